@@ -1,0 +1,1 @@
+"""The Kubeflow skin: one thin component a module, each a call into the library."""

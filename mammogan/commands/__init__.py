@@ -1,0 +1,1 @@
+"""The subcommands of `python -m mammogan`: one group a module, no logic of their own."""

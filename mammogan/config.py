@@ -1,0 +1,386 @@
+"""Every knob of the experiment: frozen dataclasses, the presets, and typed overrides by dotted name.
+
+The configuration travels through the graph as two strings, a preset's name and a JSON object of
+overrides, because Kubeflow turns the integers of a dictionary parameter into floats.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+SUBSETS = ("calc-train", "calc-test", "mass-train", "mass-test")
+
+RADIMAGENET_URL = "https://huggingface.co/Lab-Rasool/RadImageNet/resolve/main/DenseNet121.pt"
+RADIMAGENET_SHA256 = "5011b427acf483b3c05d9d4ac6ea4ff0baf5714c23937c0fcdc7c446226d0a14"
+
+
+def _require(ok: bool, argument: str, value: object, mend: str) -> None:
+    if not ok:
+        raise ValueError(f"{argument}={value!r}: {mend}")
+
+
+def _require_choices(config: object, section: str) -> None:
+    """Check every ``Literal`` field of a dataclass, for values that came from a JSON string."""
+    for name, kind in typing.get_type_hints(type(config)).items():
+        if typing.get_origin(kind) is Literal:
+            choices = typing.get_args(kind)
+            value = getattr(config, name)
+            _require(value in choices, f"{section}.{name}", value, f"choose one of {', '.join(map(str, choices))}")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which images, how they are made 8-bit squares, and how they are split."""
+
+    subset: str = "calc-train"
+    """CBIS-DDSM subsets to use, joined by '+': calc-train (the paper's), calc-test, mass-train, mass-test."""
+    images: Literal["full", "crop"] = "full"
+    """Whole mammograms, or the crop around each abnormality."""
+    size: int = 224
+    """Side of the square output in pixels, 7 * 2^k."""
+    fit: Literal["stretch", "pad"] = "stretch"
+    """Stretch to the square as the paper does, or keep the aspect ratio and pad with black."""
+    intensity: Literal["minmax", "percentile"] = "minmax"
+    """Map the darkest and brightest pixel to 0 and 255, or the 0.5th and 99.5th percentile."""
+    split: Literal["patient", "image"] = "patient"
+    """Unit of the train/test split; 'image' is the paper's and lets a patient be on both sides."""
+    test_fraction: float = 0.2
+    """Share of the images held out as test."""
+    split_seed: int = 0
+    """Seed of the split."""
+    minority: Literal["auto", "benign", "malignant"] = "auto"
+    """Class to synthesise; 'auto' takes the rarer one of the train split."""
+    max_bad: float = 0.01
+    """Share of unreadable source images above which ingest fails, after saving the good ones."""
+
+    def __post_init__(self) -> None:
+        """Check each field on its own."""
+        _require_choices(self, "data")
+        for name in self.subset.split("+"):
+            _require(name in SUBSETS, "data.subset", self.subset, f"join any of {', '.join(SUBSETS)} with '+'")
+        sides = [7 * 2**k for k in range(2, 8)]
+        _require(self.size in sides, "data.size", self.size, f"use 7 * 2^k: {', '.join(map(str, sides))}")
+        _require(0 < self.test_fraction < 1, "data.test_fraction", self.test_fraction, "give a share between 0 and 1")
+        _require(0 <= self.max_bad <= 1, "data.max_bad", self.max_bad, "give a share from 0 to 1")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The two networks."""
+
+    latent_dim: int = 100
+    """Length of the standard Gaussian latent vector z."""
+    generator_channels: int = 256
+    """Channels of the generator's 7x7 map, halved at each doubling of the side down to 32."""
+    critic_channels: int = 32
+    """Channels of the critic's first trained layer, doubled at each halving of the side up to 256."""
+    head: Literal["linear", "sigmoid"] = "linear"
+    """Critic output: the Wasserstein critic's unbounded score, or the paper's text to the letter."""
+    frozen_weights: str = "random"
+    """RadImageNet DenseNet121 state dict: a path, an s3:// or https:// address, or 'random'."""
+    frozen_sha256: str = ""
+    """Expected sha256 of the frozen weights' file; required for an address."""
+
+    def __post_init__(self) -> None:
+        """Check each field on its own."""
+        _require_choices(self, "model")
+        for name in ("latent_dim", "generator_channels", "critic_channels"):
+            _require(getattr(self, name) > 0, f"model.{name}", getattr(self, name), "give a positive number")
+        remote = "://" in self.frozen_weights
+        _require(
+            bool(self.frozen_sha256) or not remote,
+            "model.frozen_sha256",
+            self.frozen_sha256,
+            "give the sha256 of the file at model.frozen_weights",
+        )
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The WGAN-GP training of one branch, that is of one (lambda, seed)."""
+
+    epochs: int = 1000
+    """Passes over the minority class of the train split."""
+    batch_size: int = 32
+    """Real images per critic update."""
+    learning_rate: float = 1e-4
+    """Adam's initial learning rate of both networks."""
+    beta1: float = 0.0
+    """Adam's first-moment decay."""
+    beta2: float = 0.9
+    """Adam's second-moment decay."""
+    decay_from: float = 0.5
+    """Share of the training after which the learning rate falls linearly to 0; 1 keeps it constant."""
+    n_critic: int = 5
+    """Critic updates per generator update."""
+    critic_batches: Literal["reuse", "fresh"] = "reuse"
+    """Each real batch serves all n_critic updates, or every critic update draws a new batch."""
+    ema_decay: float = 0.0
+    """Decay of the averaged generator that is snapshotted; 0 snapshots the raw one."""
+    flip: bool = True
+    """Augmentation: mirror horizontally with probability 0.5."""
+    rotation: float = 10.0
+    """Augmentation: rotate by up to this many degrees either way."""
+    crop: float = 0.1
+    """Augmentation: crop away up to this share of each side and resize back."""
+    noise: float = 0.01
+    """Augmentation: standard deviation of additive Gaussian noise, on the [-1, 1] scale."""
+    contrast: float = 0.1
+    """Augmentation: scale the contrast by up to this share either way."""
+    snapshot_every: int = 100
+    """Epochs between generator snapshots and sample grids; epoch 1 always has one."""
+    checkpoint_every: int = 10
+    """Epochs between checkpoints of everything that a resumed run needs."""
+    device: str = "auto"
+    """Torch device; 'auto' takes a GPU where there is one."""
+
+    def __post_init__(self) -> None:
+        """Check each field on its own."""
+        _require_choices(self, "train")
+        for name in ("epochs", "batch_size", "n_critic", "snapshot_every", "checkpoint_every"):
+            _require(getattr(self, name) >= 1, f"train.{name}", getattr(self, name), "give a whole number from 1")
+        _require(self.learning_rate > 0, "train.learning_rate", self.learning_rate, "give a positive number")
+        for name in ("beta1", "beta2", "ema_decay"):
+            _require(0 <= getattr(self, name) < 1, f"train.{name}", getattr(self, name), "give a number in [0, 1)")
+        for name in ("decay_from", "crop", "contrast"):
+            _require(0 <= getattr(self, name) <= 1, f"train.{name}", getattr(self, name), "give a share from 0 to 1")
+        for name in ("rotation", "noise"):
+            _require(getattr(self, name) >= 0, f"train.{name}", getattr(self, name), "give a number from 0")
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """How a snapshot's six metrics are measured."""
+
+    fakes: int = 1000
+    """Images drawn from each snapshot, from a fixed z."""
+    seed: int = 0
+    """Seed of z, of the sampled pairs and of the bootstrap."""
+    extractor: Literal["auto", "inception", "random"] = "auto"
+    """Features for KID and FID; 'auto' is Inception where its weights are found, else random-weight VGG."""
+    extractor_weights: str = ""
+    """File of the Inception weights; empty looks in torch's hub cache."""
+    lpips_weights: str = ""
+    """File of the AlexNet LPIPS v0.1 weights; empty looks in torch's hub cache, else random weights are used."""
+    pairs: int = 2000
+    """Image pairs per LPIPS and MS-SSIM value at most; fewer when all pairs are fewer."""
+    confidence: float = 0.95
+    """Level of the intervals."""
+    batch_size: int = 50
+    """Images per forward pass of an extractor."""
+
+    def __post_init__(self) -> None:
+        """Check each field on its own."""
+        _require_choices(self, "evaluate")
+        _require(self.fakes >= 2, "evaluate.fakes", self.fakes, "give at least 2")
+        _require(self.pairs >= 1, "evaluate.pairs", self.pairs, "give at least 1")
+        _require(self.batch_size >= 1, "evaluate.batch_size", self.batch_size, "give at least 1")
+        _require(0 < self.confidence < 1, "evaluate.confidence", self.confidence, "give a level between 0 and 1")
+
+
+@dataclass(frozen=True)
+class SelectConfig:
+    """How the winner among all snapshots of all branches is chosen."""
+
+    metrics: str = "kid,fid"
+    """Metrics that decide, the first one first, later ones break ties."""
+    against: Literal["train", "test"] = "train"
+    """Reals that the deciding metrics compare with; 'train' keeps the test split for the final figures."""
+    model_name: str = "mammogan"
+    """Registered model's name in MLflow."""
+
+    def __post_init__(self) -> None:
+        """Check each field on its own."""
+        _require_choices(self, "select")
+        for name in self.metrics.split(","):
+            _require(name in ("kid", "fid"), "select.metrics", self.metrics, "join any of kid, fid with ','")
+        _require(bool(self.model_name), "select.model_name", self.model_name, "give a name")
+
+
+@dataclass(frozen=True)
+class Config:
+    """One experiment: its data, its networks, its branches, and how they are judged."""
+
+    preset: str = "paper"
+    """Name of the preset this configuration started from."""
+    lambdas: tuple[float, ...] = (0.5, 3.0, 5.0)
+    """Gradient-penalty weights; one branch for each with each seed."""
+    seeds: tuple[int, ...] = (0,)
+    """Training seeds."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """Which images and how they are prepared."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    """The two networks."""
+    train: TrainConfig = field(default_factory=TrainConfig)
+    """The training of a branch."""
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    """The metrics of a snapshot."""
+    select: SelectConfig = field(default_factory=SelectConfig)
+    """The choice of the winner."""
+
+    def __post_init__(self) -> None:
+        """Check the branch lists."""
+        _require(bool(self.lambdas), "lambdas", self.lambdas, "give at least one gradient-penalty weight")
+        _require(bool(self.seeds), "seeds", self.seeds, "give at least one seed")
+        for name in ("lambdas", "seeds"):
+            values = getattr(self, name)
+            _require(len(set(values)) == len(values), name, values, "give each value once")
+
+    @property
+    def branches(self) -> tuple[Branch, ...]:
+        """Every (lambda, seed), in the order of the lists."""
+        return tuple(Branch(gp_lambda, seed) for gp_lambda in self.lambdas for seed in self.seeds)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested plain dictionary, ready for JSON."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    def flat(self) -> dict[str, Any]:
+        """Dotted names to values, sections first to last, as ``--set`` spells them."""
+        nested = self.to_dict()
+        return {
+            f"{name}.{key}" if isinstance(value, dict) else name: inner
+            for name, value in nested.items()
+            for key, inner in (value.items() if isinstance(value, dict) else ((name, value),))
+        }
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One branch of the fan-out: a gradient-penalty weight and a training seed."""
+
+    gp_lambda: float
+    """Gradient-penalty weight lambda."""
+    seed: int
+    """Training seed."""
+
+    @property
+    def name(self) -> str:
+        """Short name for runs, files and figures, such as ``lambda=0.5,seed=0``."""
+        return f"lambda={self.gp_lambda:g},seed={self.seed}"
+
+    @classmethod
+    def parse(cls, name: str) -> Branch:
+        """Inverse of ``name``. Raises ValueError for any other text."""
+        try:
+            lambda_part, seed_part = name.split(",")
+            return cls(float(lambda_part.removeprefix("lambda=")), int(seed_part.removeprefix("seed=")))
+        except ValueError as error:
+            raise ValueError(f"branch={name!r}: write it as lambda=0.5,seed=0") from error
+
+
+PRESETS: dict[str, Config] = {
+    "demo": Config(
+        preset="demo",
+        data=DataConfig(subset="mass-train", size=56),
+        model=ModelConfig(generator_channels=128, critic_channels=16),
+        train=TrainConfig(
+            epochs=12,
+            batch_size=8,
+            learning_rate=2e-4,
+            snapshot_every=4,
+            checkpoint_every=1,
+        ),
+        evaluate=EvaluateConfig(fakes=200, pairs=400),
+    ),
+    "paper": Config(
+        preset="paper",
+        data=DataConfig(split="image"),
+        model=ModelConfig(frozen_weights=RADIMAGENET_URL, frozen_sha256=RADIMAGENET_SHA256),
+        evaluate=EvaluateConfig(extractor="inception"),
+    ),
+    "modern": Config(
+        preset="modern",
+        seeds=(0, 1, 2),
+        data=DataConfig(intensity="percentile", fit="pad"),
+        model=ModelConfig(frozen_weights=RADIMAGENET_URL, frozen_sha256=RADIMAGENET_SHA256),
+        train=TrainConfig(ema_decay=0.999),
+        evaluate=EvaluateConfig(extractor="inception"),
+    ),
+}
+
+
+def _convert(key: str, value: Any, kind: Any) -> Any:  # noqa: ANN401  (values come from JSON or a shell)
+    """Turn a string or a JSON value into the field's type, or raise ValueError that says which type it is."""
+    origin = typing.get_origin(kind)
+    if origin is Literal:
+        return value if isinstance(value, str) else str(value)
+    if origin is tuple:
+        items = value.split(",") if isinstance(value, str) else value
+        if not isinstance(items, (list, tuple)):
+            items = [items]
+        return tuple(_convert(key, item, typing.get_args(kind)[0]) for item in items)
+    text = str(value).strip()
+    try:
+        if kind is bool:
+            return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
+        if kind is int:
+            number = float(text)
+            if not number.is_integer():
+                raise ValueError(text)
+            return int(number)
+        return kind(text)
+    except (ValueError, KeyError, OverflowError) as error:
+        raise ValueError(f"{key}={value!r}: give a value of type {kind.__name__}") from error
+
+
+def _field_types(config: Config) -> dict[str, Any]:
+    """Dotted name of every settable field to its type."""
+    types: dict[str, Any] = {}
+    for name, kind in typing.get_type_hints(type(config)).items():
+        if dataclasses.is_dataclass(kind):
+            types |= {f"{name}.{key}": inner for key, inner in typing.get_type_hints(kind).items()}
+        elif name != "preset":
+            types[name] = kind
+    return types
+
+
+def override(config: Config, overrides: Mapping[str, Any]) -> Config:
+    """Copy of ``config`` with the dotted names of ``overrides`` replaced.
+
+    Raises ValueError naming the key, the value and the mend: an unknown key with its nearest
+    neighbours, a value of the wrong type, or a value that the field does not admit.
+    """
+    types = _field_types(config)
+    changes: dict[str, dict[str, Any]] = {}
+    for key, value in overrides.items():
+        if key not in types:
+            near = difflib.get_close_matches(key, types, n=3, cutoff=0.5)
+            near = near or [name for name in types if name.split(".")[-1] == key.split(".")[-1]]
+            hint = f"did you mean {' or '.join(near)}?" if near else f"choose one of {', '.join(types)}"
+            raise ValueError(f"{key}={value!r}: no such setting; {hint}")
+        section, _, name = key.rpartition(".")
+        changes.setdefault(section, {})[name] = _convert(key, value, types[key])
+    top = changes.pop("", {})
+    for section, values in changes.items():
+        top[section] = dataclasses.replace(getattr(config, section), **values)
+    return dataclasses.replace(config, **top)
+
+
+def resolve(preset: str, overrides: str = "{}") -> Config:
+    """Configuration of a preset's name and a JSON object of dotted overrides.
+
+    Raises ValueError for an unknown preset, for text that is no JSON object, and as ``override`` does.
+    """
+    if preset not in PRESETS:
+        raise ValueError(f"preset={preset!r}: choose one of {', '.join(PRESETS)}")
+    try:
+        parsed = json.loads(overrides)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"overrides={overrides!r}: give a JSON object of dotted names ({error})") from error
+    if not isinstance(parsed, dict):
+        raise ValueError(f"overrides={overrides!r}: give a JSON object of dotted names")
+    return override(PRESETS[preset], parsed)
+
+
+def digest(value: object) -> str:
+    """First 16 hex digits of the sha256 of a JSON-able value, for keys that name what they hold."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,85 @@
+"""What a person sees while a command works: progress bars on a terminal, plain lines in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Protocol
+
+PLAIN_INTERVAL_S = 10.0
+
+
+class Advance(Protocol):
+    """Callable that a progress bar hands out."""
+
+    def __call__(self, steps: int = 1, note: str = "") -> None:
+        """Move the bar by ``steps`` and show ``note`` at its end."""
+
+
+def say(message: str) -> None:
+    """Print one line to standard error, which leaves standard output to ``--json``."""
+    print(message, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def progress(description: str, total: int, done: int = 0) -> Generator[Advance]:
+    """Show the progress of ``total`` steps, of which ``done`` were finished by an earlier run.
+
+    A bar on a terminal; otherwise a line every ten seconds and one at the end, so that a pod's log stays short.
+    """
+    bar = _terminal_bar if sys.stderr.isatty() else _plain_lines
+    with bar(description, total, done) as advance:
+        yield advance
+
+
+@contextmanager
+def _terminal_bar(description: str, total: int, done: int) -> Generator[Advance]:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        task = bars.add_task(description, total=total, completed=done, note="")
+
+        def advance(steps: int = 1, note: str = "") -> None:
+            bars.update(task, advance=steps, note=note)
+
+        yield advance
+
+
+@contextmanager
+def _plain_lines(description: str, total: int, done: int) -> Generator[Advance]:
+    started = shown = time.monotonic()
+    at_start, last_note = done, ""
+
+    def line(now: float) -> str:
+        rate = (done - at_start) / max(now - started, 1e-9)
+        left = f", {(total - done) / rate:.0f} s left" if rate > 0 and done < total else ""
+        return f"{description}: {done}/{total} in {now - started:.0f} s{left}{'; ' + last_note if last_note else ''}"
+
+    def advance(steps: int = 1, note: str = "") -> None:
+        nonlocal done, shown, last_note
+        done, last_note = done + steps, note or last_note
+        now = time.monotonic()
+        if now - shown >= PLAIN_INTERVAL_S:
+            shown = now
+            say(line(now))
+
+    yield advance
+    say(line(time.monotonic()))

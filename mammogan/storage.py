@@ -1,0 +1,192 @@
+"""Files by address: a local path or ``s3://bucket/key``, read whole, written atomically, fetched by sha256.
+
+S3 credentials, region and endpoint come from boto3's usual environment (``AWS_ACCESS_KEY_ID``,
+``AWS_ENDPOINT_URL_S3``, ...); without credentials requests go unsigned, as public buckets need.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import shutil
+import tempfile
+import urllib.request
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
+CHUNK_BYTES = 1 << 20
+
+
+def is_remote(uri: str) -> bool:
+    """Whether ``uri`` is an S3 address rather than a local path."""
+    return uri.startswith("s3://")
+
+
+def join(uri: str, *parts: str) -> str:
+    """Address below ``uri``; works for both kinds."""
+    return "/".join((uri.rstrip("/") or "/", *parts)) if is_remote(uri) else str(Path(uri, *parts))
+
+
+def inside(root: Path, relative: str) -> Path:
+    """Path of ``relative`` below ``root``. Raises ValueError where it would leave the root."""
+    path = (root / relative).resolve()
+    if not path.is_relative_to(root.resolve()):
+        raise ValueError(f"path={relative!r}: it leaves its folder {root}; use a path below it")
+    return path
+
+
+@functools.lru_cache(maxsize=1)
+def s3() -> BaseClient:
+    """S3 client of this process, with retries, unsigned where there are no credentials."""
+    import boto3
+    from botocore import UNSIGNED
+    from botocore.config import Config
+
+    session = boto3.Session()
+    settings: dict[str, Any] = {"retries": {"max_attempts": 5, "mode": "standard"}, "connect_timeout": 10}
+    if session.get_credentials() is None:
+        settings["signature_version"] = UNSIGNED
+    return session.client("s3", config=Config(**settings))
+
+
+def _bucket_and_key(uri: str) -> tuple[str, str]:
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    if not bucket:
+        raise ValueError(f"uri={uri!r}: write it as s3://bucket/key")
+    return bucket, key
+
+
+def exists(uri: str) -> bool:
+    """Whether a file stands at ``uri``."""
+    if not is_remote(uri):
+        return Path(uri).is_file()
+    from botocore.exceptions import ClientError
+
+    bucket, key = _bucket_and_key(uri)
+    try:
+        s3().head_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        if error.response["Error"]["Code"] in ("404", "NoSuchKey", "NotFound"):
+            return False
+        raise
+    return True
+
+
+def list_files(uri: str) -> list[str]:
+    """Sorted paths of all files below ``uri``, relative to it, with forward slashes."""
+    if not is_remote(uri):
+        root = Path(uri)
+        return sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+    bucket, key = _bucket_and_key(uri)
+    prefix = key.rstrip("/") + "/" if key else ""
+    pages = s3().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    keys = (item["Key"] for page in pages for item in page.get("Contents", ()))
+    return sorted(key.removeprefix(prefix) for key in keys if not key.endswith("/"))
+
+
+def read_bytes(uri: str) -> bytes:
+    """Whole content of the file at ``uri``. Raises FileNotFoundError where there is none."""
+    if not is_remote(uri):
+        return Path(uri).read_bytes()
+    bucket, key = _bucket_and_key(uri)
+    try:
+        return s3().get_object(Bucket=bucket, Key=key)["Body"].read()
+    except s3().exceptions.NoSuchKey as error:
+        raise FileNotFoundError(f"no object at {uri}") from error
+
+
+def write_bytes(uri: str, content: bytes) -> None:
+    """Write a whole file: readers see the old content or the new, never a part."""
+    if is_remote(uri):
+        bucket, key = _bucket_and_key(uri)
+        s3().put_object(Bucket=bucket, Key=key, Body=content)
+        return
+    with atomic_file(Path(uri)) as file:
+        file.write(content)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Generator[IO[bytes]]:
+    """Binary file that takes its name only when the block ends well, synced to disk first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, part = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(part, 0o666 & ~_umask())
+        os.replace(part, path)
+    except BaseException:
+        Path(part).unlink(missing_ok=True)
+        raise
+
+
+@functools.lru_cache(maxsize=1)
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def remove(uri: str) -> None:
+    """Remove the file at ``uri`` if there is one."""
+    if is_remote(uri):
+        bucket, key = _bucket_and_key(uri)
+        s3().delete_object(Bucket=bucket, Key=key)
+    else:
+        Path(uri).unlink(missing_ok=True)
+
+
+def sha256_of(path: Path) -> str:
+    """Hex sha256 of a local file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fetch(uri: str, sha256: str = "") -> Path:
+    """Local copy of a file: a path as it is, an ``s3://`` or ``https://`` address through the cache.
+
+    The cache is ``$MAMMOGAN_CACHE`` or ``~/.cache/mammogan``, keyed by the sha256, which an address must have.
+    Raises FileNotFoundError for a missing path, ValueError where the content has another sha256 or none was given.
+    """
+    if "://" not in uri:
+        path = Path(uri).expanduser()
+        if not path.is_file():
+            raise FileNotFoundError(f"no file at {uri}; give the path of an existing file")
+        _check_sha256(path, uri, sha256)
+        return path
+    if not sha256:
+        raise ValueError(f"sha256='': give the expected sha256 of {uri}")
+    cached = Path(os.environ.get("MAMMOGAN_CACHE", "~/.cache/mammogan")).expanduser() / sha256
+    if not cached.is_file():
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cached.parent) as folder:
+            part = Path(folder, "download")
+            _download(uri, part)
+            _check_sha256(part, uri, sha256)
+            os.replace(part, cached)
+    _check_sha256(cached, uri, sha256)
+    return cached
+
+
+def _download(uri: str, target: Path) -> None:
+    if is_remote(uri):
+        bucket, key = _bucket_and_key(uri)
+        s3().download_file(bucket, key, str(target))
+        return
+    if not uri.startswith("https://"):
+        raise ValueError(f"uri={uri!r}: give a path, an s3:// or an https:// address")
+    with urllib.request.urlopen(uri, timeout=60) as response, target.open("wb") as file:  # noqa: S310  (https only)
+        shutil.copyfileobj(response, file, CHUNK_BYTES)
+
+
+def _check_sha256(path: Path, uri: str, expected: str) -> None:
+    if expected and (found := sha256_of(path)) != expected.lower():
+        raise ValueError(f"sha256 of {uri} is {found}, not {expected.lower()}; remove the file or mend the digest")

@@ -1,0 +1,1 @@
+"""The WGAN-GP losses, the training loop, its augmentation and its checkpoints."""
