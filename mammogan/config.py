@@ -211,7 +211,7 @@ class Config:
     preset: str = "paper"
     """Name of the preset this configuration started from."""
     lambdas: tuple[float, ...] = (0.5, 3.0, 5.0)
-    """Gradient-penalty weights; one branch for each with each seed."""
+    """Gradient-penalty weights, finite and not negative; one branch for each with each seed."""
     seeds: tuple[int, ...] = (0,)
     """Training seeds."""
     data: DataConfig = field(default_factory=DataConfig)
@@ -229,6 +229,9 @@ class Config:
         """Check the branch lists."""
         _require(bool(self.lambdas), "lambdas", self.lambdas, "give at least one gradient-penalty weight")
         _require(bool(self.seeds), "seeds", self.seeds, "give at least one seed")
+        _require(
+            all(0 <= value < float("inf") for value in self.lambdas), "lambdas", self.lambdas, "give finite weights"
+        )
         for name in ("lambdas", "seeds"):
             values = getattr(self, name)
             _require(len(set(values)) == len(values), name, values, "give each value once")
@@ -264,7 +267,7 @@ class Branch:
     @property
     def name(self) -> str:
         """Short name for runs, files and figures, such as ``lambda=0.5,seed=0``."""
-        return f"lambda={self.gp_lambda:g},seed={self.seed}"
+        return f"lambda={repr(self.gp_lambda).removesuffix('.0')},seed={self.seed}"
 
     @classmethod
     def parse(cls, name: str) -> Branch:

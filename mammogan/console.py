@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Generator
@@ -19,8 +20,11 @@ class Advance(Protocol):
 
 
 def say(message: str) -> None:
-    """Print one line to standard error, which leaves standard output to ``--json``."""
-    print(message, file=sys.stderr, flush=True)
+    """Print one line to standard error, which leaves standard output to ``--json``.
+
+    ``$MAMMOGAN_SAY_PREFIX`` goes before it: by that the local runner tells our lines in a step's log from others'.
+    """
+    print(f"{os.environ.get('MAMMOGAN_SAY_PREFIX', '')}{message}", file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -1,0 +1,51 @@
+# make run     the whole experiment on a phantom, MLflow included; needs only Python 3.11
+# make test    every test;  make lint   style and types;  make ui   the MLflow UI;  make bench   the benchmarks
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode
+# Which PyTorch: cpu (a tenth of the size) where no NVIDIA driver is found, else the CUDA build. make setup TORCH=cuda forces it.
+TORCH ?= $(shell command -v nvidia-smi >/dev/null 2>&1 && echo cuda || echo cpu)
+OUT ?= runs
+
+.PHONY: setup run test lint ui bench lock clean
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: requirements.txt requirements-dev.txt pyproject.toml
+	@echo "setting up $(VENV) (about two minutes, once)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	@grep -vE '^(nvidia-|cuda-|triton==)' requirements.txt > $(VENV)/requirements-cpu.txt
+	@if [ "$(TORCH)" = cpu ] && UV_HTTP_RETRIES=0 $(UV) --torch-backend=cpu -r $(VENV)/requirements-cpu.txt 2>$(VENV)/cpu.log; then \
+	  echo "PyTorch: CPU build"; \
+	else \
+	  echo "PyTorch: default build"; $(UV) -r requirements.txt; \
+	fi
+	@$(UV) -r requirements-dev.txt
+	@$(UV) --no-deps --editable .
+	@touch $@
+
+run: setup
+	@$(BIN)/python pipeline.py run --preset demo --out $(OUT)
+
+test: setup
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+lint: setup
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/ty check
+
+ui: setup
+	@$(BIN)/mlflow ui --backend-store-uri sqlite:///$(abspath $(OUT))/mlflow.db --port 5000
+
+bench: setup
+	@for benchmark in benchmarks/[a-z]*.py; do $(BIN)/python $$benchmark || exit 1; done
+
+lock:
+	uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate pyproject.toml -o requirements.txt
+	uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --group dev pyproject.toml -c requirements.txt \
+	  | grep -vxFf requirements.txt > requirements-dev.txt
+
+clean:
+	rm -rf $(VENV) $(OUT) .pytest_cache .ruff_cache

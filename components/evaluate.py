@@ -1,0 +1,31 @@
+"""Measure every snapshot of one branch."""
+
+from kfp import dsl
+
+from components import step
+
+
+@step()
+def evaluate(
+    preset: str,
+    overrides: str,
+    branch: str,
+    parent_id: str,
+    minority: dsl.Input[dsl.Dataset],
+    trained: dsl.Input[dsl.Model],
+    evaluation: dsl.Output[dsl.Artifact],
+) -> str:
+    """Write the six metrics of each snapshot; return the branch's status, never raise for a lost branch."""
+    from pathlib import Path
+
+    from mammogan.evaluation import evaluate_branch
+
+    from mammogan import config, tracking
+
+    settings = config.resolve(preset, overrides)
+    with tracking.branch_log(parent_id, config.Branch.parse(branch), settings, step="evaluate") as log:
+        result = evaluate_branch(
+            Path(trained.path), Path(minority.path), settings.evaluate, Path(evaluation.path), log.metrics
+        )
+        log.finish(result, artifacts=Path(evaluation.path))
+    return result["status"]

@@ -1,0 +1,32 @@
+"""Choose the best snapshot among all branches."""
+
+from kfp import dsl
+
+from components import step
+
+
+@step()
+def select(
+    preset: str,
+    overrides: str,
+    parent_id: str,
+    evaluations: dsl.Input[list[dsl.Artifact]],
+    trained: dsl.Input[list[dsl.Model]],
+    decision: dsl.Output[dsl.Artifact],
+    winner: dsl.Output[dsl.Model],
+) -> bool:
+    """Write the decision and the winning snapshot; return whether there is one to register."""
+    from pathlib import Path
+
+    from mammogan import config, selection, tracking
+
+    settings = config.resolve(preset, overrides)
+    made = selection.decide(
+        [Path(item.path) for item in evaluations],
+        [Path(item.path) for item in trained],
+        settings.select,
+        Path(decision.path),
+        Path(winner.path),
+    )
+    tracking.log_decision(parent_id, made)
+    return made["accepted"]

@@ -1,0 +1,125 @@
+"""The experiment as one graph, and the command line that runs, compiles, submits and schedules it.
+
+start -> ingest -> filter_minority -> for each (lambda, seed): train -> evaluate
+      -> select -> if there is a winner: register; whatever happens: finish
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from kfp import dsl
+
+from components.evaluate import evaluate
+from components.filter_minority import filter_minority
+from components.finish import finish
+from components.ingest import ingest
+from components.register import register
+from components.select import select
+from components.start import start
+from components.train import train
+from launch import local
+from launch.arguments import graph_arguments
+from mammogan.commands import options
+
+
+@dsl.pipeline(
+    name="mammogan",
+    description="Synthetic mammograms of the rare class: one WGAN-GP per gradient-penalty weight and seed.",
+)
+def experiment(
+    branches: list[str],
+    preset: str = "paper",
+    overrides: str = "{}",
+    source: str = "",
+    labels: str = "",
+    store: str = "",
+    work: str = "",
+    experiment: str = "mammogan",
+    run_key: str = "",
+) -> None:
+    """Run one experiment from source images to a registered generator."""
+    job_id = dsl.PIPELINE_JOB_ID_PLACEHOLDER
+    settings = {"preset": preset, "overrides": overrides}
+
+    closing = finish(experiment=experiment, run_key=run_key, job_id=job_id)
+    with dsl.ExitHandler(closing, name="experiment"):
+        parent = start(**settings, experiment=experiment, run_key=run_key, job_id=job_id, source=source)
+        parent.set_caching_options(False)
+
+        ingested = ingest(**settings, source=source, labels=labels, work=work)
+        kept = filter_minority(**settings, parent_id=parent.output, dataset=ingested.outputs["dataset"])
+
+        with dsl.ParallelFor(branches, name="branches") as branch:
+            trained = train(
+                **settings,
+                branch=branch,
+                parent_id=parent.output,
+                data_digest=kept.outputs["Output"],
+                store=store,
+                minority=kept.outputs["minority"],
+            )
+            evaluated = evaluate(
+                **settings,
+                branch=branch,
+                parent_id=parent.output,
+                minority=kept.outputs["minority"],
+                trained=trained.outputs["trained"],
+            )
+
+        chosen = select(
+            **settings,
+            parent_id=parent.output,
+            evaluations=dsl.Collected(evaluated.outputs["evaluation"]),
+            trained=dsl.Collected(trained.outputs["trained"]),
+        )
+        with dsl.If(chosen.outputs["Output"] == True, name="accepted"):  # noqa: E712  (KFP builds the condition)
+            registered = register(
+                **settings,
+                parent_id=parent.output,
+                decision=chosen.outputs["decision"],
+                winner=chosen.outputs["winner"],
+            )
+
+    for task in (closing, kept, trained, evaluated, chosen, registered):
+        task.set_caching_options(False)
+
+
+app = typer.Typer(cls=options.OneLineErrors, no_args_is_help=True, add_completion=False, help=__doc__)
+
+
+@app.callback()
+def main() -> None:
+    """Run, compile, submit or schedule the experiment."""
+
+
+@app.command()
+def run(
+    preset: options.Preset = "demo",
+    source: options.Source = "",
+    labels: options.Labels = "",
+    subset: options.Subset = "",
+    lambdas: options.Lambdas = "",
+    seeds: options.Seeds = "",
+    lpips_weights: options.LpipsWeights = "",
+    settings: options.Settings = None,
+    out: Annotated[Path, typer.Option(help="Folder for the runs, their store and MLflow.")] = Path("runs"),
+    tracking_uri: Annotated[
+        str, typer.Option(envvar="MLFLOW_TRACKING_URI", help="MLflow server; SQLite if none.")
+    ] = "",
+    experiment_name: Annotated[str, typer.Option("--experiment", help="MLflow experiment.")] = "mammogan",
+) -> None:
+    """Run the whole graph on this machine; run it again to go on after an interruption."""
+    shortcuts = options.shortcuts(subset=subset, lambdas=lambdas, seeds=seeds, lpips_weights=lpips_weights)
+    arguments = graph_arguments(
+        preset,
+        options.overrides(settings, shortcuts),
+        source=source,
+        labels=labels,
+        experiment=experiment_name,
+    )
+    local.run(experiment, arguments, out, tracking_uri)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,98 @@
+"""Presets load, overrides are typed and checked, and the configuration survives its way through JSON."""
+
+import dataclasses
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mammogan import config
+
+
+@pytest.mark.parametrize("name", config.PRESETS)
+def test_presets_load_and_carry_their_name(name):
+    resolved = config.resolve(name)
+    assert resolved == config.PRESETS[name]
+    assert resolved.preset == name
+
+
+def test_paper_preset_is_the_paper():
+    paper = config.PRESETS["paper"]
+    assert (paper.data.subset, paper.data.size, paper.data.split) == ("calc-train", 224, "image")
+    assert (paper.model.latent_dim, paper.model.head) == (100, "linear")
+    assert (paper.train.epochs, paper.train.n_critic, paper.train.snapshot_every) == (1000, 5, 100)
+    assert paper.lambdas == (0.5, 3.0, 5.0)
+    assert config.resolve("paper", '{"model.head": "sigmoid"}').model.head == "sigmoid"
+
+
+def test_overrides_are_typed():
+    got = config.resolve("demo", '{"train.epochs": "3", "lambdas": "0.5,3", "seeds": [1], "train.flip": "no"}')
+    assert (got.train.epochs, got.lambdas, got.seeds, got.train.flip) == (3, (0.5, 3.0), (1,), False)
+    assert type(got.train.epochs) is int
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ({"train.epoch": 3}, ("train.epoch", "did you mean train.epochs")),
+        ({"epochs": 3}, ("did you mean train.epochs",)),
+        ({"train.epochs": "three"}, ("train.epochs='three'", "int")),
+        ({"train.epochs": 2.5}, ("train.epochs=2.5", "int")),
+        ({"train.epochs": 0}, ("train.epochs=0",)),
+        ({"train.epochs": float("inf")}, ("train.epochs",)),
+        ({"train.learning_rate": float("nan")}, ("train.learning_rate",)),
+        ({"data.size": 100}, ("data.size=100", "7 * 2^k")),
+        ({"model.head": "tanh"}, ("model.head='tanh'", "linear, sigmoid")),
+        ({"data.subset": "calc-train+breast"}, ("data.subset", "mass-test")),
+        ({"lambdas": ""}, ("lambdas",)),
+        ({"lambdas": "3,3"}, ("lambdas", "once")),
+        ({"lambdas": "3,nan"}, ("lambdas", "finite")),
+        ({"preset": "paper"}, ("preset",)),
+        ({"model.frozen_weights": "s3://bucket/weights.pt", "model.frozen_sha256": ""}, ("frozen_sha256",)),
+    ],
+)
+def test_wrong_overrides_name_argument_value_and_mend(overrides, words):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011  (the words are checked below)
+        config.override(config.PRESETS["demo"], overrides)
+    message = str(caught.value)
+    assert all(word in message for word in words), message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("text", ["", "[]", "3", "{"])
+def test_overrides_must_be_a_json_object(text):
+    with pytest.raises(ValueError, match="JSON object"):
+        config.resolve("demo", text)
+
+
+def test_unknown_preset():
+    with pytest.raises(ValueError, match="choose one of demo, paper, modern"):
+        config.resolve("papers")
+
+
+@pytest.mark.parametrize("name", config.PRESETS)
+def test_flat_names_every_setting_and_overriding_with_it_changes_nothing(name):
+    preset = config.PRESETS[name]
+    flat = preset.flat()
+    sections = [field for field in dataclasses.fields(preset) if dataclasses.is_dataclass(getattr(preset, field.name))]
+    count = sum(len(dataclasses.fields(getattr(preset, field.name))) for field in sections)
+    assert len(flat) == count + len(dataclasses.fields(preset)) - len(sections)
+    del flat["preset"]
+    assert config.resolve(name, json.dumps(flat)) == preset
+
+
+@given(st.floats(0, allow_infinity=False), st.integers(0, 2**31))
+def test_branch_name_round_trip(gp_lambda, seed):
+    branch = config.Branch(gp_lambda, seed)
+    assert config.Branch.parse(branch.name) == branch
+
+
+def test_branch_name_of_other_text():
+    with pytest.raises(ValueError, match=r"lambda=0\.5,seed=0"):
+        config.Branch.parse("0.5")
+
+
+def test_branches_are_lambda_times_seed():
+    names = [branch.name for branch in config.resolve("demo", '{"seeds": "0,1", "lambdas": "0.5,3"}').branches]
+    assert names == ["lambda=0.5,seed=0", "lambda=0.5,seed=1", "lambda=3,seed=0", "lambda=3,seed=1"]

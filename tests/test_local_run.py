@@ -1,0 +1,55 @@
+"""The local runner: which folder a run gets, what a person sees of its steps, one run at a time."""
+
+import io
+
+import pytest
+
+from launch import local
+from launch.arguments import graph_arguments
+from mammogan import config
+
+
+def test_the_same_arguments_go_on_until_they_finish(tmp_path):
+    arguments = {"preset": "demo", "branches": ["lambda=3,seed=0"]}
+    first = local.find_or_make(tmp_path, arguments)
+    first.mark("running")
+    assert local.find_or_make(tmp_path, arguments) == first
+    first.mark("failed")
+    assert local.find_or_make(tmp_path, arguments) == first
+    first.mark("finished")
+    second = local.find_or_make(tmp_path, arguments)
+    assert second.folder != first.folder
+    assert local.find_or_make(tmp_path, {**arguments, "preset": "paper"}).key[:8] != first.key[:8]
+
+
+def test_one_run_at_a_time_in_a_folder(tmp_path):
+    with local.exclusive(tmp_path), pytest.raises(RuntimeError, match="another run is using it"):  # noqa: SIM117
+        with local.exclusive(tmp_path):
+            pass
+
+
+def test_screen_gets_steps_and_our_lines_and_the_log_gets_all():
+    log, screen = io.StringIO(), io.StringIO()
+    steps = local.StepLog(log, screen)
+    text = (
+        "15:13:12.761 - INFO - Executing task \x1b[96m'train'\x1b[0m\n"
+        "            [KFP Executor] noise\n"
+        "            » train lambda=3: 1/2 epochs\n"
+        "            ValueError: data.size=3: use 7 * 2^k\n"
+        "15:13:12.823 - ERROR - Task \x1b[96m'train'\x1b[0m finished with status \x1b[91mFAILURE\x1b[0m\n"
+    )
+    for start in range(0, len(text), 7):
+        steps.write(text[start : start + 7])
+    assert log.getvalue() == text
+    assert screen.getvalue().splitlines() == ["-> train", "  train lambda=3: 1/2 epochs"]
+    assert steps.failure == "step train: ValueError: data.size=3: use 7 * 2^k"
+
+
+def test_arguments_are_checked_before_anything_runs(tmp_path):
+    with pytest.raises(ValueError, match="--source"):
+        graph_arguments("paper", {})
+    with pytest.raises(ValueError, match=r"train\.epochs"):
+        graph_arguments("demo", {"train.epoch": 3})
+    arguments = graph_arguments("demo", {"lambdas": "0.5,3"}, source=str(tmp_path))
+    assert arguments["branches"] == ["lambda=0.5,seed=0", "lambda=3,seed=0"]
+    assert config.resolve(arguments["preset"], arguments["overrides"]).lambdas == (0.5, 3.0)
