@@ -27,5 +27,5 @@ def evaluate(
         result = evaluate_branch(
             Path(trained.path), Path(minority.path), settings.evaluate, Path(evaluation.path), log.metrics
         )
-        log.finish(result, artifacts=Path(evaluation.path))
+        log.finish(result)
     return result["status"]

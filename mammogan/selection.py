@@ -1,0 +1,177 @@
+"""Which snapshot wins, and whether its lead is real.
+
+Every snapshot of a finished branch is a candidate where each deciding metric was measured. Candidates are ordered by
+the first deciding metric, the later ones break ties. The winner's branch is then compared with the best snapshot of
+every other lambda: where the intervals of the first metric overlap, the verdict says that there is no significant
+difference. Snapshots of a diverged or failed branch never win: their training did not end, so that what they show
+is neither the experiment's setting nor repeatable.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mammogan import storage
+from mammogan.config import SelectConfig
+
+Evaluation = Mapping[str, Any]
+Candidate = dict[str, Any]
+
+MEASURES = ("value", "low", "high", "floor")
+
+
+def decide(
+    evaluations: Sequence[Path], trained: Sequence[Path], config: SelectConfig, decision: Path, winner: Path
+) -> dict[str, Any]:
+    """Choose among folders that hold ``evaluation.json``; write the decision, and the snapshot where one wins.
+
+    ``trained`` are the branches' folders, ``decision`` and ``winner`` the files to write. Returns the decision.
+    """
+    made = select([json.loads((folder / "evaluation.json").read_text()) for folder in evaluations], config)
+    if made["accepted"]:
+        with storage.atomic_file(winner) as file, _snapshot(trained, made["winner"]).open("rb") as source:
+            shutil.copyfileobj(source, file)
+    storage.write_bytes(str(decision), (json.dumps(made, indent=2, allow_nan=False) + "\n").encode())
+    return made
+
+
+def _snapshot(trained: Sequence[Path], winner: Mapping[str, Any]) -> Path:
+    for folder in trained:
+        if json.loads((folder / "branch.json").read_text())["branch"] == winner["branch"]:
+            return folder / "snapshots" / f"epoch_{winner['epoch']:04d}.pt"
+    raise FileNotFoundError(f"no trained folder of {winner['branch']} among {', '.join(map(str, trained))}")
+
+
+def select(evaluations: Sequence[Evaluation], config: SelectConfig) -> dict[str, Any]:
+    """The decision over all branches' ``evaluation.json`` contents, in the form of docs/architecture.md.
+
+    Never raises for what the evaluations hold: a metric that is missing or not finite, a lost branch or branches
+    measured by different extractors are reasons in the decision, which is then not accepted if no candidate is left.
+    """
+    lost = [
+        {"branch": item["branch"], "status": item["status"], "reason": item.get("reason") or "no reason was recorded"}
+        for item in evaluations
+        if item["status"] != "finished"
+    ]
+    finished = [item for item in evaluations if item["status"] == "finished"]
+    reasons = [f"{item['branch']} {item['status']}: {item['reason']}" for item in lost]
+    candidates, refused = _candidates(finished, config)
+    reasons += refused
+    if not evaluations:
+        reasons.append("no branch was evaluated")
+    mixed = _mixed_protocols(candidates)
+    if mixed:
+        reasons.append(mixed)
+    accepted = bool(candidates) and not mixed
+    ranked = sorted(candidates, key=_rank) if accepted else candidates
+    winner = {key: ranked[0][key] for key in ("branch", "epoch", "metrics")} if accepted else None
+    return {
+        "accepted": accepted,
+        "verdict": _verdict(ranked) if accepted else "no candidate: nothing is registered",
+        "reasons": reasons,
+        "winner": winner,
+        "candidates": ranked,
+        "lost": lost,
+        "against": config.against,
+        "metrics": config.metrics.split(","),
+    }
+
+
+def _candidates(evaluations: Iterable[Evaluation], config: SelectConfig) -> tuple[list[Candidate], list[str]]:
+    """Snapshots with every deciding metric, and why the others are none."""
+    candidates, refused = [], []
+    for item in evaluations:
+        epochs = sorted({record["epoch"] for record in item["records"]})
+        if not epochs:
+            refused.append(f"{item['branch']}: no snapshot was measured")
+        for epoch in epochs:
+            records = [record for record in item["records"] if record["epoch"] == epoch]
+            deciding = [_find(records, metric, config.against) for metric in config.metrics.split(",")]
+            missing = [
+                f"{metric} against {config.against}"
+                for metric, record in zip(config.metrics.split(","), deciding, strict=True)
+                if record is None
+            ]
+            if missing:
+                refused.append(f"{item['branch']} epoch {epoch}: no {' and no '.join(missing)}")
+                continue
+            candidates.append(_candidate(item, epoch, records, [record for record in deciding if record]))
+    return candidates, refused
+
+
+def _candidate(
+    item: Evaluation, epoch: int, records: Sequence[Mapping[str, Any]], deciding: Sequence[Mapping[str, Any]]
+) -> Candidate:
+    return {
+        "branch": item["branch"],
+        "gp_lambda": item["gp_lambda"],
+        "seed": item["seed"],
+        "epoch": epoch,
+        "deciding": [record["key"] for record in deciding],
+        "protocol": {name: deciding[0].get(name) for name in ("n_real", "n_fake", "seed", "implementation")},
+        "metrics": {
+            record["key"]: {name: record.get(name) for name in MEASURES}
+            for record in records
+            if _is_number(record.get("value"))
+        },
+    }
+
+
+def _find(records: Sequence[Mapping[str, Any]], metric: str, pairing: str) -> Mapping[str, Any] | None:
+    for record in records:
+        if record["metric"] == metric and record["pairing"] == pairing and _is_number(record.get("value")):
+            return record
+    return None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _mixed_protocols(candidates: Sequence[Candidate]) -> str:
+    """Why the candidates cannot be compared; empty where they can."""
+    keys = sorted({tuple(candidate["deciding"]) for candidate in candidates})
+    if len(keys) <= 1:
+        return ""
+    return f"branches were measured differently: {' and '.join(', '.join(key) for key in keys)}; evaluate them again"
+
+
+def _rank(candidate: Candidate) -> tuple[float | int, ...]:
+    """Deciding values, then the earlier epoch, then lambda and seed, so that the order never depends on the input."""
+    values = [candidate["metrics"][key]["value"] for key in candidate["deciding"]]
+    return (*values, candidate["epoch"], candidate["gp_lambda"], candidate["seed"])
+
+
+def _verdict(ranked: Sequence[Candidate]) -> str:
+    winner, key = ranked[0], ranked[0]["deciding"][0]
+    best = {}
+    for candidate in ranked:
+        best.setdefault(candidate["gp_lambda"], candidate)
+    others = [candidate for candidate in best.values() if candidate["gp_lambda"] != winner["gp_lambda"]]
+    lead = f"{winner['branch']} at epoch {winner['epoch']} has the lowest {key}: {_shown(winner['metrics'][key])}"
+    if not others:
+        return f"{lead}; there is no other lambda to compare with"
+    equal = [other for other in others if not _differ(winner["metrics"][key], other["metrics"][key])]
+    if not equal:
+        return f"{lead}; its interval lies below that of every other lambda"
+    names = " and ".join(f"lambda={other['gp_lambda']:g} ({_shown(other['metrics'][key])})" for other in equal)
+    return f"{lead}; no significant difference between lambda={winner['gp_lambda']:g} and {names}"
+
+
+def _differ(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether both intervals are known and do not overlap."""
+    ends = [one.get("low"), one.get("high"), other.get("low"), other.get("high")]
+    if not all(_is_number(end) for end in ends):
+        return False
+    return one["high"] < other["low"] or other["high"] < one["low"]
+
+
+def _shown(measure: Mapping[str, Any]) -> str:
+    low, high = measure.get("low"), measure.get("high")
+    interval = f" [{low:.4g}, {high:.4g}]" if _is_number(low) and _is_number(high) else " (no interval)"
+    return f"{measure['value']:.4g}{interval}"

@@ -1,0 +1,113 @@
+"""A durable queue between work that must not wait and a server that may not answer.
+
+Records are appended to a JSON-lines file at once and handed to ``send`` by a background thread, in order and at
+least once; ``send`` must therefore be idempotent. What a process could not send stays in the file, and the next
+process that opens the same file sends it first.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from mammogan import storage
+from mammogan.console import say
+
+Record = dict[str, Any]
+
+SEND_EVERY_S = 2.0
+LONGEST_PAUSE_S = 30.0
+RECORDS_AT_ONCE = 200
+
+
+class Spool:
+    """Queue at ``path``, drained by ``send``; ``name`` is what messages call the receiver.
+
+    ``send`` gets up to 200 records, oldest first. Any exception from it means "later": the same records are handed
+    over again after a pause that doubles up to half a minute.
+    """
+
+    def __init__(self, path: Path, send: Callable[[Sequence[Record]], None], name: str) -> None:
+        self._path, self._send, self._name = path, send, name
+        self._mark = path.with_suffix(".sent")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _drop_torn_line(path)
+        self._file = path.open("ab")
+        self._sent = int(self._mark.read_text()) if self._mark.is_file() else 0
+        self._written = path.stat().st_size
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._drain, name=f"spool {path.name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Size of what has not been sent yet; 0 when all is delivered."""
+        return self._written - self._sent
+
+    def append(self, record: Record) -> None:
+        """Keep one JSON-able record for sending; returns as soon as it is in the file."""
+        line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
+        with self._lock:
+            self._file.write(line)
+            self._file.flush()
+            self._written += len(line)
+
+    def close(self, patience_s: float) -> bool:
+        """Send what is left, for at most ``patience_s`` seconds; returns whether all was sent.
+
+        The files are removed when all was sent, and kept for the next process otherwise.
+        """
+        self._closing.set()
+        self._thread.join(patience_s)
+        self._file.close()
+        if self.waiting_bytes:
+            say(f"{self._name} does not answer; {self.waiting_bytes} bytes wait in {self._path} for the next start")
+            return False
+        self._path.unlink(missing_ok=True)
+        self._mark.unlink(missing_ok=True)
+        return True
+
+    def _drain(self) -> None:
+        failures = 0
+        while self.waiting_bytes or not self._closing.is_set():
+            try:
+                if self.waiting_bytes:
+                    self._send_next()
+                failures = 0
+            except Exception as error:
+                if not failures:
+                    say(f"{self._name} does not answer ({_first_line(error)}); records are kept and sent later")
+                failures += 1
+            self._pause(failures)
+
+    def _pause(self, failures: int) -> None:
+        if failures:
+            time.sleep(min(2.0 ** (failures - 1), LONGEST_PAUSE_S))
+        elif not self.waiting_bytes:
+            self._closing.wait(SEND_EVERY_S)
+
+    def _send_next(self) -> None:
+        with self._path.open("rb") as file:
+            file.seek(self._sent)
+            lines = [line for _, line in zip(range(RECORDS_AT_ONCE), file, strict=False) if line.endswith(b"\n")]
+        self._send([json.loads(line) for line in lines])
+        self._sent += sum(map(len, lines))
+        storage.write_bytes(str(self._mark), str(self._sent).encode())
+
+
+def _drop_torn_line(path: Path) -> None:
+    """Cut a last line that a killed process left without its end."""
+    content = path.read_bytes() if path.is_file() else b""
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        with path.open("r+b") as file:
+            file.truncate(whole)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
