@@ -1,1 +1,1 @@
-"""From a CBIS-DDSM release to one verified folder of images with a manifest."""
+"""Data sets: from CBIS-DDSM in any of its shapes to one folder of 8-bit squares with a manifest."""

@@ -1,0 +1,69 @@
+"""DICOM files from bytes: the header's identity and the pixels as a grey image.
+
+CBIS-DDSM is 16-bit, one sample, uncompressed or RLE, in Implicit or Explicit VR Little Endian. Modality rescale is
+applied and MONOCHROME1 inverted, so that larger always means brighter (DICOM PS3.3, C.7.6.3.1.2 and C.11.1).
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+import numpy as np
+
+from mammogan.data.quarantine import BadImageError
+
+PREAMBLE_BYTES = 132
+MEND = "download the file again"
+
+
+def is_dicom(content: bytes) -> bool:
+    """Whether the bytes start as a DICOM file: a preamble of 128 bytes, then ``DICM``."""
+    return content[128:PREAMBLE_BYTES] == b"DICM"
+
+
+def series_uid(content: bytes) -> str:
+    """SeriesInstanceUID from the beginning of a file. Raises BadImageError where there is none to read."""
+    import pydicom
+
+    if not is_dicom(content):
+        raise BadImageError("not a DICOM file", MEND)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            header = pydicom.dcmread(io.BytesIO(content), stop_before_pixels=True, specific_tags=["SeriesInstanceUID"])
+            return str(header.SeriesInstanceUID)
+    except Exception as error:  # pydicom raises whatever the broken bytes lead it to
+        raise BadImageError(f"unreadable DICOM header ({_brief(error)})", MEND) from error
+
+
+def decode(content: bytes) -> np.ndarray:
+    """Pixels of a DICOM file: (rows, columns), uint8, uint16 or float32, larger is brighter.
+
+    Raises BadImageError, which says what is wrong with the file, and nothing else.
+    """
+    import pydicom
+    from pydicom.pixels import apply_rescale
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            dataset = pydicom.dcmread(io.BytesIO(content))
+            if "PixelData" not in dataset:
+                raise BadImageError("the DICOM file holds no pixels", MEND)
+            pixels = apply_rescale(dataset.pixel_array, dataset)
+    except BadImageError:
+        raise
+    except Exception as error:  # pydicom raises whatever the broken bytes lead it to
+        raise BadImageError(f"unreadable DICOM file ({_brief(error)})", MEND) from error
+    if pixels.ndim != 2:
+        raise BadImageError(f"{pixels.ndim}-dimensional pixels", "give one grey image a file")
+    if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
+        pixels = pixels.max() - pixels
+    return pixels if pixels.dtype in (np.uint8, np.uint16) else pixels.astype(np.float32)
+
+
+def _brief(error: Exception) -> str:
+    """First line of an error's message, short enough for a cell of a table."""
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0][:160] if text else 'no message'}"

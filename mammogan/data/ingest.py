@@ -1,0 +1,184 @@
+"""Ingest: from a source of mammograms to a data set that is complete or absent.
+
+Finished images gather in a work folder that outlives an interruption, so running again does only what is missing.
+The pixels and the digest depend on the source's content and the settings alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections import deque
+from collections.abc import Generator, Iterable
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mammogan import console, storage
+from mammogan.config import DataConfig, digest
+from mammogan.data import manifest, quarantine, sources, split, worker
+from mammogan.data.quarantine import Bad
+from mammogan.data.sources import Job, Located
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SUMMARY = "summary.json"
+PIXEL_SETTINGS = ("images", "size", "fit", "intensity")
+"""Fields of DataConfig on which a finished image depends."""
+FORMAT = 1
+"""Raised when the same settings give other pixels than before."""
+JOBS_PER_WORKER = 64
+"""Fewer images than this are not worth another process."""
+
+
+def ingest(
+    source: str, labels: str, config: DataConfig, out: Path, work: Path | None = None, workers: int = 0
+) -> dict[str, Any]:
+    """Make the data set ``out`` from ``source`` and the case CSVs in ``labels``, and return its summary.
+
+    ``source`` is a folder in one of the layouts of ``sources``, or ``phantom``. ``work`` keeps finished images across
+    attempts; left out, a hidden folder beside ``out`` does, and goes when ``out`` is complete. ``workers`` is the
+    number of processes, 0 for what suits the machine. Raises ValueError for input that cannot be used as a whole and
+    RuntimeError when more than ``config.max_bad`` of the images are bad; the good ones then stay in the work folder.
+    """
+    _check_out(out)
+    kept = work or out.parent / f".{out.name}.work"
+    cache = kept / digest([FORMAT, *(getattr(config, name) for name in PIXEL_SETTINGS)])
+    cache.mkdir(parents=True, exist_ok=True)
+    folder = _phantom(kept) if source == "phantom" else source
+    located = sources.locate(folder, labels if source != "phantom" else "", config)
+    rows, bad = _make_images(located, config, cache, workers)
+    _check_bad(located, len(rows), bad, config, kept)
+    summary = _publish(rows, bad, located, config, cache, out, "phantom" if source == "phantom" else located.kind)
+    if work is None:
+        shutil.rmtree(kept)
+    return summary
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """What ingest or filter_minority wrote in ``summary.json``. Raises FileNotFoundError where there is none."""
+    return json.loads((folder / SUMMARY).read_text())
+
+
+def _check_out(out: Path) -> None:
+    if out.is_dir() and any(out.iterdir()) and not (out / SUMMARY).is_file():
+        raise ValueError(f"out={str(out)!r}: the folder holds something else than a data set; choose another")
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"out={str(out)!r}: a file stands there; choose another folder")
+
+
+def _phantom(work: Path) -> str:
+    from mammogan.data import phantom
+
+    folder = work / "phantom"
+    if not folder.is_dir():
+        with replaced_folder(folder) as part:
+            phantom.write_phantom(part)
+    return str(folder)
+
+
+def _make_images(
+    located: Located, config: DataConfig, cache: Path, workers: int
+) -> tuple[list[dict[str, Any]], list[Bad]]:
+    """Rows of every image that could be made, by earlier attempts or now, and what could not."""
+    rows, todo = [], []
+    for job in located.jobs:
+        row = worker.finished(job, cache)
+        rows.append(row) if row else todo.append(job)
+    bad = list(located.bad)
+    with console.progress("ingest", len(located.jobs), done=len(rows)) as advance:
+        for result in _results(todo, config, cache, workers or _suitable_workers(len(todo))):
+            bad.append(result) if isinstance(result, Bad) else rows.append(result)
+            advance()
+    return rows, bad
+
+
+def _suitable_workers(jobs: int) -> int:
+    return max(1, min(len(os.sched_getaffinity(0)), jobs // JOBS_PER_WORKER))
+
+
+def _results(jobs: list[Job], config: DataConfig, cache: Path, workers: int) -> Iterable[dict[str, Any] | Bad]:
+    """Results in any order of time but a fixed number of images under way, so memory stays flat."""
+    if workers == 1:
+        yield from (worker.finish(job, config, cache) for job in jobs)
+        return
+    waiting = iter(jobs)
+    pool = ProcessPoolExecutor(workers)
+    try:
+        running: deque[Future[dict[str, Any] | Bad]] = deque(
+            pool.submit(worker.finish, job, config, cache) for job in islice(waiting, 2 * workers)
+        )
+        while running:
+            yield running.popleft().result()
+            running.extend(pool.submit(worker.finish, job, config, cache) for job in islice(waiting, 1))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _check_bad(located: Located, made: int, bad: list[Bad], config: DataConfig, work: Path) -> None:
+    lost = located.expected - made
+    if located.expected and lost <= config.max_bad * located.expected and made:
+        return
+    table = quarantine.write(bad, work)
+    raise RuntimeError(
+        f"data.max_bad={config.max_bad:g}: {lost} of {located.expected} images cannot be used; see {table}, mend them "
+        "or raise the share, and run again: the good ones are kept"
+    )
+
+
+def _publish(
+    rows: list[dict[str, Any]], bad: list[Bad], located: Located, config: DataConfig, cache: Path, out: Path, kind: str
+) -> dict[str, Any]:
+    import pandas as pd
+
+    frame = pd.DataFrame(rows).sort_values("image_id", ignore_index=True)
+    frame["split"] = split.assign(frame, config)
+    for lack in split.lacking(frame):
+        console.say(f"warning: {lack}; give more data, or use data.split=image")
+    summary = _summary(frame, bad, located, config, kind)
+    with replaced_folder(out) as part:
+        (part / "images").mkdir()
+        for image_id in frame["image_id"]:
+            shutil.copyfile(cache / f"{image_id}.png", part / "images" / f"{image_id}.png")
+        manifest.write(frame, part)
+        quarantine.write(bad, part)
+        write_summary(summary, part)
+    return summary
+
+
+def _summary(frame: pd.DataFrame, bad: list[Bad], located: Located, config: DataConfig, kind: str) -> dict[str, Any]:
+    mixed = {job.wanted.image_id for job in located.jobs if job.wanted.mixed}
+    return {
+        "source": kind,
+        "subset": "+".join(sorted(set(frame["subset"]))),
+        **split.count(frame),
+        "mixed_labels": int(frame["image_id"].isin(mixed).sum()),
+        "splits": split.describe(frame),
+        "quarantined": len(bad),
+        "data_digest": manifest.data_digest(frame),
+        "settings": asdict(config),
+    }
+
+
+def write_summary(summary: dict[str, Any], folder: Path) -> None:
+    """Write ``summary.json``, readable and in a fixed order of keys."""
+    storage.write_bytes(str(folder / SUMMARY), (json.dumps(summary, indent=2) + "\n").encode())
+
+
+@contextmanager
+def replaced_folder(folder: Path) -> Generator[Path]:
+    """New folder that takes the place of ``folder`` only when the block ends well."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
+        part = Path(scratch, "new")
+        part.mkdir()
+        yield part
+        if folder.exists():
+            os.replace(folder, Path(scratch, "old"))
+        os.replace(part, folder)
