@@ -1,0 +1,141 @@
+"""The generator G: z in R^d, standard Gaussian -> grey image in [-1, 1] (the paper's Fig. 3).
+
+Dense -> 7x7xC -> Conv2DTranspose + BatchNorm + LeakyReLU at every doubling of the side
+-> last Conv2DTranspose + tanh at the full side. Channels halve at each doubling, down to 32.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import math
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from mammogan import storage
+
+SNAPSHOT_FORMAT = 1
+BASE_SIDE = 7
+FEWEST_CHANNELS = 32
+LEAK = 0.2
+
+
+def doublings(size: int) -> int:
+    """K of ``size`` = 7 * 2^k. Raises ValueError for any other side."""
+    k = round(math.log2(size / BASE_SIDE)) if size >= BASE_SIDE else 0
+    if k < 2 or BASE_SIDE * 2**k != size:
+        raise ValueError(f"size={size!r}: use 7 * 2^k from 28: 28, 56, 112, 224, ...")
+    return k
+
+
+class Generator(nn.Module):
+    """z (B, latent_dim), standard Gaussian -> (B, 1, size, size), float32, [-1, 1]."""
+
+    def __init__(self, size: int, latent_dim: int, channels: int) -> None:
+        super().__init__()
+        self.size, self.latent_dim, self.channels = size, latent_dim, channels
+        self.dense = nn.Linear(latent_dim, channels * BASE_SIDE**2, bias=False)
+        widths = [max(channels >> i, min(FEWEST_CHANNELS, channels)) for i in range(doublings(size))]
+        self.norm = _norm_and_leak(channels)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(_doubling(wide, narrow, bias=False), _norm_and_leak(narrow))
+            for wide, narrow in itertools.pairwise(widths)
+        )
+        self.last = _doubling(widths[-1], 1, bias=True)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """DCGAN's N(0, 0.02) for the layers that BatchNorm rescales, Glorot for the last one, which has none.
+
+        Radford et al. 2016, section 3. N(0, 0.02) in the last layer would start the image near flat grey.
+        """
+        for module in self.modules():
+            if isinstance(module, (nn.Linear, nn.ConvTranspose2d)):
+                nn.init.normal_(module.weight, std=0.02)
+        nn.init.xavier_normal_(self.last.weight)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Images of a batch of latent vectors."""
+        x = self.norm(self.dense(z).unflatten(1, (self.channels, BASE_SIDE, BASE_SIDE)))
+        for block in self.blocks:
+            x = block(x)
+        return torch.tanh(self.last(x))
+
+
+def _doubling(wide: int, narrow: int, bias: bool) -> nn.ConvTranspose2d:
+    # kernel 4 with stride 2 overlaps evenly: no checkerboard (Odena et al. 2016)
+    return nn.ConvTranspose2d(wide, narrow, kernel_size=4, stride=2, padding=1, bias=bias)
+
+
+def _norm_and_leak(channels: int) -> nn.Sequential:
+    return nn.Sequential(nn.BatchNorm2d(channels), nn.LeakyReLU(LEAK, inplace=True))
+
+
+def save_snapshot(generator: Generator, epoch: int, path: Path) -> None:
+    """Write the generator and what is needed to build it again, atomically."""
+    buffer = io.BytesIO()
+    state = {key: value.detach().cpu() for key, value in generator.state_dict().items()}
+    snapshot = {
+        "format": SNAPSHOT_FORMAT,
+        "epoch": epoch,
+        "size": generator.size,
+        "latent_dim": generator.latent_dim,
+        "channels": generator.channels,
+        "state_dict": state,
+    }
+    torch.save(snapshot, buffer)
+    storage.write_bytes(str(path), buffer.getvalue())
+
+
+def load_generator(path: Path) -> Generator:
+    """Generator of a snapshot, in eval mode on the CPU.
+
+    Raises FileNotFoundError where there is none, ValueError for a file that is not a snapshot of this format.
+    """
+    content = storage.read_bytes(str(path))
+    try:
+        snapshot = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        if snapshot["format"] != SNAPSHOT_FORMAT:
+            raise ValueError(f"it has format {snapshot['format']}, not {SNAPSHOT_FORMAT}")
+        generator = Generator(snapshot["size"], snapshot["latent_dim"], snapshot["channels"])
+        generator.load_state_dict(snapshot["state_dict"])
+    except Exception as error:
+        raise ValueError(f"path={str(path)!r}: no generator snapshot ({error}); make it again") from error
+    return generator.eval()
+
+
+def draw_latents(count: int, latent_dim: int, seed: int) -> Tensor:
+    """Z (count, latent_dim), float32, on the CPU; row i depends on the seed and i alone, not on ``count``."""
+    rng = torch.Generator().manual_seed(seed)
+    return torch.stack([torch.randn(latent_dim, generator=rng) for _ in range(count)])
+
+
+@torch.no_grad()
+def sample(generator: Generator, count: int, seed: int, batch_size: int = 64) -> Tensor:
+    """``count`` images, uint8, (count, 1, H, W), on the CPU; the same for every ``batch_size``.
+
+    The generator runs in eval mode, so that no image depends on its neighbours, and is left as it was.
+    Raises ValueError for fewer than one image.
+    """
+    if count < 1:
+        raise ValueError(f"count={count!r}: ask for at least 1 image")
+    device = next(generator.parameters()).device
+    was_training = generator.training
+    generator.eval()
+    try:
+        z = draw_latents(count, generator.latent_dim, seed)
+        return torch.cat([to_uint8(generator(part.to(device))).cpu() for part in z.split(batch_size)])
+    finally:
+        generator.train(was_training)
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """[-1, 1] floats to uint8 by rounding; the inverse of ``to_float``."""
+    return images.clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8)
+
+
+def to_float(images: Tensor) -> Tensor:
+    """Uint8 images to float32 in [-1, 1]: (x - 127.5) / 127.5."""
+    return images.float().sub(127.5).div(127.5)

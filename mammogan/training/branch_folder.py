@@ -1,0 +1,73 @@
+"""The folder a branch hands on, and its copy in the store."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mammogan import storage
+from mammogan.config import Branch, Config, digest
+
+RECORD = "branch.json"
+HISTORY = "history.jsonl"
+NOT_HANDED_ON = "checkpoints/"
+KEY_FORMAT = 1
+
+
+def branch_key(config: Config, branch: Branch, data_digest: str, frozen_sha256: str) -> str:
+    """Name of a branch's state in the store: equal for equal results, whatever machine or path they come from."""
+    model, train = dataclasses.asdict(config.model), dataclasses.asdict(config.train)
+    for section, without in ((model, ("frozen_weights", "frozen_sha256")), (train, ("device", "checkpoint_every"))):
+        for name in without:
+            del section[name]
+    frozen = {"frozen": frozen_sha256, "size": config.data.size, "format": KEY_FORMAT}
+    return digest([data_digest, model, train, branch.gp_lambda, branch.seed, frozen])
+
+
+class BranchFolder:
+    """``out``, where a branch's files are made, mirrored to ``uri`` in the store, where the next run finds them."""
+
+    def __init__(self, out: Path, uri: str) -> None:
+        self.out, self.uri = out, uri
+
+    def publish(self, name: str) -> Path:
+        """Copy a file of ``out`` to the store; returns its path in ``out``."""
+        path = self.out / name
+        storage.write_bytes(storage.join(self.uri, name), path.read_bytes())
+        return path
+
+    def restore(self) -> None:
+        """Copy what an earlier run left in the store to ``out``, all but its checkpoints."""
+        for name in storage.list_files(self.uri):
+            if not name.startswith(NOT_HANDED_ON) and not Path(name).name.startswith("."):
+                content = storage.read_bytes(storage.join(self.uri, name))
+                storage.write_bytes(str(storage.inside(self.out, name)), content)
+
+    def finished_record(self) -> dict[str, Any] | None:
+        """Content of ``branch.json`` in the store, which only a finished branch leaves there."""
+        uri = storage.join(self.uri, RECORD)
+        return json.loads(storage.read_bytes(uri)) if storage.exists(uri) else None
+
+    def write_record(self, record: dict[str, Any]) -> None:
+        """Write ``branch.json`` to ``out``, and to the store when the branch is finished."""
+        storage.write_bytes(str(self.out / RECORD), (json.dumps(record, indent=2) + "\n").encode())
+        if record["status"] == "finished":
+            self.publish(RECORD)
+
+    def write_history(self, history: list[dict[str, Any]]) -> None:
+        """Write ``history.jsonl``, a line an epoch, to ``out``."""
+        lines = "".join(json.dumps(row) + "\n" for row in history)
+        storage.write_bytes(str(self.out / HISTORY), lines.encode())
+
+    def read_history(self) -> list[dict[str, Any]]:
+        """Rows of ``history.jsonl`` in ``out``."""
+        return [json.loads(line) for line in (self.out / HISTORY).read_text().splitlines()]
+
+    def grids(self) -> Iterator[tuple[int, Path]]:
+        """Epoch and path of every sample grid in ``out``, oldest first."""
+        for path in sorted((self.out / "grids").glob("epoch_*.png")):
+            yield int(re.sub(r"\D", "", path.stem)), path

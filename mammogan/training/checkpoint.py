@@ -1,0 +1,59 @@
+"""Resumable state in the store: written whole, verified by the sha256 in its name, the last two kept."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from typing import Any
+
+import torch
+
+from mammogan import console, storage
+
+KEEP = 2
+NAME = re.compile(r"step_(\d{9})\.([0-9a-f]{64})\.pt")
+
+
+class Checkpoints:
+    """Checkpoints below an address, local or ``s3://``: ``step_000000042.<sha256 of the file>.pt``.
+
+    The digest stands in the name, so that one atomic write makes a checkpoint and its proof.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+
+    def save(self, step: int, state: dict[str, Any]) -> None:
+        """Write a checkpoint and then remove all but the newest two; raises OSError and keeps those when it cannot."""
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        content = buffer.getvalue()
+        name = f"step_{step:09d}.{hashlib.sha256(content).hexdigest()}.pt"
+        storage.write_bytes(storage.join(self.uri, name), content)
+        others = [other for other in self._names() if other != name]
+        for old in others[: max(0, len(others) - (KEEP - 1))]:
+            storage.remove(storage.join(self.uri, old))
+
+    def latest(self) -> dict[str, Any] | None:
+        """State of the newest checkpoint that is whole, on the CPU; None where none was written.
+
+        Says which ones it passed over. Raises ValueError when there are checkpoints and none is whole.
+        """
+        names = self._names()
+        for name in reversed(names):
+            content = storage.read_bytes(storage.join(self.uri, name))
+            if hashlib.sha256(content).hexdigest() == name.split(".")[1]:
+                return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            console.say(f"WARNING: checkpoint {name} in {self.uri} is CORRUPT (another sha256); trying the one before")
+        if names:
+            raise ValueError(f"store={self.uri!r}: every checkpoint is corrupt; remove the folder to start anew")
+        return None
+
+    def clear(self) -> None:
+        """Remove all checkpoints, once the branch is finished."""
+        for name in self._names():
+            storage.remove(storage.join(self.uri, name))
+
+    def _names(self) -> list[str]:
+        return sorted(name for name in storage.list_files(self.uri) if NAME.fullmatch(name))

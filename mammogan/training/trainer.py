@@ -1,0 +1,157 @@
+"""Everything that changes while a branch trains, and one step of that change."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mammogan.config import Branch, Config, TrainConfig
+from mammogan.models.critic import Critic
+from mammogan.models.densenet import FrozenDenseNet
+from mammogan.models.generator import Generator, to_float
+from mammogan.training.augment import augment
+from mammogan.training.randomness import BatchOrder, rng_for, weights_seed
+from mammogan.training.step import critic_gradients, generator_gradients
+
+QUANTITIES = ("wasserstein", "penalty", "critic_loss", "gradient_norm", "generator_loss")
+
+
+class Trainer:
+    """Networks, optimisers, step counter and the running epoch's sums of one branch.
+
+    ``images`` (N, 1, size, size), uint8, stay on ``device`` as they are; float32 exists only for a batch at a time.
+    A step is one generator update after ``n_critic`` critic updates. Its random numbers are a function of the
+    seed and the step's number, so that ``state`` needs no generator state and no sampler position.
+    """
+
+    def __init__(
+        self, images: Tensor, config: Config, branch: Branch, frozen: FrozenDenseNet, device: torch.device
+    ) -> None:
+        self.config, self.branch, self.device = config.train, branch, device
+        self.images = images.to(device)
+        self.order = BatchOrder(len(images), self.config.batch_size, branch.seed)
+        self.generator, self.critic = _networks(images.shape[-1], config, branch.seed, frozen, device)
+        self.averaged = copy.deepcopy(self.generator).requires_grad_(False) if self.config.ema_decay else None
+        self.optimisers = [_adam(network, self.config) for network in (self.generator, self.critic)]
+        self.step = 0
+        self.sums = torch.zeros(len(QUANTITIES), device=device)
+
+    @property
+    def batches_per_step(self) -> int:
+        """Real batches that a step draws."""
+        return self.config.n_critic if self.config.critic_batches == "fresh" else 1
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps that pass once over the images, at least 1."""
+        return max(1, self.order.per_pass // self.batches_per_step)
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole training."""
+        return self.config.epochs * self.steps_per_epoch
+
+    @property
+    def images_per_step(self) -> int:
+        """Real images that the critic is shown in a step."""
+        return self.order.batch_size * self.config.n_critic
+
+    def learning_rate_of(self, step: int) -> float:
+        """Adam's learning rate in a step: constant, then linear to 0."""
+        decaying_steps = self.total_steps * (1 - self.config.decay_from)
+        left = (self.total_steps - step) / decaying_steps if decaying_steps else 1.0
+        return self.config.learning_rate * min(1.0, left)
+
+    def advance(self) -> None:
+        """Make one step."""
+        rng = rng_for(self.branch.seed, "step", self.step, self.device)
+        for optimiser in self.optimisers:
+            optimiser.param_groups[0]["lr"] = self.learning_rate_of(self.step)
+        generator_optimiser, critic_optimiser = self.optimisers
+        for update in range(self.config.n_critic):
+            if update < self.batches_per_step:
+                real = self._real_batch(self.step * self.batches_per_step + update, rng)
+            with torch.no_grad():
+                fake = self.generator(self._latents(rng))
+            alpha = torch.rand(len(real), 1, 1, 1, generator=rng, device=self.device)
+            distance, penalty, norm = critic_gradients(self.critic, real, fake, alpha, self.branch.gp_lambda)
+            critic_optimiser.step()
+            loss = self.branch.gp_lambda * penalty - distance
+            self.sums[:4] += torch.stack((distance, penalty, loss, norm))
+        self.sums[4] += generator_gradients(self.generator, self.critic, self._latents(rng))
+        generator_optimiser.step()
+        self._average()
+        self.step += 1
+
+    def take_means(self) -> dict[str, float]:
+        """Means of the quantities since the last call; waits for the device."""
+        steps = (self.step - 1) % self.steps_per_epoch + 1
+        counts = [steps * self.config.n_critic] * 4 + [steps]
+        means = {name: total / count for name, total, count in zip(QUANTITIES, self.sums.tolist(), counts, strict=True)}
+        self.sums.zero_()
+        return means
+
+    def snapshot_generator(self) -> Generator:
+        """The generator to keep: the averaged one where there is one."""
+        return self.averaged or self.generator
+
+    def state(self) -> dict[str, Any]:
+        """All that a new trainer needs to continue as this one would."""
+        return {
+            "step": self.step,
+            "sums": self.sums.cpu(),
+            "generator": self.generator.state_dict(),
+            "critic": self.critic.trained_state(),
+            "averaged": self.averaged.state_dict() if self.averaged else None,
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Continue where ``state`` was taken."""
+        self.step = state["step"]
+        self.sums = state["sums"].to(self.device)
+        self.generator.load_state_dict(state["generator"])
+        self.critic.load_trained_state(state["critic"])
+        if self.averaged:
+            self.averaged.load_state_dict(state["averaged"])
+        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+
+    def _real_batch(self, index: int, rng: torch.Generator) -> Tensor:
+        chosen = self.images[self.order.batch(index).to(self.device)]
+        return augment(to_float(chosen), self.config, rng)
+
+    def _latents(self, rng: torch.Generator) -> Tensor:
+        return torch.randn(self.order.batch_size, self.generator.latent_dim, generator=rng, device=self.device)
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Move the averaged generator towards the current one, BatchNorm statistics included."""
+        if self.averaged is None:
+            return
+        current = self.generator.state_dict()
+        for key, value in self.averaged.state_dict().items():
+            if value.is_floating_point():
+                value.lerp_(current[key], 1 - self.config.ema_decay)
+            else:
+                value.copy_(current[key])
+
+
+def _networks(
+    size: int, config: Config, seed: int, frozen: FrozenDenseNet, device: torch.device
+) -> tuple[Generator, Critic]:
+    """Both networks with initial weights from the branch's seed, on the device."""
+    model = config.model
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(weights_seed(seed))
+        generator = Generator(size, model.latent_dim, model.generator_channels)
+        critic = Critic(size, model.critic_channels, frozen, model.head)
+    return generator.to(device), critic.to(device)
+
+
+def _adam(network: nn.Module, config: TrainConfig) -> torch.optim.Adam:
+    weights = [weight for weight in network.parameters() if weight.requires_grad]
+    return torch.optim.Adam(weights, lr=config.learning_rate, betas=(config.beta1, config.beta2), fused=True)

@@ -1,0 +1,87 @@
+import pytest
+import torch
+
+from mammogan.models.generator import (
+    Generator,
+    draw_latents,
+    load_generator,
+    sample,
+    save_snapshot,
+    to_float,
+    to_uint8,
+)
+
+
+@pytest.fixture
+def generator():
+    torch.manual_seed(0)
+    return Generator(28, 10, 8)
+
+
+@pytest.mark.parametrize("size", [28, 56, 112, 224])
+def test_shape_and_range(size):
+    torch.manual_seed(0)
+    images = Generator(size, 12, 16)(torch.randn(2, 12))
+    assert images.shape == (2, 1, size, size)
+    assert images.abs().max() <= 1
+    assert images.std() > 0.05
+
+
+@pytest.mark.parametrize("size", [14, 27, 64, 0])
+def test_other_sides_are_refused(size):
+    with pytest.raises(ValueError, match=f"size={size}: use 7"):
+        Generator(size, 10, 8)
+
+
+def test_paper_generator_has_the_maps_of_figure_3():
+    generator = Generator(224, 100, 256)
+    shapes = []
+    for block in (generator.norm, *generator.blocks, generator.last):
+        block.register_forward_hook(lambda _module, _inputs, output: shapes.append(tuple(output.shape[1:])))
+    generator(torch.randn(2, 100))
+    assert shapes == [(256, 7, 7), (128, 14, 14), (64, 28, 28), (32, 56, 56), (32, 112, 112), (1, 224, 224)]
+
+
+def test_snapshot_restores_the_same_images(generator, tmp_path):
+    generator(torch.randn(16, 10))
+    save_snapshot(generator, 3, tmp_path / "g.pt")
+    restored = load_generator(tmp_path / "g.pt")
+    assert not restored.training
+    assert torch.equal(sample(restored, 5, seed=1), sample(generator, 5, seed=1))
+
+
+@pytest.mark.parametrize("content", [b"", b"no snapshot"])
+def test_a_file_that_is_no_snapshot_is_refused(tmp_path, content):
+    (tmp_path / "g.pt").write_bytes(content)
+    with pytest.raises(ValueError, match="no generator snapshot"):
+        load_generator(tmp_path / "g.pt")
+
+
+def test_an_unknown_format_is_refused(generator, tmp_path):
+    save_snapshot(generator, 1, tmp_path / "g.pt")
+    snapshot = torch.load(tmp_path / "g.pt", weights_only=True) | {"format": 99}
+    torch.save(snapshot, tmp_path / "g.pt")
+    with pytest.raises(ValueError, match="format 99"):
+        load_generator(tmp_path / "g.pt")
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 20, 64])
+def test_samples_do_not_depend_on_the_batch_size(generator, batch_size):
+    generator(torch.randn(16, 10))
+    reference = sample(generator, 20, seed=5)
+    assert reference.shape == (20, 1, 28, 28)
+    assert reference.dtype == torch.uint8
+    assert torch.equal(sample(generator, 20, seed=5, batch_size=batch_size), reference)
+    assert generator.training
+
+
+def test_latents_are_a_prefix_of_longer_ones_and_depend_on_the_seed():
+    assert torch.equal(draw_latents(3, 100, seed=0), draw_latents(50, 100, seed=0)[:3])
+    assert not torch.equal(draw_latents(3, 100, seed=0), draw_latents(3, 100, seed=1))
+
+
+def test_uint8_round_trip_is_exact():
+    every_grey = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
+    floats = to_float(every_grey)
+    assert (floats.min(), floats.max()) == (-1, 1)
+    assert torch.equal(to_uint8(floats), every_grey)

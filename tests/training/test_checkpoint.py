@@ -1,0 +1,60 @@
+import pytest
+import torch
+
+from mammogan import storage
+from mammogan.training.checkpoint import Checkpoints
+
+
+@pytest.fixture
+def checkpoints(tmp_path):
+    return Checkpoints(str(tmp_path))
+
+
+def newest(folder):
+    return max(folder.glob("step_*.pt"))
+
+
+def test_none_where_none_was_written(checkpoints):
+    assert checkpoints.latest() is None
+
+
+def test_the_newest_two_are_kept(checkpoints, tmp_path):
+    for step in (9, 10, 100):
+        checkpoints.save(step, {"step": step, "weight": torch.full((3,), float(step))})
+    assert [path.name[:14] for path in sorted(tmp_path.iterdir())] == ["step_000000010", "step_000000100"]
+    state = checkpoints.latest()
+    assert state["step"] == 100
+    assert torch.equal(state["weight"], torch.full((3,), 100.0))
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "empty"])
+def test_a_corrupt_newest_falls_back_loudly(checkpoints, tmp_path, capsys, damage):
+    checkpoints.save(1, {"step": 1})
+    checkpoints.save(2, {"step": 2})
+    content = bytearray(newest(tmp_path).read_bytes())
+    content[len(content) // 2] ^= 1
+    kept = {"truncate": content[:-10], "flip": content, "empty": b""}[damage]
+    newest(tmp_path).write_bytes(bytes(kept))
+    assert checkpoints.latest() == {"step": 1}
+    assert "CORRUPT" in capsys.readouterr().err
+
+
+def test_all_corrupt_is_an_error(checkpoints, tmp_path):
+    checkpoints.save(1, {"step": 1})
+    newest(tmp_path).write_bytes(b"")
+    with pytest.raises(ValueError, match="every checkpoint is corrupt"):
+        checkpoints.latest()
+
+
+def test_a_failed_write_leaves_the_last_ones(checkpoints, tmp_path, monkeypatch):
+    checkpoints.save(1, {"step": 1})
+    checkpoints.save(2, {"step": 2})
+
+    def full(_descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(storage.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        checkpoints.save(3, {"step": 3})
+    assert len(list(tmp_path.iterdir())) == 2
+    assert checkpoints.latest() == {"step": 2}

@@ -1,0 +1,188 @@
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from branch_process import OVERRIDES, blobs, train
+
+from mammogan.models.generator import load_generator
+from mammogan.training import loop
+from mammogan.training.trainer import Trainer
+
+SCRIPT = Path(__file__).with_name("branch_process.py")
+STEPS = OVERRIDES["train.epochs"] * 3
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    torch.set_num_threads(1)
+    return train(folder), folder
+
+
+def result(folder):
+    """All that must not depend on interruptions: snapshots, grids, history without its timing, counts."""
+    out = folder / "out"
+    history = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
+    for row in history:
+        assert row["metrics"].pop("train/images_per_s") > 0
+    files = {path.relative_to(out).as_posix(): path.read_bytes() for path in sorted(out.rglob("epoch_*"))}
+    record = json.loads((out / "branch.json").read_text())
+    return files, history, {key: value for key, value in record.items() if key != "train_s"}
+
+
+def run_and_signal(folder, number, at_step):
+    command = [sys.executable, str(SCRIPT), str(folder)]
+    environment = os.environ | {"PYTHONPATH": str(SCRIPT.parents[2])}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            if line == f"step {at_step}\n":
+                process.send_signal(number)
+                break
+        process.communicate(timeout=60)
+    return process.returncode
+
+
+def test_the_folder_is_the_one_the_architecture_names(uninterrupted):
+    record, folder = uninterrupted
+    out = folder / "out"
+    assert record == json.loads((out / "branch.json").read_text())
+    assert list(record) == [
+        "branch", "gp_lambda", "seed", "key", "data_digest", "status", "reason", "epochs_done", "epochs",
+        "frozen", "device", "train_s", "images_seen",
+    ]  # fmt: skip
+    assert (record["status"], record["reason"], record["epochs_done"]) == ("finished", "", 4)
+    assert record["images_seen"] == STEPS * 2 * 4
+    names = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
+    epochs = ("0001", "0002", "0004")
+    assert names == sorted(
+        ["branch.json", "history.jsonl"]
+        + [f"snapshots/epoch_{epoch}.pt" for epoch in epochs]
+        + [f"grids/epoch_{epoch}.png" for epoch in epochs]
+    )
+    assert load_generator(out / "snapshots/epoch_0004.pt").size == 28
+
+
+def test_every_epoch_reports_every_quantity(tmp_path):
+    rows = []
+    train(tmp_path, report=lambda epoch, metrics: rows.append((epoch, set(metrics))), **{"train.epochs": 2})
+    names = "wasserstein penalty critic_loss generator_loss gradient_norm learning_rate images_per_s"
+    assert rows == [(epoch, {f"train/{name}" for name in names.split()}) for epoch in (1, 2)]
+
+
+def test_killed_at_a_random_step_it_continues_to_the_same_bits(uninterrupted, tmp_path):
+    at_step = random.SystemRandom().randrange(1, STEPS)
+    assert run_and_signal(tmp_path, signal.SIGKILL, at_step) == -signal.SIGKILL
+    assert not (tmp_path / "out" / "branch.json").exists()
+    train(tmp_path)
+    assert result(tmp_path) == result(uninterrupted[1]), f"killed at step {at_step}"
+
+
+def test_sigterm_saves_in_the_middle_of_an_epoch_and_leaves(uninterrupted, tmp_path):
+    assert run_and_signal(tmp_path, signal.SIGTERM, 4) == 128 + signal.SIGTERM
+    (checkpoint,) = [path for path in tmp_path.rglob("step_*.pt") if not path.name.startswith("step_000000003")]
+    assert checkpoint.name.startswith(("step_000000005", "step_000000006"))
+    train(tmp_path)
+    assert result(tmp_path) == result(uninterrupted[1])
+
+
+def test_ctrl_c_saves_and_raises_keyboard_interrupt(uninterrupted, tmp_path, monkeypatch):
+    advance = Trainer.advance
+
+    def interrupted(self):
+        if self.step == 5:
+            signal.raise_signal(signal.SIGINT)
+        advance(self)
+
+    monkeypatch.setattr(Trainer, "advance", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    monkeypatch.undo()
+    train(tmp_path)
+    assert result(tmp_path) == result(uninterrupted[1])
+
+
+def test_a_finished_branch_is_copied_and_reported_again_without_training(uninterrupted, tmp_path, monkeypatch):
+    record, folder = uninterrupted
+    monkeypatch.setattr(Trainer, "advance", None)
+    (tmp_path / "store").symlink_to(folder / "store")
+    epochs, grids = [], []
+    again = train(
+        tmp_path,
+        report=lambda epoch, _metrics: epochs.append(epoch),
+        report_grid=lambda epoch, path: grids.append((epoch, path.is_file())),
+    )
+    assert again == record
+    assert result(tmp_path) == result(folder)
+    assert epochs == [1, 2, 3, 4]
+    assert grids == [(1, True), (2, True), (4, True)]
+
+
+def test_another_lambda_seed_or_setting_is_another_branch(uninterrupted, tmp_path):
+    keys = {train(tmp_path, **{"train.epochs": 1}, gp_lambda=gp_lambda)["key"] for gp_lambda in (3.0, 5.0)}
+    assert len(keys | {uninterrupted[0]["key"]}) == 3
+
+
+def test_a_lambda_that_gives_nan_ends_as_diverged(tmp_path):
+    record = train(tmp_path, gp_lambda=float("nan"))
+    assert record["status"] == "diverged"
+    assert record["reason"] == "epoch 1: train/wasserstein is nan"
+    assert json.loads((tmp_path / "out" / "branch.json").read_text())["status"] == "diverged"
+    assert not list((tmp_path / "store").rglob("branch.json"))
+
+
+def test_another_exception_ends_as_failed(tmp_path, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("the disk is on fire")
+
+    monkeypatch.setattr(loop, "save_grid", broken)
+    record = train(tmp_path)
+    assert (record["status"], record["reason"]) == ("failed", "RuntimeError: the disk is on fire")
+
+
+def test_missing_frozen_weights_end_as_failed(tmp_path):
+    record = train(tmp_path, **{"model.frozen_weights": "/absent/weights.pt"})
+    assert record["status"] == "failed"
+    assert "/absent/weights.pt" in record["reason"]
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (blobs()[:1], "at least 2 images"),
+        (blobs(size=56), r"data\.size=28"),
+        (blobs().float(), "uint8"),
+        (blobs()[:, 0], r"\(N, 1, 28, 28\)"),
+    ],
+)
+def test_bad_images_raise(tmp_path, images, message):
+    with pytest.raises(ValueError, match=message):
+        train(tmp_path, images=images)
+
+
+def test_fewer_images_than_a_batch_train(tmp_path):
+    assert train(tmp_path, images=blobs(3), **{"train.epochs": 1})["status"] == "finished"
+
+
+def test_the_critics_update_does_not_reach_into_the_generator(tmp_path, monkeypatch):
+    monkeypatch.setattr("mammogan.training.trainer.generator_gradients", lambda *_: torch.zeros(()))
+    trainers = []
+    advance = Trainer.advance
+    monkeypatch.setattr(Trainer, "advance", lambda self: (trainers.append(self), advance(self)))
+    train(tmp_path, **{"train.epochs": 1})
+    assert all(weight.grad is None for weight in trainers[0].generator.parameters())
+    assert all(weight.grad is not None for weight in trainers[0].critic.parameters() if weight.requires_grad)
