@@ -60,7 +60,8 @@ def decode(content: bytes) -> np.ndarray:
         raise BadImageError(f"{pixels.ndim}-dimensional pixels", "give one grey image a file")
     if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
         pixels = pixels.max() - pixels
-    return pixels if pixels.dtype in (np.uint8, np.uint16) else pixels.astype(np.float32)
+    small = pixels.dtype.kind == "u" and pixels.dtype.itemsize <= 2
+    return pixels.astype(pixels.dtype.newbyteorder("=") if small else np.float32, copy=False)
 
 
 def _brief(error: Exception) -> str:

@@ -33,12 +33,11 @@ def square(pixels: np.ndarray, config: DataConfig) -> np.ndarray:
 
 def value_range(pixels: np.ndarray, intensity: str) -> tuple[float, float]:
     """Source values that become 0 and 255. Raises BadImageError where they are equal or not finite."""
-    if intensity == "minmax":
-        low, high = float(pixels.min()), float(pixels.max())
-    else:
-        low, high = (float(value) for value in np.percentile(pixels, PERCENTILES))
+    low, high = float(pixels.min()), float(pixels.max())
     if not np.isfinite([low, high]).all():
         raise BadImageError("pixels that are NaN or infinite", "export the image again")
+    if intensity == "percentile":
+        low, high = (float(value) for value in np.percentile(pixels, PERCENTILES))
     if low >= high:
         raise BadImageError(f"constant image of value {low:g}", "download the file again")
     return low, high

@@ -1,0 +1,50 @@
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from mammogan.commands.data import app, data_config
+
+
+@pytest.fixture
+def run():
+    def invoke(*arguments):
+        result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+        assert result.exit_code == 0
+        return result
+
+    return invoke
+
+
+def test_plan_prints_one_json_object(run, shared):
+    result = run("plan", "--labels", str(shared / "data/cbis_ddsm/csv"), "--subset", "calc-train", "--json")
+    found = json.loads(result.stdout)
+    assert (found["images"], found["benign"], found["malignant"], found["patients"]) == (1227, 718, 509, 602)
+    image, patient = found["splits"]["image"], found["splits"]["patient"]
+    assert [image["train"][k] for k in ("images", "benign", "malignant")] == [981, 574, 407]
+    assert [image["test"][k] for k in ("images", "benign", "malignant")] == [246, 144, 102]
+    assert image["leak"]["patients"] > 0
+    assert image["leak"]["test_images"] / 246 > 0.75
+    assert patient["leak"] == {"patients": 0, "test_images": 0}
+
+
+def test_plan_in_words(run, shared):
+    text = run("plan", "--labels", str(shared / "data/cbis_ddsm/csv"), "--subset", "mass-test+mass-train").stdout
+    assert "1592 images" in text
+    assert "split by patient: train" in text
+
+
+def test_ingest_prints_its_summary(run, phantom, tmp_path):
+    arguments = ("--source", str(phantom), "--preset", "demo", "--set", "data.size=28", "--out", str(tmp_path / "set"))
+    summary = json.loads(run("ingest", *arguments, "--json").stdout)
+    assert summary == json.loads((tmp_path / "set/summary.json").read_text())
+    assert summary["settings"]["size"] == 28
+    assert "quarantine.csv" in run("ingest", *arguments).stdout
+
+
+def test_settings_are_checked():
+    assert data_config("demo", "calc-test", ["data.split=image"]).split == "image"
+    with pytest.raises(ValueError, match="write it as KEY=VALUE"):
+        data_config("demo", "", ["data.split"])
+    with pytest.raises(ValueError, match=r"did you mean data\.split"):
+        data_config("demo", "", ["data.spilt=image"])

@@ -1,0 +1,223 @@
+import csv
+import json
+import random
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from mammogan.config import DataConfig
+from mammogan.data import manifest, worker
+from mammogan.data.ingest import ingest
+from mammogan.data.preprocess import square
+
+MASS = DataConfig(subset="mass-train", size=28)
+
+
+def quarantined(folder):
+    with (folder / "quarantine.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def content(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture
+def source(phantom, tmp_path):
+    """A copy of the phantom that a test may break."""
+    return shutil.copytree(phantom, tmp_path / "source")
+
+
+@pytest.fixture(scope="session")
+def reference(phantom, tmp_path_factory):
+    out = tmp_path_factory.mktemp("reference") / "set"
+    ingest(str(phantom), "", MASS, out)
+    return out
+
+
+def test_a_data_set_is_a_manifest_with_squares(phantom, reference):
+    frame = manifest.read(reference)
+    assert len(frame) == len(list(phantom.rglob("*.dcm"))) / 3
+    for row in frame.itertuples():
+        decoded = worker.decode((phantom / row.source).read_bytes())
+        assert (row.original_rows, row.original_cols) == decoded.shape == (400, 280)
+        np.testing.assert_array_equal(np.asarray(Image.open(reference / row.file)), square(decoded, MASS))
+    assert set(frame["subset"]) == {"mass-train"}
+    assert set(frame["view"]) == {"CC", "MLO"}
+
+
+def test_the_summary_counts_the_manifest(reference):
+    summary = json.loads((reference / "summary.json").read_text())
+    frame = manifest.read(reference)
+    assert summary["data_digest"] == manifest.data_digest(frame)
+    assert summary["splits"]["train"]["malignant"] == sum((frame.split == "train") & (frame.label == 1))
+    assert (summary["patients"], summary["images"], summary["source"]) == (8, len(frame), "dicom")
+    assert summary["settings"]["size"] == 28
+
+
+def test_nothing_depends_on_paths_workers_or_order(phantom, reference, tmp_path, monkeypatch):
+    moved = shutil.copytree(phantom, tmp_path / "elsewhere")
+    summary = ingest(str(moved), str(phantom), MASS, tmp_path / "two", workers=2)
+    assert content(tmp_path / "two") == content(reference)
+    listed = sorted(path.relative_to(phantom).as_posix() for path in phantom.rglob("*") if path.is_file())
+    random.Random(0).shuffle(listed)
+    monkeypatch.setattr("mammogan.storage.list_files", lambda uri: listed)
+    assert ingest(str(phantom), "", MASS, tmp_path / "shuffled")["data_digest"] == summary["data_digest"]
+
+
+def test_real_dicom_of_every_encoding(shared, tmp_path):
+    folder = str(shared / "data/cbis_ddsm/dicom_small")
+    config = DataConfig(subset="mass-test", size=56, split="image")
+    summary = ingest(folder, folder, config, tmp_path / "set")
+    frame = manifest.read(tmp_path / "set").set_index("image_id")
+    assert (summary["images"], summary["malignant"], summary["quarantined"]) == (8, 2, 0)
+    listed = pd.read_csv(shared / "data/cbis_ddsm/dicom_small/manifest.csv").set_index("file")
+    for row in frame.itertuples():
+        assert row.source_uid == listed.loc[row.source, "series_uid"]
+        assert row.source_sha256 == listed.loc[row.source, "sha256"]
+    malignant = frame.index[frame["label"] == 1]
+    assert list(malignant) == ["Mass-Test_P_00820_LEFT_CC", "Mass-Test_P_00820_LEFT_MLO"]
+
+
+def test_a_real_crop_alone(shared, tmp_path):
+    folder = str(shared / "data/cbis_ddsm/dicom_small")
+    config = DataConfig(subset="mass-train", size=28, images="crop", max_bad=1.0)
+    with pytest.raises(ValueError, match="cannot be split"):
+        ingest(folder, folder, config, tmp_path / "set", tmp_path / "work")
+    records = [json.loads(path.read_text())["row"] for path in tmp_path.glob("work/*/*.json")]
+    assert [(row["image_id"], row["original_rows"]) for row in records] == [("Mass-Training_P_00004_LEFT_CC_1", 233)]
+
+
+def test_a_folder_of_real_pictures(shared, tmp_path):
+    summary = ingest(str(shared / "data/cbis_ddsm/mass_crops_256"), "", DataConfig(size=28), tmp_path / "set")
+    assert (summary["images"], summary["benign"], summary["malignant"]) == (1012, 531, 481)
+    assert (summary["patients"], summary["source"], summary["subset"]) == (647, "images", "mass-test+mass-train")
+    assert summary["splits"]["leak"]["patients"] == 0
+
+
+def test_crop_and_mask_are_told_apart_by_content(phantom, tmp_path):
+    config = DataConfig(subset="mass-train", size=28, images="crop")
+    ingest(str(phantom), "", config, tmp_path / "set")
+    frame = manifest.read(tmp_path / "set")
+    assert frame["image_id"].str.endswith("_1").all()
+    assert (frame["original_rows"] < 120).all()
+
+
+def test_what_was_finished_is_not_done_again(phantom, reference, tmp_path, monkeypatch):
+    real, done = worker.finish, []
+
+    def finish_three(job, config, cache):
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        done.append(job.wanted.image_id)
+        return real(job, config, cache)
+
+    monkeypatch.setattr(worker, "finish", finish_three)
+    with pytest.raises(KeyboardInterrupt):
+        ingest(str(phantom), "", MASS, tmp_path / "set", tmp_path / "work")
+    assert not (tmp_path / "set").exists()
+    again = []
+    monkeypatch.setattr(worker, "finish", lambda job, *rest: again.append(job.wanted.image_id) or real(job, *rest))
+    ingest(str(phantom), "", MASS, tmp_path / "set", tmp_path / "work")
+    assert not set(again) & set(done)
+    assert content(tmp_path / "set") == content(reference)
+
+
+def test_a_changed_source_is_read_again(source, tmp_path):
+    first = ingest(str(source), "", MASS, tmp_path / "set", tmp_path / "work")
+    name = next(source.rglob("*_CC/*/*/000000.dcm"))
+    other = next(path for path in source.rglob("*_MLO/*/*/000000.dcm"))
+    name.write_bytes(other.read_bytes())
+    assert ingest(str(source), "", MASS, tmp_path / "set", tmp_path / "work")["data_digest"] != first["data_digest"]
+
+
+def test_other_settings_do_not_reuse_the_images(phantom, tmp_path):
+    for size in (28, 56):
+        ingest(str(phantom), "", DataConfig(subset="mass-train", size=size), tmp_path / "set", tmp_path / "work")
+    assert manifest.load_images(tmp_path / "set").shape[-1] == 56
+
+
+def test_bad_files_are_listed_and_the_good_ones_kept(source, tmp_path):
+    files = sorted(path for path in source.rglob("000000.dcm") if not path.parts[-4].endswith("_1"))
+    files[0].write_bytes(files[0].read_bytes()[:1000])
+    files[1].write_bytes(b"")
+    files[2].unlink()
+    with pytest.raises(RuntimeError, match=r"3 of \d+ images cannot be used"):
+        ingest(str(source), "", MASS, tmp_path / "set", tmp_path / "work")
+    assert not (tmp_path / "set").exists()
+    assert len(quarantined(tmp_path / "work")) == 3
+    relaxed = DataConfig(subset="mass-train", size=28, max_bad=0.5)
+    summary = ingest(str(source), "", relaxed, tmp_path / "set", tmp_path / "work")
+    rows = quarantined(tmp_path / "set")
+    assert [row["image_id"] for row in rows] == [path.parts[-4] for path in files[:3]]
+    assert "unreadable" in rows[0]["reason"]
+    assert "empty" in rows[1]["reason"]
+    assert "no file of series" in rows[2]["reason"]
+    assert summary["images"] + 3 == len(files)
+
+
+@pytest.fixture
+def pictures(tmp_path, rng):
+    folder = tmp_path / "pictures"
+    (folder / "deep").mkdir(parents=True)
+    rows = ["file, patient_id ,pathology"]
+    for number in range(12):
+        name = f"deep/{number}.png" if number % 2 else f"{number}.jpg"
+        Image.fromarray(rng.integers(0, 255, (40, 30), dtype=np.uint8)).save(folder / name)
+        rows.append(f"{name},P{number},{'MALIGNANT' if number < 5 else 'BENIGN'}")
+    (folder / "manifest.csv").write_text("\n".join(rows))
+    return folder
+
+
+def test_a_folder_of_pictures_needs_three_columns(pictures, tmp_path):
+    summary = ingest(str(pictures), "", DataConfig(size=28), tmp_path / "set")
+    assert (summary["images"], summary["malignant"], summary["patients"]) == (12, 5, 12)
+    assert "deep__1" in set(manifest.read(tmp_path / "set")["image_id"])
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("../secret.png,P99,BENIGN", "leaves its folder"),
+        ("/etc/passwd,P99,BENIGN", "leaves its folder"),
+        ("0.jpg,P99,BENIGN", "twice"),
+        ("99.png,P99,BENIGN", "missing"),
+        ("99.png,P99,UNSURE", "UNSURE"),
+        ("99.png,,BENIGN", "patient_id"),
+        ("manifest.csv,P99,BENIGN", "not a picture"),
+    ],
+)
+def test_bad_rows_of_a_manifest(pictures, tmp_path, line, reason):
+    with (pictures / "manifest.csv").open("a") as file:
+        file.write(f"\n{line}\n")
+    (tmp_path / "secret.png").write_bytes((pictures / "deep/1.png").read_bytes())
+    summary = ingest(str(pictures), "", DataConfig(size=28, max_bad=0.1), tmp_path / "set")
+    assert summary["images"] == 12
+    (row,) = quarantined(tmp_path / "set")
+    assert reason in row["reason"]
+
+
+def test_an_unknown_layout_says_what_was_looked_for_and_found(tmp_path):
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(ValueError, match=r"looked for manifest\.csv .* found 1 files: notes\.txt"):
+        ingest(str(tmp_path), "", MASS, tmp_path / "set")
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        ingest(str(tmp_path / "absent"), "", MASS, tmp_path / "set")
+
+
+def test_a_folder_with_other_things_is_not_overwritten(phantom, tmp_path):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/thesis.txt").write_text("x")
+    with pytest.raises(ValueError, match="something else"):
+        ingest(str(phantom), "", MASS, tmp_path / "set")
+    assert (tmp_path / "set/thesis.txt").read_text() == "x"
+
+
+def test_the_phantom_is_a_source(tmp_path):
+    summary = ingest("phantom", "", MASS, tmp_path / "set")
+    assert summary["source"] == "phantom"
+    assert 70 < summary["images"] < 97
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
