@@ -13,7 +13,10 @@ import json
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 SUBSETS = ("calc-train", "calc-test", "mass-train", "mass-test")
 
@@ -170,11 +173,13 @@ class EvaluateConfig:
     lpips_weights: str = ""
     """File of the AlexNet LPIPS v0.1 weights; empty looks in torch's hub cache, else random weights are used."""
     pairs: int = 2000
-    """Image pairs per LPIPS and MS-SSIM value at most; fewer when all pairs are fewer."""
+    """Image pairs per MS-SSIM value at most; fewer when all pairs are fewer. LPIPS takes all pairs in any case."""
     confidence: float = 0.95
     """Level of the intervals."""
     batch_size: int = 50
     """Images per forward pass of an extractor."""
+    device: str = "auto"
+    """Torch device; 'auto' takes a GPU where there is one."""
 
     def __post_init__(self) -> None:
         """Check each field on its own."""
@@ -291,7 +296,7 @@ PRESETS: dict[str, Config] = {
             snapshot_every=4,
             checkpoint_every=1,
         ),
-        evaluate=EvaluateConfig(fakes=200, pairs=400),
+        evaluate=EvaluateConfig(fakes=120, pairs=400),
     ),
     "paper": Config(
         preset="paper",
@@ -334,7 +339,7 @@ def _convert(key: str, value: Any, kind: Any) -> Any:  # noqa: ANN401  (values c
         raise ValueError(f"{key}={value!r}: give a value of type {kind.__name__}") from error
 
 
-def _field_types(config: Config) -> dict[str, Any]:
+def _field_types(config: object) -> dict[str, Any]:
     """Dotted name of every settable field to its type."""
     types: dict[str, Any] = {}
     for name, kind in typing.get_type_hints(type(config)).items():
@@ -345,8 +350,13 @@ def _field_types(config: Config) -> dict[str, Any]:
     return types
 
 
-def override(config: Config, overrides: Mapping[str, Any]) -> Config:
+_Settings = TypeVar("_Settings", bound="DataclassInstance")
+
+
+def override(config: _Settings, overrides: Mapping[str, Any]) -> _Settings:
     """Copy of ``config`` with the dotted names of ``overrides`` replaced.
+
+    ``config`` is a ``Config``, or any other frozen dataclass of settings.
 
     Raises ValueError naming the key, the value and the mend: an unknown key with its nearest
     neighbours, a value of the wrong type, or a value that the field does not admit.

@@ -1,0 +1,128 @@
+"""Intervals for statistics whose terms share images: the jackknife over images, and means over image pairs.
+
+A mean over pairs d(i, j) is not a mean of independent terms: every image takes part in many pairs. Writing
+d(i, j) = theta + a_i + b_j + r_ij, its variance over n and m images and P balanced pairs is
+var(a)/n + var(b)/m + var(r)/P. Leaving one image out at a time measures the first two terms and counts the third
+twice (once from either side); the variance of the pairs as if they were independent, s^2/P, is what is counted too
+often, so it is taken off once (the dyadic-robust variance of Fafchamps and Gubert 2007, and of Cameron, Gelbach and
+Miller 2011 for two samples). A bootstrap over images needs many more draws and counts var(r) three times.
+
+Samples of images are drawn without regard to the other; ends are Student-t with Satterthwaite's degrees of freedom.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+class Variance(NamedTuple):
+    """Variance of an estimate that one sample of images contributes, and its degrees of freedom."""
+
+    variance: float
+    freedom: float
+
+
+class Estimate(NamedTuple):
+    """A value with its interval; the ends are None where the sample is too small for one."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+def jackknife(value: float, without: Floats, sizes: Ints | None = None) -> Variance:
+    """Variance from the G values that leave one block of images out each.
+
+    ``value`` is the statistic of all n images, ``without`` (G,) those without each block and ``sizes`` (G,) the
+    blocks' numbers of images, 1 each by default: the delete-m_j jackknife of Busing, Meijer and van der Leeden (1999),
+    equations 7 to 9, which is the ordinary jackknife for blocks of one. Raises ValueError for fewer than 2 blocks.
+    """
+    blocks = len(without)
+    if blocks < 2:
+        raise ValueError(f"blocks={blocks}: the jackknife needs at least 2")
+    sizes = np.ones(blocks, dtype=np.int64) if sizes is None else sizes
+    share = sizes / sizes.sum()
+    pseudo = value / share - (1 / share - 1) * without
+    centre = blocks * value - ((1 - share) * without).sum()
+    return Variance(float(np.mean((pseudo - centre) ** 2 / (1 / share - 1))), blocks - 1)
+
+
+def blocks_of(count: int, most: int) -> list[Ints]:
+    """Indices 0..count-1 dealt into at most ``most`` blocks, sizes equal within one, every block non-empty."""
+    return [np.arange(first, count, min(count, most)) for first in range(min(count, most))]
+
+
+def combine(value: float, parts: Sequence[Variance], confidence: float) -> Estimate:
+    """Interval of an estimate whose variance is the sum of independent parts (Satterthwaite 1946)."""
+    from scipy.special import stdtrit
+
+    total = sum(part.variance for part in parts)
+    if total <= 0:
+        return Estimate(value, value, value)
+    freedom = total**2 / sum(part.variance**2 / part.freedom for part in parts)
+    half = float(stdtrit(freedom, (1 + confidence) / 2)) * math.sqrt(total)
+    return Estimate(value, value - half, value + half)
+
+
+def pair_mean(values: Floats, left: Ints, right: Ints, one_sample: bool, confidence: float) -> Estimate:
+    """Mean over image pairs with the interval that knows which pairs share an image.
+
+    ``values`` (P,) are the distances of the pairs (``left[p]``, ``right[p]``); with ``one_sample`` both index the same
+    images, else two samples. A single pair has no interval. Raises ValueError for no pair at all.
+    """
+    pairs = len(values)
+    if pairs == 0:
+        raise ValueError("pairs=0: a mean needs at least 1 pair")
+    mean = float(values.mean())
+    sides = [np.concatenate([left, right])] if one_sample else [left, right]
+    excess = values - mean
+    repeated = np.concatenate([excess, excess]) if one_sample else excess
+    parts = [_leave_one_out(mean, repeated, side, pairs) for side in sides]
+    if any(part is None for part in parts):
+        return Estimate(mean, None, None)
+    known = [part for part in parts if part is not None]
+    independent = float(excess @ excess) / max(pairs - 1, 1) / pairs
+    total = sum(part.variance for part in known)
+    # sharing images can only add to the variance of independent pairs, so that is the least it may be
+    shrink = max(total - independent, independent) / total if total > 0 else 0.0
+    return combine(mean, [Variance(part.variance * shrink, part.freedom) for part in known], confidence)
+
+
+def _leave_one_out(mean: float, excess: Floats, images: Ints, pairs: int) -> Variance | None:
+    """Jackknife over the images of one side that take part in a pair; None where leaving one out leaves nothing."""
+    sums = np.bincount(images, weights=excess)
+    counts = np.bincount(images)
+    sums, counts = sums[counts > 0], counts[counts > 0]
+    if len(counts) < 2 or (counts >= pairs).any():
+        return None
+    return jackknife(mean, mean - sums / (pairs - counts))
+
+
+def pairs_within(count: int, most: int, seed: int) -> tuple[Ints, Ints]:
+    """Index pairs i != j of one sample: all of them if ``most`` allows, else ``most`` that use every image alike.
+
+    The sampled design is circulant on shuffled images, pair (i, i + s) for shifts s = 1, 2, ...: no pair comes twice.
+    """
+    if count * (count - 1) // 2 <= most:
+        left, right = np.triu_indices(count, k=1)
+        return left.astype(np.int64), right.astype(np.int64)
+    order = np.random.default_rng(seed).permutation(count)
+    k = np.arange(most)
+    return order[k % count], order[(k + k // count + 1) % count]
+
+
+def pairs_between(count_left: int, count_right: int, most: int, seed: int) -> tuple[Ints, Ints]:
+    """Index pairs of two samples: all of them if ``most`` allows, else ``most`` distinct ones that use images alike."""
+    k = np.arange(min(most, count_left * count_right))
+    rng = np.random.default_rng(seed)
+    # k -> (k mod n, k mod m) repeats after lcm(n, m) steps; shifting by one from there on reaches every pair once
+    shift = k // math.lcm(count_left, count_right)
+    return rng.permutation(count_left)[k % count_left], rng.permutation(count_right)[(k + shift) % count_right]

@@ -1,0 +1,85 @@
+"""Kernel distance between two sets of features (KID, Binkowski et al. 2018): the squared MMD of a cubic kernel.
+
+k(a, b) = (a.b / D + 1)^3. With x (n, D) and y (m, D) the unbiased estimate is the U-statistic
+MMD^2 = mean over i != j of k(x_i, x_j) + mean over i != j of k(y_i, y_j) - 2 mean over i, j of k(x_i, y_j),
+over all images at once; it is negative about half the time when both come from one distribution, and stays so.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from mammogan.metrics.frechet import checked_features
+from mammogan.metrics.intervals import Estimate, Floats, Variance, combine, jackknife
+
+FEWEST_FOR_INTERVAL = 3
+ROWS_AT_ONCE = 1024
+
+
+class KernelSums(NamedTuple):
+    """Sums of the kernel that the estimate and its jackknife need."""
+
+    within: Floats
+    """(n,): over the other images of the same sample, without the image itself."""
+    diagonal: Floats
+    """(n,): k(x_i, x_i)."""
+    across: Floats
+    """(n,): over all images of the other sample."""
+
+
+def kernel_distance(x: Floats, y: Floats, unbiased: bool = True) -> float:
+    """KID of features ``x`` (n, D) and ``y`` (m, D), computed in float64; may be negative when unbiased.
+
+    Raises ValueError as ``frechet_distance`` does.
+    """
+    return _statistic(*_sums(x, y), unbiased)
+
+
+def _statistic(x: KernelSums, y: KernelSums, unbiased: bool) -> float:
+    n, m = len(x.within), len(y.within)
+    across = 2 * x.across.sum() / (n * m)
+    if unbiased:
+        return float(x.within.sum() / (n * (n - 1)) + y.within.sum() / (m * (m - 1)) - across)
+    return float((x.within + x.diagonal).sum() / n**2 + (y.within + y.diagonal).sum() / m**2 - across)
+
+
+def kernel_estimate(x: Floats, y: Floats, confidence: float) -> Estimate:
+    """Unbiased KID with the interval of a jackknife over the images of both samples."""
+    x_sums, y_sums = _sums(x, y)
+    value = _statistic(x_sums, y_sums, unbiased=True)
+    if min(len(x), len(y)) < FEWEST_FOR_INTERVAL:
+        return Estimate(value, None, None)
+    return combine(value, [_leave_one_out(value, x_sums, y_sums), _leave_one_out(value, y_sums, x_sums)], confidence)
+
+
+def _leave_one_out(value: float, x: KernelSums, y: KernelSums) -> Variance:
+    """Jackknife over the images of ``x``: each leaves its row and its column of the kernel."""
+    n, m = len(x.within), len(y.within)
+    within = (x.within.sum() - 2 * x.within) / ((n - 1) * (n - 2))
+    across = (x.across.sum() - x.across) / ((n - 1) * m)
+    return jackknife(value, within + y.within.sum() / (m * (m - 1)) - 2 * across)
+
+
+def _sums(x: Floats, y: Floats) -> tuple[KernelSums, KernelSums]:
+    x, y = checked_features("x", x), checked_features("y", y)
+    if x.shape[1] != y.shape[1]:
+        raise ValueError(f"y has {y.shape[1]} features, x has {x.shape[1]}: use one extractor for both")
+    x_across, y_across = np.zeros(len(x)), np.zeros(len(y))
+    for first in range(0, len(x), ROWS_AT_ONCE):
+        rows = slice(first, first + ROWS_AT_ONCE)
+        kernel = _cubic(x[rows], y)
+        x_across[rows] = kernel.sum(axis=1)
+        y_across += kernel.sum(axis=0)
+    return KernelSums(*_within(x), x_across), KernelSums(*_within(y), y_across)
+
+
+def _within(x: Floats) -> tuple[Floats, Floats]:
+    diagonal = (np.square(x).sum(axis=1) / x.shape[1] + 1) ** 3
+    blocks = [_cubic(x[first : first + ROWS_AT_ONCE], x).sum(axis=1) for first in range(0, len(x), ROWS_AT_ONCE)]
+    return np.concatenate(blocks) - diagonal, diagonal
+
+
+def _cubic(x: Floats, y: Floats) -> Floats:
+    return (x @ y.T / x.shape[1] + 1) ** 3

@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+from torch_fidelity.metric_kid import kernel_mmd, kernel_poly, mmd2
+
+from mammogan.metrics import kernel
+from mammogan.metrics.kernel import kernel_distance, kernel_estimate
+
+DEFAULTS = {
+    "kid_kernel": "poly",
+    "kid_kernel_poly_degree": 3,
+    "kid_kernel_poly_gamma": None,
+    "kid_kernel_poly_coef0": 1,
+}
+
+
+def test_known_values_by_hand():
+    """k(0, .) = 1, k(1, 1) = 8, k(1, 2) = 27, k(2, 2) = 125."""
+    x, y = np.array([[0.0], [1.0]]), np.array([[0.0], [2.0]])
+    assert kernel_distance(x, y) == -13
+    assert kernel_distance(x, y, unbiased=False) == 19.75
+
+
+def test_known_value_of_two_gaussians(rng):
+    """N(0, I4) against N(0.5, I4): 1.328125 in expectation."""
+    draws = [kernel_distance(rng.normal(size=(400, 4)), rng.normal(0.5, size=(400, 4))) for _ in range(60)]
+    assert np.mean(draws) == pytest.approx(1.328125, abs=4 * np.std(draws) / np.sqrt(60))
+    assert np.std(draws) / np.sqrt(60) < 0.04
+
+
+@pytest.mark.parametrize("unbiased", [True, False])
+def test_agrees_with_torch_fidelity(rng, unbiased):
+    x, y = rng.normal(size=(50, 32)), rng.normal(size=(50, 32)) + 0.3
+    kernels = [kernel_poly(a, b, **DEFAULTS) for a, b in ((x, x), (x, y), (y, y))]
+    theirs = mmd2(*kernels, mmd_est="unbiased" if unbiased else "biased")
+    assert kernel_distance(x, y, unbiased) == pytest.approx(theirs, rel=1e-10)
+    if unbiased:
+        assert kernel_distance(x, y) == pytest.approx(kernel_mmd(x, y, **DEFAULTS), rel=1e-10)
+
+
+def test_chunks_of_rows_do_not_change_the_value(rng, monkeypatch):
+    x, y = rng.normal(size=(23, 5)), rng.normal(size=(31, 5))
+    whole = kernel_estimate(x, y, 0.95)
+    monkeypatch.setattr(kernel, "ROWS_AT_ONCE", 4)
+    assert kernel_estimate(x, y, 0.95) == pytest.approx(whole)
+
+
+def test_the_interval_is_that_of_leaving_images_out_for_real(rng):
+    from mammogan.metrics.intervals import combine, jackknife
+
+    x, y = rng.normal(size=(12, 5)), rng.normal(size=(9, 5)) + 0.5
+    value = kernel_distance(x, y)
+    without_x = np.array([kernel_distance(np.delete(x, i, axis=0), y) for i in range(12)])
+    without_y = np.array([kernel_distance(x, np.delete(y, i, axis=0)) for i in range(9)])
+    slow = combine(value, [jackknife(value, without_x), jackknife(value, without_y)], 0.95)
+    assert kernel_estimate(x, y, 0.95) == pytest.approx(slow)
+    assert kernel_estimate(x[:2], y, 0.95)[1:] == (None, None)
+
+
+def test_negative_values_are_kept(rng):
+    values = [kernel_distance(rng.normal(size=(20, 8)), rng.normal(size=(20, 8))) for _ in range(40)]
+    assert min(values) < 0 < max(values)
