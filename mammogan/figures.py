@@ -1,0 +1,201 @@
+"""The report's pictures: the paper's Fig. 5 (metrics over epochs) and Fig. 6 (samples over epochs), and the losses."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mammogan.records import BranchRecord, RunRecord
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito (2008): told apart by colour-blind readers, and in grey by their lightness
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = "osD^vPX"
+INK, PALE = "#222222", "#8a8a8a"
+DOTS_PER_INCH = 150
+MOST_COLUMNS = 11
+"""Columns of Fig. 6: epoch 1 and every 100th to 1000 in the paper."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One of the six metrics."""
+
+    title: str
+    metric: str
+    pairing: str
+
+
+def columns(against: str) -> tuple[Column, ...]:
+    """The six metrics in the paper's order; KID and FID against the ``train`` or ``test`` reals."""
+    return (
+        Column("KID", "kid", against),
+        Column("FID", "fid", against),
+        Column("LPIPS real-fake", "lpips", "real_fake"),
+        Column("LPIPS fake-fake", "lpips", "fake_fake"),
+        Column("MS-SSIM real-fake", "ms_ssim", "real_fake"),
+        Column("MS-SSIM fake-fake", "ms_ssim", "fake_fake"),
+    )
+
+
+def measures(branch: BranchRecord, column: Column) -> dict[int, Mapping[str, Any]]:
+    """Epoch to the branch's record of one metric, by epoch; records without a value are left out."""
+    found = {
+        record["epoch"]: record
+        for record in branch.evaluation.get("records", ())
+        if record["metric"] == column.metric and record["pairing"] == column.pairing and record["value"] is not None
+    }
+    return dict(sorted(found.items()))
+
+
+def by_lambda(record: RunRecord) -> dict[float, list[BranchRecord]]:
+    """Branches of each gradient-penalty weight, ascending."""
+    groups: dict[float, list[BranchRecord]] = {}
+    for branch in sorted(record.branches, key=lambda item: (item.branch.gp_lambda, item.branch.seed)):
+        groups.setdefault(branch.branch.gp_lambda, []).append(branch)
+    return groups
+
+
+def metrics_figure(record: RunRecord, against: str) -> bytes | None:
+    """PNG of six panels over epochs: a line per lambda, interval bands, real-real floors dashed; None without data.
+
+    A lambda's line is the mean of its seeds. The band is the interval of a single seed, else the range of the seeds.
+    """
+    panels = columns(against)
+    groups = by_lambda(record)
+    if not any(measures(branch, panel) for group in groups.values() for branch in group for panel in panels):
+        return None
+    figure, axes = _canvas(3, 2, height=9.0)
+    for letter, panel, axis in zip("abcdef", panels, axes, strict=True):
+        for number, (gp_lambda, group) in enumerate(groups.items()):
+            _draw_line(axis, [measures(branch, panel) for branch in group], f"λ = {gp_lambda:g}", number)
+        _draw_floor(axis, [branch for group in groups.values() for branch in group], panel)
+        title = f"{panel.title} ({panel.pairing} reals)" if panel.metric in ("kid", "fid") else panel.title
+        axis.set_title(f"({letter})  {title}", loc="left", fontsize=10.5, color=INK)
+    _share_legend(figure, axes[0])
+    return _png(figure)
+
+
+def _draw_line(axis: Axes, seeds: Sequence[Mapping[int, Mapping[str, Any]]], label: str, number: int) -> None:
+    epochs = sorted(set().union(*seeds))
+    if not epochs:
+        return
+    centre, low, high = [], [], []
+    for epoch in epochs:
+        found = [seed[epoch] for seed in seeds if epoch in seed]
+        values = [item["value"] for item in found]
+        centre.append(float(np.mean(values)))
+        ends = (found[0].get("low"), found[0].get("high")) if len(found) == 1 else (min(values), max(values))
+        low.append(centre[-1] if ends[0] is None else ends[0])
+        high.append(centre[-1] if ends[1] is None else ends[1])
+    colour = COLOURS[number % len(COLOURS)]
+    axis.fill_between(epochs, low, high, color=colour, alpha=0.13, linewidth=0)
+    marker = MARKERS[number % len(MARKERS)]
+    axis.plot(epochs, centre, color=colour, marker=marker, markersize=4, linewidth=1.5, label=label)
+
+
+def _draw_floor(axis: Axes, branches: Sequence[BranchRecord], panel: Column) -> None:
+    floors = [item.get("floor") for branch in branches for item in measures(branch, panel).values()]
+    known = [floor for floor in floors if floor is not None]
+    if known:
+        axis.axhline(float(np.mean(known)), color=PALE, linestyle=(0, (5, 3)), linewidth=1.2, label="real against real")
+
+
+def losses_figure(record: RunRecord) -> bytes | None:
+    """PNG of the critic's estimate, its gradient norm and the generator's loss over epochs; None without data."""
+    panels = {
+        "train/wasserstein": "Wasserstein estimate",
+        "train/gradient_norm": "Critic's gradient norm",
+        "train/generator_loss": "Generator's loss",
+    }
+    if not any(branch.history.get(key) for branch in record.branches for key in panels):
+        return None
+    figure, axes = _canvas(1, 3, height=2.9)
+    for (key, title), axis in zip(panels.items(), axes, strict=True):
+        for number, (gp_lambda, group) in enumerate(by_lambda(record).items()):
+            for branch in group:
+                points = branch.history.get(key, [])
+                colour, first = COLOURS[number % len(COLOURS)], branch is group[0]
+                label = f"λ = {gp_lambda:g}" if first else None
+                axis.plot(*zip(*points, strict=True), color=colour, linewidth=1.2, label=label) if points else None
+        axis.set_title(title, loc="left", fontsize=10.5, color=INK)
+    axes[1].axhline(1.0, color=PALE, linestyle=(0, (5, 3)), linewidth=1.2)
+    _share_legend(figure, axes[0])
+    return _png(figure)
+
+
+def samples_figure(record: RunRecord, size: int) -> bytes | None:
+    """PNG of samples over epochs, a row per lambda (its first seed); None where no grid was logged.
+
+    ``size`` is the side of one image: each cell is the first image of a grid, the same z everywhere.
+    """
+    rows = {gp_lambda: group[0].grids for gp_lambda, group in by_lambda(record).items() if group[0].grids}
+    if not rows:
+        return None
+    epochs = thinned(sorted(set().union(*rows.values())), MOST_COLUMNS)
+    from matplotlib.figure import Figure
+
+    side = 9.0 / len(epochs) if len(epochs) > 4 else 1.6
+    figure = Figure(figsize=(0.7 + side * len(epochs), 0.35 + (side + 0.06) * len(rows)), layout="constrained")
+    axes = figure.subplots(len(rows), len(epochs), squeeze=False)
+    for (gp_lambda, grids), line in zip(rows.items(), axes, strict=True):
+        for epoch, axis in zip(epochs, line, strict=True):
+            axis.set(xticks=[], yticks=[])
+            axis.spines[:].set_visible(False)
+            if epoch in grids:
+                axis.imshow(first_tile(grids[epoch], size), cmap="gray", vmin=0, vmax=255)
+            if axis is line[0]:
+                axis.set_ylabel(f"λ = {gp_lambda:g}", fontsize=9, color=INK)
+            if line is axes[0] or gp_lambda == next(iter(rows)):
+                axis.set_title(f"epoch {epoch}" if epoch == epochs[0] else f"{epoch}", fontsize=9, color=INK)
+    return _png(figure)
+
+
+def first_tile(grid: bytes, size: int) -> np.ndarray:
+    """The top left image (size, size), uint8, of a grid's PNG."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(grid)) as picture:
+        return np.asarray(picture.convert("L").crop((0, 0, size, size)))
+
+
+def thinned(values: Sequence[int], most: int) -> list[int]:
+    """At most ``most`` of the values, evenly spread, the first and the last among them."""
+    if len(values) <= most:
+        return list(values)
+    return [values[round(i * (len(values) - 1) / (most - 1))] for i in range(most)]
+
+
+def _canvas(rows: int, wide: int, height: float) -> tuple[Figure, list[Axes]]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.4, height), layout="constrained")
+    axes = list(figure.subplots(rows, wide, squeeze=False).flat)
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.spines[["left", "bottom"]].set_color(PALE)
+        axis.grid(axis="y", color="#e6e6e6", linewidth=0.8)
+        axis.set_axisbelow(True)
+        axis.tick_params(labelsize=8.5, colors="#444444", length=3)
+        axis.locator_params(axis="x", integer=True)
+    for axis in axes[-wide:]:
+        axis.set_xlabel("epoch", fontsize=9, color=INK)
+    return figure, axes
+
+
+def _share_legend(figure: Figure, axis: Axes) -> None:
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, fontsize=9.5)
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH, facecolor="white")
+    return buffer.getvalue()

@@ -1,0 +1,102 @@
+"""The page holds the run's numbers, opens offline, and exists for a run that failed."""
+
+import dataclasses
+import html
+import re
+
+import pytest
+from sample_run import paper_run, summary
+
+from mammogan import figures, report
+from mammogan.config import PRESETS
+from mammogan.records import RunRecord
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    out = tmp_path_factory.mktemp("report")
+    path = report.build(paper_run(), out)
+    assert {item.name for item in out.iterdir()} == {
+        "report.html", "winner.png", "metrics.png", "samples.png", "losses.png",
+    }  # fmt: skip
+    return path.read_text()
+
+
+def text_of(page):
+    body = re.sub(r"<style>.*?</style>|<[^>]+>", " ", page, flags=re.DOTALL)
+    return html.unescape(re.sub(r"\s+", " ", body))
+
+
+def test_nothing_is_loaded_from_elsewhere(page):
+    assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page)
+    assert "url(" not in page
+    assert "<script" not in page
+
+
+def test_verdict_comes_first_and_the_decision_ends_the_page(page):
+    text = text_of(page)
+    verdict = text.index("no significant difference between lambda=3 and lambda=0.5")
+    assert verdict < text.index("Data") < text.index("Table 1") < text.index("Settings") < text.index("The decision")
+
+
+def test_tables_hold_every_number_beside_the_papers(page):
+    text = text_of(page)
+    assert "1000 winner 0.1765 0.1677 – 0.1853 paper 0.1765 179.35 170.38 – 188.32 paper 179.35" in text
+    assert text.count("paper 0.") + text.count("paper 1") + text.count("paper 2") + text.count("paper 3") >= 180
+
+
+def test_data_and_settings_are_told(page):
+    text = text_of(page)
+    assert "train 981 574 407 539" in text
+    assert "148 patients are on both sides" in text
+    assert re.search(r'class="changed"><td>batch_size</td><td[^>]*>16<', page)
+    assert not re.search(r'class="changed"><td>epochs<', page)
+
+
+def test_a_lost_branch_is_named_with_its_reason(tmp_path):
+    text = text_of(report.build(paper_run(lost=5.0), tmp_path).read_text())
+    assert "lambda=5,seed=0 – diverged: epoch 300: train/penalty is nan" in text
+    assert "The paper, λ = 5" in text  # this run lacks epochs of the paper, whose rows then stand below
+
+
+def test_a_run_that_failed_at_once_still_has_a_report(tmp_path):
+    bare = RunRecord(
+        run_id="f" * 32, name="demo", experiment="mammogan", status="FAILED", started_ms=0, ended_ms=None, params={},
+        tags={"mammogan.reason": "step ingest: data.source='x': no such folder"}, config={}, data={}, decision={},
+    )  # fmt: skip
+    text = text_of(report.build(bare, tmp_path).read_text())
+    assert "The run failed: step ingest: data.source='x': no such folder" in text
+    assert "No decision was reached" in text
+
+
+def test_what_is_random_is_said(tmp_path):
+    run = paper_run()
+    note = "random weights of seed 0; not comparable with published KID and FID"
+    for branch in run.branches:
+        branch.evaluation["extractor"] = {"name": "random_vgg", "note": note}
+    run = dataclasses.replace(run, config=PRESETS["demo"].to_dict(), data=summary())
+    text = text_of(report.build(run, tmp_path).read_text())
+    assert "diagnostic branch has random weights" in text
+    assert note in text
+
+
+def test_text_from_outside_is_escaped(tmp_path):
+    run = dataclasses.replace(paper_run(), name="<script>alert(1)</script>")
+    assert "<script>" not in report.build(run, tmp_path).read_text()
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0.17654, "0.1765"), (179.352, "179.35"), (0.0, "0.0000"), (1e-7, "1e-07"), (None, "–")]
+)
+def test_numbers(value, shown):
+    assert report.number(value) == shown
+
+
+def test_durations():
+    assert [report.duration(s) for s in (5.2, 65, 3700, None)] == ["5 s", "1 min 05 s", "1 h 01 min", "–"]
+
+
+def test_thinned_keeps_the_ends():
+    assert figures.thinned(range(1, 101), 11)[0] == 1
+    assert figures.thinned(range(1, 101), 11)[-1] == 100
+    assert figures.thinned([1, 4], 11) == [1, 4]

@@ -1,0 +1,122 @@
+"""The winner, the verdict, and everything that must keep a snapshot from winning."""
+
+import json
+import math
+
+import pytest
+from sample_run import evaluation, measured
+
+from mammogan.config import Branch, SelectConfig
+from mammogan.report import paper_tables
+from mammogan.selection import decide, select
+
+
+def paper(**lost):
+    return [evaluation(Branch(gp_lambda, 0), rows, **lost) for gp_lambda, rows in paper_tables().items()]
+
+
+def simple(gp_lambda, kid, fid=100.0, spread=0.05, epoch=1, seed=0):
+    branch = Branch(gp_lambda, seed)
+    records = [measured(epoch, "kid", kid, spread), measured(epoch, "fid", fid)]
+    return {**evaluation(branch, []), "records": records}
+
+
+def test_papers_numbers_give_the_papers_winner_and_no_significant_difference():
+    decision = select(paper(), SelectConfig())
+    assert decision["accepted"]
+    assert (decision["winner"]["branch"], decision["winner"]["epoch"]) == ("lambda=3,seed=0", 1000)
+    assert decision["winner"]["metrics"]["kid/inception/train"]["value"] == 0.1765
+    assert "no significant difference between lambda=3 and lambda=0.5" in decision["verdict"]
+    assert len(decision["candidates"]) == 30
+    values = [c["metrics"]["kid/inception/train"]["value"] for c in decision["candidates"]]
+    assert values == sorted(values)
+
+
+def test_separate_intervals_are_a_difference():
+    decision = select([simple(0.5, 0.1), simple(3, 0.2)], SelectConfig())
+    assert "below that of every other lambda" in decision["verdict"]
+    overlapping = select([simple(0.5, 0.19), simple(3, 0.2)], SelectConfig())
+    assert "no significant difference between lambda=0.5 and lambda=3" in overlapping["verdict"]
+
+
+def test_an_unknown_interval_is_never_a_difference():
+    one, other = simple(0.5, 0.1), simple(3, 0.2)
+    other["records"][0]["high"] = None
+    assert "no significant difference" in select([one, other], SelectConfig())["verdict"]
+
+
+def test_the_second_metric_breaks_a_tie():
+    decision = select([simple(0.5, 0.1, fid=50), simple(3, 0.1, fid=40)], SelectConfig())
+    assert decision["winner"]["branch"] == "lambda=3,seed=0"
+    swapped = select([simple(0.5, 0.1, fid=50), simple(3, 0.2, fid=40)], SelectConfig(metrics="fid,kid"))
+    assert swapped["winner"]["branch"] == "lambda=3,seed=0"
+
+
+def test_order_of_the_input_does_not_matter():
+    tied = [simple(5, 0.1), simple(3, 0.1, seed=1), simple(3, 0.1), simple(0.5, 0.1, epoch=2)]
+    assert select(tied, SelectConfig()) | {"reasons": []} == select(tied[::-1], SelectConfig()) | {"reasons": []}
+    assert select(tied, SelectConfig())["winner"]["branch"] == "lambda=3,seed=0"
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, None])
+def test_a_metric_that_is_missing_or_not_finite_never_wins(bad):
+    good, poor = simple(3, 0.2), simple(0.5, 0.1)
+    poor["records"][0]["value"] = bad
+    decision = select([good, poor], SelectConfig())
+    assert decision["winner"]["branch"] == "lambda=3,seed=0"
+    assert decision["reasons"] == ["lambda=0.5,seed=0 epoch 1: no kid against train"]
+    alone = select([poor], SelectConfig())
+    assert (alone["accepted"], alone["winner"]) == (False, None)
+
+
+def test_test_reals_decide_only_when_asked():
+    decision = select([simple(3, 0.2)], SelectConfig(against="test"))
+    assert not decision["accepted"]
+    assert "no kid against test" in decision["reasons"][0]
+
+
+def test_snapshots_of_a_lost_branch_never_win():
+    lost = {**simple(0.5, 0.01), "status": "diverged", "reason": "epoch 2: train/penalty is nan"}
+    decision = select([lost, simple(3, 0.2)], SelectConfig())
+    assert decision["winner"]["branch"] == "lambda=3,seed=0"
+    assert decision["lost"] == [
+        {"branch": "lambda=0.5,seed=0", "status": "diverged", "reason": "epoch 2: train/penalty is nan"}
+    ]
+    alone = select([lost], SelectConfig())
+    assert not alone["accepted"]
+    assert "train/penalty is nan" in alone["reasons"][0]
+
+
+def test_no_branch_at_all_is_a_reason():
+    assert select([], SelectConfig())["reasons"] == ["no branch was evaluated"]
+
+
+def test_different_extractors_are_not_compared():
+    other = simple(0.5, 0.1)
+    for record in other["records"]:
+        record["key"] = record["key"].replace("inception", "random_vgg")
+    decision = select([simple(3, 0.2), other], SelectConfig())
+    assert not decision["accepted"]
+    assert "measured differently" in decision["reasons"][0]
+
+
+def test_decide_hands_on_the_winning_snapshot(tmp_path):
+    evaluations, trained = [], []
+    for item in (simple(0.5, 0.2, epoch=3), simple(3, 0.1, epoch=7)):
+        folder, branch = tmp_path / f"e{item['gp_lambda']}", tmp_path / f"t{item['gp_lambda']}"
+        folder.mkdir()
+        (branch / "snapshots").mkdir(parents=True)
+        (folder / "evaluation.json").write_text(json.dumps(item))
+        (branch / "branch.json").write_text(json.dumps({"branch": item["branch"]}))
+        (branch / "snapshots" / f"epoch_{item['records'][0]['epoch']:04d}.pt").write_text(item["branch"])
+        evaluations.append(folder)
+        trained.append(branch)
+    made = decide(evaluations, trained, SelectConfig(), tmp_path / "decision.json", tmp_path / "winner.pt")
+    assert json.loads((tmp_path / "decision.json").read_text()) == made
+    assert (tmp_path / "winner.pt").read_text() == "lambda=3,seed=0"
+
+
+def test_decide_writes_no_snapshot_when_none_wins(tmp_path):
+    made = decide([], [], SelectConfig(), tmp_path / "decision.json", tmp_path / "winner.pt")
+    assert not made["accepted"]
+    assert not (tmp_path / "winner.pt").exists()
