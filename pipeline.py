@@ -18,8 +18,10 @@ from components.register import register
 from components.select import select
 from components.start import start
 from components.train import train
-from launch import local
+from launch import compiled, local
+from launch import options as cluster
 from launch.arguments import graph_arguments
+from mammogan import console, storage
 from mammogan.commands import options
 
 
@@ -44,44 +46,42 @@ def experiment(
 
     closing = finish(experiment=experiment, run_key=run_key, job_id=job_id)
     with dsl.ExitHandler(closing, name="experiment"):
-        parent = start(**settings, experiment=experiment, run_key=run_key, job_id=job_id, source=source)
-        parent.set_caching_options(False)
+        opened = start(**settings, experiment=experiment, run_key=run_key, job_id=job_id, source=source)
 
         ingested = ingest(**settings, source=source, labels=labels, work=work)
-        kept = filter_minority(**settings, parent_id=parent.output, dataset=ingested.outputs["dataset"])
+        kept = filter_minority(**settings, run=opened.outputs["run"], dataset=ingested.outputs["dataset"])
 
-        with dsl.ParallelFor(branches, name="branches") as branch:
+        with dsl.ParallelFor(branches, name="branches") as branch:  # ty: ignore[invalid-argument-type]  (a channel here)
             trained = train(
                 **settings,
                 branch=branch,
-                parent_id=parent.output,
-                data_digest=kept.outputs["Output"],
+                run=opened.outputs["run"],
                 store=store,
                 minority=kept.outputs["minority"],
             )
             evaluated = evaluate(
                 **settings,
                 branch=branch,
-                parent_id=parent.output,
+                run=opened.outputs["run"],
                 minority=kept.outputs["minority"],
                 trained=trained.outputs["trained"],
             )
 
         chosen = select(
             **settings,
-            parent_id=parent.output,
+            run=opened.outputs["run"],
             evaluations=dsl.Collected(evaluated.outputs["evaluation"]),
             trained=dsl.Collected(trained.outputs["trained"]),
         )
         with dsl.If(chosen.outputs["Output"] == True, name="accepted"):  # noqa: E712  (KFP builds the condition)
             registered = register(
                 **settings,
-                parent_id=parent.output,
+                run=opened.outputs["run"],
                 decision=chosen.outputs["decision"],
                 winner=chosen.outputs["winner"],
             )
 
-    for task in (closing, kept, trained, evaluated, chosen, registered):
+    for task in (closing, opened, kept, trained, evaluated, chosen, registered):
         task.set_caching_options(False)
 
 
@@ -119,6 +119,33 @@ def run(
         experiment=experiment_name,
     )
     local.run(experiment, arguments, out, tracking_uri)
+
+
+@app.command(name="compile")
+def compile_(
+    path: Annotated[Path, typer.Argument(metavar="OUT.yaml", help="File to write.")],
+    preset: options.Preset = "paper",
+    source: options.Source = "",
+    labels: options.Labels = "",
+    subset: options.Subset = "",
+    lambdas: options.Lambdas = "",
+    seeds: options.Seeds = "",
+    settings: options.Settings = None,
+    store: cluster.Store = "",
+    experiment_name: Annotated[str, typer.Option("--experiment", help="MLflow experiment.")] = "mammogan",
+    image: cluster.Image = "",
+    gpu_image: cluster.GpuImage = "",
+    parallelism: cluster.Parallelism = 0,
+    pods: cluster.PodSettings = None,
+) -> None:
+    """Write the graph as YAML for Kubeflow, the arguments as its defaults: the same bytes for the same input."""
+    overrides = options.overrides(settings, options.shortcuts(subset=subset, lambdas=lambdas, seeds=seeds))
+    arguments = graph_arguments(preset, overrides, source=source, labels=labels, experiment=experiment_name)
+    text = compiled.compile_pipeline(
+        experiment, {**arguments, "store": store}, cluster.pods(pods, image, gpu_image, parallelism)
+    )
+    storage.write_bytes(str(path), text.encode())
+    console.say(f"wrote {path}; upload it in Kubeflow Pipelines, or let submit do it")
 
 
 if __name__ == "__main__":

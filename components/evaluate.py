@@ -10,7 +10,7 @@ def evaluate(
     preset: str,
     overrides: str,
     branch: str,
-    parent_id: str,
+    run: dsl.Input[dsl.Artifact],
     minority: dsl.Input[dsl.Dataset],
     trained: dsl.Input[dsl.Model],
     evaluation: dsl.Output[dsl.Artifact],
@@ -18,12 +18,11 @@ def evaluate(
     """Write the six metrics of each snapshot; return the branch's status, never raise for a lost branch."""
     from pathlib import Path
 
+    from mammogan import config, tracking
     from mammogan.evaluation import evaluate_branch
 
-    from mammogan import config, tracking
-
     settings = config.resolve(preset, overrides)
-    with tracking.branch_log(parent_id, config.Branch.parse(branch), settings, step="evaluate") as log:
+    with tracking.branch_log(Path(run.path).read_text(), config.Branch.parse(branch), settings, step="evaluate") as log:
         result = evaluate_branch(
             Path(trained.path), Path(minority.path), settings.evaluate, Path(evaluation.path), log.metrics
         )

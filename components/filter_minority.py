@@ -9,18 +9,16 @@ from components import step
 def filter_minority(
     preset: str,
     overrides: str,
-    parent_id: str,
+    run: dsl.Input[dsl.Artifact],
     dataset: dsl.Input[dsl.Dataset],
     minority: dsl.Output[dsl.Dataset],
-) -> str:
-    """Write the minority class as a data set of its own; return its digest."""
+) -> None:
+    """Write the minority class as a data set of its own."""
     from pathlib import Path
 
-    from mammogan.data.minority import filter_minority
-
     from mammogan import config, tracking
+    from mammogan.data.minority import filter_minority
 
     data = config.resolve(preset, overrides).data
     summary = filter_minority(Path(dataset.path), data.minority, Path(minority.path))
-    tracking.log_dataset(parent_id, Path(minority.path), summary)
-    return summary["data_digest"]
+    tracking.log_dataset(Path(run.path).read_text(), Path(minority.path), summary)

@@ -9,7 +9,7 @@ from components import step
 def register(
     preset: str,
     overrides: str,
-    parent_id: str,
+    run: dsl.Input[dsl.Artifact],
     decision: dsl.Input[dsl.Artifact],
     winner: dsl.Input[dsl.Model],
 ) -> str:
@@ -19,4 +19,4 @@ def register(
     from mammogan import config, registry
 
     settings = config.resolve(preset, overrides)
-    return registry.register(Path(winner.path), Path(decision.path), parent_id, settings)
+    return registry.register(Path(winner.path), Path(decision.path), Path(run.path).read_text(), settings)

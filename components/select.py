@@ -9,7 +9,7 @@ from components import step
 def select(
     preset: str,
     overrides: str,
-    parent_id: str,
+    run: dsl.Input[dsl.Artifact],
     evaluations: dsl.Input[list[dsl.Artifact]],
     trained: dsl.Input[list[dsl.Model]],
     decision: dsl.Output[dsl.Artifact],
@@ -28,5 +28,5 @@ def select(
         Path(decision.path),
         Path(winner.path),
     )
-    tracking.log_decision(parent_id, made)
+    tracking.log_decision(Path(run.path).read_text(), made)
     return made["accepted"]

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+from launch.outcome import outcome_lines
 from mammogan import config, storage
 from mammogan.console import say
 
@@ -57,11 +58,11 @@ def find_or_make(out: Path, arguments: Mapping[str, Any]) -> LocalRun:
     """
     stem = config.digest(dict(arguments))[:8]
     number = 1
-    while (status := out / "runs" / f"{stem}-{number}" / "status.json").is_file():
+    while (status := out / f"run-{stem}-{number}" / "status.json").is_file():
         if json.loads(status.read_text())["status"] != "finished":
             break
         number += 1
-    run = LocalRun(out / "runs" / f"{stem}-{number}", f"{stem}-{number}")
+    run = LocalRun(out / f"run-{stem}-{number}", f"{stem}-{number}")
     run.folder.mkdir(parents=True, exist_ok=True)
     return run
 
@@ -81,8 +82,8 @@ def exclusive(out: Path) -> Generator[None]:
 def run(pipeline: Callable[..., object], arguments: Mapping[str, Any], out: Path, tracking_uri: str = "") -> LocalRun:
     """Run the graph to its end and print what came out of it; go on where an earlier attempt stopped.
 
-    State lives below ``out``: ``runs/`` (a folder per run), ``store/`` (branches by content), ``data/`` (finished
-    images), ``mlflow.db`` and ``artifacts/``. Raises RuntimeError with the failed step's own error line.
+    State lives below ``out``: a folder per run, ``store/`` (branches by content), ``data/`` (finished images),
+    ``mlflow.db`` and ``artifacts/``. Raises RuntimeError with the failed step's own error line.
     """
     from mammogan import tracking
 
@@ -98,8 +99,18 @@ def run(pipeline: Callable[..., object], arguments: Mapping[str, Any], out: Path
             execute(pipeline, {**arguments, **places}, found)
         finally:
             with contextlib.suppress(LookupError):
-                print_outcome(tracking.outcome(arguments["experiment"], found.key, found.report), found, tracking_uri)
+                _print_outcome(arguments, found, tracking_uri)
     return found
+
+
+def _print_outcome(arguments: Mapping[str, Any], run: LocalRun, tracking_uri: str) -> None:
+    """Tell what MLflow knows of the run. Raises LookupError where it never got that far."""
+    from mammogan import tracking
+
+    ended = tracking.outcome(arguments["experiment"], run.key, run.report)
+    model = config.resolve(arguments["preset"], arguments["overrides"]).select.model_name
+    lines = outcome_lines(ended.decision, ended.lost, model=model, report=ended.report, tracking_uri=tracking_uri)
+    print("", *lines, sep="\n")
 
 
 def execute(pipeline: Callable[..., object], arguments: Mapping[str, Any], run: LocalRun) -> None:

@@ -58,7 +58,7 @@ def print_json(value: object) -> None:
 class OneLineErrors(TyperGroup):
     """Command group whose errors are one line: status 2 for a bad value, 1 for a failure, 130 for Ctrl-C."""
 
-    def invoke(self, ctx: typer.Context) -> Any:  # noqa: ANN401  (click's own signature)
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401  (a context of the click that typer carries)
         """Run the chosen command."""
         try:
             return super().invoke(ctx)

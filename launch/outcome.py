@@ -1,0 +1,42 @@
+"""What a finished local run tells its user: the winner, what was lost, and where to look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+
+def outcome_lines(
+    decision: Mapping[str, Any], lost: Mapping[str, str], *, model: str, report: Path | None, tracking_uri: str
+) -> Iterator[str]:
+    """Lines of a short table: the winner, its deciding metrics, the verdict, lost branches, the report and the UI.
+
+    ``decision`` is the record of docs/architecture.md; ``lost`` maps a lost branch's name to the reason.
+    """
+    if winner := decision.get("winner"):
+        yield _row("winner", f"{winner['branch']}, epoch {winner['epoch']}")
+        deciding = decision["candidates"][0]["deciding"]
+        yield from (_row("", _shown(key, winner["metrics"][key])) for key in deciding)
+        yield _row("model", f"mlflow.pyfunc.load_model('models:/{model}@champion')")
+    yield _row("verdict", decision.get("verdict") or "no decision was reached")
+    for branch, reason in lost.items():
+        yield _row("lost", f"{branch}: {reason}")
+    yield _row("report", str(report) if report else "none was written")
+    yield _row("MLflow", open_hint(tracking_uri))
+
+
+def _row(name: str, text: str) -> str:
+    return f"{name:<8} {text}"
+
+
+def _shown(key: str, measure: Mapping[str, float | None]) -> str:
+    interval = "" if measure["low"] is None else f" [{measure['low']:.4g}, {measure['high']:.4g}]"
+    floor = "" if measure["floor"] is None else f", real against real {measure['floor']:.4g}"
+    return f"{key} {measure['value']:.4g}{interval}{floor}"
+
+
+def open_hint(tracking_uri: str) -> str:
+    """Command or address that opens the MLflow UI on a run's store."""
+    local = tracking_uri.startswith("sqlite:")
+    return f"mlflow ui --backend-store-uri {tracking_uri}" if local else tracking_uri

@@ -1,0 +1,13 @@
+"""Command line of the library: ``python -m mammogan plan | ingest | evaluate | generate | ...``."""
+
+import typer
+
+from mammogan.commands import data, evaluate, options, runs
+
+app = typer.Typer(cls=options.OneLineErrors, no_args_is_help=True, add_completion=False, help=__doc__)
+for group in (data.app, evaluate.app, runs.app):
+    app.add_typer(group)
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m mammogan")
