@@ -22,7 +22,7 @@ from torch import Tensor
 from mammogan import console, storage
 from mammogan.config import EvaluateConfig, digest
 from mammogan.metrics import images as image_sets
-from mammogan.metrics import structural
+from mammogan.metrics import perceptual, structural
 from mammogan.metrics.features import Extractor, extract, load_extractor
 from mammogan.metrics.frechet import frechet_distance, frechet_estimate
 from mammogan.metrics.intervals import Estimate, Floats, pair_mean, pairs_between, pairs_within
@@ -39,6 +39,11 @@ IMPLEMENTATIONS = {
     "lpips": "all pairs through block sums; jackknife over up to 50 blocks of images",
     "ms_ssim": "11x11 Gaussian, 5 scales, [0, 1], valid windows; jackknife over images that share pairs",
 }
+ENLARGED = {
+    "lpips": (perceptual.SMALLEST_SIDE, perceptual.ENLARGED_SIDE),
+    "ms_ssim": (structural.SMALLEST_SIDE, structural.ENLARGED_SIDE),
+}
+"""By metric: the side below which images are enlarged, and to which."""
 
 Record = dict[str, Any]
 Report = Callable[[int, Mapping[str, float]], None]
@@ -230,8 +235,9 @@ def take(measure: Measure, instruments: Instruments, side: int) -> tuple[Record 
     if not math.isfinite(value):
         return None, "the value is not finite"
     implementation = IMPLEMENTATIONS[measure.metric]
-    if measure.metric == "ms_ssim" and side < structural.SMALLEST_SIDE:
-        implementation += f"; enlarged from {side} to {structural.ENLARGED_SIDE} px"
+    smallest, enlarged = ENLARGED.get(measure.metric, (0, 0))
+    if side < smallest:
+        implementation += f"; enlarged from {side} to {enlarged} px"
     return {
         "metric": measure.metric,
         "pairing": measure.pairing,
@@ -255,6 +261,7 @@ def _finite(value: float | None) -> float | None:
 
 def compare(reals: Reals, fake_images: Tensor, instruments: Instruments) -> dict[str, list[Record]]:
     """``{"records": [...], "omitted": [...]}`` of uint8 ``fake_images`` (N, 1, H, W) against the reals."""
+    image_sets.checked_images("fake", fake_images)
     image_sets.same_size(reals.main.images, fake_images)
     fake = image_set(fake_images, instruments, with_pairs=True)
     side = min(fake_images.shape[-2:])

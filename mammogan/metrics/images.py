@@ -29,6 +29,13 @@ def same_size(real: Tensor, fake: Tensor) -> None:
         raise ValueError(f"real is {sizes[0]}, fake is {sizes[1]}: bring both to one size first")
 
 
+def enlarged(images: Tensor, smallest: int, side: int) -> Tensor:
+    """Float images (N, 1, H, W) with a side below ``smallest`` enlarged bilinearly to ``side``, others as they are."""
+    if min(images.shape[-2:]) >= smallest:
+        return images
+    return torch.nn.functional.interpolate(images, size=(side, side), mode="bilinear", align_corners=False)
+
+
 def read_images(folder: Path) -> Tensor:
     """All images below ``folder``, sorted by path: uint8 (N, 1, H, W).
 

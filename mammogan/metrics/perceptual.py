@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from mammogan import storage
 from mammogan.metrics import weights as weights_files
+from mammogan.metrics.images import enlarged
 from mammogan.metrics.intervals import Estimate, Floats, Variance, blocks_of, combine, jackknife
 
 BLOCKS = 50
@@ -41,6 +42,9 @@ CONVOLUTIONS = (
 POOLED_BEFORE = (3, 6)
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 EPSILON = 1e-10
+SMALLEST_SIDE = 31
+"""Below, nothing is left after AlexNet's second pooling."""
+ENLARGED_SIDE = 64
 RANDOM_SEED = 0
 
 
@@ -119,7 +123,7 @@ def load_perceptual(weights: str, device: torch.device) -> Perceptual:
 def _embedding(model: AlexNetDistance, device: torch.device) -> Callable[[Tensor], Tensor]:
     @torch.inference_mode()
     def embed(images: Tensor) -> Tensor:
-        return model(images.to(device).float() / 127.5 - 1)
+        return model(enlarged(images.to(device).float() / 127.5 - 1, SMALLEST_SIDE, ENLARGED_SIDE))
 
     return embed
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mammogan.metrics.images import enlarged
 from mammogan.metrics.intervals import Floats, Ints
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -24,13 +25,6 @@ SMALLEST_SIDE = (WINDOW - 1) * 2 ** (len(WEIGHTS) - 1) + 1
 """161: below, the coarsest scale is smaller than the window."""
 ENLARGED_SIDE = 224
 PAIRS_AT_ONCE = 96
-
-
-def enlarged(images: Tensor) -> Tensor:
-    """Images (N, 1, H, W) with a side below 161 enlarged bilinearly to 224 x 224, others as they are."""
-    if min(images.shape[-2:]) >= SMALLEST_SIDE:
-        return images
-    return functional.interpolate(images, size=(ENLARGED_SIDE, ENLARGED_SIDE), mode="bilinear", align_corners=False)
 
 
 @torch.inference_mode()
@@ -46,7 +40,10 @@ def ms_ssim(x: Tensor, y: Tensor, left: Ints, right: Ints, device: torch.device)
         chunk = order[first : first + PAIRS_AT_ONCE]
         x_used, x_at = torch.from_numpy(left[chunk]).unique(return_inverse=True)
         y_used, y_at = torch.from_numpy(right[chunk]).unique(return_inverse=True)
-        pixels = (enlarged(images[used].to(device).float() / 255) for images, used in ((x, x_used), (y, y_used)))
+        pixels = (
+            enlarged(images[used].to(device).float() / 255, SMALLEST_SIDE, ENLARGED_SIDE)
+            for images, used in ((x, x_used), (y, y_used))
+        )
         values[chunk] = similarity(*pixels, x_at.to(device), y_at.to(device)).double().cpu().numpy()
     return values
 

@@ -47,5 +47,5 @@ def test_small_images_are_enlarged_to_224():
     large = torch.nn.functional.interpolate(x.float() / 255, size=(224, 224), mode="bilinear")
     value = structural.ms_ssim(x, x, ONE, ONE + 1, CPU)
     assert value == pytest.approx(theirs(large[:1], large[1:]), abs=1e-5)
-    assert structural.enlarged(torch.zeros(1, 1, 161, 161)).shape[-1] == 161
-    assert structural.enlarged(torch.zeros(1, 1, 160, 300)).shape[-2:] == (224, 224)
+    assert structural.enlarged(torch.zeros(1, 1, 161, 161), 161, 224).shape[-1] == 161
+    assert structural.enlarged(torch.zeros(1, 1, 160, 300), 161, 224).shape[-2:] == (224, 224)

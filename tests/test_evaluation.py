@@ -1,0 +1,232 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from mammogan import evaluation
+from mammogan.commands.evaluate import app
+from mammogan.config import EvaluateConfig
+from mammogan.data import manifest
+from mammogan.models.generator import Generator, save_snapshot
+
+SIZE = 28
+CONFIG = EvaluateConfig(fakes=9, pairs=12, extractor="random", batch_size=4, device="cpu")
+SIX = {"kid", "fid", "lpips", "ms_ssim"}
+
+
+@pytest.fixture(autouse=True)
+def no_weights(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+
+
+def write_images(folder, images):
+    folder.mkdir(parents=True)
+    for number, image in enumerate(images):
+        Image.fromarray(image).save(folder / f"{number:03d}.png")
+    return folder
+
+
+def noise(count, seed, size=SIZE):
+    return np.random.default_rng(seed).integers(0, 256, (count, size, size), dtype=np.uint8)
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    return make_dataset(tmp_path / "dataset", train=8, test=5)
+
+
+def make_dataset(folder, train, test):
+    write_images(folder / "images", noise(train + test, 0))
+    blank = dict.fromkeys(manifest.COLUMNS, "x") | {"label": 1, "original_rows": SIZE, "original_cols": SIZE}
+    rows = [
+        blank | {"image_id": f"{i:03d}", "file": f"images/{i:03d}.png", "split": "train" if i < train else "test"}
+        for i in range(train + test)
+    ]
+    manifest.write(pd.DataFrame(rows), folder)
+    return folder
+
+
+@pytest.fixture
+def branch(tmp_path):
+    folder = tmp_path / "branch"
+    for epoch in (1, 4):
+        torch.manual_seed(epoch)
+        save_snapshot(Generator(SIZE, 6, 8), epoch, folder / f"snapshots/epoch_{epoch:04d}.pt")
+    described = {"branch": "lambda=0.5,seed=0", "gp_lambda": 0.5, "seed": 0, "status": "finished", "reason": ""}
+    (folder / "branch.json").write_text(json.dumps(described | {"key": "k"}))
+    return folder
+
+
+class Reports(list):
+    def __call__(self, step, metrics):
+        self.append((step, dict(metrics)))
+
+
+def evaluate(branch, dataset, out, config=CONFIG):
+    reports = Reports()
+    return evaluation.evaluate_branch(branch, dataset, config, out, reports), reports
+
+
+def test_every_snapshot_gets_the_six_metrics_with_floors_and_intervals(branch, dataset, tmp_path):
+    result, reports = evaluate(branch, dataset, tmp_path / "out")
+    assert json.loads((tmp_path / "out/evaluation.json").read_text()) == result
+    assert result["branch"] == "lambda=0.5,seed=0"
+    assert result["omitted"] == []
+    keys = [record["key"] for record in result["records"] if record["epoch"] == 4]
+    assert keys == [
+        *(f"{metric}/random_vgg/{split}" for metric in ("kid", "fid") for split in ("train", "test")),
+        *(
+            f"{metric}/{pair}"
+            for metric in ("lpips_random", "ms_ssim")
+            for pair in ("real_fake", "fake_fake", "real_real")
+        ),
+    ]
+    for record in result["records"]:
+        assert record["low"] <= record["value"] <= record["high"]
+        assert record["floor"] is not None
+        assert record["direction"] == ("lower" if record["metric"] in ("kid", "fid") else "near_floor")
+        sides = [side for side in (64, 224) if f"enlarged from 28 to {side} px" in record["implementation"]]
+        assert sides == {"lpips": [64], "ms_ssim": [224]}.get(record["metric"], [])
+    assert [step for step, _ in reports] == [1, 4]
+    assert set(reports[1][1]) == {f"{key}{part}" for key in keys for part in ("", "/low", "/high", "/floor")}
+
+
+def test_counts_say_who_took_part(branch, dataset, tmp_path):
+    result, _ = evaluate(branch, dataset, tmp_path / "out")
+    counts = {(r["metric"], r["pairing"]): (r["n_real"], r["n_fake"]) for r in result["records"]}
+    assert counts["kid", "train"] == (8, 9)
+    assert counts["fid", "test"] == (5, 9)
+    assert counts["lpips", "fake_fake"] == (0, 9)
+    assert counts["ms_ssim", "real_real"] == (8, 0)
+
+
+def test_running_again_measures_only_new_snapshots_and_reports_all(branch, dataset, tmp_path, monkeypatch):
+    first, reports = evaluate(branch, dataset, tmp_path / "out")
+    measured = []
+    original = evaluation.compare
+    monkeypatch.setattr(evaluation, "compare", lambda *args: measured.append(1) or original(*args))
+    again, reports_again = evaluate(branch, dataset, tmp_path / "out")
+    assert (again, reports_again, measured) == (first, reports, [])
+    save_snapshot(Generator(SIZE, 6, 8), 8, branch / "snapshots/epoch_0008.pt")
+    more, _ = evaluate(branch, dataset, tmp_path / "out")
+    assert len(measured) == 1
+    assert {record["epoch"] for record in more["records"]} == {1, 4, 8}
+    evaluate(branch, dataset, tmp_path / "out", EvaluateConfig(**{**vars(CONFIG), "seed": 1}))
+    assert len(measured) == 4
+
+
+def test_the_batch_size_changes_nothing(branch, dataset, tmp_path):
+    one, _ = evaluate(branch, dataset, tmp_path / "one")
+    other, _ = evaluate(branch, dataset, tmp_path / "other", EvaluateConfig(**{**vars(CONFIG), "batch_size": 7}))
+    for a, b in zip(one["records"], other["records"], strict=True):
+        assert a["value"] == pytest.approx(b["value"], rel=1e-4, abs=1e-7)
+
+
+def test_a_single_test_image_leaves_out_its_records_with_a_reason(branch, tmp_path):
+    result, reports = evaluate(branch, make_dataset(tmp_path / "tiny", train=3, test=1), tmp_path / "out")
+    omitted = {(item["epoch"], item["key"]): item["reason"] for item in result["omitted"]}
+    assert omitted[1, "fid/random_vgg/test"] == "1 real images: at least 2 are needed"
+    assert set(omitted) == {(e, f"{m}/random_vgg/test") for e in (1, 4) for m in ("kid", "fid")}
+    assert not any("test" in key for _, metrics in reports for key in metrics)
+    kid = next(record for record in result["records"] if record["metric"] == "kid")
+    assert kid["floor"] is None
+
+
+def test_a_data_set_without_test_images_is_measured_against_train(branch, tmp_path):
+    result, _ = evaluate(branch, make_dataset(tmp_path / "tiny", train=5, test=0), tmp_path / "out")
+    assert {record["pairing"] for record in result["records"] if record["metric"] == "kid"} == {"train"}
+
+
+def test_one_train_image_still_gives_what_can_be_measured(branch, tmp_path):
+    result, _ = evaluate(branch, make_dataset(tmp_path / "tiny", train=1, test=1), tmp_path / "out")
+    assert {record["key"] for record in result["records"]} == {
+        "lpips_random/real_fake", "lpips_random/fake_fake", "ms_ssim/real_fake", "ms_ssim/fake_fake",
+    }  # fmt: skip
+
+
+def test_a_lost_branch_keeps_its_status_and_broken_snapshots_are_omitted(branch, dataset, tmp_path):
+    lost = {"branch": "lambda=5,seed=0", "gp_lambda": 5.0, "seed": 0, "status": "diverged", "reason": "loss is NaN"}
+    (branch / "branch.json").write_text(json.dumps(lost))
+    (branch / "snapshots/epoch_0001.pt").write_bytes(b"torn")
+    broken = Generator(SIZE, 6, 8)
+    torch.nn.init.constant_(broken.last.weight, float("nan"))
+    save_snapshot(broken, 4, branch / "snapshots/epoch_0004.pt")
+    result, reports = evaluate(branch, dataset, tmp_path / "out")
+    assert (result["status"], result["reason"], result["records"]) == ("diverged", "loss is NaN", [])
+    assert [item["key"] for item in result["omitted"]] == ["*", "*"]
+    assert "not finite" in result["omitted"][1]["reason"]
+    assert reports == [(1, {}), (4, {})]
+
+
+def test_snapshots_of_another_size_are_refused(branch, dataset, tmp_path):
+    save_snapshot(Generator(56, 6, 8), 8, branch / "snapshots/epoch_0008.pt")
+    with pytest.raises(ValueError, match="real is 28x28, fake is 56x56"):
+        evaluate(branch, dataset, tmp_path / "out")
+
+
+@pytest.fixture
+def folders(tmp_path):
+    return write_images(tmp_path / "real", noise(6, 1)), write_images(tmp_path / "fake", noise(7, 2) // 2)
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_the_command_prints_one_json_object(folders):
+    real, fake = folders
+    done = run("--real", real, "--fake", fake, "--extractor", "random", "--json")
+    assert done.exit_code == 0, done.output
+    result = json.loads(done.stdout)
+    assert {record["metric"] for record in result["records"]} == SIX
+    assert {record["key"] for record in result["records"]} >= {"kid/random_vgg", "lpips_random/real_real"}
+    assert result["extractor"]["name"] == "random_vgg"
+
+
+def test_the_command_prints_a_table(folders, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    real, fake = folders
+    done = run("--real", real, "--fake", fake, "--extractor", "random")
+    assert "ms_ssim/fake_fake" in done.stdout
+    assert "near floor" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("break_it", "message"),
+    [
+        (lambda real: (real / "a.png").write_bytes(b"torn"), r"a\.png cannot be read as an image"),
+        (lambda real: Image.new("L", (9, 9)).save(real / "a.png"), r"a\.png is 9x9|000\.png is 28x28"),
+        (lambda real: Image.new("RGB", (SIZE, SIZE), "red").save(real / "a.png"), r"a\.png is in colour"),
+        (lambda real: Image.new("I;16", (SIZE, SIZE)).save(real / "a.png"), r"a\.png has mode I;16"),
+        (lambda real: [path.unlink() for path in real.iterdir()], "it holds no images"),
+    ],
+)
+def test_folders_that_cannot_be_compared_say_why(folders, break_it, message):
+    real, fake = folders
+    break_it(real)
+    with pytest.raises(ValueError, match=message):
+        evaluation.evaluate_folders(real, fake, CONFIG)
+
+
+def test_grey_saved_as_colour_is_grey(folders, tmp_path):
+    real, fake = folders
+    plain = evaluation.evaluate_folders(real, fake, CONFIG)["records"]
+    for path in real.iterdir():
+        Image.open(path).convert("RGB").save(path)
+    assert evaluation.evaluate_folders(real, fake, CONFIG)["records"] == plain
+
+
+def test_floats_and_colour_tensors_are_refused():
+    from mammogan.metrics.images import checked_images
+
+    for wrong, message in (
+        (torch.zeros(2, 1, 9, 9), "float32: give uint8"),
+        (torch.zeros(2, 3, 9, 9, dtype=torch.uint8), r"shape \(2, 3, 9, 9\)"),
+        (torch.zeros(0, 1, 9, 9, dtype=torch.uint8), r"shape \(0, 1, 9, 9\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            checked_images("fake", wrong)
