@@ -118,7 +118,7 @@ def save(snapshot: Path, path: Path, metadata: Mapping[str, Any]) -> None:
         data_path=str(snapshot),
         code_paths=[str(Path(__file__).parent)],
         signature=SIGNATURE,
-        input_example=pd.DataFrame({"n": [4], "seed": [0], "truncation": [1.0]}),
+        input_example={"n": [4], "seed": [0], "truncation": [1.0]},
         pip_requirements=[f"{package}=={version(package)}" for package in REQUIREMENTS],
         metadata=dict(metadata),
     )

@@ -131,17 +131,26 @@ def _find_or_create(mlflow: MlflowClient, experiment: str, key: Mapping[str, str
 
 
 def _log_params(mlflow: MlflowClient, run_id: str, config: Config, extra: Mapping[str, object]) -> None:
-    values = {f"cfg.{name}": value for name, value in {**config.flat(), **extra}.items()}
+    """Log the configuration once. Raises ValueError where the run already has another value."""
+    values = {f"cfg.{name}": _text(value) for name, value in {**config.flat(), **extra}.items()}
+    try:
+        _log_missing_params(mlflow, run_id, values)
+    except MlflowException:  # another process logged them since we looked
+        _log_missing_params(mlflow, run_id, values)
+
+
+def _log_missing_params(mlflow: MlflowClient, run_id: str, values: Mapping[str, str]) -> None:
     known = mlflow.get_run(run_id).data.params
-    params = []
     for name, value in values.items():
-        text = (value if isinstance(value, str) else json.dumps(value))[:PARAM_LENGTH]
-        if known.get(name, text) != text:
-            raise ValueError(f"{name}={text!r}: run {run_id} already has {known[name]!r}; start a new run")
-        if name not in known:
-            params.append(Param(name, text))
+        if known.get(name, value) != value:
+            raise ValueError(f"{name}={value!r}: run {run_id} already has {known[name]!r}; start a new run")
+    params = [Param(name, value) for name, value in values.items() if name not in known]
     for start in range(0, len(params), PARAMS_AT_ONCE):
         mlflow.log_batch(run_id, params=params[start : start + PARAMS_AT_ONCE])
+
+
+def _text(value: object) -> str:
+    return (value if isinstance(value, str) else json.dumps(value))[:PARAM_LENGTH]
 
 
 def open_parent(experiment: str, run_key: str, config: Config, tags: Mapping[str, str], tracking_uri: str = "") -> str:

@@ -1,0 +1,150 @@
+"""The registered model: one version for one winner, loaded by alias, the same images as the snapshot."""
+
+import io
+import json
+import subprocess
+import sys
+
+import mlflow.pyfunc
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from sample_run import evaluation, measured
+
+from mammogan import registry, serving, tracking
+from mammogan.config import PRESETS, Branch
+from mammogan.models.generator import Generator, load_generator, sample, save_snapshot
+from mammogan.selection import select
+
+CONFIG = PRESETS["demo"]
+BRANCH = Branch(3.0, 0)
+
+
+@pytest.fixture(scope="module")
+def snapshot(tmp_path_factory):
+    path = tmp_path_factory.mktemp("snapshot") / "winner"
+    generator = Generator(56, 8, 32)
+    z = torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
+    for _ in range(30):  # BatchNorm's running statistics: without them an untrained generator draws flat grey
+        generator(z)
+    save_snapshot(generator, 4, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def registered(snapshot, tmp_path_factory):
+    """Parent run, version and decision file of a champion in a database of its own."""
+    folder = tmp_path_factory.mktemp("registry")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+        patch.setenv("MAMMOGAN_CACHE", str(folder / "cache"))
+        tracking.ensure_experiment("test", str(folder / "artifacts"))
+        parent = tracking.open_parent("test", "key", CONFIG, {})
+        with tracking.branch_log(parent, BRANCH, CONFIG, step="train") as log:
+            log.finish({"status": "finished", "frozen": {"name": "random DenseNet121"}, "data_digest": "d" * 64})
+        item = {**evaluation(BRANCH, []), "records": [measured(4, "kid", 0.2), measured(4, "fid", 90.0)]}
+        decision = folder / "decision.json"
+        decision.write_text(json.dumps(select([item], CONFIG.select)))
+        yield parent, registry.register(snapshot, decision, parent, CONFIG), decision
+
+
+@pytest.fixture(scope="module")
+def model(registered):
+    mlflow.set_tracking_uri(tracking.client().tracking_uri)
+    return mlflow.pyfunc.load_model("models:/mammogan@champion")
+
+
+def test_registering_again_gives_the_same_version(registered, snapshot):
+    parent, number, decision = registered
+    assert registry.register(snapshot, decision, parent, CONFIG) == number
+    client = tracking.client()
+    assert len(client.search_model_versions("name = 'mammogan'")) == 1
+    found = client.get_model_version_by_alias("mammogan", "champion")
+    assert str(found.version) == number
+    assert found.run_id == tracking.find_branch(parent, BRANCH)
+    tags = found.tags
+    assert (tags["lambda"], tags["epoch"], tags["kid.inception.train"]) == ("3", "4", "0.2")
+    assert (tags["mammogan.data_digest"], tags["mammogan.frozen"]) == ("d" * 64, "random DenseNet121")
+
+
+def test_parent_run_goes_on_after_registering(registered):
+    assert tracking.client().get_run(registered[0]).info.status == "RUNNING"
+
+
+def test_a_decision_that_was_not_accepted_is_refused(registered, snapshot, tmp_path):
+    refused = tmp_path / "decision.json"
+    refused.write_text(json.dumps(select([], CONFIG.select)))
+    with pytest.raises(ValueError, match="only an accepted decision"):
+        registry.register(snapshot, refused, registered[0], CONFIG)
+
+
+def test_champion_draws_the_snapshots_images(model, snapshot):
+    expected = sample(load_generator(snapshot), 5, 7).squeeze(1).numpy()
+    table = model.predict(pd.DataFrame({"n": [5], "seed": [7]}))
+    assert list(table.columns) == ["seed", "index", "png"]
+    pictures = [np.asarray(Image.open(io.BytesIO(png))) for png in table["png"]]
+    np.testing.assert_array_equal(pictures, expected)
+    np.testing.assert_array_equal(model.predict({"n": [5], "seed": [7]}, params={"format": "array"}), expected)
+    np.testing.assert_array_equal(registry.generate("models:/mammogan@champion", 5, 7), expected)
+
+
+def test_requests_are_answered_in_order_and_truncation_pulls_to_the_centre(model):
+    table = model.predict(pd.DataFrame({"n": [2, 1], "seed": [5, 3], "truncation": [1.0, None]}))
+    assert table[["seed", "index"]].to_numpy().tolist() == [[5, 0], [5, 1], [3, 0]]
+    images = [registry.generate("models:/mammogan@champion", 16, 0, psi).astype(float) for psi in (1.0, 0.1)]
+    assert images[1].std(axis=0).mean() < 0.5 * images[0].std(axis=0).mean()
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        ({"n": [0], "seed": [0]}, "n=0"),
+        ({"n": [1], "seed": [-1]}, "seed=-1"),
+        ({"n": [1], "seed": [0], "truncation": [1.5]}, "truncation=1.5"),
+    ],
+)
+def test_a_request_out_of_range_is_refused(model, request_, words):
+    with pytest.raises(ValueError, match=words):
+        model.predict(request_)
+
+
+def test_an_unknown_format_is_refused(model):
+    with pytest.raises(ValueError, match="format='jpeg'"):
+        model.predict({"n": [1], "seed": [0]}, params={"format": "jpeg"})
+
+
+def test_a_model_that_is_not_there_is_a_value_error(registered):
+    with pytest.raises(ValueError, match="models:/none@champion"):
+        registry.generate("models:/none@champion", 1, 0)
+
+
+def test_model_loads_away_from_the_checkout(registered, tmp_path):
+    """The model carries its own code: no checkout on the path, and no pickle in the folder."""
+    client = tracking.client()
+    source = client.get_model_version_by_alias("mammogan", "champion").source
+    folder = mlflow.artifacts.download_artifacts(source, dst_path=str(tmp_path))
+    script = (
+        "import sys; sys.path[:] = [p for p in sys.path if p]\n"
+        f"import mlflow.pyfunc; model = mlflow.pyfunc.load_model({folder!r})\n"
+        "import mammogan; print(mammogan.__file__)\n"
+        "print(model.predict({'n': [2], 'seed': [0]}, params={'format': 'array'}).shape)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    where, shape = done.stdout.splitlines()[-2:]
+    assert where.startswith(str(tmp_path))
+    assert shape == "(2, 56, 56)"
+    assert not list(tmp_path.rglob("*.pkl"))
+
+
+def test_service_needs_no_mlflow(snapshot):
+    script = (
+        "import sys; sys.modules['mlflow'] = None\n"
+        f"from mammogan.serving import _load_pyfunc; print(_load_pyfunc({str(snapshot)!r}).images(1, 0).shape)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "(1, 56, 56)"
+    assert serving.FORMATS == ("png", "array")

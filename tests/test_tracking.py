@@ -1,0 +1,221 @@
+"""Runs in MLflow: found again instead of made twice, every point once, true statuses, and read back whole."""
+
+import math
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from mlflow.entities import ViewType
+from mlflow.exceptions import MlflowException
+from sample_run import evaluation, grid
+
+from mammogan import spool, tracking
+from mammogan.config import PRESETS, Branch
+
+CONFIG = PRESETS["demo"]
+BRANCH = Branch(0.5, 0)
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory):
+    return f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"
+
+
+@pytest.fixture(autouse=True)
+def mlflow(database, tmp_path, monkeypatch):
+    """Client of a database with a fresh experiment of the test's own name."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
+    monkeypatch.setenv("MAMMOGAN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
+    monkeypatch.setattr(spool, "SEND_EVERY_S", 0.02)
+    monkeypatch.setattr(spool, "LONGEST_PAUSE_S", 0.05)
+    tracking.ensure_experiment(tmp_path.name, str(tmp_path / "artifacts"))
+    return tracking.client()
+
+
+@pytest.fixture
+def parent(tmp_path):
+    return tracking.open_parent(tmp_path.name, "key", CONFIG, {"kfp.pipeline_run_id": "job-1"})
+
+
+def runs(mlflow, name):
+    experiment = mlflow.get_experiment_by_name(name)
+    return mlflow.search_runs([experiment.experiment_id], run_view_type=ViewType.ACTIVE_ONLY)
+
+
+def test_parent_is_found_by_its_key_and_runs_again(mlflow, parent, tmp_path):
+    mlflow.set_terminated(parent, "FAILED")
+    assert tracking.open_parent(tmp_path.name, "key", CONFIG, {}) == parent
+    assert tracking.find_parent(tmp_path.name, "key") == parent
+    assert tracking.find_parent(tmp_path.name, "other") is None
+    run = mlflow.get_run(parent)
+    assert run.info.status == "RUNNING"
+    assert run.data.params["cfg.train.epochs"] == str(CONFIG.train.epochs)
+    assert run.data.params["cfg.lambdas"] == "[0.5, 3.0, 5.0]"
+    assert run.data.tags["kfp.pipeline_run_id"] == "job-1"
+    assert tracking.read_run(parent).config == CONFIG.to_dict()
+    assert len(runs(mlflow, tmp_path.name)) == 1
+
+
+def test_another_configuration_under_the_same_key_is_refused(parent, tmp_path):
+    with pytest.raises(ValueError, match=r"cfg\.preset='paper'.*'demo'"):
+        tracking.open_parent(tmp_path.name, "key", PRESETS["paper"], {})
+
+
+def test_processes_that_open_at_once_get_one_run(mlflow, tmp_path):
+    with ThreadPoolExecutor(4) as pool:
+        opened = list(pool.map(lambda _: tracking.open_parent(tmp_path.name, "race", CONFIG, {}), range(4)))
+    assert len(runs(mlflow, tmp_path.name)) == 1
+    assert set(opened) == {runs(mlflow, tmp_path.name)[0].info.run_id}
+
+
+def test_branch_is_a_child_found_by_its_tags(mlflow, parent):
+    child = tracking.open_branch(parent, BRANCH, CONFIG)
+    assert tracking.open_branch(parent, BRANCH, CONFIG) == child == tracking.find_branch(parent, BRANCH)
+    assert tracking.open_branch(parent, Branch(0.5, 1), CONFIG) != child
+    run = mlflow.get_run(child)
+    assert run.data.tags["mlflow.parentRunId"] == parent
+    assert (run.data.params["cfg.gp_lambda"], run.data.params["cfg.seed"]) == ("0.5", "0")
+
+
+def test_kubeflows_announced_run_leads_to_its_top_run(mlflow, tmp_path, monkeypatch):
+    experiment = mlflow.get_experiment_by_name(tmp_path.name).experiment_id
+    top = mlflow.create_run(experiment, run_name="kfp").info.run_id
+    task = mlflow.create_run(experiment, tags={"mlflow.parentRunId": top}, run_name="start").info.run_id
+    mlflow.log_param(task, "preset", "demo")  # the plugin logs the component's inputs under their own names
+    monkeypatch.setenv("MLFLOW_RUN_ID", task)
+    opened = tracking.open_parent(tmp_path.name, "key", CONFIG, {})
+    assert opened == top == tracking.find_parent(tmp_path.name, "key")
+    child = tracking.open_branch(opened, BRANCH, CONFIG)
+    assert mlflow.get_run(child).data.tags["mlflow.parentRunId"] == top
+    assert mlflow.get_run(task).info.run_name == "start"
+    assert os.environ["MLFLOW_RUN_ID"] == task
+
+
+def test_resumed_training_logs_every_point_once(mlflow, parent, tmp_path):
+    for first in (0, 3):  # the second process reports epochs 3 and 4 again, with other values
+        with tracking.branch_log(parent, BRANCH, CONFIG, step="train") as log:
+            for epoch in range(first, first + 5):
+                log.metrics(epoch, {"train/penalty": epoch + first / 10, "kid/x/train": math.nan})
+    child = tracking.find_branch(parent, BRANCH)
+    history = mlflow.get_metric_history(child, "train/penalty")
+    first_of_each = [0, 1, 2, 3, 4, 5.3, 6.3, 7.3]
+    assert sorted((m.step, m.value) for m in history) == list(enumerate(first_of_each))
+    assert mlflow.get_metric_history(child, "kid/x/train") == []
+
+
+def test_an_outage_neither_stops_training_nor_loses_a_point(mlflow, parent, monkeypatch):
+    calls, real = [], tracking.MlflowClient.log_batch
+
+    def flaky(self, *args, **kwargs):
+        calls.append(kwargs)
+        if len(calls) % 3:
+            raise MlflowException("the server is gone")
+        return real(self, *args, **kwargs)
+
+    monkeypatch.setattr(tracking.MlflowClient, "log_batch", flaky)
+    with tracking.branch_log(parent, BRANCH, CONFIG, step="train") as log:
+        for epoch in range(50):
+            log.metrics(epoch, {"train/a": epoch, "train/b": -epoch})
+    child = tracking.find_branch(parent, BRANCH)
+    for key in ("train/a", "train/b"):
+        assert sorted(m.step for m in mlflow.get_metric_history(child, key)) == list(range(50))
+
+
+def test_what_the_server_refuses_for_good_does_not_block_the_rest(mlflow, parent, capsys):
+    with tracking.branch_log(parent, BRANCH, CONFIG, step="train") as log:
+        log.metrics(1, {"train/\n": 1.0})
+        log.grid(1, tracking.Path("gone.png"))
+        log.finish({"status": "finished", "branch": BRANCH.name})
+    assert tracking.read_run(parent).branches[0].info["status"] == "finished"
+    assert "left out" in capsys.readouterr().err
+
+
+def test_grids_are_artifacts_and_steps_of_an_image_series(mlflow, parent, tmp_path):
+    for _ in range(2):
+        with tracking.branch_log(parent, BRANCH, CONFIG, step="train") as log:
+            for epoch in (1, 4):
+                path = tmp_path / f"epoch_{epoch:04d}.png"
+                path.write_bytes(grid(epoch))
+                log.grid(epoch, path)
+    child = tracking.find_branch(parent, BRANCH)
+    names = [item.path for item in mlflow.list_artifacts(child, "images") if item.path.endswith(".png")]
+    assert len(names) == 2
+    assert any(name.startswith("images/samples+step+4+") for name in names)
+    assert tracking.read_run(parent).branches[0].grids == {1: grid(1), 4: grid(4)}
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(KeyboardInterrupt(), "KILLED"), (SystemExit(143), "KILLED"), (OSError("disk"), "FAILED")]
+)
+def test_status_after_an_exception(mlflow, parent, error, status):
+    def training():
+        with tracking.branch_log(parent, BRANCH, CONFIG, step="train") as log:
+            log.metrics(1, {"train/a": 1.0})
+            raise error
+
+    with pytest.raises(type(error)):
+        training()
+    child = mlflow.get_run(tracking.find_branch(parent, BRANCH))
+    assert child.info.status == status
+    assert child.data.metrics == {"train/a": 1.0}
+
+
+def test_status_over_training_and_evaluation(mlflow, parent):
+    trained = {"status": "finished", "branch": BRANCH.name, "frozen": {"name": "random DenseNet121"}}
+    with tracking.branch_log(parent, BRANCH, CONFIG, step="train") as log:
+        log.finish(trained)
+    child = tracking.find_branch(parent, BRANCH)
+    assert mlflow.get_run(child).info.status == "RUNNING"
+    with tracking.branch_log(parent, BRANCH, CONFIG, step="evaluate") as log:
+        log.finish(evaluation(BRANCH, []))
+    assert mlflow.get_run(child).info.status == "FINISHED"
+    record = tracking.read_run(parent).branches[0]
+    assert record.info == trained
+    assert record.evaluation == evaluation(BRANCH, [])
+    assert record.tags["mammogan.frozen"] == "random DenseNet121"
+
+
+def test_a_lost_branch_ends_failed_with_its_reason(mlflow, parent):
+    with tracking.branch_log(parent, BRANCH, CONFIG, step="train") as log:
+        log.finish({"status": "diverged", "reason": "epoch 2: train/penalty is nan"})
+    record = tracking.read_run(parent).branches[0]
+    assert (record.status, record.reason) == ("FAILED", "epoch 2: train/penalty is nan")
+
+
+def test_branches_left_running_are_closed(mlflow, parent):
+    child = tracking.open_branch(parent, BRANCH, CONFIG)
+    assert tracking.close_branches(parent, "the run ended") == [BRANCH.name]
+    assert tracking.close_branches(parent, "again") == []
+    assert mlflow.get_run(child).info.status == "KILLED"
+    assert tracking.read_run(parent).branches[0].reason == "the run ended"
+
+
+def test_data_set_is_one_input_and_its_manifest_an_artifact(mlflow, parent, tmp_path):
+    (tmp_path / "manifest.csv").write_text("image_id\na\n")
+    (tmp_path / "summary.json").write_text('{"name": "malignant"}')
+    for _ in range(2):
+        tracking.log_dataset(parent, tmp_path, {"name": "malignant", "data_digest": "d" * 64, "missing": 3})
+    run = mlflow.get_run(parent)
+    assert [item.dataset.digest for item in run.inputs.dataset_inputs] == ["d" * 36]
+    assert run.data.tags["mammogan.data_digest"] == "d" * 64
+    assert {"manifest.csv", "summary.json"} <= {item.path for item in mlflow.list_artifacts(parent)}
+    assert tracking.read_run(parent).data == {"name": "malignant"}
+
+
+def test_outcome_tells_the_decision_and_brings_the_report(parent, tmp_path):
+    tracking.log_decision(parent, {"accepted": False, "verdict": "no candidate", "reasons": ["x"]})
+    (tmp_path / "built").mkdir()
+    (tmp_path / "built" / "report.html").write_text("page")
+    tracking.log_artifact(parent, tmp_path / "built", "report")
+    found = tracking.outcome(tmp_path.name, "key", tmp_path / "report")
+    assert found.decision["verdict"] == "no candidate"
+    assert found.report.read_text() == "page"
+    with pytest.raises(LookupError, match="run_key='none'"):
+        tracking.outcome(tmp_path.name, "none", tmp_path)
+
+
+def test_no_server_is_a_value_error(monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    with pytest.raises(ValueError, match="MLFLOW_TRACKING_URI=''"):
+        tracking.client()
