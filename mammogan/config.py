@@ -52,6 +52,12 @@ class DataConfig:
     """Stretch to the square as the paper does, or keep the aspect ratio and pad with black."""
     intensity: Literal["minmax", "percentile"] = "minmax"
     """Map the darkest and brightest pixel to 0 and 255, or the 0.5th and 99.5th percentile."""
+    region: Literal["whole", "breast"] = "whole"
+    """The whole image, or the breast alone, without borders and burnt-in labels."""
+    orientation: Literal["keep", "left"] = "keep"
+    """Keep the image as it is, or mirror it where needed so that the chest wall is on the left."""
+    window: Literal["ignore", "apply"] = "ignore"
+    """Ignore the viewing window (VOI) that a DICOM file proposes, or apply it; CBIS-DDSM has none."""
     split: Literal["patient", "image"] = "patient"
     """Unit of the train/test split; 'image' is the paper's and lets a patient be on both sides."""
     test_fraction: float = 0.2

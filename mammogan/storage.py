@@ -1,7 +1,9 @@
 """Files by address: a local path or ``s3://bucket/key``, read whole, written atomically, fetched by sha256.
 
 S3 credentials, region and endpoint come from boto3's usual environment (``AWS_ACCESS_KEY_ID``,
-``AWS_ENDPOINT_URL_S3``, ...); without credentials requests go unsigned, as public buckets need.
+``AWS_ENDPOINT_URL_S3``, ...); without credentials requests go unsigned, as public buckets need. Requests are tried
+again when the server or the connection fails, also in the middle of an object; what then still fails is an OSError
+of one line that names the address.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 import urllib.request
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
     from botocore.client import BaseClient
 
 CHUNK_BYTES = 1 << 20
+ATTEMPTS = 5
+PAUSE_S = 0.2
+"""Pause before the second attempt at an object whose transfer broke off; doubled before each further one."""
 
 
 def is_remote(uri: str) -> bool:
@@ -80,25 +86,69 @@ def exists(uri: str) -> bool:
 
 def list_files(uri: str) -> list[str]:
     """Sorted paths of all files below ``uri``, relative to it, with forward slashes."""
+    return sorted(list_stamps(uri))
+
+
+def list_stamps(uri: str) -> dict[str, str]:
+    """Every file below ``uri``, by its relative path, with a stamp that changes when the file does."""
     if not is_remote(uri):
         root = Path(uri)
-        return sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+        found = ((path, path.stat()) for path in root.rglob("*") if path.is_file())
+        return {path.relative_to(root).as_posix(): f"{stat.st_size}-{stat.st_mtime_ns}" for path, stat in found}
     bucket, key = _bucket_and_key(uri)
     prefix = key.rstrip("/") + "/" if key else ""
-    pages = s3().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-    keys = (item["Key"] for page in pages for item in page.get("Contents", ()))
-    return sorted(key.removeprefix(prefix) for key in keys if not key.endswith("/"))
+    with _one_line(uri):
+        pages = s3().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        items = [item for page in pages for item in page.get("Contents", ()) if not item["Key"].endswith("/")]
+    return {item["Key"].removeprefix(prefix): f"{item['Size']}-{item['ETag'].strip(chr(34))}" for item in items}
 
 
-def read_bytes(uri: str) -> bytes:
-    """Whole content of the file at ``uri``. Raises FileNotFoundError where there is none."""
+def read_bytes(uri: str, limit: int | None = None) -> bytes:
+    """Whole content of the file at ``uri``, or its first ``limit`` bytes.
+
+    Raises FileNotFoundError where there is none, OSError where the store cannot be read.
+    """
     if not is_remote(uri):
-        return Path(uri).read_bytes()
+        with open(uri, "rb") as file:
+            return file.read() if limit is None else file.read(limit)
+    from botocore.exceptions import IncompleteReadError, ReadTimeoutError, ResponseStreamingError
+
     bucket, key = _bucket_and_key(uri)
+    part = {} if limit is None else {"Range": f"bytes=0-{limit - 1}"}
+    with _one_line(uri):
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return s3().get_object(Bucket=bucket, Key=key, **part)["Body"].read()
+            except (IncompleteReadError, ReadTimeoutError, ResponseStreamingError):
+                if attempt == ATTEMPTS:
+                    raise
+            time.sleep(PAUSE_S * 2 ** (attempt - 1))
+    raise AssertionError("the last attempt returns or raises")
+
+
+@contextmanager
+def _one_line(uri: str) -> Generator[None]:
+    """Turn what boto3 raises into FileNotFoundError for a missing object, else OSError that names the address."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
     try:
-        return s3().get_object(Bucket=bucket, Key=key)["Body"].read()
-    except s3().exceptions.NoSuchKey as error:
-        raise FileNotFoundError(f"no object at {uri}") from error
+        yield
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        if code in ("404", "NoSuchKey", "NotFound"):
+            raise FileNotFoundError(f"no object at {uri}") from error
+        raise OSError(f"{uri}: the store answers {code or error}; {_S3_MENDS.get(code, 'try again later')}") from error
+    except BotoCoreError as error:
+        raise OSError(f"{uri}: {error}; check the network and AWS_ENDPOINT_URL_S3, then run again") from error
+
+
+_S3_MENDS = {
+    "NoSuchBucket": "check the bucket's name and AWS_ENDPOINT_URL_S3",
+    "403": "check the credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "AccessDenied": "check the credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "InvalidAccessKeyId": "check AWS_ACCESS_KEY_ID",
+    "SignatureDoesNotMatch": "check AWS_SECRET_ACCESS_KEY",
+}
 
 
 def write_bytes(uri: str, content: bytes) -> None:
@@ -154,6 +204,7 @@ def fetch(uri: str, sha256: str = "") -> Path:
     """Local copy of a file: a path as it is, an ``s3://`` or ``https://`` address through the cache.
 
     The cache is ``$MAMMOGAN_CACHE`` or ``~/.cache/mammogan``, keyed by the sha256, which an address must have.
+    ``$MAMMOGAN_WEIGHTS`` is a second one that is only read, for files that an image brings.
     Raises FileNotFoundError for a missing path, ValueError where the content has another sha256 or none was given.
     """
     if "://" not in uri:
@@ -164,7 +215,9 @@ def fetch(uri: str, sha256: str = "") -> Path:
         return path
     if not sha256:
         raise ValueError(f"sha256='': give the expected sha256 of {uri}")
+    brought = Path(os.environ.get("MAMMOGAN_WEIGHTS", "/nonexistent"), sha256)
     cached = Path(os.environ.get("MAMMOGAN_CACHE", "~/.cache/mammogan")).expanduser() / sha256
+    cached = brought if brought.is_file() else cached
     if not cached.is_file():
         cached.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cached.parent) as folder:

@@ -8,14 +8,13 @@ an underscore, and sometimes swap the paths of a crop and its mask.
 
 from __future__ import annotations
 
-import csv
-import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from mammogan import storage
 from mammogan.config import SUBSETS
+from mammogan.data import tables
 from mammogan.data.quarantine import Bad
 
 PATHOLOGIES = ("MALIGNANT", "BENIGN", "BENIGN_WITHOUT_CALLBACK")
@@ -33,6 +32,8 @@ REQUIRED = (
 )
 MARKS = ("image_file_path", "cropped_image_file_path")
 """Columns that only a case-description CSV has."""
+PATH_PART = re.compile(r"[\w.+-]{1,120}", re.ASCII)
+"""Part of a path in a CSV; the first one becomes a file's name."""
 
 
 @dataclass(frozen=True)
@@ -170,44 +171,23 @@ def _series_uid(path: str) -> str:
 
 
 def _case_rows(labels: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Every row of every case CSV below ``labels``, with normalised column names and stripped values."""
-    names = [name for name in storage.list_files(labels) if name.lower().endswith(".csv")]
-    found = 0
-    for name in names:
-        header, rows = _parse(storage.read_bytes(storage.join(labels, name)))
-        if not all(mark in header for mark in MARKS):
+    """Every row of every case CSV below ``labels``, with the file and line that it ends on."""
+    others, found = [], 0
+    for table in tables.below(labels):
+        if not all(mark in table.header for mark in MARKS):
+            others.append(table.name)
             continue
         found += 1
-        absent = [column for column in REQUIRED if column not in header]
+        absent = [column for column in REQUIRED if column not in table.header]
         if absent:
-            raise ValueError(
-                f"labels={labels!r}: {name} lacks the column {', '.join(absent)}; found {', '.join(header)}"
-            )
-        for number, row in rows:
-            yield f"{name}:{number}", row
+            raise ValueError(f"labels={labels!r}: {table.name} lacks the column {', '.join(absent)}; mend its header")
+        for number, row in table.rows:
+            yield f"{table.name}:{number}", row
     if not found:
         raise FileNotFoundError(
             f"labels={labels!r}: no case-description CSV; looked for *.csv with the columns {', '.join(MARKS)}, "
-            f"found {', '.join(names[:8]) or 'no CSV file'}"
+            f"found {', '.join(others[:8]) or 'no CSV file'}"
         )
-
-
-def _parse(content: bytes) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    """Normalised header and rows (last line's number, fields) of a CSV; a broken tail becomes an empty row."""
-    text = content.decode("utf-8-sig", errors="replace").replace("\0", "\ufffd")
-    reader = csv.reader(io.StringIO(text, newline=""))
-    rows: list[tuple[int, dict[str, str]]] = []
-    header: list[str] = []
-    try:
-        for fields in reader:
-            values = [field.strip() for field in fields]
-            if not header:
-                header = [value.lower().replace(" ", "_") for value in values]
-            elif any(values):
-                rows.append((reader.line_num, dict(zip(header, values, strict=False))))
-    except csv.Error:
-        rows.append((reader.line_num, {}))
-    return header, rows
 
 
 def _case(row: dict[str, str], origin: str) -> Case:
@@ -233,7 +213,7 @@ def _case(row: dict[str, str], origin: str) -> Case:
 
 def _check_path(column: str, path: str) -> None:
     parts = path.split("/")
-    if path and (len(parts) < 3 or ".." in parts or "" in parts or "\\" in path):
+    if path and (len(parts) < 3 or ".." in parts or not all(map(PATH_PART.fullmatch, parts))):
         raise ValueError(f"{column}={path!r}: write it as NAME/STUDY UID/SERIES UID/FILE")
 
 

@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import io
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mammogan.data.quarantine import BadImageError
 
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
 PREAMBLE_BYTES = 132
 MEND = "download the file again"
+LARGEST_PIXELS = 100_000_000
+"""Six times the largest mammogram of CBIS-DDSM; a header that claims more is broken."""
 
 
 def is_dicom(content: bytes) -> bool:
@@ -37,13 +43,13 @@ def series_uid(content: bytes) -> str:
         raise BadImageError(f"unreadable DICOM header ({_brief(error)})", MEND) from error
 
 
-def decode(content: bytes) -> np.ndarray:
+def decode(content: bytes, *, window: bool = False) -> np.ndarray:
     """Pixels of a DICOM file: (rows, columns), uint8, uint16 or float32, larger is brighter.
 
-    Raises BadImageError, which says what is wrong with the file, and nothing else.
+    ``window`` applies the file's own viewing window (VOI LUT). Raises BadImageError, which says what is wrong with the
+    file, and nothing else.
     """
     import pydicom
-    from pydicom.pixels import apply_rescale
 
     try:
         with warnings.catch_warnings():
@@ -51,17 +57,28 @@ def decode(content: bytes) -> np.ndarray:
             dataset = pydicom.dcmread(io.BytesIO(content))
             if "PixelData" not in dataset:
                 raise BadImageError("the DICOM file holds no pixels", MEND)
-            pixels = apply_rescale(dataset.pixel_array, dataset)
+            pixels = _stored_values(dataset, window)
     except BadImageError:
         raise
     except Exception as error:  # pydicom raises whatever the broken bytes lead it to
         raise BadImageError(f"unreadable DICOM file ({_brief(error)})", MEND) from error
-    if pixels.ndim != 2:
-        raise BadImageError(f"{pixels.ndim}-dimensional pixels", "give one grey image a file")
     if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
         pixels = pixels.max() - pixels
     small = pixels.dtype.kind == "u" and pixels.dtype.itemsize <= 2
     return pixels.astype(pixels.dtype.newbyteorder("=") if small else np.float32, copy=False)
+
+
+def _stored_values(dataset: Dataset, window: bool) -> np.ndarray:
+    """(rows, columns) after the modality LUT or rescale, and the VOI LUT where wanted."""
+    from pydicom.pixels import apply_modality_lut, apply_voi_lut, pixel_array
+
+    rows, columns = dataset.Rows, dataset.Columns
+    if rows * columns > LARGEST_PIXELS:
+        raise BadImageError(f"{rows}x{columns} pixels", f"give at most {LARGEST_PIXELS} pixels an image")
+    pixels = apply_modality_lut(pixel_array(dataset, view_only=True), dataset)
+    if pixels.ndim != 2:
+        raise BadImageError(f"{pixels.ndim}-dimensional pixels", "give one grey image a file")
+    return apply_voi_lut(pixels, dataset) if window else pixels
 
 
 def _brief(error: Exception) -> str:

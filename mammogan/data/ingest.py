@@ -7,12 +7,14 @@ The pixels and the digest depend on the source's content and the settings alone.
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
 import tempfile
 from collections import deque
-from collections.abc import Generator, Iterable
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Generator, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import islice
@@ -29,12 +31,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SUMMARY = "summary.json"
-PIXEL_SETTINGS = ("images", "size", "fit", "intensity")
+PIXEL_SETTINGS = ("images", "size", "fit", "intensity", "region", "orientation", "window")
 """Fields of DataConfig on which a finished image depends."""
 FORMAT = 1
 """Raised when the same settings give other pixels than before."""
 JOBS_PER_WORKER = 64
 """Fewer images than this are not worth another process."""
+BATCH = 8
+"""Images that a worker process takes at a time; it reads ahead within them."""
 
 
 def ingest(
@@ -42,7 +46,7 @@ def ingest(
 ) -> dict[str, Any]:
     """Make the data set ``out`` from ``source`` and the case CSVs in ``labels``, and return its summary.
 
-    ``source`` is a folder in one of the layouts of ``sources``, or ``phantom``. ``work`` keeps finished images across
+    ``source`` is in one of the layouts of ``sources``, or ``phantom``. ``work`` keeps finished images across
     attempts; left out, a hidden folder beside ``out`` does, and goes when ``out`` is complete. ``workers`` is the
     number of processes, 0 for what suits the machine. Raises ValueError for input that cannot be used as a whole and
     RuntimeError when more than ``config.max_bad`` of the images are bad; the good ones then stay in the work folder.
@@ -103,21 +107,26 @@ def _suitable_workers(jobs: int) -> int:
     return max(1, min(len(os.sched_getaffinity(0)), jobs // JOBS_PER_WORKER))
 
 
-def _results(jobs: list[Job], config: DataConfig, cache: Path, workers: int) -> Iterable[dict[str, Any] | Bad]:
-    """Results in any order of time but a fixed number of images under way, so memory stays flat."""
+def _results(jobs: list[Job], config: DataConfig, cache: Path, workers: int) -> Iterator[dict[str, Any] | Bad]:
+    """Result of each job, at most two batches a worker under way, so memory stays flat."""
     if workers == 1:
-        yield from (worker.finish(job, config, cache) for job in jobs)
+        yield from worker.finish_each(jobs, config, cache)
         return
-    waiting = iter(jobs)
-    pool = ProcessPoolExecutor(workers)
+    batches = (jobs[start : start + BATCH] for start in range(0, len(jobs), BATCH))
+    context = multiprocessing.get_context("spawn")  # a fork would copy the locks of torch's and MLflow's threads
+    stop = context.Event()
+    pool = ProcessPoolExecutor(workers, context, initializer=worker.prepare, initargs=(stop,))
     try:
-        running: deque[Future[dict[str, Any] | Bad]] = deque(
-            pool.submit(worker.finish, job, config, cache) for job in islice(waiting, 2 * workers)
-        )
+        running = deque(pool.submit(worker.finish_batch, each, config, cache) for each in islice(batches, 2 * workers))
         while running:
-            yield running.popleft().result()
-            running.extend(pool.submit(worker.finish, job, config, cache) for job in islice(waiting, 1))
+            yield from running.popleft().result()
+            running.extend(pool.submit(worker.finish_batch, each, config, cache) for each in islice(batches, 1))
+    except BrokenProcessPool as error:
+        raise RuntimeError(
+            f"workers={workers}: a worker process died, perhaps for want of memory; run again, with fewer workers"
+        ) from error
     finally:
+        stop.set()
         pool.shutdown(cancel_futures=True)
 
 

@@ -1,25 +1,34 @@
 """Where the images are: the layout of a source is recognised by looking, and each wanted image is located in it.
 
-Two layouts so far, both told by their content: ``dicom``, any tree of DICOM files (the TCIA download or a flat
-folder), joined to the case CSVs by SeriesInstanceUID; and ``images``, pictures with a ``manifest.csv``.
+| layout | looks like | images are found by |
+|---|---|---|
+| ``images`` | ``manifest.csv`` with file, patient_id and pathology | the manifest |
+| ``dicom`` | ``*.dcm`` in any tree, on disk or S3: the TCIA/NBIA download, a flat folder, a mirror of IDC | series |
+| ``kaggle`` | ``jpeg/<series uid>/*.jpg`` | series |
+| ``idc`` | the public bucket of the Imaging Data Commons; nothing is listed | series |
+
+A series is known by its SeriesInstanceUID: from a folder of that name, from a folder named by the uuid that an IDC
+index gives for it, or from the file's own header.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from mammogan import console, storage
 from mammogan.config import DataConfig
-from mammogan.data import cbis_ddsm, dicom, picture
+from mammogan.data import cbis_ddsm, dicom, idc, picture, tables
 from mammogan.data.cbis_ddsm import Wanted
 from mammogan.data.quarantine import Bad, BadImageError
 
+MANIFEST = "manifest.csv"
 IMAGES_COLUMNS = ("file", "patient_id", "pathology")
-HEADER_BYTES = 1 << 16
+HEADER_BYTES = 1 << 14
+HEADER_READERS = 16
+LONGEST_NAME = 120
 
 
 @dataclass(frozen=True)
@@ -29,7 +38,9 @@ class Job:
     wanted: Wanted
     root: str
     files: tuple[str, ...]
-    """Paths relative to the root; more than one where crop and mask must be told apart."""
+    """Paths relative to the root; more than one where crop and mask must be told apart; ``x/`` is all files in x."""
+    stamp: str
+    """Changes when the files do."""
 
 
 @dataclass(frozen=True)
@@ -45,118 +56,169 @@ class Located:
 
 
 def locate(source: str, labels: str, config: DataConfig) -> Located:
-    """Every image that ``config`` asks for, found in ``source``.
+    """Every image that ``config`` asks for, found in ``source``: a folder, an ``s3://`` address or ``idc``.
 
-    ``labels`` is the folder of the case CSVs; empty looks in the source itself. Raises FileNotFoundError for a source
-    that is not there and ValueError for a layout that is not known.
+    ``labels`` is the folder of the case CSVs, and of the IDC index where one is needed; empty looks in the source.
+    Raises FileNotFoundError for a source that is not there and ValueError for a layout that is not known.
     """
-    files = _files(source)
-    kind = _recognise(source, files)
-    return _locate_images(source) if kind == "images" else _locate_dicom(source, files, labels or source, config)
+    if source == "idc":
+        return _locate_idc(labels, config)
+    stamps = _stamps(source)
+    kind = _recognise(source, stamps)
+    if kind == "images":
+        return _locate_images(source, stamps)
+    return _locate_series(source, kind, stamps, labels or source, config)
 
 
-def _files(source: str) -> list[str]:
+def _stamps(source: str) -> dict[str, str]:
     if not storage.is_remote(source) and not Path(source).is_dir():
-        raise FileNotFoundError(f"source={source!r}: no such folder; give a folder of images or 'phantom'")
-    return storage.list_files(source)
+        raise FileNotFoundError(
+            f"source={source!r}: no such folder; give a folder, an s3:// address, 'idc' or 'phantom'"
+        )
+    return storage.list_stamps(source)
 
 
-def _recognise(source: str, files: list[str]) -> str:
-    if "manifest.csv" in files and all(name in _manifest_rows(source)[0] for name in IMAGES_COLUMNS):
+def _recognise(source: str, files: Iterable[str]) -> str:
+    names = sorted(files)
+    if MANIFEST in names and all(name in tables.read(source, MANIFEST).header for name in IMAGES_COLUMNS):
         return "images"
-    if any(_may_be_dicom(name) for name in files):
+    if any(_is_kaggle(name) for name in names):
+        return "kaggle"
+    if any(_is_dicom(name) for name in names):
         return "dicom"
     raise ValueError(
-        f"source={source!r}: not a known layout; looked for manifest.csv with the columns {', '.join(IMAGES_COLUMNS)} "
-        f"and for DICOM files (*.dcm); found {len(files)} files: {', '.join(files[:5]) or 'none'}"
+        f"source={source!r}: not a known layout; looked for {MANIFEST} with the columns {', '.join(IMAGES_COLUMNS)}, "
+        f"for jpeg/SERIES/*.jpg and for *.dcm; found {len(names)} files: {', '.join(names[:5]) or 'none'}"
     )
 
 
-def _may_be_dicom(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() == ".dcm"
+def _is_dicom(name: str) -> bool:
+    return name.lower().endswith(".dcm")
 
 
-def _locate_dicom(source: str, files: list[str], labels: str, config: DataConfig) -> Located:
-    found = cbis_ddsm.read_cases(labels, config.subset)
-    wanted, bad = cbis_ddsm.wanted_images(found, config.images)
+def _is_kaggle(name: str) -> bool:
+    parts = name.lower().split("/")
+    return len(parts) >= 3 and parts[-3] == "jpeg" and parts[-1].endswith((".jpg", ".jpeg"))
+
+
+def _locate_series(source: str, kind: str, stamps: dict[str, str], labels: str, config: DataConfig) -> Located:
+    wanted, bad = cbis_ddsm.wanted_images(cbis_ddsm.read_cases(labels, config.subset), config.images)
     uids = {uid for image in wanted for uid in image.series_uids}
-    series, unreadable = _index_series(source, [name for name in files if _may_be_dicom(name)], uids)
-    jobs, missing = [], []
-    for image in wanted:
-        names = tuple(name for uid in image.series_uids for name in series.get(uid, ()))
-        if names:
-            jobs.append(Job(image, source, names))
-        else:
-            reason = f"no file of series {' or '.join(image.series_uids)}"
-            missing.append(Bad(image.image_id, "", reason, "download the series, or choose another data.subset"))
-    return Located("dicom", tuple(jobs), (*bad, *missing, *unreadable), len(wanted) + len(bad))
+    chosen = [name for name in sorted(stamps) if (_is_kaggle if kind == "kaggle" else _is_dicom)(name)]
+    series, unnamed = _by_folder(chosen, uids)
+    if uids - series.keys() and unnamed:
+        folders = {each.folder: uid for uid, each in idc.read_index(labels).items()}
+        aliased, unnamed = _by_folder(unnamed, uids, folders)
+        series |= aliased
+    unreadable: list[Bad] = []
+    if uids - series.keys() and unnamed and kind == "dicom":
+        by_header, unreadable = _by_header(source, unnamed)
+        series |= by_header
+    jobs = [_series_job(source, image, series, stamps) for image in wanted]
+    missing = [_missing(image) for image, job in zip(wanted, jobs, strict=True) if job is None]
+    return Located(kind, tuple(filter(None, jobs)), (*bad, *missing, *unreadable), len(wanted) + len(bad))
 
 
-def _index_series(root: str, files: Iterable[str], uids: set[str]) -> tuple[dict[str, list[str]], list[Bad]]:
-    """Files of each wanted series: by a folder's name where that is the UID, else by the file's own header."""
+def _by_folder(
+    files: Iterable[str], uids: set[str], aliases: dict[str, str] | None = None
+) -> tuple[dict[str, list[str]], list[str]]:
+    """Files of each wanted series that a folder's name tells, and the files that no folder's name explains."""
     series: dict[str, list[str]] = {}
-    unread: list[str] = []
-    bad: list[Bad] = []
+    unnamed: list[str] = []
     for name in files:
-        uid = next((part for part in reversed(name.split("/")[:-1]) if part in uids), "")
-        if uid:
-            series.setdefault(uid, []).append(name)
-        else:
-            unread.append(name)
-    if uids - series.keys():
-        with console.progress("read headers", len(unread)) as advance:
-            for name in unread:
-                try:
-                    series.setdefault(dicom.series_uid(_head(root, name)), []).append(name)
-                except BadImageError as error:
-                    bad.append(Bad("", name, error.reason, error.mend))
-                advance()
+        folders = reversed(name.split("/")[:-1])
+        known = (folder if aliases is None else aliases.get(folder, "") for folder in folders)
+        uid = next((each for each in known if each in uids), "")
+        series.setdefault(uid, []).append(name) if uid else unnamed.append(name)
+    return series, unnamed
+
+
+def _by_header(root: str, files: list[str]) -> tuple[dict[str, list[str]], list[Bad]]:
+    """Files of each series as their own headers tell, and the files whose header cannot be read."""
+    series: dict[str, list[str]] = {}
+    bad: list[Bad] = []
+    with console.progress("read headers", len(files)) as advance, ThreadPoolExecutor(HEADER_READERS) as readers:
+        for name, head in zip(files, readers.map(lambda name: _head(root, name), files), strict=True):
+            try:
+                series.setdefault(dicom.series_uid(head), []).append(name)
+            except BadImageError as error:
+                bad.append(Bad("", name, error.reason, error.mend))
+            advance()
     return series, bad
 
 
 def _head(root: str, name: str) -> bytes:
-    """First bytes of a file, enough for the header of a CBIS-DDSM image."""
-    with storage.inside(Path(root), name).open("rb") as file:
-        return file.read(HEADER_BYTES)
+    try:
+        return storage.read_bytes(storage.join(root, name), limit=HEADER_BYTES)
+    except OSError:
+        if storage.is_remote(root):
+            raise
+        return b""  # a file of this disk that cannot be read is quarantined like one without a header
 
 
-def _manifest_rows(source: str) -> tuple[list[str], list[dict[str, str]]]:
-    text = storage.read_bytes(storage.join(source, "manifest.csv")).decode("utf-8-sig", errors="replace")
-    rows = csv.DictReader(io.StringIO(text, newline=""))
-    header = [name.strip() for name in rows.fieldnames or ()]
-    rows.fieldnames = header
-    return header, [{key: (value or "").strip() for key, value in row.items() if key} for row in rows]
+def _series_job(source: str, image: Wanted, series: dict[str, list[str]], stamps: dict[str, str]) -> Job | None:
+    names = tuple(sorted(name for uid in image.series_uids for name in series.get(uid, ())))
+    return Job(image, source, names, ";".join(f"{name} {stamps[name]}" for name in names)) if names else None
 
 
-def _locate_images(source: str) -> Located:
+def _missing(image: Wanted) -> Bad:
+    reason = f"no file of series {' or '.join(image.series_uids)}"
+    return Bad(image.image_id, "", reason, "download the series, or choose another data.subset")
+
+
+def _locate_idc(labels: str, config: DataConfig) -> Located:
+    """Every wanted image by the index alone; a series' objects are listed when it is read."""
+    wanted, bad = cbis_ddsm.wanted_images(cbis_ddsm.read_cases(labels, config.subset), config.images)
+    index = idc.read_index(labels)
+    if not index:
+        raise FileNotFoundError(
+            f"labels={labels!r}: no index of the Imaging Data Commons; put a CSV with the columns "
+            f"{', '.join(idc.COLUMNS)} there, or install idc-index-data"
+        )
+    jobs, missing = [], []
+    for image in wanted:
+        found = [index[uid] for uid in image.series_uids if uid in index]
+        if found:
+            root = found[0].url.rpartition("/")[0]
+            folders = tuple(f"{each.folder}/" for each in found)
+            jobs.append(Job(image, root, folders, ";".join(each.url for each in found)))
+        else:
+            missing.append(_missing(image))
+    return Located("idc", tuple(jobs), (*bad, *missing), len(wanted) + len(bad))
+
+
+def _locate_images(source: str, stamps: dict[str, str]) -> Located:
     """Every row of a plain folder's ``manifest.csv``, whatever the configured subset."""
-    _, rows = _manifest_rows(source)
+    rows = tables.read(source, MANIFEST).rows
     jobs: dict[str, Job] = {}
     bad: list[Bad] = []
-    for number, row in enumerate(rows, start=2):
+    for number, row in rows:
         try:
-            job = _image_job(source, row)
+            job = _image_job(source, row, stamps)
         except ValueError as error:
-            bad.append(Bad("", f"manifest.csv:{number}", str(error), "mend the row"))
+            bad.append(Bad("", f"{MANIFEST}:{number}", str(error), "mend the row"))
             continue
         if job.wanted.image_id in jobs:
-            bad.append(Bad("", f"manifest.csv:{number}", f"{row['file']} stands there twice", "keep one row"))
+            bad.append(Bad("", f"{MANIFEST}:{number}", f"{row['file']} stands there twice", "keep one row"))
         else:
             jobs[job.wanted.image_id] = job
     return Located("images", tuple(jobs[name] for name in sorted(jobs)), tuple(bad), len(rows))
 
 
-def _image_job(source: str, row: dict[str, str]) -> Job:
+def _image_job(source: str, row: dict[str, str], stamps: dict[str, str]) -> Job:
     for column in IMAGES_COLUMNS:
         if not row.get(column):
-            raise ValueError(f"{column}='': the field is empty")
+            raise ValueError(f"{column}='': the field is empty or the line is cut off")
     path = PurePosixPath(row["file"])
+    image_id = "__".join(path.with_suffix("").parts)
     if path.is_absolute() or ".." in path.parts:
         raise ValueError(f"file={row['file']!r}: it leaves its folder")
     if path.suffix.lower() not in (*picture.SUFFIXES, ".dcm"):
         raise ValueError(f"file={row['file']!r}: not a picture; use {', '.join(picture.SUFFIXES)} or .dcm")
+    if not image_id.isprintable() or "\\" in image_id or len(image_id.encode()) > LONGEST_NAME:
+        raise ValueError(f"file={row['file'][:200]!r}: not a plain name of at most {LONGEST_NAME} bytes")
     wanted = Wanted(
-        image_id="__".join(path.with_suffix("").parts),
+        image_id=image_id,
         label=cbis_ddsm.label_of(row["pathology"]),
         pathology=row["pathology"],
         patient_id=row["patient_id"],
@@ -167,7 +229,7 @@ def _image_job(source: str, row: dict[str, str]) -> Job:
         series_uids=(),
         content="full",
     )
-    return Job(wanted, source, (str(path),))
+    return Job(wanted, source, (str(path),), f"{path} {stamps.get(str(path), '')}")
 
 
 def _known_subset(text: str) -> str:

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from mammogan import storage
 from mammogan.config import DataConfig
 from mammogan.data import manifest, worker
 from mammogan.data.ingest import ingest
@@ -62,9 +63,9 @@ def test_nothing_depends_on_paths_workers_or_order(phantom, reference, tmp_path,
     moved = shutil.copytree(phantom, tmp_path / "elsewhere")
     summary = ingest(str(moved), str(phantom), MASS, tmp_path / "two", workers=2)
     assert content(tmp_path / "two") == content(reference)
-    listed = sorted(path.relative_to(phantom).as_posix() for path in phantom.rglob("*") if path.is_file())
+    listed = list(storage.list_stamps(str(phantom)).items())
     random.Random(0).shuffle(listed)
-    monkeypatch.setattr("mammogan.storage.list_files", lambda uri: listed)
+    monkeypatch.setattr(storage, "list_stamps", lambda uri: dict(listed))
     assert ingest(str(phantom), "", MASS, tmp_path / "shuffled")["data_digest"] == summary["data_digest"]
 
 
@@ -107,22 +108,22 @@ def test_crop_and_mask_are_told_apart_by_content(phantom, tmp_path):
 
 
 def test_what_was_finished_is_not_done_again(phantom, reference, tmp_path, monkeypatch):
-    real, done = worker.finish, []
+    real, done = worker.square, []
 
-    def finish_three(job, config, cache):
+    def three_squares(pixels, config):
         if len(done) == 3:
             raise KeyboardInterrupt
-        done.append(job.wanted.image_id)
-        return real(job, config, cache)
+        done.append(True)
+        return real(pixels, config)
 
-    monkeypatch.setattr(worker, "finish", finish_three)
+    monkeypatch.setattr(worker, "square", three_squares)
     with pytest.raises(KeyboardInterrupt):
         ingest(str(phantom), "", MASS, tmp_path / "set", tmp_path / "work")
     assert not (tmp_path / "set").exists()
     again = []
-    monkeypatch.setattr(worker, "finish", lambda job, *rest: again.append(job.wanted.image_id) or real(job, *rest))
+    monkeypatch.setattr(worker, "square", lambda *each: again.append(True) or real(*each))
     ingest(str(phantom), "", MASS, tmp_path / "set", tmp_path / "work")
-    assert not set(again) & set(done)
+    assert len(again) + 3 == len(manifest.read(tmp_path / "set"))
     assert content(tmp_path / "set") == content(reference)
 
 
