@@ -39,7 +39,7 @@ def registered(snapshot, tmp_path_factory):
     folder = tmp_path_factory.mktemp("registry")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
-        patch.setenv("MAMMOGAN_CACHE", str(folder / "cache"))
+        patch.setenv("MAMMOGAN_SPOOL", str(folder / "cache"))
         tracking.ensure_experiment("test", str(folder / "artifacts"))
         parent = tracking.open_parent("test", "key", CONFIG, {})
         with tracking.branch_log(parent, BRANCH, CONFIG, step="train") as log:

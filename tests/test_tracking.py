@@ -3,8 +3,10 @@
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 from sample_run import evaluation, grid
@@ -25,7 +27,7 @@ def database(tmp_path_factory):
 def mlflow(database, tmp_path, monkeypatch):
     """Client of a database with a fresh experiment of the test's own name."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
-    monkeypatch.setenv("MAMMOGAN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("MAMMOGAN_SPOOL", str(tmp_path / "cache"))
     monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
     monkeypatch.setattr(spool, "SEND_EVERY_S", 0.02)
     monkeypatch.setattr(spool, "LONGEST_PAUSE_S", 0.05)
@@ -105,7 +107,7 @@ def test_resumed_training_logs_every_point_once(mlflow, parent, tmp_path):
 
 
 def test_an_outage_neither_stops_training_nor_loses_a_point(mlflow, parent, monkeypatch):
-    calls, real = [], tracking.MlflowClient.log_batch
+    calls, real = [], MlflowClient.log_batch
 
     def flaky(self, *args, **kwargs):
         calls.append(kwargs)
@@ -113,7 +115,7 @@ def test_an_outage_neither_stops_training_nor_loses_a_point(mlflow, parent, monk
             raise MlflowException("the server is gone")
         return real(self, *args, **kwargs)
 
-    monkeypatch.setattr(tracking.MlflowClient, "log_batch", flaky)
+    monkeypatch.setattr(MlflowClient, "log_batch", flaky)
     with tracking.branch_log(parent, BRANCH, CONFIG, step="train") as log:
         for epoch in range(50):
             log.metrics(epoch, {"train/a": epoch, "train/b": -epoch})
@@ -125,7 +127,7 @@ def test_an_outage_neither_stops_training_nor_loses_a_point(mlflow, parent, monk
 def test_what_the_server_refuses_for_good_does_not_block_the_rest(mlflow, parent, capsys):
     with tracking.branch_log(parent, BRANCH, CONFIG, step="train") as log:
         log.metrics(1, {"train/\n": 1.0})
-        log.grid(1, tracking.Path("gone.png"))
+        log.grid(1, Path("gone.png"))
         log.finish({"status": "finished", "branch": BRANCH.name})
     assert tracking.read_run(parent).branches[0].info["status"] == "finished"
     assert "left out" in capsys.readouterr().err

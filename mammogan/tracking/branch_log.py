@@ -1,0 +1,188 @@
+"""What a branch reports while it works: spooled, batched, every point once, and never fatal."""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric
+from mlflow.exceptions import MlflowException
+
+from mammogan.config import Branch, Config
+from mammogan.console import say
+from mammogan.spool import Record, Spool
+from mammogan.tracking.runs import close, open_branch, set_tags
+from mammogan.tracking.server import BRANCH_FILE, DATA_DIGEST, EVALUATION_FILE, GRIDS, client
+
+Step = Literal["train", "evaluate"]
+RESULT_FILES: dict[Step, str] = {"train": BRANCH_FILE, "evaluate": EVALUATION_FILE}
+METRICS_AT_ONCE = 1000  # MLflow's limit for one log_batch
+
+
+def spool_folder() -> Path:
+    """Where records wait for a silent server: ``$MAMMOGAN_SPOOL``, else ``mammogan/spool`` in the user's cache."""
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(os.environ.get("MAMMOGAN_SPOOL") or Path(cache, "mammogan", "spool")).expanduser()
+
+
+def branch_log(parent_id: str, branch: Branch, config: Config, step: Step, tracking_uri: str = "") -> BranchLog:
+    """Log of the branch's child run for one step of the graph."""
+    return BranchLog(_Sender(parent_id, branch, config, tracking_uri), step)
+
+
+class BranchLog:
+    """What a branch reports while it trains or is evaluated; no call waits for the server or raises for it.
+
+    Records go through a spool; its thread opens the child run and sends them, in order. A point that the run already
+    holds (same key and step) is not sent again, so a resumed training may report epochs twice. As a context manager
+    it ends the run FAILED, or KILLED for an interruption, when an exception passes through, and waits for the spool.
+    """
+
+    def __init__(self, sender: _Sender, step: Step, patience_s: float = 600.0) -> None:
+        self._sender, self._step, self._patience_s = sender, step, patience_s
+        self._spool = Spool(spool_folder() / f"{sender.name}.jsonl", sender, "MLflow")
+
+    @property
+    def run_id(self) -> str:
+        """Run id of the child run; asks the server for it where the spool has not yet."""
+        return self._sender.run_id()
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """Report numbers of one step, for instance an epoch. Those that are not finite are left out."""
+        finite = {name: float(value) for name, value in values.items() if math.isfinite(value)}
+        if lost := sorted(set(values) - set(finite)):
+            say(f"step {step}: {', '.join(lost)} not finite, left out of MLflow")
+        self._append({"kind": "metrics", "step": step, "values": finite})
+
+    def grid(self, step: int, path: Path) -> None:
+        """Store a PNG as ``grids/<name>`` and as a step of the image series ``samples``."""
+        self._append({"kind": "grid", "step": step, "path": str(path.resolve())})
+
+    def tags(self, values: Mapping[str, object]) -> None:
+        """Set tags; None and empty values are left out."""
+        self._append({"kind": "tags", "tags": {name: str(v) for name, v in values.items() if v not in (None, "")}})
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Store the step's record, ``branch.json`` or ``evaluation.json``, and the branch's status.
+
+        The child run ends with the evaluation; after a training that finished it stays RUNNING until then.
+        """
+        self._append({"kind": "json", "name": RESULT_FILES[self._step], "content": dict(result)})
+        self.tags(_result_tags(result))
+        if result["status"] != "finished":
+            self._end("FAILED", f"{result['status']}: {result.get('reason') or 'no reason was recorded'}")
+        elif self._step == "evaluate":
+            self._end("FINISHED")
+
+    def close(self) -> bool:
+        """Wait for what was not sent yet, at most ``patience_s``; returns whether all was."""
+        return self._spool.close(self._patience_s)
+
+    def _end(self, status: str, reason: str = "") -> None:
+        self._append({"kind": "end", "status": status, "reason": reason})
+
+    def _append(self, record: Record) -> None:
+        self._spool.append({**record, "time_ms": time.time_ns() // 1_000_000})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if kind is not None:
+            killed = issubclass(kind, (KeyboardInterrupt, SystemExit))
+            self._end("KILLED" if killed else "FAILED", f"{self._step}: {kind.__name__}: {error}")
+        self.close()
+
+
+def _result_tags(result: Mapping[str, Any]) -> dict[str, object]:
+    """Tags that say what a branch stands on: data, device, frozen weights, feature extractor."""
+    parts = {"frozen": "name", "extractor": "name", "lpips": "name"}
+    tags = {f"mammogan.{part}": (result.get(part) or {}).get(field) for part, field in parts.items()}
+    return {**tags, DATA_DIGEST: result.get("data_digest"), "mammogan.device": result.get("device")}
+
+
+class _Sender:
+    """Callable that puts spooled records into the child run; the same records sent again change nothing."""
+
+    def __init__(self, parent_id: str, branch: Branch, config: Config, tracking_uri: str) -> None:
+        self.name = f"{parent_id}-{branch.name}"
+        self._tracking_uri = tracking_uri
+        self._open = functools.partial(open_branch, parent_id, branch, config, tracking_uri)
+        self._run_id = ""
+        self._steps: dict[str, set[int]] = {}
+        """Steps that the run holds, for each metric key met so far."""
+
+    def run_id(self) -> str:
+        self._run_id = self._run_id or self._open()
+        return self._run_id
+
+    def __call__(self, records: Sequence[Record]) -> None:
+        mlflow, run_id = client(self._tracking_uri), self.run_id()
+        self._send_metrics(mlflow, run_id, [record for record in records if record["kind"] == "metrics"])
+        for record in records:
+            if record["kind"] != "metrics":
+                self._send_other(mlflow, run_id, record)
+
+    def _send_metrics(self, mlflow: MlflowClient, run_id: str, records: Sequence[Record]) -> None:
+        fresh = [metric for metric in _points(records) if metric.step not in self._known(mlflow, run_id, metric.key)]
+        for start in range(0, len(fresh), METRICS_AT_ONCE):
+            batch = fresh[start : start + METRICS_AT_ONCE]
+            _unless_refused(functools.partial(mlflow.log_batch, run_id, metrics=batch), f"{len(batch)} metrics")
+            for metric in batch:
+                self._steps[metric.key].add(metric.step)
+
+    def _known(self, mlflow: MlflowClient, run_id: str, key: str) -> set[int]:
+        if key not in self._steps:
+            self._steps[key] = {metric.step for metric in mlflow.get_metric_history(run_id, key)}
+        return self._steps[key]
+
+    def _send_other(self, mlflow: MlflowClient, run_id: str, record: Record) -> None:
+        actions = {
+            "tags": lambda: set_tags(run_id, record["tags"], self._tracking_uri),
+            "end": lambda: close(run_id, record["status"], record["reason"], self._tracking_uri),
+            "json": lambda: mlflow.log_dict(run_id, record["content"], record["name"]),
+            "grid": lambda: _log_grid(mlflow, run_id, record),
+        }
+        _unless_refused(actions[record["kind"]], f"a record of kind {record['kind']}")
+
+
+def _points(records: Sequence[Record]) -> Iterator[Metric]:
+    """Metrics of the records, each (key, step) once."""
+    seen = set()
+    for record in records:
+        for key, value in record["values"].items():
+            if (key, record["step"]) not in seen:
+                seen.add((key, record["step"]))
+                yield Metric(key, value, record["time_ms"], record["step"])
+
+
+def _log_grid(mlflow: MlflowClient, run_id: str, record: Record) -> None:
+    from PIL import Image
+
+    path, prefix = Path(record["path"]), f"images/samples+step+{record['step']}+"
+    mlflow.log_artifact(run_id, str(path), GRIDS)
+    if not any(item.path.startswith(prefix) for item in mlflow.list_artifacts(run_id, "images")):
+        with Image.open(path) as image:
+            mlflow.log_image(
+                run_id, image, key="samples", step=record["step"], timestamp=record["time_ms"], synchronous=True
+            )
+
+
+def _unless_refused(action: Any, what: str) -> None:  # noqa: ANN401  (a call without arguments, its result unused)
+    """Do it; drop what the server refuses for good or what is gone, raise what may work later."""
+    try:
+        action()
+    except MlflowException as error:
+        status = error.get_http_status_code()
+        if not 400 <= status < 500 or status in (408, 429):
+            raise
+        say(f"MLflow refuses {what}, left out: {error}")
+    except FileNotFoundError as error:
+        say(f"{what} left out of MLflow: no file at {error.filename}")

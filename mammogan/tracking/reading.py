@@ -1,0 +1,121 @@
+"""Reading a run back: all that the report, the comparison and the lineage need."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from mammogan.config import Branch
+from mammogan.records import BranchRecord, RunRecord
+from mammogan.tracking.runs import find_parent
+from mammogan.tracking.server import (
+    BRANCH,
+    BRANCH_FILE,
+    CONFIG_FILE,
+    DECISION_FILE,
+    EVALUATION_FILE,
+    GRIDS,
+    KIND,
+    PARENT,
+    REPORT,
+    REPORT_PAGE,
+    SUMMARY_FILE,
+    client,
+    find_runs,
+)
+
+
+def read_run(parent_id: str, tracking_uri: str = "") -> RunRecord:
+    """The parent run and its branches with everything they logged; what is missing is empty."""
+    mlflow = client(tracking_uri)
+    run = mlflow.get_run(parent_id)
+    children = find_runs(mlflow, run.info.experiment_id, {PARENT: parent_id, KIND: "branch"})
+    branches = sorted(
+        (_read_branch(mlflow, child) for child in children), key=lambda item: dataclasses.astuple(item.branch)
+    )
+    return RunRecord(
+        run_id=parent_id,
+        name=run.info.run_name or parent_id,
+        experiment=mlflow.get_experiment(run.info.experiment_id).name,
+        status=run.info.status,
+        started_ms=run.info.start_time,
+        ended_ms=run.info.end_time,
+        params=run.data.params,
+        tags=run.data.tags,
+        config=_read_json(mlflow, parent_id, CONFIG_FILE),
+        data=_read_json(mlflow, parent_id, SUMMARY_FILE),
+        decision=_read_json(mlflow, parent_id, DECISION_FILE),
+        branches=tuple(sorted(branches, key=lambda item: dataclasses.astuple(item.branch))),
+    )
+
+
+def _read_branch(mlflow: MlflowClient, run: Run) -> BranchRecord:
+    run_id = run.info.run_id
+    keys = sorted(key for key in run.data.metrics if key.startswith("train/"))
+    history = {key: [(m.step, m.value) for m in mlflow.get_metric_history(run_id, key)] for key in keys}
+    return BranchRecord(
+        run_id=run_id,
+        branch=Branch.parse(run.data.tags[BRANCH]),
+        status=run.info.status,
+        tags=run.data.tags,
+        info=_read_json(mlflow, run_id, BRANCH_FILE),
+        evaluation=_read_json(mlflow, run_id, EVALUATION_FILE),
+        history={key: sorted(points) for key, points in history.items()},
+        grids=_read_grids(mlflow, run_id),
+    )
+
+
+def _artifacts(mlflow: MlflowClient, run_id: str, folder: str = "") -> set[str]:
+    return {item.path for item in mlflow.list_artifacts(run_id, folder or None)}
+
+
+def _read_json(mlflow: MlflowClient, run_id: str, name: str) -> dict[str, Any]:
+    if name not in _artifacts(mlflow, run_id):
+        return {}
+    with tempfile.TemporaryDirectory() as folder:
+        return json.loads(Path(mlflow.download_artifacts(run_id, name, folder)).read_text())
+
+
+def _read_grids(mlflow: MlflowClient, run_id: str) -> dict[int, bytes]:
+    """PNG of each ``grids/epoch_0001.png`` by its epoch."""
+    if GRIDS not in _artifacts(mlflow, run_id):
+        return {}
+    with tempfile.TemporaryDirectory() as folder:
+        paths = sorted(Path(mlflow.download_artifacts(run_id, GRIDS, folder)).glob("epoch_*.png"))
+        return {int(path.stem.removeprefix("epoch_")): path.read_bytes() for path in paths}
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What a person wants to know when a run has ended."""
+
+    status: str
+    """MLflow's status: FINISHED, FAILED or KILLED."""
+    decision: dict[str, Any]
+    """The selection's decision; empty where it was not reached."""
+    lost: dict[str, str]
+    """Branches that did not finish, with the reason."""
+    report: Path | None
+    """The report's page, or None where there is none."""
+
+
+def outcome(experiment: str, run_key: str, folder: Path, tracking_uri: str = "") -> Outcome:
+    """How the run of that key ended, its report copied to ``folder``. Raises LookupError where there is no such run."""
+    parent_id = find_parent(experiment, run_key, tracking_uri)
+    if parent_id is None:
+        raise LookupError(f"run_key={run_key!r}: no run of that key in experiment {experiment!r}")
+    mlflow, record = client(tracking_uri), read_run(parent_id, tracking_uri)
+    page = None
+    if REPORT in _artifacts(mlflow, parent_id):
+        with tempfile.TemporaryDirectory() as scratch:
+            shutil.copytree(mlflow.download_artifacts(parent_id, REPORT, scratch), folder, dirs_exist_ok=True)
+        page = folder / REPORT_PAGE
+    lost = {item.branch.name: item.reason for item in record.branches if item.status != "FINISHED"}
+    return Outcome(record.status, record.decision, lost, page)

@@ -1,0 +1,187 @@
+"""Opening, describing and closing the parent run of a pipeline run and the child run of each branch."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
+from mlflow.exceptions import MlflowException
+
+from mammogan.config import Branch, Config
+from mammogan.tracking.server import (
+    BRANCH,
+    CONFIG_FILE,
+    DATA_DIGEST,
+    DECISION_FILE,
+    KIND,
+    MANIFEST_FILE,
+    PARENT,
+    REASON,
+    RUN_KEY,
+    RUN_NAME,
+    STATUS,
+    SUMMARY_FILE,
+    TAG_LENGTH,
+    VERDICT,
+    client,
+    ensure_experiment,
+    find_runs,
+)
+
+PARAMS_AT_ONCE = 100  # MLflow's limits
+DIGEST_LENGTH = 36
+PARAM_LENGTH = 6000
+
+
+def find_parent(experiment: str, run_key: str, tracking_uri: str = "") -> str | None:
+    """Run id of the parent run with that key, or None."""
+    mlflow = client(tracking_uri)
+    found = mlflow.get_experiment_by_name(experiment)
+    runs = find_runs(mlflow, found.experiment_id, {RUN_KEY: run_key}) if found else []
+    return runs[0].info.run_id if runs else None
+
+
+def _find_or_create(mlflow: MlflowClient, experiment: str, key: Mapping[str, str], tags: Mapping[str, str]) -> str:
+    """Run id of the oldest run with the tags ``key``, set RUNNING; created with ``tags`` too where there is none.
+
+    Where two processes create at once, both keep the older run and the younger one is deleted by its creator.
+    """
+    runs = find_runs(mlflow, experiment, key)
+    if not runs:
+        created = mlflow.create_run(experiment, tags={**tags, **key}).info.run_id
+        runs = find_runs(mlflow, experiment, key)
+        if runs[0].info.run_id != created:
+            mlflow.delete_run(created)
+    run = runs[0]
+    if run.info.status != "RUNNING":
+        mlflow.update_run(run.info.run_id, status="RUNNING")
+    return run.info.run_id
+
+
+def _log_params(mlflow: MlflowClient, run_id: str, config: Config, extra: Mapping[str, object]) -> None:
+    """Log the configuration once. Raises ValueError where the run already has another value."""
+    values = {f"cfg.{name}": _text(value) for name, value in {**config.flat(), **extra}.items()}
+    try:
+        _log_missing_params(mlflow, run_id, values)
+    except MlflowException:  # another process logged them since we looked
+        _log_missing_params(mlflow, run_id, values)
+
+
+def _log_missing_params(mlflow: MlflowClient, run_id: str, values: Mapping[str, str]) -> None:
+    known = mlflow.get_run(run_id).data.params
+    for name, value in values.items():
+        if known.get(name, value) != value:
+            raise ValueError(f"{name}={value!r}: run {run_id} already has {known[name]!r}; start a new run")
+    params = [Param(name, value) for name, value in values.items() if name not in known]
+    for start in range(0, len(params), PARAMS_AT_ONCE):
+        mlflow.log_batch(run_id, params=params[start : start + PARAMS_AT_ONCE])
+
+
+def _text(value: object) -> str:
+    return (value if isinstance(value, str) else json.dumps(value))[:PARAM_LENGTH]
+
+
+def open_parent(experiment: str, run_key: str, config: Config, tags: Mapping[str, str], tracking_uri: str = "") -> str:
+    """Run id of the pipeline run's parent run, found by ``run_key`` or created, and RUNNING again.
+
+    Logs the configuration as parameters ``cfg.*`` and as ``config.json``. Inside a task of Kubeflow's MLflow plugin
+    the plugin's own top run becomes the parent, so that the two do not stand side by side.
+    Raises ValueError where the run of that key was made with another configuration.
+    """
+    mlflow = client(tracking_uri)
+    announced = os.environ.get("MLFLOW_RUN_ID", "")
+    if announced:
+        run_id = _adopt(mlflow, announced, run_key)
+    else:
+        name = tags.get("kfp.pipeline_run_id") or run_key
+        key, other = {RUN_KEY: run_key}, {RUN_NAME: f"{config.preset} {name[:8]}", KIND: "pipeline"}
+        run_id = _find_or_create(mlflow, ensure_experiment(experiment, tracking_uri=tracking_uri), key, other)
+    _log_params(mlflow, run_id, config, {})
+    mlflow.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items() if value])
+    mlflow.log_dict(run_id, config.to_dict(), CONFIG_FILE)
+    return run_id
+
+
+def _adopt(mlflow: MlflowClient, announced: str, run_key: str) -> str:
+    """Top run above the run that the plugin announced, marked as ours."""
+    run = mlflow.get_run(announced)
+    while above := run.data.tags.get(PARENT):
+        run = mlflow.get_run(above)
+    mlflow.set_tag(run.info.run_id, RUN_KEY, run_key)
+    mlflow.set_tag(run.info.run_id, KIND, "pipeline")
+    return run.info.run_id
+
+
+def open_branch(parent_id: str, branch: Branch, config: Config, tracking_uri: str = "") -> str:
+    """Run id of the branch's child run, found by its tags or created, and RUNNING again."""
+    mlflow = client(tracking_uri)
+    experiment = mlflow.get_run(parent_id).info.experiment_id
+    key = {PARENT: parent_id, BRANCH: branch.name}
+    run_id = _find_or_create(mlflow, experiment, key, {RUN_NAME: branch.name, KIND: "branch"})
+    _log_params(mlflow, run_id, config, {"gp_lambda": branch.gp_lambda, "seed": branch.seed})
+    return run_id
+
+
+def find_branch(parent_id: str, branch: Branch, tracking_uri: str = "") -> str | None:
+    """Run id of the branch's child run, or None."""
+    mlflow = client(tracking_uri)
+    experiment = mlflow.get_run(parent_id).info.experiment_id
+    runs = find_runs(mlflow, experiment, {PARENT: parent_id, BRANCH: branch.name})
+    return runs[0].info.run_id if runs else None
+
+
+def set_tags(run_id: str, tags: Mapping[str, str], tracking_uri: str = "") -> None:
+    """Set tags of a run; empty values are left out."""
+    client(tracking_uri).log_batch(run_id, tags=[RunTag(name, str(value)) for name, value in tags.items() if value])
+
+
+def log_artifact(run_id: str, path: Path, folder: str = "", tracking_uri: str = "") -> None:
+    """Store a file, or a folder's content, as an artifact of the run; the same name replaces the old one."""
+    mlflow = client(tracking_uri)
+    log = mlflow.log_artifacts if path.is_dir() else mlflow.log_artifact
+    log(run_id, str(path), folder or None)
+
+
+def log_dataset(run_id: str, dataset: Path, summary: Mapping[str, Any], tracking_uri: str = "") -> None:
+    """Record the data set folder as an input of the run, its manifest and summary as artifacts.
+
+    ``summary`` holds its ``data_digest`` and what the UI shows beside it. The same digest twice is one input.
+    """
+    mlflow, data_digest = client(tracking_uri), summary["data_digest"]
+    name = str(summary.get("name", "dataset"))
+    source, profile = json.dumps({"data_digest": data_digest}), json.dumps(dict(summary))
+    entity = Dataset(name, data_digest[:DIGEST_LENGTH], "mammogan", source, profile=profile)
+    mlflow.log_inputs(run_id, [DatasetInput(entity, [InputTag("mlflow.data.context", "training")])])
+    mlflow.set_tag(run_id, DATA_DIGEST, data_digest)
+    for file in (SUMMARY_FILE, MANIFEST_FILE):
+        if (dataset / file).is_file():
+            mlflow.log_artifact(run_id, str(dataset / file))
+
+
+def log_decision(parent_id: str, decision: Mapping[str, Any], tracking_uri: str = "") -> None:
+    """Store the selection's decision as ``decision.json`` of the parent run, its verdict as a tag."""
+    mlflow = client(tracking_uri)
+    mlflow.log_dict(parent_id, dict(decision), DECISION_FILE)
+    mlflow.set_tag(parent_id, VERDICT, decision["verdict"][:TAG_LENGTH])
+
+
+def close(run_id: str, status: str, reason: str = "", tracking_uri: str = "") -> None:
+    """End a run: FINISHED, FAILED or KILLED, with the reason as a tag."""
+    mlflow = client(tracking_uri)
+    mlflow.log_batch(run_id, tags=[RunTag(STATUS, status.lower()), RunTag(REASON, reason[:TAG_LENGTH])])
+    mlflow.set_terminated(run_id, status)
+
+
+def close_branches(parent_id: str, reason: str, tracking_uri: str = "") -> list[str]:
+    """End every child run that is still RUNNING as KILLED with the reason; returns their names."""
+    mlflow = client(tracking_uri)
+    experiment = mlflow.get_run(parent_id).info.experiment_id
+    running = [run for run in find_runs(mlflow, experiment, {PARENT: parent_id}) if run.info.status == "RUNNING"]
+    for run in running:
+        close(run.info.run_id, "KILLED", reason, tracking_uri)
+    return [run.data.tags[RUN_NAME] for run in running]

@@ -1,0 +1,85 @@
+"""The MLflow server: its client, experiments, and runs found by their tags."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+
+from mlflow import MlflowClient
+from mlflow.entities import Run, ViewType
+from mlflow.exceptions import MlflowException
+
+RUN_KEY = "mammogan.run_key"
+BRANCH = "mammogan.branch"
+STATUS = "mammogan.status"
+REASON = "mammogan.reason"
+KIND = "mammogan.kind"
+DATA_DIGEST = "mammogan.data_digest"
+VERDICT = "mammogan.verdict"
+PARENT = "mlflow.parentRunId"
+RUN_NAME = "mlflow.runName"
+
+CONFIG_FILE = "config.json"
+BRANCH_FILE = "branch.json"
+EVALUATION_FILE = "evaluation.json"
+DECISION_FILE = "decision.json"
+SUMMARY_FILE = "summary.json"
+MANIFEST_FILE = "manifest.csv"
+GRIDS = "grids"
+REPORT = "report"
+REPORT_PAGE = "report.html"
+
+logging.getLogger("mlflow").setLevel(logging.WARNING)  # it announces every database it makes
+
+TAG_LENGTH = 5000  # MLflow's own limit
+
+
+def client(tracking_uri: str = "") -> MlflowClient:
+    """Client of ``tracking_uri``, or of ``MLFLOW_TRACKING_URI`` where that is empty.
+
+    Unless the environment says otherwise it retries a silent server for about a minute, not for MLflow's four.
+    Raises ValueError where neither names a server.
+    """
+    uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI", "")
+    if not uri:
+        raise ValueError("MLFLOW_TRACKING_URI='': name the MLflow server, or sqlite:///runs/mlflow.db for a local one")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "5")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    return MlflowClient(tracking_uri=uri)
+
+
+def ensure_experiment(experiment: str, artifacts: str = "", tracking_uri: str = "") -> str:
+    """Id of the experiment of that name, created where there is none; two that ask at once get the same one.
+
+    ``artifacts`` is where a new experiment keeps its artifacts; empty leaves it to the server.
+    Raises ValueError for an experiment that was deleted.
+    """
+    mlflow = client(tracking_uri)
+    found = mlflow.get_experiment_by_name(experiment)
+    if found is None:
+        with suppress(MlflowException):  # another process created it since we looked; else the check below says so
+            return mlflow.create_experiment(experiment, artifacts or None)
+        found = mlflow.get_experiment_by_name(experiment)
+    if found is None or found.lifecycle_stage != "active":
+        raise ValueError(f"experiment={experiment!r}: it cannot be used; restore it in MLflow or choose another name")
+    return found.experiment_id
+
+
+def find_runs(mlflow: MlflowClient, experiment: str, tags: Mapping[str, str]) -> list[Run]:
+    """Runs of an experiment (its id) that carry all the tags, oldest first."""
+    for name, value in tags.items():
+        if "'" in value:
+            raise ValueError(f"{name}={value!r}: leave out the quote")
+    query = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+    found: list[Run] = []
+    token = None
+    while not found or token:
+        page = mlflow.search_runs(
+            [experiment], query, ViewType.ACTIVE_ONLY, order_by=["start_time ASC", "run_id ASC"], page_token=token
+        )
+        if not page:
+            break
+        found, token = found + list(page), page.token
+    return found
