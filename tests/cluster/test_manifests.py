@@ -1,0 +1,232 @@
+"""Every overlay as kubectl builds it: valid for two Kubernetes versions, and by our own rules."""
+
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from launch import compiled
+from launch.pods import Pods
+
+K8S = Path(__file__).resolve().parents[2] / "k8s"
+OVERLAYS = sorted(path.name for path in (K8S / "overlays").iterdir())
+VERSIONS = ("1.34", "1.37")
+WORKLOADS = ("Deployment", "StatefulSet", "CronJob")
+
+pytestmark = pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed: nothing builds overlays")
+
+
+@cache
+def build(folder):
+    """Objects of a kustomization, by kustomize itself, which kubectl contains."""
+    command = ["kubectl", "kustomize", str(K8S / folder)]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return [item for item in yaml.safe_load_all(text) if item]
+
+
+def objects(overlay, *kinds):
+    return [item for item in build(f"overlays/{overlay}") if item["kind"] in kinds]
+
+
+def named(overlay, kind, name):
+    (found,) = [item for item in objects(overlay, kind) if item["metadata"]["name"] == name]
+    return found
+
+
+def pod_spec(workload):
+    spec = workload["spec"]
+    return (spec["jobTemplate"]["spec"] if workload["kind"] == "CronJob" else spec)["template"]["spec"]
+
+
+def pod_labels(workload):
+    spec = workload["spec"]
+    return (spec["jobTemplate"]["spec"] if workload["kind"] == "CronJob" else spec)["template"]["metadata"]["labels"]
+
+
+def workloads(overlay):
+    found = objects(overlay, *WORKLOADS)
+    assert {item["metadata"]["name"] for item in found} == {"mlflow", "postgres", "mlflow-gc"}
+    return found
+
+
+def containers(overlay):
+    return [container for workload in workloads(overlay) for container in pod_spec(workload)["containers"]]
+
+
+def secrets_template():
+    return list(yaml.safe_load_all((K8S / "secrets.template.yaml").read_text()))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("folder", [*(f"overlays/{name}" for name in OVERLAYS), "steps"])
+def test_every_object_is_valid(folder, version):
+    built = build(folder)
+    assert built
+    for item in built:
+        kubernetes_validate.validate(item, version, strict=True)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_secrets_template_is_valid_and_holds_no_value(version):
+    for secret in secrets_template():
+        kubernetes_validate.validate(secret, version, strict=True)
+        assert all("REPLACE_ME" in value for value in secret["stringData"].values())
+
+
+def test_no_secret_is_part_of_a_kustomization():
+    for overlay in OVERLAYS:
+        assert not objects(overlay, "Secret")
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_pods_are_restricted(overlay):
+    """The fields of the Pod Security Standard 'restricted', and a read-only root on top."""
+    namespace = named(overlay, "Namespace", "mammogan")
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    for workload in workloads(overlay):
+        spec = pod_spec(workload)
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["runAsUser"] > 0
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert spec["automountServiceAccountToken"] is False
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys()
+        assert not [volume for volume in spec["volumes"] if "hostPath" in volume]
+        for container in spec["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_images_are_pinned(overlay):
+    for container in containers(overlay):
+        name, _, tag = container["image"].rpartition(":")
+        assert "." in name.split("/")[0], f"{container['image']}: name its registry"
+        assert tag.startswith("sha256:") or tag[0].isdigit()
+        assert tag.count(".") >= 1
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_requests_limits_and_bounded_volumes(overlay):
+    for container in containers(overlay):
+        for side in ("requests", "limits"):
+            assert container["resources"][side].keys() == {"cpu", "memory", "ephemeral-storage"}
+    for workload in workloads(overlay):
+        for volume in pod_spec(workload)["volumes"]:
+            assert volume["emptyDir"]["sizeLimit"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_servers_are_probed_and_mlflow_outlives_a_drained_node(overlay):
+    for server in objects(overlay, "Deployment", "StatefulSet"):
+        for container in pod_spec(server)["containers"]:
+            assert {"readinessProbe", "livenessProbe"} <= container.keys()
+    budget = named(overlay, "PodDisruptionBudget", "mlflow")["spec"]
+    server = named(overlay, "Deployment", "mlflow")["spec"]
+    assert budget["selector"]["matchLabels"].items() <= server["template"]["metadata"]["labels"].items()
+    assert server["replicas"] > budget["minAvailable"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_everything_is_denied_by_default(overlay):
+    policy = named(overlay, "NetworkPolicy", "default-deny")["spec"]
+    assert policy == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_no_policy_opens_all_ports_or_everything_inside(overlay):
+    for item in objects(overlay, "NetworkPolicy"):
+        for direction in ("ingress", "egress"):
+            for rule in item["spec"].get(direction, []):
+                assert rule["ports"], f"{item['metadata']['name']} opens every port"
+                for peer in rule.get("to", []) + rule.get("from", []):
+                    if "ipBlock" in peer:
+                        assert {"10.0.0.0/8", "169.254.0.0/16"} <= set(peer["ipBlock"]["except"])
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_selectors_find_what_they_name(overlay):
+    labels = [pod_labels(workload) for workload in workloads(overlay)]
+    for service in objects(overlay, "Service"):
+        matching = [own for own in labels if service["spec"]["selector"].items() <= own.items()]
+        assert len(matching) == 1, service["metadata"]["name"]
+    for workload in objects(overlay, "Deployment", "StatefulSet"):
+        selector = workload["spec"]["selector"]["matchLabels"]
+        assert selector.items() <= pod_labels(workload).items()
+    names = {own["app.kubernetes.io/name"] for own in labels} | {"mammogan"}
+    for item in objects(overlay, "NetworkPolicy"):
+        for expression in item["spec"]["podSelector"].get("matchExpressions", []):
+            if expression["key"] == "app.kubernetes.io/name":
+                assert set(expression["values"]) <= names
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_steps_account_may_do_nothing_but_what_its_pods_need(overlay):
+    assert not objects(overlay, "ClusterRole", "ClusterRoleBinding")
+    rules = named(overlay, "Role", "mammogan-steps")["rules"]
+    for rule in rules:
+        assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"]
+        if {"secrets", "configmaps"} & set(rule["resources"]):
+            assert rule["verbs"] == ["get"]
+            assert rule["resourceNames"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_references_are_met(overlay):
+    """Each ConfigMap, Secret key and service account that a workload names is made here or in the secrets template."""
+    maps = {item["metadata"]["name"]: item["data"] for item in objects(overlay, "ConfigMap")}
+    secrets = {item["metadata"]["name"]: item["stringData"] for item in secrets_template()}
+    accounts = {item["metadata"]["name"] for item in objects(overlay, "ServiceAccount")}
+    for workload in workloads(overlay):
+        spec = pod_spec(workload)
+        assert spec["serviceAccountName"] in accounts
+        for container in spec["containers"]:
+            for source in container.get("envFrom", []):
+                known = maps if "configMapRef" in source else secrets
+                assert (source.get("configMapRef") or source["secretRef"])["name"] in known
+            for variable in container.get("env", []):
+                reference = variable.get("valueFrom", {}).get("secretKeyRef")
+                assert reference is None or reference["key"] in secrets[reference["name"]]
+
+
+def test_a_run_finds_its_settings_and_secrets():
+    """What the compiled pipeline names is what stands here."""
+    pods = Pods()
+    (settings,) = [item for item in build("steps") if item["kind"] == "ConfigMap"]
+    assert settings["metadata"]["name"] == pods.settings
+    assert set(compiled.REQUIRED_SETTINGS) <= set(settings["data"])
+    assert set(settings["data"]) <= {*compiled.REQUIRED_SETTINGS, *compiled.OPTIONAL_SETTINGS}
+    secrets = {item["metadata"]["name"]: set(item["stringData"]) for item in secrets_template()}
+    assert secrets[pods.s3_secret] == set(compiled.S3_KEYS)
+    assert secrets[pods.mlflow_secret] <= set(compiled.MLFLOW_KEYS)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_mlflow_answers_to_the_name_that_steps_call(overlay):
+    address = named(overlay, "ConfigMap", "mammogan")["data"]["MLFLOW_TRACKING_URI"]
+    host = address.removeprefix("http://")
+    allowed = named(overlay, "ConfigMap", "mlflow-server")["data"]["MLFLOW_SERVER_ALLOWED_HOSTS"].split(",")
+    assert {host, host.rpartition(":")[0]} <= set(allowed)
+    service = named(overlay, "Service", "mlflow")
+    assert host.startswith(f"{service['metadata']['name']}.{service['metadata']['namespace']}.svc")
+    assert host.endswith(f":{service['spec']['ports'][0]['port']}")
+
+
+def test_only_accelerated_overlays_have_accelerators_in_their_quota():
+    quota = {name: named(name, "ResourceQuota", "mammogan")["spec"]["hard"] for name in OVERLAYS}
+    gpus = {name: int(hard["requests.nvidia.com/gpu"]) for name, hard in quota.items()}
+    assert gpus == {"cpu": 0, "gpu": 3, "spot": 3}
+
+
+def test_what_keeps_state_stays_off_spot_nodes():
+    for server in objects("spot", "Deployment", "StatefulSet"):
+        (term,) = pod_spec(server)["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][
+            "nodeSelectorTerms"
+        ]
+        assert {item["key"] for item in term["matchExpressions"]} >= {"karpenter.sh/capacity-type"}
