@@ -29,4 +29,5 @@ def select(
         Path(winner.path),
     )
     tracking.log_decision(Path(run.path).read_text(), made)
+    selection.require_survivor(made)
     return made["accepted"]

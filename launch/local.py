@@ -88,15 +88,16 @@ def run(pipeline: Callable[..., object], arguments: Mapping[str, Any], out: Path
     from mammogan import tracking
 
     out = out.resolve()
+    artifacts = "" if tracking_uri else str(out / "artifacts")
     tracking_uri = tracking_uri or f"sqlite:///{out / 'mlflow.db'}"
     with exclusive(out):
         found = find_or_make(out, arguments)
         say(f"run {found.key}; every line of every step goes to {found.log}")
-        os.environ.update(step_environment(tracking_uri))
-        tracking.ensure_experiment(arguments["experiment"], str(out / "artifacts"))
+        tracking.ensure_experiment(arguments["experiment"], artifacts, tracking_uri)
         places = {"store": str(out / "store"), "work": str(out / "data"), "run_key": found.key}
         try:
-            execute(pipeline, {**arguments, **places}, found)
+            with environment(step_environment(tracking_uri)):
+                execute(pipeline, {**arguments, **places}, found)
         finally:
             with contextlib.suppress(LookupError):
                 _print_outcome(arguments, found, tracking_uri)
@@ -107,7 +108,7 @@ def _print_outcome(arguments: Mapping[str, Any], run: LocalRun, tracking_uri: st
     """Tell what MLflow knows of the run. Raises LookupError where it never got that far."""
     from mammogan import tracking
 
-    ended = tracking.outcome(arguments["experiment"], run.key, run.report)
+    ended = tracking.outcome(arguments["experiment"], run.key, run.report, tracking_uri)
     model = config.resolve(arguments["preset"], arguments["overrides"]).select.model_name
     lines = outcome_lines(ended.decision, ended.lost, model=model, report=ended.report, tracking_uri=tracking_uri)
     print("", *lines, sep="\n")
@@ -141,6 +142,18 @@ def step_environment(tracking_uri: str) -> dict[str, str]:
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads)),
         "PYTHONUNBUFFERED": "1",
     }
+
+
+@contextlib.contextmanager
+def environment(values: Mapping[str, str]) -> Generator[None]:
+    """Set environment variables for the block, for subprocesses that KFP starts with this process's own."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 class StepLog(io.TextIOBase):

@@ -1,16 +1,15 @@
 """Which snapshot wins, and whether its lead is real.
 
-Every snapshot of a finished branch is a candidate where each deciding metric was measured. Candidates are ordered by
-the first deciding metric, the later ones break ties. The winner's branch is then compared with the best snapshot of
-every other lambda: where the intervals of the first metric overlap, the verdict says that there is no significant
-difference. Snapshots of a diverged or failed branch never win: their training did not end, so that what they show
-is neither the experiment's setting nor repeatable.
+Every snapshot of a finished branch is a candidate where each deciding metric was measured and the gates let it pass.
+Candidates are ordered by the first deciding metric, the later ones break ties. The winner is then compared with the
+best snapshot of every other lambda: where the intervals of the first metric overlap, the verdict says that there is no
+significant difference. Snapshots of a diverged or failed branch never win: their training did not end, so that what
+they show is neither the experiment's setting nor repeatable.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,11 +17,13 @@ from typing import Any
 
 from mammogan import storage
 from mammogan.config import SelectConfig
+from mammogan.gates import candidate_gates, failures, is_number, overlap
 
 Evaluation = Mapping[str, Any]
 Candidate = dict[str, Any]
 
 MEASURES = ("value", "low", "high", "floor")
+PROTOCOL = ("n_real", "n_fake", "seed", "implementation")
 
 
 def decide(
@@ -32,19 +33,23 @@ def decide(
 
     ``trained`` are the branches' folders, ``decision`` and ``winner`` the files to write. Returns the decision.
     """
-    made = select([json.loads((folder / "evaluation.json").read_text()) for folder in evaluations], config)
-    if made["accepted"]:
-        with storage.atomic_file(winner) as file, _snapshot(trained, made["winner"]).open("rb") as source:
+    branches = {info["branch"]: (folder, info) for folder in trained for info in [_read(folder / "branch.json")]}
+    read = [_read(folder / "evaluation.json") for folder in evaluations]
+    for item in read:
+        _, info = branches.get(item["branch"], (None, {}))
+        item |= {name: info.get(name) for name in ("train_s", "data_digest")}
+    made = select(read, config)
+    if chosen := made["winner"]:
+        folder, _ = branches[chosen["branch"]]
+        snapshot = folder / "snapshots" / f"epoch_{chosen['epoch']:04d}.pt"
+        with storage.atomic_file(winner) as file, snapshot.open("rb") as source:
             shutil.copyfileobj(source, file)
     storage.write_bytes(str(decision), (json.dumps(made, indent=2, allow_nan=False) + "\n").encode())
     return made
 
 
-def _snapshot(trained: Sequence[Path], winner: Mapping[str, Any]) -> Path:
-    for folder in trained:
-        if json.loads((folder / "branch.json").read_text())["branch"] == winner["branch"]:
-            return folder / "snapshots" / f"epoch_{winner['epoch']:04d}.pt"
-    raise FileNotFoundError(f"no trained folder of {winner['branch']} among {', '.join(map(str, trained))}")
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text())
 
 
 def select(evaluations: Sequence[Evaluation], config: SelectConfig) -> dict[str, Any]:
@@ -60,21 +65,28 @@ def select(evaluations: Sequence[Evaluation], config: SelectConfig) -> dict[str,
     ]
     finished = [item for item in evaluations if item["status"] == "finished"]
     reasons = [f"{item['branch']} {item['status']}: {item['reason']}" for item in lost]
-    candidates, refused = _candidates(finished, config)
+    measured, refused = _candidates(finished, config)
     reasons += refused
     if not evaluations:
         reasons.append("no branch was evaluated")
-    mixed = _mixed_protocols(candidates)
+    mixed = _mixed_protocols(measured)
     if mixed:
         reasons.append(mixed)
-    accepted = bool(candidates) and not mixed
-    ranked = sorted(candidates, key=_rank) if accepted else candidates
-    winner = {key: ranked[0][key] for key in ("branch", "epoch", "metrics")} if accepted else None
+    gated = {id(item): candidate_gates(item, config) for item in measured}
+    candidates = [item for item in measured if not failures(gated[id(item)])]
+    reasons += [
+        f"{item['branch']} epoch {item['epoch']} refused: {failures(gated[id(item)])}"
+        for item in measured
+        if failures(gated[id(item)])
+    ]
+    ranked = [] if mixed else sorted(candidates, key=_rank)
+    winner = ranked[0] if ranked else None
     return {
-        "accepted": accepted,
-        "verdict": _verdict(ranked) if accepted else "no candidate: nothing is registered",
+        "accepted": winner is not None,
+        "verdict": _verdict(ranked) if ranked else "no candidate: nothing is registered",
         "reasons": reasons,
         "winner": winner,
+        "gates": [verdict.to_dict() for verdict in gated[id(winner)]] if winner else [],
         "candidates": ranked,
         "lost": lost,
         "against": config.against,
@@ -113,24 +125,22 @@ def _candidate(
         "seed": item["seed"],
         "epoch": epoch,
         "deciding": [record["key"] for record in deciding],
-        "protocol": {name: deciding[0].get(name) for name in ("n_real", "n_fake", "seed", "implementation")},
+        "protocol": {name: deciding[0].get(name) for name in PROTOCOL},
+        "data_digest": item.get("data_digest"),
+        "train_s": item.get("train_s"),
         "metrics": {
             record["key"]: {name: record.get(name) for name in MEASURES}
             for record in records
-            if _is_number(record.get("value"))
+            if is_number(record.get("value"))
         },
     }
 
 
 def _find(records: Sequence[Mapping[str, Any]], metric: str, pairing: str) -> Mapping[str, Any] | None:
     for record in records:
-        if record["metric"] == metric and record["pairing"] == pairing and _is_number(record.get("value")):
+        if record["metric"] == metric and record["pairing"] == pairing and is_number(record.get("value")):
             return record
     return None
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _mixed_protocols(candidates: Sequence[Candidate]) -> str:
@@ -156,22 +166,14 @@ def _verdict(ranked: Sequence[Candidate]) -> str:
     lead = f"{winner['branch']} at epoch {winner['epoch']} has the lowest {key}: {_shown(winner['metrics'][key])}"
     if not others:
         return f"{lead}; there is no other lambda to compare with"
-    equal = [other for other in others if not _differ(winner["metrics"][key], other["metrics"][key])]
+    equal = [other for other in others if overlap(winner["metrics"][key], other["metrics"][key])]
     if not equal:
         return f"{lead}; its interval lies below that of every other lambda"
     names = " and ".join(f"lambda={other['gp_lambda']:g} ({_shown(other['metrics'][key])})" for other in equal)
     return f"{lead}; no significant difference between lambda={winner['gp_lambda']:g} and {names}"
 
 
-def _differ(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether both intervals are known and do not overlap."""
-    ends = [one.get("low"), one.get("high"), other.get("low"), other.get("high")]
-    if not all(_is_number(end) for end in ends):
-        return False
-    return one["high"] < other["low"] or other["high"] < one["low"]
-
-
 def _shown(measure: Mapping[str, Any]) -> str:
     low, high = measure.get("low"), measure.get("high")
-    interval = f" [{low:.4g}, {high:.4g}]" if _is_number(low) and _is_number(high) else " (no interval)"
+    interval = f" [{low:.4g}, {high:.4g}]" if is_number(low) and is_number(high) else " (no interval)"
     return f"{measure['value']:.4g}{interval}"

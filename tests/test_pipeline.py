@@ -1,0 +1,174 @@
+"""The graph: what its compiled form says, and a small run of it with one branch that is made to fail."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from kfp import compiler
+
+import pipeline
+
+ROOT = Path(__file__).resolve().parents[1]
+TINY = {
+    "data.size": "28",
+    "train.epochs": "2",
+    "train.snapshot_every": "1",
+    "train.batch_size": "8",
+    "model.generator_channels": "32",
+    "model.critic_channels": "4",
+    "evaluate.fakes": "8",
+    "evaluate.pairs": "16",
+}
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory):
+    path = tmp_path_factory.mktemp("compiled") / "pipeline.yaml"
+    compiler.Compiler().compile(pipeline.experiment, str(path))
+    return yaml.safe_load(path.read_text())
+
+
+def tasks(spec):
+    """Every task with its path of enclosing groups."""
+
+    def walk(dag, above):
+        for name, task in dag["tasks"].items():
+            yield (*above, name), task
+            inner = spec["components"][task["componentRef"]["name"]]
+            if "dag" in inner:
+                yield from walk(inner["dag"], (*above, name))
+
+    return dict(walk(spec["root"]["dag"], ()))
+
+
+def test_dependencies_are_as_drawn(spec):
+    needs = {path[-1]: set(task.get("dependentTasks", ())) for path, task in tasks(spec).items()}
+    assert needs["filter-minority"] == {"start", "ingest"}
+    assert needs["evaluate"] == {"train"}
+    assert any(name.startswith("for-loop") for name in needs["select"])
+    assert needs["finish"] == {"exit-handler-1"}
+    groups = {path[-1]: path[:-1] for path in tasks(spec)}
+    assert len(groups["train"]) == len(groups["evaluate"]) == 2
+    assert groups["register"][-1].startswith("condition")
+    assert groups["finish"] == ()
+
+
+def test_no_task_output_parameter_enters_the_parallel_loop(spec):
+    """KFP 2.17's local runner would silently replace it with the loop's item."""
+    loops = [task for path, task in tasks(spec).items() if "parameterIterator" in task]
+    assert len(loops) == 1
+    for name, given in loops[0]["inputs"].get("parameters", {}).items():
+        assert "taskOutputParameter" not in given, name
+
+
+def test_only_ingest_is_cached(spec):
+    steps = {path[-1]: task for path, task in tasks(spec).items() if "cachingOptions" in task}
+    assert len(steps) == 8
+    assert {name for name, task in steps.items() if task["cachingOptions"].get("enableCache")} == {"ingest"}
+
+
+def test_components_are_thin():
+    for path in (ROOT / "components").glob("[a-z]*.py"):
+        functions = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)]
+        assert len(functions) == 1, path
+        statements = [node for node in ast.walk(functions[0]) if isinstance(node, ast.stmt)]
+        assert len(statements) <= 16, path
+
+
+def run_graph(out, *arguments, **settings):
+    sets = [item for key, value in {**TINY, **settings}.items() for item in ("--set", f"{key}={value}")]
+    command = [sys.executable, "pipeline.py", "run", "--preset", "demo", "--out", str(out), *sets, *arguments]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+    environment["MAMMOGAN_CACHE"] = str(out / "cache")
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def small_run(tmp_path_factory):
+    """Three branches on a phantom, of which lambda=1e38 cannot stay finite."""
+    out = tmp_path_factory.mktemp("runs")
+    return out, run_graph(out, "--lambdas", "0.5,3,1e38")
+
+
+@pytest.fixture
+def mlflow_client(small_run, monkeypatch):
+    from mlflow import MlflowClient
+
+    out, _ = small_run
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{out / 'mlflow.db'}")
+    return MlflowClient(f"sqlite:///{out / 'mlflow.db'}")
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("graph")
+class TestSmallRun:
+    def test_the_run_ends_well_and_names_what_was_lost(self, small_run):
+        out, done = small_run
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "winner" in done.stdout
+        assert "lost     lambda=1e+38,seed=0: epoch 1" in done.stdout
+        report = next(out.glob("run-*/report/report.html")).read_text()
+        assert "lambda=1e+38" in report
+        assert "random" in report.lower()
+
+    def test_mlflow_holds_a_parent_and_its_children_with_all_metrics(self, small_run, mlflow_client):
+        experiment = mlflow_client.get_experiment_by_name("mammogan").experiment_id
+        runs = mlflow_client.search_runs([experiment])
+        parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+        assert [run.info.status for run in parents] == ["FINISHED"]
+        children = {run.info.run_name: run for run in runs if "mlflow.parentRunId" in run.data.tags}
+        assert {name: run.info.status for name, run in children.items()} == {
+            "lambda=0.5,seed=0": "FINISHED",
+            "lambda=3,seed=0": "FINISHED",
+            "lambda=1e+38,seed=0": "FAILED",
+        }
+        for name in ("lambda=0.5,seed=0", "lambda=3,seed=0"):
+            metrics = children[name].data.metrics
+            for metric in ("kid/", "fid/", "lpips", "ms_ssim"):
+                keys = [key for key in metrics if key.startswith(metric) and key.count("/") <= 2]
+                assert keys, metric
+                steps = {point.step for point in mlflow_client.get_metric_history(children[name].info.run_id, keys[0])}
+                assert steps == {1, 2}
+
+    def test_the_champion_makes_images(self, small_run, mlflow_client):
+        import mlflow
+        import pandas as pd
+
+        mlflow.set_tracking_uri(f"sqlite:///{small_run[0] / 'mlflow.db'}")
+        model = mlflow.pyfunc.load_model("models:/mammogan@champion")
+        images = model.predict(pd.DataFrame({"n": [3], "seed": [0]}), params={"format": "array"})
+        assert images.shape == (3, 28, 28)
+
+    def test_the_same_command_again_reuses_the_trained_branches(self, small_run):
+        out, _ = small_run
+        store = {path: path.stat().st_mtime_ns for path in (out / "store").rglob("*.pt")}
+        again = run_graph(out, "--lambdas", "0.5,3")
+        assert again.returncode == 0, again.stdout + again.stderr
+        assert {path: path.stat().st_mtime_ns for path in (out / "store").rglob("*.pt")} == store
+        assert "finished by an earlier run" in again.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("graph")
+def test_all_branches_lost_fails_the_run_with_the_reasons(tmp_path):
+    done = run_graph(tmp_path, "--lambdas", "1e38")
+    assert done.returncode == 1
+    assert "lambda=1e+38" in done.stdout + done.stderr
+    status = json.loads(next(tmp_path.glob("run-*/status.json")).read_text())
+    assert status == {"status": "failed"}
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("graph")
+def test_a_failed_ingest_says_so_in_one_line(tmp_path):
+    done = run_graph(tmp_path, "--source", str(tmp_path / "nowhere"))
+    assert done.returncode == 1
+    error = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(error) == 1
+    assert "nowhere" in error[0]
+    assert "step ingest" in error[0]
