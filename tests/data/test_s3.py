@@ -1,0 +1,208 @@
+"""Ingest from a real S3 server that serves the real DICOM files in the layout of the Imaging Data Commons."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import boto3
+import pytest
+import servers
+
+from mammogan import storage
+from mammogan.config import DataConfig
+from mammogan.data import manifest
+from mammogan.data.ingest import ingest
+
+CONFIG = DataConfig(subset="mass-test", size=28)
+BUCKET = "idc-mirror"
+ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = pytest.mark.xdist_group("s3")
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory):
+    with servers.seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def bucket(store, shared, tmp_path_factory):
+    """The real files as ``<uuid>/<instance>.dcm``, and a folder with the case CSVs and the index of the uuids."""
+    client = boto3.client(
+        "s3",
+        endpoint_url=store.endpoint,
+        aws_access_key_id=store.access_key,
+        aws_secret_access_key=store.secret_key,
+        region_name="us-east-1",
+    )
+    client.create_bucket(Bucket=BUCKET)
+    source = shared / "data/cbis_ddsm/dicom_small"
+    labels = tmp_path_factory.mktemp("labels")
+    for path in source.glob("mass_case*.csv"):
+        (labels / path.name).write_bytes(path.read_bytes())
+    with (source / "manifest.csv").open(newline="") as file, (labels / "index.csv").open("w", newline="") as index:
+        rows = csv.writer(index)
+        rows.writerow(["PatientID", "SeriesInstanceUID", "series_size_MB", "series_aws_url"])
+        for row in csv.DictReader(file):
+            name = str(uuid.uuid5(uuid.NAMESPACE_OID, row["series_uid"]))
+            client.upload_file(str(source / row["file"]), BUCKET, f"{name}/{uuid.uuid4()}.dcm")
+            rows.writerow(["other", row["series_uid"], int(row["bytes"]) / 1e6, f"s3://{BUCKET}/{name}/*"])
+    client.close()
+    return str(labels)
+
+
+@pytest.fixture(scope="session")
+def from_disk(shared, tmp_path_factory):
+    out = tmp_path_factory.mktemp("disk") / "set"
+    folder = str(shared / "data/cbis_ddsm/dicom_small")
+    ingest(folder, folder, CONFIG, out)
+    return out
+
+
+@pytest.fixture
+def signed(store, monkeypatch):
+    """Environment with the store's credentials, and no client left over from another test."""
+    for name, value in store.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setattr(storage, "PAUSE_S", 0.01)
+    storage.s3.cache_clear()
+    yield monkeypatch
+    storage.s3().close()
+    storage.s3.cache_clear()
+
+
+@pytest.fixture
+def through(store, signed):
+    """A proxy between ingest and the store."""
+    with servers.proxy(store) as state:
+        signed.setenv("AWS_ENDPOINT_URL_S3", state.endpoint)
+        yield state
+
+
+def assert_same(folder, expected):
+    """The same images and labels; only where they came from differs."""
+    ours, theirs = manifest.read(folder), manifest.read(expected)
+    assert manifest.data_digest(ours) == manifest.data_digest(theirs)
+    assert ours.drop(columns="source").equals(theirs.drop(columns="source"))
+    for file in ours["file"]:
+        assert (folder / file).read_bytes() == (expected / file).read_bytes()
+
+
+@pytest.mark.parametrize("source", [f"s3://{BUCKET}", "idc"])
+@pytest.mark.parametrize("credentials", [True, False])
+def test_s3_gives_the_bytes_of_the_disk(source, credentials, bucket, signed, from_disk, tmp_path):
+    if not credentials:
+        signed.delenv("AWS_ACCESS_KEY_ID")
+        signed.delenv("AWS_SECRET_ACCESS_KEY")
+    summary = ingest(source, bucket, CONFIG, tmp_path / "set", workers=1 + credentials)
+    assert summary["source"] == {"idc": "idc"}.get(source, "dicom")
+    assert_same(tmp_path / "set", from_disk)
+
+
+def test_a_mirror_without_an_index_is_read_by_its_headers(bucket, signed, shared, from_disk, tmp_path):
+    labels = str(shared / "data/cbis_ddsm/dicom_small")
+    ingest(f"s3://{BUCKET}", labels, CONFIG, tmp_path / "set")
+    assert_same(tmp_path / "set", from_disk)
+
+
+def test_labels_on_s3(bucket, signed, shared, from_disk, tmp_path):
+    for path in Path(bucket).iterdir():
+        storage.write_bytes(f"s3://{BUCKET}/labels/{path.name}", path.read_bytes())
+    ingest(f"s3://{BUCKET}", f"s3://{BUCKET}/labels", CONFIG, tmp_path / "set")
+    assert_same(tmp_path / "set", from_disk)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "source", "message"),
+    [
+        ("AWS_SECRET_ACCESS_KEY", "wrong", f"s3://{BUCKET}", "SignatureDoesNotMatch; check AWS_SECRET_ACCESS_KEY"),
+        ("AWS_ACCESS_KEY_ID", "nobody", f"s3://{BUCKET}", "InvalidAccessKeyId; check AWS_ACCESS_KEY_ID"),
+        ("AWS_DEFAULT_REGION", "us-east-1", "s3://no-such-bucket", "NoSuchBucket; check the bucket's name"),
+        ("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9", f"s3://{BUCKET}", "check the network and AWS_ENDPOINT_URL_S3"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["listing", "reading"])
+def test_a_store_that_cannot_be_read_is_one_clear_error(kind, name, value, source, message, bucket, signed, tmp_path):
+    signed.setenv(name, value)
+    labels = Path(bucket)
+    if kind == "reading":
+        labels = tmp_path / "labels"
+        labels.mkdir()
+        for path in Path(bucket).iterdir():
+            (labels / path.name).write_text(path.read_text().replace(f"s3://{BUCKET}/", f"{source}/"))
+        source = "idc"
+    with pytest.raises(OSError, match=message) as caught:
+        ingest(source, str(labels), CONFIG, tmp_path / "set", tmp_path / "work")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "set").exists()
+
+
+def test_server_errors_and_dropped_connections_are_tried_again(bucket, through, from_disk, tmp_path):
+    names = [f"/{BUCKET}/{name}" for name in storage.list_files(f"s3://{BUCKET}") if name.endswith(".dcm")]
+    through.faults = {names[0]: [503, 500], names[1]: ["drop", "drop"], names[2]: ["drop", 502, "drop"]}
+    ingest("idc", bucket, CONFIG, tmp_path / "set")
+    assert_same(tmp_path / "set", from_disk)
+    assert through.faults == {name: [] for name in names[:3]}
+    assert max(through.served.values()) == 1
+
+
+@pytest.mark.parametrize(("fault", "message"), [(503, "ServiceUnavailable|503"), ("drop", "check the network")])
+def test_faults_without_end_are_one_error_and_what_was_done_is_kept(
+    fault, message, bucket, through, from_disk, tmp_path
+):
+    last = manifest.read(from_disk)["source_uid"].iloc[-1]
+    folder = str(uuid.uuid5(uuid.NAMESPACE_OID, last))
+    (name,) = storage.list_files(f"s3://{BUCKET}/{folder}")
+    through.faults = {f"/{BUCKET}/{folder}/{name}": [fault] * 100}
+    with pytest.raises(OSError, match=message) as caught:
+        ingest("idc", bucket, CONFIG, tmp_path / "set", tmp_path / "work")
+    assert folder in str(caught.value)
+    assert not (tmp_path / "set").exists()
+    assert len(list(tmp_path.glob("work/*/*.png"))) == 7
+    before = dict(through.served)
+    through.faults.clear()
+    ingest("idc", bucket, CONFIG, tmp_path / "set", tmp_path / "work")
+    assert_same(tmp_path / "set", from_disk)
+    assert {path: count for path, count in through.served.items() if before.get(path) != count} == {
+        f"/{BUCKET}/{folder}/{name}": 1
+    }
+
+
+def test_killed_in_the_middle_no_finished_object_is_read_twice(bucket, through, from_disk, tmp_path):
+    work, script = tmp_path / "work", tmp_path / "run.py"
+    script.write_text(
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from mammogan.config import DataConfig\n"
+        "from mammogan.data import ingest, worker\n"
+        "real = worker.square\n"
+        "worker.square = lambda *each: time.sleep(0.4) or real(*each)\n"
+        "config = DataConfig(subset='mass-test', size=28)\n"
+        "ingest.ingest('idc', sys.argv[1], config, Path(sys.argv[2]), Path(sys.argv[3]))\n"
+    )
+    command = [sys.executable, str(script), bucket, str(tmp_path / "set"), str(work)]
+    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE)
+    try:
+        deadline = time.monotonic() + 60
+        while len(list(work.glob("*/*.json"))) < 3 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+    finally:
+        process.kill()
+        process.communicate()
+    finished = [json.loads(path.read_text())["row"]["source"] for path in work.glob("*/*.json")]
+    assert 3 <= len(finished) < 8
+    ingest("idc", bucket, CONFIG, tmp_path / "set", work)
+    assert_same(tmp_path / "set", from_disk)
+    assert {through.reads[f"/{BUCKET}/{name}"] for name in finished} == {1}
+    assert sum(through.reads.values()) > 8

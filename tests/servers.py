@@ -1,0 +1,190 @@
+"""Real servers for tests: an S3 store, and a proxy in front of it that counts, fails and breaks off."""
+
+import contextlib
+import http.client
+import json
+import os
+import socket
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from sysconfig import get_path
+from urllib.parse import urlsplit
+
+START_S = 60
+ACCESS_KEY, SECRET_KEY = "tester", "tester-secret"
+
+
+@dataclass(frozen=True)
+class Store:
+    """A running S3 server. Anybody may read; writing needs the credentials."""
+
+    endpoint: str
+    access_key: str = ACCESS_KEY
+    secret_key: str = SECRET_KEY
+
+    @property
+    def environment(self):
+        """Variables by which boto3 finds the server and may write to it."""
+        return {
+            "AWS_ENDPOINT_URL_S3": self.endpoint,
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+
+
+@contextlib.contextmanager
+def seaweedfs(folder):
+    """A SeaweedFS server that keeps its files in ``folder``, up when the block starts and gone when it ends."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    identities = [
+        {
+            "name": "tester",
+            "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}],
+            "actions": ["Admin", "Read", "List", "Tagging", "Write"],
+        },
+        {"name": "anonymous", "actions": ["Read", "List"]},
+    ]
+    (folder / "s3.json").write_text(json.dumps({"identities": identities}))
+    master, volume, filer, s3 = _free_ports(4)
+    command = [
+        Path(get_path("scripts"), "weed"), "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
+        "-filer", "-s3", f"-s3.config={folder / 's3.json'}", f"-master.port={master}", f"-volume.port={volume}",
+        f"-filer.port={filer}", f"-s3.port={s3}", "-master.volumeSizeLimitMB=64", "-volume.max=50",
+    ]  # fmt: skip
+    with (folder / "weed.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "HOME": str(folder)})
+        try:
+            store = Store(f"http://127.0.0.1:{s3}")
+            _wait(store.endpoint, process, folder / "weed.log")
+            yield store
+        finally:
+            process.kill()  # its files go with the folder, so it need not take leave
+            process.wait()
+
+
+def _free_ports(count):
+    """Free ports whose number plus 10000, which SeaweedFS takes for gRPC, is a port too."""
+    ports = []
+    while len(ports) < count:
+        with socket.socket() as probe, socket.socket() as grpc:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+            if port >= 55000:
+                port -= 20000
+            with contextlib.suppress(OSError):
+                grpc.bind(("127.0.0.1", port + 10000))
+                if port not in ports:
+                    ports.append(port)
+    return ports
+
+
+def _wait(endpoint, process, log):
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            urllib.request.urlopen(endpoint, timeout=2).close()
+            return
+        except urllib.error.HTTPError as error:
+            error.close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise RuntimeError(f"no S3 server at {endpoint}: {log.read_text(errors='replace')[-2000:]}")
+
+
+@dataclass
+class Proxy:
+    """What passed through a proxy, and the faults that it still has to make."""
+
+    endpoint: str = ""
+    reads: Counter = field(default_factory=Counter)
+    """GET requests of whole objects by path, those that were made to fail included."""
+    served: Counter = field(default_factory=Counter)
+    """GET requests of whole objects by path that were answered to the end."""
+    faults: dict = field(default_factory=dict)
+    """Path to the list of its coming faults: a status such as 503, or ``drop`` to break off in mid-object."""
+
+
+@contextlib.contextmanager
+def proxy(store):
+    """A proxy in front of an S3 server; requests keep their Host header, so their signatures hold."""
+    server = _ProxyServer(("127.0.0.1", 0), _ProxyHandler)
+    server.state = Proxy(f"http://127.0.0.1:{server.server_address[1]}")
+    server.target = urlsplit(store.endpoint)
+    server.lock = threading.Lock()
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server.state
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _ProxyServer(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        """Say nothing of clients that go away."""
+
+
+class _ProxyHandler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        url = urlsplit(self.path)
+        name = None if "list-type" in url.query else url.path
+        fault = self.next_fault(name)
+        if isinstance(fault, int):
+            self.answer(fault, [], b"<Error><Code>ServiceUnavailable</Code></Error>")
+            return
+        status, headers, body = self.ask_upstream()
+        if fault == "drop":
+            self.answer(status, headers, body, sent=len(body) // 2)
+            self.close_connection = True
+            return
+        self.answer(status, headers, body)
+        self.count(self.server.state.served, name)
+
+    def next_fault(self, name):
+        self.count(self.server.state.reads, name)
+        with self.server.lock:
+            faults = self.server.state.faults.get(name)
+            return faults.pop(0) if faults else None
+
+    def count(self, counter, name):
+        if name is not None:
+            with self.server.lock:
+                counter[name] += 1
+
+    def ask_upstream(self):
+        upstream = http.client.HTTPConnection(self.server.target.hostname, self.server.target.port, timeout=30)
+        with contextlib.closing(upstream):
+            upstream.request("GET", self.path, headers=dict(self.headers.items()))
+            response = upstream.getresponse()
+            return response.status, response.getheaders(), response.read()
+
+    def answer(self, status, headers, body, sent=None):
+        self.send_response(status)
+        for name, value in headers:
+            if name.lower() not in ("transfer-encoding", "content-length", "connection", "date", "server"):
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            self.wfile.write(body[:sent])
+
+    def log_message(self, *arguments):
+        """Keep the test's output clean."""
