@@ -2,50 +2,55 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from mammogan import config, console
+from mammogan.commands.options import Json, Labels, Preset, Settings, Source, Subset, overrides, print_json, shortcuts
 
 app = typer.Typer()
 
-Labels = Annotated[str, typer.Option(help="Folder of the CBIS-DDSM case CSVs.")]
-Preset = Annotated[str, typer.Option(help="Settings to start from: demo, paper or modern.")]
-Subset = Annotated[str, typer.Option(help="Subsets joined by '+': calc-train, calc-test, mass-train, mass-test.")]
-Settings = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, such as data.split=patient; repeatable.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Images = Annotated[str, typer.Option(help="full mammograms, or the crop around each abnormality: full, crop.")]
 
 
 @app.command()
 def plan(
-    labels: Labels, preset: Preset = "paper", subset: Subset = "", settings: Settings = None, as_json: Json = False
+    labels: Labels,
+    preset: Preset = "paper",
+    subset: Subset = "",
+    images: Images = "",
+    settings: Settings = None,
+    rate: Annotated[float, typer.Option(min=0, help="MB/s for the time to read; 0 measures this machine's.")] = 0.0,
+    as_json: Json = False,
 ) -> None:
-    """Count what a subset holds and how it splits; reads only the CSVs."""
+    """Count what a subset holds, how it splits and what is to be read; reads only the CSVs."""
     from mammogan.data.plan import plan as make_plan
 
-    found = make_plan(labels, data_config(preset, subset, settings))
+    found = make_plan(labels, data_config(preset, subset, images, settings), rate)
     if as_json:
-        print(json.dumps(found))
+        print_json(found)
         return
     print(f"{found['subset']}: {_counts(found)}; {found['mixed_labels']} images hold both labels")
     for unit, sides in found["splits"].items():
         if sides["train"] is None:
             print(f"  split by {unit}: {sides['reason']}")
-            continue
-        print(f"  split by {unit}: train {_counts(sides['train'])}; test {_counts(sides['test'])}; {_leak(sides)}")
+        else:
+            print(f"  split by {unit}: train {_counts(sides['train'])}; test {_counts(sides['test'])}; {_leak(sides)}")
+    print(_reading(found["reading"]))
 
 
 @app.command()
 def ingest(
-    source: Annotated[str, typer.Option(help="Folder of images, or 'phantom'.")],
+    source: Source,
     out: Annotated[Path, typer.Option(help="Data set to write.")],
-    labels: Annotated[str, typer.Option(help="Folder of the case CSVs; empty looks in the source.")] = "",
+    labels: Labels = "",
     preset: Preset = "paper",
     subset: Subset = "",
+    images: Images = "",
     settings: Settings = None,
+    max_bad: Annotated[str, typer.Option(help="Share of bad images above which the step fails.")] = "",
     work: Annotated[Path | None, typer.Option(help="Folder that keeps finished images across attempts.")] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 is what suits the machine.")] = 0,
     as_json: Json = False,
@@ -53,9 +58,10 @@ def ingest(
     """Make a data set: 8-bit squares, a manifest, and a table of what could not be used."""
     from mammogan.data.ingest import ingest as make
 
-    summary = make(source, labels, data_config(preset, subset, settings), out, work, workers)
+    settings = [*(settings or ()), *([f"data.max_bad={max_bad}"] if max_bad else ())]
+    summary = make(source, labels, data_config(preset, subset, images, settings), out, work, workers)
     if as_json:
-        print(json.dumps(summary))
+        print_json(summary)
         return
     sides = summary["splits"]
     print(f"{out}: {_counts(summary)}; {summary['quarantined']} rows in quarantine.csv")
@@ -63,18 +69,25 @@ def ingest(
     console.say(f"data_digest {summary['data_digest']}")
 
 
-def data_config(preset: str, subset: str, settings: list[str] | None) -> config.DataConfig:
-    """Data settings of a preset with ``--subset`` and every ``--set KEY=VALUE`` applied.
+def data_config(preset: str, subset: str, images: str, settings: list[str] | None) -> config.DataConfig:
+    """Data settings of a preset with the options that abbreviate a setting and every ``--set KEY=VALUE`` applied.
 
-    Raises ValueError for a setting that is not written as KEY=VALUE, and as ``config.resolve`` does.
+    Raises ValueError as ``config.override`` does.
     """
-    overrides: dict[str, Any] = {"data.subset": subset} if subset else {}
-    for text in settings or []:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise ValueError(f"--set {text!r}: write it as KEY=VALUE, such as data.size=224")
-        overrides[key.strip()] = value
-    return config.resolve(preset, json.dumps(overrides)).data
+    if preset not in config.PRESETS:
+        raise ValueError(f"preset={preset!r}: choose one of {', '.join(config.PRESETS)}")
+    given = shortcuts(subset=subset) | {"data.images": images}
+    return config.override(config.PRESETS[preset], overrides(settings, given)).data
+
+
+def _reading(reading: dict[str, Any] | None) -> str:
+    if reading is None:
+        return "  to read: unknown, for there is no index of the Imaging Data Commons beside the CSVs"
+    minutes = reading["seconds"] / 60
+    return (
+        f"  to read: {reading['located']} images located in IDC, {reading['gigabytes']:.2f} GB, "
+        f"about {minutes:.0f} min at {reading['rate_mb_s']:.0f} MB/s ({reading['rate_source']})"
+    )
 
 
 def _counts(side: dict[str, int]) -> str:

@@ -234,30 +234,48 @@ def _burn_in_label(image: np.ndarray, text: str, left: bool) -> None:
 
 def _write_dicom(folder: Path, name: str, description: str, pixels: np.ndarray, number: int, seed: int) -> str:
     """Write one image below ``name/study/series`` and return its path relative to ``folder``."""
-    from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.uid import ImplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
+    from pydicom.uid import generate_uid
 
-    study, series = (
-        generate_uid(entropy_srcs=["mammogan phantom", str(seed), name, kind]) for kind in ("study", "series")
+    study, series, instance = (
+        generate_uid(entropy_srcs=["mammogan phantom", str(seed), name, part])
+        for part in ("study", "series", str(number))
     )
+    _, _, _, side, view = name.split("_")[:5]
+    content = dicom_bytes(
+        pixels,
+        study,
+        series,
+        instance,
+        SeriesDescription=description,
+        PatientID=name,
+        PatientName=name,
+        InstanceNumber=number + 1,
+        Laterality=side[0],
+        PatientOrientation=view,
+    )
+    path = f"{name}/{study}/{series}/{number:06d}.dcm"
+    storage.write_bytes(str(folder / path), content)
+    return path
+
+
+def dicom_bytes(pixels: np.ndarray, study: str, series: str, instance: str, **elements: object) -> bytes:
+    """DICOM file, Implicit VR Little Endian as in CBIS-DDSM, of (rows, columns) uint8 or uint16 pixels."""
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import ImplicitVRLittleEndian, SecondaryCaptureImageStorage
+
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
-    dataset.SOPClassUID = SecondaryCaptureImageStorage
-    dataset.SOPInstanceUID = generate_uid(entropy_srcs=["mammogan phantom", str(seed), name, str(number)])
-    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = study, series
-    dataset.Modality, dataset.SeriesDescription, dataset.BodyPartExamined = "MG", description, "BREAST"
-    dataset.PatientID = dataset.PatientName = name
-    dataset.SeriesNumber, dataset.InstanceNumber = 1, number + 1
-    dataset.Laterality = name.split("_")[3][0]
-    dataset.PatientOrientation = name.split("_")[4]
+    dataset.SOPClassUID, dataset.SOPInstanceUID = SecondaryCaptureImageStorage, instance
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.SeriesNumber = study, series, 1
+    dataset.Modality, dataset.BodyPartExamined = "MG", "BREAST"
     dataset.Rows, dataset.Columns = pixels.shape
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation, dataset.PixelRepresentation = 1, "MONOCHROME2", 0
     dataset.BitsAllocated = dataset.BitsStored = 8 * pixels.itemsize
     dataset.HighBit = dataset.BitsStored - 1
     dataset.PixelData = pixels.tobytes() + b"\0" * (pixels.nbytes % 2)
-    path = f"{name}/{study}/{series}/{number:06d}.dcm"
+    for name, value in elements.items():
+        setattr(dataset, name, value)
     buffer = io.BytesIO()
     dataset.save_as(buffer, enforce_file_format=True)
-    storage.write_bytes(str(folder / path), buffer.getvalue())
-    return path
+    return buffer.getvalue()

@@ -1,22 +1,31 @@
-"""What a subset would give, from the case CSVs alone: counts, patients, both splits and what leaks."""
+"""What a subset would give, from the CSVs alone: counts, patients, both splits, what leaks, and how much to read."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
+import time
 from typing import TYPE_CHECKING, Any
 
-from mammogan.data import cbis_ddsm, split
+import numpy as np
+
+from mammogan.data import cbis_ddsm, idc, split
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from mammogan.config import DataConfig
 
+FULL_SIZE = (4600, 2800)
+"""Rows and columns of a usual CBIS-DDSM mammogram."""
 
-def plan(labels: str, config: DataConfig) -> dict[str, Any]:
-    """Counts of the images that ``config`` asks for and of both kinds of split, ready for JSON.
 
-    Raises as ``cbis_ddsm.read_cases`` does. A split that the images do not allow is null, with the reason beside it.
+def plan(labels: str, config: DataConfig, rate_mb_s: float = 0.0) -> dict[str, Any]:
+    """Counts of the images that ``config`` asks for, both kinds of split, and the reading ahead, ready for JSON.
+
+    ``reading`` is null where no index of the Imaging Data Commons is at hand; its time is at ``rate_mb_s``, or at the
+    rate at which this machine is measured to decode and resize. A split that the images do not allow is null, with the
+    reason beside it. Raises as ``cbis_ddsm.read_cases`` does.
     """
     import pandas as pd
 
@@ -31,7 +40,40 @@ def plan(labels: str, config: DataConfig) -> dict[str, Any]:
         "mixed_labels": int(frame["mixed"].sum()),
         "bad_rows": len(bad),
         "splits": {unit: _split(frame, dataclasses.replace(config, split=unit)) for unit in ("image", "patient")},
+        "reading": _reading(wanted, idc.read_index(labels), config, rate_mb_s),
     }
+
+
+def _reading(
+    wanted: list[cbis_ddsm.Wanted], index: dict[str, idc.Series], config: DataConfig, rate_mb_s: float
+) -> dict[str, Any] | None:
+    """Images that the index locates, the gigabytes of their series, and the seconds that these take."""
+    if not index:
+        return None
+    uids = {uid for image in wanted for uid in image.series_uids}
+    megabytes = sum(index[uid].megabytes for uid in uids if uid in index)
+    rate = rate_mb_s or measured_rate_mb_s(config)
+    return {
+        "located": sum(any(uid in index for uid in image.series_uids) for image in wanted),
+        "gigabytes": round(megabytes / 1000, 2),
+        "rate_mb_s": round(rate, 1),
+        "rate_source": "given" if rate_mb_s else "measured here, decoding and resizing from memory",
+        "seconds": round(megabytes / rate),
+    }
+
+
+def measured_rate_mb_s(config: DataConfig) -> float:
+    """Megabytes a second that all cores of this machine turn from DICOM into squares, measured on one image."""
+    from mammogan.data import dicom, phantom, preprocess
+
+    pixels = np.random.default_rng(0).integers(0, 65535, FULL_SIZE, dtype=np.uint16)
+    content = phantom.dicom_bytes(pixels, "1.2.3", "1.2.3", "1.2.3")
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        preprocess.square(dicom.decode(content), config)
+        seconds.append(time.perf_counter() - start)
+    return len(content) / 1e6 / min(seconds) * len(os.sched_getaffinity(0))
 
 
 def _split(frame: pd.DataFrame, config: DataConfig) -> dict[str, Any]:

@@ -34,6 +34,33 @@ def test_plan_in_words(run, shared):
     assert "split by patient: train" in text
 
 
+@pytest.fixture
+def with_index(shared, tmp_path):
+    """A labels folder with the four CSVs and the IDC index."""
+    for path in [*(shared / "data/cbis_ddsm/csv").glob("*.csv"), shared / "data/idc/cbis_ddsm_series.csv"]:
+        (tmp_path / path.name).symlink_to(path)
+    return str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("subset", "images", "gigabytes"),
+    [("calc-train", 1227, 40.07), ("calc-test", 284, 8.94), ("mass-train", 1231, 41.42), ("mass-test", 361, 12.2)],
+)
+def test_plan_locates_every_image_in_idc(run, with_index, subset, images, gigabytes):
+    result = run("plan", "--labels", with_index, "--subset", subset, "--rate", "100", "--json")
+    reading = json.loads(result.stdout)["reading"]
+    assert (reading["located"], reading["gigabytes"]) == (images, gigabytes)
+    assert reading["seconds"] == pytest.approx(gigabytes * 10, abs=1)
+
+
+def test_plan_locates_all_3103_and_measures_a_rate(run, with_index):
+    subset = "calc-train+calc-test+mass-train+mass-test"
+    reading = json.loads(run("plan", "--labels", with_index, "--subset", subset, "--json").stdout)["reading"]
+    assert reading["located"] == 3103
+    assert 10 < reading["rate_mb_s"] < 100_000
+    assert "3103 images located in IDC, 102.63 GB" in run("plan", "--labels", with_index, "--subset", subset).stdout
+
+
 def test_ingest_prints_its_summary(run, phantom, tmp_path):
     arguments = ("--source", str(phantom), "--preset", "demo", "--set", "data.size=28", "--out", str(tmp_path / "set"))
     summary = json.loads(run("ingest", *arguments, "--json").stdout)
@@ -43,8 +70,9 @@ def test_ingest_prints_its_summary(run, phantom, tmp_path):
 
 
 def test_settings_are_checked():
-    assert data_config("demo", "calc-test", ["data.split=image"]).split == "image"
+    made = data_config("demo", "calc-test", "crop", ["data.split=image"])
+    assert (made.subset, made.images, made.split) == ("calc-test", "crop", "image")
     with pytest.raises(ValueError, match="write it as KEY=VALUE"):
-        data_config("demo", "", ["data.split"])
+        data_config("demo", "", "", ["data.split"])
     with pytest.raises(ValueError, match=r"did you mean data\.split"):
-        data_config("demo", "", ["data.spilt=image"])
+        data_config("demo", "", "", ["data.spilt=image"])
