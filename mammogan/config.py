@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 SUBSETS = ("calc-train", "calc-test", "mass-train", "mass-test")
 
+EXTRACTORS = ("auto", "inception", "inception_clean", "radimagenet", "random")
+EXPORTED_SUFFIXES = (".torchscript", ".ts", ".onnx")
+
 RADIMAGENET_URL = "https://huggingface.co/Lab-Rasool/RadImageNet/resolve/main/DenseNet121.pt"
 RADIMAGENET_SHA256 = "5011b427acf483b3c05d9d4ac6ea4ff0baf5714c23937c0fcdc7c446226d0a14"
 
@@ -172,10 +175,12 @@ class EvaluateConfig:
     """Images drawn from each snapshot, from a fixed z."""
     seed: int = 0
     """Seed of z, of the sampled pairs and of the bootstrap."""
-    extractor: Literal["auto", "inception", "random"] = "auto"
-    """Features for KID and FID; 'auto' is Inception where its weights are found, else random-weight VGG."""
+    extractor: str = "auto"
+    """Features for KID and FID: inception (resized as torch-fidelity does), inception_clean (as clean-fid does),
+    radimagenet, random (VGG of fixed seed), a .torchscript or .onnx file, or 'auto': Inception where its weights are
+    found, else random."""
     extractor_weights: str = ""
-    """File of the Inception weights; empty looks in torch's hub cache."""
+    """File of the Inception or RadImageNet weights; empty takes the cached or published ones."""
     lpips_weights: str = ""
     """File of the AlexNet LPIPS v0.1 weights; empty looks in torch's hub cache, else random weights are used."""
     pairs: int = 2000
@@ -190,6 +195,9 @@ class EvaluateConfig:
     def __post_init__(self) -> None:
         """Check each field on its own."""
         _require_choices(self, "evaluate")
+        known = self.extractor in EXTRACTORS or self.extractor.lower().endswith(EXPORTED_SUFFIXES)
+        choices = f"choose one of {', '.join(EXTRACTORS)}, or a file {' or '.join(EXPORTED_SUFFIXES)}"
+        _require(known, "evaluate.extractor", self.extractor, choices)
         _require(self.fakes >= 2, "evaluate.fakes", self.fakes, "give at least 2")
         _require(self.pairs >= 1, "evaluate.pairs", self.pairs, "give at least 1")
         _require(self.batch_size >= 1, "evaluate.batch_size", self.batch_size, "give at least 1")
@@ -204,6 +212,8 @@ class SelectConfig:
     """Metrics that decide, the first one first, later ones break ties."""
     against: Literal["train", "test"] = "train"
     """Reals that the deciding metrics compare with; 'train' keeps the test split for the final figures."""
+    min_diversity: float = 0.4
+    """LPIPS between fakes, as a share of LPIPS between reals, below which a snapshot counts as collapsed."""
     model_name: str = "mammogan"
     """Registered model's name in MLflow."""
 
@@ -212,6 +222,7 @@ class SelectConfig:
         _require_choices(self, "select")
         for name in self.metrics.split(","):
             _require(name in ("kid", "fid"), "select.metrics", self.metrics, "join any of kid, fid with ','")
+        _require(self.min_diversity >= 0, "select.min_diversity", self.min_diversity, "give a number from 0")
         _require(bool(self.model_name), "select.model_name", self.model_name, "give a name")
 
 

@@ -15,12 +15,13 @@ from mammogan.models.generator import Generator, save_snapshot
 
 SIZE = 28
 CONFIG = EvaluateConfig(fakes=9, pairs=12, extractor="random", batch_size=4, device="cpu")
-SIX = {"kid", "fid", "lpips", "ms_ssim"}
+SHARES = ("precision", "recall", "density", "coverage")
 
 
 @pytest.fixture(autouse=True)
 def no_weights(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("MAMMOGAN_CACHE", str(tmp_path / "cache"))
 
 
 def write_images(folder, images):
@@ -36,7 +37,7 @@ def noise(count, seed, size=SIZE):
 
 @pytest.fixture
 def dataset(tmp_path):
-    return make_dataset(tmp_path / "dataset", train=8, test=5)
+    return make_dataset(tmp_path / "dataset", train=14, test=5)
 
 
 def make_dataset(folder, train, test):
@@ -84,11 +85,13 @@ def test_every_snapshot_gets_the_six_metrics_with_floors_and_intervals(branch, d
             for metric in ("lpips_random", "ms_ssim")
             for pair in ("real_fake", "fake_fake", "real_real")
         ),
+        *(f"{share}/random_vgg/train" for share in SHARES),
     ]
     for record in result["records"]:
         assert record["low"] <= record["value"] <= record["high"]
         assert record["floor"] is not None
-        assert record["direction"] == ("lower" if record["metric"] in ("kid", "fid") else "near_floor")
+        directions = {"kid": "lower", "fid": "lower", **dict.fromkeys(SHARES, "higher")}
+        assert record["direction"] == directions.get(record["metric"], "near_floor")
         sides = [side for side in (64, 224) if f"enlarged from 28 to {side} px" in record["implementation"]]
         assert sides == {"lpips": [64], "ms_ssim": [224]}.get(record["metric"], [])
     assert [step for step, _ in reports] == [1, 4]
@@ -98,10 +101,10 @@ def test_every_snapshot_gets_the_six_metrics_with_floors_and_intervals(branch, d
 def test_counts_say_who_took_part(branch, dataset, tmp_path):
     result, _ = evaluate(branch, dataset, tmp_path / "out")
     counts = {(r["metric"], r["pairing"]): (r["n_real"], r["n_fake"]) for r in result["records"]}
-    assert counts["kid", "train"] == (8, 9)
+    assert counts["kid", "train"] == (14, 9)
     assert counts["fid", "test"] == (5, 9)
     assert counts["lpips", "fake_fake"] == (0, 9)
-    assert counts["ms_ssim", "real_real"] == (8, 0)
+    assert counts["ms_ssim", "real_real"] == (14, 0)
 
 
 def test_running_again_measures_only_new_snapshots_and_reports_all(branch, dataset, tmp_path, monkeypatch):
@@ -130,7 +133,8 @@ def test_a_single_test_image_leaves_out_its_records_with_a_reason(branch, tmp_pa
     result, reports = evaluate(branch, make_dataset(tmp_path / "tiny", train=3, test=1), tmp_path / "out")
     omitted = {(item["epoch"], item["key"]): item["reason"] for item in result["omitted"]}
     assert omitted[1, "fid/random_vgg/test"] == "1 real images: at least 2 are needed"
-    assert set(omitted) == {(e, f"{m}/random_vgg/test") for e in (1, 4) for m in ("kid", "fid")}
+    few = {f"{metric}/random_vgg/test" for metric in ("kid", "fid")} | {f"{s}/random_vgg/train" for s in SHARES}
+    assert set(omitted) == {(epoch, key) for epoch in (1, 4) for key in few}
     assert not any("test" in key for _, metrics in reports for key in metrics)
     kid = next(record for record in result["records"] if record["metric"] == "kid")
     assert kid["floor"] is None
@@ -170,6 +174,7 @@ def test_snapshots_of_another_size_are_refused(branch, dataset, tmp_path):
 
 @pytest.fixture
 def folders(tmp_path):
+    """6 and 7 images: one fewer than precision and the like need."""
     return write_images(tmp_path / "real", noise(6, 1)), write_images(tmp_path / "fake", noise(7, 2) // 2)
 
 
@@ -182,9 +187,18 @@ def test_the_command_prints_one_json_object(folders):
     done = run("--real", real, "--fake", fake, "--extractor", "random", "--json")
     assert done.exit_code == 0, done.output
     result = json.loads(done.stdout)
-    assert {record["metric"] for record in result["records"]} == SIX
+    assert {record["metric"] for record in result["records"]} == {"kid", "fid", "lpips", "ms_ssim"}
     assert {record["key"] for record in result["records"]} >= {"kid/random_vgg", "lpips_random/real_real"}
     assert result["extractor"]["name"] == "random_vgg"
+
+
+def test_the_command_draws_from_a_snapshot_and_splits_a_data_set(branch, dataset):
+    snapshot = branch / "snapshots/epoch_0004.pt"
+    done = run("--real", dataset, "--fake", snapshot, "--count", 11, "--extractor", "random", "--json")
+    records = {record["key"]: record for record in json.loads(done.stdout)["records"]}
+    assert (records["kid/random_vgg/test"]["n_real"], records["kid/random_vgg/test"]["n_fake"]) == (5, 11)
+    assert records["kid/random_vgg/train"]["subset_size"] == 11
+    assert records["coverage/random_vgg/train"]["value"] >= 0
 
 
 def test_the_command_prints_a_table(folders, monkeypatch):

@@ -1,35 +1,67 @@
-"""``python -m mammogan evaluate``: the six metrics for two folders of images."""
+"""``python -m mammogan evaluate``: the metrics of generated against real images."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mammogan.config import Config, override
+from mammogan.commands import options
+from mammogan.config import EXTRACTORS, Config, EvaluateConfig, override
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 app = typer.Typer()
+
+Extractor = Annotated[str, typer.Option(help=f"Features: {', '.join(EXTRACTORS)}, or a .torchscript or .onnx file.")]
+ExtractorWeights = Annotated[str, typer.Option(help="File of the Inception or RadImageNet weights.")]
 
 
 @app.command()
 def evaluate(
-    real: Annotated[Path, typer.Option(help="Folder of real images.")],
-    fake: Annotated[Path, typer.Option(help="Folder of generated images of the same size.")],
-    extractor: Annotated[str, typer.Option(help="Features of KID and FID: auto, inception or random.")] = "auto",
-    lpips_weights: Annotated[str, typer.Option(help="File of the AlexNet LPIPS v0.1 weights.")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    real: Annotated[Path, typer.Option(help="Real images: a folder, or a data set with its two splits.")],
+    fake: Annotated[str, typer.Option(help="Generated images: a folder, a snapshot .pt, or models:/NAME@ALIAS.")],
+    count: Annotated[int, typer.Option(min=2, help="Images drawn from a snapshot or model.")] = EvaluateConfig.fakes,
+    extractor: Extractor = "auto",
+    extractor_weights: ExtractorWeights = "",
+    lpips_weights: options.LpipsWeights = "",
+    settings: options.Settings = None,
+    as_json: options.Json = False,
 ) -> None:
-    """Measure KID, FID, LPIPS and MS-SSIM of generated against real images, with floors and intervals."""
-    from mammogan.evaluation import evaluate_folders
+    """Measure KID, FID, LPIPS, MS-SSIM, precision, recall, density and coverage, with floors and intervals."""
+    from mammogan.evaluation import evaluate_images, read_reals
 
-    settings = {"evaluate.extractor": extractor, "evaluate.lpips_weights": lpips_weights}
-    result = evaluate_folders(real, fake, override(Config(), settings).evaluate)
+    shortcuts = {
+        "evaluate.fakes": count,
+        "evaluate.extractor": extractor,
+        "evaluate.extractor_weights": extractor_weights,
+        "evaluate.lpips_weights": lpips_weights,
+    }
+    config = override(Config(), options.overrides(settings, shortcuts)).evaluate
+    result = {"real": str(real), "fake": fake, **evaluate_images(read_reals(real), _fakes(fake, config), config)}
     if as_json:
-        typer.echo(json.dumps(result))
+        options.print_json(result)
     else:
         _print_table(result)
+
+
+def _fakes(source: str, config: EvaluateConfig) -> Tensor:
+    """Generated images (N, 1, H, W), uint8, of a folder, a snapshot or a registered model."""
+    import torch
+
+    from mammogan.metrics.images import read_images
+
+    if source.startswith("models:/"):
+        from mammogan.registry.model import generate
+
+        return torch.from_numpy(generate(source, config.fakes, config.seed))[:, None]
+    if source.endswith(".pt"):
+        from mammogan.models.generator import load_generator, sample
+
+        return sample(load_generator(Path(source)), config.fakes, config.seed, config.batch_size)
+    return read_images(Path(source))
 
 
 def _print_table(result: dict[str, Any]) -> None:
@@ -40,8 +72,8 @@ def _print_table(result: dict[str, Any]) -> None:
     for record in result["records"]:
         ends = [record["low"], record["high"]]
         interval = "-" if None in ends else " to ".join(_short(end) for end in ends)
-        better = {"lower": "lower", "near_floor": "near floor"}[record["direction"]]
         counts = (str(record["n_real"] or "-"), str(record["n_fake"] or "-"))
+        better = record["direction"].replace("_", " ")
         table.add_row(record["key"], _short(record["value"]), interval, _short(record["floor"]), *counts, better)
     console = Console()
     console.print(table)

@@ -6,6 +6,9 @@ metric's key, because features of different networks are different scales, and t
 
 from __future__ import annotations
 
+import io
+import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,16 +18,18 @@ import torch
 from torch import Tensor, nn
 
 from mammogan import storage
-from mammogan.config import EvaluateConfig
+from mammogan.config import RADIMAGENET_SHA256, RADIMAGENET_URL, EvaluateConfig, digest
 from mammogan.metrics import weights
+from mammogan.metrics.exported import load_exported
+from mammogan.metrics.images import digest_of
+from mammogan.metrics.inception import Inception
 from mammogan.metrics.intervals import Floats
+from mammogan.metrics.radimagenet import RadImageNet
+from mammogan.metrics.vgg import RandomVgg
 
 INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
+INCEPTION_SHA256_START = "6726825d"
 INCEPTION_URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{INCEPTION_FILE}"
-# configuration D of Simonyan and Zisserman 2015, table 1, without its dense layers
-VGG16 = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, "pool", 512, 512, 512)
-VGG_LARGEST_SIDE = 112
-VGG_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -32,111 +37,118 @@ class Extractor:
     """A feature extractor and where its weights come from."""
 
     name: str
-    """Part of the metric's key: ``inception``, ``random_vgg``."""
+    """Part of the metric's key: ``inception``, ``radimagenet``, ``random_vgg``, ..."""
     sha256: str
     """Of the weights' file, or of the random weights themselves."""
     note: str
     """What to know about the features, in a sentence."""
     features: Callable[[Tensor], Tensor]
-    """uint8 (B, 1, H, W) -> (B, D), float32."""
+    """uint8 (B, 1, H, W) on any device -> (B, D), float32."""
 
 
 def load_extractor(config: EvaluateConfig, device: torch.device) -> Extractor:
     """Extractor that ``config.extractor`` asks for.
 
-    ``auto`` is Inception where its weights are found, else the random VGG16; ``inception`` downloads them where they
-    are not. Raises FileNotFoundError for a path that is missing, ValueError for a file of other content, OSError where
-    the download fails.
+    ``auto`` is Inception where its weights are found, else the random VGG16. The named ones take their weights from
+    ``config.extractor_weights``, else from the cache, else from their published address. Raises FileNotFoundError for
+    a path that is missing, ValueError for a file of other content, OSError where a download fails.
     """
-    if config.extractor == "random":
+    choice = config.extractor
+    if choice == "auto":
+        found = config.extractor_weights or weights.in_hub_cache(INCEPTION_FILE).is_file()
+        choice = "inception" if found else "random"
+    if choice == "random":
         return random_vgg(device)
-    path = Path(config.extractor_weights).expanduser()
-    if config.extractor_weights or (path := weights.in_hub_cache(INCEPTION_FILE)).is_file():
-        return inception(storage.fetch(str(path)), device)
-    if config.extractor == "auto":
-        return random_vgg(device)
-    return inception(_downloaded_inception(path), device)
+    if choice in ("inception", "inception_clean"):
+        return inception(_inception_file(config.extractor_weights), choice, device)
+    if choice == "radimagenet":
+        return radimagenet(config.extractor_weights, device)
+    return exported(storage.fetch(choice), device)
 
 
-def _downloaded_inception(path: Path) -> Path:
-    """Fetch torch-fidelity's weights into the hub cache; the name ends with the first 8 digits of the sha256."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    digest_start = path.stem.rpartition("-")[2]
-    try:
-        torch.hub.download_url_to_file(INCEPTION_URL, str(path), hash_prefix=digest_start, progress=False)
-    except OSError as error:
-        raise OSError(
-            f"evaluate.extractor='inception': {INCEPTION_URL} cannot be fetched ({error}); give the file as "
-            "evaluate.extractor_weights, or set evaluate.extractor=random"
-        ) from error
+def _inception_file(given: str) -> Path:
+    """File given, or torch-fidelity's weights in torch's hub cache, downloaded if they are not there."""
+    if given:
+        return storage.fetch(given)
+    path = weights.in_hub_cache(INCEPTION_FILE)
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(INCEPTION_URL, str(path), INCEPTION_SHA256_START, progress=False)
+        except OSError as error:
+            raise OSError(
+                f"evaluate.extractor='inception': {INCEPTION_URL} cannot be fetched ({error}); give the file as "
+                "evaluate.extractor_weights, or set evaluate.extractor=random"
+            ) from error
     return path
 
 
-def inception(path: Path, device: torch.device) -> Extractor:
-    """torch-fidelity's Inception v3 (the FID network of 2015), pool features (B, 2048), from its weights' file.
+def inception(path: Path, name: str, device: torch.device) -> Extractor:
+    """Inception v3 of FID; ``inception_clean`` resizes as clean-fid does, ``inception`` as torch-fidelity.
 
-    Grey is repeated to three channels and resized to 299 as TensorFlow 1 did. Raises ValueError for another file.
+    Weights other than the published ones put a part of their sha256 in the name. Raises ValueError for another file.
     """
-    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-
-    weights.read_state(path)  # torch-fidelity's own reading would run code that a file brings along
-    try:
-        model = FeatureExtractorInceptionV3("inception", ["2048"], feature_extractor_weights_path=str(path))
-    except RuntimeError as error:
-        raise ValueError(f"{path} does not hold torch-fidelity's Inception v3: {str(error).splitlines()[0]}") from error
-    model.to(device)
-
-    @torch.inference_mode()
-    def features(images: Tensor) -> Tensor:
-        return model(images.to(device).expand(-1, 3, -1, -1))[0]
-
     sha256 = storage.sha256_of(path)
-    known = sha256.startswith(INCEPTION_FILE.removesuffix(".pth").rpartition("-")[2])
-    note = "torch-fidelity's Inception v3" + (
-        "" if known else " architecture with weights other than the published ones"
-    )
-    return Extractor("inception" if known else f"inception_{sha256[:8]}", sha256, note, features)
+    model = Inception(path, "clean" if name == "inception_clean" else "tf1")
+    if sha256.startswith(INCEPTION_SHA256_START):
+        return Extractor(name, sha256, "torch-fidelity's Inception v3 with the published weights", _on(model, device))
+    note = "torch-fidelity's Inception v3 with weights other than the published ones: comparable only within this key"
+    return Extractor(f"{name}_{sha256[:8]}", sha256, note, _on(model, device))
+
+
+def radimagenet(given: str, device: torch.device) -> Extractor:
+    """DenseNet121 of RadImageNet from a file, or from its published address. Raises as ``storage.fetch`` does."""
+    path = storage.fetch(given) if given else storage.fetch(RADIMAGENET_URL, RADIMAGENET_SHA256)
+    sha256 = storage.sha256_of(path)
+    published = sha256 == RADIMAGENET_SHA256
+    name = "radimagenet" if published else f"radimagenet_{sha256[:8]}"
+    note = f"DenseNet121 with {'the published RadImageNet weights' if published else 'weights of the given file'}"
+    return Extractor(name, sha256, note, _on(RadImageNet(path), device))
 
 
 def random_vgg(device: torch.device) -> Extractor:
-    """VGG16 with He-normal weights of fixed seed, mean of its last convolution over positions (B, 512).
+    """VGG16 with random weights of fixed seed."""
+    model = RandomVgg()
+    note = "VGG16 with random weights of fixed seed, another scale than Inception's: compare only within this key"
+    return Extractor("random_vgg", weights.sha256_of_state(model), note, _on(model, device))
 
-    Random features rank generators without any download, as Naeem et al. 2020 propose for domains far from ImageNet.
-    Sides above 112 are averaged down to 112 first.
-    """
-    model = _vgg16()
-    sha256 = weights.sha256_of_state(model)
-    model.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
+
+def exported(path: Path, device: torch.device) -> Extractor:
+    """Network of a TorchScript or ONNX file; file name and sha256 make its name."""
+    sha256 = storage.sha256_of(path)
+    name = f"{re.sub('[^A-Za-z0-9]+', '_', path.stem)}_{sha256[:8]}"
+    return Extractor(name, sha256, f"network of {path.name}", _on(load_exported(path, device), device))
+
+
+def _on(model: Callable[[Tensor], Tensor], device: torch.device) -> Callable[[Tensor], Tensor]:
+    if isinstance(model, nn.Module):
+        model.to(device).eval().requires_grad_(False)
 
     @torch.inference_mode()
     def features(images: Tensor) -> Tensor:
-        x = images.to(device).float() / 127.5 - 1
-        if max(x.shape[-2:]) > VGG_LARGEST_SIDE:
-            sides = [min(side, VGG_LARGEST_SIDE) for side in x.shape[-2:]]
-            x = nn.functional.interpolate(x, size=sides, mode="area")
-        return model(x.contiguous(memory_format=torch.channels_last)).mean(dim=(-2, -1))
+        return model(images.to(device))
 
-    note = "VGG16 with random weights of fixed seed, another scale than Inception's: compare only within this key"
-    return Extractor("random_vgg", sha256, note, features)
-
-
-def _vgg16() -> nn.Sequential:
-    rng = torch.Generator().manual_seed(VGG_SEED)
-    layers: list[nn.Module] = []
-    channels = 1
-    for width in VGG16:
-        if isinstance(width, str):
-            layers.append(nn.MaxPool2d(2))
-            continue
-        convolution = nn.utils.skip_init(nn.Conv2d, channels, width, 3, padding=1)
-        nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu", generator=rng)
-        nn.init.zeros_(convolution.get_parameter("bias"))
-        layers += [convolution, nn.ReLU(inplace=True)]
-        channels = width
-    return nn.Sequential(*layers)
+    return features
 
 
 def extract(extractor: Extractor, images: Tensor, batch_size: int) -> Floats:
     """Features (N, D), float64, of uint8 ``images`` (N, 1, H, W), a batch at a time."""
     batches = (extractor.features(batch).double().cpu().numpy() for batch in images.split(batch_size))
     return np.concatenate(list(batches))
+
+
+def extract_cached(extractor: Extractor, images: Tensor, batch_size: int) -> Floats:
+    """``extract``, kept in ``$MAMMOGAN_CACHE`` (``~/.cache/mammogan``) by pixels, extractor and weights.
+
+    For real images, which every snapshot, branch and run compares with. A file that cannot be read is made again.
+    """
+    cache = Path(os.environ.get("MAMMOGAN_CACHE", "~/.cache/mammogan")).expanduser()
+    path = cache / "features" / f"{digest([digest_of(images), extractor.name, extractor.sha256])}.npy"
+    try:
+        features = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        features = extract(extractor, images, batch_size)
+        content = io.BytesIO()
+        np.save(content, features)
+        storage.write_bytes(str(path), content.getvalue())
+    return features

@@ -59,3 +59,18 @@ def test_the_interval_is_that_of_leaving_images_out_for_real(rng):
 def test_negative_values_are_kept(rng):
     values = [kernel_distance(rng.normal(size=(20, 8)), rng.normal(size=(20, 8))) for _ in range(40)]
     assert min(values) < 0 < max(values)
+
+
+@pytest.mark.parametrize("sizes", [(150, 130), (1100, 1050)])
+def test_subsets_are_those_of_torch_fidelity(rng, sizes):
+    import torch
+    from torch_fidelity.metric_kid import kid_features_to_metric
+
+    x, y = rng.normal(size=(sizes[0], 6)), rng.normal(size=(sizes[1], 6)) + 0.2
+    theirs = kid_features_to_metric(
+        torch.from_numpy(x), torch.from_numpy(y), kid_subset_size=min(1000, *sizes), verbose=False
+    )
+    ours = kernel.kernel_subsets(x, y)
+    assert ours.mean == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-6)
+    assert ours.std == pytest.approx(theirs["kernel_inception_distance_std"], rel=1e-6, abs=1e-12)
+    assert ours.size == min(1000, *sizes)

@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+
+from mammogan.metrics.neighbours import NAMES, K, distances, neighbourhood_estimates, neighbourhoods
+
+
+def naive(real, fake):
+    """The definitions, one pair at a time."""
+
+    def radius(points, i):
+        return sorted(np.linalg.norm(points[i] - points[j]) for j in range(len(points)) if j != i)[K - 1]
+
+    def holds(points, i, other):
+        return np.linalg.norm(points[i] - other) < radius(points, i)
+
+    around = [[holds(real, i, y) for i in range(len(real))] for y in fake]
+    return [
+        np.mean([any(row) for row in around]),
+        np.mean([any(holds(fake, j, x) for j in range(len(fake))) for x in real]),
+        np.mean([sum(row) for row in around]) / K,
+        np.mean([any(row[i] for row in around) for i in range(len(real))]),
+    ]
+
+
+@pytest.mark.parametrize(("n", "m", "shift"), [(20, 30, 0.0), (31, 12, 0.8), (10, 10, 3.0), (7, 9, 0.1)])
+def test_agrees_with_the_definitions(rng, n, m, shift):
+    real, fake = rng.normal(size=(n, 3)), rng.normal(size=(m, 3)) * 0.7 + shift
+    assert neighbourhoods(distances(real, fake)) == pytest.approx(naive(real, fake))
+
+
+def test_far_fakes_score_zero_and_copies_are_covered(rng):
+    real = rng.normal(size=(30, 4))
+    assert neighbourhoods(distances(real, real + 100)).tolist() == [0, 0, 0, 0]
+    precision, recall, _, coverage = neighbourhoods(distances(real, real))
+    assert (precision, recall, coverage) == (1, 1, 1)
+
+
+def test_mode_dropping_lowers_recall_and_coverage_and_not_precision(rng):
+    real = np.concatenate([rng.normal(size=(60, 4)), rng.normal(size=(60, 4)) + 20])
+    fake = rng.normal(size=(120, 4))
+    precision, recall, _, coverage = neighbourhoods(distances(real, fake))
+    assert precision > 0.9
+    assert recall < 0.55
+    assert coverage < 0.55
+
+
+def test_intervals_surround_the_values_and_seven_images_are_the_fewest(rng):
+    real, fake = rng.normal(size=(40, 3)), rng.normal(size=(50, 3)) + 0.5
+    estimates = neighbourhood_estimates(real, fake, 0.95)
+    assert tuple(estimates) == NAMES
+    assert [estimate.value for estimate in estimates.values()] == pytest.approx(neighbourhoods(distances(real, fake)))
+    assert all(estimate.low < estimate.value < estimate.high for estimate in estimates.values())
+    assert neighbourhood_estimates(real[:7], fake[:7], 0.95)
+    with pytest.raises(ValueError, match="fake has 6 images: 5 neighbours need at least 7"):
+        neighbourhood_estimates(real, fake[:6], 0.95)
