@@ -91,7 +91,7 @@ def number(value: float | None) -> str:
     """Two decimals from 1 upwards and four below, as the paper's tables have them; an en dash for None."""
     if value is None:
         return "–"
-    if value != 0 and not 1e-4 <= abs(value) < 1e6:
+    if value != 0 and not 0.01 <= abs(value) < 1e6:
         return f"{value:.3g}"
     return f"{value:.2f}" if abs(value) >= 1 else f"{value:.4f}"
 

@@ -39,12 +39,14 @@ def registered(snapshot, tmp_path_factory):
     folder = tmp_path_factory.mktemp("registry")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
-        patch.setenv("MAMMOGAN_SPOOL", str(folder / "cache"))
+        patch.setenv("MAMMOGAN_SPOOL", str(folder / "spool"))
+        patch.setattr("mammogan.tracking.runs.SETTLE_S", 0.0)
         tracking.ensure_experiment("test", str(folder / "artifacts"))
         parent = tracking.open_parent("test", "key", CONFIG, {})
         with tracking.branch_log(parent, BRANCH, CONFIG, step="train") as log:
             log.finish({"status": "finished", "frozen": {"name": "random DenseNet121"}, "data_digest": "d" * 64})
-        item = {**evaluation(BRANCH, []), "records": [measured(4, "kid", 0.2), measured(4, "fid", 90.0)]}
+        rows = [measured(4, "kid", 0.2), measured(4, "fid", 90.0), measured(4, "lpips_fake_fake", 0.3)]
+        item = {**evaluation(BRANCH, []), "records": rows}
         decision = folder / "decision.json"
         decision.write_text(json.dumps(select([item], CONFIG.select)))
         yield parent, registry.register(snapshot, decision, parent, CONFIG), decision

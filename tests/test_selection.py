@@ -15,9 +15,13 @@ def paper(**lost):
     return [evaluation(Branch(gp_lambda, 0), rows, **lost) for gp_lambda, rows in paper_tables().items()]
 
 
-def simple(gp_lambda, kid, fid=100.0, spread=0.05, epoch=1, seed=0):
+def simple(gp_lambda, kid, fid=100.0, spread=0.05, epoch=1, seed=0, lpips=0.3):
     branch = Branch(gp_lambda, seed)
-    records = [measured(epoch, "kid", kid, spread), measured(epoch, "fid", fid)]
+    records = [
+        measured(epoch, "kid", kid, spread),
+        measured(epoch, "fid", fid),
+        measured(epoch, "lpips_fake_fake", lpips),
+    ]
     return {**evaluation(branch, []), "records": records}
 
 
@@ -100,6 +104,15 @@ def test_different_extractors_are_not_compared():
     assert "measured differently" in decision["reasons"][0]
 
 
+def test_a_collapsed_snapshot_never_wins():
+    decision = select([simple(0.5, 0.01, lpips=0.02), simple(3, 0.2)], SelectConfig())
+    assert decision["winner"]["branch"] == "lambda=3,seed=0"
+    assert decision["reasons"] == [
+        "lambda=0.5,seed=0 epoch 1 refused: diverse: lpips/fake_fake is 0.07 of real images'; at least 0.4"
+    ]
+    assert [gate["gate"] for gate in decision["gates"]] == ["measured", "diverse", "not memorised"]
+
+
 def test_decide_hands_on_the_winning_snapshot(tmp_path):
     evaluations, trained = [], []
     for item in (simple(0.5, 0.2, epoch=3), simple(3, 0.1, epoch=7)):
@@ -107,13 +120,14 @@ def test_decide_hands_on_the_winning_snapshot(tmp_path):
         folder.mkdir()
         (branch / "snapshots").mkdir(parents=True)
         (folder / "evaluation.json").write_text(json.dumps(item))
-        (branch / "branch.json").write_text(json.dumps({"branch": item["branch"]}))
+        (branch / "branch.json").write_text(json.dumps({"branch": item["branch"], "train_s": 7.5, "data_digest": "d"}))
         (branch / "snapshots" / f"epoch_{item['records'][0]['epoch']:04d}.pt").write_text(item["branch"])
         evaluations.append(folder)
         trained.append(branch)
     made = decide(evaluations, trained, SelectConfig(), tmp_path / "decision.json", tmp_path / "winner.pt")
     assert json.loads((tmp_path / "decision.json").read_text()) == made
     assert (tmp_path / "winner.pt").read_text() == "lambda=3,seed=0"
+    assert (made["winner"]["train_s"], made["winner"]["data_digest"]) == (7.5, "d")
 
 
 def test_decide_writes_no_snapshot_when_none_wins(tmp_path):

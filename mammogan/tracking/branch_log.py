@@ -18,6 +18,7 @@ from mlflow.exceptions import MlflowException
 from mammogan.config import Branch, Config
 from mammogan.console import say
 from mammogan.spool import Record, Spool
+from mammogan.tracking import heartbeat, system
 from mammogan.tracking.runs import close, open_branch, set_tags
 from mammogan.tracking.server import BRANCH_FILE, DATA_DIGEST, EVALUATION_FILE, GRIDS, client
 
@@ -59,7 +60,8 @@ class BranchLog:
         finite = {name: float(value) for name, value in values.items() if math.isfinite(value)}
         if lost := sorted(set(values) - set(finite)):
             say(f"step {step}: {', '.join(lost)} not finite, left out of MLflow")
-        self._append({"kind": "metrics", "step": step, "values": finite})
+        machine = system.sample() if self._step == "train" else {}
+        self._append({"kind": "metrics", "step": step, "values": {**finite, **machine}})
 
     def grid(self, step: int, path: Path) -> None:
         """Store a PNG as ``grids/<name>`` and as a step of the image series ``samples``."""
@@ -80,6 +82,8 @@ class BranchLog:
             self._end("FAILED", f"{result['status']}: {result.get('reason') or 'no reason was recorded'}")
         elif self._step == "evaluate":
             self._end("FINISHED")
+        else:
+            self.tags(heartbeat.sign_off())
 
     def close(self) -> bool:
         """Wait for what was not sent yet, at most ``patience_s``; returns whether all was."""
@@ -116,6 +120,7 @@ class _Sender:
         self._tracking_uri = tracking_uri
         self._open = functools.partial(open_branch, parent_id, branch, config, tracking_uri)
         self._run_id = ""
+        self._beat_at_s = -math.inf
         self._steps: dict[str, set[int]] = {}
         """Steps that the run holds, for each metric key met so far."""
 
@@ -125,6 +130,9 @@ class _Sender:
 
     def __call__(self, records: Sequence[Record]) -> None:
         mlflow, run_id = client(self._tracking_uri), self.run_id()
+        if time.monotonic() - self._beat_at_s > heartbeat.EVERY_S:
+            set_tags(run_id, heartbeat.sign_on(), self._tracking_uri)
+            self._beat_at_s = time.monotonic()
         self._send_metrics(mlflow, run_id, [record for record in records if record["kind"] == "metrics"])
         for record in records:
             if record["kind"] != "metrics":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
 from mlflow.exceptions import MlflowException
 
 from mammogan.config import Branch, Config
+from mammogan.tracking import environment, heartbeat
 from mammogan.tracking.server import (
     BRANCH,
     CONFIG_FILE,
@@ -36,6 +38,7 @@ from mammogan.tracking.server import (
 PARAMS_AT_ONCE = 100  # MLflow's limits
 DIGEST_LENGTH = 36
 PARAM_LENGTH = 6000
+SETTLE_S = 1.0
 
 
 def find_parent(experiment: str, run_key: str, tracking_uri: str = "") -> str | None:
@@ -49,11 +52,13 @@ def find_parent(experiment: str, run_key: str, tracking_uri: str = "") -> str | 
 def _find_or_create(mlflow: MlflowClient, experiment: str, key: Mapping[str, str], tags: Mapping[str, str]) -> str:
     """Run id of the oldest run with the tags ``key``, set RUNNING; created with ``tags`` too where there is none.
 
-    Where two processes create at once, both keep the older run and the younger one is deleted by its creator.
+    Where processes create at once, all keep the oldest run and the others are deleted by their creators. A start time is
+    taken before the run is stored, so that each waits for the others' runs to appear before it looks which is oldest.
     """
     runs = find_runs(mlflow, experiment, key)
     if not runs:
         created = mlflow.create_run(experiment, tags={**tags, **key}).info.run_id
+        time.sleep(SETTLE_S)
         runs = find_runs(mlflow, experiment, key)
         if runs[0].info.run_id != created:
             mlflow.delete_run(created)
@@ -102,8 +107,10 @@ def open_parent(experiment: str, run_key: str, config: Config, tags: Mapping[str
         key, other = {RUN_KEY: run_key}, {RUN_NAME: f"{config.preset} {name[:8]}", KIND: "pipeline"}
         run_id = _find_or_create(mlflow, ensure_experiment(experiment, tracking_uri=tracking_uri), key, other)
     _log_params(mlflow, run_id, config, {})
-    mlflow.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items() if value])
+    all_tags = {**environment.source_tags(), **heartbeat.beat(), **tags}
+    mlflow.log_batch(run_id, tags=[RunTag(name, value) for name, value in all_tags.items() if value])
     mlflow.log_dict(run_id, config.to_dict(), CONFIG_FILE)
+    mlflow.log_text(run_id, environment.packages(), environment.ENVIRONMENT_FILE)
     return run_id
 
 

@@ -1,0 +1,75 @@
+"""The generator for runtimes without this package: TorchScript and ONNX, each checked against the original."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from mammogan import storage
+from mammogan.models.generator import Generator, draw_latents, load_generator
+
+TOLERANCE = 1e-4
+ONNX_OPSET = 18
+CHECKED_LATENTS = 8
+
+
+def export(snapshot: Path, out: Path) -> dict[str, float]:
+    """Write ``generator.ts`` and ``generator.onnx`` to ``out``, with ``exports.json``; returns each one's worst error.
+
+    Both map z (B, latent_dim), float32, standard Gaussian, to images (B, 1, H, W), float32, [-1, 1], for any B. Raises
+    RuntimeError for an export that differs from the original by more than 1e-4, and where onnx is not installed.
+    """
+    generator = load_generator(snapshot)
+    z = draw_latents(CHECKED_LATENTS, generator.latent_dim, seed=0)
+    with torch.no_grad():
+        expected = generator(z)
+    out.mkdir(parents=True, exist_ok=True)
+    found = {
+        "generator.ts": _torchscript(generator, z, out / "generator.ts"),
+        "generator.onnx": _onnx(generator, z, out / "generator.onnx"),
+    }
+    errors = {name: float((images - expected).abs().max()) for name, images in found.items()}
+    for name, error in errors.items():
+        if not error <= TOLERANCE:
+            raise RuntimeError(
+                f"{name} differs from the generator by {error:.2g}, more than {TOLERANCE:g}; do not use it"
+            )
+    about = {"latent_dim": generator.latent_dim, "size": generator.size, "worst_error": errors}
+    storage.write_bytes(str(out / "exports.json"), (json.dumps(about, indent=2) + "\n").encode())
+    return errors
+
+
+@torch.no_grad()
+def _torchscript(generator: Generator, z: Tensor, path: Path) -> Tensor:
+    """Images of the written TorchScript module, read back."""
+    with warnings.catch_warnings():
+        # torch would rather have torch.export, which C++ and older runtimes cannot load
+        warnings.simplefilter("ignore", FutureWarning)
+        torch.jit.trace(generator, z[:2]).save(str(path))
+        return torch.jit.load(str(path))(z)
+
+
+def _onnx(generator: nn.Module, z: Tensor, path: Path) -> Tensor:
+    """Images of the written ONNX model, run by onnxruntime on the CPU."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise RuntimeError("onnxruntime is not installed; install mammogan[export]") from error
+    batch = torch.export.Dim("batch", min=1)
+    torch.onnx.export(
+        generator,
+        (z,),
+        path,
+        input_names=["z"],
+        output_names=["images"],
+        dynamic_shapes=({0: batch},),
+        opset_version=ONNX_OPSET,
+        external_data=False,
+        verbose=False,
+    )
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return torch.from_numpy(session.run(None, {"z": z.numpy()})[0])

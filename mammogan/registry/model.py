@@ -1,0 +1,62 @@
+"""The generator as an MLflow pyfunc model: a folder with signature, input example and its own code, no pickle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+
+from mammogan import tracking
+
+REQUIREMENTS = ("mlflow", "numpy", "pandas", "pillow", "torch")
+
+SIGNATURE = ModelSignature(
+    inputs=Schema(
+        [
+            ColSpec(DataType.long, "n"),
+            ColSpec(DataType.long, "seed"),
+            ColSpec(DataType.double, "truncation", required=False),
+        ]
+    ),
+    outputs=Schema([ColSpec(DataType.long, "seed"), ColSpec(DataType.long, "index"), ColSpec(DataType.binary, "png")]),
+    params=ParamSchema([ParamSpec("format", DataType.string, "png")]),
+)
+
+
+def save(snapshot: Path, path: Path, metadata: Mapping[str, Any]) -> None:
+    """Write a snapshot as an MLflow pyfunc model folder with signature, input example and this package's code."""
+    mlflow.pyfunc.save_model(
+        path=str(path),
+        loader_module="mammogan.serving",
+        data_path=str(snapshot),
+        code_paths=[str(Path(__file__).parents[1])],
+        signature=SIGNATURE,
+        input_example={"n": [4], "seed": [0], "truncation": [1.0]},
+        pip_requirements=[f"{package}=={version(package)}" for package in REQUIREMENTS],
+        metadata=dict(metadata),
+    )
+
+
+def generate(model_uri: str, count: int, seed: int, truncation: float = 1.0, tracking_uri: str = "") -> np.ndarray:
+    """Images (count, H, W), uint8, of a registered model such as ``models:/mammogan@champion``.
+
+    Raises ValueError for an address that names no model, or for values outside the model's ranges.
+    """
+    tracking.client(tracking_uri)
+    mlflow.set_tracking_uri(tracking_uri or mlflow.get_tracking_uri())
+    try:
+        model = mlflow.pyfunc.load_model(model_uri)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        raise ValueError(f"model={model_uri!r}: no such model; write it as models:/NAME@ALIAS ({error})") from error
+    requests = pd.DataFrame({"n": [count], "seed": [seed], "truncation": [truncation]})
+    return np.asarray(model.predict(requests, params={"format": "array"}))

@@ -1,0 +1,195 @@
+"""Moving the aliases ``champion``, ``previous`` and ``challenger``: one move at a time, whole or not at all, recorded.
+
+MLflow sets one alias per call and has no transactions. A move therefore takes a lock, writes what it is going to do
+as a tag of the registered model, does it, and turns the tag into a record. Whoever comes after a process that died
+in between finishes its move first. The lock is a registered model of a reserved name, because creating one is the
+call that MLflow's database admits only once.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import time
+import uuid
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from mammogan import gates, tracking
+
+CHAMPION, PREVIOUS, CHALLENGER = "champion", "previous", "challenger"
+PENDING = "mammogan.pending_move"
+RECORD = "mammogan.move."
+LOCK_STALE_S = 120.0
+LOCK_WAIT_S = 20.0
+
+
+@dataclass(frozen=True)
+class Move:
+    """A move of the aliases that was made, or refused."""
+
+    moved: bool
+    """Whether ``champion`` points to ``version`` because of this move."""
+    why: str
+    """The reason given for a move that was made, with the gate's numbers; or why it was refused."""
+    version: str
+    """Version that was to become champion."""
+    before: str | None
+    """Champion before the move."""
+    kind: str = "promote"
+    """promote or rollback."""
+    by: str = ""
+    """User who asked."""
+    at_ms: int = 0
+    """When, in milliseconds since 1970."""
+
+
+def alias_version(client: MlflowClient, model: str, alias: str) -> str | None:
+    """Version that an alias points to, or None. Raises ValueError where there is no such model."""
+    try:
+        found = client.get_registered_model(model).aliases.get(alias)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise ValueError(f"model={model!r}: no registered model of that name") from error
+    return str(found) if found is not None else None
+
+
+def candidate_of(client: MlflowClient, model: str, version: str) -> dict[str, Any]:
+    """The selection's candidate that the version was registered with; empty for a model of other making."""
+    try:
+        client.get_model_version(model, version)
+    except MlflowException as error:
+        raise ValueError(f"version={version!r}: model {model} has no such version") from error
+    previous_uri = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(client.tracking_uri)
+    try:
+        info = mlflow.models.get_model_info(f"models:/{model}/{version}")
+    finally:
+        mlflow.set_tracking_uri(previous_uri)
+    return (info.metadata or {}).get("candidate", {})
+
+
+def judge(model: str, version: str, tracking_uri: str = "") -> gates.Verdict:
+    """Gate of ``version`` against the present champion. Raises ValueError for an unknown model or version."""
+    client = tracking.client(tracking_uri)
+    return _judge(client, model, version, alias_version(client, model, CHAMPION))
+
+
+def _judge(client: MlflowClient, model: str, version: str, champion: str | None) -> gates.Verdict:
+    candidate = candidate_of(client, model, version)
+    if not candidate:
+        return gates.Verdict("better than the champion", False, "this version carries no metrics")
+    return gates.better_than(candidate, candidate_of(client, model, champion) if champion else None)
+
+
+def promote(model: str, version: str, why: str, *, force: bool = False, tracking_uri: str = "") -> Move:
+    """Make ``version`` the champion and the present one ``previous``, if the gate lets it pass or by ``force``.
+
+    A refusal is a ``Move`` too, with ``moved`` False. When another promotion gets in between, this one is refused:
+    its gate was asked about a champion that is gone. Raises ValueError for an unknown model or version.
+    """
+    client = tracking.client(tracking_uri)
+    before = alias_version(client, model, CHAMPION)
+    if before == version:
+        return Move(True, "it already is the champion", version, before)
+    verdict = _judge(client, model, version, before)
+    if not (verdict.passed or force):
+        return Move(False, f"refused: {verdict.why}", version, before)
+    told = f"{why}; {'by force, ' if not verdict.passed else ''}{verdict.why}"
+    return _move(client, model, Move(True, told, version, before, "promote", _user(), _now_ms()))
+
+
+def rollback(model: str, why: str, tracking_uri: str = "") -> Move:
+    """Make ``previous`` the champion again, and the champion ``previous``. Raises ValueError where there is none."""
+    client = tracking.client(tracking_uri)
+    before, version = (alias_version(client, model, alias) for alias in (CHAMPION, PREVIOUS))
+    if version is None:
+        raise ValueError(f"model={model!r}: it has no @previous to go back to; promote a version first")
+    return _move(client, model, Move(True, why, version, before, "rollback", _user(), _now_ms()))
+
+
+def moves(model: str, tracking_uri: str = "") -> list[Move]:
+    """Every move that was made, oldest first. Raises ValueError where there is no such model."""
+    client = tracking.client(tracking_uri)
+    alias_version(client, model, CHAMPION)
+    tags = client.get_registered_model(model).tags
+    return [Move(**json.loads(tags[name])) for name in sorted(tags) if name.startswith(RECORD)]
+
+
+def _move(client: MlflowClient, model: str, move: Move) -> Move:
+    with _lock(client, model) as mine:
+        if not mine:
+            return Move(False, "refused: another promotion is under way; try again", move.version, move.before)
+        _settle(client, model)
+        now = alias_version(client, model, CHAMPION)
+        if now != move.before:
+            text = f"refused: the champion became version {now} in the meantime; judge again"
+            return Move(False, text, move.version, now)
+        client.set_registered_model_tag(model, PENDING, json.dumps(asdict(move)))
+        _settle(client, model)
+    return move
+
+
+def _settle(client: MlflowClient, model: str) -> None:
+    """Finish the move that was begun, if there is one; doing a part of it twice changes nothing."""
+    found = client.get_registered_model(model)
+    if PENDING not in found.tags:
+        return
+    move = Move(**json.loads(found.tags[PENDING]))
+    if move.before is not None:
+        client.set_registered_model_alias(model, PREVIOUS, move.before)
+    client.set_registered_model_alias(model, CHAMPION, move.version)
+    if str(found.aliases.get(CHALLENGER)) == move.version:
+        client.delete_registered_model_alias(model, CHALLENGER)
+    client.set_registered_model_tag(model, f"{RECORD}{move.at_ms:015d}", found.tags[PENDING])
+    client.delete_registered_model_tag(model, PENDING)
+
+
+@contextmanager
+def _lock(client: MlflowClient, model: str) -> Generator[bool]:
+    """Whether this process holds the model's lock; one left by a dead process is taken over after two minutes."""
+    name, owner = f"{model}.lock", uuid.uuid4().hex
+    until = time.monotonic() + LOCK_WAIT_S
+    while not (mine := _acquire(client, name, owner)) and time.monotonic() < until:
+        time.sleep(0.2)
+    try:
+        yield mine
+    finally:
+        if mine:
+            with suppress(MlflowException):
+                client.delete_registered_model(name)
+
+
+def _acquire(client: MlflowClient, name: str, owner: str) -> bool:
+    try:
+        client.create_registered_model(name, {"owner": owner}, "Held while the aliases move; left alone it goes stale")
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    else:
+        return True
+    with suppress(MlflowException):
+        held = client.get_registered_model(name)
+        if held.tags.get("owner") == owner:  # the answer to our own first try was lost on the way
+            return True
+        if _now_ms() - held.creation_timestamp > 1000 * LOCK_STALE_S:
+            client.delete_registered_model(name)
+    return False
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's numeric user has no name
+        return "unknown"

@@ -1,0 +1,104 @@
+"""Model versions: a winner is registered once, as the challenger, with everything a user of it must know."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from mammogan import storage, tracking
+from mammogan.config import Branch, Config
+from mammogan.console import say
+from mammogan.registry import card
+from mammogan.registry.model import save
+from mammogan.registry.promotion import CHALLENGER, promote
+
+SNAPSHOT = "mammogan.snapshot_sha256"
+PARENT_RUN = "mammogan.parent_run"
+LONGEST_TAG = 5000
+INHERITED_TAGS = (tracking.DATA_DIGEST, "mammogan.frozen", "mammogan.extractor", "mammogan.lpips")
+
+
+def register(snapshot: Path, decision: Path, parent_id: str, config: Config, tracking_uri: str = "") -> str:
+    """Version of the registered model that holds the decision's winner: alias ``challenger``, promoted if it may be.
+
+    ``snapshot`` is the winner's file and ``decision`` the JSON file of the selection. The same snapshot of the same
+    parent run is registered once. It becomes ``champion`` if the gate against the present champion lets it pass;
+    the run's tag ``mammogan.promotion`` says why or why not. Raises ValueError for a decision that was not accepted,
+    FileNotFoundError or ValueError for a snapshot that cannot be loaded.
+    """
+    made = json.loads(decision.read_text())
+    if not made["accepted"]:
+        raise ValueError(f"decision={made['verdict']!r}: only an accepted decision can be registered")
+    client, name = tracking.client(tracking_uri), config.select.model_name
+    tags = {PARENT_RUN: parent_id, SNAPSHOT: storage.sha256_of(snapshot)}
+    number = _find_version(client, name, tags)
+    if not number:
+        number = _create_version(client, snapshot, made, config, tags, tracking_uri)
+        client.set_registered_model_alias(name, CHALLENGER, number)
+    move = promote(name, number, f"selected by run {parent_id}", tracking_uri=tracking_uri)
+    say(f"model {name} version {number}: {move.why}")
+    tracking.set_tags(parent_id, {"mammogan.model_version": number, "mammogan.promotion": move.why}, tracking_uri)
+    return number
+
+
+def _find_version(client: MlflowClient, name: str, tags: Mapping[str, str]) -> str:
+    """Number of the version with this snapshot of this parent run; empty where there is none."""
+    for found in client.search_model_versions(f"name = '{name}'"):
+        if all(found.tags.get(key) == tags[key] for key in (SNAPSHOT, PARENT_RUN)):
+            return str(found.version)
+    return ""
+
+
+def _create_version(
+    client: MlflowClient,
+    snapshot: Path,
+    decision: Mapping[str, Any],
+    config: Config,
+    tags: Mapping[str, str],
+    tracking_uri: str,
+) -> str:
+    parent_id, winner = tags[PARENT_RUN], decision["winner"]
+    run_id = tracking.find_branch(parent_id, Branch.parse(winner["branch"]), tracking_uri) or parent_id
+    run = client.get_run(run_id)
+    all_tags = {**_winner_tags(decision, run.data.tags), **tags}
+    short = {key: value[:LONGEST_TAG] for key, value in all_tags.items()}
+    text = card.write(tracking.read_run(parent_id, tracking_uri), decision)
+    experiment = run.info.experiment_id
+    model = client.create_logged_model(experiment, "generator", source_run_id=run_id, tags=short, model_type="wgan-gp")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model")
+        save(snapshot, path, metadata={"candidate": dict(winner), "size": config.data.size})
+        (path / card.FILE).write_text(text)
+        client.log_model_artifacts(model.model_id, str(path))
+    client.finalize_logged_model(model.model_id, "READY")
+    name = config.select.model_name
+    ensure_registered_model(client, name)
+    created = client.create_model_version(
+        name, f"models:/{model.model_id}", run_id=run_id, tags=short, description=text, model_id=model.model_id
+    )
+    return str(created.version)
+
+
+def _winner_tags(decision: Mapping[str, Any], run_tags: Mapping[str, str]) -> dict[str, str]:
+    """What a user of the model must know: how it was trained and chosen, and on what that stands."""
+    winner = decision["winner"]
+    branch = Branch.parse(winner["branch"])
+    values = {key.replace("/", "."): f"{measure['value']:.6g}" for key, measure in winner["metrics"].items()}
+    stands_on = {name: value for name, value in run_tags.items() if name in INHERITED_TAGS}
+    told = {"lambda": f"{branch.gp_lambda:g}", "seed": str(branch.seed), "epoch": str(winner["epoch"])}
+    return {**values, **stands_on, **told, "verdict": decision["verdict"]}
+
+
+def ensure_registered_model(client: MlflowClient, name: str) -> None:
+    """Create the registered model of that name where there is none."""
+    try:
+        client.create_registered_model(name, description="Generator of synthetic mammograms of the rare class")
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise

@@ -1,0 +1,47 @@
+"""Where a run came from: the commit, the image and the packages that made it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.metadata import distributions
+from pathlib import Path
+
+ENVIRONMENT_FILE = "environment.txt"
+GIT_COMMIT = "mlflow.source.git.commit"
+GIT_DIRTY = "mammogan.git_dirty"
+IMAGE = "mammogan.image"
+
+
+def source_tags() -> dict[str, str]:
+    """Tags naming the commit of the checkout and the container image, as far as they are known.
+
+    A container has no checkout: there the commit is ``$MAMMOGAN_GIT_COMMIT``, which the image carries.
+    """
+    tags = {
+        "mlflow.source.name": "mammogan",
+        "mlflow.source.type": "PROJECT",
+        "mlflow.user": os.environ.get("USER", ""),
+        IMAGE: os.environ.get("MAMMOGAN_IMAGE", ""),
+        GIT_COMMIT: os.environ.get("MAMMOGAN_GIT_COMMIT", "") or _git("rev-parse", "HEAD"),
+    }
+    if tags[GIT_COMMIT] and not os.environ.get("MAMMOGAN_GIT_COMMIT"):
+        tags[GIT_DIRTY] = str(bool(_git("status", "--porcelain", "--untracked-files=no"))).lower()
+    return {name: value for name, value in tags.items() if value}
+
+
+def _git(*arguments: str) -> str:
+    folder = Path(__file__).parent
+    try:
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603, S607
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
+
+
+def packages() -> str:
+    """Python and every installed package with its version, a line each, in order."""
+    found = {item.metadata["Name"]: item.version for item in distributions() if item.metadata["Name"]}
+    lines = [f"{name}=={version}" for name, version in sorted(found.items(), key=lambda pair: pair[0].lower())]
+    return "\n".join([f"# Python {sys.version.split()[0]}", *lines]) + "\n"

@@ -1,0 +1,40 @@
+"""Signs of life: the tags by which the janitor knows that a process works on a run."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+
+HEARTBEAT = "mammogan.heartbeat_ms"
+PROCESS = "mammogan.process"
+EVERY_S = 30.0
+
+
+def beat() -> dict[str, str]:
+    """Tag of a sign of life, now."""
+    return {HEARTBEAT: str(time.time_ns() // 1_000_000)}
+
+
+def sign_on() -> dict[str, str]:
+    """Tags of a process that begins to work on a run."""
+    return {**beat(), PROCESS: f"{socket.gethostname()}:{os.getpid()}"}
+
+
+def sign_off() -> dict[str, str]:
+    """Tags of a process that leaves a run which goes on without it, as after training and before evaluation."""
+    return {**beat(), PROCESS: "none"}
+
+
+def process_is_gone(signature: str) -> bool:
+    """Whether ``PROCESS`` names a process of this machine that has ended; False when that cannot be known."""
+    machine, _, process = signature.rpartition(":")
+    if machine != socket.gethostname():
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False

@@ -1,0 +1,80 @@
+"""Runs that say RUNNING although nothing works on them any more: a killed process cannot end its own run.
+
+A branch's log signs its child run with a heartbeat, and with its machine and process. A run is dead when that process
+is on this machine and gone, or when the last sign of the run and of its branches is older than the patience.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from mammogan.tracking.heartbeat import HEARTBEAT, PROCESS, process_is_gone
+from mammogan.tracking.runs import close
+from mammogan.tracking.server import KIND, PARENT, client, find_runs
+
+
+@dataclass(frozen=True)
+class Dead:
+    """A run that nothing works on."""
+
+    run_id: str
+    """Its run id."""
+    name: str
+    """Its name."""
+    why: str
+    """What gave it away."""
+
+
+def dead_runs(experiment: str, patience_s: float, tracking_uri: str = "") -> list[Dead]:
+    """Runs of an experiment that are RUNNING and dead, branches before their parents.
+
+    ``patience_s`` is the longest silence of a living run, in seconds; give more than the longest step takes, since
+    ingest reports nothing while it works. Raises ValueError for an experiment that is not there.
+    """
+    mlflow = client(tracking_uri)
+    found = mlflow.get_experiment_by_name(experiment)
+    if found is None:
+        raise ValueError(f"experiment={experiment!r}: there is none of that name on this server")
+    runs = _running(mlflow, found.experiment_id)
+    branches = [run for run in runs if run.data.tags[KIND] == "branch"]
+    dead = [verdict for run in branches if (verdict := _judge(run, [run], patience_s))]
+    dead_ids = {item.run_id for item in dead}
+    for parent in (run for run in runs if run.data.tags[KIND] == "pipeline"):
+        children = find_runs(mlflow, found.experiment_id, {PARENT: parent.info.run_id})
+        alive = [run for run in children if run.info.status == "RUNNING" and run.info.run_id not in dead_ids]
+        if not alive and (verdict := _judge(parent, [parent, *children], patience_s)):
+            dead.append(verdict)
+    return dead
+
+
+def sweep(experiment: str, patience_s: float, tracking_uri: str = "") -> list[Dead]:
+    """End the dead runs of an experiment as KILLED, saying why; returns them."""
+    dead = dead_runs(experiment, patience_s, tracking_uri)
+    for item in dead:
+        close(item.run_id, "KILLED", f"janitor: {item.why}", tracking_uri)
+    return dead
+
+
+def _running(mlflow: MlflowClient, experiment: str) -> list[Run]:
+    kinds = [find_runs(mlflow, experiment, {KIND: kind}) for kind in ("branch", "pipeline")]
+    return [run for runs in kinds for run in runs if run.info.status == "RUNNING"]
+
+
+def _judge(run: Run, witnesses: list[Run], patience_s: float) -> Dead | None:
+    """Whether the run is dead, by the latest sign of its witnesses."""
+    name = run.info.run_name or run.info.run_id
+    signature = run.data.tags.get(PROCESS, "")
+    if process_is_gone(signature):
+        return Dead(run.info.run_id, name, f"its process {signature} is gone")
+    silent_s = time.time() - max(map(_last_sign_ms, witnesses)) / 1000
+    if silent_s > patience_s:
+        return Dead(run.info.run_id, name, f"silent for {silent_s:.0f} s")
+    return None
+
+
+def _last_sign_ms(run: Run) -> int:
+    return max(int(run.data.tags.get(HEARTBEAT, 0)), run.info.start_time, run.info.end_time or 0)
