@@ -43,8 +43,8 @@ bench: setup
 	@for benchmark in benchmarks/[a-z]*.py; do $(BIN)/python $$benchmark || exit 1; done
 
 lock:
-	uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate pyproject.toml -o requirements.txt
-	uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --group dev pyproject.toml -c requirements.txt \
+	uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --extra onnx pyproject.toml -o requirements.txt
+	uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --extra onnx --group dev pyproject.toml -c requirements.txt \
 	  | grep -vxFf requirements.txt > requirements-dev.txt
 
 clean:

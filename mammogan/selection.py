@@ -48,6 +48,12 @@ def decide(
     return made
 
 
+def require_survivor(decision: Mapping[str, Any]) -> None:
+    """Raise RuntimeError with the reasons where every branch was lost: such a run has failed."""
+    if len(decision["lost"]) == decision["branches"]:
+        raise RuntimeError(f"every branch was lost: {'; '.join(decision['reasons'])}")
+
+
 def _read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text())
 
@@ -89,6 +95,7 @@ def select(evaluations: Sequence[Evaluation], config: SelectConfig) -> dict[str,
         "gates": [verdict.to_dict() for verdict in gated[id(winner)]] if winner else [],
         "candidates": ranked,
         "lost": lost,
+        "branches": len(evaluations),
         "against": config.against,
         "metrics": config.metrics.split(","),
     }
