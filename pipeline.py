@@ -18,9 +18,10 @@ from components.register import register
 from components.select import select
 from components.start import start
 from components.train import train
-from launch import compiled, local
+from launch import compiled, local, submit
 from launch import options as cluster
 from launch.arguments import graph_arguments
+from launch.server import reach
 from mammogan import console, storage
 from mammogan.commands import options
 
@@ -146,6 +147,38 @@ def compile_(
     )
     storage.write_bytes(str(path), text.encode())
     console.say(f"wrote {path}; upload it in Kubeflow Pipelines, or let submit do it")
+
+
+@app.command(name="submit")
+def submit_(
+    host: cluster.Host = "",
+    preset: options.Preset = "paper",
+    source: options.Source = "",
+    labels: options.Labels = "",
+    subset: options.Subset = "",
+    lambdas: options.Lambdas = "",
+    seeds: options.Seeds = "",
+    settings: options.Settings = None,
+    store: cluster.Store = "",
+    experiment_name: Annotated[str, typer.Option("--experiment", help="MLflow experiment.")] = "mammogan",
+    image: cluster.Image = "",
+    gpu_image: cluster.GpuImage = "",
+    parallelism: cluster.Parallelism = 0,
+    pods: cluster.PodSettings = None,
+    namespace: cluster.Namespace = "",
+    service_account: cluster.ServiceAccount = submit.SERVICE_ACCOUNT,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the run; exit with its status.")] = False,
+) -> None:
+    """Start the graph on Kubeflow; KFP_TOKEN, KFP_COOKIE or KFP_USER sign in, inside it the service account."""
+    overrides = options.overrides(settings, options.shortcuts(subset=subset, lambdas=lambdas, seeds=seeds))
+    arguments = graph_arguments(preset, overrides, source=source, labels=labels, experiment=experiment_name)
+    chosen = cluster.pods(pods, image, gpu_image, parallelism)
+    with reach(host, namespace) as server:
+        started = submit.submit(
+            server, experiment, {**arguments, "store": store}, chosen, service_account=service_account
+        )
+        if wait:
+            submit.follow(server, started)
 
 
 if __name__ == "__main__":

@@ -25,8 +25,9 @@ PodSettings = Annotated[
 ]
 Store = Annotated[str, typer.Option(help="Where branches keep their checkpoints: s3://bucket/prefix.")]
 Host = Annotated[
-    str, typer.Option(envvar="KFP_HOST", help="Kubeflow Pipelines: an address, or empty inside the cluster.")
+    str, typer.Option(envvar="KFP_HOST", help="Kubeflow Pipelines: an address, port-forward, or empty inside it.")
 ]
+ServiceAccount = Annotated[str, typer.Option(help="Kubernetes service account of the run's pods.")]
 Namespace = Annotated[str, typer.Option(help="Kubernetes namespace; your profile's on a multi-user Kubeflow.")]
 
 

@@ -1,0 +1,281 @@
+"""A server that speaks Kubeflow Pipelines' v2beta1 API, strict about what the official models do not know.
+
+Request bodies are checked field by field against ``kfp_server_api``'s models, answers are made of them. It stands in
+for a cluster's API only as far as submit and schedule call it: no workflow runs; a test moves a run's state.
+"""
+
+import itertools
+import json
+import re
+import threading
+import urllib.parse
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from email.parser import BytesParser
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import kfp_server_api as api
+import yaml
+from google.protobuf import json_format
+from kfp.pipeline_spec import pipeline_spec_pb2
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+UPLOAD_QUERY = {
+    "/apis/v2beta1/pipelines/upload": {"name", "display_name", "description", "namespace", "tags"},
+    "/apis/v2beta1/pipelines/upload_version": {"name", "display_name", "description", "pipelineid", "tags"},
+}
+
+
+class RefusedError(Exception):
+    def __init__(self, status, message):
+        super().__init__(message)
+        self.status = status
+
+
+def check(model, data):
+    """Refuse fields that the model does not have, and values of another type."""
+    if not isinstance(data, dict):
+        raise RefusedError(400, f"{model.__name__} is no object: {data!r}")
+    types = {model.attribute_map[name]: kind for name, kind in model.openapi_types.items()}
+    for key, value in data.items():
+        if key not in types:
+            raise RefusedError(400, f"unknown field {key!r} in {model.__name__}")
+        kind = types[key]
+        inner = getattr(api, kind, None)
+        if inner is not None and inner.openapi_types:
+            check(inner, value)
+        elif not isinstance(value, {"str": str, "bool": bool, "int": int, "datetime": str}.get(kind, object)):
+            raise RefusedError(400, f"{model.__name__}.{key}={value!r} is no {kind}")
+
+
+class Kubeflow:
+    """The state of the pretended installation, and how it misbehaves when a test asks for it."""
+
+    def __init__(self, token="", cookie="", user="", page_limit=100):
+        self.sign_in = {"Authorization": f"Bearer {token}" if token else "", "Cookie": cookie, "kubeflow-userid": user}
+        self.page_limit = page_limit
+        self.ids = (f"id-{number}" for number in itertools.count(1))
+        self.experiments, self.pipelines, self.versions, self.runs, self.recurring = {}, {}, {}, {}, {}
+        self.faults = []  # [method, pattern of the path, status, times, body]
+        self.requests = []
+        self.script = []  # states that a run goes through, one each time it is asked for
+
+    def fail(self, method, pattern, status, times=1, body=None):
+        self.faults.append([method, pattern, status, times, body])
+
+    def fault(self, method, path):
+        for fault in self.faults:
+            if fault[0] == method and re.search(fault[1], path) and fault[3] > 0:
+                fault[3] -= 1
+                return fault[2], fault[4]
+        return None
+
+    def page(self, items, kind, query):
+        unknown = set(query) - {"page_size", "page_token", "sort_by", "filter", "namespace", "experiment_id"}
+        if unknown:
+            raise RefusedError(400, f"unknown query {unknown}")
+        for predicate in json.loads(query.get("filter") or "{}").get("predicates", []):
+            if predicate["operation"] != "EQUALS":
+                raise RefusedError(400, "this server knows only EQUALS")
+            items = [item for item in items if item[predicate["key"]] == predicate["stringValue"]]
+        start = int(query.get("page_token") or 0)
+        end = start + min(int(query.get("page_size") or 20), self.page_limit)
+        token = str(end) if end < len(items) else ""
+        return {kind: items[start:end], "next_page_token": token, "total_size": len(items)}
+
+    def answer(self, method, path, query, body):
+        for pattern, wanted, handle in ROUTES:
+            match = re.fullmatch(pattern, path)
+            if match and wanted == method:
+                return handle(self, *match.groups(), query=query, body=body)
+        raise RefusedError(404, f"no such route: {method} {path}")
+
+    def list_experiments(self, query, body):
+        return self.page(list(self.experiments.values()), "experiments", query)
+
+    def create_experiment(self, query, body):
+        check(api.V2beta1Experiment, body)
+        if any(item["display_name"] == body["display_name"] for item in self.experiments.values()):
+            raise RefusedError(409, f"experiment {body['display_name']} already exists")
+        return self.keep(self.experiments, "experiment_id", body)
+
+    def list_pipelines(self, query, body):
+        return self.page(list(self.pipelines.values()), "pipelines", query)
+
+    def list_versions(self, pipeline_id, query, body):
+        found = [item for item in self.versions.values() if item["pipeline_id"] == pipeline_id]
+        return self.page(found, "pipeline_versions", query)
+
+    def upload_pipeline(self, query, body):
+        parsed = self.parse(body)
+        if any(item["display_name"] == query["name"] for item in self.pipelines.values()):
+            raise RefusedError(409, f"pipeline {query['name']} already exists")
+        made = self.keep(self.pipelines, "pipeline_id", {"display_name": query["name"], "name": query["name"]})
+        self.add_version(made["pipeline_id"], query["name"], parsed)
+        return made
+
+    def upload_version(self, query, body):
+        if query["pipelineid"] not in self.pipelines:
+            raise RefusedError(404, "no such pipeline")
+        return self.add_version(query["pipelineid"], query["name"], self.parse(body))
+
+    def add_version(self, pipeline_id, name, parsed):
+        ours = [item for item in self.versions.values() if item["pipeline_id"] == pipeline_id]
+        if any(item["display_name"] == name for item in ours):
+            raise RefusedError(409, f"version {name} already exists")
+        version = {"pipeline_id": pipeline_id, "display_name": name, "pipeline_spec": parsed}
+        return self.keep(self.versions, "pipeline_version_id", version)
+
+    def parse(self, body):
+        """The uploaded YAML, refused as the backend refuses what is no pipeline."""
+        try:
+            graph, *platform = yaml.load_all(body, yaml.CSafeLoader)
+            json_format.ParseDict(graph, pipeline_spec_pb2.PipelineSpec())
+            for part in platform:
+                json_format.ParseDict(part, pipeline_spec_pb2.PlatformSpec())
+        except (json_format.ParseError, yaml.YAMLError, ValueError) as error:
+            raise RefusedError(400, f"invalid pipeline: {error}") from error
+        return {"pipeline_spec": graph, "platform_spec": platform[0] if platform else {}}
+
+    def keep(self, place, key, item):
+        identity = next(self.ids)
+        place[identity] = {**item, key: identity, "created_at": NOW.isoformat()}
+        return place[identity]
+
+    def require_references(self, body):
+        reference = body["pipeline_version_reference"]
+        version = self.versions.get(reference["pipeline_version_id"])
+        if version is None or version["pipeline_id"] != reference["pipeline_id"]:
+            raise RefusedError(404, "no such pipeline version")
+        if body["experiment_id"] not in self.experiments:
+            raise RefusedError(404, "no such experiment")
+        inputs = version["pipeline_spec"]["pipeline_spec"]["root"]["inputDefinitions"]["parameters"]
+        given = body["runtime_config"]["parameters"]
+        unknown = set(given) - set(inputs)
+        missing = {name for name, definition in inputs.items() if not definition.get("isOptional")} - set(given)
+        if unknown or missing:
+            raise RefusedError(400, f"parameters unknown: {sorted(unknown)}, missing: {sorted(missing)}")
+
+    def create_run(self, query, body):
+        check(api.V2beta1Run, body)
+        self.require_references(body)
+        return self.keep(self.runs, "run_id", {**body, "state": "PENDING"})
+
+    def get_run(self, run_id, query, body):
+        if run_id not in self.runs:
+            raise RefusedError(404, f"run {run_id} not found")
+        if self.script:
+            self.runs[run_id].update(self.script.pop(0))
+        return self.runs[run_id]
+
+    def list_recurring(self, query, body):
+        found = list(self.recurring.values())
+        if "experiment_id" in query:
+            found = [item for item in found if item["experiment_id"] == query["experiment_id"]]
+        return self.page(found, "recurringRuns", query)
+
+    def create_recurring(self, query, body):
+        check(api.V2beta1RecurringRun, body)
+        self.require_references(body)
+        if len(body["trigger"]["cron_schedule"]["cron"].split()) != 6:
+            raise RefusedError(400, "a cron expression has six fields")
+        if body["mode"] not in ("ENABLE", "DISABLE"):
+            raise RefusedError(400, f"mode {body['mode']!r}")
+        status = body["mode"] + "D"
+        return self.keep(self.recurring, "recurring_run_id", {**body, "status": status})
+
+    def delete_recurring(self, identity, query, body):
+        if self.recurring.pop(identity, None) is None:
+            raise RefusedError(404, f"recurring run {identity} not found")
+        return {}
+
+    def set_mode(self, identity, verb, query, body):
+        self.recurring[identity].update(mode=verb.upper(), status=verb.upper() + "D")
+        return {}
+
+
+BASE = "/apis/v2beta1"
+ROUTES = [
+    (f"{BASE}/experiments", "GET", Kubeflow.list_experiments),
+    (f"{BASE}/experiments", "POST", Kubeflow.create_experiment),
+    (f"{BASE}/pipelines", "GET", Kubeflow.list_pipelines),
+    (f"{BASE}/pipelines/upload", "POST", Kubeflow.upload_pipeline),
+    (f"{BASE}/pipelines/upload_version", "POST", Kubeflow.upload_version),
+    (f"{BASE}/pipelines/([^/]+)/versions", "GET", Kubeflow.list_versions),
+    (f"{BASE}/runs", "POST", Kubeflow.create_run),
+    (f"{BASE}/runs/([^/:]+)", "GET", Kubeflow.get_run),
+    (f"{BASE}/recurringruns", "GET", Kubeflow.list_recurring),
+    (f"{BASE}/recurringruns", "POST", Kubeflow.create_recurring),
+    (f"{BASE}/recurringruns/([^/:]+)", "DELETE", Kubeflow.delete_recurring),
+    (f"{BASE}/recurringruns/([^/:]+):(enable|disable)", "POST", Kubeflow.set_mode),
+    (f"{BASE}/healthz", "GET", lambda self, query, body: {"multi_user": False, "tag_name": "2.17.0"}),
+]
+
+
+def task(name, state, seconds=None, error=""):
+    """A task of a run as the API shows it; without ``seconds`` it still runs."""
+    end = NOW + timedelta(seconds=seconds) if seconds is not None else datetime(1, 1, 1, tzinfo=UTC)
+    detail = {"display_name": name, "state": state, "start_time": NOW.isoformat(), "end_time": end.isoformat()}
+    return {**detail, "error": {"code": 2, "message": error}} if error else detail
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    state: Kubeflow
+
+    def handle_request(self):
+        url = urllib.parse.urlsplit(self.path)
+        raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.state.requests.append((self.command, url.path))
+        fault = self.state.fault(self.command, url.path)
+        if fault:
+            return self.reply(fault[0], fault[1] if fault[1] is not None else {"message": "injected"})
+        try:
+            return self.reply(200, self.answered(url, raw))
+        except RefusedError as refused:
+            return self.reply(refused.status, {"error": str(refused), "message": str(refused), "code": 3})
+
+    def answered(self, url, raw):
+        for header, wanted in self.state.sign_in.items():
+            if wanted and self.headers.get(header) != wanted:
+                raise RefusedError(401, "Unauthenticated")
+        query = dict(urllib.parse.parse_qsl(url.query))
+        if url.path in UPLOAD_QUERY:
+            unknown = set(query) - UPLOAD_QUERY[url.path]
+            if unknown:
+                raise RefusedError(400, f"unknown query {unknown}")
+            head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
+            (part,) = BytesParser().parsebytes(head + raw).get_payload()
+            return self.state.answer(self.command, url.path, query, part.get_payload(decode=True).decode())
+        body = json.loads(raw) if raw and raw != b"null" else None
+        return self.state.answer(self.command, url.path, query, body)
+
+    def reply(self, status, answer):
+        page = isinstance(answer, str)
+        content = answer.encode() if page else json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "text/html" if page else "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_POST = do_DELETE = handle_request  # noqa: N815
+
+    def log_message(self, *arguments):
+        pass
+
+
+@contextmanager
+def serve(kubeflow):
+    """Address at which ``kubeflow`` answers."""
+    handler = type("BoundHandler", (Handler,), {"state": kubeflow})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -1,0 +1,337 @@
+"""Submit and follow, against a server that speaks the official API."""
+
+import functools
+import threading
+
+import pytest
+from kubeflow import Kubeflow, serve, task
+from typer.testing import CliRunner
+
+import pipeline
+from launch import compiled
+from launch import server as server_module
+from launch.arguments import graph_arguments
+from launch.compiled import compile_pipeline
+from launch.pods import Pods
+from launch.server import RefusedError, Server, SignIn, reach
+from launch.submit import ENDED, Submitted, follow, steps, submit
+
+IMAGE = "registry.example.org/mammogan@sha256:" + "c" * 64
+PODS = Pods(image=IMAGE)
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch):
+    monkeypatch.setattr(server_module, "PAUSE_S", 0.0)
+    for name in ("KFP_TOKEN", "KFP_COOKIE", "KFP_USER", "KFP_HOST"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@functools.cache
+def compile_once(name, pods, cache_ingest):
+    assert name == "mammogan"
+    return compile_pipeline(pipeline.experiment, {}, pods, cache_ingest=cache_ingest)
+
+
+@pytest.fixture(autouse=True)
+def quick_compiler(monkeypatch):
+    """The real compiler, once for each input."""
+    monkeypatch.setattr(
+        compiled, "compile_pipeline", lambda graph, _, pods, cache_ingest: compile_once(graph.name, pods, cache_ingest)
+    )
+
+
+@pytest.fixture
+def kubeflow():
+    return Kubeflow()
+
+
+@pytest.fixture
+def host(kubeflow):
+    with serve(kubeflow) as address:
+        yield address
+
+
+@pytest.fixture
+def arguments():
+    found = graph_arguments("paper", {"lambdas": "0.5,3"}, source="s3://bucket/cbis", labels="s3://bucket/csv")
+    return {**found, "store": "s3://bucket/store"}
+
+
+def start(host, arguments, **options):
+    return submit(Server(host, **options), pipeline.experiment, arguments, PODS)
+
+
+def test_a_run_is_started_of_an_uploaded_version_with_the_arguments(kubeflow, host, arguments):
+    submitted = start(host, arguments)
+    run = kubeflow.runs[submitted.run_id]
+    assert run["runtime_config"]["parameters"] == arguments
+    assert run["runtime_config"]["parameters"]["branches"] == ["lambda=0.5,seed=0", "lambda=3,seed=0"]
+    assert run["service_account"] == "mammogan-steps"
+    assert kubeflow.experiments[run["experiment_id"]]["display_name"] == "mammogan"
+    assert submitted.url == f"{host}/#/runs/details/{submitted.run_id}"
+    version = kubeflow.versions[run["pipeline_version_reference"]["pipeline_version_id"]]
+    executors = version["pipeline_spec"]["pipeline_spec"]["deploymentSpec"]["executors"]
+    assert {executor["container"]["image"] for executor in executors.values()} == {IMAGE}
+
+
+def test_the_same_graph_is_uploaded_once_and_another_one_beside_it(kubeflow, host, arguments):
+    for _ in range(2):
+        start(host, arguments)
+    assert len(kubeflow.runs) == 2
+    versions = {run["pipeline_version_reference"]["pipeline_version_id"] for run in kubeflow.runs.values()}
+    assert len(versions) == 1
+    submit(Server(host), pipeline.experiment, arguments, Pods(image=IMAGE, accelerators=0))
+    assert len(kubeflow.pipelines) == 1
+    assert len({run["pipeline_version_reference"]["pipeline_version_id"] for run in kubeflow.runs.values()}) == 2
+
+
+def test_listings_are_read_to_their_last_page(host, kubeflow, arguments):
+    kubeflow.page_limit = 2
+    pipeline_id = kubeflow.keep(kubeflow.pipelines, "pipeline_id", {"display_name": "mammogan"})["pipeline_id"]
+    for number in range(5):
+        kubeflow.keep(
+            kubeflow.versions,
+            "pipeline_version_id",
+            {"pipeline_id": pipeline_id, "display_name": f"old {number}", "pipeline_spec": {}},
+        )
+    start(host, arguments)
+    start(host, arguments)
+    assert sum(request == ("POST", "/apis/v2beta1/pipelines/upload_version") for request in kubeflow.requests) == 1
+
+
+def test_two_submits_at_once_share_what_they_upload(kubeflow, host, arguments):
+    barrier = threading.Barrier(2)
+    errors = []
+
+    def run():
+        barrier.wait()
+        try:
+            start(host, arguments)
+        except RefusedError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert len(kubeflow.runs) == 2
+    assert len(kubeflow.pipelines) == 1
+
+
+@pytest.mark.parametrize("path", ["experiments$", "pipelines/upload$", "upload_version$"])
+def test_a_conflict_means_that_someone_else_made_it(kubeflow, host, arguments, path):
+    """409 although the listing before did not show it: the second look finds it."""
+    start(host, arguments)
+    listing = {"experiments$": "experiments$", "pipelines/upload$": "pipelines$", "upload_version$": "versions$"}[path]
+    kubeflow.fail("GET", listing, 200, body={})
+    kubeflow.fail("POST", path, 409)
+    start(host, arguments)
+    assert len(kubeflow.runs) == 2
+
+
+def test_a_conflict_with_nothing_there_is_told(kubeflow, host, arguments):
+    kubeflow.fail("POST", "upload$", 409, body={"message": "name is taken in another namespace"})
+    with pytest.raises(RefusedError, match=r"could not upload the pipeline: it exists already \(name is taken"):
+        start(host, arguments)
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_reading_is_tried_again(kubeflow, host, arguments, status, capsys):
+    kubeflow.fail("GET", "experiments$", status, times=2)
+    start(host, arguments)
+    assert capsys.readouterr().err.count("trying again") == 2
+
+
+@pytest.mark.parametrize(("status", "runs"), [(503, 1), (429, 1)])
+def test_creating_is_tried_again_where_it_had_no_effect(kubeflow, host, arguments, status, runs):
+    kubeflow.fail("POST", "runs$", status, times=2)
+    start(host, arguments)
+    assert len(kubeflow.runs) == runs
+
+
+@pytest.mark.parametrize("status", [500, 502, 504])
+def test_creating_is_not_tried_again_where_it_may_have_had_its_effect(kubeflow, host, arguments, status):
+    kubeflow.fail("POST", "runs$", status)
+    with pytest.raises(RefusedError, match=f"could not start the run: the server failed with status {status}"):
+        start(host, arguments)
+    assert sum(request == ("POST", "/apis/v2beta1/runs") for request in kubeflow.requests) == 1
+
+
+def test_a_server_that_stays_away_is_told_after_five_attempts(kubeflow, host, arguments):
+    kubeflow.fail("GET", "pipelines", 503, times=99)
+    with pytest.raises(RefusedError, match="could not list pipelines: the server failed with status 503"):
+        start(host, arguments)
+    assert len(kubeflow.requests) == 5
+
+
+def test_no_server_is_told_with_the_reason(arguments):
+    with pytest.raises(RefusedError, match=r"no answer from http://127.0.0.1:9; check --host .*refused"):
+        start("http://127.0.0.1:9", arguments)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (403, {"message": "no permission for runs.create"}, r"this user may not do that.*\(no permission for runs"),
+        (404, "<html>nginx</html>", "check --host, behind a gateway the API is below /pipeline"),
+        (400, {"error": "bad\n  spec"}, r"the request was refused \(bad spec\)"),
+        (302, "<html>moved</html>", "a gateway stands before it and asks to sign in"),
+        (200, "<html>Log in to Dex</html>", "answers with text/html; a gateway stands before it"),
+    ],
+)
+def test_refusals_are_one_line_in_words(kubeflow, host, arguments, status, body, words):
+    kubeflow.fail("GET", "pipelines", status, body=body)
+    with pytest.raises(RefusedError, match=words) as caught:
+        start(host, arguments)
+    assert "\n" not in str(caught.value)
+    assert "<html" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("needed", "given"),
+    [
+        ({"token": "t0k3n"}, SignIn(token="t0k3n")),
+        ({"cookie": "authservice_session=abc"}, SignIn(cookie="authservice_session=abc")),
+        ({"user": "anna@example.org"}, SignIn(user="anna@example.org")),
+    ],
+)
+def test_each_way_to_sign_in_opens_the_server_and_nothing_else_does(arguments, needed, given):
+    with serve(Kubeflow(**needed)) as host:
+        start(host, arguments, sign_in=given)
+        for wrong in (SignIn(), SignIn(token="wrong"), SignIn(cookie="wrong"), SignIn(user="wrong")):
+            with pytest.raises(RefusedError, match="the sign-in was refused; give a fresh KFP_TOKEN") as caught:
+                start(host, arguments, sign_in=wrong)
+            assert caught.value.status == 401
+
+
+def test_the_service_accounts_token_is_read_anew_for_each_request(arguments, tmp_path, monkeypatch):
+    token = tmp_path / "token"
+    monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(token))
+    token.write_text("old")
+    kubeflow = Kubeflow(token="old")
+    with serve(kubeflow) as host:
+        monkeypatch.setattr(server_module, "IN_CLUSTER", host)
+        inside = Server("")
+        submit(inside, pipeline.experiment, arguments, PODS)
+        token.write_text("renewed")
+        kubeflow.sign_in["Authorization"] = "Bearer renewed"
+        submit(inside, pipeline.experiment, arguments, PODS)
+    assert len(kubeflow.runs) == 2
+
+
+def test_secrets_never_show(capsys, arguments, monkeypatch):
+    monkeypatch.setenv("KFP_TOKEN", "t0k3n-secret")
+    assert "t0k3n-secret" not in repr(SignIn.from_environment())
+    with serve(Kubeflow(token="another")) as host, pytest.raises(RefusedError) as caught:
+        start(host, arguments)
+    assert "t0k3n-secret" not in str(caught.value) + capsys.readouterr().err
+
+
+def test_port_forward_goes_through_kubectl_and_ends_it(kubeflow, host, arguments, tmp_path, monkeypatch):
+    """kubectl is played by a script: no cluster can be reached here. It says what kubectl says, and must be ended."""
+    port = host.rpartition(":")[2]
+    script = tmp_path / "kubectl"
+    script.write_text(
+        f'#!/bin/sh\necho "$@" > {tmp_path}/called\n'
+        f'echo "Forwarding from 127.0.0.1:{port} -> 3000"\n'
+        f"trap 'echo ended >> {tmp_path}/called; exit 0' TERM\nwhile :; do sleep 0.05; done\n"
+    )
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with reach("port-forward") as server:
+        submit(server, pipeline.experiment, arguments, PODS)
+    assert len(kubeflow.runs) == 1
+    called = (tmp_path / "called").read_text().split("\n")
+    assert called[:2] == ["port-forward --namespace kubeflow service/ml-pipeline-ui :80", "ended"]
+
+
+def test_port_forward_without_a_cluster_says_what_kubectl_said(tmp_path, monkeypatch):
+    script = tmp_path / "kubectl"
+    script.write_text("#!/bin/sh\necho 'error: no context' >&2\nexit 1\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with pytest.raises(RuntimeError, match=r"could not reach the cluster \(error: no context\)"), reach("port-forward"):
+        pass
+
+
+def run_with(kubeflow, *states):
+    run = kubeflow.keep(kubeflow.runs, "run_id", {"state": "PENDING"})
+    kubeflow.script = list(states)
+    return Submitted(run["run_id"], "http://ui")
+
+
+def test_following_shows_each_change_once_and_returns_the_status(kubeflow, host, capsys):
+    trained = [task("start", "SUCCEEDED", 3), task("train", "RUNNING")]
+    done = [task("start", "SUCCEEDED", 3), task("train", "SUCCEEDED", 60), task("train-driver", "SUCCEEDED", 1)]
+    submitted = run_with(
+        kubeflow,
+        {"state": "RUNNING"},
+        {"run_details": {"task_details": trained}},
+        {"run_details": {"task_details": trained}},
+        {"state": "SUCCEEDED", "run_details": {"task_details": done}},
+    )
+    assert follow(Server(host), submitted, poll_s=0.0) == "SUCCEEDED"
+    said = capsys.readouterr().err.splitlines()
+    assert said == ["start: succeeded after 3 s", "train: running", "train: succeeded after 60 s"]
+
+
+def test_following_outlives_a_server_that_restarts(kubeflow, host):
+    submitted = run_with(kubeflow, {"state": "RUNNING"}, {"state": "SUCCEEDED"})
+    kubeflow.fail("GET", "runs/", 503, times=3)
+    assert follow(Server(host), submitted, poll_s=0.0) == "SUCCEEDED"
+
+
+def test_a_failed_run_says_which_step_and_why(kubeflow, host):
+    tasks = [
+        task("start", "SUCCEEDED", 1),
+        task("experiment", "FAILED", 9),
+        task("ingest", "FAILED", 5, "no CSV found"),
+    ]
+    submitted = run_with(kubeflow, {"state": "FAILED", "run_details": {"task_details": tasks}})
+    with pytest.raises(RuntimeError, match="the run ended FAILED: step ingest: no CSV found; see http://ui"):
+        follow(Server(host), submitted, poll_s=0.0)
+
+
+@pytest.mark.parametrize("state", sorted(set(ENDED) - {"SUCCEEDED"}))
+def test_every_other_end_is_a_failure(kubeflow, host, state):
+    submitted = run_with(kubeflow, {"state": state, "error": {"code": 1, "message": "terminated by anna"}})
+    with pytest.raises(RuntimeError, match=f"the run ended {state}: terminated by anna"):
+        follow(Server(host), submitted, poll_s=0.0)
+
+
+def test_steps_stand_in_the_order_of_their_start(kubeflow, host):
+    submitted = run_with(kubeflow, {"run_details": {"task_details": [task("b", "RUNNING"), task("a", "FAILED", 2)]}})
+    found = steps(Server(host).runs.run_service_get_run(submitted.run_id))
+    assert [(step.name, step.seconds) for step in found] == [("a", 2.0), ("b", None)]
+
+
+@pytest.mark.parametrize("store", ["", "/data/store"])
+def test_a_store_inside_the_pod_is_refused_before_anything_is_sent(kubeflow, host, arguments, store):
+    with pytest.raises(ValueError, match=r"--store=.*give s3://bucket/prefix"):
+        start(host, {**arguments, "store": store})
+    assert not kubeflow.requests
+
+
+COMMAND = ["submit", "--source", "s3://b/cbis", "--labels", "s3://b/csv", "--store", "s3://b/store", "--image", IMAGE]
+
+
+def test_the_command_submits_waits_and_reports_by_its_status(kubeflow, host):
+    kubeflow.script = [{"state": "SUCCEEDED"}]
+    result = CliRunner().invoke(pipeline.app, [*COMMAND, "--host", host, "--wait"])
+    assert result.exit_code == 0, result.output
+    assert f"run: {host}/#/runs/details/" in result.output
+    kubeflow.script = [{"state": "FAILED", "run_details": {"task_details": [task("train", "FAILED", 1, "no GPU")]}}]
+    result = CliRunner().invoke(pipeline.app, [*COMMAND, "--host", host, "--wait"])
+    assert result.exit_code == 1
+    assert "error: the run ended FAILED: step train: no GPU" in result.output
+
+
+def test_the_command_tells_a_refusal_in_one_line(kubeflow, host):
+    kubeflow.sign_in["Authorization"] = "Bearer needed"
+    result = CliRunner().invoke(pipeline.app, [*COMMAND, "--host", host])
+    assert result.exit_code == 1
+    assert result.output.strip().startswith("error: could not list pipelines: the sign-in was refused")
+    assert len(result.output.strip().splitlines()) == 1
