@@ -131,6 +131,19 @@ def losses_figure(record: RunRecord) -> bytes | None:
     return _png(figure)
 
 
+def comparison_figure(records: Sequence[RunRecord]) -> bytes:
+    """PNG of KID and FID (train reals) over epochs, a line for each branch of each run."""
+    figure, axes = _canvas(1, 2, height=4.0)
+    branches = [(record, branch) for record in records for branch in record.branches]
+    for axis, column in zip(axes, columns("train"), strict=False):
+        for number, (record, branch) in enumerate(branches):
+            _draw_line(axis, [measures(branch, column)], f"{record.name}: {branch.branch.name}", number)
+        axis.set_title(column.title, loc="left", fontsize=10.5, color=INK)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=8.5)
+    return _png(figure)
+
+
 def samples_figure(record: RunRecord, size: int) -> bytes | None:
     """PNG of samples over epochs, a row per lambda (its first seed); None where no grid was logged.
 

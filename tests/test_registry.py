@@ -54,7 +54,7 @@ def registered(snapshot, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(registered):
-    mlflow.set_tracking_uri(tracking.client().tracking_uri)
+    tracking.client()
     return mlflow.pyfunc.load_model("models:/mammogan@champion")
 
 

@@ -1,17 +1,28 @@
-"""Commands on what an experiment left in MLflow: images of a registered model, the report of a run."""
+"""Commands on what an experiment left in MLflow: its models, reports, comparison, lineage and clean-up."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mammogan.commands.options import Json, print_json
 from mammogan.console import progress, say
+
+if TYPE_CHECKING:
+    from rich.tree import Tree
+
+    from mammogan.registry import Move
 
 app = typer.Typer()
 
 TrackingUri = Annotated[str, typer.Option(envvar="MLFLOW_TRACKING_URI", help="MLflow server or sqlite:/// file.")]
+Model = Annotated[str, typer.Option(help="Registered model's name.")]
+Experiment = Annotated[str, typer.Option(help="MLflow experiment.")]
+SOURCES_SHOWN = 5
 
 
 @app.command()
@@ -47,3 +58,126 @@ def report(
 
     page = reporting.build(tracking.read_run(run, tracking_uri), out)
     say(f"report: {page}")
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[str], typer.Argument(help="Run ids of pipeline runs in MLflow.")],
+    plot: Annotated[Path | None, typer.Option(help="PNG to draw: KID and FID over epochs, a line a branch.")] = None,
+    as_json: Json = False,
+    tracking_uri: TrackingUri = "",
+) -> None:
+    """Show runs side by side: a row per branch with its best snapshot."""
+    from mammogan import comparison, figures, storage, tracking
+
+    records = [tracking.read_run(run, tracking_uri) for run in runs]
+    table = comparison.compare(records)
+    if plot is not None:
+        storage.write_bytes(str(plot), figures.comparison_figure(records))
+        say(f"drawn to {plot}")
+    if as_json:
+        print_json({"branches": json.loads(str(table.to_json(orient="records")))})
+        return
+    shown = [name for name in table if not name.endswith(("/low", "/high")) and name not in ("run", "lambda", "seed")]
+    print(table[shown].to_string(index=False, float_format="{:.4g}".format))
+
+
+@app.command()
+def lineage(
+    target: Annotated[str, typer.Argument(help="Run id, models:/NAME@ALIAS, data:DIGEST, or source:SHA256 or :UID.")],
+    experiment: Experiment = "mammogan",
+    as_json: Json = False,
+    tracking_uri: TrackingUri = "",
+) -> None:
+    """Walk from a model to its run, image, code, data and source files, and back."""
+    from rich.console import Console
+
+    from mammogan.tracking.lineage import lineage as walk
+
+    found = walk(target, experiment, tracking_uri)
+    if as_json:
+        print_json(found)
+    else:
+        Console(soft_wrap=True, highlight=False).print(_tree(found))
+
+
+def _tree(found: dict[str, Any]) -> Tree:
+    from rich.tree import Tree
+
+    root = Tree(found["target"])
+    for item in found["runs"]:
+        run = root.add(f"run {item['run']['name']} ({item['run']['status'].lower()}) {item['run']['run_id']}")
+        for model in item["models"]:
+            aliases = "".join(f" @{alias}" for alias in model["aliases"])
+            run.add(
+                f"model {model['name']} version {model['version']}{aliases}: {model['branch']}, epoch {model['epoch']}"
+            )
+        for branch in item["branches"]:
+            run.add(f"branch {branch['branch']} ({branch['status'].lower()}) {branch['run_id']}")
+        run.add(f"image {item['image'] or 'none: it ran without a container'}")
+        dirty = " with uncommitted changes" if item["code"]["dirty"] == "true" else ""
+        run.add(f"code {item['code']['commit'] or 'unknown'}{dirty}")
+        _add_data(run, item["data"])
+    return root
+
+
+def _add_data(run: Tree, data: dict[str, Any]) -> None:
+    sources = data["sources"]
+    node = run.add(f"data {data['digest'] or 'none recorded'}: {len(sources)} images")
+    for source in sources[:SOURCES_SHOWN]:
+        node.add(f"{source['image_id']}: {source['source_uid'] or source['source']} sha256 {source['source_sha256']}")
+    if len(sources) > SOURCES_SHOWN:
+        node.add(f"... {len(sources) - SOURCES_SHOWN} more; --json lists them all")
+
+
+@app.command()
+def promote(
+    version: Annotated[str, typer.Argument(help="Model version to make the champion.")],
+    why: Annotated[str, typer.Option(help="Reason, kept in the record.")],
+    model: Model = "mammogan",
+    force: Annotated[bool, typer.Option(help="Promote although the gate refuses.")] = False,
+    tracking_uri: TrackingUri = "",
+) -> None:
+    """Make a version @champion, and the present one @previous, if the gate lets it pass."""
+    from mammogan import registry
+
+    _tell(model, registry.promote(model, version, why, force=force, tracking_uri=tracking_uri))
+
+
+@app.command()
+def rollback(
+    why: Annotated[str, typer.Option(help="Reason, kept in the record.")],
+    model: Model = "mammogan",
+    tracking_uri: TrackingUri = "",
+) -> None:
+    """Make @previous the champion again."""
+    from mammogan import registry
+
+    _tell(model, registry.rollback(model, why, tracking_uri))
+
+
+def _tell(model: str, move: Move) -> None:
+    if not move.moved:
+        raise RuntimeError(f"model {model} version {move.version}: {move.why}")
+    say(f"{model}@champion is version {move.version}, was {move.before or 'none'}: {move.why}")
+
+
+@app.command()
+def janitor(
+    experiment: Experiment = "mammogan",
+    silent_hours: Annotated[float, typer.Option(min=0, help="Longest silence of a living run.")] = 12.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be ended.")] = False,
+    as_json: Json = False,
+    tracking_uri: TrackingUri = "",
+) -> None:
+    """End runs that say RUNNING although nothing works on them any more."""
+    from mammogan.tracking import janitor as cleaning
+
+    act = cleaning.dead_runs if dry_run else cleaning.sweep
+    dead = act(experiment, silent_hours * 3600, tracking_uri)
+    if as_json:
+        print_json({"ended": not dry_run, "runs": [dataclasses.asdict(item) for item in dead]})
+        return
+    for item in dead:
+        say(f"{'would end' if dry_run else 'ended'} {item.name} ({item.run_id}): {item.why}")
+    say(f"{len(dead)} dead runs in experiment {experiment}")

@@ -51,7 +51,6 @@ def generate(model_uri: str, count: int, seed: int, truncation: float = 1.0, tra
     Raises ValueError for an address that names no model, or for values outside the model's ranges.
     """
     tracking.client(tracking_uri)
-    mlflow.set_tracking_uri(tracking_uri or mlflow.get_tracking_uri())
     try:
         model = mlflow.pyfunc.load_model(model_uri)
     except MlflowException as error:

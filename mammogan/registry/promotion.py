@@ -67,12 +67,7 @@ def candidate_of(client: MlflowClient, model: str, version: str) -> dict[str, An
         client.get_model_version(model, version)
     except MlflowException as error:
         raise ValueError(f"version={version!r}: model {model} has no such version") from error
-    previous_uri = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(client.tracking_uri)
-    try:
-        info = mlflow.models.get_model_info(f"models:/{model}/{version}")
-    finally:
-        mlflow.set_tracking_uri(previous_uri)
+    info = mlflow.models.get_model_info(f"models:/{model}/{version}")
     return (info.metadata or {}).get("candidate", {})
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 
 from mammogan.config import Branch
 from mammogan.records import BranchRecord, RunRecord
@@ -33,9 +34,17 @@ from mammogan.tracking.server import (
 
 
 def read_run(parent_id: str, tracking_uri: str = "") -> RunRecord:
-    """The parent run and its branches with everything they logged; what is missing is empty."""
+    """The parent run and its branches with everything they logged; what is missing is empty.
+
+    Raises ValueError where there is no run of that id.
+    """
     mlflow = client(tracking_uri)
-    run = mlflow.get_run(parent_id)
+    try:
+        run = mlflow.get_run(parent_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise ValueError(f"run={parent_id!r}: MLflow has no run of that id; copy it from the UI") from error
     children = find_runs(mlflow, run.info.experiment_id, {PARENT: parent_id, KIND: "branch"})
     branches = sorted(
         (_read_branch(mlflow, child) for child in children), key=lambda item: dataclasses.astuple(item.branch)

@@ -52,8 +52,8 @@ def find_parent(experiment: str, run_key: str, tracking_uri: str = "") -> str | 
 def _find_or_create(mlflow: MlflowClient, experiment: str, key: Mapping[str, str], tags: Mapping[str, str]) -> str:
     """Run id of the oldest run with the tags ``key``, set RUNNING; created with ``tags`` too where there is none.
 
-    Where processes create at once, all keep the oldest run and the others are deleted by their creators. A start time is
-    taken before the run is stored, so that each waits for the others' runs to appear before it looks which is oldest.
+    Where processes create at once, all keep the oldest run and the others are deleted by their creators. A start time
+    is taken before the run is stored: each waits for the others' runs to appear before it looks which is oldest.
     """
     runs = find_runs(mlflow, experiment, key)
     if not runs:

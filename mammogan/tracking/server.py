@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 
+import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
@@ -39,7 +40,8 @@ TAG_LENGTH = 5000  # MLflow's own limit
 def client(tracking_uri: str = "") -> MlflowClient:
     """Client of ``tracking_uri``, or of ``MLFLOW_TRACKING_URI`` where that is empty.
 
-    Unless the environment says otherwise it retries a silent server for about a minute, not for MLflow's four.
+    It becomes the whole process's server too, because parts of MLflow's registry ask for that one whatever client they
+    are called on. Unless the environment says otherwise a silent server is retried for about a minute, not for four.
     Raises ValueError where neither names a server.
     """
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI", "")
@@ -47,6 +49,8 @@ def client(tracking_uri: str = "") -> MlflowClient:
         raise ValueError("MLFLOW_TRACKING_URI='': name the MLflow server, or sqlite:///runs/mlflow.db for a local one")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "5")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    if mlflow.get_tracking_uri() != uri:
+        mlflow.set_tracking_uri(uri)
     return MlflowClient(tracking_uri=uri)
 
 
@@ -56,18 +60,18 @@ def ensure_experiment(experiment: str, artifacts: str = "", tracking_uri: str = 
     ``artifacts`` is where a new experiment keeps its artifacts; empty leaves it to the server.
     Raises ValueError for an experiment that was deleted.
     """
-    mlflow = client(tracking_uri)
-    found = mlflow.get_experiment_by_name(experiment)
+    server = client(tracking_uri)
+    found = server.get_experiment_by_name(experiment)
     if found is None:
         with suppress(MlflowException):  # another process created it since we looked; else the check below says so
-            return mlflow.create_experiment(experiment, artifacts or None)
-        found = mlflow.get_experiment_by_name(experiment)
+            return server.create_experiment(experiment, artifacts or None)
+        found = server.get_experiment_by_name(experiment)
     if found is None or found.lifecycle_stage != "active":
         raise ValueError(f"experiment={experiment!r}: it cannot be used; restore it in MLflow or choose another name")
     return found.experiment_id
 
 
-def find_runs(mlflow: MlflowClient, experiment: str, tags: Mapping[str, str]) -> list[Run]:
+def find_runs(server: MlflowClient, experiment: str, tags: Mapping[str, str]) -> list[Run]:
     """Runs of an experiment (its id) that carry all the tags, oldest first."""
     for name, value in tags.items():
         if "'" in value:
@@ -76,7 +80,7 @@ def find_runs(mlflow: MlflowClient, experiment: str, tags: Mapping[str, str]) ->
     found: list[Run] = []
     token = None
     while not found or token:
-        page = mlflow.search_runs(
+        page = server.search_runs(
             [experiment], query, ViewType.ACTIVE_ONLY, order_by=["start_time ASC", "run_id ASC"], page_token=token
         )
         if not page:

@@ -1,0 +1,142 @@
+"""From the champion to the sha256 of each source file and back; runs compared; dead runs ended."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+from sample_run import evaluation, measured, paper_run
+from typer.testing import CliRunner
+
+from mammogan import comparison, registry, tracking
+from mammogan.__main__ import app
+from mammogan.config import PRESETS, Branch
+from mammogan.models.generator import Generator, save_snapshot
+from mammogan.selection import select
+from mammogan.tracking import heartbeat, janitor
+from mammogan.tracking.lineage import lineage
+
+CONFIG = PRESETS["demo"]
+BRANCH = Branch(3.0, 0)
+MANIFEST = """image_id,source,source_uid,source_sha256,patient_id,split
+a,a.dcm,1.2.3,aaaa,P1,train
+b,b.dcm,1.2.4,bbbb,P2,test
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A pipeline run with a data set, a branch and a champion; its id."""
+    folder = tmp_path_factory.mktemp("lineage")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+        patch.setenv("MAMMOGAN_SPOOL", str(folder / "spool"))
+        patch.setenv("MAMMOGAN_GIT_COMMIT", "c0ffee")
+        patch.setenv("MAMMOGAN_IMAGE", "registry.example.org/mammogan@sha256:1")
+        patch.setattr("mammogan.tracking.runs.SETTLE_S", 0.0)
+        tracking.ensure_experiment("mammogan", str(folder / "artifacts"))
+        parent = tracking.open_parent("mammogan", "key", CONFIG, {"kfp.pipeline_run_id": "job"})
+        (folder / "manifest.csv").write_text(MANIFEST)
+        tracking.log_dataset(parent, folder, {"name": "malignant", "data_digest": "d1g357"})
+        records = [measured(1, "kid", 0.2), measured(1, "fid", 90.0), measured(1, "lpips_fake_fake", 0.3)]
+        item = {**evaluation(BRANCH, []), "records": records}
+        for step, result in (("train", {"status": "finished"}), ("evaluate", item)):
+            with tracking.branch_log(parent, BRANCH, CONFIG, step=step) as log:
+                log.finish(result)
+        save_snapshot(Generator(28, 4, 8), 1, folder / "winner")
+        (folder / "decision.json").write_text(json.dumps(select([item], CONFIG.select)))
+        registry.register(folder / "winner", folder / "decision.json", parent, CONFIG)
+        yield parent
+
+
+def test_from_the_champion_to_each_source_file(run):
+    found = lineage("models:/mammogan@champion")["runs"]
+    assert len(found) == 1
+    (item,) = found
+    assert (item["run"]["run_id"], item["run"]["kfp_run"]) == (run, "job")
+    assert item["image"] == "registry.example.org/mammogan@sha256:1"
+    assert item["code"]["commit"] == "c0ffee"
+    assert item["data"]["digest"] == "d1g357"
+    assert [(row["source_uid"], row["source_sha256"]) for row in item["data"]["sources"]] == [
+        ("1.2.3", "aaaa"), ("1.2.4", "bbbb"),
+    ]  # fmt: skip
+    (model,) = item["models"]
+    assert (model["name"], model["version"], model["aliases"]) == ("mammogan", "1", ["champion"])
+    assert (model["branch"], model["epoch"]) == ("lambda=3,seed=0", "1")
+
+
+def test_every_target_leads_to_the_same_run(run):
+    child = tracking.find_branch(run, BRANCH)
+    for target in (run, child, "models:/mammogan/1", "data:d1g3", "source:aaaa", "source:1.2.4"):
+        assert [item["run"]["run_id"] for item in lineage(target)["runs"]] == [run], target
+
+
+def test_back_from_a_source_file_to_the_models(run):
+    (item,) = lineage("source:bbbb")["runs"]
+    assert [row["image_id"] for row in item["data"]["sources"]] == ["b"]
+    assert [model["aliases"] for model in item["models"]] == [["champion"]]
+
+
+@pytest.mark.parametrize(
+    "target", ["nonsense", "models:/mammogan@nobody", "models:/mammogan/7", "data:zzz", "data:", "source:cccc"]
+)
+def test_an_unknown_target_is_a_value_error(run, target):
+    with pytest.raises(ValueError, match=r"target=|run id"):
+        lineage(target)
+
+
+def test_the_command_shows_a_tree_and_json(run):
+    tree = CliRunner().invoke(app, ["lineage", "models:/mammogan@champion"])
+    assert tree.exit_code == 0
+    assert "model mammogan version 1 @champion: lambda=3,seed=0, epoch 1" in tree.stdout
+    assert "1.2.3 sha256 aaaa" in tree.stdout
+    as_json = CliRunner().invoke(app, ["lineage", run, "--json"])
+    assert json.loads(as_json.stdout) == lineage(run)
+
+
+def test_compare_puts_a_branch_in_a_row_with_its_best_snapshot(run):
+    table = comparison.compare([paper_run(), paper_run(lost=5.0)])
+    assert len(table) == 6
+    best = table.loc[table["branch"] == "lambda=3,seed=0"].iloc[0]
+    assert (best["epoch"], best["kid/inception/train"], best["fid/inception/train"]) == (1000, 0.1765, 179.35)
+    assert list(table["status"])[-1] == "FAILED"
+    assert not [name for name in table if name.startswith("cfg.")]
+
+
+def test_compare_command(run, tmp_path):
+    done = CliRunner().invoke(app, ["compare", run, "--json", "--plot", str(tmp_path / "plot.png")])
+    assert done.exit_code == 0, done.output
+    (row,) = json.loads(done.stdout)["branches"]
+    assert row["kid/inception/train"] == 0.2
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+    assert CliRunner().invoke(app, ["compare", "nonsense"]).exit_code == 2
+
+
+def test_janitor_ends_what_a_killed_process_left(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("mammogan.tracking.runs.SETTLE_S", 0.0)
+    name = tmp_path.name
+    tracking.ensure_experiment(name, str(tmp_path / "artifacts"))
+    parents = {key: tracking.open_parent(name, key, CONFIG, {}) for key in ("dead", "alive", "between", "silent")}
+    children = {key: tracking.open_branch(parent, BRANCH, CONFIG) for key, parent in parents.items()}
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    machine = heartbeat.sign_on()[heartbeat.PROCESS].rpartition(":")[0]
+    tracking.set_tags(children["dead"], {**heartbeat.beat(), heartbeat.PROCESS: f"{machine}:{gone.stdout.strip()}"})
+    tracking.set_tags(children["alive"], {**heartbeat.beat(), heartbeat.PROCESS: f"{machine}:{os.getpid()}"})
+    tracking.set_tags(children["between"], heartbeat.sign_off())
+    long_ago = str(int((time.time() - 9000) * 1000))
+    client = tracking.client()
+    for run_id in (parents["silent"], children["silent"]):
+        tracking.set_tags(run_id, {heartbeat.HEARTBEAT: long_ago, heartbeat.PROCESS: "elsewhere:1"})
+    monkeypatch.setattr(janitor, "_last_sign_ms", lambda run: int(run.data.tags[heartbeat.HEARTBEAT]))
+
+    found = {item.run_id: item.why for item in janitor.dead_runs(name, 3600)}
+    assert set(found) == {children["dead"], children["silent"], parents["silent"]}
+    assert "is gone" in found[children["dead"]]
+    assert {client.get_run(run_id).info.status for run_id in found} == {"RUNNING"}  # a dry run ends nothing
+
+    assert {item.run_id for item in janitor.sweep(name, 3600)} == set(found)
+    assert {client.get_run(run_id).info.status for run_id in found} == {"KILLED"}
+    assert client.get_run(children["alive"]).info.status == "RUNNING"
+    assert janitor.sweep(name, 3600) == []

@@ -1,0 +1,202 @@
+"""The aliases on real registry state: gated, whole or not at all, one at a time, and recorded."""
+
+import itertools
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from mlflow import MlflowClient
+from sample_run import evaluation, measured, paper_run
+from typer.testing import CliRunner
+
+from mammogan import registry, tracking
+from mammogan.__main__ import app
+from mammogan.config import PRESETS, Branch
+from mammogan.models.generator import Generator, save_snapshot
+from mammogan.registry import card, promotion
+from mammogan.selection import select
+
+CONFIG = PRESETS["demo"]
+BRANCH = Branch(3.0, 0)
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory):
+    return f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"
+
+
+@pytest.fixture
+def client(database, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
+    monkeypatch.setattr("mammogan.tracking.runs.SETTLE_S", 0.0)
+    tracking.ensure_experiment(tmp_path.name, str(tmp_path / "artifacts"))
+    return tracking.client()
+
+
+@pytest.fixture
+def add(client, tmp_path):
+    """Register a generator with a KID: ``add(0.2)`` gives the version's number."""
+    name = tmp_path.name.replace("_", "-")
+    count = iter(range(100))
+
+    def add(kid, data_digest="d", train_s=100.0):
+        number = next(count)
+        config = type(CONFIG)(**{**vars(CONFIG), "select": type(CONFIG.select)(model_name=name)})
+        parent = tracking.open_parent(tmp_path.name, f"run-{number}", config, {})
+        torch.manual_seed(number)
+        save_snapshot(Generator(28, 4, 8), 1, tmp_path / "winner")
+        records = [measured(1, "kid", kid), measured(1, "fid", 90.0), measured(1, "lpips_fake_fake", 0.3)]
+        item = {**evaluation(BRANCH, []), "records": records, "data_digest": data_digest, "train_s": train_s}
+        (tmp_path / "decision.json").write_text(json.dumps(select([item], config.select)))
+        return registry.register(tmp_path / "winner", tmp_path / "decision.json", parent, config)
+
+    add.model = name
+    return add
+
+
+def aliases(client, add):
+    return {alias: str(number) for alias, number in client.get_registered_model(add.model).aliases.items()}
+
+
+def test_better_is_promoted_worse_stays_challenger(client, add):
+    assert add(0.3) == "1"
+    assert aliases(client, add) == {"champion": "1"}
+    assert add(0.2) == "2"
+    assert aliases(client, add) == {"champion": "2", "previous": "1"}
+    assert add(0.4) == "3"
+    assert aliases(client, add) == {"champion": "2", "previous": "1", "challenger": "3"}
+    refused = registry.promote(add.model, "3", "I like it")
+    assert not refused.moved
+    assert "0.4 against the champion's 0.2" in refused.why
+    assert aliases(client, add)["champion"] == "2"
+
+
+def test_another_data_set_is_not_comparable_but_can_be_forced(client, add):
+    add(0.3)
+    assert add(0.1, data_digest="other") == "2"
+    assert aliases(client, add) == {"champion": "1", "challenger": "2"}
+    move = registry.promote(add.model, "2", "new data", force=True)
+    assert "by force" in move.why
+    assert aliases(client, add) == {"champion": "2", "previous": "1"}
+
+
+def test_rollback_is_one_command_and_every_move_is_recorded(client, add):
+    add(0.3)
+    add(0.2)
+    run = CliRunner().invoke(app, ["rollback", "--model", add.model, "--why", "artefacts in production"])
+    assert run.exit_code == 0, run.output
+    assert aliases(client, add) == {"champion": "1", "previous": "2"}
+    made = registry.moves(add.model)
+    assert [(move.kind, move.before, move.version) for move in made] == [
+        ("promote", None, "1"), ("promote", "1", "2"), ("rollback", "2", "1"),
+    ]  # fmt: skip
+    assert made[-1].why == "artefacts in production"
+    assert made[-1].by
+
+
+def test_rollback_without_previous_and_unknown_names_are_value_errors(add):
+    add(0.3)
+    with pytest.raises(ValueError, match="no @previous"):
+        registry.rollback(add.model, "why")
+    with pytest.raises(ValueError, match="version='9'"):
+        registry.promote(add.model, "9", "why")
+    with pytest.raises(ValueError, match="model='nobody'"):
+        registry.promote("nobody", "1", "why")
+
+
+def test_a_refused_promotion_ends_the_command_with_its_reason(add):
+    add(0.2)
+    add(0.3)
+    run = CliRunner().invoke(app, ["promote", "2", "--model", add.model, "--why", "x"])
+    assert run.exit_code == 1
+    assert "refused: kid/inception/train 0.3 against the champion's 0.2" in run.stderr
+
+
+def test_of_two_promotions_at_once_one_wins_and_one_is_told(client, add, monkeypatch):
+    add(0.3)
+    for kid in (0.2, 0.1):
+        with monkeypatch.context() as patch:  # registered, not yet promoted
+            patch.setattr("mammogan.registry.versions.promote", lambda *_, **__: promotion.Move(False, "", "", None))
+            add(kid)
+    judged = promotion.gates.better_than
+    with ThreadPoolExecutor(2) as pool:
+        both = threading.Barrier(2)
+
+        def together(*arguments):
+            both.wait(10)
+            return judged(*arguments)
+
+        monkeypatch.setattr(promotion.gates, "better_than", together)
+        moves = list(pool.map(lambda number: registry.promote(add.model, number, "race"), ("2", "3")))
+    won, told = sorted(moves, key=lambda move: not move.moved)
+    assert (won.moved, told.moved) == (True, False)
+    assert f"the champion became version {won.version} in the meantime" in told.why
+    assert aliases(client, add)["champion"] == won.version
+    assert aliases(client, add)["previous"] == "1"
+    assert not [found.name for found in client.search_registered_models() if found.name.endswith(".lock")]
+
+
+@pytest.mark.parametrize("call", range(1, 6))
+def test_a_process_killed_within_a_move_leaves_it_to_the_next(client, add, monkeypatch, call):
+    """Die at each call that changes the registry; the next promotion finds the move whole or not begun."""
+    add(0.3)
+    with monkeypatch.context() as patch:
+        patch.setattr("mammogan.registry.versions.promote", lambda *_, **__: promotion.Move(False, "", "", None))
+        add(0.2)
+        add(0.1)
+    done = []
+
+    def dying(name):
+        real = getattr(MlflowClient, name)
+
+        def change(self, *arguments):
+            done.append(name)
+            if len(done) == call:
+                raise KeyboardInterrupt
+            return real(self, *arguments)
+
+        return change
+
+    with monkeypatch.context() as patch:
+        for name in ("set_registered_model_tag", "set_registered_model_alias", "delete_registered_model_tag"):
+            patch.setattr(MlflowClient, name, dying(name))
+        with pytest.raises(KeyboardInterrupt):
+            registry.promote(add.model, "2", "dies")
+    assert aliases(client, add)["champion"] in ("1", "2")
+    last = registry.promote(add.model, "3", "after")
+    if not last.moved:  # the half-made move was finished first, so the gate had been asked about version 1
+        assert "the champion became version 2" in last.why
+        last = registry.promote(add.model, "3", "after")
+    assert last.moved
+    chain = [(move.before, move.version) for move in registry.moves(add.model)]
+    assert chain[0] == (None, "1")
+    assert all(earlier[1] == later[0] for earlier, later in itertools.pairwise(chain))
+    assert aliases(client, add)["champion"] == "3"
+    assert aliases(client, add)["previous"] == chain[-1][0]
+
+
+def test_a_stale_lock_is_taken_over(client, add, monkeypatch):
+    add(0.3)
+    client.create_registered_model(f"{add.model}.lock", {"owner": "dead"})
+    monkeypatch.setattr(promotion, "LOCK_WAIT_S", 0.1)
+    better = add(0.2)  # registered all the same, as challenger
+    assert aliases(client, add) == {"champion": "1", "challenger": better}
+    assert "another promotion is under way" in registry.promote(add.model, better, "x").why
+    monkeypatch.setattr(promotion, "LOCK_STALE_S", 0.0)
+    monkeypatch.setattr(promotion, "LOCK_WAIT_S", 5.0)
+    assert registry.promote(add.model, better, "x").moved
+
+
+def test_the_card_tells_metrics_data_use_and_limits(client, add):
+    add(0.3)
+    text = client.get_model_version(add.model, "1").description
+    assert "| kid/inception/train | 0.3 | 0.285 to 0.315 | 0.01 |" in text
+    for heading in ("## Use", "## Data", "## What it stands on", "## Limits"):
+        assert heading in text
+    assert "CC BY 3.0" in text
+    run = paper_run()
+    full = card.write(run, run.decision)
+    assert "574 benign, 407 malignant" in full
+    assert "| kid/inception/train | 0.1765 | 0.1677 to 0.1853 | 0.01 | 407 / 1000 |" in full
