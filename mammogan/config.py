@@ -188,7 +188,7 @@ class EvaluateConfig:
     confidence: float = 0.95
     """Level of the intervals."""
     batch_size: int = 50
-    """Images per forward pass of an extractor."""
+    """Images per forward pass of an extractor; on a CPU at most 8."""
     device: str = "auto"
     """Torch device; 'auto' takes a GPU where there is one."""
 
@@ -227,6 +227,100 @@ class SelectConfig:
 
 
 @dataclass(frozen=True)
+class SynthesiseConfig:
+    """How many synthetic images fill up the rare class, and which are left out."""
+
+    count: int = 0
+    """Images to make; 0 makes as many as ratio asks for."""
+    ratio: float = 1.0
+    """Images of the rare class per image of the common one, in the train split once it is filled up."""
+    seed: int = 0
+    """Seed of z; image i of a seed is always the same."""
+    truncation: float = 1.0
+    """Number in (0, 1] that z is multiplied by: less is more typical and less diverse."""
+    min_realism: float = 0.0
+    """Realism (Kynkäänniemi et al. 2019, eq. 3) below which an image is left out; 0 leaves out none."""
+    min_distance: float = 0.0
+    """Feature distance to the nearest training image below which an image is left out, as a share of the median such
+    distance between training images; 0 leaves out none."""
+    dicom: bool = False
+    """Also write each image as DICOM Secondary Capture."""
+
+    def __post_init__(self) -> None:
+        """Check each field on its own."""
+        _require(0 <= self.count <= 10**7, "synthesise.count", self.count, "give a whole number from 0 to 10000000")
+        _require(self.ratio >= 0, "synthesise.ratio", self.ratio, "give a number from 0; 1 balances the classes")
+        _require(self.seed >= 0, "synthesise.seed", self.seed, "give a whole number from 0")
+        _require(0 < self.truncation <= 1, "synthesise.truncation", self.truncation, "give a number in (0, 1]")
+        for name in ("min_realism", "min_distance"):
+            _require(getattr(self, name) >= 0, f"synthesise.{name}", getattr(self, name), "give a number from 0")
+
+
+@dataclass(frozen=True)
+class AuditConfig:
+    """How synthetic images are checked for copies of training images, and what is refused."""
+
+    fakes: int = 1000
+    """Synthetic images that are compared at most, evenly taken."""
+    confidence: float = 0.95
+    """Level of the intervals."""
+    max_memorised: float = 0.005
+    """Share of synthetic images that copy a training image; refused when the interval lies above it."""
+    max_duplicates: float = 0.02
+    """Share of synthetic images that nearly repeat another one; refused when the interval lies above it."""
+    max_nearer: float = 0.6
+    """Share of synthetic images nearer to train than to as many held-out images, 0.5 for no copying; refused when the
+    interval lies above it."""
+    max_membership: float = 0.6
+    """AUC at which an attacker tells train from held-out images, 0.5 for no leak; refused when the interval lies
+    above it."""
+
+    def __post_init__(self) -> None:
+        """Check each field on its own."""
+        _require(self.fakes >= 2, "audit.fakes", self.fakes, "give at least 2")
+        _require(0 < self.confidence < 1, "audit.confidence", self.confidence, "give a level between 0 and 1")
+        for name in ("max_memorised", "max_duplicates", "max_nearer", "max_membership"):
+            _require(0 <= getattr(self, name) <= 1, f"audit.{name}", getattr(self, name), "give a share from 0 to 1")
+
+
+@dataclass(frozen=True)
+class UtilityConfig:
+    """The classifier by which it is measured whether synthetic images help."""
+
+    classifier: Literal["small_cnn", "densenet121"] = "small_cnn"
+    """A small convolutional network, or DenseNet121 that starts from model.frozen_weights."""
+    seeds: int = 5
+    """Trainings of each arm; seed s gives every arm the same initial weights and the same order of draws."""
+    steps: int = 600
+    """Optimiser steps of each training, the same for every arm."""
+    batch_size: int = 32
+    """Images per step."""
+    learning_rate: float = 1e-3
+    """Adam's learning rate at the start; it falls to 0 along half a cosine."""
+    shares: tuple[float, ...] = (0.25, 0.5, 1.0)
+    """Shares of the synthetic images given, each an arm of the learning curve."""
+    specificity: float = 0.9
+    """Specificity at which the sensitivity is read."""
+    confidence: float = 0.95
+    """Level of the intervals."""
+    device: str = "auto"
+    """Torch device; 'auto' takes a GPU where there is one."""
+
+    def __post_init__(self) -> None:
+        """Check each field on its own."""
+        _require_choices(self, "utility")
+        for name in ("seeds", "batch_size"):
+            _require(getattr(self, name) >= 2, f"utility.{name}", getattr(self, name), "give at least 2")
+        _require(self.steps >= 1, "utility.steps", self.steps, "give at least 1")
+        _require(self.learning_rate > 0, "utility.learning_rate", self.learning_rate, "give a positive number")
+        once = len(set(self.shares)) == len(self.shares) > 0
+        _require(once and all(0 < share <= 1 for share in self.shares), "utility.shares", self.shares,
+                 "give shares in (0, 1], each once")  # fmt: skip
+        for name in ("specificity", "confidence"):
+            _require(0 < getattr(self, name) < 1, f"utility.{name}", getattr(self, name), "give a number in (0, 1)")
+
+
+@dataclass(frozen=True)
 class Config:
     """One experiment: its data, its networks, its branches, and how they are judged."""
 
@@ -246,6 +340,12 @@ class Config:
     """The metrics of a snapshot."""
     select: SelectConfig = field(default_factory=SelectConfig)
     """The choice of the winner."""
+    synthesise: SynthesiseConfig = field(default_factory=SynthesiseConfig)
+    """The synthetic images that fill up the rare class."""
+    audit: AuditConfig = field(default_factory=AuditConfig)
+    """The check for copies of training images."""
+    utility: UtilityConfig = field(default_factory=UtilityConfig)
+    """The measure of what the synthetic images are good for."""
 
     def __post_init__(self) -> None:
         """Check the branch lists."""
@@ -314,6 +414,7 @@ PRESETS: dict[str, Config] = {
             checkpoint_every=1,
         ),
         evaluate=EvaluateConfig(fakes=120, pairs=400),
+        utility=UtilityConfig(steps=30, batch_size=16, shares=(0.5, 1.0)),
     ),
     "paper": Config(
         preset="paper",
