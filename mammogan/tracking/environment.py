@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -40,6 +41,7 @@ def _git(*arguments: str) -> str:
     return done.stdout.strip()
 
 
+@functools.cache
 def packages() -> str:
     """Python and every installed package with its version, a line each, in order."""
     found = {item.metadata["Name"]: item.version for item in distributions() if item.metadata["Name"]}

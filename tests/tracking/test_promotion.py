@@ -22,15 +22,9 @@ CONFIG = PRESETS["demo"]
 BRANCH = Branch(3.0, 0)
 
 
-@pytest.fixture(scope="module")
-def database(tmp_path_factory):
-    return f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"
-
-
 @pytest.fixture
 def client(database, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
-    monkeypatch.setattr("mammogan.tracking.runs.SETTLE_S", 0.0)
     tracking.ensure_experiment(tmp_path.name, str(tmp_path / "artifacts"))
     return tracking.client()
 

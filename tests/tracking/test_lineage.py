@@ -27,15 +27,14 @@ b,b.dcm,1.2.4,bbbb,P2,test
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(database, tmp_path_factory):
     """A pipeline run with a data set, a branch and a champion; its id."""
     folder = tmp_path_factory.mktemp("lineage")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+        patch.setenv("MLFLOW_TRACKING_URI", database)
         patch.setenv("MAMMOGAN_SPOOL", str(folder / "spool"))
         patch.setenv("MAMMOGAN_GIT_COMMIT", "c0ffee")
         patch.setenv("MAMMOGAN_IMAGE", "registry.example.org/mammogan@sha256:1")
-        patch.setattr("mammogan.tracking.runs.SETTLE_S", 0.0)
         tracking.ensure_experiment("mammogan", str(folder / "artifacts"))
         parent = tracking.open_parent("mammogan", "key", CONFIG, {"kfp.pipeline_run_id": "job"})
         (folder / "manifest.csv").write_text(MANIFEST)
@@ -115,7 +114,6 @@ def test_compare_command(run, tmp_path):
 
 
 def test_janitor_ends_what_a_killed_process_left(run, tmp_path, monkeypatch):
-    monkeypatch.setattr("mammogan.tracking.runs.SETTLE_S", 0.0)
     name = tmp_path.name
     tracking.ensure_experiment(name, str(tmp_path / "artifacts"))
     parents = {key: tracking.open_parent(name, key, CONFIG, {}) for key in ("dead", "alive", "between", "silent")}

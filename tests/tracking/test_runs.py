@@ -18,11 +18,6 @@ CONFIG = PRESETS["demo"]
 BRANCH = Branch(0.5, 0)
 
 
-@pytest.fixture(scope="module")
-def database(tmp_path_factory):
-    return f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"
-
-
 @pytest.fixture(autouse=True)
 def mlflow(database, tmp_path, monkeypatch):
     """Client of a database with a fresh experiment of the test's own name."""
@@ -31,7 +26,6 @@ def mlflow(database, tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
     monkeypatch.setattr(spool, "SEND_EVERY_S", 0.02)
     monkeypatch.setattr(spool, "LONGEST_PAUSE_S", 0.05)
-    monkeypatch.setattr("mammogan.tracking.runs.SETTLE_S", 0.0)
     tracking.ensure_experiment(tmp_path.name, str(tmp_path / "artifacts"))
     return tracking.client()
 

@@ -34,13 +34,12 @@ def snapshot(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def registered(snapshot, tmp_path_factory):
+def registered(snapshot, database, tmp_path_factory):
     """Parent run, version and decision file of a champion in a database of its own."""
     folder = tmp_path_factory.mktemp("registry")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+        patch.setenv("MLFLOW_TRACKING_URI", database)
         patch.setenv("MAMMOGAN_SPOOL", str(folder / "spool"))
-        patch.setattr("mammogan.tracking.runs.SETTLE_S", 0.0)
         tracking.ensure_experiment("test", str(folder / "artifacts"))
         parent = tracking.open_parent("test", "key", CONFIG, {})
         with tracking.branch_log(parent, BRANCH, CONFIG, step="train") as log:
