@@ -1,4 +1,4 @@
-"""``plan`` and ``ingest``: what a data set would hold, and making it."""
+"""``plan``, ``ingest``, ``verify`` and ``card``: what a data set would hold, making it, checking and showing it."""
 
 from __future__ import annotations
 
@@ -67,6 +67,34 @@ def ingest(
     print(f"{out}: {_counts(summary)}; {summary['quarantined']} rows in quarantine.csv")
     print(f"  train {_counts(sides['train'])}; test {_counts(sides['test'])}; {_leak(sides)}")
     console.say(f"data_digest {summary['data_digest']}")
+
+
+@app.command()
+def verify(
+    dataset: Annotated[Path, typer.Argument(help="Data set that ingest or the pipeline wrote.")], as_json: Json = False
+) -> None:
+    """Read a data set again: hashes, sizes, labels, leak, near duplicates; exit 1 with a list of what is wrong."""
+    from mammogan.data.verify import verify as check
+
+    findings = check(dataset)
+    if as_json:
+        print_json({"dataset": str(dataset), "sound": not findings, "findings": [vars(each) for each in findings]})
+    else:
+        for finding in findings:
+            print(f"{finding.what}: {finding.problem}")
+        print(f"{dataset}: {len(findings)} findings" if findings else f"{dataset}: sound")
+    raise typer.Exit(1 if findings else 0)
+
+
+@app.command()
+def card(
+    dataset: Annotated[Path, typer.Argument(help="Data set to show.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for card.html and card.png; the data set's own.")] = None,
+) -> None:
+    """Show a data set on a page: counts against the paper's, balance, grey values and a contact sheet per class."""
+    from mammogan.data.card import write_card
+
+    print(write_card(dataset, out or dataset))
 
 
 def data_config(preset: str, subset: str, images: str, settings: list[str] | None) -> config.DataConfig:

@@ -100,7 +100,21 @@ def _make_images(
         for result in _results(todo, config, cache, workers or _suitable_workers(len(todo))):
             bad.append(result) if isinstance(result, Bad) else rows.append(result)
             advance()
-    return rows, bad
+    kept, twice = _without_duplicates(rows)
+    return kept, bad + twice
+
+
+def _without_duplicates(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[Bad]]:
+    """Rows sorted by ``image_id``, the first one of each source file, and a note of every file that is a copy."""
+    kept: dict[str, dict[str, Any]] = {}
+    bad = []
+    for row in sorted(rows, key=lambda row: row["image_id"]):
+        first = kept.setdefault(row["source_sha256"], row)
+        if first is not row:
+            mend = f"remove one of the two, or mend the CSV if {first['image_id']} is the wrong one"
+            bad.append(Bad(row["image_id"], row["source"], f"the same file as {first['source']}", mend))
+        bad += [Bad("", name, f"a copy of {row['source']}", "none needed; it was used once") for name in row["copies"]]
+    return list(kept.values()), bad
 
 
 def _suitable_workers(jobs: int) -> int:
@@ -123,7 +137,8 @@ def _results(jobs: list[Job], config: DataConfig, cache: Path, workers: int) -> 
             running.extend(pool.submit(worker.finish_batch, each, config, cache) for each in islice(batches, 1))
     except BrokenProcessPool as error:
         raise RuntimeError(
-            f"workers={workers}: a worker process died, perhaps for want of memory; run again, with fewer workers"
+            f"workers={workers}: a worker process died, perhaps for want of memory; run again with fewer workers "
+            "(a script of your own must call ingest below `if __name__ == '__main__':`)"
         ) from error
     finally:
         stop.set()

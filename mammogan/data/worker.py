@@ -29,7 +29,7 @@ from mammogan.data.preprocess import square
 from mammogan.data.quarantine import Bad, BadImageError
 from mammogan.data.sources import Job
 
-LOCAL_READERS = 1
+LOCAL_READERS = 2
 REMOTE_READERS = 4
 """Files in flight beside the one that is decoded; what bounds the memory of a process."""
 MASK_EDGE = 0.05
@@ -38,7 +38,7 @@ MASK_SHARE = 0.98
 """...for at least this share of them; JPEG blurs the edge between."""
 
 Row = dict[str, Any]
-"""A manifest row without its split."""
+"""A manifest row without its split, and the names of the ``copies`` of its source file."""
 
 _stop: Event | None = None
 
@@ -86,11 +86,13 @@ def finish_each(jobs: Sequence[Job], config: DataConfig, folder: Path) -> Iterat
 
 def _finish(job: Job, reading: Future[list[Source]], config: DataConfig, folder: Path) -> Row | Bad:
     try:
-        source, pixels = choose(job, reading.result(), window=config.window == "apply")
+        sources = reading.result()
+        source, pixels = choose(job, sources, window=config.window == "apply")
         content = picture.encode_png(square(pixels, config))
     except BadImageError as error:
         return Bad(job.wanted.image_id, ";".join(job.files), error.reason, error.mend)
     row = _row(job, source, pixels.shape, hashlib.sha256(content).hexdigest())
+    row["copies"] = [each.name for each in sources if each.sha256 == source.sha256 and each is not source]
     storage.write_bytes(str(folder / f"{job.wanted.image_id}.png"), content)
     record = json.dumps({"stamp": job.stamp, "row": row}, sort_keys=True)
     storage.write_bytes(str(folder / f"{job.wanted.image_id}.json"), record.encode())

@@ -132,10 +132,20 @@ def test_a_copy_of_a_file_is_no_ambiguity_but_another_image_is(real, reference, 
     tree = copy_tree(real, tmp_path / "tree", nbia_classic)
     first, second = sorted(tree.rglob("000000.dcm"))[:2]
     shutil.copyfile(first, first.with_name("copy.dcm"))
-    assert ingest(str(tree), "", REAL, tmp_path / "set")["data_digest"] == manifest.data_digest(
-        manifest.read(reference)
-    )
+    summary = ingest(str(tree), "", REAL, tmp_path / "set")
+    assert summary["data_digest"] == manifest.data_digest(manifest.read(reference))
+    assert f"copy.dcm,a copy of {first.relative_to(tree)}" in (tmp_path / "set/quarantine.csv").read_text()
     shutil.copyfile(second, first.with_name("other.dcm"))
     with pytest.raises(RuntimeError, match="1 of 8 images cannot be used"):
         ingest(str(tree), "", REAL, tmp_path / "set", tmp_path / "work")
     assert "2 files could be the image" in (tmp_path / "work/quarantine.csv").read_text()
+
+
+def test_one_file_under_two_names_is_used_once(real, tmp_path):
+    tree = copy_tree(real, tmp_path / "tree", nbia_classic)
+    first, second = sorted(tree.rglob("000000.dcm"))[:2]
+    shutil.copyfile(first, second)
+    config = DataConfig(subset="mass-test", size=28, max_bad=0.2)
+    assert ingest(str(tree), "", config, tmp_path / "set")["images"] == 7
+    row = (tmp_path / "set/quarantine.csv").read_text().splitlines()[1]
+    assert row.startswith(f"{second.parts[-4]},{second.relative_to(tree)},the same file as {first.relative_to(tree)}")

@@ -1,0 +1,120 @@
+"""A data set read again with fresh eyes: hashes, sizes, labels, the split, and images that look alike across it.
+
+The perceptual hash of an image is where a 17x16 reduction of it grows brighter to the right (a difference hash): 256
+bits that survive rescaling, compression and small changes of contrast. Two images are near duplicates when at most
+``NEAR_BITS`` differ.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from mammogan import console
+from mammogan.data import cbis_ddsm, ingest, manifest, resample, split
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+HASH_SIDE = 16
+NOISE = 1.0
+"""Grey levels by which a neighbour must be brighter, so that a black background gives the same bits every time."""
+NEAR_BITS = 12
+"""JPEG at quality 80, half the size or a tenth less contrast change at most 6 bits of a real or phantom image; of 1012
+real crops no two differ in less than 37, of the real full mammograms no two in less than 28."""
+
+
+@dataclass(frozen=True, order=True)
+class Finding:
+    """One thing that is wrong with a data set."""
+
+    what: str
+    """Image or file that it concerns."""
+    problem: str
+
+
+def verify(folder: Path) -> list[Finding]:
+    """Everything that is wrong with the data set at ``folder``, sorted; an empty list is a sound data set.
+
+    Raises FileNotFoundError and ValueError where the manifest itself cannot be used, as ``manifest.read`` does.
+    """
+    frame = manifest.read(folder)
+    findings, hashes, sizes = [], [], set()
+    with console.progress("verify", len(frame)) as advance:
+        for row in frame.to_dict("records"):
+            problems, pixels = _check_image(folder, row)
+            findings += [Finding(row["image_id"], problem) for problem in problems]
+            hashes.append(difference_hash(pixels))
+            sizes.add(pixels.shape)
+            advance()
+    if len(sizes) > 1:
+        findings.append(Finding(manifest.FILE, f"images of {len(sizes)} sizes: {sorted(sizes)}"))
+    findings += _check_split(frame, folder) + _near_duplicates(frame, np.stack(hashes)) + _strays(frame, folder)
+    return sorted(findings)
+
+
+def difference_hash(pixels: np.ndarray) -> np.ndarray:
+    """(256,) bool: where a coarse copy of (rows, columns) uint8 pixels grows brighter to the right."""
+    coarse = resample.resize(pixels, HASH_SIDE, HASH_SIDE + 1)
+    return (coarse[:, 1:] > coarse[:, :-1] + NOISE).ravel()
+
+
+def _check_image(folder: Path, row: dict[str, object]) -> tuple[list[str], np.ndarray]:
+    """Problems of one image, and its pixels; an unreadable one has a black pixel's."""
+    content = (folder / str(row["file"])).read_bytes()
+    problems = []
+    if hashlib.sha256(content).hexdigest() != row["sha256"]:
+        problems.append("the file is not the one that was ingested: its sha256 differs")
+    if row["pathology"] not in cbis_ddsm.PATHOLOGIES:
+        problems.append(f"unknown pathology {row['pathology']!r}")
+    elif cbis_ddsm.label_of(str(row["pathology"])) != row["label"]:
+        problems.append(f"label {row['label']} does not fit pathology {row['pathology']}")
+    try:
+        image = Image.open(io.BytesIO(content))
+        pixels = np.asarray(image.convert("L"))
+    except Exception as error:  # Pillow raises whatever the broken bytes lead it to
+        return [*problems, f"unreadable picture ({type(error).__name__})"], np.zeros((1, 1), np.uint8)
+    if image.mode != "L" or pixels.shape[0] != pixels.shape[1]:
+        problems.append(f"{image.mode} {pixels.shape[0]}x{pixels.shape[1]}, not an 8-bit grey square")
+    if pixels.min() == pixels.max():
+        problems.append("constant image")
+    return problems, pixels
+
+
+def _check_split(frame: pd.DataFrame, folder: Path) -> list[Finding]:
+    """Problems of the split and of the summary; a leak is one only where the split promised that there is none."""
+    summary = ingest.read_summary(folder)
+    whole = summary.get("whole", summary)
+    findings = []
+    if summary.get("data_digest") != manifest.data_digest(frame):
+        findings.append(Finding(ingest.SUMMARY, "its data_digest is not the manifest's"))
+    leak = split.leak(frame)
+    if leak["patients"] and whole.get("settings", {}).get("split") == "patient":
+        findings.append(Finding(manifest.FILE, f"{leak['patients']} patients are in train and in test"))
+    return findings
+
+
+def _near_duplicates(frame: pd.DataFrame, hashes: np.ndarray) -> list[Finding]:
+    """Pairs of a train and a test image, of different patients or not, that look the same."""
+    train, test = (np.flatnonzero(frame["split"] == side) for side in ("train", "test"))
+    signs = 2.0 * hashes.astype(np.float32) - 1
+    bits = hashes.shape[1]
+    findings = []
+    for index in test:
+        distance = (bits - signs[train] @ signs[index]) / 2
+        for other in train[distance <= NEAR_BITS]:
+            problem = f"looks like the train image {frame['image_id'][other]}"
+            findings.append(Finding(str(frame["image_id"][index]), problem))
+    return findings
+
+
+def _strays(frame: pd.DataFrame, folder: Path) -> list[Finding]:
+    known = set(frame["file"])
+    found = (path.relative_to(folder).as_posix() for path in (folder / "images").rglob("*") if path.is_file())
+    return [Finding(name, "the manifest does not know this file") for name in found if name not in known]
