@@ -46,7 +46,7 @@ def postgres():
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, user=user, stdout=log, stderr=log, cwd=folder)
     try:
-        _wait(lambda: socket.create_connection(("127.0.0.1", port), 1).close(), process, folder / "log")
+        wait_until(lambda: socket.create_connection(("127.0.0.1", port), 1).close(), process, folder / "log")
         yield f"postgresql+psycopg2://mlflow@127.0.0.1:{port}/postgres"
     finally:
         process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown
@@ -75,7 +75,7 @@ class MlflowServer:
             self._process = subprocess.Popen(
                 self._command, stdout=file, stderr=file, env=self._environment, cwd=self._folder, start_new_session=True
             )
-        _wait(lambda: urllib.request.urlopen(f"{self.uri}/health", timeout=2).close(), self._process, log)
+        wait_until(lambda: urllib.request.urlopen(f"{self.uri}/health", timeout=2).close(), self._process, log)
 
     def stop(self):
         """Kill it with all its workers, as a machine that fails would."""
@@ -95,7 +95,7 @@ def mlflow_server(database, artifacts, folder, environment=None):
         server.stop()
 
 
-def _wait(ready, process, log):
+def wait_until(ready, process, log):
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and process.poll() is None:
         try:

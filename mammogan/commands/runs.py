@@ -47,6 +47,22 @@ def generate(
 
 
 @app.command()
+def export(
+    model: Annotated[str, typer.Option(help="Registered model: models:/NAME@ALIAS or models:/NAME/VERSION.")],
+    out: Annotated[Path, typer.Option(help="Folder for generator.ts, generator.onnx and exports.json.")],
+    tracking_uri: TrackingUri = "",
+) -> None:
+    """Write a registered generator as TorchScript and ONNX, each checked against the original."""
+    import tempfile
+
+    from mammogan.registry import exports, snapshot_of
+
+    with tempfile.TemporaryDirectory() as folder:
+        errors = exports.export(snapshot_of(model, Path(folder), tracking_uri), out)
+    say(f"exported to {out}; worst errors: {', '.join(f'{name} {error:.1g}' for name, error in errors.items())}")
+
+
+@app.command()
 def report(
     run: Annotated[str, typer.Argument(help="Run id of a pipeline run in MLflow.")],
     out: Annotated[Path, typer.Option(help="Folder for the page and its pictures.")] = Path("report"),

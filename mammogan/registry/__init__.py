@@ -1,7 +1,7 @@
 """The generator in MLflow's model registry: registered once, promoted by a gate, found by alias, exported."""
 
-from mammogan.registry.model import generate
+from mammogan.registry.model import generate, snapshot_of
 from mammogan.registry.promotion import Move, judge, moves, promote, rollback
 from mammogan.registry.versions import register
 
-__all__ = ["Move", "generate", "judge", "moves", "promote", "register", "rollback"]
+__all__ = ["Move", "generate", "judge", "moves", "promote", "register", "rollback", "snapshot_of"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -45,17 +46,31 @@ def save(snapshot: Path, path: Path, metadata: Mapping[str, Any]) -> None:
     )
 
 
+def snapshot_of(model_uri: str, folder: Path, tracking_uri: str = "") -> Path:
+    """The generator's snapshot inside a registered model, copied to ``folder``; raises as ``generate`` does."""
+    tracking.client(tracking_uri)
+    with _known_model(model_uri):
+        found = Path(mlflow.artifacts.download_artifacts(f"{model_uri}/data", dst_path=str(folder)))
+    return next(path for path in sorted(found.iterdir()) if path.is_file())
+
+
 def generate(model_uri: str, count: int, seed: int, truncation: float = 1.0, tracking_uri: str = "") -> np.ndarray:
     """Images (count, H, W), uint8, of a registered model such as ``models:/mammogan@champion``.
 
     Raises ValueError for an address that names no model, or for values outside the model's ranges.
     """
     tracking.client(tracking_uri)
-    try:
+    with _known_model(model_uri):
         model = mlflow.pyfunc.load_model(model_uri)
+    requests = pd.DataFrame({"n": [count], "seed": [seed], "truncation": [truncation]})
+    return np.asarray(model.predict(requests, params={"format": "array"}))
+
+
+@contextmanager
+def _known_model(model_uri: str) -> Generator[None]:
+    try:
+        yield
     except MlflowException as error:
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise
         raise ValueError(f"model={model_uri!r}: no such model; write it as models:/NAME@ALIAS ({error})") from error
-    requests = pd.DataFrame({"n": [count], "seed": [seed], "truncation": [truncation]})
-    return np.asarray(model.predict(requests, params={"format": "array"}))

@@ -38,9 +38,8 @@ def register(snapshot: Path, decision: Path, parent_id: str, config: Config, tra
     client, name = tracking.client(tracking_uri), config.select.model_name
     tags = {PARENT_RUN: parent_id, SNAPSHOT: storage.sha256_of(snapshot)}
     number = _find_version(client, name, tags)
-    if not number:
-        number = _create_version(client, snapshot, made, config, tags, tracking_uri)
-        client.set_registered_model_alias(name, CHALLENGER, number)
+    number = number or _create_version(client, snapshot, made, config, tags, tracking_uri)
+    _set_challenger(client, name, number)
     move = promote(name, number, f"selected by run {parent_id}", tracking_uri=tracking_uri)
     say(f"model {name} version {number}: {move.why}")
     tracking.set_tags(parent_id, {"mammogan.model_version": number, "mammogan.promotion": move.why}, tracking_uri)
@@ -48,11 +47,17 @@ def register(snapshot: Path, decision: Path, parent_id: str, config: Config, tra
 
 
 def _find_version(client: MlflowClient, name: str, tags: Mapping[str, str]) -> str:
-    """Number of the version with this snapshot of this parent run; empty where there is none."""
-    for found in client.search_model_versions(f"name = '{name}'"):
-        if all(found.tags.get(key) == tags[key] for key in (SNAPSHOT, PARENT_RUN)):
-            return str(found.version)
-    return ""
+    """Number of the first version with this snapshot of this parent run; empty where there is none."""
+    found = client.search_model_versions(f"name = '{name}'")
+    same = [item for item in found if all(item.tags.get(key) == tags[key] for key in (SNAPSHOT, PARENT_RUN))]
+    return str(min(int(item.version) for item in same)) if same else ""
+
+
+def _set_challenger(client: MlflowClient, name: str, number: str) -> None:
+    """Point ``challenger`` to the version, unless it has an alias or a younger version is the challenger."""
+    aliases = {alias: int(version) for alias, version in client.get_registered_model(name).aliases.items()}
+    if int(number) not in aliases.values() and int(number) > aliases.get(CHALLENGER, 0):
+        client.set_registered_model_alias(name, CHALLENGER, number)
 
 
 def _create_version(
@@ -82,7 +87,10 @@ def _create_version(
     created = client.create_model_version(
         name, f"models:/{model.model_id}", run_id=run_id, tags=short, description=text, model_id=model.model_id
     )
-    return str(created.version)
+    first = _find_version(client, name, tags)
+    if first != str(created.version):  # the answer to a first attempt was lost, and the client asked again
+        client.delete_model_version(name, str(created.version))
+    return first
 
 
 def _winner_tags(decision: Mapping[str, Any], run_tags: Mapping[str, str]) -> dict[str, str]:

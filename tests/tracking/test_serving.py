@@ -1,0 +1,100 @@
+"""The champion over HTTP, and without this package: ``mlflow models serve``, TorchScript, ONNX."""
+
+import base64
+import io
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from sysconfig import get_path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from mlflow_servers import free_port, wait_until
+from PIL import Image
+from typer.testing import CliRunner
+
+from mammogan import registry, tracking
+from mammogan.__main__ import app
+from mammogan.models.generator import Generator, draw_latents, load_generator, sample, save_snapshot
+from mammogan.registry import exports
+from mammogan.registry.model import save
+
+
+@pytest.fixture(scope="module")
+def snapshot(tmp_path_factory):
+    path = tmp_path_factory.mktemp("snapshot") / "winner"
+    generator = Generator(28, 8, 16)
+    z = torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
+    for _ in range(30):  # BatchNorm's running statistics: without them an untrained generator draws flat grey
+        generator(z)
+    save_snapshot(generator, 4, path)
+    return path
+
+
+@pytest.mark.slow
+def test_mlflow_models_serve_answers_with_images(snapshot, tmp_path):
+    save(snapshot, tmp_path / "model", {})
+    port = free_port()
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(tmp_path / "model")]
+    command += ["--env-manager", "local", "--port", str(port)]
+    path = f"{get_path('scripts')}:{os.environ['PATH']}"  # where mlflow finds uvicorn
+    environment = {**os.environ, "PATH": path, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}"}
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
+    try:
+        wait_until(lambda: urllib.request.urlopen(f"http://127.0.0.1:{port}/ping").close(), process, tmp_path / "log")
+        answer = post(port, {"dataframe_records": [{"n": 3, "seed": 7}]})["predictions"]
+        pictures = [np.asarray(Image.open(io.BytesIO(base64.b64decode(row["png"])))) for row in answer]
+        np.testing.assert_array_equal(pictures, sample(load_generator(snapshot), 3, 7).squeeze(1).numpy())
+        arrays = post(port, {"dataframe_records": [{"n": 3, "seed": 7}], "params": {"format": "array"}})
+        np.testing.assert_array_equal(arrays["predictions"], pictures)
+        with pytest.raises(urllib.error.HTTPError, match=r"400|500"):
+            post(port, {"dataframe_records": [{"n": 0, "seed": 7}]})
+    finally:
+        os.killpg(process.pid, 9)
+        process.wait()
+
+
+def post(port, body):
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/invocations", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=60) as response:
+        return json.load(response)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.load. is deprecated:FutureWarning")
+def test_exports_agree_with_the_generator(snapshot, tmp_path):
+    errors = exports.export(snapshot, tmp_path)
+    assert max(errors.values()) <= 1e-4
+    z = draw_latents(5, 8, seed=3)
+    with torch.no_grad():
+        expected = load_generator(snapshot)(z).numpy()
+    session = onnxruntime.InferenceSession(str(tmp_path / "generator.onnx"), providers=["CPUExecutionProvider"])
+    np.testing.assert_allclose(session.run(["images"], {"z": z.numpy()})[0], expected, atol=1e-4)
+    with torch.no_grad():
+        np.testing.assert_allclose(torch.jit.load(str(tmp_path / "generator.ts"))(z).numpy(), expected, atol=1e-4)
+    assert json.loads((tmp_path / "exports.json").read_text())["latent_dim"] == 8
+
+
+def test_an_export_that_differs_is_refused(snapshot, tmp_path, monkeypatch):
+    monkeypatch.setattr(exports, "_torchscript", lambda generator, z, path: generator(z).detach() + 2e-4)
+    with pytest.raises(RuntimeError, match=r"generator\.ts differs from the generator by 0\.0002"):
+        exports.export(snapshot, tmp_path)
+
+
+def test_export_command_takes_a_registered_model(snapshot, database, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
+    client = tracking.client()
+    client.create_registered_model("exported")
+    save(snapshot, tmp_path / "model", {})
+    client.create_model_version("exported", str(tmp_path / "model"))
+    assert registry.snapshot_of("models:/exported/1", tmp_path / "copy").read_bytes() == snapshot.read_bytes()
+    run = CliRunner().invoke(app, ["export", "--model", "models:/exported/1", "--out", str(tmp_path / "out")])
+    assert run.exit_code == 0, run.output
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"generator.ts", "generator.onnx", "exports.json"}
+    assert CliRunner().invoke(app, ["export", "--model", "models:/none/1", "--out", "x"]).exit_code == 2
