@@ -1,0 +1,141 @@
+"""The rare class of a data set filled up with synthetic images: a data set like any other.
+
+Synthetic rows are in the train split, have ``source`` = ``synthetic``, the model version, seed and index in
+``image_id`` and ``source_uid``, the snapshot's sha256 in ``source_sha256``, and a patient of their own each, who is no
+patient of the real images.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mammogan import console, storage
+from mammogan.config import Config, SynthesiseConfig, digest
+from mammogan.data import manifest
+from mammogan.data.ingest import SUMMARY, read_summary
+from mammogan.synthesis import publication
+from mammogan.synthesis.drawing import Model
+from mammogan.synthesis.plausibility import load_filter
+from mammogan.synthesis.stream import Stream
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT = 1
+"""Raised when the same settings give other bytes than before."""
+
+
+def fill(model: Model, dataset: Path | None, label: int, config: Config, out: str) -> dict[str, Any]:
+    """Write the data set ``out``, local or ``s3://``: the images of ``dataset`` and synthetic ones of class ``label``.
+
+    Without ``dataset`` it holds ``synthesise.count`` synthetic images alone. Returns its summary, of which the part
+    ``synthetic`` counts what was made, drawn and dropped. Run again it goes on where it was stopped, and a finished
+    one is left as it is. Raises ValueError where nothing is to be made and for an ``out`` that holds something else.
+    """
+    frame = manifest.read(dataset) if dataset else None
+    wanted = missing(frame, label, config.synthesise)
+    key = _key(model, label, config, wanted, frame)
+    if summary := _finished(out, key):
+        return summary
+    stream = _stream(model, label, config, out, key)
+    rare = manifest.load_images(dataset, split="train", label=label) if dataset else None
+    left_out = load_filter(config, rare)
+    drawn, dropped = 0, Counter[str]()
+    with console.progress("synthesise", wanted) as advance:
+        for chunk in stream.chunks(wanted, left_out):
+            drawn += chunk.drawn
+            dropped.update(chunk.dropped)
+            advance(len(chunk.kept))
+    about = {
+        "key": key,
+        "model": model.version,
+        "snapshot_sha256": model.sha256,
+        "class": manifest.CLASSES[label],
+        "settings": asdict(config.synthesise),
+        "images": wanted,
+        "drawn": drawn,
+        "dropped": dict(dropped),
+    }
+    summary = publication.publish(stream, wanted, label, frame, dataset, about)
+    _take_its_place(out, stream)
+    return summary
+
+
+def missing(frame: pd.DataFrame | None, label: int, config: SynthesiseConfig) -> int:
+    """Images to make: ``count``, or as many as bring the train split to ``ratio``. Raises ValueError for none."""
+    if config.count:
+        return config.count
+    if frame is None:
+        raise ValueError("synthesise.count=0: without a data set, say how many images to make")
+    counts = Counter(frame.loc[frame["split"] == "train", "label"])
+    wanted = round(config.ratio * counts[1 - label]) - counts[label]
+    if wanted < 1:
+        name = manifest.CLASSES[label]
+        raise ValueError(
+            f"synthesise.ratio={config.ratio:g}: the train split already has {counts[label]} {name} images against "
+            f"{counts[1 - label]}; raise it, or set synthesise.count"
+        )
+    return wanted
+
+
+def _key(model: Model, label: int, config: Config, wanted: int, frame: pd.DataFrame | None) -> str:
+    """Digest of all that the synthetic images and their data set depend on."""
+    settings = config.to_dict()["synthesise"]
+    parts = [FORMAT, model.version, model.sha256, label, wanted, settings]
+    if settings["min_realism"] or settings["min_distance"]:
+        parts.append([config.evaluate.extractor, config.evaluate.extractor_weights])
+    return digest([*parts, manifest.data_digest(frame) if frame is not None else ""])
+
+
+def _finished(out: str, key: str) -> dict[str, Any] | None:
+    """Summary of ``out`` if it is finished. Raises ValueError where something else than a data set stands there."""
+    uri = storage.join(out, SUMMARY)
+    if storage.exists(uri):
+        summary = json.loads(storage.read_bytes(uri))
+        if summary.get("synthetic", {}).get("key") == key:
+            console.say(f"{out}: finished by an earlier run")
+            return summary
+    elif not storage.is_remote(out) and Path(out).exists() and (Path(out).is_file() or any(Path(out).iterdir())):
+        raise ValueError(f"out={out!r}: something else than a data set stands there; choose another folder")
+    return None
+
+
+def _stream(model: Model, label: int, config: Config, out: str, key: str) -> Stream:
+    """Where the images go: on S3 their own place, where the manifest comes last; else a folder that is renamed."""
+    name = manifest.CLASSES[label]
+    if storage.is_remote(out):
+        return Stream(model, name, config.synthesise, out, storage.join(out, f".chunks-{key}"))
+    work = _work(out) / key
+    return Stream(model, name, config.synthesise, str(work / "new"), str(work / "chunks"))
+
+
+def _work(out: str) -> Path:
+    return Path(out).parent / f".{Path(out).name}.work"
+
+
+def _take_its_place(out: str, stream: Stream) -> None:
+    """Make the finished folder ``out``, in place of an older one, and remove what only served the making."""
+    if storage.is_remote(out):
+        for name in storage.list_files(stream.records):
+            storage.remove(storage.join(stream.records, name))
+        return
+    os.sync()  # the images were not synced one by one
+    old = _work(out) / "old"
+    if Path(out).exists():
+        os.replace(out, old)
+    os.replace(stream.root, out)
+    shutil.rmtree(_work(out))
+
+
+def synthetic_part(dataset: Path) -> dict[str, Any]:
+    """What the summary of a filled data set says of its synthetic images. Raises ValueError where it has none."""
+    part = read_summary(dataset).get("synthetic")
+    if part is None:
+        raise ValueError(f"dataset={str(dataset)!r}: it has no synthetic images; make them with synthesise")
+    return part
