@@ -194,6 +194,8 @@ def _case(row: dict[str, str], origin: str) -> Case:
     for column in REQUIRED:
         if not row.get(column) and column != "roi_mask_file_path":
             raise ValueError(f"{column}='': the field is empty or the line is cut off")
+    if any("\n" in value for value in row.values()):
+        raise ValueError("a field runs over several lines: a quote is not closed")
     label_of(row["pathology"])
     for column in ("image_file_path", "cropped_image_file_path", "roi_mask_file_path"):
         _check_path(column, row.get(column, ""))

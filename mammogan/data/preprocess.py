@@ -21,8 +21,8 @@ SMALLEST = 16
 PERCENTILES = (0.5, 99.5)
 PERCENTILE_SIDE = 512
 """Percentiles are taken over a regular grid of at least this many rows and columns, a tenth of the work for all."""
-MASK_STEP = 8
-"""The breast is looked for in every eighth row and column: it is large, and labels are not."""
+COARSE_SIDE = 256
+"""The breast is looked for on a coarse grid of about this many columns: it is large, and labels are not."""
 
 
 def square(pixels: np.ndarray, config: DataConfig) -> np.ndarray:
@@ -73,14 +73,15 @@ def breast(pixels: np.ndarray) -> np.ndarray:
     """
     from scipy import ndimage
 
-    coarse = pixels[::MASK_STEP, ::MASK_STEP].astype(np.float32)
+    step = max(1, min(pixels.shape) // COARSE_SIDE)
+    coarse = pixels[::step, ::step].astype(np.float32)
     bright = coarse > 0.5 * (otsu(coarse) + coarse.min())  # half way: the skin is much darker than the gland
     parts, count = ndimage.label(ndimage.binary_opening(bright, iterations=2))
     if count == 0:
         raise BadImageError("no breast stands out from the background", "use data.region=whole")
     sizes = np.bincount(parts.ravel())[1:]
     inside = ndimage.binary_dilation(parts == 1 + int(np.argmax(sizes)), iterations=2)
-    inside = ndimage.binary_fill_holes(inside).repeat(MASK_STEP, axis=0).repeat(MASK_STEP, axis=1)
+    inside = ndimage.binary_fill_holes(inside).repeat(step, axis=0).repeat(step, axis=1)
     inside = inside[: pixels.shape[0], : pixels.shape[1]]
     box = tuple(
         slice(int(found[0]), int(found[-1]) + 1) for found in map(np.flatnonzero, (inside.any(1), inside.any(0)))
@@ -102,6 +103,6 @@ def otsu(values: np.ndarray) -> float:
 
 def chest_wall_left(pixels: np.ndarray) -> np.ndarray:
     """The image, mirrored if its right half is the brighter one: there the breast is cut off by the chest wall."""
-    coarse = pixels[::MASK_STEP, ::MASK_STEP].astype(np.float32)
-    half = coarse.shape[1] // 2
-    return pixels[:, ::-1] if coarse[:, -half:].sum() > coarse[:, :half].sum() else pixels
+    half = pixels.shape[1] // 2
+    left, right = (float(side[::4, ::4].sum(dtype=np.float64)) for side in (pixels[:, :half], pixels[:, -half:]))
+    return pixels[:, ::-1] if right > left else pixels

@@ -48,6 +48,27 @@ def test_monochrome1_is_inverted(dicom_bytes, rng):
     np.testing.assert_array_equal(decoded.astype(int) + pixels, pixels.max())
 
 
+def test_the_viewing_window_is_applied_when_wanted(dicom_bytes, rng):
+    pixels = rng.integers(0, 4095, (9, 8)).astype(np.uint16)
+    content = dicom_bytes(pixels, WindowCenter=2048, WindowWidth=1024)
+    np.testing.assert_array_equal(dicom.decode(content), pixels)
+    windowed = dicom.decode(content, window=True)
+    # the linear function of DICOM PS3.3, C.11.2.1.2.1
+    linear = np.clip(((pixels - 2047.5) / 1023 + 0.5), 0, 1) * 65535
+    np.testing.assert_allclose(windowed, linear, atol=0.5)
+
+
+def test_a_modality_table_is_applied(dicom_bytes):
+    from pydicom.dataset import Dataset
+
+    table = Dataset()
+    table.LUTDescriptor, table.LUTData = [16, 0, 16], [number * number for number in range(16)]
+    table["LUTData"].VR, table["LUTDescriptor"].VR, table.ModalityLUTType = "US", "US", "US"
+    pixels = np.arange(16, dtype=np.uint16).repeat(4).reshape(8, 8)
+    decoded = dicom.decode(dicom_bytes(pixels, ModalityLUTSequence=[table]))
+    np.testing.assert_array_equal(decoded, pixels.astype(int) ** 2)
+
+
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, RLELossless])
 def test_series_uid_from_the_first_bytes(dicom_bytes, rng, syntax):
     content = dicom_bytes(rng.integers(0, 255, (300, 300)).astype(np.uint16), syntax)

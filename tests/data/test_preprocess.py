@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mammogan.config import DataConfig
-from mammogan.data.preprocess import square, value_range
+from mammogan.data import dicom
+from mammogan.data.preprocess import breast, chest_wall_left, otsu, square, value_range
 from mammogan.data.quarantine import BadImageError
 from mammogan.data.resample import resize
 
@@ -104,3 +105,58 @@ def test_pad_keeps_the_aspect_and_centres(rows, columns):
 def test_unusable_images_say_why(pixels, reason, intensity):
     with pytest.raises(BadImageError, match=reason):
         square(pixels, DataConfig(size=28, intensity=intensity))
+
+
+def test_scikit_image_agrees(rng):
+    transform = pytest.importorskip("skimage.transform", reason="scikit-image is not installed")
+    pixels = smooth(rng)
+    expected = transform.resize(pixels.astype(float), (112, 112), order=3, anti_aliasing=True, mode="edge")
+    assert np.abs(resize(pixels, 112, 112) - expected).mean() < 0.01 * np.ptp(pixels)
+
+
+def labelled_breast():
+    """A half disc at the left edge, a bright label apart from it, a border, and the disc alone."""
+    y, x = np.mgrid[0:600, 0:400]
+    disc = np.where((y - 300) ** 2 + x**2 < 200**2, 20000 + 40 * x, 0).astype(np.uint16)
+    image = disc + 300
+    image[20:60, 300:380] = 65535
+    image[:, -3:] = 60000
+    return image, disc
+
+
+def test_the_breast_is_cut_out_without_label_and_border():
+    image, disc = labelled_breast()
+    cut = breast(image)
+    assert np.abs(np.array(cut.shape) - (400, 200)).max() <= 10
+    assert cut.max() <= disc.max() + 300
+    assert cut.astype(int).sum() == pytest.approx((disc + 300 * (disc > 0)).astype(int).sum(), rel=0.03)
+
+
+def test_real_labels_and_borders_go_and_the_breast_stays(shared):
+    for path in sorted((shared / "data/cbis_ddsm/dicom_small").glob("Mass-Test*.dcm")):
+        whole = dicom.decode(path.read_bytes())
+        cut = breast(whole)
+        assert 0.2 < cut.size / whole.size < 0.95
+        kept = cut[cut > 0.2 * whole.max()].astype(float).sum() / whole[whole > 0.2 * whole.max()].astype(float).sum()
+        assert 0.75 < kept < 1
+
+
+def test_an_image_without_a_breast_says_so():
+    noise = np.zeros((300, 200), np.uint16)
+    noise[::7, ::5] = 60000
+    with pytest.raises(BadImageError, match="no breast"):
+        breast(noise)
+
+
+def test_otsu_separates_two_groups(rng):
+    values = np.concatenate([rng.normal(10, 1, 5000), rng.normal(30, 2, 3000)])
+    assert 13 < otsu(values) < 25
+
+
+def test_the_chest_wall_comes_to_the_left_once():
+    image, _ = labelled_breast()
+    image[:, -3:] = 0
+    np.testing.assert_array_equal(chest_wall_left(image), image)
+    np.testing.assert_array_equal(chest_wall_left(image[:, ::-1]), image)
+    turned = DataConfig(size=28, orientation="left")
+    np.testing.assert_array_equal(square(image[:, ::-1], turned), square(image, SMALL))
