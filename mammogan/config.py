@@ -330,6 +330,8 @@ class Config:
     """Gradient-penalty weights, finite and not negative; one branch for each with each seed."""
     seeds: tuple[int, ...] = (0,)
     """Training seeds."""
+    hour_price: float = 0.0
+    """Price of an hour on the training device in any currency, for the report's costs; 0 leaves them out."""
     data: DataConfig = field(default_factory=DataConfig)
     """Which images and how they are prepared."""
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -354,6 +356,7 @@ class Config:
         _require(
             all(0 <= value < float("inf") for value in self.lambdas), "lambdas", self.lambdas, "give finite weights"
         )
+        _require(self.hour_price >= 0, "hour_price", self.hour_price, "give a price from 0")
         for name in ("lambdas", "seeds"):
             values = getattr(self, name)
             _require(len(set(values)) == len(values), name, values, "give each value once")

@@ -53,7 +53,8 @@ def build(record: RunRecord, out: Path) -> Path:
         lost=[branch for branch in record.branches if _is_lost(branch)],
         data=_data(record.data),
         settings=_settings(record.config),
-        branches=[_branch_row(branch) for branch in record.branches],
+        branches=[_branch_row(branch, record.config.get("hour_price", 0)) for branch in record.branches],
+        total=_total(record),
         winner_measures=_winner_measures(record),
         style=resources.files("mammogan").joinpath("templates", "report.css").read_text(),
     )
@@ -254,9 +255,18 @@ def _caveats(record: RunRecord) -> list[str]:
         notes += [f"{label} – {note}" for note in sorted(told)]
     if config.get("data", {}).get("split") == "image":
         notes.append("The split is by image, as in the paper: patients stand on both sides of it (see Data).")
-    omitted = {str(item) for branch in record.branches for item in branch.evaluation.get("omitted", ())}
-    notes += [f"Left out: {item}" for item in sorted(omitted)]
+    notes += _omitted(record)
     return notes
+
+
+def _omitted(record: RunRecord) -> list[str]:
+    """Measures that the evaluation left out, with the reason, each once."""
+    found = {
+        f"Not measured: {item['key'] if item['key'] != '*' else 'a whole snapshot'} – {item['reason']}."
+        for branch in record.branches
+        for item in branch.evaluation.get("omitted", ())
+    }
+    return sorted(found)
 
 
 def _data(summary: Mapping[str, Any]) -> dict[str, Any]:
@@ -299,7 +309,7 @@ def _shown(value: object) -> str:
     return str(value) if value != "" else "–"
 
 
-def _branch_row(branch: BranchRecord) -> dict[str, Any]:
+def _branch_row(branch: BranchRecord, hour_price: float) -> dict[str, Any]:
     info = branch.info
     return {
         "name": branch.branch.name,
@@ -307,5 +317,14 @@ def _branch_row(branch: BranchRecord) -> dict[str, Any]:
         "epochs": f"{info['epochs_done']} of {info['epochs']}" if "epochs_done" in info else "–",
         "train_s": info.get("train_s"),
         "device": info.get("device", "–"),
+        "cost": (info.get("train_s") or 0) / 3600 * hour_price,
         "run_id": branch.run_id,
     }
+
+
+def _total(record: RunRecord) -> dict[str, float]:
+    """Seconds of training of all branches, those on a GPU among them, and what they cost."""
+    times = [(branch.info.get("train_s") or 0.0, str(branch.info.get("device", ""))) for branch in record.branches]
+    train_s = sum(seconds for seconds, _ in times)
+    gpu_s = sum(seconds for seconds, device in times if device.startswith("cuda"))
+    return {"train_s": train_s, "gpu_s": gpu_s, "cost": train_s / 3600 * record.config.get("hour_price", 0)}

@@ -1,16 +1,17 @@
 """Which snapshot wins, and whether its lead is real.
 
 Every snapshot of a finished branch is a candidate where each deciding metric was measured and the gates let it pass.
-Candidates are ordered by the first deciding metric, the later ones break ties. The winner is then compared with the
-best snapshot of every other lambda: where the intervals of the first metric overlap, the verdict says that there is no
-significant difference. Snapshots of a diverged or failed branch never win: their training did not end, so that what
-they show is neither the experiment's setting nor repeatable.
+Candidates are ordered by the first deciding metric, the later ones break ties. The winner's lambda is then compared
+with every other one, over seeds where there are several: where the intervals of the first metric overlap, the verdict
+says that there is no significant difference. Snapshots of a diverged or failed branch never win: their training did
+not end, so that what they show is neither the experiment's setting nor repeatable.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,7 @@ def select(evaluations: Sequence[Evaluation], config: SelectConfig) -> dict[str,
     winner = ranked[0] if ranked else None
     return {
         "accepted": winner is not None,
+        "lambdas": {f"{gp_lambda:g}": found for gp_lambda, found in lambda_strengths(ranked).items()} if ranked else {},
         "verdict": _verdict(ranked) if ranked else "no candidate: nothing is registered",
         "reasons": reasons,
         "winner": winner,
@@ -166,18 +168,48 @@ def _rank(candidate: Candidate) -> tuple[float | int, ...]:
 
 def _verdict(ranked: Sequence[Candidate]) -> str:
     winner, key = ranked[0], ranked[0]["deciding"][0]
-    best = {}
-    for candidate in ranked:
-        best.setdefault(candidate["gp_lambda"], candidate)
-    others = [candidate for candidate in best.values() if candidate["gp_lambda"] != winner["gp_lambda"]]
+    strengths = lambda_strengths(ranked)
+    own = strengths.pop(winner["gp_lambda"])
     lead = f"{winner['branch']} at epoch {winner['epoch']} has the lowest {key}: {_shown(winner['metrics'][key])}"
-    if not others:
+    if not strengths:
         return f"{lead}; there is no other lambda to compare with"
-    equal = [other for other in others if overlap(winner["metrics"][key], other["metrics"][key])]
-    if not equal:
-        return f"{lead}; its interval lies below that of every other lambda"
-    names = " and ".join(f"lambda={other['gp_lambda']:g} ({_shown(other['metrics'][key])})" for other in equal)
-    return f"{lead}; no significant difference between lambda={winner['gp_lambda']:g} and {names}"
+    several = own.get("seeds", 1) > 1
+    basis = f", by the means of {own['seeds']} seeds ({_shown(own)})" if several else ""
+    equal = {gp_lambda: other for gp_lambda, other in strengths.items() if overlap(own, other)}
+    if equal:
+        names = " and ".join(f"lambda={gp_lambda:g} ({_shown(other)})" for gp_lambda, other in equal.items())
+        return f"{lead}; no significant difference between lambda={winner['gp_lambda']:g} and {names}{basis}"
+    if own["value"] > min(other["value"] for other in strengths.values()):
+        return f"{lead}, but its lambda is not the best{basis}"
+    return f"{lead}; its interval lies below that of every other lambda{basis}"
+
+
+def lambda_strengths(candidates: Sequence[Candidate]) -> dict[float, dict[str, Any]]:
+    """The first deciding metric of each lambda with an interval, best snapshot of each seed.
+
+    Where every lambda has two seeds or more: mean over the seeds and Student's 95% interval of it, which holds the
+    training's own noise. Otherwise: the best snapshot's value and interval, which holds only the sampling of images.
+    Taking the best of many snapshots flatters both, and all lambdas alike.
+    """
+    key = candidates[0]["deciding"][0]
+    best: dict[float, dict[int, Candidate]] = {}
+    for candidate in sorted(candidates, key=_rank):
+        best.setdefault(candidate["gp_lambda"], {}).setdefault(candidate["seed"], candidate)
+    if min(map(len, best.values())) < 2:
+        return {gp_lambda: dict(next(iter(seeds.values()))["metrics"][key]) for gp_lambda, seeds in best.items()}
+    return {
+        gp_lambda: _mean_of([item["metrics"][key]["value"] for item in seeds.values()])
+        for gp_lambda, seeds in best.items()
+    }
+
+
+def _mean_of(values: Sequence[float]) -> dict[str, Any]:
+    """Mean with Student's t interval at 95%."""
+    from scipy import stats
+
+    mean, count = statistics.mean(values), len(values)
+    half = float(stats.t.ppf(0.975, count - 1)) * statistics.stdev(values) / count**0.5
+    return {"value": mean, "low": mean - half, "high": mean + half, "seeds": count}
 
 
 def _shown(measure: Mapping[str, Any]) -> str:

@@ -113,6 +113,29 @@ def test_a_collapsed_snapshot_never_wins():
     assert [gate["gate"] for gate in decision["gates"]] == ["measured", "diverse", "not memorised"]
 
 
+def test_several_seeds_are_judged_by_their_means():
+    """Narrow intervals of single snapshots do not hide that seeds of one lambda differ more than the lambdas do."""
+    noisy = [simple(0.5, kid, spread=0.001, seed=seed) for seed, kid in enumerate((0.10, 0.20, 0.30))]
+    noisy += [simple(3, kid, spread=0.001, seed=seed) for seed, kid in enumerate((0.12, 0.22, 0.29))]
+    decision = select(noisy, SelectConfig())
+    assert "no significant difference between lambda=0.5 and lambda=3" in decision["verdict"]
+    strength = decision["lambdas"]["0.5"]
+    assert strength["value"] == pytest.approx(0.2)
+    assert strength["high"] - 0.2 == pytest.approx(4.302653 * 0.1 / 3**0.5)  # t(0.975, 2) of a printed table
+
+    steady = [simple(0.5, kid, seed=seed) for seed, kid in enumerate((0.10, 0.11, 0.12))]
+    steady += [simple(3, kid, seed=seed) for seed, kid in enumerate((0.20, 0.21, 0.22))]
+    assert "below that of every other lambda, by the means of 3 seeds" in select(steady, SelectConfig())["verdict"]
+
+
+def test_a_lucky_seed_does_not_make_its_lambda_the_best():
+    lucky = [simple(0.5, kid, seed=seed) for seed, kid in enumerate((0.09, 0.40, 0.41, 0.40, 0.41, 0.40))]
+    steady = [simple(3, kid, seed=seed) for seed, kid in enumerate((0.10, 0.11, 0.10, 0.11, 0.10, 0.11))]
+    decision = select([*lucky, *steady], SelectConfig())
+    assert decision["winner"]["branch"] == "lambda=0.5,seed=0"
+    assert "but its lambda is not the best" in decision["verdict"]
+
+
 def test_decide_hands_on_the_winning_snapshot(tmp_path):
     evaluations, trained = [], []
     for item in (simple(0.5, 0.2, epoch=3), simple(3, 0.1, epoch=7)):
