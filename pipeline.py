@@ -18,7 +18,7 @@ from components.register import register
 from components.select import select
 from components.start import start
 from components.train import train
-from launch import compiled, local, submit
+from launch import compiled, local, schedule, submit
 from launch import options as cluster
 from launch.arguments import graph_arguments
 from launch.server import reach
@@ -179,6 +179,22 @@ def submit_(
         )
         if wait:
             submit.follow(server, started)
+
+
+@app.command(name="schedule")
+def schedule_(
+    file: Annotated[Path, typer.Option(help="File that says which schedules there are.")],
+    host: cluster.Host = "",
+    namespace: cluster.Namespace = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
+) -> None:
+    """Make Kubeflow's recurring runs those of a file: create, replace, enable, remove; show each change."""
+    wanted = schedule.read(file)
+    with reach(host, namespace) as server:
+        changes = schedule.reconcile(server, experiment, wanted, dry_run=dry_run)
+    for change in changes:
+        print(change)
+    console.say(f"{len(changes)} changes {'to make' if dry_run else 'made'}, {len(wanted)} schedules")
 
 
 if __name__ == "__main__":

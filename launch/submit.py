@@ -99,8 +99,7 @@ def reference(version: Version) -> kfp_server_api.V2beta1PipelineVersionReferenc
 
 def upload(server: Server, pipeline: BaseComponent, pods: Pods, *, cache_ingest: bool = True) -> Version:
     """Find or upload the version with these bytes, whose digest is its name; arguments are given to each run."""
-    text = compiled.compile_pipeline(pipeline, {}, pods, cache_ingest=cache_ingest)
-    name = f"{pipeline.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    text, name = _named(pipeline, pods, cache_ingest)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "pipeline.yaml")
         path.write_text(text)
@@ -111,6 +110,19 @@ def upload(server: Server, pipeline: BaseComponent, pods: Pods, *, cache_ingest:
             partial(_find_version, server, pipeline_id, name), partial(_upload_version, server, pipeline_id, name, path)
         )
     return Version(pipeline_id, version_id)
+
+
+def find(server: Server, pipeline: BaseComponent, pods: Pods, *, cache_ingest: bool = True) -> Version:
+    """The version that ``upload`` would find or make; ids are empty where there is none yet."""
+    _, name = _named(pipeline, pods, cache_ingest)
+    pipeline_id = _find_pipeline(server, pipeline.name)
+    return Version(pipeline_id, _find_version(server, pipeline_id, name) if pipeline_id else "")
+
+
+def _named(pipeline: BaseComponent, pods: Pods, cache_ingest: bool) -> tuple[str, str]:
+    """The compiled text and its version's name."""
+    text = compiled.compile_pipeline(pipeline, {}, pods, cache_ingest=cache_ingest)
+    return text, f"{pipeline.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 def _find_or_make(find: Callable[[], str], make: Callable[[], str]) -> str:
@@ -151,10 +163,11 @@ def _upload_version(server: Server, pipeline_id: str, name: str, path: Path) -> 
 
 def find_or_make_experiment(server: Server, name: str) -> str:
     """Id of Kubeflow's experiment of that name, which groups runs as MLflow's does."""
-    return _find_or_make(partial(_find_experiment, server, name), partial(_make_experiment, server, name))
+    return _find_or_make(partial(find_experiment, server, name), partial(_make_experiment, server, name))
 
 
-def _find_experiment(server: Server, name: str) -> str:
+def find_experiment(server: Server, name: str) -> str:
+    """Id of Kubeflow's experiment of that name; empty where there is none."""
     query = {"filter": equals("display_name", name), **server.scope()}
     listing = server.experiments.experiment_service_list_experiments
     listed = server.each("list experiments", listing, "experiments", **query)

@@ -1,6 +1,5 @@
 """Submit and follow, against a server that speaks the official API."""
 
-import functools
 import threading
 
 import pytest
@@ -8,10 +7,8 @@ from kubeflow import Kubeflow, serve, task
 from typer.testing import CliRunner
 
 import pipeline
-from launch import compiled
 from launch import server as server_module
 from launch.arguments import graph_arguments
-from launch.compiled import compile_pipeline
 from launch.pods import Pods
 from launch.server import RefusedError, Server, SignIn, reach
 from launch.submit import ENDED, Submitted, follow, steps, submit
@@ -20,36 +17,7 @@ IMAGE = "registry.example.org/mammogan@sha256:" + "c" * 64
 PODS = Pods(image=IMAGE)
 
 
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch):
-    monkeypatch.setattr(server_module, "PAUSE_S", 0.0)
-    for name in ("KFP_TOKEN", "KFP_COOKIE", "KFP_USER", "KFP_HOST"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@functools.cache
-def compile_once(name, pods, cache_ingest):
-    assert name == "mammogan"
-    return compile_pipeline(pipeline.experiment, {}, pods, cache_ingest=cache_ingest)
-
-
-@pytest.fixture(autouse=True)
-def quick_compiler(monkeypatch):
-    """The real compiler, once for each input."""
-    monkeypatch.setattr(
-        compiled, "compile_pipeline", lambda graph, _, pods, cache_ingest: compile_once(graph.name, pods, cache_ingest)
-    )
-
-
-@pytest.fixture
-def kubeflow():
-    return Kubeflow()
-
-
-@pytest.fixture
-def host(kubeflow):
-    with serve(kubeflow) as address:
-        yield address
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 @pytest.fixture
