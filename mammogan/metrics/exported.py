@@ -30,7 +30,7 @@ def load_exported(path: Path, device: torch.device) -> Callable[[Tensor], Tensor
 def _torchscript(path: Path, device: torch.device) -> Callable[[Tensor], Tensor]:
     with warnings.catch_warnings():
         # torch discourages new TorchScript files; the published extractors are such files
-        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", FutureWarning)
         return torch.jit.load(str(path), map_location=device).eval()
 
 

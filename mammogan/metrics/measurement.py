@@ -27,11 +27,12 @@ from mammogan.metrics.intervals import Estimate, Floats, pair_mean, pairs_betwee
 from mammogan.metrics.perceptual import Embedded, Perceptual, embedded, load_perceptual, mean_between, mean_within
 
 HALVINGS = 5
+CPU_BATCH = 8
 IMPLEMENTATIONS = {
     "kid": "unbiased cubic-kernel MMD of all images, float64; jackknife over images",
     "fid": "nuclear norm of centred features, float64; jackknife over up to 20 blocks of images",
     **dict.fromkeys(neighbours.NAMES, "5 nearest neighbours, float64; jackknife over up to 20 blocks of images"),
-    "lpips": "all pairs through block sums; jackknife over up to 50 blocks of images",
+    "lpips": "all pairs through block sums; jackknife over up to 20 blocks of images",
     "ms_ssim": "11x11 Gaussian, 5 scales, [0, 1], valid windows; jackknife over images that share pairs",
 }
 ENLARGED = {
@@ -53,6 +54,11 @@ class Instruments:
     perceptual: Perceptual
     device: torch.device
     config: EvaluateConfig
+
+    @property
+    def batch_size(self) -> int:
+        """Images per forward pass: a CPU is as fast with few, and needs less memory."""
+        return min(self.config.batch_size, CPU_BATCH) if self.device.type == "cpu" else self.config.batch_size
 
     def described(self) -> dict[str, dict[str, str]]:
         """Names, sha256 and notes of both networks, as an evaluation's file carries them."""
@@ -94,7 +100,7 @@ def image_set(images: Tensor, instruments: Instruments, *, real: bool = False, p
     """
     if not len(images):
         return ImageSet(images, np.empty((0, 0)), None)
-    batch_size = instruments.config.batch_size
+    batch_size = instruments.batch_size
     features = (extract_cached if real else extract)(instruments.extractor, images, batch_size)
     return ImageSet(images, features, embedded(instruments.perceptual, images, batch_size) if pairs else None)
 

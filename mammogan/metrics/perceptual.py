@@ -28,7 +28,7 @@ from mammogan.metrics import weights as weights_files
 from mammogan.metrics.images import enlarged
 from mammogan.metrics.intervals import Estimate, Floats, Variance, blocks_of, combine, jackknife
 
-BLOCKS = 50
+BLOCKS = 20
 TRUNK_FILE = "alexnet-owt-7be5be79.pth"
 """torchvision's ImageNet AlexNet, as torch's hub cache names it."""
 # (index in torchvision's AlexNet, channels in, channels out, kernel, stride, padding), Krizhevsky 2014
@@ -180,7 +180,7 @@ class Embedded:
 
 
 def embedded(perceptual: Perceptual, images: Tensor, batch_size: int) -> Embedded:
-    """Embed uint8 ``images`` (N, 1, H, W) batch by batch; memory is that of a batch and 50 block sums."""
+    """Embed uint8 ``images`` (N, 1, H, W) batch by batch; memory is that of a batch and 20 block sums."""
     blocks = blocks_of(len(images), BLOCKS)
     block_of = torch.empty(len(images), dtype=torch.long)
     for number, block in enumerate(blocks):

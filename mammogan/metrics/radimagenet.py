@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from mammogan.metrics import weights
-from mammogan.models.densenet import PREFIXES
 
 
 class RadImageNet(nn.Module):
@@ -21,6 +20,8 @@ class RadImageNet(nn.Module):
     def __init__(self, path: Path) -> None:
         super().__init__()
         from torchvision.models import densenet121
+
+        from mammogan.models.densenet import PREFIXES
 
         state = weights.read_state(path)
         prefix = next((prefix for prefix in PREFIXES if f"{prefix}conv0.weight" in state), None)

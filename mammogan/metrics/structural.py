@@ -24,7 +24,7 @@ C1, C2 = 0.01**2, 0.03**2
 SMALLEST_SIDE = (WINDOW - 1) * 2 ** (len(WEIGHTS) - 1) + 1
 """161: below, the coarsest scale is smaller than the window."""
 ENLARGED_SIDE = 224
-PAIRS_AT_ONCE = 96
+PAIRS_AT_ONCE = 16
 
 
 @torch.inference_mode()
@@ -34,7 +34,7 @@ def ms_ssim(x: Tensor, y: Tensor, left: Ints, right: Ints, device: torch.device)
     ``x`` (N, 1, H, W) and ``y`` (M, 1, H, W) are uint8; 1 means equal.
     """
     values = np.empty(len(left))
-    # neighbours in this order share their left image, and in a circulant design most of their right ones
+    # neighbours in this order share their left image
     order = np.argsort(left, kind="stable")
     for first in range(0, len(order), PAIRS_AT_ONCE):
         chunk = order[first : first + PAIRS_AT_ONCE]
@@ -54,9 +54,11 @@ def similarity(x: Tensor, y: Tensor, x_at: Tensor, y_at: Tensor) -> Tensor:
     for scale, weight in enumerate(WEIGHTS):
         if scale:
             x, y = _halved(x), _halved(y)
-        luminance, contrast = _maps(_moments(x), _moments(y), x_at, y_at)
-        last = scale == len(WEIGHTS) - 1
-        result *= (luminance * contrast if last else contrast).mean(dim=(-2, -1)).relu() ** weight
+        x_moments, y_moments = _moments(x), _moments(y)
+        similar = _contrast(x_moments, y_moments, x_at, y_at)
+        if scale == len(WEIGHTS) - 1:
+            similar *= _luminance(x_moments.mean[x_at], y_moments.mean[y_at])
+        result *= similar.mean(dim=(-2, -1)).relu() ** weight
     return result
 
 
@@ -80,13 +82,14 @@ def _moments(x: Tensor) -> _Moments:
     return _Moments(centred, blurred, blurred + centre[:, 0], _blur(centred**2) - blurred**2)
 
 
-def _maps(x: _Moments, y: _Moments, x_at: Tensor, y_at: Tensor) -> tuple[Tensor, Tensor]:
-    """Luminance and contrast-structure (P, h, w) of the pairs at one scale."""
+def _contrast(x: _Moments, y: _Moments, x_at: Tensor, y_at: Tensor) -> Tensor:
+    """Contrast and structure (P, h, w) of the pairs at one scale."""
     covariance = _blur(x.centred[x_at] * y.centred[y_at]) - x.blurred[x_at] * y.blurred[y_at]
-    contrast = (2 * covariance + C2) / (x.variance[x_at] + y.variance[y_at] + C2)
-    means = x.mean[x_at] * y.mean[y_at]
-    luminance = (2 * means + C1) / ((x.mean**2)[x_at] + (y.mean**2)[y_at] + C1)
-    return luminance, contrast
+    return (2 * covariance + C2) / (x.variance[x_at] + y.variance[y_at] + C2)
+
+
+def _luminance(x_mean: Tensor, y_mean: Tensor) -> Tensor:
+    return (2 * x_mean * y_mean + C1) / (x_mean**2 + y_mean**2 + C1)
 
 
 def _blur(x: Tensor) -> Tensor:

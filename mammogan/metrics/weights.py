@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,7 +19,7 @@ def in_hub_cache(name: str) -> Path:
 def read_state(path: Path) -> Mapping[str, Tensor]:
     """State dict of a file, loaded without running code. Raises ValueError for any other content."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except FileNotFoundError:
         raise
     except Exception as error:

@@ -1,82 +1,186 @@
-import contextlib
 import hashlib
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+from weights_files import write_inception
 
 from mammogan.config import EvaluateConfig
 from mammogan.metrics import features
-from mammogan.metrics.features import extract, load_extractor
+from mammogan.metrics.features import extract, extract_cached, load_extractor
+from mammogan.metrics.inception import resized_as_tensorflow1, resized_clean
 
 CPU = torch.device("cpu")
 
 
-@contextlib.contextmanager
-def torch_fidelity_without_weights():
-    """torch-fidelity's Inception can only be built from a file; let it keep its initial weights instead."""
-    from torch_fidelity import feature_extractor_inceptionv3 as module
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "load_state_dict_from_url", lambda *_, **__: {})
-        patch.setattr(module.FeatureExtractorInceptionV3, "load_state_dict", lambda *_: None)
-        yield module.FeatureExtractorInceptionV3
-
-
 @pytest.fixture(scope="module")
 def inception_file(tmp_path_factory):
-    """File of the published one's shape, with random weights: the real one cannot be had without its download."""
-    torch.manual_seed(0)
-    with torch_fidelity_without_weights() as network:
-        state = network("inception", ["2048"]).state_dict()
-    path = tmp_path_factory.mktemp("weights") / "inception.pth"
-    torch.save(state, path)
-    return path
+    return write_inception(tmp_path_factory.mktemp("weights") / "inception.pth")
 
 
-def noise(count, side=56):
-    return torch.randint(0, 256, (count, 1, side, side), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+@pytest.fixture(autouse=True)
+def caches(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("MAMMOGAN_CACHE", str(tmp_path / "cache"))
+
+
+def noise(count, side=56, seed=1):
+    return torch.randint(
+        0, 256, (count, 1, side, side), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed)
+    )
+
+
+def load(name, weights=""):
+    return load_extractor(EvaluateConfig(extractor=str(name), extractor_weights=str(weights)), CPU)
 
 
 def test_inception_is_torch_fidelitys_on_grey_repeated_to_colour(inception_file):
-    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-
     theirs = FeatureExtractorInceptionV3("x", ["2048"], feature_extractor_weights_path=str(inception_file))
-    extractor = load_extractor(EvaluateConfig(extractor="inception", extractor_weights=str(inception_file)), CPU)
+    extractor = load("inception", inception_file)
     images = noise(3)
     expected = theirs(images.expand(-1, 3, -1, -1))[0].numpy()
-    assert extract(extractor, images, 2) == pytest.approx(expected, rel=1e-3, abs=1e-5)
+    assert extract(extractor, images, 2) == pytest.approx(expected, rel=1e-4, abs=1e-5 * float(expected.max()))
     assert extractor.sha256 == hashlib.sha256(inception_file.read_bytes()).hexdigest()
 
 
-def test_auto_takes_what_it_finds_and_names_it(inception_file, tmp_path, monkeypatch):
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    assert load_extractor(EvaluateConfig(), CPU).name == "random_vgg"
-    hub = tmp_path / "hub/checkpoints"
+def test_fid_and_kid_of_two_folders_are_torch_fidelitys(inception_file, tmp_path):
+    """The whole way from PNG files to the numbers, to 1e-4 as published figures are read."""
+    import torch_fidelity
+
+    from mammogan.evaluation import evaluate_folders
+
+    for name, images in (("real", noise(7, seed=2)), ("fake", noise(8, seed=3) // 2)):
+        (tmp_path / name).mkdir()
+        for number, image in enumerate(images):
+            Image.fromarray(image[0].numpy()).save(tmp_path / name / f"{number}.png")
+    theirs = torch_fidelity.calculate_metrics(
+        input1=str(tmp_path / "real"), input2=str(tmp_path / "fake"), fid=True, kid=True, kid_subset_size=7,
+        cuda=False, verbose=False, cache=False, feature_extractor_weights_path=str(inception_file), save_cpu_ram=True,
+    )  # fmt: skip
+    config = EvaluateConfig(extractor="inception", extractor_weights=str(inception_file), pairs=1, device="cpu")
+    ours = {r["metric"]: r for r in evaluate_folders(tmp_path / "real", tmp_path / "fake", config)["records"]}
+    assert ours["fid"]["value"] == pytest.approx(theirs["frechet_inception_distance"], rel=1e-4)
+    assert ours["kid"]["subset_mean"] == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-4)
+
+
+@pytest.mark.parametrize("side", [56, 224, 299, 400])
+def test_tensorflow1_resizing_is_torch_fidelitys(side):
+    from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
+
+    images = noise(2, side).float()
+    expected = interpolate_bilinear_2d_like_tensorflow1x(images, size=(299, 299), align_corners=False)
+    assert resized_as_tensorflow1(images).numpy() == pytest.approx(expected.numpy(), abs=2e-3)
+
+
+@pytest.mark.parametrize("side", [56, 224, 400])
+def test_clean_resizing_is_pillows_on_floats(side):
+    """clean-fid resizes each channel as a float image, bicubic and antialiased, and clips; it never rounds."""
+    images = noise(2, side).float()
+    expected = [
+        np.asarray(Image.fromarray(image[0].numpy()).resize((299, 299), Image.Resampling.BICUBIC)).clip(0, 255)
+        for image in images
+    ]
+    assert resized_clean(images)[:, 0].numpy() == pytest.approx(np.array(expected), abs=1e-2)
+
+
+def test_the_two_resizings_are_two_keys_and_two_numbers(inception_file):
+    plain, clean = load("inception", inception_file), load("inception_clean", inception_file)
+    assert plain.name == f"inception_{plain.sha256[:8]}"
+    assert clean.name == f"inception_clean_{clean.sha256[:8]}"
+    assert np.abs(extract(plain, noise(1), 1) - extract(clean, noise(1), 1)).max() > 1e-3
+
+
+def test_auto_takes_what_it_finds_and_names_it(inception_file, tmp_path):
+    assert load("auto").name == "random_vgg"
+    hub = tmp_path / "torch/hub/checkpoints"
     hub.mkdir(parents=True)
     (hub / features.INCEPTION_FILE).write_bytes(inception_file.read_bytes())
-    found = load_extractor(EvaluateConfig(), CPU)
+    found = load("auto")
     assert found.name == f"inception_{found.sha256[:8]}"
     assert "other than the published" in found.note
-    assert load_extractor(EvaluateConfig(extractor="random"), CPU).name == "random_vgg"
+    assert load("random").name == "random_vgg"
+
+
+def test_the_published_weights_alone_are_called_inception(inception_file, monkeypatch):
+    sha256 = hashlib.sha256(inception_file.read_bytes()).hexdigest()
+    monkeypatch.setattr(features, "INCEPTION_SHA256_START", sha256[:8])
+    assert load("inception", inception_file).name == "inception"
 
 
 def test_inception_that_cannot_be_had_is_an_error_that_says_what_to_do(tmp_path, monkeypatch):
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(features, "INCEPTION_URL", (tmp_path / "nothing.pth").as_uri())
     with pytest.raises(OSError, match=r"give the file as evaluate\.extractor_weights"):
-        load_extractor(EvaluateConfig(extractor="inception"), CPU)
+        load("inception")
     with pytest.raises(FileNotFoundError, match=r"none\.pth"):
-        load_extractor(EvaluateConfig(extractor_weights=str(tmp_path / "none.pth")), CPU)
+        load("auto", tmp_path / "none.pth")
 
 
-def test_a_file_of_another_network_is_refused(tmp_path):
+def test_files_of_another_network_are_refused(tmp_path):
     torch.save({"a": torch.zeros(1)}, tmp_path / "other.pth")
     with pytest.raises(ValueError, match=r"other\.pth does not hold torch-fidelity's Inception"):
-        load_extractor(EvaluateConfig(extractor_weights=str(tmp_path / "other.pth")), CPU)
+        load("inception", tmp_path / "other.pth")
+    with pytest.raises(ValueError, match=r"other\.pth does not hold DenseNet121"):
+        load("radimagenet", tmp_path / "other.pth")
     torch.save([1, 2], tmp_path / "list.pth")
     with pytest.raises(ValueError, match=r"list\.pth holds a list"):
-        load_extractor(EvaluateConfig(extractor_weights=str(tmp_path / "list.pth")), CPU)
+        load("inception", tmp_path / "list.pth")
+
+
+def test_radimagenet_is_the_mean_of_densenets_last_map(tmp_path):
+    from torchvision.models import densenet121
+
+    torch.manual_seed(0)
+    theirs = densenet121(weights=None).eval()
+    state = {f"backbone.0.{name}": value for name, value in theirs.features.state_dict().items()}
+    torch.save(state, tmp_path / "densenet.pt")
+    extractor = load("radimagenet", tmp_path / "densenet.pt")
+    assert extractor.name == f"radimagenet_{extractor.sha256[:8]}"
+    images = noise(2, 64)
+    theirs.classifier = torch.nn.Identity()
+    with torch.inference_mode():
+        expected = theirs((images.float() / 127.5 - 1).expand(-1, 3, -1, -1)).numpy()
+    assert extract(extractor, images, 1) == pytest.approx(expected, rel=1e-3, abs=1e-5)
+
+
+class MeanAndMaximum(torch.nn.Module):
+    """An extractor of somebody else: (B, 3, H, W), [0, 255] -> (B, 6, 1, 1)."""
+
+    def forward(self, x):
+        return torch.cat([x.mean(dim=(2, 3)), x.amax(dim=(2, 3))], dim=1)[:, :, None, None]
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("suffix", [".torchscript", ".onnx"])
+def test_exported_networks_get_colour_in_0_to_255(tmp_path, suffix):
+    path = tmp_path / f"my net{suffix}"
+    example = torch.zeros(2, 3, 8, 8)
+    if suffix == ".onnx":
+        pytest.importorskip("onnxruntime")
+        pytest.importorskip("onnxscript")
+        torch.onnx.export(MeanAndMaximum(), (example,), path, dynamo=True, verbose=False, dynamic_shapes=({0: "n"},))
+    else:
+        torch.jit.trace(MeanAndMaximum(), example).save(path)
+    extractor = load(path)
+    assert extractor.name == f"my_net_{extractor.sha256[:8]}"
+    images = noise(5, 8)
+    expected = MeanAndMaximum()(images.float().expand(-1, 3, -1, -1)).flatten(1).numpy()
+    assert extract(extractor, images, 2) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("suffix", [".torchscript", ".onnx"])
+def test_broken_exported_networks_are_named(tmp_path, suffix):
+    path = tmp_path / f"broken{suffix}"
+    path.write_bytes(b"torn")
+    with pytest.raises(ValueError, match=rf"broken\{suffix}' cannot be loaded"):
+        load(path)
+
+
+def test_an_unknown_extractor_names_the_known_ones():
+    with pytest.raises(ValueError, match=r"evaluate\.extractor='resnet': choose one of auto, inception"):
+        EvaluateConfig(extractor="resnet")
 
 
 def test_random_features_are_fixed_finite_and_independent_of_the_batch():
@@ -91,7 +195,24 @@ def test_random_features_are_fixed_finite_and_independent_of_the_batch():
     assert extract(again, images, 2) == pytest.approx(whole, rel=1e-4, abs=1e-6)
 
 
-def test_large_images_are_averaged_down():
+def test_large_images_are_averaged_down_and_tiny_ones_refused():
     extractor = features.random_vgg(CPU)
     large = noise(2, 112).repeat_interleave(2, dim=-1).repeat_interleave(2, dim=-2)
     assert extract(extractor, large, 2) == pytest.approx(extract(extractor, noise(2, 112), 2), rel=1e-4, abs=1e-6)
+    with pytest.raises(ValueError, match="need sides from 16"):
+        extract(extractor, noise(1, 15), 1)
+
+
+def test_cached_features_are_read_again_and_made_again_when_torn(tmp_path):
+    calls = []
+    extractor = features.Extractor("mean", "sha", "", lambda x: calls.append(len(x)) or x.float().mean(dim=(2, 3)))
+    images = noise(5, 16)
+    first = extract_cached(extractor, images, 3)
+    assert (extract_cached(extractor, images, 3) == first).all()
+    assert calls == [3, 2]
+    (stored,) = (tmp_path / "cache/features").iterdir()
+    stored.write_bytes(stored.read_bytes()[:100])
+    assert (extract_cached(extractor, images, 3) == first).all()
+    extract_cached(extractor, images.flip(0), 3)
+    extract_cached(features.Extractor("mean", "other", "", extractor.features), images, 3)
+    assert calls == [3, 2] * 4

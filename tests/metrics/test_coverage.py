@@ -1,0 +1,72 @@
+"""Do the 95% intervals hold the truth as often as they say? 500 draws from distributions whose truth is known."""
+
+import numpy as np
+import pytest
+import torch
+
+from mammogan.metrics import intervals, structural
+from mammogan.metrics.kernel import kernel_estimate
+from mammogan.metrics.perceptual import Perceptual, embedded, mean_between, mean_within
+
+DRAWS = 500
+HONEST = (0.92, 0.98)
+
+
+def share_held(estimates, truth):
+    return np.mean([low <= truth <= high for _, low, high in estimates])
+
+
+@pytest.mark.parametrize(("n", "m"), [(40, 60), (100, 100)])
+def test_kid(rng, n, m):
+    """N(0, I4) against N(0.5, I4), where KID is 1.328125."""
+    estimates = [kernel_estimate(rng.normal(size=(n, 4)), rng.normal(0.5, size=(m, 4)), 0.95) for _ in range(DRAWS)]
+    assert HONEST[0] <= share_held(estimates, 1.328125) <= HONEST[1]
+
+
+def as_pictures(values):
+    """Numbers as images of four pixels, so that the embedding below can read them back."""
+    return torch.from_numpy(values.round().clip(0, 255).astype(np.uint8)).view(-1, 1, 2, 2)
+
+
+PIXELS = Perceptual("pixels", "", "", lambda images: images.flatten(1).float() / 64)
+
+
+@pytest.mark.parametrize(("n", "m"), [(12, 15), (30, 90)])
+def test_lpips(rng, n, m):
+    """Squared distances of four independent pixels: E|x - y|^2 = 4 (var x + var y + (mean x - mean y)^2)."""
+
+    def draw(count, mean, std):
+        return embedded(PIXELS, as_pictures(rng.normal(mean, std, size=(count, 4))), 64)
+
+    rounding = 1 / 12
+    within = 4 * 2 * (20**2 + rounding) / 64**2
+    between = 4 * (20**2 + 30**2 + 2 * rounding + 15**2) / 64**2
+    pairs = [(draw(n, 120, 20), draw(m, 135, 30)) for _ in range(DRAWS)]
+    assert HONEST[0] <= share_held([mean_within(x, 0.95) for x, _ in pairs], within) <= HONEST[1]
+    assert HONEST[0] <= share_held([mean_between(x, y, 0.95) for x, y in pairs], between) <= HONEST[1]
+
+
+@pytest.fixture(scope="module")
+def similarities():
+    """MS-SSIM of all pairs of a population of 60 pictures: draws with replacement have its mean as their truth."""
+    rng = torch.Generator().manual_seed(5)
+    coarse = torch.rand(60, 1, 6, 6, generator=rng) * torch.rand(60, 1, 1, 1, generator=rng)
+    smooth = torch.nn.functional.interpolate(coarse, size=(161, 161), mode="bilinear")
+    pictures = smooth.clamp(0, 1).mul(255).round().byte()
+    left, right = (index.flatten() for index in np.indices((60, 60)))
+    return structural.ms_ssim(pictures, pictures, left, right, torch.device("cpu")).reshape(60, 60)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("most", [80, 400, 10**6])
+def test_ms_ssim(similarities, rng, most):
+    """Draws of pictures with replacement, so that a pair of equal pictures is as likely as any other."""
+    estimates = {"within": [], "between": []}
+    for seed in range(DRAWS):
+        x, y = rng.integers(60, size=25), rng.integers(60, size=40)
+        left, right = intervals.pairs_within(25, most, seed)
+        estimates["within"].append(intervals.pair_mean(similarities[x[left], x[right]], left, right, True, 0.95))
+        left, right = intervals.pairs_between(25, 40, most, seed)
+        estimates["between"].append(intervals.pair_mean(similarities[x[left], y[right]], left, right, False, 0.95))
+    for found in estimates.values():
+        assert HONEST[0] <= share_held(found, similarities.mean()) <= HONEST[1]
