@@ -23,7 +23,7 @@ from mammogan.figures import Column
 from mammogan.records import BranchRecord, RunRecord
 
 PAGE = "report.html"
-AIMS = {"lower": "lower is better", "higher": "higher is better", "near_floor": "best near the floor"}
+AIMS = {"lower": "lower is better", "near_floor": "best near the floor"}
 
 
 def build(record: RunRecord, out: Path) -> Path:
@@ -169,14 +169,13 @@ def paper_tables() -> dict[float, list[dict[str, float]]]:
 
 
 def _headings(record: RunRecord, columns: Sequence[Column]) -> list[dict[str, str]]:
-    """Title of each column, and what counts as good by the records' own direction."""
+    """Metric and pair of each column, and what counts as good by the records' own direction."""
     headings = []
     for column in columns:
         found = [item for branch in record.branches for item in figures.measures(branch, column).values()]
+        name, _, pair = column.title.partition(" ")
         aim = AIMS.get(found[0]["direction"], "") if found else ""
-        headings.append(
-            {"title": column.title, "aim": aim, "reals": column.pairing if column.metric in ("kid", "fid") else ""}
-        )
+        headings.append({"title": name, "pair": pair or f"{column.pairing} reals", "aim": aim})
     return headings
 
 

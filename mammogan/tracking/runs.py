@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ PARAMS_AT_ONCE = 100  # MLflow's limits
 DIGEST_LENGTH = 36
 PARAM_LENGTH = 6000
 SETTLE_S = 1.0
+CREATOR = "mammogan.creator"
 
 
 def find_parent(experiment: str, run_key: str, tracking_uri: str = "") -> str | None:
@@ -54,14 +56,17 @@ def _find_or_create(mlflow: MlflowClient, experiment: str, key: Mapping[str, str
 
     Where processes create at once, all keep the oldest run and the others are deleted by their creators. A start time
     is taken before the run is stored: each waits for the others' runs to appear before it looks which is oldest.
+    One creator alone may make two, when the answer to its first request is lost and the client asks again.
     """
     runs = find_runs(mlflow, experiment, key)
     if not runs:
-        created = mlflow.create_run(experiment, tags={**tags, **key}).info.run_id
+        creator = uuid.uuid4().hex
+        mlflow.create_run(experiment, tags={**tags, **key, CREATOR: creator})
         time.sleep(SETTLE_S)
         runs = find_runs(mlflow, experiment, key)
-        if runs[0].info.run_id != created:
-            mlflow.delete_run(created)
+        for twin in runs[1:]:
+            if twin.data.tags.get(CREATOR) == creator:
+                mlflow.delete_run(twin.info.run_id)
     run = runs[0]
     if run.info.status != "RUNNING":
         mlflow.update_run(run.info.run_id, status="RUNNING")

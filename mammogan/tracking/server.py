@@ -33,6 +33,7 @@ REPORT = "report"
 REPORT_PAGE = "report.html"
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)  # it announces every database it makes
+logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # and this every attempt that is made again
 
 TAG_LENGTH = 5000  # MLflow's own limit
 

@@ -67,6 +67,22 @@ def test_processes_that_open_at_once_get_one_run(mlflow, tmp_path, monkeypatch):
     assert set(opened) == {runs(mlflow, tmp_path.name)[0].info.run_id}
 
 
+def test_a_lost_answer_does_not_make_two_runs(mlflow, tmp_path, monkeypatch):
+    """The client sends a request again whose answer was lost; the server has then made the run twice."""
+    real = MlflowClient.create_run
+
+    def twice(self, experiment, tags):
+        return [real(self, experiment, 1_000_000, tags) for _ in range(2)][-1]
+
+    monkeypatch.setattr(MlflowClient, "create_run", twice)
+    for key in map(str, range(8)):  # which twin sorts first is chance
+        parent = tracking.open_parent(tmp_path.name, key, CONFIG, {})
+        child = tracking.open_branch(parent, BRANCH, CONFIG)
+        found = [run for run in runs(mlflow, tmp_path.name) if run.data.tags.get("mlflow.parentRunId") == parent]
+        assert [run.info.run_id for run in found] == [child]
+    assert len(runs(mlflow, tmp_path.name)) == 16
+
+
 def test_branch_is_a_child_found_by_its_tags(mlflow, parent):
     child = tracking.open_branch(parent, BRANCH, CONFIG)
     assert tracking.open_branch(parent, BRANCH, CONFIG) == child == tracking.find_branch(parent, BRANCH)
