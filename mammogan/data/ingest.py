@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import shutil
 import tempfile
+import time
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -96,10 +97,12 @@ def _make_images(
         row = worker.finished(job, cache)
         rows.append(row) if row else todo.append(job)
     bad = list(located.bad)
+    start = time.monotonic()
     with console.progress("ingest", len(located.jobs), done=len(rows)) as advance:
-        for result in _results(todo, config, cache, workers or _suitable_workers(len(todo))):
+        results = _results(todo, config, cache, workers or _suitable_workers(len(todo)))
+        for number, result in enumerate(results, start=1):
             bad.append(result) if isinstance(result, Bad) else rows.append(result)
-            advance()
+            advance(note=f"{number / max(time.monotonic() - start, 1e-9):.1f} images/s")
     kept, twice = _without_duplicates(rows)
     return kept, bad + twice
 
