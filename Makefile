@@ -9,7 +9,7 @@ UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode
 TORCH ?= $(shell command -v nvidia-smi >/dev/null 2>&1 && echo cuda || echo cpu)
 OUT ?= runs
 
-.PHONY: setup run test lint ui bench lock clean
+.PHONY: setup run test lint ui bench preflight lock clean
 
 setup: $(VENV)/.ready
 
@@ -41,6 +41,10 @@ ui: setup
 
 bench: setup
 	@for benchmark in benchmarks/[a-z]*.py; do $(BIN)/python $$benchmark || exit 1; done
+
+# Whether your cluster is ready: make preflight ARGS="--host URL --image NAME@sha256:..."
+preflight: setup
+	@$(BIN)/python pipeline.py preflight $(ARGS)
 
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --extra onnx pyproject.toml -o requirements.txt

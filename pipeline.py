@@ -18,7 +18,7 @@ from components.register import register
 from components.select import select
 from components.start import start
 from components.train import train
-from launch import compiled, local, schedule, submit
+from launch import compiled, local, preflight, schedule, submit
 from launch import options as cluster
 from launch.arguments import graph_arguments
 from launch.server import reach
@@ -195,6 +195,23 @@ def schedule_(
     for change in changes:
         print(change)
     console.say(f"{len(changes)} changes {'to make' if dry_run else 'made'}, {len(wanted)} schedules")
+
+
+@app.command(name="preflight")
+def preflight_(
+    host: cluster.Host = "",
+    namespace: cluster.Namespace = "mammogan",
+    service_account: cluster.ServiceAccount = submit.SERVICE_ACCOUNT,
+    image: cluster.Image = "",
+    pods: cluster.PodSettings = None,
+) -> None:
+    """Check a cluster before the first run and say what to mend."""
+    with reach(host) as server:
+        findings = preflight.check(server, cluster.pods(pods, image), namespace, service_account)
+    for finding in findings:
+        print(f"{'ok  ' if finding.ok else 'MEND'} {finding.what}: {finding.said}")
+    if wrong := sum(not finding.ok for finding in findings):
+        raise RuntimeError(f"{wrong} of {len(findings)} checks failed; mend them from the top")
 
 
 if __name__ == "__main__":

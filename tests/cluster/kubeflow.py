@@ -208,7 +208,7 @@ ROUTES = [
     (f"{BASE}/recurringruns", "POST", Kubeflow.create_recurring),
     (f"{BASE}/recurringruns/([^/:]+)", "DELETE", Kubeflow.delete_recurring),
     (f"{BASE}/recurringruns/([^/:]+):(enable|disable)", "POST", Kubeflow.set_mode),
-    (f"{BASE}/healthz", "GET", lambda self, query, body: {"multi_user": False, "tag_name": "2.17.0"}),
+    (f"{BASE}/healthz", "GET", lambda self, query, body: {"multi_user": False}),
 ]
 
 
