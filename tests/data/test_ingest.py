@@ -1,19 +1,28 @@
 import csv
 import json
+import os
 import random
 import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from PIL import Image
 
 from mammogan import storage
-from mammogan.config import DataConfig
+from mammogan.config import PRESETS, DataConfig
 from mammogan.data import manifest, worker
 from mammogan.data.ingest import ingest
 from mammogan.data.preprocess import square
+from mammogan.data.verify import verify
 
+ROOT = Path(__file__).resolve().parents[2]
 MASS = DataConfig(subset="mass-train", size=28)
 
 
@@ -221,3 +230,47 @@ def test_the_phantom_is_a_source(tmp_path):
     assert summary["source"] == "phantom"
     assert 70 < summary["images"] < 97
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
+def start_on_real_pictures(shared, tmp_path):
+    """The command in a process of its own, two workers, once it has finished its first images."""
+    command = [sys.executable, "-m", "mammogan", "ingest", "--source", str(shared / "data/cbis_ddsm/mass_crops_256")]
+    command += ["--out", str(tmp_path / "set"), "--work", str(tmp_path / "work"), "--preset", "demo", "--workers", "2"]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("work/*/*.json")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return process
+
+
+def workers_of(process):
+    return [child.pid for child in psutil.Process(process.pid).children() if "spawn_main" in " ".join(child.cmdline())]
+
+
+def test_ctrl_c_ends_all_processes_and_keeps_what_is_done(shared, tmp_path):
+    process = start_on_real_pictures(shared, tmp_path)
+    workers = workers_of(process)
+    os.killpg(process.pid, signal.SIGINT)
+    _, messages = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "run the same command again" in messages
+    assert "Traceback" not in messages
+    assert len(workers) == 2
+    assert not any(psutil.pid_exists(pid) for pid in workers)
+    assert not (tmp_path / "set").exists()
+    done = len(list(tmp_path.glob("work/*/*.json")))
+    assert 0 < done < 1012
+    demo = PRESETS["demo"].data
+    made = ingest(str(shared / "data/cbis_ddsm/mass_crops_256"), "", demo, tmp_path / "set", tmp_path / "work")
+    assert made["images"] == 1012
+    assert verify(tmp_path / "set") == []
+
+
+def test_a_worker_that_dies_is_one_clear_error(shared, tmp_path):
+    process = start_on_real_pictures(shared, tmp_path)
+    os.kill(workers_of(process)[0], signal.SIGKILL)
+    _, messages = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "error: workers=2: a worker process died" in messages
+    assert "Traceback" not in messages
+    assert not (tmp_path / "set").exists()
