@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import random
 import socket
 import subprocess
 import threading
@@ -58,7 +59,9 @@ def seaweedfs(folder):
     command = [
         Path(get_path("scripts"), "weed"), "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
         "-filer", "-s3", f"-s3.config={folder / 's3.json'}", f"-master.port={master}", f"-volume.port={volume}",
-        f"-filer.port={filer}", f"-s3.port={s3}", "-master.volumeSizeLimitMB=64", "-volume.max=50",
+        f"-filer.port={filer}", f"-s3.port={s3}",
+        "-s3.port.iceberg=0", "-s3.port.lance=0",  # else fixed ports, and a second server dies
+        "-master.volumeSizeLimitMB=64", "-volume.max=50",
     ]  # fmt: skip
     with (folder / "weed.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "HOME": str(folder)})
@@ -72,18 +75,15 @@ def seaweedfs(folder):
 
 
 def _free_ports(count):
-    """Free ports whose number plus 10000, which SeaweedFS takes for gRPC, is a port too."""
+    """Free ports whose number plus 10000, which SeaweedFS takes for gRPC, is a free port too."""
     ports = []
     while len(ports) < count:
-        with socket.socket() as probe, socket.socket() as grpc:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-            if port >= 55000:
-                port -= 20000
-            with contextlib.suppress(OSError):
-                grpc.bind(("127.0.0.1", port + 10000))
-                if port not in ports:
-                    ports.append(port)
+        port = random.randint(20000, 55000)
+        with socket.socket() as http_port, socket.socket() as grpc_port, contextlib.suppress(OSError):
+            http_port.bind(("127.0.0.1", port))
+            grpc_port.bind(("127.0.0.1", port + 10000))
+            if port not in ports:
+                ports.append(port)
     return ports
 
 
