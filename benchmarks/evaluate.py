@@ -23,6 +23,7 @@ from typing import Any
 from unittest import mock
 
 SIDES = ("mammogan", "usual")
+LABELS = {"seconds": "wall time, s", "cpu_s": "processor time, s", "peak_mib": "peak memory, MiB"}
 
 
 def write_inputs(folder: Path, reals: int, fakes: int, size: int) -> None:
@@ -83,13 +84,14 @@ def run_mammogan(folder: Path, pairs: int, device: str) -> dict[str, float]:
 
 
 def run_usual(folder: Path, pairs: int, device: str) -> dict[str, float]:
-    """FID and KID by torch-fidelity, LPIPS and MS-SSIM by their packages over seeded random pairs."""
+    """FID and KID by torch-fidelity, LPIPS and MS-SSIM by their packages over the pairs that this project takes."""
     import lpips
     import torch
     import torch_fidelity
     from pytorch_msssim import ms_ssim
 
     from mammogan.metrics.images import read_images
+    from mammogan.metrics.intervals import pairs_between, pairs_within
 
     reals, fakes = (len(list((folder / name).iterdir())) for name in ("real", "fake"))
     measured = torch_fidelity.calculate_metrics(
@@ -103,13 +105,13 @@ def run_usual(folder: Path, pairs: int, device: str) -> dict[str, float]:
     }
     perceptual = lpips.LPIPS(net="alex", pnet_rand=True, model_path=str(folder / "lpips.pth"), verbose=False).to(device)
     sets = {name: read_images(folder / name).to(device) for name in ("real", "fake")}
-    rng = torch.Generator().manual_seed(0)
-    for name, left, right in (
-        ("real_fake", "real", "fake"),
-        ("fake_fake", "fake", "fake"),
-        ("real_real", "real", "real"),
+    for left, right, design in (
+        ("real", "fake", pairs_between(reals, fakes, pairs, 0)),
+        ("fake", "fake", pairs_within(fakes, pairs, 0)),
+        ("real", "real", pairs_within(reals, pairs, 0)),
     ):
-        i, j = (torch.randint(len(sets[side]), (pairs,), generator=rng) for side in (left, right))
+        name = f"{left}_{right}"
+        i, j = map(torch.from_numpy, design)
         distances, similarities = [], []
         for a, b in zip(i.split(50), j.split(50), strict=True):
             x, y = sets[left][a].float() / 255, sets[right][b].float() / 255
@@ -126,23 +128,29 @@ def measure_side(side: str, folder: Path, pairs: int, device: str) -> None:
     warnings.simplefilter("ignore")
     started = time.perf_counter()
     values = {"mammogan": run_mammogan, "usual": run_usual}[side](folder, pairs, device)
-    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"seconds": time.perf_counter() - started, "peak_mib": peak_mib, "values": values}))
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    figures = {
+        "seconds": time.perf_counter() - started,
+        "cpu_s": used.ru_utime + used.ru_stime,
+        "peak_mib": used.ru_maxrss / 1024,
+    }
+    print(json.dumps({**figures, "values": values}))
 
 
-def measure_forward(folder: Path, device: str) -> float:
-    """Seconds that the extractor's own forward takes for all images, in this process."""
+def measure_forward(folder: Path, device: str) -> dict[str, float]:
+    """Wall and processor seconds that the extractor's own forward takes for all images, in this process."""
     import torch
 
     from mammogan.config import EvaluateConfig
     from mammogan.metrics.features import extract, inception
     from mammogan.metrics.images import read_images
+    from mammogan.metrics.measurement import CPU_BATCH
 
     images = torch.cat([read_images(folder / name) for name in ("real", "fake")])
     extractor = inception(folder / "inception.pth", "inception", torch.device(device))
-    started = time.perf_counter()
-    extract(extractor, images, EvaluateConfig.batch_size)
-    return time.perf_counter() - started
+    started, cpu_started = time.perf_counter(), time.process_time()
+    extract(extractor, images, CPU_BATCH if device == "cpu" else EvaluateConfig.batch_size)
+    return {"seconds": time.perf_counter() - started, "cpu_s": time.process_time() - cpu_started}
 
 
 def run_in_process(side: str, folder: Path, arguments: argparse.Namespace) -> dict:
@@ -155,22 +163,25 @@ def run_in_process(side: str, folder: Path, arguments: argparse.Namespace) -> di
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def table(results: dict[str, list[dict]], forward_s: float) -> str:
+def table(results: dict[str, list[dict]], forward: dict[str, float]) -> str:
     """Markdown of the medians of both sides."""
     median = {
-        side: {key: sorted(run[key] for run in runs)[len(runs) // 2] for key in ("seconds", "peak_mib")}
+        side: {key: sorted(run[key] for run in runs)[len(runs) // 2] for key in LABELS}
         for side, runs in results.items()
     }
     ours, usual = median["mammogan"], median["usual"]
     lines = ["| | mammogan | usual | usual / mammogan |", "|---|---|---|---|"]
-    for key, label in (("seconds", "time, s"), ("peak_mib", "peak memory, MiB")):
+    for key, label in LABELS.items():
         lines.append(f"| {label} | {ours[key]:.1f} | {usual[key]:.1f} | {usual[key] / ours[key]:.2f} |")
     ours_values, usual_values = (results[side][-1]["values"] for side in SIDES)
     for name, theirs in usual_values.items():
         lines.append(f"| {name} | {ours_values[name]:.6g} | {theirs:.6g} | {theirs / ours_values[name]:.6f} |")
     lines.append("")
-    share = ours["seconds"] / forward_s
-    lines.append(f"The extractor's own forward takes {forward_s:.1f} s; everything takes {share:.2f} times that.")
+    for key, label in (("seconds", "wall"), ("cpu_s", "processor")):
+        share = ours[key] / forward[key]
+        lines.append(
+            f"The extractor's own forward takes {forward[key]:.1f} s {label} time, all of it {share:.2f} times."
+        )
     return "\n".join(lines)
 
 
@@ -184,7 +195,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path)
     arguments = parser.parse_args()
     if arguments.side == "forward":
-        print(json.dumps({"seconds": measure_forward(arguments.folder, arguments.device)}))
+        print(json.dumps(measure_forward(arguments.folder, arguments.device)))
         return
     if arguments.side:
         measure_side(arguments.side, arguments.folder, arguments.pairs, arguments.device)
@@ -196,8 +207,8 @@ def main() -> None:
         for _ in range(arguments.rounds):
             for side in SIDES:
                 results[side].append(run_in_process(side, folder, arguments))
-        forward_s = run_in_process("forward", folder, arguments)["seconds"]
-        print(table(results, forward_s))
+        forward = run_in_process("forward", folder, arguments)
+        print(table(results, forward))
 
 
 if __name__ == "__main__":

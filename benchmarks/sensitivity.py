@@ -1,0 +1,107 @@
+"""What each metric notices: real images against real ones that were damaged in one way at a time.
+
+    python benchmarks/sensitivity.py FOLDER --size 56
+
+FOLDER holds grey images and manifest.csv with file, patient_id and pathology; the malignant ones are used. Patients are
+halved: one half is the reals; the other half, as it is and damaged, stands in for a generator.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image, ImageFilter
+from torch import Tensor
+
+from mammogan.config import EvaluateConfig
+from mammogan.evaluation import evaluate_images
+
+Damage = Callable[[Tensor, Tensor], Tensor]
+
+
+def read_halves(folder: Path, size: int) -> tuple[Tensor, Tensor]:
+    """Malignant images of each half of the patients: uint8 (N, 1, size, size)."""
+    manifest = pd.read_csv(folder / "manifest.csv")
+    malignant = manifest[manifest["pathology"] == "MALIGNANT"]
+    patients = np.random.default_rng(0).permutation(malignant["patient_id"].unique())
+    first = malignant["patient_id"].isin(patients[: len(patients) // 2])
+    files = {path.name: path for path in folder.rglob("*.png")}
+
+    def read(names: pd.Series) -> Tensor:
+        pictures = [Image.open(files[Path(name).name]).convert("L").resize((size, size)) for name in names]
+        return torch.from_numpy(np.stack([np.array(picture) for picture in pictures]))[:, None]
+
+    return read(malignant.loc[first, "file"]), read(malignant.loc[~first, "file"])
+
+
+def each(change: Callable[[Image.Image], Image.Image]) -> Damage:
+    """Damage that changes one picture at a time."""
+
+    def damage(images: Tensor, _: Tensor) -> Tensor:
+        pictures = [np.array(change(Image.fromarray(image[0].numpy()))) for image in images]
+        return torch.from_numpy(np.stack(pictures))[:, None]
+
+    return damage
+
+
+def as_jpeg(picture: Image.Image) -> Image.Image:
+    """The picture after JPEG compression of quality 15."""
+    content = io.BytesIO()
+    picture.save(content, "JPEG", quality=15)
+    return Image.open(content)
+
+
+def with_noise(images: Tensor, _: Tensor) -> Tensor:
+    """Gaussian noise of standard deviation 10 of 255."""
+    noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(0)) * 10
+    return (images + noise).clamp(0, 255).round().byte()
+
+
+def darkest_third(images: Tensor, _: Tensor) -> Tensor:
+    """Mode dropping: only the darkest third, repeated to the same count."""
+    order = images.float().mean(dim=(1, 2, 3)).argsort()[: len(images) // 3]
+    return images[order.repeat(3)]
+
+
+def copies(images: Tensor, reals: Tensor) -> Tensor:
+    """A generator that memorised: copies of the reals."""
+    return reals[: len(images)]
+
+
+DAMAGES: dict[str, Damage] = {
+    "nothing (floor)": lambda images, _: images,
+    "blur, radius 1": each(lambda picture: picture.filter(ImageFilter.GaussianBlur(1))),
+    "noise, sd 10": with_noise,
+    "JPEG, quality 15": each(as_jpeg),
+    "only the darkest third": darkest_third,
+    "copies of the reals": copies,
+}
+
+
+def main() -> None:
+    """Print a Markdown table, a damage a row."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--size", type=int, default=56)
+    parser.add_argument("--pairs", type=int, default=1000)
+    parser.add_argument("--lpips-weights", default="")
+    arguments = parser.parse_args()
+    config = EvaluateConfig(extractor="random", lpips_weights=arguments.lpips_weights, pairs=arguments.pairs)
+    reals, others = read_halves(arguments.folder, arguments.size)
+    print(f"{len(reals)} reals, {len(others)} others, {arguments.size} px\n")
+    for row, (name, damage) in enumerate(DAMAGES.items()):
+        records = evaluate_images({"real_fake": reals}, damage(others, reals), config)["records"]
+        if row == 0:
+            print("| damage |", " | ".join(record["key"] for record in records), "|")
+            print("|---" * (len(records) + 1) + "|")
+        print(f"| {name} |", " | ".join(f"{record['value']:.4g}" for record in records), "|", flush=True)
+
+
+if __name__ == "__main__":
+    main()
