@@ -149,8 +149,12 @@ def _results(jobs: list[Job], config: DataConfig, cache: Path, workers: int) -> 
 
 
 def _check_bad(located: Located, made: int, bad: list[Bad], config: DataConfig, work: Path) -> None:
+    if not located.expected:
+        raise ValueError(
+            f"source: a {located.kind} source without a single row of data.subset={config.subset}; add some"
+        )
     lost = located.expected - made
-    if located.expected and lost <= config.max_bad * located.expected and made:
+    if made and lost <= config.max_bad * located.expected:
         return
     table = quarantine.write(bad, work)
     raise RuntimeError(

@@ -102,7 +102,7 @@ def _finish(job: Job, reading: Future[list[Source]], config: DataConfig, folder:
 def finished(job: Job, folder: Path) -> Row | None:
     """Row of an image that an earlier attempt finished from the same source files, else None."""
     path = folder / f"{job.wanted.image_id}.json"
-    if not path.is_file():
+    if not path.is_file() or not path.with_name(f"{job.wanted.image_id}.png").is_file():
         return None
     record = json.loads(path.read_text())
     known = _known(job)

@@ -143,6 +143,20 @@ def test_a_changed_source_is_read_again(source, tmp_path):
     assert ingest(str(source), "", MASS, tmp_path / "set", tmp_path / "work")["data_digest"] != first["data_digest"]
 
 
+def test_an_image_that_went_missing_is_made_again(phantom, reference, tmp_path):
+    ingest(str(phantom), "", MASS, tmp_path / "set", tmp_path / "work")
+    next(tmp_path.glob("work/*/*.png")).unlink()
+    ingest(str(phantom), "", MASS, tmp_path / "set", tmp_path / "work")
+    assert content(tmp_path / "set") == content(reference)
+
+
+def test_a_manifest_without_rows(tmp_path):
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source/manifest.csv").write_text("file,patient_id,pathology\n")
+    with pytest.raises(ValueError, match="without a single row"):
+        ingest(str(tmp_path / "source"), "", MASS, tmp_path / "set")
+
+
 def test_other_settings_do_not_reuse_the_images(phantom, tmp_path):
     for size in (28, 56):
         ingest(str(phantom), "", DataConfig(subset="mass-train", size=size), tmp_path / "set", tmp_path / "work")
