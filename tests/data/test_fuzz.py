@@ -241,7 +241,8 @@ def test_a_broken_folder_loses_nothing_silently(tmp_path_factory, small_source, 
         frame = manifest.read(place / "out")
         with (place / "out/quarantine.csv").open(newline="") as file:
             quarantined = [row["source"] for row in csv.DictReader(file)]
-        for line in (source / "manifest.csv").read_bytes().decode("utf-8-sig", errors="replace").splitlines()[1:]:
+        text = (source / "manifest.csv").read_bytes().decode("utf-8-sig", errors="replace").replace("\0", "\ufffd")
+        for line in text.replace("\r", "\n").split("\n")[1:]:
             name = line.split(",")[0].strip().strip('"')
             known = name in set(frame["source"]) or name in quarantined
             assert known or not name or any(row.startswith("manifest.csv:") for row in quarantined)
