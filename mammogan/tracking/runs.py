@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
 from mlflow.exceptions import MlflowException
 
-from mammogan.config import Branch, Config
+from mammogan.config import PRESETS, Branch, Config
 from mammogan.tracking import environment, heartbeat
 from mammogan.tracking.server import (
     BRANCH,
@@ -73,13 +73,24 @@ def _find_or_create(mlflow: MlflowClient, experiment: str, key: Mapping[str, str
     return run.info.run_id
 
 
-def _log_params(mlflow: MlflowClient, run_id: str, config: Config, extra: Mapping[str, object]) -> None:
-    """Log the configuration once. Raises ValueError where the run already has another value."""
-    values = {f"cfg.{name}": _text(value) for name, value in {**config.flat(), **extra}.items()}
+def _log_params(mlflow: MlflowClient, run_id: str, settings: Mapping[str, object]) -> None:
+    """Log settings once, as ``cfg.*``. Raises ValueError where the run already has another value."""
+    values = {f"cfg.{name}": _text(value) for name, value in settings.items()}
     try:
         _log_missing_params(mlflow, run_id, values)
     except MlflowException:  # another process logged them since we looked
         _log_missing_params(mlflow, run_id, values)
+
+
+def _branch_settings(branch: Branch, config: Config) -> dict[str, object]:
+    """What tells a branch from others: lambda, seed, preset, and what differs from the preset.
+
+    The UI prints all parameters of a run into each tile of its image series; the parent run has the full list.
+    """
+    given = PRESETS[config.preset].flat()
+    changed = {name: value for name, value in config.flat().items() if value != given.get(name)}
+    changed = {name: value for name, value in changed.items() if name not in ("lambdas", "seeds")}
+    return {"gp_lambda": branch.gp_lambda, "seed": branch.seed, "preset": config.preset, **changed}
 
 
 def _log_missing_params(mlflow: MlflowClient, run_id: str, values: Mapping[str, str]) -> None:
@@ -111,7 +122,7 @@ def open_parent(experiment: str, run_key: str, config: Config, tags: Mapping[str
         name = tags.get("kfp.pipeline_run_id") or run_key
         key, other = {RUN_KEY: run_key}, {RUN_NAME: f"{config.preset} {name[:8]}", KIND: "pipeline"}
         run_id = _find_or_create(mlflow, ensure_experiment(experiment, tracking_uri=tracking_uri), key, other)
-    _log_params(mlflow, run_id, config, {})
+    _log_params(mlflow, run_id, config.flat())
     all_tags = {**environment.source_tags(), **heartbeat.beat(), **tags}
     mlflow.log_batch(run_id, tags=[RunTag(name, value) for name, value in all_tags.items() if value])
     mlflow.log_dict(run_id, config.to_dict(), CONFIG_FILE)
@@ -135,7 +146,7 @@ def open_branch(parent_id: str, branch: Branch, config: Config, tracking_uri: st
     experiment = mlflow.get_run(parent_id).info.experiment_id
     key = {PARENT: parent_id, BRANCH: branch.name}
     run_id = _find_or_create(mlflow, experiment, key, {RUN_NAME: branch.name, KIND: "branch"})
-    _log_params(mlflow, run_id, config, {"gp_lambda": branch.gp_lambda, "seed": branch.seed})
+    _log_params(mlflow, run_id, _branch_settings(branch, config))
     return run_id
 
 

@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 from sample_run import evaluation, grid
 
 from mammogan import spool, tracking
-from mammogan.config import PRESETS, Branch
+from mammogan.config import PRESETS, Branch, override
 
 CONFIG = PRESETS["demo"]
 BRANCH = Branch(0.5, 0)
@@ -89,7 +89,14 @@ def test_branch_is_a_child_found_by_its_tags(mlflow, parent):
     assert tracking.open_branch(parent, Branch(0.5, 1), CONFIG) != child
     run = mlflow.get_run(child)
     assert run.data.tags["mlflow.parentRunId"] == parent
-    assert (run.data.params["cfg.gp_lambda"], run.data.params["cfg.seed"]) == ("0.5", "0")
+    assert run.data.params == {"cfg.gp_lambda": "0.5", "cfg.seed": "0", "cfg.preset": "demo"}
+
+
+def test_branch_names_what_differs_from_its_preset(mlflow, tmp_path):
+    config = override(CONFIG, {"train.epochs": 3, "lambdas": "0.5"})
+    child = tracking.open_branch(tracking.open_parent(tmp_path.name, "key", config, {}), BRANCH, config)
+    assert mlflow.get_run(child).data.params["cfg.train.epochs"] == "3"
+    assert len(mlflow.get_run(child).data.params) == 4
 
 
 def test_kubeflows_announced_run_leads_to_its_top_run(mlflow, tmp_path, monkeypatch):
