@@ -1,0 +1,134 @@
+"""Each step of the compiled graph by its own command: in this environment, and inside the image if one is built."""
+
+import contextlib
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+
+import pytest
+import yaml
+from mlflow import MlflowClient
+from walk import ORDER, Walk
+
+import pipeline
+from launch.arguments import graph_arguments
+from launch.compiled import compile_pipeline
+from launch.pods import Pods
+
+BRANCH = "lambda=3,seed=0"
+QUICK = {
+    "lambdas": "3",
+    "train.epochs": 2,
+    "train.snapshot_every": 2,
+    "model.generator_channels": 32,
+    "model.critic_channels": 4,
+    "evaluate.fakes": 16,
+    "evaluate.pairs": 20,
+}
+IMAGE = "localhost/mammogan:cpu"
+AS_A_POD = 'touch /opt/x 2>/dev/null && exit 90; [ "$(id -u):$(id -g)" = 1000:0 ] || exit 91; cd /tmp; exec "$@"'
+PREPARE = """
+set -e
+mount --bind {root} {root}
+mkdir -p {root}/state {root}/minio
+mount --bind {state} {root}/state
+mount --bind {minio} {root}/minio
+mount -t tmpfs -o mode=1777 tmpfs {root}/tmp
+mount -t proc proc {root}/proc
+for device in null zero urandom; do
+  touch {root}/dev/$device
+  mount --bind /dev/$device {root}/dev/$device
+done
+mount -o remount,bind,ro {root}
+exec chroot --userspec=1000:0 {root} {inside}
+"""
+BUILDAH = {**os.environ, "STORAGE_DRIVER": "overlay"}
+
+
+def graph():
+    text = compile_pipeline(pipeline.experiment, {}, Pods(image="walk@sha256:" + "0" * 64, accelerators=0))
+    return next(yaml.safe_load_all(text))
+
+
+def arguments(store):
+    return {**graph_arguments("demo", QUICK), "store": store}
+
+
+def check(walk, tracking_uri):
+    assert list(walk.outputs) == list(ORDER)
+    assert walk.outputs["train"] == walk.outputs["evaluate"] == "finished"
+    assert walk.outputs["select"] is True
+    client = MlflowClient(tracking_uri)
+    (experiment,) = [item for item in client.search_experiments() if item.name == "mammogan"]
+    runs = client.search_runs([experiment.experiment_id])
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert len(runs) == 2
+    assert client.get_model_version_by_alias("mammogan", "champion").version == walk.outputs["register"]
+    assert (walk.folder / "finish" / "page").stat().st_size > 1000
+
+
+@pytest.mark.slow
+def test_every_step_runs_by_the_command_that_was_compiled(tmp_path):
+    tracking_uri = f"sqlite:///{tmp_path}/mlflow.db"
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": tracking_uri, "MAMMOGAN_CACHE": str(tmp_path / "cache")}
+    environment["PATH"] = f"{os.path.dirname(sys.executable)}:{environment['PATH']}"
+
+    def run(name, command):
+        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, f"{name}: {done.stderr[-3000:]}"
+
+    folder = tmp_path / "artifacts"
+    folder.mkdir()
+    walk = Walk(graph(), arguments(str(tmp_path / "store")), str(folder), folder, run)
+    walk.all_steps(BRANCH)
+    check(walk, tracking_uri)
+
+
+def has_image():
+    if os.geteuid() != 0 or not shutil.which("buildah"):
+        return False
+    command = ["buildah", "inspect", "--type", "image", IMAGE]
+    return subprocess.run(command, env=BUILDAH, capture_output=True).returncode == 0
+
+
+@contextlib.contextmanager
+def mounted():
+    """Root folder of a container made from the image, and the image's configuration."""
+
+    def buildah(*words):
+        return subprocess.run(["buildah", *words], env=BUILDAH, check=True, capture_output=True, text=True).stdout
+
+    name = buildah("from", "--pull-never", IMAGE).strip()
+    try:
+        configuration = json.loads(buildah("inspect", "--type", "image", IMAGE))["OCIv1"]["config"]
+        yield buildah("mount", name).strip(), configuration
+    finally:
+        buildah("rm", name)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not has_image(), reason=f"{IMAGE} is not built here, or buildah or root are missing")
+def test_every_step_runs_in_the_image_as_a_plain_user_on_a_read_only_root(tmp_path):
+    """Like a restricted pod: user 1000, group 0, nothing writable but the volumes that Kubeflow mounts."""
+    state, artifacts = tmp_path / "state", tmp_path / "minio" / "mlpipeline"
+    for folder in (state, artifacts):
+        folder.mkdir(parents=True)
+    for folder in (tmp_path, *tmp_path.rglob("*")):
+        os.chown(folder, 1000, 0)
+    with mounted() as (root, configuration):
+        assert configuration["User"] == "1000:0"
+        variables = [*configuration["Env"], "MLFLOW_TRACKING_URI=sqlite:////state/mlflow.db"]
+
+        def run(name, command):
+            os.chown(artifacts / name, 1000, 0)
+            inside = ["/usr/bin/env", "-i", *variables, "sh", "-c", AS_A_POD, "sh", *command]
+            script = PREPARE.format(root=root, state=state, minio=tmp_path / "minio", inside=shlex.join(inside))
+            done = subprocess.run(["unshare", "--mount", "bash", "-c", script], capture_output=True, text=True)
+            assert done.returncode == 0, f"{name}: {done.returncode} {done.stderr[-3000:]}"
+
+        walk = Walk(graph(), arguments("/state/store"), "minio://mlpipeline", artifacts, run)
+        walk.all_steps(BRANCH)
+    check(walk, f"sqlite:///{state}/mlflow.db")
