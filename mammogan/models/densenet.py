@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torchvision.models import densenet121
+from torchvision.models.densenet import _Transition
 
 from mammogan import console, storage
 
@@ -24,10 +25,16 @@ PREFIXES = ("backbone.0.", "features.", "")
 
 
 class FrozenDenseNet(nn.Module):
-    """(B, 3, H, W), float32, [-1, 1] -> (B, 256, H/8, W/8); never trains, and stays in eval mode.
+    """(B, 1, H, W), float32, [-1, 1] -> (B, 256, H/8, W/8); never trains, and stays in eval mode.
 
     617,856 weights and 6,336 BatchNorm statistics; 1.447 GMAC for a 224x224 image.
     """
+
+    conv0: nn.Conv2d
+    norm0: nn.BatchNorm2d
+    denseblock1: nn.Module
+    transition1: _Transition
+    denseblock2: nn.Module
 
     def __init__(self, features: nn.Sequential) -> None:
         super().__init__()
@@ -48,7 +55,8 @@ class FrozenDenseNet(nn.Module):
         return super().train(False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Feature maps of the images."""
+        """Feature maps of grey images; the channel is replicated here."""
+        x = x.expand(-1, 3, -1, -1)
         for module in self.children():
             x = module(x)
         return x

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from mammogan import console, storage
+from mammogan.training.patience import patiently
 
 KEEP = 2
 NAME = re.compile(r"step_(\d{9})\.([0-9a-f]{64})\.pt")
@@ -30,7 +31,8 @@ class Checkpoints:
         torch.save(state, buffer)
         content = buffer.getvalue()
         name = f"step_{step:09d}.{hashlib.sha256(content).hexdigest()}.pt"
-        storage.write_bytes(storage.join(self.uri, name), content)
+        uri = storage.join(self.uri, name)
+        patiently(lambda: storage.write_bytes(uri, content), uri)
         others = [other for other in self._names() if other != name]
         for old in others[: max(0, len(others) - (KEEP - 1))]:
             storage.remove(storage.join(self.uri, old))
@@ -42,7 +44,8 @@ class Checkpoints:
         """
         names = self._names()
         for name in reversed(names):
-            content = storage.read_bytes(storage.join(self.uri, name))
+            uri = storage.join(self.uri, name)
+            content = patiently(lambda uri=uri: storage.read_bytes(uri), uri)
             if hashlib.sha256(content).hexdigest() == name.split(".")[1]:
                 return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
             console.say(f"WARNING: checkpoint {name} in {self.uri} is CORRUPT (another sha256); trying the one before")
@@ -56,4 +59,5 @@ class Checkpoints:
             storage.remove(storage.join(self.uri, name))
 
     def _names(self) -> list[str]:
-        return sorted(name for name in storage.list_files(self.uri) if NAME.fullmatch(name))
+        names = patiently(lambda: storage.list_files(self.uri), self.uri)
+        return sorted(name for name in names if NAME.fullmatch(name))

@@ -100,23 +100,34 @@ class _Run:
         self.means: dict[str, float] = {}
 
     def to_the_end(self) -> None:
-        """Train every epoch that is left."""
-        self._resume()
+        """Train every epoch that is left; the first divergence goes back to the last checkpoint, once."""
+        state = self.checkpoints.latest()
+        if state is not None:
+            self._restore(state)
+            _report_again(self.folder, self.history, self.report, self.report_grid)
+        try:
+            self._train()
+        except DivergedError as error:
+            state = self.checkpoints.latest()
+            if state is None or self.trainer.attempt:
+                raise
+            console.say(f"{self.record['branch']}: {error}; going back to the last checkpoint, once")
+            self._restore(state)
+            self.trainer.attempt = 1
+            self._train()
+
+    def _train(self) -> None:
         trainer = self.trainer
         with console.progress(self.record["branch"], trainer.total_steps, trainer.step) as advance:
             for epoch in range(self.record["epochs_done"] + 1, trainer.config.epochs + 1):
                 self._train_epoch(epoch, advance)
                 self._finish_epoch(epoch)
 
-    def _resume(self) -> None:
-        state = self.checkpoints.latest()
-        if state is None:
-            return
+    def _restore(self, state: dict[str, Any]) -> None:
         self.trainer.load_state(state["trainer"])
         self.history, self.epoch_s = state["history"], state["epoch_s"]
         self.record |= state["counts"]
         console.say(f"{self.record['branch']}: continues after step {self.trainer.step} of {self.trainer.total_steps}")
-        _report_again(self.folder, self.history, self.report, self.report_grid)
 
     def _train_epoch(self, epoch: int, advance: console.Advance) -> None:
         trainer = self.trainer

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-Purpose = Literal["weights", "order", "step"]
 
-
-def rng_for(seed: int, purpose: Purpose, counter: int, device: torch.device) -> torch.Generator:
+def rng_for(seed: int, purpose: str, counter: int, device: torch.device) -> torch.Generator:
     """Generator on ``device`` that depends on nothing but its arguments."""
     words = hashlib.sha256(f"{seed}/{purpose}/{counter}".encode()).digest()
     return torch.Generator(device).manual_seed(int.from_bytes(words[:8], "little") >> 1)

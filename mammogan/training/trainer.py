@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from mammogan import console
 from mammogan.config import Branch, Config, TrainConfig
 from mammogan.models.critic import Critic
 from mammogan.models.densenet import FrozenDenseNet
+from mammogan.models.folded import FoldedDenseNet
 from mammogan.models.generator import Generator, to_float
 from mammogan.training.augment import augment
 from mammogan.training.randomness import BatchOrder, rng_for, weights_seed
 from mammogan.training.step import critic_gradients, generator_gradients
 
+Gradients = TypeVar("Gradients")
 QUANTITIES = ("wasserstein", "penalty", "critic_loss", "gradient_norm", "generator_loss")
 
 
@@ -24,7 +28,8 @@ class Trainer:
 
     ``images`` (N, 1, size, size), uint8, stay on ``device`` as they are; float32 exists only for a batch at a time.
     A step is one generator update after ``n_critic`` critic updates. Its random numbers are a function of the
-    seed and the step's number, so that ``state`` needs no generator state and no sampler position.
+    seed, the step's number and the ``attempt``, so that ``state`` needs no generator state and no sampler position.
+    Where the device's memory does not suffice, the critic sees a batch in more and more ``pieces``.
     """
 
     def __init__(
@@ -37,6 +42,8 @@ class Trainer:
         self.averaged = copy.deepcopy(self.generator).requires_grad_(False) if self.config.ema_decay else None
         self.optimisers = [_adam(network, self.config) for network in (self.generator, self.critic)]
         self.step = 0
+        self.attempt = 0
+        self.pieces = 1
         self.sums = torch.zeros(len(QUANTITIES), device=device)
 
     @property
@@ -67,24 +74,33 @@ class Trainer:
 
     def advance(self) -> None:
         """Make one step."""
-        rng = rng_for(self.branch.seed, "step", self.step, self.device)
+        rng = rng_for(self.branch.seed, f"step, attempt {self.attempt}", self.step, self.device)
         for optimiser in self.optimisers:
             optimiser.param_groups[0]["lr"] = self.learning_rate_of(self.step)
-        generator_optimiser, critic_optimiser = self.optimisers
         for update in range(self.config.n_critic):
             if update < self.batches_per_step:
                 real = self._real_batch(self.step * self.batches_per_step + update, rng)
-            with torch.no_grad():
-                fake = self.generator(self._latents(rng))
-            alpha = torch.rand(len(real), 1, 1, 1, generator=rng, device=self.device)
-            distance, penalty, norm = critic_gradients(self.critic, real, fake, alpha, self.branch.gp_lambda)
-            critic_optimiser.step()
-            loss = self.branch.gp_lambda * penalty - distance
-            self.sums[:4] += torch.stack((distance, penalty, loss, norm))
-        self.sums[4] += generator_gradients(self.generator, self.critic, self._latents(rng))
-        generator_optimiser.step()
+                real_features = self.critic.frozen_features(real)
+            self._update_critic(real, real_features, rng)
+        self._update_generator(rng)
         self._average()
         self.step += 1
+
+    def _update_critic(self, real: Tensor, real_features: Tensor, rng: torch.Generator) -> None:
+        gp_lambda = self.branch.gp_lambda
+        with torch.no_grad():
+            fake = self.generator(self._latents(rng))
+        alpha = torch.rand(len(real), 1, 1, 1, generator=rng, device=self.device)
+        distance, penalty, norm = self._fitting(
+            lambda: critic_gradients(self.critic, real, fake, alpha, gp_lambda, real_features, self.pieces)
+        )
+        self.optimisers[1].step()
+        self.sums[:4] += torch.stack((distance, penalty, gp_lambda * penalty - distance, norm))
+
+    def _update_generator(self, rng: torch.Generator) -> None:
+        fake = self.generator(self._latents(rng))
+        self.sums[4] += self._fitting(lambda: generator_gradients(self.generator, self.critic, fake, self.pieces))
+        self.optimisers[0].step()
 
     def take_means(self) -> dict[str, float]:
         """Means of the quantities since the last call; waits for the device."""
@@ -102,6 +118,7 @@ class Trainer:
         """All that a new trainer needs to continue as this one would."""
         return {
             "step": self.step,
+            "attempt": self.attempt,
             "sums": self.sums.cpu(),
             "generator": self.generator.state_dict(),
             "critic": self.critic.trained_state(),
@@ -111,7 +128,7 @@ class Trainer:
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue where ``state`` was taken."""
-        self.step = state["step"]
+        self.step, self.attempt = state["step"], state["attempt"]
         self.sums = state["sums"].to(self.device)
         self.generator.load_state_dict(state["generator"])
         self.critic.load_trained_state(state["critic"])
@@ -119,6 +136,19 @@ class Trainer:
             self.averaged.load_state_dict(state["averaged"])
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
+
+    def _fitting(self, gradients: Callable[[], Gradients]) -> Gradients:
+        """Result of ``gradients``, in twice the pieces whenever memory runs out; nothing was changed until then."""
+        while True:
+            try:
+                return gradients()
+            except torch.OutOfMemoryError:
+                if self.pieces >= self.order.batch_size:
+                    raise
+                self.pieces *= 2
+                console.say(f"out of memory: the critic now sees a batch in {self.pieces} pieces, with the same result")
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
 
     def _real_batch(self, index: int, rng: torch.Generator) -> Tensor:
         chosen = self.images[self.order.batch(index).to(self.device)]
@@ -148,7 +178,7 @@ def _networks(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(weights_seed(seed))
         generator = Generator(size, model.latent_dim, model.generator_channels)
-        critic = Critic(size, model.critic_channels, frozen, model.head)
+        critic = Critic(size, model.critic_channels, FoldedDenseNet(frozen), model.head)
     return generator.to(device), critic.to(device)
 
 

@@ -36,11 +36,6 @@ def test_sigmoid_head_is_the_sigmoid_of_the_linear_one(frozen, critic):
     torch.testing.assert_close(sigmoid(images(3)), torch.sigmoid(critic(images(3))))
 
 
-def test_grey_channel_is_replicated(critic, frozen):
-    x = images(2)
-    torch.testing.assert_close(critic.frozen_features(x), frozen(torch.cat([x, x, x], dim=1)).flatten(1))
-
-
 def test_no_sample_reaches_another_in_training_mode(critic):
     critic.train()
     x = images(4).requires_grad_(True)

@@ -11,7 +11,7 @@ import torch
 from branch_process import OVERRIDES, blobs, train
 
 from mammogan.models.generator import load_generator
-from mammogan.training import loop
+from mammogan.training import loop, trainer
 from mammogan.training.trainer import Trainer
 
 SCRIPT = Path(__file__).with_name("branch_process.py")
@@ -145,6 +145,62 @@ def test_a_lambda_that_gives_nan_ends_as_diverged(tmp_path):
     assert not list((tmp_path / "store").rglob("branch.json"))
 
 
+def poison(monkeypatch, at_step, times):
+    """Let the penalty be NaN in one step, the first ``times`` times that it is reached."""
+    left = [times]
+    advance = Trainer.advance
+
+    def poisoned(self):
+        advance(self)
+        if self.step == at_step and left[0]:
+            left[0] -= 1
+            self.sums[1] = float("nan")
+
+    monkeypatch.setattr(Trainer, "advance", poisoned)
+
+
+def test_a_divergence_goes_back_to_the_checkpoint_once(tmp_path, monkeypatch, capsys):
+    poison(monkeypatch, at_step=8, times=1)
+    record = train(tmp_path)
+    assert (record["status"], record["epochs_done"], record["images_seen"]) == ("finished", 4, STEPS * 2 * 4)
+    assert "epoch 3: train/penalty is nan; going back" in capsys.readouterr().err
+    assert [row["epoch"] for row in result(tmp_path)[1]] == [1, 2, 3, 4]
+
+
+def test_a_second_divergence_ends_the_branch_with_its_history(tmp_path, monkeypatch):
+    poison(monkeypatch, at_step=8, times=2)
+    record = train(tmp_path)
+    assert (record["status"], record["reason"]) == ("diverged", "epoch 3: train/penalty is nan")
+    assert len((tmp_path / "out" / "history.jsonl").read_text().splitlines()) == 2
+
+
+def test_out_of_memory_halves_what_the_critic_sees_and_goes_on(uninterrupted, tmp_path, monkeypatch, capsys):
+    fits = 2
+    for name in ("critic_gradients", "generator_gradients"):
+        original = getattr(trainer, name)
+
+        def limited(*arguments, original=original):
+            if 4 / arguments[-1] > fits:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return original(*arguments)
+
+        monkeypatch.setattr(trainer, name, limited)
+    assert train(tmp_path)["status"] == "finished"
+    assert capsys.readouterr().err.count("in 2 pieces") == 1
+    for ours, other in zip(result(tmp_path)[1], result(uninterrupted[1])[1], strict=True):
+        assert ours["metrics"] == pytest.approx(other["metrics"], rel=1e-2, abs=1e-2)
+
+
+def test_memory_that_never_suffices_ends_as_failed(tmp_path, monkeypatch):
+    def never(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(trainer, "critic_gradients", never)
+    record = train(tmp_path)
+    assert record["status"] == "failed"
+    assert "CUDA out of memory" in record["reason"]
+
+
 def test_another_exception_ends_as_failed(tmp_path, monkeypatch):
     def broken(*_):
         raise RuntimeError("the disk is on fire")
@@ -179,7 +235,7 @@ def test_fewer_images_than_a_batch_train(tmp_path):
 
 
 def test_the_critics_update_does_not_reach_into_the_generator(tmp_path, monkeypatch):
-    monkeypatch.setattr("mammogan.training.trainer.generator_gradients", lambda *_: torch.zeros(()))
+    monkeypatch.setattr(trainer, "generator_gradients", lambda *_: torch.zeros(()))
     trainers = []
     advance = Trainer.advance
     monkeypatch.setattr(Trainer, "advance", lambda self: (trainers.append(self), advance(self)))
