@@ -123,6 +123,10 @@ class Memory:
 
 def measure(way: str, folder: Path, workers: int, cold: bool) -> dict[str, Any]:
     """Time one way over all files of ``folder``, in this process."""
+    import pandas  # noqa: F401  (imports are paid once, not per image)
+    import pydicom  # noqa: F401
+    import sklearn.model_selection  # noqa: F401
+
     files = sorted(folder.rglob("*.dcm"))
     if cold:
         forget(files)
