@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def pod_labels(workload):
 
 def workloads(overlay):
     found = objects(overlay, *WORKLOADS)
-    assert {item["metadata"]["name"] for item in found} == {"mlflow", "postgres", "mlflow-gc"}
+    assert {item["metadata"]["name"] for item in found} == {"mlflow", "postgres", "mlflow-gc", "janitor"}
     return found
 
 
@@ -193,6 +194,15 @@ def test_references_are_met(overlay):
             for variable in container.get("env", []):
                 reference = variable.get("valueFrom", {}).get("secretKeyRef")
                 assert reference is None or reference["key"] in secrets[reference["name"]]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_housekeeping_calls_commands_that_there_are(overlay):
+    (job,) = [item for item in objects(overlay, "CronJob") if item["metadata"]["name"] == "janitor"]
+    (container,) = pod_spec(job)["containers"]
+    assert container["command"][:3] == ["python3", "-m", "mammogan"]
+    done = subprocess.run([sys.executable, *container["command"][1:], "--help"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_run_finds_its_settings_and_secrets():
