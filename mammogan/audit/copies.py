@@ -1,0 +1,111 @@
+"""Statistics of copying, from distances alone.
+
+*Memorised*: with d_1 <= d_2 <= ... the distances of an image to the training images, it copies the nearest one when
+d_1 < ALPHA * mean(d_1, ..., d_50) (Carlini et al. 2023, "Extracting training data from diffusion models", equation 1
+with their ALPHA = 0.5 and 50 neighbours).
+
+*Nearer to train*: how often the nearest real image is a training image, when as many training as held-out images are
+at hand. With k of the n training images nearer than the nearest of the h held-out ones, h <= n, it is for one image
+
+    1 - C(n - k, h) / C(n, h),
+
+the chance that a random half-and-half comparison finds a training image first. Where the generator saw neither set,
+both are exchangeable and the mean is 1/2, whatever the quality of the images.
+
+*Repeated*: another synthetic image is nearer than ALPHA times what is usual between a training image and its 50
+nearest others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mammogan.metrics.intervals import Estimate, Floats, Ints, Variance, blocks_of, combine, jackknife
+
+ALPHA = 0.5
+NEIGHBOURS = 50
+BLOCKS = 20
+Flags = NDArray[np.bool_]
+
+
+def copy_ratios(to_train: Floats) -> Floats:
+    """d_1 / mean(d_1, ..., d_50), (m,), of distances (m, n) to the training images; below ALPHA it is a copy.
+
+    Raises ValueError for fewer than 2 training images, which have no usual distance.
+    """
+    return to_train.min(axis=1) / np.maximum(_usual(to_train), np.finfo(float).tiny)
+
+
+def _usual(distances: Floats) -> Floats:
+    """Mean distance (m,) to the 50 nearest, or to all where there are fewer."""
+    if distances.shape[1] < 2:
+        raise ValueError(f"train has {distances.shape[1]} images: give at least 2")
+    nearest = min(NEIGHBOURS, distances.shape[1])
+    return np.partition(distances, nearest - 1, axis=1)[:, :nearest].mean(axis=1)
+
+
+def repeated(among: Floats, train_train: Floats) -> Flags:
+    """Whether each image (m,) has another one nearer than is usual between training images; distances (m, m)."""
+    limit = ALPHA * float(np.median(_usual(without_itself(train_train))))
+    return without_itself(among).min(axis=1) < limit
+
+
+def without_itself(distances: Floats) -> Floats:
+    """Distances (m, m - 1) of each image to the others."""
+    count = len(distances)
+    return distances[~np.eye(count, dtype=bool)].reshape(count, count - 1)
+
+
+def rate(flags: Flags, confidence: float) -> Estimate:
+    """Share of flags that are set, with the exact interval of Clopper and Pearson (1934)."""
+    from scipy.special import betaincinv
+
+    hits, count, tail = int(flags.sum()), len(flags), (1 - confidence) / 2
+    low = float(betaincinv(hits, count - hits + 1, tail)) if hits else 0.0
+    high = float(betaincinv(hits + 1, count - hits, 1 - tail)) if hits < count else 1.0
+    return Estimate(hits / count, low, high)
+
+
+def nearer_to_train(to_train: Floats, to_held: Floats) -> Floats:
+    """Chance (m,) that the nearest real image is a training image, from distances (m, n) and (m, h)."""
+    n, h = to_train.shape[1], to_held.shape[1]
+    if h > n:
+        return 1 - nearer_to_train(to_held, to_train)
+    k = (to_train < to_held.min(axis=1, keepdims=True)).sum(axis=1)
+    return 1 - _chance_of_none(n, h)[k]
+
+
+def _chance_of_none(n: int, h: int) -> Floats:
+    """C(n - k, h) / C(n, h) for k = 0, ..., n: a draw of h among n holds none of k."""
+    k = np.arange(n)
+    return np.concatenate([[1.0], np.cumprod(np.maximum(n - h - k, 0) / (n - k))])
+
+
+def nearer_estimate(
+    to_train: Floats, to_held: Floats, train_blocks: Sequence[Ints], held_blocks: Sequence[Ints], confidence: float
+) -> Estimate:
+    """Mean of ``nearer_to_train`` with the jackknife over fakes, training patients and held-out patients."""
+    each = nearer_to_train(to_train, to_held)
+    value = float(each.mean())
+
+    def left_out(blocks: Sequence[Ints], statistic: Callable[[Ints], float]) -> Variance:
+        without = np.array([statistic(block) for block in blocks])
+        return jackknife(value, without, np.array([len(block) for block in blocks]))
+
+    parts = [
+        left_out(blocks_of(len(each), BLOCKS), lambda block: float(np.delete(each, block).mean())),
+        left_out(
+            train_blocks, lambda block: float(nearer_to_train(np.delete(to_train, block, axis=1), to_held).mean())
+        ),
+        left_out(held_blocks, lambda block: float(nearer_to_train(to_train, np.delete(to_held, block, axis=1)).mean())),
+    ]
+    return combine(value, parts, confidence)
+
+
+def patient_blocks(patients: Sequence[str]) -> list[Ints]:
+    """Image indices in at most 20 blocks that hold whole patients."""
+    names, index = np.unique(np.asarray(patients), return_inverse=True)
+    return [np.flatnonzero(np.isin(index, block)) for block in blocks_of(len(names), BLOCKS)]

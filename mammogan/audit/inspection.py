@@ -1,0 +1,266 @@
+"""The audit: three sets of images in, numbers with intervals and the gates' verdicts out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mammogan import console, storage
+from mammogan.audit import copies, membership, page
+from mammogan.audit.distances import Distances, Space, load_spaces, measure
+from mammogan.config import AuditConfig, Config
+from mammogan.data import manifest
+from mammogan.data.ingest import read_summary
+from mammogan.gates import Verdict
+from mammogan.metrics.images import same_size
+from mammogan.metrics.intervals import Estimate, Floats
+from mammogan.synthesis.publication import SOURCE
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FILE = "audit.json"
+CLOSEST = 6
+"""Pairs shown for each space."""
+FEWEST_PATIENTS = 5
+"""Held-out patients below which nothing is said of membership."""
+MEANINGS = {
+    "memorised": "share of synthetic images that copy a training image",
+    "repeated": "share of synthetic images that nearly repeat another one",
+    "nearer": "share of synthetic images nearer to train than to as many held-out images; 0.5 without copying",
+    "membership": "AUC of telling train from held-out images by their nearest synthetic one; 0.5 without a leak",
+    "membership by the critic": "AUC of telling train from held-out images by the critic's score; 0.5 without a leak",
+}
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Reals:
+    """Real images and whose they are."""
+
+    images: Tensor
+    """uint8 (N, 1, H, W)."""
+    patients: Sequence[str]
+    """Patient of each image."""
+
+
+@dataclass(frozen=True)
+class CriticScores:
+    """The critic's outputs for the real images, in their order."""
+
+    train: Floats
+    """(n,)."""
+    held_out: Floats
+    """(h,)."""
+
+
+def inspect(
+    train: Reals,
+    held_out: Reals,
+    fakes: Tensor,
+    spaces: Sequence[Space],
+    config: AuditConfig,
+    *,
+    batch_size: int = 50,
+    critic: CriticScores | None = None,
+) -> dict[str, Any]:
+    """Compare synthetic images (M, 1, H, W), uint8, with the training images and with images of other patients.
+
+    Returns ``passed``, ``verdicts`` as the gates give them, ``records`` with a number each, the ``closest`` pairs, and
+    ``counts``. Raises ValueError for sets that are too small, differ in size, or share a patient.
+    """
+    _check(train, held_out, fakes)
+    records, closest = [], []
+    with console.progress("audit", len(spaces)) as advance:
+        for space in spaces:
+            distances = measure(space, train.images, held_out.images, fakes, batch_size)
+            records += statistics(distances, train.patients, held_out.patients, config, space.name)
+            closest += _closest(distances, space.name)
+            advance(note=space.name)
+    if critic is not None:
+        records.append(_by_critic(critic, train.patients, held_out.patients, config))
+    verdicts = [_verdict(record) for record in records] + _not_checked(records)
+    return {
+        "passed": all(verdict.passed for verdict in verdicts),
+        "verdicts": [verdict.to_dict() for verdict in verdicts],
+        "records": records,
+        "closest": closest,
+        "counts": {
+            "train": len(train.images),
+            "held_out": len(held_out.images),
+            "held_out_patients": len(set(held_out.patients)),
+            "fakes": len(fakes),
+            "exact_copies": exact_copies(train.images, fakes),
+            "exact_repeats": len(fakes) - len(set(_hashable(fakes))),
+        },
+        "spaces": [{"name": space.name, "note": space.note} for space in spaces],
+    }
+
+
+def _check(train: Reals, held_out: Reals, fakes: Tensor) -> None:
+    for name, count, least in (("train", len(train.images), 3), ("fakes", len(fakes), 2)):
+        if count < least:
+            raise ValueError(f"{name} has {count} images: the audit needs at least {least}")
+    for images in (held_out.images, fakes):
+        if len(images):
+            same_size(train.images, images)
+    if both := set(train.patients) & set(held_out.patients):
+        raise ValueError(f"held_out: patient {min(both)!r} is in train too; hold out other patients")
+
+
+def statistics(
+    distances: Distances, train_patients: Sequence[str], held_patients: Sequence[str], config: AuditConfig, space: str
+) -> list[Record]:
+    """Records of one space: copying, repetition and, with enough held-out patients, nearness and membership."""
+    known = distances.fake_train.shape[1]
+    level = config.confidence
+    copied = copies.rate(copies.copy_ratios(distances.fake_train) < copies.ALPHA, level)
+    again = copies.rate(copies.repeated(distances.fake_fake, distances.train_train), level)
+    real_again = copies.repeated(distances.train_train, distances.train_train)
+    held = distances.held_train
+    base = copies.rate(copies.copy_ratios(held) < copies.ALPHA, level) if len(held) else None
+    records = [
+        _record("memorised", space, copied, max(config.max_memorised, base.value if base else 0.0), base),
+        _record("repeated", space, again, config.max_duplicates, copies.rate(real_again, level)),
+    ]
+    if len(set(held_patients)) >= FEWEST_PATIENTS:
+        train_blocks, held_blocks = copies.patient_blocks(train_patients), copies.patient_blocks(held_patients)
+        nearer = copies.nearer_estimate(distances.fake_train, distances.fake_held, train_blocks, held_blocks, level)
+        attack = membership.auc_estimate(
+            -distances.fake_train.min(axis=0), -distances.fake_held.min(axis=0), train_blocks, held_blocks, level
+        )
+        records += [
+            _record("nearer", space, nearer, config.max_nearer),
+            _record("membership", space, attack, config.max_membership),
+        ]
+    counts = {"n_train": known, "n_held_out": len(held), "n_fake": len(distances.fake_train)}
+    return [{**record, **counts, "confidence": level} for record in records]
+
+
+def _record(statistic: str, space: str, estimate: Estimate, limit: float, reference: Estimate | None = None) -> Record:
+    return {
+        "key": f"{statistic.replace(' ', '_')}/{space}",
+        "statistic": statistic,
+        "space": space,
+        "meaning": MEANINGS[statistic],
+        "value": estimate.value,
+        "low": estimate.low,
+        "high": estimate.high,
+        "reference": reference.value if reference else None,
+        "limit": limit,
+    }
+
+
+def _by_critic(
+    critic: CriticScores, train_patients: Sequence[str], held_patients: Sequence[str], config: AuditConfig
+) -> Record:
+    for name, scores, patients in (
+        ("train", critic.train, train_patients),
+        ("held_out", critic.held_out, held_patients),
+    ):
+        if len(scores) != len(patients):
+            raise ValueError(f"critic.{name} has {len(scores)} scores for {len(patients)} images; give one each")
+    blocks = [copies.patient_blocks(patients) for patients in (train_patients, held_patients)]
+    estimate = membership.auc_estimate(critic.train, critic.held_out, blocks[0], blocks[1], config.confidence)
+    record = _record("membership by the critic", "critic", estimate, config.max_membership)
+    counts = {"n_train": len(critic.train), "n_held_out": len(critic.held_out), "n_fake": 0}
+    return {**record, **counts, "confidence": config.confidence}
+
+
+def _verdict(record: Record) -> Verdict:
+    """Refused when the whole interval lies above the limit."""
+    interval = f"{record['value']:.3g} ({record['low']:.3g} to {record['high']:.3g})"
+    base = f", {record['reference']:.3g} among real images" if record["reference"] is not None else ""
+    why = f"{record['meaning']}: {interval}{base}; at most {record['limit']:.3g}"
+    return Verdict(f"{record['statistic']} ({record['space']})", record["low"] <= record["limit"], why)
+
+
+def _not_checked(records: Sequence[Record]) -> list[Verdict]:
+    found = {record["statistic"] for record in records}
+    reasons = {
+        "nearer": f"not checked: fewer than {FEWEST_PATIENTS} held-out patients",
+        "membership": f"not checked: fewer than {FEWEST_PATIENTS} held-out patients",
+        "membership by the critic": "not checked: no scores of the critic were given",
+    }
+    return [Verdict(name, True, why) for name, why in reasons.items() if name not in found]
+
+
+def exact_copies(train: Tensor, fakes: Tensor) -> int:
+    """Synthetic images whose pixels are those of a training image, mirrored or not."""
+    known = set(_hashable(train)) | set(_hashable(train.flip(-1)))
+    return sum(image in known for image in _hashable(fakes))
+
+
+def _hashable(images: Tensor) -> list[bytes]:
+    return [image.numpy().tobytes() for image in images]
+
+
+def _closest(distances: Distances, space: str) -> list[dict[str, Any]]:
+    """Pairs of a synthetic image and its nearest training image, those most like copies first."""
+    ratios = copies.copy_ratios(distances.fake_train)
+    nearest = distances.fake_train.argmin(axis=1)
+    return [
+        {
+            "space": space,
+            "fake": int(index),
+            "train": int(nearest[index]),
+            "distance": float(distances.fake_train[index, nearest[index]]),
+            "ratio": float(ratios[index]),
+        }
+        for index in np.argsort(ratios, kind="stable")[:CLOSEST]
+    ]
+
+
+def audit_dataset(
+    dataset: Path, config: Config, out: Path, *, fakes: Tensor | None = None, label: int | None = None,
+    critic: CriticScores | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Audit the synthetic images of a filled data set, or ``fakes`` against class ``label`` of any data set.
+
+    Train are the real train images of the class, held out the test images of patients who are not in train. Writes
+    ``audit.json``, ``pairs.png`` and ``audit.html`` below ``out`` and returns the first one's content. Raises
+    ValueError for a data set without synthetic images where no ``fakes`` are given, and as ``inspect`` does.
+    """
+    frame = manifest.read(dataset)
+    name = read_summary(dataset).get("synthetic", {}).get("class", "malignant")
+    label = manifest.CLASSES.index(name) if label is None else label
+    real = frame[(frame["label"] == label) & (frame["source"] != SOURCE)]
+    train, test = (real[real["split"] == side] for side in ("train", "test"))
+    held_out = test[~test["patient_id"].isin(frame.loc[frame["split"] == "train", "patient_id"])]
+    made = frame[frame["source"] == SOURCE]
+    if fakes is None and made.empty:
+        raise ValueError(
+            f"dataset={str(dataset)!r}: it holds no synthetic images; fill it with synthesise or give some"
+        )
+    fakes = read_rows(dataset, made) if fakes is None else fakes
+    chosen = np.unique(np.linspace(0, len(fakes) - 1, min(len(fakes), config.audit.fakes)).round().astype(int))
+    reals = [Reals(read_rows(dataset, side), side["patient_id"].tolist()) for side in (train, held_out)]
+    result = inspect(
+        *reals, fakes[torch.from_numpy(chosen)], load_spaces(config.evaluate), config.audit,
+        batch_size=config.evaluate.batch_size, critic=critic,
+    )  # fmt: skip
+    result["class"] = manifest.CLASSES[label]
+    result["counts"]["test_images_of_train_patients"] = len(test) - len(held_out)
+    for pair in result["closest"]:
+        pair["train_image"] = str(train["image_id"].iloc[pair["train"]])
+        pair["fake"] = int(chosen[pair["fake"]])
+    picture = page.pairs_figure(result["closest"], fakes, reals[0].images)
+    storage.write_bytes(str(out / page.PAIRS), picture)
+    storage.write_bytes(str(out / page.PAGE), page.render(result, picture))
+    storage.write_bytes(str(out / FILE), (json.dumps(result, indent=1, allow_nan=False) + "\n").encode())
+    return result
+
+
+def read_rows(dataset: Path, frame: pd.DataFrame) -> Tensor:
+    """Images (N, 1, H, W), uint8, of the rows of a manifest; (0, 1, 0, 0) for none."""
+    from PIL import Image
+
+    images = [np.asarray(Image.open(storage.inside(dataset, file)).convert("L")) for file in frame["file"]]
+    return torch.from_numpy(np.stack(images))[:, None] if images else torch.empty(0, 1, 0, 0, dtype=torch.uint8)

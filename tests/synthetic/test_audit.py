@@ -1,0 +1,275 @@
+"""The audit's statistics against closed forms and simulation, and its gate against a generator that copies."""
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import binomtest, mannwhitneyu
+
+from mammogan import config, findings
+from mammogan.audit import Reals, audit_dataset, copies, inspect, membership
+from mammogan.audit.distances import Distances, Space, between, measure, pixel_embedding
+from mammogan.audit.inspection import CriticScores, statistics
+from mammogan.data import manifest
+from mammogan.synthesis import fill
+
+PIXEL = Space("pixel", "pixels", pixel_embedding)
+LIMITS = config.AuditConfig()
+
+
+def pictures(count, seed, side=12):
+    """(count, 1, side, side) uint8: smooth random fields, as different from each other as two strangers."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:side, :side] / side
+    waves = [np.cos(2 * np.pi * (i * x + j * y) + p) for i in range(3) for j in range(3) for p in (0.0, 1.57)]
+    fields = np.tensordot(rng.normal(size=(count, len(waves))), np.stack(waves), axes=1)
+    return torch.from_numpy((128 + 25 * fields).clip(0, 255).astype(np.uint8))[:, None]
+
+
+def of_patients(images, name):
+    return Reals(images, [f"{name} {index // 2}" for index in range(len(images))])
+
+
+def noisy(images, deviation, seed):
+    noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(seed)) * deviation
+    return (images.float() + noise).clamp(0, 255).round().to(torch.uint8)
+
+
+class TestDistances:
+    def test_pixel_distance_is_the_root_mean_square_difference(self):
+        left, right = pictures(5, 0), pictures(4, 1)
+        scaled = [images.double().flatten(1) / 127.5 for images in (left, right)]
+        expected = [[(a - b).square().mean().sqrt() for b in scaled[1]] for a in scaled[0]]
+        np.testing.assert_allclose(between(pixel_embedding, left, right, 2), np.array(expected), atol=1e-6)
+
+    def test_blocks_do_not_change_the_distances(self, monkeypatch):
+        from mammogan.audit import distances
+
+        left, right = pictures(23, 0), pictures(17, 1)
+        whole = between(pixel_embedding, left, right, 5)
+        monkeypatch.setattr(distances, "BLOCK_BYTES", 1)
+        np.testing.assert_allclose(between(pixel_embedding, left, right, 5), whole, atol=1e-6)
+
+    def test_a_mirrored_copy_is_near_and_sets_are_told_apart(self):
+        train, held, fakes = pictures(6, 0), pictures(4, 1), pictures(5, 2)
+        fakes[2] = train[3].flip(-1)
+        fakes[4] = held[1]
+        got = measure(PIXEL, train, held, fakes, 50)
+        assert got.fake_train.shape == (5, 6)
+        assert got.held_train.shape == (4, 6)
+        assert np.argwhere(got.fake_train < 1e-3).tolist() == [[2, 3]]
+        assert np.argwhere(got.fake_held < 1e-3).tolist() == [[4, 1]]
+        assert got.fake_fake.shape == (5, 5)
+        np.testing.assert_allclose(np.diag(got.train_train), 0, atol=1e-3)
+
+
+class TestCopies:
+    def test_copy_ratio_is_carlinis(self):
+        rng = np.random.default_rng(0)
+        to_train = rng.uniform(1, 2, (7, 80))
+        expected = [min(row) / np.mean(sorted(row)[:50]) for row in to_train]
+        np.testing.assert_allclose(copies.copy_ratios(to_train), expected)
+
+    def test_chance_of_a_training_image_first_is_the_draw_of_equal_numbers(self):
+        """Oracle: every way to draw h of the n training images."""
+        rng = np.random.default_rng(1)
+        to_train, to_held = rng.uniform(size=(6, 7)), rng.uniform(size=(6, 3))
+        for n, h in ((7, 3), (7, 2), (3, 3)):
+            train, held = to_train[:, :n], to_held[:, :h]
+            draws = [
+                train[:, list(chosen)].min(axis=1) < held.min(axis=1) for chosen in itertools.combinations(range(n), h)
+            ]
+            np.testing.assert_allclose(copies.nearer_to_train(train, held), np.mean(draws, axis=0))
+            np.testing.assert_allclose(copies.nearer_to_train(held, train), 1 - np.mean(draws, axis=0))
+
+    @pytest.mark.parametrize(("hits", "count"), [(0, 40), (3, 50), (50, 50)])
+    def test_rate_has_the_exact_interval(self, hits, count):
+        got = copies.rate(np.arange(count) < hits, 0.9)
+        expected = binomtest(hits, count).proportion_ci(0.9, method="exact")
+        np.testing.assert_allclose((got.value, got.low, got.high), (hits / count, expected.low, expected.high))
+
+    def test_repetition_is_measured_on_the_scale_of_the_training_images(self):
+        spread = np.abs(np.subtract.outer(np.arange(60.0), np.arange(60.0)))
+        collapsed = spread / 100  # sixty images within the distance of two training images
+        assert copies.repeated(collapsed, spread).all()
+        assert not copies.repeated(spread, spread / 100).any()
+
+    def test_patients_stay_in_one_block(self):
+        patients = [f"p{index // 3}" for index in range(90)]
+        blocks = copies.patient_blocks(patients)
+        assert sorted(np.concatenate(blocks)) == list(range(90))
+        owners = [{patients[index] for index in block} for block in blocks]
+        assert sum(len(owner) for owner in owners) == len(set(patients))
+
+
+def test_auc_is_mann_whitneys():
+    rng = np.random.default_rng(2)
+    members, others = rng.integers(0, 6, 30).astype(float), rng.integers(0, 5, 20).astype(float)
+    expected = mannwhitneyu(members, others).statistic / (30 * 20)
+    assert membership.auc(members, others) == pytest.approx(expected)
+
+
+def test_auc_interval_covers_as_often_as_it_says():
+    """400 draws of independent patients with two images each; the true AUC is Phi(shift / sqrt(2))."""
+    from scipy.stats import norm
+
+    rng, hits, shift = np.random.default_rng(3), 0, 0.8
+    for _ in range(400):
+        scores = [rng.normal(size=(40, 1)) * 0.8 + rng.normal(size=(40, 2)) * 0.6 + extra for extra in (shift, 0.0)]
+        blocks = copies.patient_blocks([f"p{index // 2}" for index in range(80)])
+        got = membership.auc_estimate(scores[0].ravel(), scores[1].ravel(), blocks, blocks, 0.9)
+        hits += got.low <= norm.cdf(shift / np.sqrt(2)) <= got.high
+    assert 0.86 <= hits / 400 <= 0.94
+
+
+def judged(train, held, fakes):
+    return inspect(of_patients(train, "t"), of_patients(held, "h"), fakes, [PIXEL], LIMITS)
+
+
+def refused(result):
+    return {item["gate"].split(" (")[0] for item in result["verdicts"] if not item["passed"]}
+
+
+class TestGate:
+    def test_two_hundred_simulated_cases(self):
+        """Power against a generator that replays train with noise, false alarms for two that do not.
+
+        Each case draws its own patients: 80 training images, 40 held-out ones, 60 synthetic ones.
+        """
+        caught = {"replays": 0, "replays mirrored": 0, "new patients": 0, "held-out patients": 0}
+        cases = 50
+        for case in range(cases):
+            everyone = pictures(180, 100 + case)
+            train, held, strangers = everyone[:80], everyone[80:120], everyone[120:]
+            replayed = noisy(train[:60], 12, case)
+            for name, fakes in {
+                "replays": replayed,
+                "replays mirrored": replayed.flip(-1),
+                "new patients": strangers,
+                "held-out patients": noisy(held.repeat(2, 1, 1, 1)[:60], 12, case),
+            }.items():
+                caught[name] += bool(refused(judged(train, held, fakes)) - {"repeated"})
+        assert caught["replays"] == caught["replays mirrored"] == cases
+        assert caught["new patients"] <= 2
+        assert caught["held-out patients"] == 0
+
+    def test_one_copy_in_ten_is_enough(self):
+        train, held, fakes = pictures(80, 0), pictures(40, 1), pictures(60, 2)
+        fakes[::10] = noisy(train[:6], 8, 0)
+        assert refused(judged(train, held, fakes)) == {"memorised"}
+
+    def test_repetition_is_refused(self):
+        train, held, few = pictures(80, 0), pictures(40, 1), pictures(6, 2)
+        result = judged(train, held, noisy(few.repeat(10, 1, 1, 1), 5, 0))
+        assert "repeated" in refused(result)
+        assert not result["passed"]
+
+    def test_exact_copies_and_repeats_are_counted(self):
+        train, fakes = pictures(20, 0), pictures(12, 2)
+        fakes[1], fakes[2], fakes[3], fakes[4] = train[4], train[5].flip(-1), fakes[9], fakes[9]
+        counts = judged(train, pictures(12, 1), fakes)["counts"]
+        assert (counts["exact_copies"], counts["exact_repeats"]) == (2, 2)
+
+    def test_the_closest_pairs_are_named(self):
+        train, fakes = pictures(20, 0), pictures(12, 2)
+        fakes[7] = noisy(train[11:12], 2, 0)[0]
+        first = judged(train, pictures(12, 1), fakes)["closest"][0]
+        assert (first["fake"], first["train"]) == (7, 11)
+        assert first["ratio"] < copies.ALPHA
+
+    def test_a_critic_that_knows_its_images_is_refused_and_one_that_does_not_is_not(self):
+        train, held, fakes = pictures(80, 0), pictures(40, 1), pictures(60, 2)
+        rng = np.random.default_rng(0)
+        sets = of_patients(train, "t"), of_patients(held, "h"), fakes
+        knows = CriticScores(rng.normal(1.5, 1, 80), rng.normal(0, 1, 40))
+        fair = CriticScores(rng.normal(0, 1, 80), rng.normal(0, 1, 40))
+        assert refused(inspect(*sets, [PIXEL], LIMITS, critic=knows)) == {"membership by the critic"}
+        assert refused(inspect(*sets, [PIXEL], LIMITS, critic=fair)) == set()
+        with pytest.raises(ValueError, match=r"critic\.train has 3 scores for 80 images"):
+            inspect(*sets, [PIXEL], LIMITS, critic=CriticScores(fair.train[:3], fair.held_out))
+
+    def test_what_was_not_checked_is_said(self):
+        result = judged(pictures(20, 0), pictures(2, 1), pictures(12, 2))
+        told = {item["gate"]: item["why"] for item in result["verdicts"]}
+        assert told["membership"].startswith("not checked: fewer than 5 held-out patients")
+        assert told["membership by the critic"].startswith("not checked")
+
+    def test_a_patient_on_both_sides_is_an_error(self):
+        images = pictures(10, 0)
+        with pytest.raises(ValueError, match="patient 'a 0' is in train too"):
+            inspect(of_patients(images, "a"), of_patients(images, "a"), pictures(5, 1), [PIXEL], LIMITS)
+
+
+def test_statistics_need_no_images():
+    """They are a function of distances: two clusters, of which the fakes sit on the training one."""
+    rng = np.random.default_rng(0)
+    train, held = rng.normal(size=(60, 64)), rng.normal(size=(30, 64))
+    fakes = train[:40] + 0.01
+
+    def far(a, b):
+        return np.linalg.norm(a[:, None] - b[None], axis=2)
+
+    given = Distances(far(fakes, train), far(fakes, held), far(held, train), far(fakes, fakes), far(train, train))
+    names = ([f"t{i}" for i in range(60)], [f"h{i}" for i in range(30)])
+    found = {record["statistic"]: record for record in statistics(given, *names, LIMITS, "any")}
+    assert found["memorised"]["value"] == 1.0
+    assert found["memorised"]["reference"] == 0.0
+    assert found["nearer"]["value"] == 1.0
+    assert found["membership"]["value"] > 0.8
+
+
+@pytest.fixture(scope="module")
+def audited(dataset, model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("audited")
+    settings = config.override(config.PRESETS["demo"], {"evaluate.extractor": "random"})
+    fill(model, dataset, 1, settings, str(folder / "filled"))
+    return folder, audit_dataset(folder / "filled", settings, folder / "audit")
+
+
+class TestDataset:
+    def test_it_leaves_a_record_a_picture_and_a_page(self, audited):
+        folder, result = audited
+        assert json.loads((folder / "audit" / "audit.json").read_text()) == result
+        assert {record["space"] for record in result["records"]} == {"pixel", "lpips_random", "random_vgg"}
+        assert result["counts"]["train"] == 12
+        assert result["counts"]["held_out"] == result["counts"]["held_out_patients"] == 6
+        page = (folder / "audit" / "audit.html").read_text()
+        assert "data:image/png;base64" in page
+        for record in result["records"]:
+            assert record["meaning"] in page
+        assert (folder / "audit" / "pairs.png").read_bytes().startswith(b"\x89PNG")
+
+    def test_copies_given_from_outside_are_refused_on_any_data_set(self, audited, dataset, tmp_path):
+        settings = config.override(config.PRESETS["demo"], {"evaluate.extractor": "random"})
+        train = manifest.load_images(dataset, split="train", label=1)
+        result = audit_dataset(dataset, settings, tmp_path, fakes=noisy(train, 3, 0), label=1)
+        assert not result["passed"]
+        assert {item["gate"] for item in result["verdicts"] if not item["passed"]} >= {
+            "memorised (pixel)", "memorised (lpips_random)", "memorised (random_vgg)",
+        }  # fmt: skip
+
+    def test_test_images_of_train_patients_are_left_out(self, dataset, tmp_path):
+        import shutil
+
+        shutil.copytree(dataset, tmp_path / "leaky")
+        frame = manifest.read(dataset)
+        leaking = (frame["split"] == "test") & (frame["image_id"].str.endswith("000"))
+        frame.loc[leaking, "patient_id"] = frame.loc[frame["split"] == "train", "patient_id"].iloc[0]
+        manifest.write(frame, tmp_path / "leaky")
+        settings = config.override(config.PRESETS["demo"], {"evaluate.extractor": "random"})
+        fakes = manifest.load_images(dataset, split="test", label=0)
+        result = audit_dataset(tmp_path / "leaky", settings, tmp_path / "audit", fakes=fakes, label=1)
+        assert result["counts"]["test_images_of_train_patients"] == 1
+        assert result["counts"]["held_out"] == 5
+
+    def test_a_set_without_synthetic_images_says_what_to_do(self, dataset, tmp_path):
+        with pytest.raises(ValueError, match="holds no synthetic images"):
+            audit_dataset(dataset, config.PRESETS["demo"], tmp_path)
+
+    def test_the_section_is_empty_without_findings(self, audited):
+        assert findings.section(findings.Findings()) == ""
+        card = "\n".join(findings.card_lines(findings.Findings(audit=audited[1])))
+        assert ("Audit passed" in card) == audited[1]["passed"]
+        assert card.count("\n- ") == len(audited[1]["verdicts"])
