@@ -201,6 +201,53 @@ def test_memory_that_never_suffices_ends_as_failed(tmp_path, monkeypatch):
     assert "CUDA out of memory" in record["reason"]
 
 
+def stop_at(monkeypatch, step):
+    advance = Trainer.advance
+
+    def stopped(self):
+        advance(self)
+        if self.step == step:
+            raise SystemExit("as if killed")
+
+    monkeypatch.setattr(Trainer, "advance", stopped)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty"])
+def test_a_corrupt_newest_checkpoint_costs_an_epoch_and_not_the_result(
+    uninterrupted, tmp_path, monkeypatch, capsys, damage
+):
+    stop_at(monkeypatch, 8)
+    with pytest.raises(SystemExit):
+        train(tmp_path)
+    monkeypatch.undo()
+    newest = max(tmp_path.rglob("step_*.pt"))
+    newest.write_bytes(newest.read_bytes()[: {"truncated": 5000, "empty": 0}[damage]])
+    train(tmp_path)
+    told = capsys.readouterr().err
+    assert "CORRUPT" in told
+    assert "continues after step 3 of 12" in told
+    assert result(tmp_path) == result(uninterrupted[1])
+
+
+def test_a_full_disk_ends_as_failed_and_the_next_run_continues_to_the_same_bits(uninterrupted, tmp_path, monkeypatch):
+    fsync, calls = os.fsync, []
+
+    def filling(descriptor):
+        calls.append(descriptor)
+        if 12 <= len(calls) < 20:
+            raise OSError(28, "No space left on device")
+        fsync(descriptor)
+
+    monkeypatch.setattr(loop.storage.os, "fsync", filling)
+    with pytest.raises(OSError, match="No space left"):
+        # even branch.json does not fit
+        train(tmp_path)
+    assert not list(tmp_path.rglob("*.part"))
+    monkeypatch.undo()
+    train(tmp_path)
+    assert result(tmp_path) == result(uninterrupted[1])
+
+
 def test_another_exception_ends_as_failed(tmp_path, monkeypatch):
     def broken(*_):
         raise RuntimeError("the disk is on fire")
