@@ -10,11 +10,12 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 import tempfile
 import time
 from collections import deque
 from collections.abc import Generator, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -133,11 +134,15 @@ def _results(jobs: list[Job], config: DataConfig, cache: Path, workers: int) -> 
     context = multiprocessing.get_context("spawn")  # a fork would copy the locks of torch's and MLflow's threads
     stop = context.Event()
     pool = ProcessPoolExecutor(workers, context, initializer=worker.prepare, initargs=(stop,))
+    running: deque[Future[list[dict[str, Any] | Bad]]] = deque()
     try:
-        running = deque(pool.submit(worker.finish_batch, each, config, cache) for each in islice(batches, 2 * workers))
-        while running:
+        while True:
+            with _interrupts_held():
+                wanted = islice(batches, 2 * workers - len(running))
+                running.extend(pool.submit(worker.finish_batch, each, config, cache) for each in wanted)
+            if not running:
+                return
             yield from running.popleft().result()
-            running.extend(pool.submit(worker.finish_batch, each, config, cache) for each in islice(batches, 1))
     except BrokenProcessPool as error:
         raise RuntimeError(
             f"workers={workers}: a worker process died, perhaps for want of memory; run again with fewer workers "
@@ -146,6 +151,16 @@ def _results(jobs: list[Job], config: DataConfig, cache: Path, workers: int) -> 
     finally:
         stop.set()
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _interrupts_held() -> Generator[None]:
+    """Ctrl-C waits until the block ends; a process started in it never gets one, not even while it still imports."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _check_bad(located: Located, made: int, bad: list[Bad], config: DataConfig, work: Path) -> None:
