@@ -84,10 +84,10 @@ def compare(
     tracking_uri: TrackingUri = "",
 ) -> None:
     """Show runs side by side: a row per branch with its best snapshot."""
-    from mammogan import comparison, figures, storage, tracking
+    from mammogan import figures, runs_table, storage, tracking
 
     records = [tracking.read_run(run, tracking_uri) for run in runs]
-    table = comparison.compare(records)
+    table = runs_table.compare(records)
     if plot is not None:
         storage.write_bytes(str(plot), figures.comparison_figure(records))
         say(f"drawn to {plot}")

@@ -10,7 +10,7 @@ import pytest
 from sample_run import evaluation, measured, paper_run
 from typer.testing import CliRunner
 
-from mammogan import comparison, registry, tracking
+from mammogan import registry, runs_table, tracking
 from mammogan.__main__ import app
 from mammogan.config import PRESETS, Branch
 from mammogan.models.generator import Generator, save_snapshot
@@ -96,7 +96,7 @@ def test_the_command_shows_a_tree_and_json(run):
 
 
 def test_compare_puts_a_branch_in_a_row_with_its_best_snapshot(run):
-    table = comparison.compare([paper_run(), paper_run(lost=5.0)])
+    table = runs_table.compare([paper_run(), paper_run(lost=5.0)])
     assert len(table) == 6
     best = table.loc[table["branch"] == "lambda=3,seed=0"].iloc[0]
     assert (best["epoch"], best["kid/inception/train"], best["fid/inception/train"]) == (1000, 0.1765, 179.35)
