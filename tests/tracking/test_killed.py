@@ -43,7 +43,7 @@ def kill_within(step, process, after_s):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-@pytest.mark.parametrize("steps", [("train", "evaluate", "register", "finish"), STEPS], ids=["some", "all"])
+@pytest.mark.parametrize("steps", [("train", "register"), STEPS], ids=["some", "all"])
 def test_killed_in_each_step_and_run_again(tmp_path, monkeypatch, steps):
     if steps is STEPS and "MAMMOGAN_TEST_EVERY_KILL" not in os.environ:
         pytest.skip("takes five minutes; set MAMMOGAN_TEST_EVERY_KILL to run it")
@@ -51,9 +51,9 @@ def test_killed_in_each_step_and_run_again(tmp_path, monkeypatch, steps):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     rng = random.Random(0)
     killed = [kill_within(step, start_graph(tmp_path), rng.uniform(0, 5)) for step in steps]
-    assert sum(killed) >= len(steps) - 1
+    assert sum(killed) >= len(steps) - 1  # a quick step may be over before the blow falls
     last = start_graph(tmp_path)
-    _, shown = last.communicate(timeout=300)
+    _, shown = last.communicate(timeout=600)
     assert last.returncode == 0, shown
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
@@ -68,4 +68,5 @@ def test_killed_in_each_step_and_run_again(tmp_path, monkeypatch, steps):
     history = client.get_metric_history(branch.info.run_id, "train/penalty")
     assert sorted(metric.step for metric in history) == [1, 2, 3]
     (version,) = client.search_model_versions("name = 'mammogan'")
-    assert client.get_registered_model("mammogan").aliases == {"champion": str(version.version)}
+    aliases = client.get_registered_model("mammogan").aliases
+    assert {alias: str(number) for alias, number in aliases.items()} == {"champion": str(version.version)}
