@@ -1,0 +1,81 @@
+"""Whether training again can give anything new: what changed since the models that there are.
+
+A schedule starts runs by the clock. A run on the same data with the same code and settings as the champion's, or as
+the challenger's that was already refused, would only repeat it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+
+from mammogan import tracking
+from mammogan.registry.promotion import CHALLENGER, CHAMPION
+from mammogan.registry.versions import PARENT_RUN
+from mammogan.tracking.environment import GIT_COMMIT, GIT_DIRTY, IMAGE
+
+SETTING = "cfg."
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """Whether to train, and the reason in one line."""
+
+    needed: bool
+    why: str
+
+
+def decide(parent_id: str, model: str, *, force: bool = False, tracking_uri: str = "") -> Retraining:
+    """Compare the run ``parent_id``, whose data set is known by now, with the runs of @champion and @challenger.
+
+    Training is needed where there is no champion, or where data, code or settings differ from both. ``force`` skips
+    the comparison.
+    """
+    if force:
+        return Retraining(True, "asked for by force")
+    client = tracking.client(tracking_uri)
+    ours = client.get_run(parent_id)
+    found = {alias: run for alias in (CHAMPION, CHALLENGER) if (run := _run_of(client, model, alias))}
+    if CHAMPION not in found:
+        return Retraining(True, f"model {model} has no champion yet")
+    changes = {alias: list(_changes(run, ours)) for alias, run in found.items()}
+    for alias, changed in changes.items():
+        if not changed:
+            return Retraining(False, f"nothing to train: data, code and settings are those of {model}@{alias}")
+    return Retraining(True, f"changed since {model}@{CHAMPION}: {'; '.join(changes[CHAMPION])}")
+
+
+def _run_of(client: MlflowClient, model: str, alias: str) -> Run | None:
+    """Pipeline run that made the version with that alias; None without one, or where the run was purged."""
+    try:
+        version = client.get_model_version_by_alias(model, alias)
+        return client.get_run(version.tags[PARENT_RUN])
+    except (MlflowException, KeyError):
+        return None
+
+
+def _changes(before: Run, now: Run) -> Iterator[str]:
+    """What differs in data, code and settings, in words."""
+    data = (run.data.tags.get(tracking.DATA_DIGEST, "unknown") for run in (before, now))
+    yield from _change("data", *(digest[:12] for digest in data))
+    yield from _change("code", _code(before.data.tags), _code(now.data.tags))
+    if now.data.tags.get(GIT_DIRTY) == "true" and not now.data.tags.get(IMAGE):
+        yield "code has changes that are in no commit"
+    names = {name for run in (before, now) for name in run.data.params if name.startswith(SETTING)}
+    for name in sorted(names):
+        values = (run.data.params.get(name, "unset") for run in (before, now))
+        yield from _change(name.removeprefix(SETTING), *values)
+
+
+def _change(what: str, before: str, now: str) -> Iterator[str]:
+    if before != now:
+        yield f"{what} {before} -> {now}"
+
+
+def _code(tags: Mapping[str, str]) -> str:
+    """The image's digest, which is all that runs; without one the commit."""
+    return tags.get(IMAGE, "").rpartition("@")[2] or tags.get(GIT_COMMIT) or "unknown"

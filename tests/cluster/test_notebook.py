@@ -1,0 +1,64 @@
+"""The notebook runs top to bottom against the local runner, and shows what it says."""
+
+import base64
+import io
+import os
+import sys
+from pathlib import Path
+
+import nbclient
+import nbformat
+import numpy as np
+import pytest
+from PIL import Image
+
+NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "submit_and_compare.ipynb"
+QUICK = {
+    "lambdas": "0.5,3",
+    "data.size": 28,
+    "train.epochs": 2,
+    "train.snapshot_every": 2,
+    "model.generator_channels": 32,
+    "model.critic_channels": 4,
+    "evaluate.fakes": 8,
+    "evaluate.pairs": 16,
+    "select.min_diversity": 0,
+}
+
+
+def texts(notebook):
+    return "\n".join(
+        output.get("text", "") + str(output.get("data", {}).get("text/plain", ""))
+        for cell in notebook.cells
+        for output in cell.get("outputs", ())
+    )
+
+
+def pictures(notebook):
+    for cell in notebook.cells:
+        for output in cell.get("outputs", ()):
+            if "image/png" in output.get("data", {}):
+                yield np.asarray(Image.open(io.BytesIO(base64.b64decode(output.data["image/png"]))).convert("L"))
+
+
+def test_it_is_kept_without_outputs():
+    assert all(not cell.get("outputs") for cell in nbformat.read(NOTEBOOK, as_version=4).cells)
+
+
+@pytest.mark.slow
+def test_it_runs_top_to_bottom(tmp_path, monkeypatch):
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    (parameters,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ())]
+    parameters.source += f"\nSETTINGS = {QUICK!r}\nOUT = {str(tmp_path / 'runs')!r}"
+    for name in ("MLFLOW_TRACKING_URI", "KFP_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+    monkeypatch.setenv("MAMMOGAN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}")
+    nbclient.NotebookClient(notebook, timeout=500, resources={"metadata": {"path": str(NOTEBOOK.parent)}}).execute()
+    said = texts(notebook)
+    assert "lambda=0.5,seed=0: finished" in said
+    assert "(8, 28, 28)" in said
+    shown = list(pictures(notebook))
+    assert len(shown) == 3, "the curves, the samples and the champion's images"
+    assert all(picture.std() > 5 for picture in shown), "a picture is blank"
