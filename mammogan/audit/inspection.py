@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,9 +22,7 @@ from mammogan.gates import Verdict
 from mammogan.metrics.images import same_size
 from mammogan.metrics.intervals import Estimate, Floats
 from mammogan.synthesis.publication import SOURCE
-
-if TYPE_CHECKING:
-    import pandas as pd
+from mammogan.synthesis.rows import read_rows
 
 FILE = "audit.json"
 CLOSEST = 6
@@ -256,11 +254,3 @@ def audit_dataset(
     storage.write_bytes(str(out / page.PAGE), page.render(result, picture))
     storage.write_bytes(str(out / FILE), (json.dumps(result, indent=1, allow_nan=False) + "\n").encode())
     return result
-
-
-def read_rows(dataset: Path, frame: pd.DataFrame) -> Tensor:
-    """Images (N, 1, H, W), uint8, of the rows of a manifest; (0, 1, 0, 0) for none."""
-    from PIL import Image
-
-    images = [np.asarray(Image.open(storage.inside(dataset, file)).convert("L")) for file in frame["file"]]
-    return torch.from_numpy(np.stack(images))[:, None] if images else torch.empty(0, 1, 0, 0, dtype=torch.uint8)

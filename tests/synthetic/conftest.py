@@ -51,6 +51,11 @@ def write_dataset(folder, counts, seed=0):
     return folder
 
 
+@pytest.fixture(scope="session", name="write_dataset")
+def _write_dataset():
+    return write_dataset
+
+
 @pytest.fixture(scope="session")
 def dataset(tmp_path_factory):
     return write_dataset(tmp_path_factory.mktemp("data"), {"train": (30, 12), "test": (10, 6)})

@@ -1,0 +1,5 @@
+"""Whether synthetic images help a classifier that must tell benign from malignant images of new patients."""
+
+from mammogan.utility.study import study
+
+__all__ = ["study"]
