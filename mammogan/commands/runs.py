@@ -23,6 +23,7 @@ TrackingUri = Annotated[str, typer.Option(envvar="MLFLOW_TRACKING_URI", help="ML
 Model = Annotated[str, typer.Option(help="Registered model's name.")]
 Experiment = Annotated[str, typer.Option(help="MLflow experiment.")]
 SOURCES_SHOWN = 5
+TREE_COLUMNS = 240
 
 
 @app.command()
@@ -114,7 +115,7 @@ def lineage(
     if as_json:
         print_json(found)
     else:
-        Console(soft_wrap=True, highlight=False).print(_tree(found))
+        Console(width=TREE_COLUMNS, highlight=False).print(_tree(found))  # narrower, rich would cut off the sha256
 
 
 def _tree(found: dict[str, Any]) -> Tree:

@@ -21,7 +21,7 @@ from mammogan.tracking.lineage import lineage
 CONFIG = PRESETS["demo"]
 BRANCH = Branch(3.0, 0)
 MANIFEST = """image_id,source,source_uid,source_sha256,patient_id,split
-a,a.dcm,1.2.3,aaaa,P1,train
+a,a.dcm,1.2.3,aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa,P1,train
 b,b.dcm,1.2.4,bbbb,P2,test
 """
 
@@ -59,7 +59,7 @@ def test_from_the_champion_to_each_source_file(run):
     assert item["code"]["commit"] == "c0ffee"
     assert item["data"]["digest"] == "d1g357"
     assert [(row["source_uid"], row["source_sha256"]) for row in item["data"]["sources"]] == [
-        ("1.2.3", "aaaa"), ("1.2.4", "bbbb"),
+        ("1.2.3", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"), ("1.2.4", "bbbb"),
     ]  # fmt: skip
     (model,) = item["models"]
     assert (model["name"], model["version"], model["aliases"]) == ("mammogan", "1", ["champion"])
@@ -68,7 +68,14 @@ def test_from_the_champion_to_each_source_file(run):
 
 def test_every_target_leads_to_the_same_run(run):
     child = tracking.find_branch(run, BRANCH)
-    for target in (run, child, "models:/mammogan/1", "data:d1g3", "source:aaaa", "source:1.2.4"):
+    for target in (
+        run,
+        child,
+        "models:/mammogan/1",
+        "data:d1g3",
+        "source:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        "source:1.2.4",
+    ):
         assert [item["run"]["run_id"] for item in lineage(target)["runs"]] == [run], target
 
 
@@ -90,7 +97,7 @@ def test_the_command_shows_a_tree_and_json(run):
     tree = CliRunner().invoke(app, ["lineage", "models:/mammogan@champion"])
     assert tree.exit_code == 0
     assert "model mammogan version 1 @champion: lambda=3,seed=0, epoch 1" in tree.stdout
-    assert "1.2.3 sha256 aaaa" in tree.stdout
+    assert "1.2.3 sha256 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" in tree.stdout
     as_json = CliRunner().invoke(app, ["lineage", run, "--json"])
     assert json.loads(as_json.stdout) == lineage(run)
 
