@@ -53,10 +53,11 @@ class LocalRun:
 def find_or_make(out: Path, arguments: Mapping[str, Any]) -> LocalRun:
     """Folder of an unfinished run with the same arguments, or a new one.
 
-    The folder's name is a digest of the arguments and a counter, so that running the same command again
-    goes on after an interruption and starts anew after success.
+    The folder's name is a digest of the arguments, with the preset resolved, and a counter: running the same command
+    again goes on after an interruption and starts anew after success.
     """
-    stem = config.digest(dict(arguments))[:8]
+    settings = config.resolve(arguments["preset"], arguments["overrides"]).to_dict()
+    stem = config.digest({**arguments, "settings": settings})[:8]
     number = 1
     while (status := out / f"run-{stem}-{number}" / "status.json").is_file():
         if json.loads(status.read_text())["status"] != "finished":

@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from mammogan.config import SelectConfig
 from mammogan.metrics.intervals import combine, jackknife
+from mammogan.records import RunRecord
 
 Evaluation = Mapping[str, Any]
 
@@ -38,6 +40,15 @@ def compare_lambdas(
     level = 1 - (1 - confidence) / len(couples)
     compared = (_compare(scores, one, other, level) for one, other in couples)
     return [{"metric": metric, "pairing": pairing, **result} for result in compared if result]
+
+
+def compare_run(record: RunRecord) -> list[dict[str, Any]]:
+    """``compare_lambdas`` of a run's branches by its own first deciding metric; empty where fewer than two have it."""
+    settings = SelectConfig(**record.config["select"]) if record.config else SelectConfig()
+    evaluations = [branch.evaluation for branch in record.branches if branch.evaluation.get("status") == "finished"]
+    if len({item["gp_lambda"] for item in evaluations}) < 2:
+        return []
+    return compare_lambdas(evaluations, settings.metrics.split(",")[0], settings.against)
 
 
 def _scores(evaluations: Sequence[Evaluation], metric: str, pairing: str) -> dict[tuple[float, int], dict[int, float]]:

@@ -2,9 +2,10 @@ import csv
 
 import numpy as np
 import pytest
+from sample_run import paper_run
 from scipy import stats
 
-from mammogan.comparison import compare_lambdas
+from mammogan.comparison import compare_lambdas, compare_run
 
 
 def evaluation(gp_lambda, seed, values, **changes):
@@ -68,3 +69,10 @@ def test_the_papers_own_tables_do_not_show_that_lambda_3_wins(shared):
     ]
     verdicts = {(r["one"], r["other"]): r["verdict"] for r in compare_lambdas(branches, "kid", "train")}
     assert verdicts[0.5, 3.0] == "no significant difference"
+
+
+def test_the_papers_own_lambdas_are_compared_by_their_epochs():
+    results = {(item["one"], item["other"]): item for item in compare_run(paper_run())}
+    assert set(results) == {(0.5, 3.0), (0.5, 5.0), (3.0, 5.0)}
+    assert results[0.5, 3.0]["verdict"] == "no significant difference"
+    assert all(item["pairs"] == 6 for item in results.values())

@@ -10,7 +10,7 @@ from mammogan import config
 
 
 def test_the_same_arguments_go_on_until_they_finish(tmp_path):
-    arguments = {"preset": "demo", "branches": ["lambda=3,seed=0"]}
+    arguments = graph_arguments("demo", {"lambdas": "3"})
     first = local.find_or_make(tmp_path, arguments)
     first.mark("running")
     assert local.find_or_make(tmp_path, arguments) == first
@@ -19,7 +19,16 @@ def test_the_same_arguments_go_on_until_they_finish(tmp_path):
     first.mark("finished")
     second = local.find_or_make(tmp_path, arguments)
     assert second.folder != first.folder
-    assert local.find_or_make(tmp_path, {**arguments, "preset": "paper"}).key[:8] != first.key[:8]
+    other = graph_arguments("demo", {"lambdas": "3", "train.epochs": "2"})
+    assert local.find_or_make(tmp_path, other).key[:8] != first.key[:8]
+
+
+def test_a_preset_that_changed_in_the_code_starts_anew(tmp_path, monkeypatch):
+    arguments = graph_arguments("demo", {})
+    first = local.find_or_make(tmp_path, arguments)
+    first.mark("running")
+    monkeypatch.setitem(config.PRESETS, "demo", config.override(config.PRESETS["demo"], {"train.epochs": 77}))
+    assert local.find_or_make(tmp_path, arguments) != first
 
 
 def test_one_run_at_a_time_in_a_folder(tmp_path):

@@ -55,6 +55,10 @@ def print_json(value: object) -> None:
     print(json.dumps(value, indent=2, allow_nan=False))
 
 
+REFUSALS = ("MlflowException", "RestException")
+"""Exceptions of servers, by name: importing their packages would slow every command's start."""
+
+
 class OneLineErrors(TyperGroup):
     """Command group whose errors are one line: status 2 for a bad value, 1 for a failure, 130 for Ctrl-C."""
 
@@ -69,6 +73,11 @@ class OneLineErrors(TyperGroup):
             raise typer.Exit(2) from error
         except (OSError, RuntimeError) as error:
             say(f"error: {error}")
+            raise typer.Exit(1) from error
+        except Exception as error:
+            if type(error).__name__ not in REFUSALS:
+                raise
+            say(f"error: {str(error).splitlines()[0]}")
             raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
             say("stopped; run the same command again to go on")

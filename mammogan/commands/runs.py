@@ -84,19 +84,23 @@ def compare(
     as_json: Json = False,
     tracking_uri: TrackingUri = "",
 ) -> None:
-    """Show runs side by side: a row per branch with its best snapshot."""
-    from mammogan import figures, runs_table, storage, tracking
+    """Show runs side by side: a row per branch with its best snapshot, and each run's lambdas by paired differences."""
+    from mammogan import comparison, figures, runs_table, storage, tracking
 
     records = [tracking.read_run(run, tracking_uri) for run in runs]
     table = runs_table.compare(records)
     if plot is not None:
         storage.write_bytes(str(plot), figures.comparison_figure(records))
         say(f"drawn to {plot}")
+    paired = {record.run_id: comparison.compare_run(record) for record in records}
     if as_json:
-        print_json({"branches": json.loads(str(table.to_json(orient="records")))})
+        print_json({"branches": json.loads(str(table.to_json(orient="records"))), "lambdas": paired})
         return
     shown = [name for name in table if not name.endswith(("/low", "/high")) and name not in ("run", "lambda", "seed")]
     print(table[shown].to_string(index=False, float_format="{:.4g}".format))
+    for run, results in paired.items():
+        for result in results:
+            print(f"{run[:8]} lambda={result['one']:g} against {result['other']:g}: {result['verdict']}")
 
 
 @app.command()

@@ -114,7 +114,9 @@ def test_compare_puts_a_branch_in_a_row_with_its_best_snapshot(run):
 def test_compare_command(run, tmp_path):
     done = CliRunner().invoke(app, ["compare", run, "--json", "--plot", str(tmp_path / "plot.png")])
     assert done.exit_code == 0, done.output
-    (row,) = json.loads(done.stdout)["branches"]
+    answer = json.loads(done.stdout)
+    (row,) = answer["branches"]
+    assert answer["lambdas"] == {run: []}  # one branch alone cannot be compared
     assert row["kid/inception/train"] == 0.2
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
     assert CliRunner().invoke(app, ["compare", "nonsense"]).exit_code == 2
