@@ -1,11 +1,11 @@
-"""Command line of the library: ``python -m mammogan plan | ingest | evaluate | generate | ...``."""
+"""Command line of the library: ``python -m mammogan plan | ingest | evaluate | synthesise | audit | ...``."""
 
 import typer
 
-from mammogan.commands import data, evaluate, options, runs
+from mammogan.commands import data, evaluate, options, runs, synthetic
 
 app = typer.Typer(cls=options.OneLineErrors, no_args_is_help=True, add_completion=False, help=__doc__)
-for group in (data.app, evaluate.app, runs.app):
+for group in (data.app, evaluate.app, runs.app, synthetic.app):
     app.add_typer(group)
 
 

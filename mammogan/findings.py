@@ -6,7 +6,7 @@ The same section stands in the report of a run and, alone, on the pages that ``a
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -76,6 +76,16 @@ def interval(record: Mapping[str, Any]) -> str:
     if record["low"] is None or record["high"] is None:
         return "–"
     return f"{short(record['low'])} to {short(record['high'])}"
+
+
+def numbers(records: Iterable[Mapping[str, Any]], step: str) -> dict[str, float]:
+    """Flat numbers of records, as MLflow takes them: ``<step>/<key>`` with ``/low`` and ``/high``."""
+    return {
+        f"{step}/{record['key']}{end}": record[part]
+        for record in records
+        for part, end in (("value", ""), ("low", "/low"), ("high", "/high"))
+        if record[part] is not None
+    }
 
 
 def card_lines(findings: Findings) -> Iterator[str]:

@@ -1,0 +1,24 @@
+"""Check the synthetic images for copies of training images."""
+
+from kfp import dsl
+
+from components import step
+
+
+@step()
+def audit(
+    preset: str,
+    overrides: str,
+    version: str,
+    run: dsl.Input[dsl.Artifact],
+    filled: dsl.Input[dsl.Dataset],
+    privacy: dsl.Output[dsl.Artifact],
+) -> None:
+    """Write the audit, log it, and say on the registered version whether it passed."""
+    from pathlib import Path
+
+    from mammogan import config, release
+
+    settings = config.resolve(preset, overrides)
+    place = release.Place(Path(run.path).read_text(), Path(filled.path), Path(privacy.path))
+    release.audit(version, settings, place)

@@ -1,0 +1,28 @@
+"""Fill up the rare class with the registered generator's images."""
+
+from kfp import dsl
+
+from components import step
+
+
+@step()
+def synthesise(
+    preset: str,
+    overrides: str,
+    version: str,
+    run: dsl.Input[dsl.Artifact],
+    dataset: dsl.Input[dsl.Dataset],
+    minority: dsl.Input[dsl.Dataset],
+    winner: dsl.Input[dsl.Model],
+    filled: dsl.Output[dsl.Dataset],
+) -> None:
+    """Write the data set filled up to balance; the model's version marks every synthetic image."""
+    from pathlib import Path
+
+    from mammogan import config, release
+    from mammogan.data.ingest import read_summary
+
+    settings = config.resolve(preset, overrides)
+    label = read_summary(Path(minority.path))["label"]
+    place = release.Place(Path(run.path).read_text(), Path(dataset.path), Path(filled.path))
+    release.synthesise(Path(winner.path), version, label, settings, place)

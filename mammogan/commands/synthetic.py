@@ -1,0 +1,169 @@
+"""``synthesise``, ``audit`` and ``utility``: synthetic images for a data set, whether they copy, whether they help."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mammogan import config
+from mammogan.commands.options import Json, LpipsWeights, Preset, Settings, overrides, print_json, shortcuts
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mammogan.audit.inspection import CriticScores
+    from mammogan.synthesis import Model
+
+app = typer.Typer()
+
+Class = Annotated[str, typer.Option("--class", help="Class of the synthetic images: benign or malignant.")]
+Fake = Annotated[str, typer.Option(help="Folder of synthetic images; none takes those that the data set holds.")]
+TrackingUri = Annotated[str, typer.Option(envvar="MLFLOW_TRACKING_URI", help="MLflow server or sqlite:/// file.")]
+Dataset = Annotated[Path, typer.Option(help="Data set with train and test split.")]
+
+
+@app.command()
+def synthesise(
+    model: Annotated[str, typer.Option(help="Generator: models:/NAME@ALIAS, models:/NAME/VERSION or a snapshot .pt.")],
+    out: Annotated[str, typer.Option(help="Data set to write: a folder or an s3:// address.")],
+    dataset: Annotated[
+        Path | None, typer.Option(help="Data set to fill up; none writes synthetic images alone.")
+    ] = None,
+    kind: Class = "malignant",
+    count: Annotated[int | None, typer.Option(min=1, help="Images to make; none balances the classes.")] = None,
+    ratio: Annotated[float | None, typer.Option(min=0, help="Rare images per common one once filled.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed; image i of a seed is always the same.")] = None,
+    dicom: Annotated[bool, typer.Option("--dicom", help="Also write DICOM Secondary Capture.")] = False,
+    preset: Preset = "paper",
+    settings: Settings = None,
+    tracking_uri: TrackingUri = "",
+    as_json: Json = False,
+) -> None:
+    """Fill up the rare class of a data set with synthetic images; run again, it goes on where it stopped."""
+    from mammogan.synthesis import fill
+
+    given = {"synthesise.count": count, "synthesise.ratio": ratio, "synthesise.seed": seed}
+    given |= {"synthesise.dicom": True} if dicom else {}
+    chosen = _config(preset, settings, given)
+    summary = fill(_model(model, tracking_uri), dataset, _label(kind), chosen, out)
+    made = summary["synthetic"]
+    if as_json:
+        print_json(summary)
+        return
+    print(f"{out}: {made['images']} synthetic {made['class']} images of {made['drawn']} drawn")
+    for reason, number in made["dropped"].items():
+        print(f"  {number} left out: {reason}")
+    print(
+        f"  train: {summary['splits']['train']['benign']} benign, {summary['splits']['train']['malignant']} malignant"
+    )
+
+
+@app.command()
+def audit(
+    dataset: Dataset,
+    out: Annotated[Path, typer.Option(help="Folder for audit.json, audit.html and pairs.png.")] = Path("audit"),
+    fake: Fake = "",
+    kind: Class = "malignant",
+    critic_scores: Annotated[
+        Path | None, typer.Option(help='JSON {"train": [...], "held_out": [...]}: the critic\'s score of each image.')
+    ] = None,
+    lpips_weights: LpipsWeights = "",
+    preset: Preset = "paper",
+    settings: Settings = None,
+    as_json: Json = False,
+) -> None:
+    """Check synthetic images for copies of training images; exit status 1 where the gate refuses them."""
+    from mammogan.audit import audit_dataset
+
+    chosen = _config(preset, settings, shortcuts(lpips_weights=lpips_weights))
+    fakes = _images(fake)
+    label = _label(kind) if fakes is not None else None
+    result = audit_dataset(dataset, chosen, out, fakes=fakes, label=label, critic=_critic(critic_scores))
+    if as_json:
+        print_json(result)
+    else:
+        for verdict in result["verdicts"]:
+            print(f"{'passed ' if verdict['passed'] else 'REFUSED'}  {verdict['gate']}: {verdict['why']}")
+        print(f"page: {out / 'audit.html'}")
+    if not result["passed"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def utility(
+    dataset: Dataset,
+    out: Annotated[Path, typer.Option(help="Folder for utility.json, utility.html and figures.")] = Path("utility"),
+    fake: Fake = "",
+    kind: Class = "malignant",
+    preset: Preset = "paper",
+    settings: Settings = None,
+    as_json: Json = False,
+) -> None:
+    """Compare classifiers trained with and without synthetic images, on patients whom nobody has seen."""
+    from mammogan.findings import interval, short
+    from mammogan.utility import study
+
+    fakes = _images(fake)
+    label = _label(kind) if fakes is not None else None
+    result = study(dataset, _config(preset, settings, {}), out, fakes=fakes, label=label)
+    if as_json:
+        print_json(result)
+        return
+    print(result["verdict"])
+    for record in result["records"]:
+        print(f"  {record['key']:32} {short(record['value']):>7} ({interval(record)})")
+    print(f"page: {out / 'utility.html'}")
+
+
+def _config(preset: str, settings: list[str] | None, given: dict[str, Any]) -> config.Config:
+    if preset not in config.PRESETS:
+        raise ValueError(f"preset={preset!r}: choose one of {', '.join(config.PRESETS)}")
+    base = config.override(config.PRESETS[preset], {"evaluate.extractor": "auto"})
+    return config.override(base, overrides(settings, given))
+
+
+def _label(kind: str) -> int:
+    from mammogan.data.manifest import CLASSES
+
+    if kind not in CLASSES:
+        raise ValueError(f"--class={kind!r}: choose one of {', '.join(CLASSES)}")
+    return CLASSES.index(kind)
+
+
+def _model(address: str, tracking_uri: str) -> Model:
+    """Generator of a snapshot's file or of a registered model, marked with the latter's name."""
+    from mammogan.synthesis import load_model
+
+    if not address.startswith("models:/"):
+        return load_model(Path(address))
+    from mammogan import registry
+    from mammogan.registry.notes import version_of
+
+    name, version = version_of(address, tracking_uri)
+    with tempfile.TemporaryDirectory() as folder:
+        snapshot = registry.snapshot_of(f"models:/{name}/{version}", Path(folder), tracking_uri)
+        return load_model(snapshot, f"{name}-v{version}")
+
+
+def _images(fake: str) -> Tensor | None:
+    from mammogan.metrics.images import read_images
+
+    return read_images(Path(fake)) if fake else None
+
+
+def _critic(path: Path | None) -> CriticScores | None:
+    import numpy as np
+
+    from mammogan.audit.inspection import CriticScores
+
+    if path is None:
+        return None
+    try:
+        content = json.loads(path.read_text())
+        return CriticScores(np.array(content["train"], dtype=float), np.array(content["held_out"], dtype=float))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f'--critic-scores={str(path)!r}: write it as {{"train": [...], "held_out": [...]}}') from error

@@ -1,0 +1,39 @@
+"""What is learned of a model version after it was registered: a tag, and a section of its card."""
+
+from __future__ import annotations
+
+from mammogan import tracking
+from mammogan.registry.promotion import CHAMPION, PREVIOUS, alias_version
+
+LONGEST_TAG = 5000
+MARK = "<!-- {} -->"
+
+
+def write(model: str, version: str, step: str, told: str, section: str, tracking_uri: str = "") -> None:
+    """Set the tag ``mammogan.<step>`` and the step's section of the card; the same step again replaces both."""
+    client = tracking.client(tracking_uri)
+    client.set_model_version_tag(model, version, f"mammogan.{step}", told[:LONGEST_TAG])
+    start, end = MARK.format(step), MARK.format(f"end of {step}")
+    text = client.get_model_version(model, version).description or ""
+    if start in text and end in text:
+        text = text[: text.index(start)].rstrip() + text[text.index(end) + len(end) :]
+    client.update_model_version(model, version, f"{text.rstrip()}\n\n{start}\n{section.strip()}\n{end}\n")
+
+
+def is_champion_with_predecessor(model: str, version: str, tracking_uri: str = "") -> bool:
+    """Whether the version is the champion and another one was so before it."""
+    client = tracking.client(tracking_uri)
+    champion, previous = (alias_version(client, model, alias) for alias in (CHAMPION, PREVIOUS))
+    return champion == version and previous not in (None, version)
+
+
+def version_of(model_uri: str, tracking_uri: str = "") -> tuple[str, str]:
+    """Name and version of ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``. Raises ValueError for no such model."""
+    name, sign, alias = model_uri.removeprefix("models:/").partition("@")
+    if not sign:
+        name, _, alias = name.partition("/")
+        return name, alias
+    version = alias_version(tracking.client(tracking_uri), name, alias)
+    if version is None:
+        raise ValueError(f"model={model_uri!r}: the model has no alias {alias}; write it as models:/NAME@ALIAS")
+    return name, version

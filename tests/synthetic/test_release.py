@@ -1,0 +1,158 @@
+"""The steps after registration as the graph runs them: components, MLflow, the model's card, and the way back."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from kfp import dsl
+from mlflow import MlflowClient
+
+from components.audit import audit
+from components.synthesise import synthesise
+from components.utility import utility
+from mammogan import config, registry, tracking
+from mammogan.data import manifest
+from mammogan.data.minority import filter_minority
+from mammogan.findings import section
+from mammogan.models.generator import load_generator, save_snapshot
+from mammogan.registry import notes
+from mammogan.registry.model import save
+from mammogan.registry.versions import ensure_registered_model
+from mammogan.tracking.findings import read_findings
+
+SETTINGS = {
+    "evaluate.extractor": "random", "utility.seeds": 2, "utility.steps": 2, "utility.batch_size": 4,
+    "utility.shares": "1", "data.size": 28,
+}  # fmt: skip
+GIVEN = {"preset": "demo", "overrides": json.dumps(SETTINGS)}
+
+
+def version_of(client, snapshot, folder):
+    """Version of the model ``mammogan`` that holds a snapshot, champion from now on."""
+    save(snapshot, folder, metadata={})
+    ensure_registered_model(client, "mammogan")
+    version = str(client.create_model_version("mammogan", str(folder), description="# Card\n").version)
+    registry.promote("mammogan", version, "for the test", force=True)
+    return version
+
+
+@pytest.fixture(scope="module")
+def released(dataset, snapshot, tmp_path_factory):
+    """All three components, one after the other, on a model with a champion before it."""
+    folder = tmp_path_factory.mktemp("released")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+        tracking.ensure_experiment("mammogan", str(folder / "artifacts"))
+        client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+        parent = tracking.open_parent("mammogan", "key", config.resolve(**GIVEN), tags={})
+        (folder / "run").write_text(parent)
+        filter_minority(dataset, "malignant", folder / "minority")
+        versions = [version_of(client, snapshot, folder / name) for name in ("first", "second")]
+        run, places = dsl.Artifact(uri=str(folder / "run")), {}
+        for name in ("filled", "privacy", "benefit"):
+            places[name] = dsl.Dataset(uri=str(folder / name))
+        given = {**GIVEN, "version": versions[1], "run": run}
+        synthesise.python_func(
+            **given, dataset=dsl.Dataset(uri=str(dataset)), minority=dsl.Dataset(uri=str(folder / "minority")),
+            winner=dsl.Model(uri=str(snapshot)), filled=places["filled"],
+        )  # fmt: skip
+        audit.python_func(**given, filled=places["filled"], privacy=places["privacy"])
+        utility.python_func(**given, filled=places["filled"], benefit=places["benefit"])
+        yield folder, client, parent, versions
+
+
+def test_the_filled_set_is_marked_with_the_registered_version(released):
+    folder, _, _, versions = released
+    made = manifest.read(folder / "filled").query("source == 'synthetic'")
+    assert len(made) == 18
+    assert made["image_id"].str.startswith(f"synthetic-mammogan-v{versions[1]}-s0-").all()
+
+
+def test_mlflow_holds_numbers_files_and_tags_of_the_parent_run(released):
+    _, client, parent, _ = released
+    run = client.get_run(parent)
+    assert run.data.metrics["synthetic/images"] == 18
+    for key in ("audit/memorised/pixel", "audit/nearer/pixel/low", "utility/auc/real", "utility_effect/auc/replaced"):
+        assert key in run.data.metrics, key
+    assert run.data.tags["mammogan.audit"].startswith(("passed", "refused"))
+    assert {item.path for item in client.list_artifacts(parent, "findings/utility")} >= {
+        "findings/utility/utility.json", "findings/utility/curve.png",
+    }  # fmt: skip
+
+
+def test_the_report_s_section_is_made_from_mlflow_alone(released):
+    folder, _, parent, _ = released
+    found = read_findings(parent)
+    assert found.audit == json.loads((folder / "privacy" / "audit.json").read_text())
+    assert set(found.pictures) == {"pairs", "effects", "curve"}
+    html = section(found)
+    for heading in ("Synthetic images", "Do the synthetic images copy?", "Do the synthetic images help a classifier?"):
+        assert heading in html
+
+
+def test_the_model_card_has_each_section_once(released):
+    _, client, _, versions = released
+    notes.write("mammogan", versions[1], "audit", "passed", "## Privacy\n\nagain")
+    text = client.get_model_version("mammogan", versions[1]).description
+    assert text.startswith("# Card")
+    assert text.count("## Privacy") == text.count("## Utility") == 1
+    assert "again" in text
+
+
+def test_a_refused_champion_makes_way_for_the_one_before(released, tmp_path, dataset, snapshot):
+    """A generator whose last layer is scaled to nothing repeats one flat image."""
+    folder, client, _, _ = released
+    flat = load_generator(snapshot)
+    flat.last.weight.data *= 0
+    flat.last.bias.data.fill_(0.3)
+    save_snapshot(flat, 1, tmp_path / "flat.pt")
+    before = client.get_model_version_by_alias("mammogan", "champion").version
+    version = version_of(client, tmp_path / "flat.pt", tmp_path / "model")
+    given = {**GIVEN, "version": version, "run": dsl.Artifact(uri=str(folder / "run"))}
+    filled = dsl.Dataset(uri=str(tmp_path / "filled"))
+    synthesise.python_func(
+        **given, dataset=dsl.Dataset(uri=str(dataset)), minority=dsl.Dataset(uri=str(folder / "minority")),
+        winner=dsl.Model(uri=str(tmp_path / "flat.pt")), filled=filled,
+    )  # fmt: skip
+    audit.python_func(**given, filled=filled, privacy=dsl.Artifact(uri=str(tmp_path / "privacy")))
+    assert client.get_model_version_by_alias("mammogan", "champion").version == before
+    assert client.get_model_version("mammogan", version).tags["mammogan.audit"].startswith("refused: repeated")
+
+
+def test_a_run_without_findings_has_none(released):
+    other = tracking.open_parent("mammogan", "another", config.resolve(**GIVEN), tags={})
+    assert section(read_findings(other)) == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["synthesise", "--model", "{snapshot}", "--count", "3", "--out", "{out}/made"], 0, "3 synthetic malignant"),
+        (["synthesise", "--model", "{snapshot}", "--out", "{out}/none"], 2, "synthesise.count=0"),
+        (["synthesise", "--model", "{snapshot}", "--class", "mild", "--out", "{out}/x"], 2, "--class='mild'"),
+        (
+            ["audit", "--dataset", "{dataset}", "--fake", "{dataset}/images", "--out", "{out}/a"],
+            1,
+            "REFUSED  memorised",
+        ),
+        (["utility", "--dataset", "{dataset}", "--out", "{out}/u"], 2, "holds no synthetic images"),
+    ],
+)
+def test_commands(dataset, snapshot, tmp_path, arguments, status, words):
+    from typer.testing import CliRunner
+
+    from mammogan.__main__ import app
+
+    given = [item.format(snapshot=snapshot, dataset=dataset, out=tmp_path) for item in arguments]
+    done = CliRunner().invoke(app, given, catch_exceptions=False)
+    assert done.exit_code == status, done.output
+    assert words in done.output
+
+
+def test_the_command_line_starts_without_heavy_imports():
+    code = (
+        "import mammogan.commands.synthetic, sys; print([m for m in ('torch', 'mlflow', 'pandas') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
