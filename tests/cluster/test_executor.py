@@ -68,7 +68,8 @@ def check(walk, tracking_uri):
     runs = client.search_runs([experiment.experiment_id])
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert len(runs) == 2
-    assert client.get_model_version_by_alias("mammogan", "champion").version == walk.outputs["register"]
+    champion = client.get_model_version_by_alias("mammogan", "champion")
+    assert str(champion.version) == walk.outputs["register"]
     assert (walk.folder / "finish" / "page").stat().st_size > 1000
 
 
