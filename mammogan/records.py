@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mammogan.config import Branch
+from mammogan.findings import Findings
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,13 @@ class RunRecord:
     """The selection's decision; empty where it was not reached."""
     branches: tuple[BranchRecord, ...] = field(default=())
     """The child runs, in the order of lambda and seed."""
+    findings: Findings = field(default_factory=Findings)
+    """What the steps after registration found."""
 
     def to_dict(self) -> dict[str, Any]:
         """Nested plain dictionary without the pictures, ready for JSON."""
         content = dataclasses.asdict(self)
         for branch in content["branches"]:
             branch.pop("grids")
+        content["findings"].pop("pictures")
         return content

@@ -11,10 +11,12 @@ from typing import Any
 
 from mammogan import findings, registry, storage, tracking
 from mammogan.audit import audit_dataset
-from mammogan.config import Config
+from mammogan.config import Config, override
 from mammogan.console import say
+from mammogan.data import manifest
 from mammogan.registry import notes
 from mammogan.synthesis import fill, load_model
+from mammogan.synthesis.balance import missing
 from mammogan.tracking.findings import STEPS, log_findings
 from mammogan.utility import study
 
@@ -34,7 +36,7 @@ class Place:
 def synthesise(snapshot: Path, version: str, label: int, config: Config, place: Place) -> dict[str, Any]:
     """Fill up class ``label`` of the data set with the registered version's images; returns the new set's summary."""
     model = load_model(snapshot, f"{config.select.model_name}-v{version}")
-    summary = fill(model, place.dataset, label, config, str(place.out))
+    summary = fill(model, place.dataset, label, _with_count(config, place.dataset, label), str(place.out))
     made = summary["synthetic"]
     with tempfile.TemporaryDirectory() as folder:
         storage.write_bytes(str(Path(folder, STEPS["synthetic"])), json.dumps(made, indent=1).encode())
@@ -43,9 +45,24 @@ def synthesise(snapshot: Path, version: str, label: int, config: Config, place: 
     return summary
 
 
+def _with_count(config: Config, dataset: Path, label: int) -> Config:
+    """Configuration that also makes images where the class is not short of any: as many as there are to learn from."""
+    try:
+        missing(manifest.read(dataset), label, config.synthesise)
+    except ValueError as error:
+        frame = manifest.read(dataset)
+        count = int(((frame["split"] == "train") & (frame["label"] == label)).sum())
+        say(f"{error}; {count} images are made to be audited")
+        return override(config, {"synthesise.count": count})
+    return config
+
+
 def audit(version: str, config: Config, place: Place) -> dict[str, Any]:
     """Audit the filled data set; a version that is refused does not stay champion where there is one to go back to."""
-    result = audit_dataset(place.dataset, config, place.out)
+    try:
+        result = audit_dataset(place.dataset, config, place.out)
+    except ValueError as error:
+        return _not_done(config, version, "audit", error, place)
     log_findings(place.run, "audit", place.out, findings.numbers(result["records"], "audit"))
     failed = [item["gate"] for item in result["verdicts"] if not item["passed"]]
     told = f"refused: {', '.join(failed)}" if failed else "passed"
@@ -60,13 +77,26 @@ def audit(version: str, config: Config, place: Place) -> dict[str, Any]:
 
 def utility(version: str, config: Config, place: Place) -> Mapping[str, Any]:
     """Measure what the filled data set is good for."""
-    result = study(place.dataset, config, place.out)
+    try:
+        result = study(place.dataset, config, place.out)
+    except ValueError as error:
+        return _not_done(config, version, "utility", error, place)
     numbers = findings.numbers(result["records"], "utility") | findings.numbers(result["effects"], "utility_effect")
     log_findings(place.run, "utility", place.out, numbers)
     _note(config, version, "utility", result["verdict"], findings.Findings(utility=result))
     tracking.set_tags(place.run, {"mammogan.utility": result["verdict"]})
     say(f"utility: {result['verdict']}")
     return result
+
+
+def _not_done(config: Config, version: str, step: str, error: ValueError, place: Place) -> dict[str, Any]:
+    """Say on run and version that a data set was too small for a step; the run goes on, nothing counts as passed."""
+    told = f"not done: {error}"
+    notes.write(config.select.model_name, version, step, told, f"## {step.capitalize()}\n\n{told}")
+    tracking.set_tags(place.run, {f"mammogan.{step}": told})
+    say(f"{step}: {told}")
+    place.out.mkdir(parents=True, exist_ok=True)
+    return {}
 
 
 def _note(config: Config, version: str, step: str, told: str, found: findings.Findings) -> None:

@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from mammogan import figures, storage
+from mammogan import figures, findings, storage
 from mammogan.config import PRESETS
 from mammogan.console import say
 from mammogan.figures import Column
@@ -56,6 +56,7 @@ def build(record: RunRecord, out: Path) -> Path:
         branches=[_branch_row(branch, record.config.get("hour_price", 0)) for branch in record.branches],
         total=_total(record),
         winner_measures=_winner_measures(record),
+        findings=findings.section(record.findings),
         style=resources.files("mammogan").joinpath("templates", "report.css").read_text(),
     )
     storage.write_bytes(str(out / PAGE), page.encode())

@@ -15,6 +15,7 @@ from mlflow.exceptions import MlflowException
 
 from mammogan.config import Branch
 from mammogan.records import BranchRecord, RunRecord
+from mammogan.tracking.findings import read_findings
 from mammogan.tracking.runs import find_parent
 from mammogan.tracking.server import (
     BRANCH,
@@ -62,6 +63,7 @@ def read_run(parent_id: str, tracking_uri: str = "") -> RunRecord:
         data=_read_json(mlflow, parent_id, SUMMARY_FILE),
         decision=_read_json(mlflow, parent_id, DECISION_FILE),
         branches=tuple(sorted(branches, key=lambda item: dataclasses.astuple(item.branch))),
+        findings=read_findings(parent_id, tracking_uri),
     )
 
 

@@ -156,3 +156,12 @@ def test_the_command_line_starts_without_heavy_imports():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_report_holds_the_section(released, tmp_path):
+    from mammogan import report
+
+    _, _, parent, _ = released
+    page = report.build(tracking.read_run(parent), tmp_path).read_text()
+    assert section(read_findings(parent)) in page
+    assert json.dumps(tracking.read_run(parent).to_dict())
