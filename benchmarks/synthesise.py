@@ -1,0 +1,90 @@
+"""Synthesise against the generator's bare forward pass: images a second, and memory at two counts.
+
+Each side runs in a process of its own, so that peak memory is its own.
+
+    python benchmarks/synthesise.py --count 100000 --few 100 --size 56
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+FORWARD_S = 20.0
+
+
+def bare_forward(snapshot: Path) -> dict[str, float]:
+    """Images a second of the forward pass in batches of 64, latents drawn beforehand, nothing kept."""
+    import torch
+
+    from mammogan.models.generator import draw_latents, load_generator
+
+    generator = load_generator(snapshot)
+    z = draw_latents(64, generator.latent_dim, 0)
+    with torch.inference_mode():
+        generator(z)
+        started, images = time.perf_counter(), 0
+        while time.perf_counter() - started < FORWARD_S:
+            generator(z)
+            images += len(z)
+    return {"images_per_s": images / (time.perf_counter() - started)}
+
+
+def synthesise(snapshot: Path, count: int, folder: Path) -> dict[str, float]:
+    """Images a second of the whole step, PNGs, hashes and manifest included."""
+    from mammogan import config
+    from mammogan.synthesis import fill, load_model
+
+    chosen = config.override(config.PRESETS["paper"], {"synthesise.count": count})
+    model = load_model(snapshot, "benchmark")
+    started = time.perf_counter()
+    fill(model, None, 1, chosen, str(folder / f"made{count}"))
+    return {"images_per_s": count / (time.perf_counter() - started)}
+
+
+def side(name: str, snapshot: Path, folder: Path) -> dict[str, float]:
+    """One side in a process of its own, with its peak memory in MiB."""
+    command = [sys.executable, __file__, "--side", name, "--snapshot", str(snapshot), "--folder", str(folder)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    """Run all sides and print a table, or one side as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=100_000)
+    parser.add_argument("--few", type=int, default=100)
+    parser.add_argument("--size", type=int, default=56)
+    parser.add_argument("--channels", type=int, default=256)
+    parser.add_argument("--side", default="")
+    parser.add_argument("--snapshot", type=Path)
+    parser.add_argument("--folder", type=Path)
+    given = parser.parse_args()
+    if given.side:
+        measured = (
+            bare_forward(given.snapshot)
+            if given.side == "forward"
+            else synthesise(given.snapshot, int(given.side), given.folder)
+        )
+        peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(json.dumps({**measured, "peak_mib": peak_mib}))
+        return
+    from mammogan.models.generator import Generator, save_snapshot
+
+    with tempfile.TemporaryDirectory() as scratch:
+        snapshot = Path(scratch, "generator.pt")
+        save_snapshot(Generator(given.size, 100, given.channels), 1, snapshot)
+        for name in ("forward", str(given.few), str(given.count)):
+            found = side(name, snapshot, Path(scratch))
+            label = "bare forward" if name == "forward" else f"synthesise {name}"
+            print(f"{label:20} {found['images_per_s']:9.1f} images/s {found['peak_mib']:8.0f} MiB", flush=True)
+
+
+if __name__ == "__main__":
+    main()
