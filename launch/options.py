@@ -12,7 +12,7 @@ from mammogan import config
 from mammogan.commands import options
 
 Image = Annotated[str, typer.Option(help="The project's image by digest: registry/name@sha256:...")]
-GpuImage = Annotated[str, typer.Option(help="Image of train and evaluate by digest; the same image if none.")]
+GpuImage = Annotated[str, typer.Option(help="Image of the accelerated steps by digest; the same if none.")]
 Parallelism = Annotated[int, typer.Option(help="Branches trained at the same time; 0 leaves it to the cluster.")]
 PodSettings = Annotated[
     list[str] | None,

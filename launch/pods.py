@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-ACCELERATED = ("train", "evaluate")
+ACCELERATED = ("train", "evaluate", "audit", "utility")
 """Steps that run on an accelerator where there is one."""
 
 USER = 1000
@@ -42,6 +42,9 @@ SIZES: Mapping[str, Size] = {
     "evaluate": Size("6", "24Gi", "40Gi"),
     "select": Size("1", "4Gi", "20Gi"),
     "register": Size("1", "4Gi", "10Gi"),
+    "synthesise": Size("2", "8Gi", "20Gi"),
+    "audit": Size("4", "16Gi", "20Gi"),
+    "utility": Size("6", "24Gi", "20Gi"),
     "finish": Size("1", "4Gi", "10Gi"),
 }
 """Pod size of each step by its task's name; a step that is not named here is LIGHT."""
@@ -56,7 +59,7 @@ class Pods:
     gpu_image: str = ""
     """Image of the accelerated steps, by digest; empty is the same as image."""
     accelerator: str = "nvidia.com/gpu"
-    """Resource name of the accelerator that train and evaluate ask for."""
+    """Resource name of the accelerator that the accelerated steps ask for."""
     accelerators: int = 1
     """How many of them a pod gets; 0 trains on the CPU."""
     node_selector: tuple[str, ...] = ()
@@ -66,7 +69,7 @@ class Pods:
     shm: str = "8Gi"
     """Size of /dev/shm of the accelerated steps."""
     train_hours: int = 72
-    """Hours after which a train or evaluate pod is stopped; it resumes when it is run again."""
+    """Hours after which an accelerated step's pod is stopped; it resumes when it is run again."""
     step_hours: int = 12
     """Hours after which any other pod is stopped."""
     parallelism: int = 0

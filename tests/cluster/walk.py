@@ -7,7 +7,8 @@ The commands and their executor input are those that Kubeflow's launcher gives t
 import json
 import re
 
-ORDER = ("start", "ingest", "filter-minority", "train", "evaluate", "select", "register", "finish")
+BEFORE = ("start", "ingest", "filter-minority", "train", "evaluate", "select")
+ORDER = (*BEFORE, "register", "synthesise", "audit", "utility", "finish")
 
 
 class Walk:
@@ -54,7 +55,7 @@ class Walk:
         }
 
     def value(self, key, more):
-        known = {**self.parameters, "job_id": "walk-1", **more}
+        known = {**self.parameters, "job_id": "walk-1", "version": self.outputs.get("register"), **more}
         return known.get(key)
 
     def found(self, key):
