@@ -119,6 +119,8 @@ def test_every_step_runs_in_the_image_as_a_plain_user_on_a_read_only_root(tmp_pa
     state, artifacts = tmp_path / "state", tmp_path / "minio" / "mlpipeline"
     for folder in (state, artifacts):
         folder.mkdir(parents=True)
+    tracking_uri = f"sqlite:///{state}/mlflow.db"
+    MlflowClient(tracking_uri).create_experiment("mammogan", artifact_location="/state/artifacts")
     for folder in (tmp_path, *tmp_path.rglob("*")):
         os.chown(folder, 1000, 0)
     with mounted() as (root, configuration):
@@ -134,4 +136,4 @@ def test_every_step_runs_in_the_image_as_a_plain_user_on_a_read_only_root(tmp_pa
 
         walk = Walk(graph(), arguments("/state/store"), "minio://mlpipeline", artifacts, run)
         walk.all_steps(BRANCH)
-    check(walk, f"sqlite:///{state}/mlflow.db")
+    check(walk, tracking_uri)
