@@ -1,7 +1,7 @@
 """The experiment as one graph, and the command line that runs, compiles, submits and schedules it.
 
 start -> ingest -> filter_minority -> for each (lambda, seed): train -> evaluate
-      -> select -> if there is a winner: register; whatever happens: finish
+      -> select -> if there is a winner: register -> synthesise -> audit, utility; whatever happens: finish
 """
 
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from kfp import dsl
 
+from components.audit import audit
 from components.evaluate import evaluate
 from components.filter_minority import filter_minority
 from components.finish import finish
@@ -17,7 +18,9 @@ from components.ingest import ingest
 from components.register import register
 from components.select import select
 from components.start import start
+from components.synthesise import synthesise
 from components.train import train
+from components.utility import utility
 from launch import compiled, local, preflight, schedule, submit
 from launch import options as cluster
 from launch.arguments import graph_arguments
@@ -81,8 +84,19 @@ def experiment(
                 decision=chosen.outputs["decision"],
                 winner=chosen.outputs["winner"],
             )
+            filled = synthesise(
+                **settings,
+                version=registered.output,
+                run=opened.outputs["run"],
+                dataset=ingested.outputs["dataset"],
+                minority=kept.outputs["minority"],
+                winner=chosen.outputs["winner"],
+            )
+            checked = {**settings, "version": registered.output, "run": opened.outputs["run"]}
+            audited = audit(**checked, filled=filled.outputs["filled"])
+            compared = utility(**checked, filled=filled.outputs["filled"])
 
-    for task in (closing, opened, kept, trained, evaluated, chosen, registered):
+    for task in (closing, opened, kept, trained, evaluated, chosen, registered, filled, audited, compared):
         task.set_caching_options(False)
 
 

@@ -54,7 +54,10 @@ def test_dependencies_are_as_drawn(spec):
     assert needs["finish"] == {"exit-handler-1"}
     groups = {path[-1]: path[:-1] for path in tasks(spec)}
     assert len(groups["train"]) == len(groups["evaluate"]) == 2
-    assert groups["register"][-1].startswith("condition")
+    assert needs["synthesise"] >= {"register"}
+    assert needs["audit"] == needs["utility"] == {"register", "synthesise"}
+    for step in ("register", "synthesise", "audit", "utility"):
+        assert groups[step][-1].startswith("condition")
     assert groups["finish"] == ()
 
 
@@ -68,7 +71,7 @@ def test_no_task_output_parameter_enters_the_parallel_loop(spec):
 
 def test_only_ingest_is_cached(spec):
     steps = {path[-1]: task for path, task in tasks(spec).items() if "cachingOptions" in task}
-    assert len(steps) == 8
+    assert len(steps) == 11
     assert {name for name, task in steps.items() if task["cachingOptions"].get("enableCache")} == {"ingest"}
 
 
