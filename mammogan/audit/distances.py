@@ -32,6 +32,8 @@ class Space:
     """What to know about it, in a sentence."""
     embed: Callable[[Tensor], Tensor]
     """uint8 (B, 1, H, W) -> (B, D), float32."""
+    judges: bool = True
+    """Whether the gate listens to it; a random network is only told of."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,13 @@ def load_spaces(config: EvaluateConfig) -> list[Space]:
     extractor = load_extractor(config, device)
     return [
         Space("pixel", "root mean square difference of pixels in [-1, 1]", pixel_embedding),
-        Space(perceptual.name, f"square root of LPIPS; {perceptual.note}", perceptual.embed),
-        Space(extractor.name, extractor.note, extractor.features),
+        Space(
+            perceptual.name,
+            f"square root of LPIPS; {perceptual.note}",
+            perceptual.embed,
+            judges="random" not in perceptual.name,
+        ),
+        Space(extractor.name, extractor.note, extractor.features, judges="random" not in extractor.name),
     ]
 
 

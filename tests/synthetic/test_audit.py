@@ -132,6 +132,10 @@ def refused(result):
     return {item["gate"].split(" (")[0] for item in result["verdicts"] if not item["passed"]}
 
 
+def refused_gates(result):
+    return {item["gate"] for item in result["verdicts"] if not item["passed"]}
+
+
 class TestGate:
     def test_two_hundred_simulated_cases(self):
         """Power against a generator that replays train with noise, false alarms for two that do not.
@@ -171,6 +175,16 @@ class TestGate:
         fakes[1], fakes[2], fakes[3], fakes[4] = train[4], train[5].flip(-1), fakes[9], fakes[9]
         counts = judged(train, pictures(12, 1), fakes)["counts"]
         assert (counts["exact_copies"], counts["exact_repeats"]) == (2, 2)
+
+    def test_a_collapsed_generator_is_no_witness_of_copying(self):
+        """Sixty times one new image: whichever real image is nearest decides all; a jackknife would be sure of it."""
+        blamed = 0
+        for case in range(40):
+            everyone = pictures(121, 500 + case)
+            result = judged(everyone[:80], everyone[80:120], noisy(everyone[120:].repeat(60, 1, 1, 1), 2, case))
+            assert "repeated" in refused(result)
+            blamed += "nearer" in refused(result)
+        assert blamed <= 3
 
     def test_the_closest_pairs_are_named(self):
         train, fakes = pictures(20, 0), pictures(12, 2)
@@ -216,7 +230,7 @@ def test_statistics_need_no_images():
     found = {record["statistic"]: record for record in statistics(given, *names, LIMITS, "any")}
     assert found["memorised"]["value"] == 1.0
     assert found["memorised"]["reference"] == 0.0
-    assert found["nearer"]["value"] == 1.0
+    assert found["nearer"]["value"] > 0.7
     assert found["membership"]["value"] > 0.8
 
 
@@ -246,9 +260,11 @@ class TestDataset:
         train = manifest.load_images(dataset, split="train", label=1)
         result = audit_dataset(dataset, settings, tmp_path, fakes=noisy(train, 3, 0), label=1)
         assert not result["passed"]
-        assert {item["gate"] for item in result["verdicts"] if not item["passed"]} >= {
-            "memorised (pixel)", "memorised (lpips_random)", "memorised (random_vgg)",
-        }  # fmt: skip
+        assert "memorised (pixel)" in refused_gates(result)
+        shares = {record["key"]: record["value"] for record in result["records"]}
+        assert shares["memorised/lpips_random"] == shares["memorised/random_vgg"] == 1.0
+        told = {item["gate"]: item["why"] for item in result["verdicts"]}
+        assert told["memorised (random_vgg)"].startswith("not checked: 1 in a random network's features")
 
     def test_test_images_of_train_patients_are_left_out(self, dataset, tmp_path):
         import shutil
