@@ -1,5 +1,6 @@
 """Fixtures that every room's tests share."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,3 +14,9 @@ def shared():
     if not (SHARED / "data" / "README.md").is_file():
         pytest.skip(f"development data is not at {SHARED}")
     return SHARED
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c():
+    """A shell that starts the tests in the background ignores SIGINT for them, and for what they start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -23,6 +23,7 @@ TINY = {
     "model.critic_channels": "4",
     "evaluate.fakes": "8",
     "evaluate.pairs": "16",
+    "select.min_diversity": "0",
 }
 
 
@@ -93,9 +94,9 @@ def run_graph(out, *arguments, **settings):
 
 @pytest.fixture(scope="module")
 def small_run(tmp_path_factory):
-    """Three branches on a phantom, of which lambda=1e38 cannot stay finite."""
+    """Three branches on a phantom, of which lambda=1e300 cannot stay finite."""
     out = tmp_path_factory.mktemp("runs")
-    return out, run_graph(out, "--lambdas", "0.5,3,1e38")
+    return out, run_graph(out, "--lambdas", "0.5,3,1e300")
 
 
 @pytest.fixture
@@ -114,9 +115,9 @@ class TestSmallRun:
         out, done = small_run
         assert done.returncode == 0, done.stdout + done.stderr
         assert "winner" in done.stdout
-        assert "lost     lambda=1e+38,seed=0: epoch 1" in done.stdout
+        assert "lost     lambda=1e+300,seed=0: epoch 1" in done.stdout
         report = next(out.glob("run-*/report/report.html")).read_text()
-        assert "lambda=1e+38" in report
+        assert "lambda=1e+300" in report
         assert "random" in report.lower()
 
     def test_mlflow_holds_a_parent_and_its_children_with_all_metrics(self, small_run, mlflow_client):
@@ -128,7 +129,7 @@ class TestSmallRun:
         assert {name: run.info.status for name, run in children.items()} == {
             "lambda=0.5,seed=0": "FINISHED",
             "lambda=3,seed=0": "FINISHED",
-            "lambda=1e+38,seed=0": "FAILED",
+            "lambda=1e+300,seed=0": "FAILED",
         }
         for name in ("lambda=0.5,seed=0", "lambda=3,seed=0"):
             metrics = children[name].data.metrics
@@ -159,9 +160,9 @@ class TestSmallRun:
 @pytest.mark.slow
 @pytest.mark.xdist_group("graph")
 def test_all_branches_lost_fails_the_run_with_the_reasons(tmp_path):
-    done = run_graph(tmp_path, "--lambdas", "1e38")
+    done = run_graph(tmp_path, "--lambdas", "1e300")
     assert done.returncode == 1
-    assert "lambda=1e+38" in done.stdout + done.stderr
+    assert "lambda=1e+300" in done.stdout + done.stderr
     status = json.loads(next(tmp_path.glob("run-*/status.json")).read_text())
     assert status == {"status": "failed"}
 

