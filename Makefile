@@ -1,5 +1,5 @@
 # make run     the whole experiment on a phantom, MLflow included; needs only Python 3.11
-# make test    every test;  make lint   style and types;  make ui   the MLflow UI;  make bench   the benchmarks
+# make test    the tests (make test-long: the minutes-long ones);  make lint   style and types;  make ui   the MLflow UI;  make bench   the benchmarks
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -9,7 +9,7 @@ UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode
 TORCH ?= $(shell command -v nvidia-smi >/dev/null 2>&1 && echo cuda || echo cpu)
 OUT ?= runs
 
-.PHONY: setup run test lint ui bench preflight lock clean
+.PHONY: setup run test test-long lint ui bench preflight lock clean
 
 setup: $(VENV)/.ready
 
@@ -32,6 +32,9 @@ run: setup
 
 test: setup
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+test-long: setup
+	@$(BIN)/python -m pytest -m long
 
 lint: setup
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/ty check

@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mlflow
+import pandas as pd
 import pytest
 import yaml
 from kfp import compiler
+from mlflow import MlflowClient
 
 import pipeline
 
@@ -24,6 +27,8 @@ TINY = {
     "evaluate.fakes": "8",
     "evaluate.pairs": "16",
     "select.min_diversity": "0",
+    "utility.steps": "2",
+    "utility.shares": "1.0",
 }
 
 
@@ -92,73 +97,59 @@ def run_graph(out, *arguments, **settings):
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
-@pytest.fixture(scope="module")
-def small_run(tmp_path_factory):
-    """Three branches on a phantom, of which lambda=1e300 cannot stay finite."""
-    out = tmp_path_factory.mktemp("runs")
-    return out, run_graph(out, "--lambdas", "0.5,3,1e300")
+@pytest.mark.slow
+def test_a_small_run_and_the_same_command_again(tmp_path, monkeypatch):
+    """Three branches on a phantom, of which lambda=1e300 cannot stay finite; one test, because the run is the cost."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    done = run_graph(tmp_path, "--lambdas", "0.5,3,1e300")
+    assert done.returncode == 0, done.stdout + done.stderr
+    _tells_what_was_lost(tmp_path, done)
+    _mlflow_holds_everything()
+    _champion_makes_images()
+
+    store = {path: path.stat().st_mtime_ns for path in (tmp_path / "store").rglob("*.pt")}
+    again = run_graph(tmp_path, "--lambdas", "0.5,3")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "store").rglob("*.pt")} == store
+    assert "finished by an earlier run" in again.stderr
 
 
-@pytest.fixture
-def mlflow_client(small_run, monkeypatch):
-    from mlflow import MlflowClient
+def _tells_what_was_lost(out, done):
+    assert "winner" in done.stdout
+    assert "lost     lambda=1e+300,seed=0: epoch 1" in done.stdout
+    report = next(out.glob("run-*/report/report.html")).read_text()
+    assert "lambda=1e+300" in report
+    assert "random" in report.lower()
 
-    out, _ = small_run
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{out / 'mlflow.db'}")
-    return MlflowClient(f"sqlite:///{out / 'mlflow.db'}")
+
+def _mlflow_holds_everything():
+    client = MlflowClient()
+    experiment = client.get_experiment_by_name("mammogan").experiment_id
+    runs = client.search_runs([experiment])
+    parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    assert [run.info.status for run in parents] == ["FINISHED"]
+    children = {run.info.run_name: run for run in runs if "mlflow.parentRunId" in run.data.tags}
+    assert {name: run.info.status for name, run in children.items()} == {
+        "lambda=0.5,seed=0": "FINISHED",
+        "lambda=3,seed=0": "FINISHED",
+        "lambda=1e+300,seed=0": "FAILED",
+    }
+    for name in ("lambda=0.5,seed=0", "lambda=3,seed=0"):
+        for metric in ("kid/", "fid/", "lpips", "ms_ssim"):
+            keys = [key for key in children[name].data.metrics if key.startswith(metric) and key.count("/") <= 2]
+            assert keys, metric
+            steps = {point.step for point in client.get_metric_history(children[name].info.run_id, keys[0])}
+            assert steps == {1, 2}
+
+
+def _champion_makes_images():
+    mlflow.set_tracking_uri(os.environ["MLFLOW_TRACKING_URI"])
+    model = mlflow.pyfunc.load_model("models:/mammogan@champion")
+    images = model.predict(pd.DataFrame({"n": [3], "seed": [0]}), params={"format": "array"})
+    assert images.shape == (3, 28, 28)
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("graph")
-class TestSmallRun:
-    def test_the_run_ends_well_and_names_what_was_lost(self, small_run):
-        out, done = small_run
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert "winner" in done.stdout
-        assert "lost     lambda=1e+300,seed=0: epoch 1" in done.stdout
-        report = next(out.glob("run-*/report/report.html")).read_text()
-        assert "lambda=1e+300" in report
-        assert "random" in report.lower()
-
-    def test_mlflow_holds_a_parent_and_its_children_with_all_metrics(self, small_run, mlflow_client):
-        experiment = mlflow_client.get_experiment_by_name("mammogan").experiment_id
-        runs = mlflow_client.search_runs([experiment])
-        parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
-        assert [run.info.status for run in parents] == ["FINISHED"]
-        children = {run.info.run_name: run for run in runs if "mlflow.parentRunId" in run.data.tags}
-        assert {name: run.info.status for name, run in children.items()} == {
-            "lambda=0.5,seed=0": "FINISHED",
-            "lambda=3,seed=0": "FINISHED",
-            "lambda=1e+300,seed=0": "FAILED",
-        }
-        for name in ("lambda=0.5,seed=0", "lambda=3,seed=0"):
-            metrics = children[name].data.metrics
-            for metric in ("kid/", "fid/", "lpips", "ms_ssim"):
-                keys = [key for key in metrics if key.startswith(metric) and key.count("/") <= 2]
-                assert keys, metric
-                steps = {point.step for point in mlflow_client.get_metric_history(children[name].info.run_id, keys[0])}
-                assert steps == {1, 2}
-
-    def test_the_champion_makes_images(self, small_run, mlflow_client):
-        import mlflow
-        import pandas as pd
-
-        mlflow.set_tracking_uri(f"sqlite:///{small_run[0] / 'mlflow.db'}")
-        model = mlflow.pyfunc.load_model("models:/mammogan@champion")
-        images = model.predict(pd.DataFrame({"n": [3], "seed": [0]}), params={"format": "array"})
-        assert images.shape == (3, 28, 28)
-
-    def test_the_same_command_again_reuses_the_trained_branches(self, small_run):
-        out, _ = small_run
-        store = {path: path.stat().st_mtime_ns for path in (out / "store").rglob("*.pt")}
-        again = run_graph(out, "--lambdas", "0.5,3")
-        assert again.returncode == 0, again.stdout + again.stderr
-        assert {path: path.stat().st_mtime_ns for path in (out / "store").rglob("*.pt")} == store
-        assert "finished by an earlier run" in again.stderr
-
-
-@pytest.mark.slow
-@pytest.mark.xdist_group("graph")
 def test_all_branches_lost_fails_the_run_with_the_reasons(tmp_path):
     done = run_graph(tmp_path, "--lambdas", "1e300")
     assert done.returncode == 1
@@ -168,7 +159,6 @@ def test_all_branches_lost_fails_the_run_with_the_reasons(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("graph")
 def test_a_failed_ingest_says_so_in_one_line(tmp_path):
     done = run_graph(tmp_path, "--source", str(tmp_path / "nowhere"))
     assert done.returncode == 1

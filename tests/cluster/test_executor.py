@@ -73,7 +73,7 @@ def check(walk, tracking_uri):
     assert (walk.folder / "finish" / "page").stat().st_size > 1000
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_step_runs_by_the_command_that_was_compiled(tmp_path):
     tracking_uri = f"sqlite:///{tmp_path}/mlflow.db"
     environment = {**os.environ, "MLFLOW_TRACKING_URI": tracking_uri, "MAMMOGAN_CACHE": str(tmp_path / "cache")}
@@ -112,7 +112,7 @@ def mounted():
         buildah("rm", name)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(not has_image(), reason=f"set MAMMOGAN_TEST_IMAGE, be root, and build {IMAGE}")
 def test_every_step_runs_in_the_image_as_a_plain_user_on_a_read_only_root(tmp_path):
     """Like a restricted pod: user 1000, group 0, nothing writable but the volumes that Kubeflow mounts."""

@@ -53,7 +53,7 @@ def can_make_hosts():
 
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.skipif(not can_make_hosts(), reason="network namespaces need root and iproute2"),
     pytest.mark.xdist_group("hosts"),
 ]

@@ -45,7 +45,7 @@ def test_it_is_kept_without_outputs():
     assert all(not cell.get("outputs") for cell in nbformat.read(NOTEBOOK, as_version=4).cells)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_it_runs_top_to_bottom(tmp_path, monkeypatch):
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     (parameters,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ())]

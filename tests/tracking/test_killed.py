@@ -41,7 +41,7 @@ def kill_within(step, process, after_s):
     return alive
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("steps", [("train", "register"), STEPS], ids=["some", "all"])
 def test_killed_in_each_step_and_run_again(tmp_path, monkeypatch, steps):

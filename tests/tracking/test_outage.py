@@ -43,7 +43,7 @@ print(slowest_s)
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_outage_and_a_lossy_network_lose_nothing_and_double_nothing(tmp_path, monkeypatch):
     grids = tmp_path / "grids"
     grids.mkdir()

@@ -79,7 +79,7 @@ def test_critic_gradients_equal_the_straightforward_ones_in_float32(size, head, 
     """Most draws agree to 2.5e-4, and all to 1e-2.
 
     Rounding may flip one of the millions of rectifiers at its kink, after which both are right on another linear
-    piece: the straightforward step in float32 is itself up to 2.4e-4 away from its float64 self, so no more can be asked.
+    piece: the straightforward step in float32 is itself up to 2.4e-4 away from its float64 self; no more can be asked.
     """
     errors = []
     for _ in range(3):
