@@ -92,10 +92,7 @@ def card_lines(findings: Findings) -> Iterator[str]:
     """The findings in Markdown, for the model card."""
     if findings.audit:
         yield from ("## Privacy", "", f"Audit {'passed' if findings.audit['passed'] else 'REFUSED'}.", "")
-        yield from (
-            f"- {'passed' if item['passed'] else 'refused'}: {item['gate']}: {item['why']}"
-            for item in findings.audit["verdicts"]
-        )
+        yield from (f"- {_answer(item)}{item['gate']}: {item['why']}" for item in findings.audit["verdicts"])
         yield ""
     if findings.utility:
         yield from ("## Utility", "", f"{findings.utility['verdict']}.", "")
@@ -104,3 +101,10 @@ def card_lines(findings: Findings) -> Iterator[str]:
             for item in findings.utility["records"]
             if item["metric"] == "auc"
         )
+
+
+def _answer(verdict: Mapping[str, Any]) -> str:
+    """Empty for a check that was not made: it neither passed nor refused."""
+    if verdict["why"].startswith("not checked"):
+        return ""
+    return "passed: " if verdict["passed"] else "refused: "

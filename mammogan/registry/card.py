@@ -16,8 +16,9 @@ DATA_LICENCE = (
 WEIGHTS_LICENCE = (
     "RadImageNet's DenseNet121 (MIT) served in the critic during training; it is not part of the generator."
 )
+PHANTOM = "A phantom drawn by this software: no patient's image; the images say nothing of disease."
 LIMITS = (
-    "Trained on digitised film mammograms of one archive from the United States; other machines and people differ.",
+    "Other machines and people than those of the training data differ.",
     "No radiologist has judged the images.",
     "KID and FID depend on their feature extractor, on resolution and on sample size: compare like with like.",
     "A small training set can be memorised: check new samples against it before they leave the house.",
@@ -50,10 +51,11 @@ def _lines(record: RunRecord, decision: Mapping[str, Any]) -> Iterator[str]:
         yield f"| {key} | {measure['value']:.4g} | {interval} | {floor_text} | {counts.get(key, '')} |"
     yield from ("", "## Data", "")
     yield from (f"- {line}" for line in _data(record))
-    yield f"- {DATA_LICENCE}"
+    yield f"- {PHANTOM if record.data.get('source') == 'phantom' else DATA_LICENCE}"
     yield from ("", "## What it stands on", "")
     yield from (f"- {line}" for line in _foundations(record, winner))
-    yield f"- {WEIGHTS_LICENCE}"
+    if config.get("model", {}).get("frozen_weights", "random") != "random":
+        yield f"- {WEIGHTS_LICENCE}"
     yield f"- Image size {config.get('data', {}).get('size', 'unknown')} px; preset {config.get('preset', 'unknown')}."
     yield from ("", "## Limits", "")
     yield from (f"- {line}" for line in LIMITS)
