@@ -122,7 +122,7 @@ def run(
     tracking_uri: Annotated[
         str, typer.Option(envvar="MLFLOW_TRACKING_URI", help="MLflow server; SQLite if none.")
     ] = "",
-    experiment_name: Annotated[str, typer.Option("--experiment", help="MLflow experiment.")] = "mammogan",
+    experiment_name: options.Experiment = "mammogan",
 ) -> None:
     """Run the whole graph on this machine; run it again to go on after an interruption."""
     shortcuts = options.shortcuts(subset=subset, lambdas=lambdas, seeds=seeds, lpips_weights=lpips_weights)
@@ -147,7 +147,7 @@ def compile_(
     seeds: options.Seeds = "",
     settings: options.Settings = None,
     store: cluster.Store = "",
-    experiment_name: Annotated[str, typer.Option("--experiment", help="MLflow experiment.")] = "mammogan",
+    experiment_name: options.Experiment = "mammogan",
     image: cluster.Image = "",
     gpu_image: cluster.GpuImage = "",
     parallelism: cluster.Parallelism = 0,
@@ -174,7 +174,7 @@ def submit_(
     seeds: options.Seeds = "",
     settings: options.Settings = None,
     store: cluster.Store = "",
-    experiment_name: Annotated[str, typer.Option("--experiment", help="MLflow experiment.")] = "mammogan",
+    experiment_name: options.Experiment = "mammogan",
     image: cluster.Image = "",
     gpu_image: cluster.GpuImage = "",
     parallelism: cluster.Parallelism = 0,

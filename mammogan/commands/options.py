@@ -21,7 +21,8 @@ Settings = Annotated[
 ]
 Source = Annotated[str, typer.Option(help="Images: a folder, an s3:// address, or phantom.")]
 Labels = Annotated[str, typer.Option(help="Folder of the case-description CSVs.")]
-Experiment = Annotated[str, typer.Option(help="MLflow experiment.")]
+Experiment = Annotated[str, typer.Option("--experiment", help="MLflow experiment.")]
+TrackingUri = Annotated[str, typer.Option(envvar="MLFLOW_TRACKING_URI", help="MLflow server or sqlite:/// file.")]
 LpipsWeights = Annotated[str, typer.Option(help="File of the AlexNet LPIPS v0.1 weights.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")]
 

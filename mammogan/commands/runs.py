@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mammogan.commands.options import Json, print_json
+from mammogan.commands.options import Experiment, Json, TrackingUri, print_json
 from mammogan.console import progress, say
 
 if TYPE_CHECKING:
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-TrackingUri = Annotated[str, typer.Option(envvar="MLFLOW_TRACKING_URI", help="MLflow server or sqlite:/// file.")]
 Model = Annotated[str, typer.Option(help="Registered model's name.")]
-Experiment = Annotated[str, typer.Option(help="MLflow experiment.")]
 SOURCES_SHOWN = 5
 TREE_COLUMNS = 240
 

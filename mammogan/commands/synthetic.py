@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mammogan import config
-from mammogan.commands.options import Json, LpipsWeights, Preset, Settings, overrides, print_json, shortcuts
+from mammogan.commands.options import (
+    Json,
+    LpipsWeights,
+    Preset,
+    Settings,
+    TrackingUri,
+    overrides,
+    print_json,
+    shortcuts,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,7 +31,6 @@ app = typer.Typer()
 
 Class = Annotated[str, typer.Option("--class", help="Class of the synthetic images: benign or malignant.")]
 Fake = Annotated[str, typer.Option(help="Folder of synthetic images; none takes those that the data set holds.")]
-TrackingUri = Annotated[str, typer.Option(envvar="MLFLOW_TRACKING_URI", help="MLflow server or sqlite:/// file.")]
 Dataset = Annotated[Path, typer.Option(help="Data set with train and test split.")]
 
 
