@@ -1,10 +1,10 @@
 """Which snapshot wins, and whether its lead is real.
 
 Every snapshot of a finished branch is a candidate where each deciding metric was measured and the gates let it pass.
-Candidates are ordered by the first deciding metric, the later ones break ties. The winner's lambda is then compared
-with every other one, over seeds where there are several: where the intervals of the first metric overlap, the verdict
-says that there is no significant difference. Snapshots of a diverged or failed branch never win: their training did
-not end, so that what they show is neither the experiment's setting nor repeatable.
+Candidates are ordered by the first deciding metric, the later ones break ties. Whether the winner's lambda is better
+than the others is another question, which ``mammogan.comparison`` answers by whole runs paired by seed; the verdict
+tells both. Snapshots of a diverged or failed branch never win: their training did not end, so that what they show is
+neither the experiment's setting nor repeatable.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from mammogan import storage
+from mammogan.comparison import compare_branches, run_figures, told
 from mammogan.config import SelectConfig
-from mammogan.gates import candidate_gates, failures, is_number, overlap
+from mammogan.gates import candidate_gates, failures, is_number
 
 Evaluation = Mapping[str, Any]
 Candidate = dict[str, Any]
@@ -55,6 +56,12 @@ def require_survivor(decision: Mapping[str, Any]) -> None:
         raise RuntimeError(f"every branch was lost: {'; '.join(decision['reasons'])}")
 
 
+def nothing_to_train(why: str) -> dict[str, Any]:
+    """The decision of a run that stopped before training, because it could only repeat an earlier one."""
+    empty: dict[str, Any] = {"reasons": [], "gates": [], "candidates": [], "lost": [], "lambdas": {}}
+    return {"accepted": False, "skipped": True, "verdict": why, "winner": None, "branches": 0, **empty}
+
+
 def _read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text())
 
@@ -76,7 +83,7 @@ def select(evaluations: Sequence[Evaluation], config: SelectConfig) -> dict[str,
     reasons += refused
     if not evaluations:
         reasons.append("no branch was evaluated")
-    mixed = _mixed_protocols(measured)
+    mixed = _mixed_protocols(finished, config)
     if mixed:
         reasons.append(mixed)
     gated = {id(item): candidate_gates(item, config) for item in measured}
@@ -88,10 +95,12 @@ def select(evaluations: Sequence[Evaluation], config: SelectConfig) -> dict[str,
     ]
     ranked = [] if mixed else sorted(candidates, key=_rank)
     winner = ranked[0] if ranked else None
+    comparisons = [] if mixed else compare_branches(finished, config)
     return {
         "accepted": winner is not None,
-        "lambdas": {f"{gp_lambda:g}": found for gp_lambda, found in lambda_strengths(ranked).items()} if ranked else {},
-        "verdict": _verdict(ranked) if ranked else "no candidate: nothing is registered",
+        "lambdas": {} if mixed else lambda_strengths(finished, ranked, config),
+        "comparisons": comparisons,
+        "verdict": _verdict(winner, comparisons) if winner else "no candidate: nothing is registered",
         "reasons": reasons,
         "winner": winner,
         "gates": [verdict.to_dict() for verdict in gated[id(winner)]] if winner else [],
@@ -152,12 +161,17 @@ def _find(records: Sequence[Mapping[str, Any]], metric: str, pairing: str) -> Ma
     return None
 
 
-def _mixed_protocols(candidates: Sequence[Candidate]) -> str:
-    """Why the candidates cannot be compared; empty where they can."""
-    keys = sorted({tuple(candidate["deciding"]) for candidate in candidates})
-    if len(keys) <= 1:
-        return ""
-    return f"branches were measured differently: {' and '.join(', '.join(key) for key in keys)}; evaluate them again"
+def _mixed_protocols(evaluations: Iterable[Evaluation], config: SelectConfig) -> str:
+    """Why the branches cannot be compared; empty where they can."""
+    found: dict[str, set[str]] = {}
+    for item in evaluations:
+        for record in item["records"]:
+            deciding = record["metric"] in config.metrics.split(",") and record["pairing"] == config.against
+            if deciding and is_number(record.get("value")):
+                protocol = f"{record['key']} of {record.get('n_fake')} fakes and {record.get('n_real')} reals"
+                found.setdefault(record["metric"], set()).add(protocol)
+    mixed = [" and ".join(sorted(protocols)) for protocols in found.values() if len(protocols) > 1]
+    return f"branches were measured differently: {'; '.join(mixed)}; evaluate them again" if mixed else ""
 
 
 def _rank(candidate: Candidate) -> tuple[float | int, ...]:
@@ -166,40 +180,29 @@ def _rank(candidate: Candidate) -> tuple[float | int, ...]:
     return (*values, candidate["epoch"], candidate["gp_lambda"], candidate["seed"])
 
 
-def _verdict(ranked: Sequence[Candidate]) -> str:
-    winner, key = ranked[0], ranked[0]["deciding"][0]
-    strengths = lambda_strengths(ranked)
-    own = strengths.pop(winner["gp_lambda"])
+def _verdict(winner: Candidate, comparisons: Sequence[Mapping[str, Any]]) -> str:
+    key = winner["deciding"][0]
     lead = f"{winner['branch']} at epoch {winner['epoch']} has the lowest {key}: {_shown(winner['metrics'][key])}"
-    if not strengths:
-        return f"{lead}; there is no other lambda to compare with"
-    several = own.get("seeds", 1) > 1
-    basis = f", by the means of {own['seeds']} seeds ({_shown(own)})" if several else ""
-    equal = {gp_lambda: other for gp_lambda, other in strengths.items() if overlap(own, other)}
-    if equal:
-        names = " and ".join(f"lambda={gp_lambda:g} ({_shown(other)})" for gp_lambda, other in equal.items())
-        return f"{lead}; no significant difference between lambda={winner['gp_lambda']:g} and {names}{basis}"
-    if own["value"] > min(other["value"] for other in strengths.values()):
-        return f"{lead}, but its lambda is not the best{basis}"
-    return f"{lead}; its interval lies below that of every other lambda{basis}"
+    return f"{lead}; {told(comparisons, winner['gp_lambda'])}"
 
 
-def lambda_strengths(candidates: Sequence[Candidate]) -> dict[float, dict[str, Any]]:
-    """The first deciding metric of each lambda with an interval, best snapshot of each seed.
+def lambda_strengths(
+    evaluations: Sequence[Evaluation], ranked: Sequence[Candidate], config: SelectConfig
+) -> dict[str, dict[str, Any]]:
+    """The first deciding metric of each lambda that has a candidate, with an interval; what the report shows of each.
 
-    Where every lambda has two seeds or more: mean over the seeds and Student's 95% interval of it, which holds the
-    training's own noise. Otherwise: the best snapshot's value and interval, which holds only the sampling of images.
-    Taking the best of many snapshots flatters both, and all lambdas alike.
+    With two seeds or more: mean over the runs' figures and Student's 95% interval of it, which holds the training's
+    own noise. With one: the best snapshot's value and interval, which holds only the sampling of images.
     """
-    key = candidates[0]["deciding"][0]
-    best: dict[float, dict[int, Candidate]] = {}
-    for candidate in sorted(candidates, key=_rank):
-        best.setdefault(candidate["gp_lambda"], {}).setdefault(candidate["seed"], candidate)
-    if min(map(len, best.values())) < 2:
-        return {gp_lambda: dict(next(iter(seeds.values()))["metrics"][key]) for gp_lambda, seeds in best.items()}
+    figures = run_figures(evaluations, config.metrics.split(",")[0], config.against)
+    best: dict[float, Candidate] = {}
+    for candidate in ranked:
+        best.setdefault(candidate["gp_lambda"], candidate)
     return {
-        gp_lambda: _mean_of([item["metrics"][key]["value"] for item in seeds.values()])
-        for gp_lambda, seeds in best.items()
+        f"{gp_lambda:g}": _mean_of(list(figures[gp_lambda].values()))
+        if len(figures[gp_lambda]) > 1
+        else dict(candidate["metrics"][candidate["deciding"][0]])
+        for gp_lambda, candidate in best.items()
     }
 
 

@@ -35,7 +35,7 @@ def test_nothing_is_loaded_from_elsewhere(page):
 
 def test_verdict_comes_first_and_the_decision_ends_the_page(page):
     text = text_of(page)
-    verdict = text.index("no significant difference between lambda=3 and lambda=0.5")
+    verdict = text.index("one seed cannot tell lambda=3 from lambda=0.5 and lambda=5")
     assert verdict < text.index("Data") < text.index("Table 1") < text.index("Settings") < text.index("The decision")
 
 

@@ -96,9 +96,10 @@ def compare(
         return
     shown = [name for name in table if not name.endswith(("/low", "/high")) and name not in ("run", "lambda", "seed")]
     print(table[shown].to_string(index=False, float_format="{:.4g}".format))
-    for run, results in paired.items():
-        for result in results:
-            print(f"{run[:8]} lambda={result['one']:g} against {result['other']:g}: {result['verdict']}")
+    for record in records:
+        print(f"\n{record.name} {record.run_id[:8]}: {record.decision.get('verdict') or 'no decision was reached'}")
+        for item in paired[record.run_id]:
+            print(f"- {item['told']}")
 
 
 @app.command()

@@ -1,0 +1,54 @@
+"""One verdict on the lambdas: the decision, the report and the command say it in the same words."""
+
+import html
+import json
+import re
+
+import pytest
+from sample_run import evaluation, measured
+from typer.testing import CliRunner
+
+from mammogan import report, tracking
+from mammogan.__main__ import app
+from mammogan.config import Branch, override, resolve
+from mammogan.selection import select
+
+CONFIG = override(resolve("demo"), {"lambdas": "0.5,3,5", "seeds": "0,1"})
+KID = {0.5: (0.1, 0.2), 3.0: (0.2, 0.30001), 5.0: (0.15, 0.31)}
+
+
+@pytest.fixture(scope="module")
+def run(database, tmp_path_factory):
+    """A run of three lambdas with two seeds each, and its decision."""
+    folder = tmp_path_factory.mktemp("compared")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", database)
+        patch.setenv("MAMMOGAN_SPOOL", str(folder / "spool"))
+        tracking.ensure_experiment("mammogan", str(folder / "artifacts"))
+        parent = tracking.open_parent("mammogan", "key", CONFIG, {})
+        found = []
+        for branch in CONFIG.branches:
+            records = [measured(1, "kid", KID[branch.gp_lambda][branch.seed]), measured(1, "fid", 90.0)]
+            records.append(measured(1, "lpips_fake_fake", 0.3))
+            found.append({**evaluation(Branch(branch.gp_lambda, branch.seed), []), "records": records})
+            with tracking.branch_log(parent, branch, CONFIG, step="evaluate") as log:
+                log.finish(found[-1])
+        tracking.log_decision(parent, select(found, CONFIG.select))
+        yield parent
+
+
+def test_report_command_and_decision_use_the_same_words(run, tmp_path):
+    decision = tracking.read_run(run).decision
+    shown = CliRunner().invoke(app, ["compare", run])
+    page = html.unescape(re.sub(r"<[^>]+>", "", report.build(tracking.read_run(run), tmp_path).read_text()))
+    words = [item["told"] for item in decision["comparisons"]]
+    assert [text.partition(" (")[0] for text in words] == [
+        "lambda=0.5 is better than lambda=3",
+        "no significant difference between lambda=0.5 and lambda=5",
+        "no significant difference between lambda=3 and lambda=5",
+    ]
+    for text in [decision["verdict"], *words]:
+        assert text in shown.stdout
+        assert text in page
+    answer = json.loads(CliRunner().invoke(app, ["compare", run, "--json"]).stdout)
+    assert answer["lambdas"] == {run: decision["comparisons"]}
