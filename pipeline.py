@@ -1,7 +1,8 @@
 """The experiment as one graph, and the command line that runs, compiles, submits and schedules it.
 
-start -> ingest -> filter_minority -> for each (lambda, seed): train -> evaluate
-      -> select -> if there is a winner: register -> synthesise -> audit, utility; whatever happens: finish
+start -> ingest -> filter_minority -> check_changes; if there is something to train, for each (lambda, seed):
+      train -> evaluate; then select; if there is a winner: register -> synthesise -> audit -> promote, and utility
+      beside them; whatever happens: finish
 """
 
 from pathlib import Path
@@ -11,10 +12,12 @@ import typer
 from kfp import dsl
 
 from components.audit import audit
+from components.check_changes import check_changes
 from components.evaluate import evaluate
 from components.filter_minority import filter_minority
 from components.finish import finish
 from components.ingest import ingest
+from components.promote import promote
 from components.register import register
 from components.select import select
 from components.start import start
@@ -43,6 +46,7 @@ def experiment(
     work: str = "",
     experiment: str = "mammogan",
     run_key: str = "",
+    force: bool = True,
 ) -> None:
     """Run one experiment from source images to a registered generator."""
     job_id = dsl.PIPELINE_JOB_ID_PLACEHOLDER
@@ -55,48 +59,53 @@ def experiment(
         ingested = ingest(**settings, source=source, labels=labels, work=work)
         kept = filter_minority(**settings, run=opened.outputs["run"], dataset=ingested.outputs["dataset"])
 
-        with dsl.ParallelFor(branches, name="branches") as branch:  # ty: ignore[invalid-argument-type]  (a channel here)
-            trained = train(
-                **settings,
-                branch=branch,
-                run=opened.outputs["run"],
-                store=store,
-                minority=kept.outputs["minority"],
-            )
-            evaluated = evaluate(
-                **settings,
-                branch=branch,
-                run=opened.outputs["run"],
-                minority=kept.outputs["minority"],
-                trained=trained.outputs["trained"],
-            )
+        checked = check_changes(**settings, force=force, run=opened.outputs["run"]).after(kept)
+        with dsl.If(checked.output == True, name="changed"):  # noqa: E712  (KFP builds the condition)
+            with dsl.ParallelFor(branches, name="branches") as branch:  # ty: ignore[invalid-argument-type]  (a channel here)
+                trained = train(
+                    **settings,
+                    branch=branch,
+                    run=opened.outputs["run"],
+                    store=store,
+                    minority=kept.outputs["minority"],
+                )
+                evaluated = evaluate(
+                    **settings,
+                    branch=branch,
+                    run=opened.outputs["run"],
+                    minority=kept.outputs["minority"],
+                    trained=trained.outputs["trained"],
+                )
 
-        chosen = select(
-            **settings,
-            run=opened.outputs["run"],
-            evaluations=dsl.Collected(evaluated.outputs["evaluation"]),
-            trained=dsl.Collected(trained.outputs["trained"]),
-        )
-        with dsl.If(chosen.outputs["Output"] == True, name="accepted"):  # noqa: E712  (KFP builds the condition)
-            registered = register(
+            chosen = select(
                 **settings,
                 run=opened.outputs["run"],
-                decision=chosen.outputs["decision"],
-                winner=chosen.outputs["winner"],
+                evaluations=dsl.Collected(evaluated.outputs["evaluation"]),
+                trained=dsl.Collected(trained.outputs["trained"]),
             )
-            filled = synthesise(
-                **settings,
-                version=registered.output,
-                run=opened.outputs["run"],
-                dataset=ingested.outputs["dataset"],
-                minority=kept.outputs["minority"],
-                winner=chosen.outputs["winner"],
-            )
-            checked = {**settings, "version": registered.output, "run": opened.outputs["run"]}
-            audited = audit(**checked, filled=filled.outputs["filled"])
-            compared = utility(**checked, filled=filled.outputs["filled"])
+            with dsl.If(chosen.outputs["Output"] == True, name="accepted"):  # noqa: E712
+                registered = register(
+                    **settings,
+                    run=opened.outputs["run"],
+                    decision=chosen.outputs["decision"],
+                    winner=chosen.outputs["winner"],
+                )
+                filled = synthesise(
+                    **settings,
+                    version=registered.output,
+                    run=opened.outputs["run"],
+                    dataset=ingested.outputs["dataset"],
+                    minority=kept.outputs["minority"],
+                    winner=chosen.outputs["winner"],
+                )
+                released = {**settings, "version": registered.output, "run": opened.outputs["run"]}
+                audited = audit(**released, filled=filled.outputs["filled"])
+                promoted = promote(**released).after(audited)
+                compared = utility(**released, filled=filled.outputs["filled"])
 
-    for task in (closing, opened, kept, trained, evaluated, chosen, registered, filled, audited, compared):
+    for task in (closing, opened, kept, checked, trained, evaluated, chosen, registered):
+        task.set_caching_options(False)
+    for task in (filled, audited, promoted, compared):
         task.set_caching_options(False)
 
 
@@ -123,6 +132,7 @@ def run(
         str, typer.Option(envvar="MLFLOW_TRACKING_URI", help="MLflow server; SQLite if none.")
     ] = "",
     experiment_name: options.Experiment = "mammogan",
+    force: cluster.Force = True,
 ) -> None:
     """Run the whole graph on this machine; run it again to go on after an interruption."""
     shortcuts = options.shortcuts(subset=subset, lambdas=lambdas, seeds=seeds, lpips_weights=lpips_weights)
@@ -132,6 +142,7 @@ def run(
         source=source,
         labels=labels,
         experiment=experiment_name,
+        force=force,
     )
     local.run(experiment, arguments, out, tracking_uri)
 
@@ -148,6 +159,7 @@ def compile_(
     settings: options.Settings = None,
     store: cluster.Store = "",
     experiment_name: options.Experiment = "mammogan",
+    force: cluster.Force = True,
     image: cluster.Image = "",
     gpu_image: cluster.GpuImage = "",
     parallelism: cluster.Parallelism = 0,
@@ -155,7 +167,9 @@ def compile_(
 ) -> None:
     """Write the graph as YAML for Kubeflow, the arguments as its defaults: the same bytes for the same input."""
     overrides = options.overrides(settings, options.shortcuts(subset=subset, lambdas=lambdas, seeds=seeds))
-    arguments = graph_arguments(preset, overrides, source=source, labels=labels, experiment=experiment_name)
+    arguments = graph_arguments(
+        preset, overrides, source=source, labels=labels, experiment=experiment_name, force=force
+    )
     text = compiled.compile_pipeline(
         experiment, {**arguments, "store": store}, cluster.pods(pods, image, gpu_image, parallelism)
     )
@@ -175,6 +189,7 @@ def submit_(
     settings: options.Settings = None,
     store: cluster.Store = "",
     experiment_name: options.Experiment = "mammogan",
+    force: cluster.Force = True,
     image: cluster.Image = "",
     gpu_image: cluster.GpuImage = "",
     parallelism: cluster.Parallelism = 0,
@@ -185,7 +200,9 @@ def submit_(
 ) -> None:
     """Start the graph on Kubeflow; KFP_TOKEN, KFP_COOKIE or KFP_USER sign in, inside it the service account."""
     overrides = options.overrides(settings, options.shortcuts(subset=subset, lambdas=lambdas, seeds=seeds))
-    arguments = graph_arguments(preset, overrides, source=source, labels=labels, experiment=experiment_name)
+    arguments = graph_arguments(
+        preset, overrides, source=source, labels=labels, experiment=experiment_name, force=force
+    )
     chosen = cluster.pods(pods, image, gpu_image, parallelism)
     with reach(host, namespace) as server:
         started = submit.submit(

@@ -11,10 +11,17 @@ from mammogan import config
 
 
 def graph_arguments(
-    preset: str, overrides: Mapping[str, Any], *, source: str = "", labels: str = "", experiment: str = "mammogan"
+    preset: str,
+    overrides: Mapping[str, Any],
+    *,
+    source: str = "",
+    labels: str = "",
+    experiment: str = "mammogan",
+    force: bool = True,
 ) -> dict[str, Any]:
     """Arguments of the pipeline function for a preset, its overrides and where the data are.
 
+    Without ``force`` the run stops before training where data, code and settings are those of the champion.
     Raises ValueError where the configuration is wrong, before anything runs.
     """
     text = json.dumps(dict(overrides), sort_keys=True)
@@ -28,6 +35,7 @@ def graph_arguments(
         "source": _absolute(source or "phantom"),
         "labels": _absolute(labels),
         "experiment": experiment,
+        "force": force,
     }
 
 

@@ -80,14 +80,31 @@ def exclusive(out: Path) -> Generator[None]:
         yield
 
 
+def require_inputs(arguments: Mapping[str, Any]) -> None:
+    """Raise ValueError for data or weights that are not on this machine, before any step has begun."""
+    settings = config.resolve(arguments["preset"], arguments["overrides"])
+    given = {
+        "--source": arguments["source"],
+        "--labels": arguments["labels"],
+        "model.frozen_weights": settings.model.frozen_weights,
+        "evaluate.extractor_weights": settings.evaluate.extractor_weights,
+        "evaluate.lpips_weights": settings.evaluate.lpips_weights,
+    }
+    for name, location in given.items():
+        if location not in ("", "phantom", "random") and "://" not in location and not Path(location).exists():
+            raise ValueError(f"{name}={location!r}: no such file or folder; give the path of one")
+
+
 def run(pipeline: Callable[..., object], arguments: Mapping[str, Any], out: Path, tracking_uri: str = "") -> LocalRun:
     """Run the graph to its end and print what came out of it; go on where an earlier attempt stopped.
 
     State lives below ``out``: a folder per run, ``store/`` (branches by content), ``data/`` (finished images),
-    ``mlflow.db`` and ``artifacts/``. Raises RuntimeError with the failed step's own error line.
+    ``mlflow.db`` and ``artifacts/``. Raises ValueError for inputs that are missing and
+    RuntimeError with the failed step's own error line.
     """
     from mammogan import tracking
 
+    require_inputs(arguments)
     out = out.resolve()
     artifacts = "" if tracking_uri else str(out / "artifacts")
     tracking_uri = tracking_uri or f"sqlite:///{out / 'mlflow.db'}"
@@ -111,7 +128,7 @@ def _print_outcome(arguments: Mapping[str, Any], run: LocalRun, tracking_uri: st
 
     ended = tracking.outcome(arguments["experiment"], run.key, run.report, tracking_uri)
     model = config.resolve(arguments["preset"], arguments["overrides"]).select.model_name
-    lines = outcome_lines(ended.decision, ended.lost, model=model, report=ended.report, tracking_uri=tracking_uri)
+    lines = outcome_lines(ended, model=model, tracking_uri=tracking_uri)
     print("", *lines, sep="\n")
 
 

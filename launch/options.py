@@ -23,6 +23,10 @@ PodSettings = Annotated[
         "labels, train_hours, ttl_days, secrets' names; repeatable.",
     ),
 ]
+Force = Annotated[
+    bool,
+    typer.Option("--force/--if-changed", help="Train in any case, or only if data, code or settings changed."),
+]
 Store = Annotated[str, typer.Option(help="Where branches keep their checkpoints: s3://bucket/prefix.")]
 Host = Annotated[
     str, typer.Option(envvar="KFP_HOST", help="Kubeflow Pipelines: an address, port-forward, or empty inside it.")

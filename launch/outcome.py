@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mammogan.tracking import Outcome
 
 
-def outcome_lines(
-    decision: Mapping[str, Any], lost: Mapping[str, str], *, model: str, report: Path | None, tracking_uri: str
-) -> Iterator[str]:
-    """Lines of a short table: the winner, its deciding metrics, the verdict, lost branches, the report and the UI.
-
-    ``decision`` is the record of docs/architecture.md; ``lost`` maps a lost branch's name to the reason.
-    """
+def outcome_lines(ended: Outcome, *, model: str, tracking_uri: str) -> Iterator[str]:
+    """Lines of a short table: the winner, its deciding metrics, the model, lost branches, the report and the UI."""
+    decision = ended.decision
     if winner := decision.get("winner"):
         yield _row("winner", f"{winner['branch']}, epoch {winner['epoch']}")
         deciding = decision["candidates"][0]["deciding"]
         yield from (_row("", _shown(key, winner["metrics"][key])) for key in deciding)
-        yield _row("model", f"mlflow.pyfunc.load_model('models:/{model}@champion')")
     yield _row("verdict", decision.get("verdict") or "no decision was reached")
-    for branch, reason in lost.items():
+    if ended.version:
+        yield _row("model", f"mlflow.pyfunc.load_model('models:/{model}/{ended.version}')")
+        yield _row("champion", ended.promotion or "not asked for: the run ended before")
+    for branch, reason in ended.lost.items():
         yield _row("lost", f"{branch}: {reason}")
-    yield _row("report", str(report) if report else "none was written")
+    yield _row("report", str(ended.report) if ended.report else "none was written")
     yield _row("MLflow", open_hint(tracking_uri))
 
 

@@ -38,6 +38,7 @@ SIZES: Mapping[str, Size] = {
     "start": LIGHT,
     "ingest": Size("4", "8Gi", "60Gi"),
     "filter-minority": Size("1", "2Gi", "10Gi"),
+    "check-changes": LIGHT,
     "train": Size("6", "24Gi", "40Gi"),
     "evaluate": Size("6", "24Gi", "40Gi"),
     "select": Size("1", "4Gi", "20Gi"),
@@ -45,6 +46,7 @@ SIZES: Mapping[str, Size] = {
     "synthesise": Size("2", "8Gi", "20Gi"),
     "audit": Size("4", "16Gi", "20Gi"),
     "utility": Size("6", "24Gi", "20Gi"),
+    "promote": LIGHT,
     "finish": Size("1", "4Gi", "10Gi"),
 }
 """Pod size of each step by its task's name; a step that is not named here is LIGHT."""

@@ -55,6 +55,8 @@ class Schedule:
     """Settings of launch/pods.py, the image among them."""
     service_account: str = submit.SERVICE_ACCOUNT
     """Service account of the pods."""
+    force: bool = False
+    """Whether its runs train also where data, code and settings are those of the champion."""
     enabled: bool = True
     """Whether it starts runs."""
 
@@ -71,7 +73,12 @@ class Schedule:
     def arguments(self) -> dict[str, Any]:
         """Arguments of its runs."""
         found = graph_arguments(
-            self.preset, self.settings, source=self.source, labels=self.labels, experiment=self.experiment
+            self.preset,
+            self.settings,
+            source=self.source,
+            labels=self.labels,
+            experiment=self.experiment,
+            force=self.force,
         )
         return {**found, "store": self.store}
 

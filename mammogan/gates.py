@@ -87,6 +87,13 @@ def not_memorised(candidate: Candidate) -> Verdict:
     )
 
 
+def audited(told: str | None) -> Verdict:
+    """The audit of a version's synthetic images refused nothing; ``told`` is what it left on the version."""
+    if not told:
+        return Verdict("audited", False, "its images were not audited for copies of training images")
+    return Verdict("audited", told.startswith("passed"), f"the audit {told}")
+
+
 def better_than(candidate: Candidate, champion: Candidate | None) -> Verdict:
     """Whether ``candidate`` may replace ``champion``: better on the same protocol, or not worse and cheaper.
 

@@ -58,7 +58,7 @@ def _with_count(config: Config, dataset: Path, label: int) -> Config:
 
 
 def audit(version: str, config: Config, place: Place) -> dict[str, Any]:
-    """Audit the filled data set; a version that is refused does not stay champion where there is one to go back to."""
+    """Audit the filled data set, and say on the version whether it passed."""
     try:
         result = audit_dataset(place.dataset, config, place.out)
     except ValueError as error:
@@ -69,10 +69,15 @@ def audit(version: str, config: Config, place: Place) -> dict[str, Any]:
     _note(config, version, "audit", told, findings.Findings(audit=result))
     tracking.set_tags(place.run, {"mammogan.audit": told})
     say(f"audit of version {version}: {told}")
-    if failed and notes.is_champion_with_predecessor(config.select.model_name, version):
-        move = registry.rollback(config.select.model_name, f"the audit {told}")
-        say(f"version {move.version} is champion again")
     return result
+
+
+def promote(version: str, config: Config, run: str) -> registry.Move:
+    """Make an audited version the champion, if the gates let it pass; the run's tag says why or why not."""
+    move = registry.promote(config.select.model_name, version, f"selected by run {run}")
+    tracking.set_tags(run, {tracking.PROMOTION: move.why})
+    say(f"model {config.select.model_name} version {version}: {move.why}")
+    return move
 
 
 def utility(version: str, config: Config, place: Place) -> Mapping[str, Any]:

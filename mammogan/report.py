@@ -66,8 +66,8 @@ def build(record: RunRecord, out: Path) -> Path:
 def close_with_report(experiment: str, run_key: str, succeeded: bool, message: str, page: Path) -> None:
     """End the run of that key with its true status, log its report and copy the page to ``page``.
 
-    The run FINISHED when every step succeeded and a decision was accepted. Branches that still count as running are
-    ended as KILLED. Where not even the parent run was opened, the page says only that.
+    The run FINISHED when every step succeeded and a decision was accepted, or there was nothing to train. Branches
+    that still count as running are ended as KILLED. Where not even the parent run was opened, the page says only that.
     """
     from mammogan import tracking
 
@@ -80,7 +80,7 @@ def close_with_report(experiment: str, run_key: str, succeeded: bool, message: s
     tracking.close_branches(parent_id, "the run ended before this branch did")
     record = tracking.read_run(parent_id)
     reason = message or "; ".join(record.decision.get("reasons", []))
-    done = succeeded and bool(record.decision.get("accepted"))
+    done = succeeded and (record.decision.get("accepted") or record.decision.get("skipped"))
     tracking.close(parent_id, "FINISHED" if done else "FAILED", "" if done else reason)
     with tempfile.TemporaryDirectory() as folder:
         built = build(tracking.read_run(parent_id), Path(folder))

@@ -59,11 +59,16 @@ def test_dependencies_are_as_drawn(spec):
     assert any(name.startswith("for-loop") for name in needs["select"])
     assert needs["finish"] == {"exit-handler-1"}
     groups = {path[-1]: path[:-1] for path in tasks(spec)}
-    assert len(groups["train"]) == len(groups["evaluate"]) == 2
+    assert len(groups["train"]) == len(groups["evaluate"]) == 3
+    assert needs["check-changes"] == {"start", "filter-minority"}
     assert needs["synthesise"] >= {"register"}
     assert needs["audit"] == needs["utility"] == {"register", "synthesise"}
-    for step in ("register", "synthesise", "audit", "utility"):
-        assert groups[step][-1].startswith("condition")
+    assert needs["promote"] == {"register", "audit"}
+    changed, accepted = groups["register"][-2:]
+    for step in ("register", "synthesise", "audit", "promote", "utility"):
+        assert groups[step][-2:] == (changed, accepted)
+    assert groups["select"][-1] == groups["train"][-2] == changed
+    assert changed.startswith("condition")
     assert groups["finish"] == ()
 
 
@@ -77,7 +82,7 @@ def test_no_task_output_parameter_enters_the_parallel_loop(spec):
 
 def test_only_ingest_is_cached(spec):
     steps = {path[-1]: task for path, task in tasks(spec).items() if "cachingOptions" in task}
-    assert len(steps) == 11
+    assert len(steps) == 13
     assert {name for name, task in steps.items() if task["cachingOptions"].get("enableCache")} == {"ingest"}
 
 
@@ -160,9 +165,18 @@ def test_all_branches_lost_fails_the_run_with_the_reasons(tmp_path):
 
 @pytest.mark.slow
 def test_a_failed_ingest_says_so_in_one_line(tmp_path):
-    done = run_graph(tmp_path, "--source", str(tmp_path / "nowhere"))
+    (tmp_path / "empty").mkdir()
+    done = run_graph(tmp_path, "--source", str(tmp_path / "empty"))
     assert done.returncode == 1
     error = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert len(error) == 1
-    assert "nowhere" in error[0]
+    assert "empty" in error[0]
     assert "step ingest" in error[0]
+
+
+def test_a_path_that_is_nowhere_is_told_before_any_step(tmp_path):
+    for wrong in (["--source", str(tmp_path / "nowhere")], ["--lpips-weights", str(tmp_path / "nowhere")]):
+        done = run_graph(tmp_path / "out", *wrong)
+        assert done.returncode == 2
+        assert "nowhere': no such file or folder" in done.stderr
+        assert not (tmp_path / "out").exists()

@@ -1,7 +1,8 @@
 """The generator in MLflow's model registry: registered once, promoted by a gate, found by alias, exported."""
 
 from mammogan.registry.model import generate, snapshot_of
-from mammogan.registry.promotion import Move, judge, moves, promote, rollback
+from mammogan.registry.promotion import Move, moves, promote, rollback
+from mammogan.registry.retraining import check_changes
 from mammogan.registry.versions import register
 
-__all__ = ["Move", "generate", "judge", "moves", "promote", "register", "rollback", "snapshot_of"]
+__all__ = ["Move", "check_changes", "generate", "moves", "promote", "register", "rollback", "snapshot_of"]

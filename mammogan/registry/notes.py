@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mammogan import tracking
-from mammogan.registry.promotion import CHAMPION, PREVIOUS, alias_version
+from mammogan.registry.promotion import alias_version
 
 LONGEST_TAG = 5000
 MARK = "<!-- {} -->"
@@ -18,13 +18,6 @@ def write(model: str, version: str, step: str, told: str, section: str, tracking
     if start in text and end in text:
         text = text[: text.index(start)].rstrip() + text[text.index(end) + len(end) :]
     client.update_model_version(model, version, f"{text.rstrip()}\n\n{start}\n{section.strip()}\n{end}\n")
-
-
-def is_champion_with_predecessor(model: str, version: str, tracking_uri: str = "") -> bool:
-    """Whether the version is the champion and another one was so before it."""
-    client = tracking.client(tracking_uri)
-    champion, previous = (alias_version(client, model, alias) for alias in (CHAMPION, PREVIOUS))
-    return champion == version and previous not in (None, version)
 
 
 def version_of(model_uri: str, tracking_uri: str = "") -> tuple[str, str]:

@@ -24,6 +24,8 @@ from mlflow.exceptions import MlflowException
 from mammogan import gates, tracking
 
 CHAMPION, PREVIOUS, CHALLENGER = "champion", "previous", "challenger"
+AUDIT = "mammogan.audit"
+"""Tag of a version that says what the audit of its images came to."""
 PENDING = "mammogan.pending_move"
 RECORD = "mammogan.move."
 LOCK_STALE_S = 120.0
@@ -71,33 +73,32 @@ def candidate_of(client: MlflowClient, model: str, version: str) -> dict[str, An
     return (info.metadata or {}).get("candidate", {})
 
 
-def judge(model: str, version: str, tracking_uri: str = "") -> gates.Verdict:
-    """Gate of ``version`` against the present champion. Raises ValueError for an unknown model or version."""
-    client = tracking.client(tracking_uri)
-    return _judge(client, model, version, alias_version(client, model, CHAMPION))
-
-
-def _judge(client: MlflowClient, model: str, version: str, champion: str | None) -> gates.Verdict:
+def _judge(client: MlflowClient, model: str, version: str, champion: str | None) -> list[gates.Verdict]:
+    """What ``version`` must pass to follow ``champion``: its images are audited, and it is better."""
     candidate = candidate_of(client, model, version)
+    audited = gates.audited(client.get_model_version(model, version).tags.get(AUDIT))
     if not candidate:
-        return gates.Verdict("better than the champion", False, "this version carries no metrics")
-    return gates.better_than(candidate, candidate_of(client, model, champion) if champion else None)
+        return [audited, gates.Verdict("better than the champion", False, "this version carries no metrics")]
+    return [audited, gates.better_than(candidate, candidate_of(client, model, champion) if champion else None)]
 
 
 def promote(model: str, version: str, why: str, *, force: bool = False, tracking_uri: str = "") -> Move:
-    """Make ``version`` the champion and the present one ``previous``, if the gate lets it pass or by ``force``.
+    """Make ``version`` the champion and the present one ``previous``, if the gates let it pass or by ``force``.
+
+    The gates: the audit of its images refused nothing, and it is better than the champion, or not worse and cheaper.
 
     A refusal is a ``Move`` too, with ``moved`` False. When another promotion gets in between, this one is refused:
-    its gate was asked about a champion that is gone. Raises ValueError for an unknown model or version.
+    its gates were asked about a champion that is gone. Raises ValueError for an unknown model or version.
     """
     client = tracking.client(tracking_uri)
     before = alias_version(client, model, CHAMPION)
     if before == version:
         return Move(True, "it already is the champion", version, before)
-    verdict = _judge(client, model, version, before)
-    if not (verdict.passed or force):
-        return Move(False, f"refused: {verdict.why}", version, before)
-    told = f"{why}; {'by force, ' if not verdict.passed else ''}{verdict.why}"
+    verdicts = _judge(client, model, version, before)
+    failed = gates.failures(verdicts)
+    if failed and not force:
+        return Move(False, f"refused: {failed}", version, before)
+    told = f"{why}; {'by force, ' if failed else ''}{'; '.join(verdict.why for verdict in verdicts)}"
     return _move(client, model, Move(True, told, version, before, "promote", _user(), _now_ms()))
 
 

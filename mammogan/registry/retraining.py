@@ -1,7 +1,7 @@
 """Whether training again can give anything new: what changed since the models that there are.
 
 A schedule starts runs by the clock. A run on the same data with the same code and settings as the champion's, or as
-the challenger's that was already refused, would only repeat it.
+that of a challenger that was already refused, would only repeat it.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from mammogan import tracking
+from mammogan import selection, tracking
+from mammogan.console import say
 from mammogan.registry.promotion import CHALLENGER, CHAMPION
 from mammogan.registry.versions import PARENT_RUN
 from mammogan.tracking.environment import GIT_COMMIT, GIT_DIRTY, IMAGE
 
 SETTING = "cfg."
+RETRAINING = "mammogan.retraining"
+"""Tag of a pipeline run that says why it trains, or why not."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +32,21 @@ class Retraining:
     why: str
 
 
+def check_changes(parent_id: str, model: str, *, force: bool = False, tracking_uri: str = "") -> bool:
+    """Whether the run ``parent_id`` has to train; its tag says why, and where it has not, so does its decision."""
+    found = decide(parent_id, model, force=force, tracking_uri=tracking_uri)
+    say(found.why)
+    tracking.set_tags(parent_id, {RETRAINING: found.why}, tracking_uri)
+    if not found.needed:
+        tracking.log_decision(parent_id, selection.nothing_to_train(found.why), tracking_uri)
+    return found.needed
+
+
 def decide(parent_id: str, model: str, *, force: bool = False, tracking_uri: str = "") -> Retraining:
     """Compare the run ``parent_id``, whose data set is known by now, with the runs of @champion and @challenger.
 
-    Training is needed where there is no champion, or where data, code or settings differ from both. ``force`` skips
+    Training is needed where there is no champion, or where data, code or settings differ from both. A run that
+    already registered its model goes on, and a challenger whose run did not finish was never refused. ``force`` skips
     the comparison.
     """
     if force:
@@ -40,12 +54,16 @@ def decide(parent_id: str, model: str, *, force: bool = False, tracking_uri: str
     client = tracking.client(tracking_uri)
     ours = client.get_run(parent_id)
     found = {alias: run for alias in (CHAMPION, CHALLENGER) if (run := _run_of(client, model, alias))}
-    if CHAMPION not in found:
-        return Retraining(True, f"model {model} has no champion yet")
+    if parent_id in [run.info.run_id for run in found.values()]:
+        return Retraining(True, "this run has registered its model already and goes on")
+    if CHALLENGER in found and found[CHALLENGER].info.status != "FINISHED":
+        del found[CHALLENGER]
     changes = {alias: list(_changes(run, ours)) for alias, run in found.items()}
     for alias, changed in changes.items():
         if not changed:
             return Retraining(False, f"nothing to train: data, code and settings are those of {model}@{alias}")
+    if CHAMPION not in changes:
+        return Retraining(True, f"model {model} has no champion yet")
     return Retraining(True, f"changed since {model}@{CHAMPION}: {'; '.join(changes[CHAMPION])}")
 
 

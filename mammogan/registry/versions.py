@@ -16,7 +16,7 @@ from mammogan.config import Branch, Config
 from mammogan.console import say
 from mammogan.registry import card
 from mammogan.registry.model import save
-from mammogan.registry.promotion import CHALLENGER, promote
+from mammogan.registry.promotion import CHALLENGER
 
 SNAPSHOT = "mammogan.snapshot_sha256"
 PARENT_RUN = "mammogan.parent_run"
@@ -25,11 +25,10 @@ INHERITED_TAGS = (tracking.DATA_DIGEST, "mammogan.frozen", "mammogan.extractor",
 
 
 def register(snapshot: Path, decision: Path, parent_id: str, config: Config, tracking_uri: str = "") -> str:
-    """Version of the registered model that holds the decision's winner: alias ``challenger``, promoted if it may be.
+    """Version of the registered model that holds the decision's winner, with the alias ``challenger``.
 
     ``snapshot`` is the winner's file and ``decision`` the JSON file of the selection. The same snapshot of the same
-    parent run is registered once. It becomes ``champion`` if the gate against the present champion lets it pass;
-    the run's tag ``mammogan.promotion`` says why or why not. Raises ValueError for a decision that was not accepted,
+    parent run is registered once. Raises ValueError for a decision that was not accepted,
     FileNotFoundError or ValueError for a snapshot that cannot be loaded.
     """
     made = json.loads(decision.read_text())
@@ -40,9 +39,8 @@ def register(snapshot: Path, decision: Path, parent_id: str, config: Config, tra
     number = _find_version(client, name, tags)
     number = number or _create_version(client, snapshot, made, config, tags, tracking_uri)
     _set_challenger(client, name, number)
-    move = promote(name, number, f"selected by run {parent_id}", tracking_uri=tracking_uri)
-    say(f"model {name} version {number}: {move.why}")
-    tracking.set_tags(parent_id, {"mammogan.model_version": number, "mammogan.promotion": move.why}, tracking_uri)
+    say(f"model {name} version {number} is registered")
+    tracking.set_tags(parent_id, {tracking.MODEL_VERSION: number}, tracking_uri)
     return number
 
 

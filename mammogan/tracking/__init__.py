@@ -21,10 +21,12 @@ from mammogan.tracking.runs import (
     open_parent,
     set_tags,
 )
-from mammogan.tracking.server import DATA_DIGEST, REPORT, client, ensure_experiment
+from mammogan.tracking.server import DATA_DIGEST, MODEL_VERSION, PROMOTION, REPORT, client, ensure_experiment
 
 __all__ = [
     "DATA_DIGEST",
+    "MODEL_VERSION",
+    "PROMOTION",
     "REPORT",
     "BranchLog",
     "Outcome",

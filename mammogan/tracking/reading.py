@@ -25,7 +25,9 @@ from mammogan.tracking.server import (
     EVALUATION_FILE,
     GRIDS,
     KIND,
+    MODEL_VERSION,
     PARENT,
+    PROMOTION,
     REPORT,
     REPORT_PAGE,
     SUMMARY_FILE,
@@ -115,6 +117,10 @@ class Outcome:
     """Branches that did not finish, with the reason."""
     report: Path | None
     """The report's page, or None where there is none."""
+    version: str
+    """Version of the registered model; empty where none was registered."""
+    promotion: str
+    """Why that version became champion, or why not; empty where it was not asked."""
 
 
 def outcome(experiment: str, run_key: str, folder: Path, tracking_uri: str = "") -> Outcome:
@@ -129,4 +135,5 @@ def outcome(experiment: str, run_key: str, folder: Path, tracking_uri: str = "")
             shutil.copytree(mlflow.download_artifacts(parent_id, REPORT, scratch), folder, dirs_exist_ok=True)
         page = folder / REPORT_PAGE
     lost = {item.branch.name: item.reason for item in record.branches if item.status != "FINISHED"}
-    return Outcome(record.status, record.decision, lost, page)
+    version, promotion = (record.tags.get(name, "") for name in (MODEL_VERSION, PROMOTION))
+    return Outcome(record.status, record.decision, lost, page, version, promotion)

@@ -19,6 +19,8 @@ REASON = "mammogan.reason"
 KIND = "mammogan.kind"
 DATA_DIGEST = "mammogan.data_digest"
 VERDICT = "mammogan.verdict"
+MODEL_VERSION = "mammogan.model_version"
+PROMOTION = "mammogan.promotion"
 PARENT = "mlflow.parentRunId"
 RUN_NAME = "mlflow.runName"
 

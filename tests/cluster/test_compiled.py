@@ -34,8 +34,8 @@ GPU = Pods(
     pull_secret="registry",
 )
 LOOPED = ("train", "evaluate")
-AFTER = ("select", "register", "synthesise", "audit", "utility", "finish")
-CHAIN = ("start", "ingest", "filter-minority", *LOOPED, *AFTER)
+AFTER = ("select", "register", "synthesise", "audit", "promote", "utility", "finish")
+CHAIN = ("start", "ingest", "filter-minority", "check-changes", *LOOPED, *AFTER)
 
 
 def compiled(pods, **options):
@@ -170,6 +170,7 @@ def test_dependencies_are_as_drawn(documents):
         inner = graph["components"][task["componentRef"]["name"]].get("dag", {}).get("tasks", {})
         for child in inner:
             after[child].add(f"enter {name}")
+            after.setdefault(f"enter {child}", set()).add(f"enter {name}")
         after.setdefault(f"enter {name}", set()).update(task.get("dependentTasks", ()))
         after[name] |= set(inner)
     order = list(TopologicalSorter(after).static_order())
@@ -178,14 +179,16 @@ def test_dependencies_are_as_drawn(documents):
         reachable[name] = set().union(after.get(name, ()), *(reachable[before] for before in after.get(name, ())))
     drawn = {
         "filter-minority": {"start", "ingest"},
-        "train": {"filter-minority"},
+        "check-changes": {"filter-minority"},
+        "train": {"filter-minority", "check-changes"},
         "evaluate": {"train"},
         "select": {"evaluate"},
         "register": {"select"},
         "synthesise": {"register"},
         "audit": {"synthesise"},
+        "promote": {"audit", "register"},
         "utility": {"synthesise"},
-        "finish": {"audit", "utility"},
+        "finish": {"promote", "utility"},
     }
     for step, before in drawn.items():
         assert before <= reachable[step], step

@@ -7,8 +7,8 @@ The commands and their executor input are those that Kubeflow's launcher gives t
 import json
 import re
 
-BEFORE = ("start", "ingest", "filter-minority", "train", "evaluate", "select")
-ORDER = (*BEFORE, "register", "synthesise", "audit", "utility", "finish")
+BEFORE = ("start", "ingest", "filter-minority", "check-changes")
+ORDER = (*BEFORE, "train", "evaluate", "select", "register", "synthesise", "audit", "promote", "utility", "finish")
 
 
 class Walk:

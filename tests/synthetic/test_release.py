@@ -9,6 +9,7 @@ from kfp import dsl
 from mlflow import MlflowClient
 
 from components.audit import audit
+from components.promote import promote
 from components.synthesise import synthesise
 from components.utility import utility
 from mammogan import config, registry, tracking
@@ -28,12 +29,13 @@ SETTINGS = {
 GIVEN = {"preset": "demo", "overrides": json.dumps(SETTINGS)}
 
 
-def version_of(client, snapshot, folder):
-    """Version of the model ``mammogan`` that holds a snapshot, champion from now on."""
+def version_of(client, snapshot, folder, *, champion=True):
+    """Version of the model ``mammogan`` that holds a snapshot."""
     save(snapshot, folder, metadata={})
     ensure_registered_model(client, "mammogan")
     version = str(client.create_model_version("mammogan", str(folder), description="# Card\n").version)
-    registry.promote("mammogan", version, "for the test", force=True)
+    if champion:
+        registry.promote("mammogan", version, "for the test", force=True)
     return version
 
 
@@ -100,15 +102,15 @@ def test_the_model_card_has_each_section_once(released):
     assert "again" in text
 
 
-def test_a_refused_champion_makes_way_for_the_one_before(released, tmp_path, dataset, snapshot):
+def test_a_version_that_the_audit_refused_is_not_promoted(released, tmp_path, dataset, snapshot):
     """A generator whose last layer is scaled to nothing repeats one flat image."""
-    folder, client, _, _ = released
+    folder, client, parent, _ = released
     flat = load_generator(snapshot)
     flat.last.weight.data *= 0
     flat.last.bias.data.fill_(0.3)
     save_snapshot(flat, 1, tmp_path / "flat.pt")
     before = client.get_model_version_by_alias("mammogan", "champion").version
-    version = version_of(client, tmp_path / "flat.pt", tmp_path / "model")
+    version = version_of(client, tmp_path / "flat.pt", tmp_path / "model", champion=False)
     given = {**GIVEN, "version": version, "run": dsl.Artifact(uri=str(folder / "run"))}
     filled = dsl.Dataset(uri=str(tmp_path / "filled"))
     synthesise.python_func(
@@ -116,8 +118,10 @@ def test_a_refused_champion_makes_way_for_the_one_before(released, tmp_path, dat
         winner=dsl.Model(uri=str(tmp_path / "flat.pt")), filled=filled,
     )  # fmt: skip
     audit.python_func(**given, filled=filled, privacy=dsl.Artifact(uri=str(tmp_path / "privacy")))
+    promote.python_func(**given)
     assert client.get_model_version_by_alias("mammogan", "champion").version == before
     assert client.get_model_version("mammogan", version).tags["mammogan.audit"].startswith("refused: repeated")
+    assert client.get_run(parent).data.tags["mammogan.promotion"].startswith("refused: audited: the audit refused")
 
 
 def test_a_run_without_findings_has_none(released):

@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from sample_run import evaluation, measured, paper_run
 from typer.testing import CliRunner
 
-from mammogan import registry, tracking
+from mammogan import registry, release, tracking
 from mammogan.__main__ import app
 from mammogan.config import PRESETS, Branch
 from mammogan.models.generator import Generator, save_snapshot
@@ -31,11 +31,11 @@ def client(database, tmp_path, monkeypatch):
 
 @pytest.fixture
 def add(client, tmp_path):
-    """Register a generator with a KID: ``add(0.2)`` gives the version's number."""
+    """Register a generator with a KID and promote it if it may be: ``add(0.2)`` gives the version's number."""
     name = tmp_path.name.replace("_", "-")
     count = iter(range(100))
 
-    def add(kid, data_digest="d", train_s=100.0):
+    def add(kid, data_digest="d", train_s=100.0, *, audit="passed", promoted=True):
         number = next(count)
         config = type(CONFIG)(**{**vars(CONFIG), "select": type(CONFIG.select)(model_name=name)})
         parent = tracking.open_parent(tmp_path.name, f"run-{number}", config, {})
@@ -44,7 +44,11 @@ def add(client, tmp_path):
         records = [measured(1, "kid", kid), measured(1, "fid", 90.0), measured(1, "lpips_fake_fake", 0.3)]
         item = {**evaluation(BRANCH, []), "records": records, "data_digest": data_digest, "train_s": train_s}
         (tmp_path / "decision.json").write_text(json.dumps(select([item], config.select)))
-        return registry.register(tmp_path / "winner", tmp_path / "decision.json", parent, config)
+        version = registry.register(tmp_path / "winner", tmp_path / "decision.json", parent, config)
+        client.set_model_version_tag(name, version, promotion.AUDIT, audit)
+        if promoted:
+            release.promote(version, config, parent)
+        return version
 
     add.model = name
     return add
@@ -65,6 +69,13 @@ def test_better_is_promoted_worse_stays_challenger(client, add):
     assert not refused.moved
     assert "0.4 against the champion's 0.2" in refused.why
     assert aliases(client, add)["champion"] == "2"
+
+
+@pytest.mark.parametrize("audit", ["", "refused: memorised (pixel)", "not done: train has 1 image"])
+def test_nothing_becomes_champion_without_an_audit_that_passed(client, add, audit):
+    assert add(0.3, audit=audit) == "1"
+    assert aliases(client, add) == {"challenger": "1"}
+    assert registry.promote(add.model, "1", "seen by eye", force=True).moved
 
 
 def test_another_data_set_is_not_comparable_but_can_be_forced(client, add):
@@ -105,15 +116,13 @@ def test_a_refused_promotion_ends_the_command_with_its_reason(add):
     add(0.3)
     run = CliRunner().invoke(app, ["promote", "2", "--model", add.model, "--why", "x"])
     assert run.exit_code == 1
-    assert "refused: kid/inception/train 0.3 against the champion's 0.2" in run.stderr
+    assert "refused: better than the champion: kid/inception/train 0.3 against the champion's 0.2" in run.stderr
 
 
 def test_of_two_promotions_at_once_one_wins_and_one_is_told(client, add, monkeypatch):
     add(0.3)
     for kid in (0.2, 0.1):
-        with monkeypatch.context() as patch:  # registered, not yet promoted
-            patch.setattr("mammogan.registry.versions.promote", lambda *_, **__: promotion.Move(False, "", "", None))
-            add(kid)
+        add(kid, promoted=False)
     judged = promotion.gates.better_than
     with ThreadPoolExecutor(2) as pool:
         both = threading.Barrier(2)
@@ -136,10 +145,8 @@ def test_of_two_promotions_at_once_one_wins_and_one_is_told(client, add, monkeyp
 def test_a_process_killed_within_a_move_leaves_it_to_the_next(client, add, monkeypatch, call):
     """Die at each call that changes the registry; the next promotion finds the move whole or not begun."""
     add(0.3)
-    with monkeypatch.context() as patch:
-        patch.setattr("mammogan.registry.versions.promote", lambda *_, **__: promotion.Move(False, "", "", None))
-        add(0.2)
-        add(0.1)
+    add(0.2, promoted=False)
+    add(0.1, promoted=False)
     done = []
 
     def dying(name):

@@ -48,7 +48,9 @@ def registered(snapshot, database, tmp_path_factory):
         item = {**evaluation(BRANCH, []), "records": rows}
         decision = folder / "decision.json"
         decision.write_text(json.dumps(select([item], CONFIG.select)))
-        yield parent, registry.register(snapshot, decision, parent, CONFIG), decision
+        number = registry.register(snapshot, decision, parent, CONFIG)
+        registry.promote("mammogan", number, "for the test", force=True)
+        yield parent, number, decision
 
 
 @pytest.fixture(scope="module")
