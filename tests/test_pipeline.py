@@ -27,6 +27,7 @@ TINY = {
     "evaluate.fakes": "8",
     "evaluate.pairs": "16",
     "select.min_diversity": "0",
+    "audit.max_duplicates": "1",
     "utility.steps": "2",
     "utility.shares": "1.0",
 }
