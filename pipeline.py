@@ -100,7 +100,7 @@ def experiment(
                 )
                 released = {**settings, "version": registered.output, "run": opened.outputs["run"]}
                 audited = audit(**released, filled=filled.outputs["filled"])
-                promoted = promote(**released).after(audited)
+                promoted = promote(**released, minority=kept.outputs["minority"]).after(audited)
                 compared = utility(**released, filled=filled.outputs["filled"])
 
     for task in (closing, opened, kept, checked, trained, evaluated, chosen, registered):

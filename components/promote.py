@@ -6,10 +6,17 @@ from components import step
 
 
 @step()
-def promote(preset: str, overrides: str, version: str, run: dsl.Input[dsl.Artifact]) -> None:
+def promote(
+    preset: str,
+    overrides: str,
+    version: str,
+    run: dsl.Input[dsl.Artifact],
+    minority: dsl.Input[dsl.Dataset],
+) -> None:
     """Make the audited version the champion, or say why not; a refusal is a result and fails nothing."""
     from pathlib import Path
 
     from mammogan import config, release
 
-    release.promote(version, config.resolve(preset, overrides), Path(run.path).read_text())
+    settings = config.resolve(preset, overrides)
+    release.promote(version, Path(minority.path), settings, Path(run.path).read_text())

@@ -46,7 +46,7 @@ SIZES: Mapping[str, Size] = {
     "synthesise": Size("2", "8Gi", "20Gi"),
     "audit": Size("4", "16Gi", "20Gi"),
     "utility": Size("6", "24Gi", "20Gi"),
-    "promote": LIGHT,
+    "promote": Size("4", "16Gi", "20Gi"),
     "finish": Size("1", "4Gi", "10Gi"),
 }
 """Pod size of each step by its task's name; a step that is not named here is LIGHT."""

@@ -64,7 +64,7 @@ def compare_run(record: RunRecord) -> list[dict[str, Any]]:
     """The comparison that the run's decision stands on; made anew where the run ended before a decision."""
     if "comparisons" in record.decision:
         return record.decision["comparisons"]
-    settings = SelectConfig(**record.config["select"]) if record.config else SelectConfig()
+    settings = SelectConfig(**record.config.get("select", {}))
     return compare_branches([item.evaluation for item in record.branches if item.evaluation], settings)
 
 

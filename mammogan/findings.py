@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from mammogan.gates import NOT_CHECKED, answer, tally
+
 if TYPE_CHECKING:
     from jinja2 import Environment
 
@@ -62,7 +64,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"short": short, "interval": interval}
+    environment.filters |= {"short": short, "interval": interval, "tally": tally, "answer": answer}
     return environment
 
 
@@ -91,8 +93,8 @@ def numbers(records: Iterable[Mapping[str, Any]], step: str) -> dict[str, float]
 def card_lines(findings: Findings) -> Iterator[str]:
     """The findings in Markdown, for the model card."""
     if findings.audit:
-        yield from ("## Privacy", "", f"Audit {'passed' if findings.audit['passed'] else 'REFUSED'}.", "")
-        yield from (f"- {_answer(item)}{item['gate']}: {item['why']}" for item in findings.audit["verdicts"])
+        yield from ("## Privacy", "", f"Audit {tally(findings.audit['verdicts'])}.", "")
+        yield from gate_lines(findings.audit["verdicts"])
         yield ""
     if findings.utility:
         yield from ("## Utility", "", f"{findings.utility['verdict']}.", "")
@@ -103,8 +105,8 @@ def card_lines(findings: Findings) -> Iterator[str]:
         )
 
 
-def _answer(verdict: Mapping[str, Any]) -> str:
-    """Empty for a check that was not made: it neither passed nor refused."""
-    if verdict["why"].startswith("not checked"):
-        return ""
-    return "passed: " if verdict["passed"] else "refused: "
+def gate_lines(verdicts: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Gates in Markdown, a line each; the reason of a check that was not made says so itself."""
+    for item in verdicts:
+        said = "" if answer(item) == NOT_CHECKED else f"{answer(item)}: "
+        yield f"- {item['gate']}: {said}{item['why']}"

@@ -7,7 +7,7 @@ check that lacks its data says that it was not made.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeGuard
 
@@ -15,6 +15,9 @@ from mammogan.config import SelectConfig
 
 Candidate = Mapping[str, Any]
 Measure = Mapping[str, Any]
+
+NOT_CHECKED = "not checked"
+"""How a gate's reason begins where it lacked its data: it refuses nothing, but it did not pass either."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,26 @@ class Verdict:
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionary, ready for JSON."""
         return asdict(self)
+
+
+def answer(verdict: Mapping[str, Any]) -> str:
+    """``passed``, ``refused`` or ``not checked``, of a ``Verdict`` as its ``to_dict`` gives it."""
+    if verdict["why"].startswith(NOT_CHECKED):
+        return NOT_CHECKED
+    return "passed" if verdict["passed"] else "refused"
+
+
+def tally(verdicts: Sequence[Mapping[str, Any]]) -> str:
+    """All answers in a few words; those that begin with ``passed`` refused nothing and rest on at least one check."""
+    answers = [answer(verdict) for verdict in verdicts]
+    unchecked = answers.count(NOT_CHECKED)
+    if refused := [item["gate"] for item in verdicts if answer(item) == "refused"]:
+        return f"refused: {', '.join(refused)}"
+    if unchecked == len(answers):
+        return f"{NOT_CHECKED}: none of {len(answers)} checks had its data"
+    return f"passed {len(answers) - unchecked} of {len(answers)} checks" + (
+        f", {unchecked} {NOT_CHECKED}" if unchecked else ""
+    )
 
 
 def is_number(value: object) -> TypeGuard[float]:
@@ -80,7 +103,7 @@ def not_memorised(candidate: Candidate) -> Verdict:
     train, test = pairs.get("train", {}), pairs.get("test", {})
     numbers = (train.get("high"), test.get("low"), test.get("floor"))
     if not all(is_number(number) for number in numbers):
-        return Verdict("not memorised", True, "not checked: KID against test reals has no value, interval or floor")
+        return Verdict("not memorised", True, f"{NOT_CHECKED}: KID against test reals has no value, interval or floor")
     gap = test["low"] - train["high"] - max(test["floor"], 0.0)
     return Verdict(
         "not memorised", gap <= 0, f"KID against test exceeds KID against train and their floor by {gap:.3g}"
@@ -105,7 +128,7 @@ def better_than(candidate: Candidate, champion: Candidate | None) -> Verdict:
         return Verdict(name, False, own.why)
     if champion is None:
         return Verdict(name, True, "there is no champion yet")
-    if difference := _protocol_difference(candidate, champion):
+    if difference := protocol_difference(candidate, champion):
         return Verdict(name, False, f"not comparable: {difference}; evaluate both alike, or promote by force")
     key = candidate["deciding"][0]
     new, old = candidate["metrics"][key], champion["metrics"][key]
@@ -119,7 +142,7 @@ def better_than(candidate: Candidate, champion: Candidate | None) -> Verdict:
     return Verdict(name, cost < other_cost, f"{told}: no significant difference; {trained}")
 
 
-def _protocol_difference(candidate: Candidate, champion: Candidate) -> str:
+def protocol_difference(candidate: Candidate, champion: Candidate) -> str:
     """What was measured otherwise; empty when the two can be compared."""
     if candidate["deciding"] != champion["deciding"]:
         return f"{', '.join(candidate['deciding'])} against {', '.join(champion['deciding'])}"

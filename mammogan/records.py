@@ -38,6 +38,28 @@ class BranchRecord:
 
 
 @dataclass(frozen=True)
+class Production:
+    """The model version that was in production when it was asked, and why."""
+
+    model: str
+    """Registered model's name."""
+    version: str
+    """Version that the alias ``champion`` pointed to."""
+    asked_ms: int
+    """When it was asked, milliseconds since 1970."""
+    since_ms: int | None
+    """When it became champion; None where no move says so."""
+    why: str
+    """Reason of the move that made it champion, with the gates' numbers."""
+    by: str
+    """User who moved it."""
+    run_id: str
+    """Parent run that trained it; empty for a model of other making."""
+    tags: dict[str, str]
+    """The version's tags: metrics, audit, utility."""
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """One pipeline run, read back from MLflow: all that the report needs."""
 

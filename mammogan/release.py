@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mammogan import findings, registry, storage, tracking
+from mammogan import findings, gates, registry, storage, tracking
 from mammogan.audit import audit_dataset
 from mammogan.config import Config, override
 from mammogan.console import say
@@ -58,23 +58,26 @@ def _with_count(config: Config, dataset: Path, label: int) -> Config:
 
 
 def audit(version: str, config: Config, place: Place) -> dict[str, Any]:
-    """Audit the filled data set, and say on the version whether it passed."""
+    """Audit the filled data set, and say on run and version how many checks it passed and which could not be made."""
     try:
         result = audit_dataset(place.dataset, config, place.out)
     except ValueError as error:
         return _not_done(config, version, "audit", error, place)
     log_findings(place.run, "audit", place.out, findings.numbers(result["records"], "audit"))
-    failed = [item["gate"] for item in result["verdicts"] if not item["passed"]]
-    told = f"refused: {', '.join(failed)}" if failed else "passed"
+    told = gates.tally(result["verdicts"])
     _note(config, version, "audit", told, findings.Findings(audit=result))
     tracking.set_tags(place.run, {"mammogan.audit": told})
     say(f"audit of version {version}: {told}")
     return result
 
 
-def promote(version: str, config: Config, run: str) -> registry.Move:
-    """Make an audited version the champion, if the gates let it pass; the run's tag says why or why not."""
-    move = registry.promote(config.select.model_name, version, f"selected by run {run}")
+def promote(version: str, dataset: Path, config: Config, run: str) -> registry.Move:
+    """Make an audited version the champion, if the gates let it pass; the run's tag says why or why not.
+
+    ``dataset`` is what the version was measured on: the champion is measured there too, if it never was.
+    """
+    rival = registry.rematch(version, dataset, config)
+    move = registry.promote(config.select.model_name, version, f"selected by run {run}", rival=rival)
     tracking.set_tags(run, {tracking.PROMOTION: move.why})
     say(f"model {config.select.model_name} version {version}: {move.why}")
     return move

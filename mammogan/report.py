@@ -16,18 +16,30 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from mammogan import figures, findings, storage
+from mammogan import figures, findings, gates, storage
 from mammogan.config import PRESETS
 from mammogan.console import say
 from mammogan.figures import Column
-from mammogan.records import BranchRecord, RunRecord
+from mammogan.records import BranchRecord, Production, RunRecord
 
 PAGE = "report.html"
 AIMS = {"lower": "lower is better", "near_floor": "best near the floor"}
 
 
-def build(record: RunRecord, out: Path) -> Path:
-    """Write the page and its pictures to the folder ``out``; returns the page. Works for a run that failed early."""
+def rebuild(run_id: str, out: Path, tracking_uri: str = "") -> Path:
+    """``build`` from what MLflow and its registry hold now. Raises ValueError where there is no run of that id."""
+    from mammogan import registry, tracking
+
+    record = tracking.read_run(run_id, tracking_uri)
+    model = record.config.get("select", {}).get("model_name", "")
+    return build(record, out, registry.in_production(model, tracking_uri) if model else None)
+
+
+def build(record: RunRecord, out: Path, production: Production | None = None) -> Path:
+    """Write the page and its pictures to the folder ``out``; returns the page. Works for a run that failed early.
+
+    ``production`` is what the page says to be in production; None that nothing is.
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     against = record.config.get("select", {}).get("against", "train")
@@ -42,10 +54,12 @@ def build(record: RunRecord, out: Path) -> Path:
         lstrip_blocks=True,
     )
     environment.filters |= {"number": number, "interval": interval, "date": date, "duration": duration}
+    environment.filters["answer"] = gates.answer
     page = environment.get_template("report.html").render(
         record=record,
         against=against,
         decision=record.decision,
+        production=production,
         pictures={name: base64.b64encode(content).decode() for name, content in pictures.items()},
         columns=_headings(record, figures.columns(against)),
         tables=_tables(record, against),
@@ -83,7 +97,7 @@ def close_with_report(experiment: str, run_key: str, succeeded: bool, message: s
     done = succeeded and (record.decision.get("accepted") or record.decision.get("skipped"))
     tracking.close(parent_id, "FINISHED" if done else "FAILED", "" if done else reason)
     with tempfile.TemporaryDirectory() as folder:
-        built = build(tracking.read_run(parent_id), Path(folder))
+        built = rebuild(parent_id, Path(folder))
         tracking.log_artifact(parent_id, built.parent, tracking.REPORT)
         page.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(built, page)

@@ -5,26 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from mammogan.config import SelectConfig
 from mammogan.records import BranchRecord, RunRecord
 
 if TYPE_CHECKING:
     import pandas as pd
-
-DECIDING = ("kid", "fid")
 
 
 def compare(records: Sequence[RunRecord]) -> pd.DataFrame:
     """Table with a row per branch of every run, best first within a run.
 
     Columns: run, name, branch, lambda, seed, status, ``cfg.*`` for each setting that differs between the runs, the
-    epoch of the branch's best snapshot by KID (FID where there is no KID), that snapshot's metrics by key with
-    ``/low`` and ``/high``, and train_s. A branch without metrics has its row too.
+    epoch of the branch's best snapshot by the first metric of the run's ``select.metrics`` that was measured, that
+    snapshot's metrics by key with ``/low`` and ``/high``, and train_s. A branch without metrics has its row too.
     """
     import pandas as pd
 
     changing = _changing(records)
     rows = [
-        {**_identity(record, branch), **{f"cfg.{name}": _flat(record).get(name) for name in changing}, **_best(branch)}
+        {
+            **_identity(record, branch),
+            **{f"cfg.{name}": _flat(record).get(name) for name in changing},
+            **_best(branch, _select(record)),
+        }
         for record in records
         for branch in record.branches
     ]
@@ -63,11 +66,15 @@ def _changing(records: Sequence[RunRecord]) -> list[str]:
     return [name for name in names if name not in ("lambdas", "seeds") and len({flat.get(name) for flat in flats}) > 1]
 
 
-def _best(branch: BranchRecord) -> dict[str, Any]:
+def _select(record: RunRecord) -> SelectConfig:
+    return SelectConfig(**record.config.get("select", {}))
+
+
+def _best(branch: BranchRecord, select: SelectConfig) -> dict[str, Any]:
     """Epoch and metrics of the branch's best snapshot; empty where nothing was measured."""
     records = [item for item in branch.evaluation.get("records", ()) if item["value"] is not None]
-    for metric in DECIDING:
-        values = [item for item in records if item["metric"] == metric and item["pairing"] in ("train", "real_fake")]
+    for metric in select.metrics.split(","):
+        values = [item for item in records if (item["metric"], item["pairing"]) == (metric, select.against)]
         if values:
             epoch = min(values, key=lambda item: item["value"])["epoch"]
             return {"epoch": epoch, **_columns(item for item in records if item["epoch"] == epoch)}

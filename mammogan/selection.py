@@ -79,7 +79,7 @@ def select(evaluations: Sequence[Evaluation], config: SelectConfig) -> dict[str,
     ]
     finished = [item for item in evaluations if item["status"] == "finished"]
     reasons = [f"{item['branch']} {item['status']}: {item['reason']}" for item in lost]
-    measured, refused = _candidates(finished, config)
+    measured, refused = candidates_of(finished, config)
     reasons += refused
     if not evaluations:
         reasons.append("no branch was evaluated")
@@ -112,9 +112,12 @@ def select(evaluations: Sequence[Evaluation], config: SelectConfig) -> dict[str,
     }
 
 
-def _candidates(evaluations: Iterable[Evaluation], config: SelectConfig) -> tuple[list[Candidate], list[str]]:
-    """Snapshots with every deciding metric, and why the others are none."""
-    candidates, refused = [], []
+def candidates_of(evaluations: Iterable[Evaluation], config: SelectConfig) -> tuple[list[Candidate], list[str]]:
+    """Snapshots with every deciding metric, and why the others are none.
+
+    ``evaluations`` are contents of ``evaluation.json`` with the branch's ``train_s`` and ``data_digest``.
+    """
+    found, refused = [], []
     for item in evaluations:
         epochs = sorted({record["epoch"] for record in item["records"]})
         if not epochs:
@@ -130,8 +133,8 @@ def _candidates(evaluations: Iterable[Evaluation], config: SelectConfig) -> tupl
             if missing:
                 refused.append(f"{item['branch']} epoch {epoch}: no {' and no '.join(missing)}")
                 continue
-            candidates.append(_candidate(item, epoch, records, [record for record in deciding if record]))
-    return candidates, refused
+            found.append(_candidate(item, epoch, records, [record for record in deciding if record]))
+    return found, refused
 
 
 def _candidate(

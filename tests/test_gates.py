@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from mammogan.gates import better_than, diverse, measured, not_memorised
+from mammogan.gates import Verdict, audited, better_than, diverse, measured, not_memorised, tally
 
 KEY = "kid/inception/train"
 
@@ -98,3 +98,20 @@ def test_memorisation_is_a_gap_beyond_the_floor(test_kid, passed):
 
 def test_memorisation_says_when_it_was_not_checked():
     assert "not checked" in not_memorised(candidate()).why
+
+
+@pytest.mark.parametrize(
+    ("answers", "told", "may_be_promoted"),
+    [
+        ("ppp", "passed 3 of 3 checks", True),
+        ("pnpn", "passed 2 of 4 checks, 2 not checked", True),
+        ("pnr", "refused: gate 2", False),
+        ("nn", "not checked: none of 2 checks had its data", False),
+        ("", "not checked: none of 0 checks had its data", False),
+    ],
+)
+def test_a_check_that_was_not_made_did_not_pass(answers, told, may_be_promoted):
+    why = {"p": "0.1; at most 0.2", "r": "0.3; at most 0.2", "n": "not checked: no patients are held out"}
+    verdicts = [Verdict(f"gate {i}", key != "r", why[key]).to_dict() for i, key in enumerate(answers)]
+    assert tally(verdicts) == told
+    assert audited(tally(verdicts)).passed is may_be_promoted

@@ -9,7 +9,7 @@ from sample_run import paper_run, summary
 
 from mammogan import figures, report
 from mammogan.config import PRESETS
-from mammogan.records import RunRecord
+from mammogan.records import Production, RunRecord
 
 
 @pytest.fixture(scope="module")
@@ -100,3 +100,28 @@ def test_thinned_keeps_the_ends():
     assert figures.thinned(range(1, 101), 11)[0] == 1
     assert figures.thinned(range(1, 101), 11)[-1] == 100
     assert figures.thinned([1, 4], 11) == [1, 4]
+
+
+def test_it_ends_with_what_is_in_production_and_why(tmp_path):
+    run = paper_run()
+    champion = Production(
+        model="mammogan", version="7", asked_ms=1_790_050_000_000, since_ms=1_790_040_000_000,
+        why="reviewed; kid 0.17 against the champion's 0.2", by="user", run_id=run.run_id,
+        tags={"lambda": "3", "epoch": "1000", "mammogan.audit": "passed 3 of 5 checks, 2 not checked"},
+    )  # fmt: skip
+    own = dataclasses.replace(run, tags={"mammogan.model_version": "7", "mammogan.audit": "passed 3 of 5 checks"})
+    text = text_of(report.build(own, tmp_path, champion).read_text())
+    end = text[text.index("In production") :]
+    assert "Version 7 of mammogan is @champion since 2026-09-22 01:20 UTC, the winner of this run" in end
+    assert "Why reviewed; kid 0.17 against the champion's 0.2" in end
+    assert "Audit passed 3 of 5 checks, 2 not checked" in end
+    assert "audited : passed 3 of 5 checks" in text[text.index("The winner's gates") :]
+
+    refused = {"mammogan.model_version": "8", "mammogan.promotion": "refused: audited: the audit refused: memorised"}
+    text = text_of(report.build(dataclasses.replace(run, tags=refused), tmp_path, champion).read_text())
+    assert "This run's winner is version 8, not in production – refused: audited: the audit refused: memorised" in text
+
+    cut_off = dataclasses.replace(run, tags={"mammogan.model_version": "8"})
+    text = text_of(report.build(cut_off, tmp_path).read_text())
+    assert "Nothing: no version of mammogan is @champion" in text
+    assert "whether it may be was not asked" in text

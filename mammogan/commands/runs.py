@@ -69,10 +69,8 @@ def report(
 ) -> None:
     """Build the report of a run again, from MLflow alone."""
     from mammogan import report as reporting
-    from mammogan import tracking
 
-    page = reporting.build(tracking.read_run(run, tracking_uri), out)
-    say(f"report: {page}")
+    say(f"report: {reporting.rebuild(run, out, tracking_uri)}")
 
 
 @app.command()

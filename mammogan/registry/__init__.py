@@ -1,8 +1,21 @@
 """The generator in MLflow's model registry: registered once, promoted by a gate, found by alias, exported."""
 
 from mammogan.registry.model import generate, snapshot_of
+from mammogan.registry.production import in_production
 from mammogan.registry.promotion import Move, moves, promote, rollback
+from mammogan.registry.rematch import rematch
 from mammogan.registry.retraining import check_changes
 from mammogan.registry.versions import register
 
-__all__ = ["Move", "check_changes", "generate", "moves", "promote", "register", "rollback", "snapshot_of"]
+__all__ = [
+    "Move",
+    "check_changes",
+    "generate",
+    "in_production",
+    "moves",
+    "promote",
+    "register",
+    "rematch",
+    "rollback",
+    "snapshot_of",
+]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mammogan.findings import gate_lines
 from mammogan.records import RunRecord
 
 FILE = "model_card.md"
@@ -49,6 +50,9 @@ def _lines(record: RunRecord, decision: Mapping[str, Any]) -> Iterator[str]:
         interval = "" if low is None or high is None else f"{low:.4g} to {high:.4g}"
         floor_text = "" if floor is None else f"{floor:.4g}"
         yield f"| {key} | {measure['value']:.4g} | {interval} | {floor_text} | {counts.get(key, '')} |"
+    yield from ("", "## Gates", "")
+    yield from gate_lines(decision["gates"])
+    yield "- audited: see Privacy below, where the synthetic images were audited; without that it is not promoted."
     yield from ("", "## Data", "")
     yield from (f"- {line}" for line in _data(record))
     yield f"- {PHANTOM if record.data.get('source') == 'phantom' else DATA_LICENCE}"

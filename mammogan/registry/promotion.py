@@ -12,7 +12,7 @@ import getpass
 import json
 import time
 import uuid
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -22,6 +22,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from mammogan import gates, tracking
+from mammogan.tracking import heartbeat
 
 CHAMPION, PREVIOUS, CHALLENGER = "champion", "previous", "challenger"
 AUDIT = "mammogan.audit"
@@ -29,7 +30,17 @@ AUDIT = "mammogan.audit"
 PENDING = "mammogan.pending_move"
 RECORD = "mammogan.move."
 LOCK_STALE_S = 120.0
-LOCK_WAIT_S = 20.0
+LOCK_WAIT_S = 150.0
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A champion with the figures that a challenger is compared with."""
+
+    version: str
+    """Its version."""
+    candidate: Mapping[str, Any]
+    """What the selection would have made of it."""
 
 
 @dataclass(frozen=True)
@@ -73,33 +84,40 @@ def candidate_of(client: MlflowClient, model: str, version: str) -> dict[str, An
     return (info.metadata or {}).get("candidate", {})
 
 
-def _judge(client: MlflowClient, model: str, version: str, champion: str | None) -> list[gates.Verdict]:
-    """What ``version`` must pass to follow ``champion``: its images are audited, and it is better."""
+def _judge(client: MlflowClient, model: str, version: str, champion: Mapping[str, Any] | None) -> list[gates.Verdict]:
+    """What ``version`` must pass to follow the champion of those figures: its images are audited, and it is better."""
     candidate = candidate_of(client, model, version)
     audited = gates.audited(client.get_model_version(model, version).tags.get(AUDIT))
     if not candidate:
         return [audited, gates.Verdict("better than the champion", False, "this version carries no metrics")]
-    return [audited, gates.better_than(candidate, candidate_of(client, model, champion) if champion else None)]
+    return [audited, gates.better_than(candidate, champion)]
 
 
-def promote(model: str, version: str, why: str, *, force: bool = False, tracking_uri: str = "") -> Move:
+def promote(
+    model: str, version: str, why: str, *, force: bool = False, rival: Rival | None = None, tracking_uri: str = ""
+) -> Move:
     """Make ``version`` the champion and the present one ``previous``, if the gates let it pass or by ``force``.
 
     The gates: the audit of its images refused nothing, and it is better than the champion, or not worse and cheaper.
+    ``rival`` is the champion as ``rematch`` measured it; without one its registered figures count.
 
     A refusal is a ``Move`` too, with ``moved`` False. When another promotion gets in between, this one is refused:
-    its gates were asked about a champion that is gone. Raises ValueError for an unknown model or version.
+    its gates were asked about a champion that is gone. For a version that is the champion already it is the move that
+    made it so. Raises ValueError for an unknown model or version.
     """
     client = tracking.client(tracking_uri)
     before = alias_version(client, model, CHAMPION)
     if before == version:
-        return Move(True, "it already is the champion", version, before)
-    verdicts = _judge(client, model, version, before)
+        return _finished(client, model, version)
+    champion = candidate_of(client, model, before) if before else None
+    if rival is not None and rival.version == before:
+        champion = rival.candidate
+    verdicts = _judge(client, model, version, champion)
     failed = gates.failures(verdicts)
     if failed and not force:
         return Move(False, f"refused: {failed}", version, before)
     told = f"{why}; {'by force, ' if failed else ''}{'; '.join(verdict.why for verdict in verdicts)}"
-    return _move(client, model, Move(True, told, version, before, "promote", _user(), _now_ms()))
+    return _move(client, model, Move(True, told, version, before, "promote", _user(), now_ms()))
 
 
 def rollback(model: str, why: str, tracking_uri: str = "") -> Move:
@@ -108,15 +126,29 @@ def rollback(model: str, why: str, tracking_uri: str = "") -> Move:
     before, version = (alias_version(client, model, alias) for alias in (CHAMPION, PREVIOUS))
     if version is None:
         raise ValueError(f"model={model!r}: it has no @previous to go back to; promote a version first")
-    return _move(client, model, Move(True, why, version, before, "rollback", _user(), _now_ms()))
+    return _move(client, model, Move(True, why, version, before, "rollback", _user(), now_ms()))
 
 
 def moves(model: str, tracking_uri: str = "") -> list[Move]:
     """Every move that was made, oldest first. Raises ValueError where there is no such model."""
     client = tracking.client(tracking_uri)
     alias_version(client, model, CHAMPION)
+    return _recorded(client, model)
+
+
+def _recorded(client: MlflowClient, model: str) -> list[Move]:
     tags = client.get_registered_model(model).tags
     return [Move(**json.loads(tags[name])) for name in sorted(tags) if name.startswith(RECORD)]
+
+
+def _finished(client: MlflowClient, model: str, version: str) -> Move:
+    """The move that made ``version`` champion, brought to its end where its process died."""
+    if PENDING in client.get_registered_model(model).tags:
+        with _lock(client, model) as mine:
+            if mine:
+                _settle(client, model)
+    made = [move for move in _recorded(client, model) if move.version == version]
+    return made[-1] if made else Move(True, "it already is the champion", version, version)
 
 
 def _move(client: MlflowClient, model: str, move: Move) -> Move:
@@ -125,6 +157,8 @@ def _move(client: MlflowClient, model: str, move: Move) -> Move:
             return Move(False, "refused: another promotion is under way; try again", move.version, move.before)
         _settle(client, model)
         now = alias_version(client, model, CHAMPION)
+        if now == move.version:  # an earlier attempt at the same, which died half-way
+            return _recorded(client, model)[-1]
         if now != move.before:
             text = f"refused: the champion became version {now} in the meantime; judge again"
             return Move(False, text, move.version, now)
@@ -150,7 +184,10 @@ def _settle(client: MlflowClient, model: str) -> None:
 
 @contextmanager
 def _lock(client: MlflowClient, model: str) -> Generator[bool]:
-    """Whether this process holds the model's lock; one left by a dead process is taken over after two minutes."""
+    """Whether this process holds the model's lock; one left by a dead process is taken over.
+
+    At once where that process was on this machine, else when it is two minutes old, which is waited for.
+    """
     name, owner = f"{model}.lock", uuid.uuid4().hex
     until = time.monotonic() + LOCK_WAIT_S
     while not (mine := _acquire(client, name, owner)) and time.monotonic() < until:
@@ -165,7 +202,8 @@ def _lock(client: MlflowClient, model: str) -> Generator[bool]:
 
 def _acquire(client: MlflowClient, name: str, owner: str) -> bool:
     try:
-        client.create_registered_model(name, {"owner": owner}, "Held while the aliases move; left alone it goes stale")
+        tags = {"owner": owner, **heartbeat.sign_on()}
+        client.create_registered_model(name, tags, "Held while the aliases move; left alone it goes stale")
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
@@ -175,12 +213,14 @@ def _acquire(client: MlflowClient, name: str, owner: str) -> bool:
         held = client.get_registered_model(name)
         if held.tags.get("owner") == owner:  # the answer to our own first try was lost on the way
             return True
-        if _now_ms() - held.creation_timestamp > 1000 * LOCK_STALE_S:
+        dead = heartbeat.process_is_gone(held.tags.get(heartbeat.PROCESS, ""))
+        if dead or now_ms() - held.creation_timestamp > 1000 * LOCK_STALE_S:
             client.delete_registered_model(name)
     return False
 
 
-def _now_ms() -> int:
+def now_ms() -> int:
+    """Milliseconds since 1970."""
     return time.time_ns() // 1_000_000
 
 

@@ -73,6 +73,7 @@ def _create_version(
     short = {key: value[:LONGEST_TAG] for key, value in all_tags.items()}
     text = card.write(tracking.read_run(parent_id, tracking_uri), decision)
     experiment = run.info.experiment_id
+    _drop_unfinished(client, experiment, short)
     model = client.create_logged_model(experiment, "generator", source_run_id=run_id, tags=short, model_type="wgan-gp")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model")
@@ -89,6 +90,13 @@ def _create_version(
     if first != str(created.version):  # the answer to a first attempt was lost, and the client asked again
         client.delete_model_version(name, str(created.version))
     return first
+
+
+def _drop_unfinished(client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> None:
+    """Delete the models of this snapshot that a process which died before their registration has left."""
+    query = " and ".join(f"tags.`{name}` = '{tags[name]}'" for name in (SNAPSHOT, PARENT_RUN))
+    for model in client.search_logged_models([experiment], query):
+        client.delete_logged_model(model.model_id)
 
 
 def _winner_tags(decision: Mapping[str, Any], run_tags: Mapping[str, str]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import os
 import time
@@ -113,7 +114,10 @@ def _result_tags(result: Mapping[str, Any]) -> dict[str, object]:
 
 
 class _Sender:
-    """Callable that puts spooled records into the child run; the same records sent again change nothing."""
+    """Callable that puts spooled records into the child run, and returns how many: all metrics at the front, or one.
+
+    The same records sent again change nothing.
+    """
 
     def __init__(self, parent_id: str, branch: Branch, config: Config, tracking_uri: str) -> None:
         self.name = f"{parent_id}-{branch.name}"
@@ -128,15 +132,17 @@ class _Sender:
         self._run_id = self._run_id or self._open()
         return self._run_id
 
-    def __call__(self, records: Sequence[Record]) -> None:
+    def __call__(self, records: Sequence[Record]) -> int:
         mlflow, run_id = client(self._tracking_uri), self.run_id()
         if time.monotonic() - self._beat_at_s > heartbeat.EVERY_S:
             set_tags(run_id, heartbeat.sign_on(), self._tracking_uri)
             self._beat_at_s = time.monotonic()
-        self._send_metrics(mlflow, run_id, [record for record in records if record["kind"] == "metrics"])
-        for record in records:
-            if record["kind"] != "metrics":
-                self._send_other(mlflow, run_id, record)
+        metrics = list(itertools.takewhile(lambda record: record["kind"] == "metrics", records))
+        if metrics:
+            self._send_metrics(mlflow, run_id, metrics)
+            return len(metrics)
+        self._send_other(mlflow, run_id, records[0])
+        return 1
 
     def _send_metrics(self, mlflow: MlflowClient, run_id: str, records: Sequence[Record]) -> None:
         fresh = [metric for metric in _points(records) if metric.step not in self._known(mlflow, run_id, metric.key)]

@@ -21,12 +21,16 @@ STEPS = {"synthetic": "synthetic.json", "audit": "audit.json", "utility": "utili
 
 
 def log_findings(run_id: str, step: str, folder: Path, numbers: Mapping[str, float], tracking_uri: str = "") -> None:
-    """Store the files directly in ``folder`` below ``findings/<step>``, and the finite numbers as metrics."""
+    """Store the files directly in ``folder`` below ``findings/<step>``, and the finite numbers as metrics.
+
+    A number that the run holds already is not sent again, so that a step which is run again doubles nothing.
+    """
     mlflow, now = client(tracking_uri), time.time_ns() // 1_000_000
+    known = mlflow.get_run(run_id).data.metrics
     for path in sorted(item for item in folder.iterdir() if item.is_file()):
         mlflow.log_artifact(run_id, str(path), f"{FOLDER}/{step}")
     values = [Metric(key, value, now, 0) for key, value in numbers.items() if math.isfinite(value)]
-    mlflow.log_batch(run_id, metrics=values)
+    mlflow.log_batch(run_id, metrics=[item for item in values if known.get(item.key) != item.value])
 
 
 def read_findings(run_id: str, tracking_uri: str = "") -> Findings:

@@ -118,7 +118,7 @@ def test_a_version_that_the_audit_refused_is_not_promoted(released, tmp_path, da
         winner=dsl.Model(uri=str(tmp_path / "flat.pt")), filled=filled,
     )  # fmt: skip
     audit.python_func(**given, filled=filled, privacy=dsl.Artifact(uri=str(tmp_path / "privacy")))
-    promote.python_func(**given)
+    promote.python_func(**given, minority=dsl.Dataset(uri=str(folder / "minority")))
     assert client.get_model_version_by_alias("mammogan", "champion").version == before
     assert client.get_model_version("mammogan", version).tags["mammogan.audit"].startswith("refused: repeated")
     assert client.get_run(parent).data.tags["mammogan.promotion"].startswith("refused: audited: the audit refused")

@@ -2,7 +2,11 @@
 
 import itertools
 import json
+import socket
+import subprocess
+import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -11,12 +15,13 @@ from mlflow import MlflowClient
 from sample_run import evaluation, measured, paper_run
 from typer.testing import CliRunner
 
-from mammogan import registry, release, tracking
+from mammogan import registry, tracking
 from mammogan.__main__ import app
 from mammogan.config import PRESETS, Branch
 from mammogan.models.generator import Generator, save_snapshot
 from mammogan.registry import card, promotion
 from mammogan.selection import select
+from mammogan.tracking import heartbeat
 
 CONFIG = PRESETS["demo"]
 BRANCH = Branch(3.0, 0)
@@ -31,7 +36,7 @@ def client(database, tmp_path, monkeypatch):
 
 @pytest.fixture
 def add(client, tmp_path):
-    """Register a generator with a KID and promote it if it may be: ``add(0.2)`` gives the version's number."""
+    """Register a generator with a KID and promote it, if it may be: ``add(0.2)`` gives the version's number."""
     name = tmp_path.name.replace("_", "-")
     count = iter(range(100))
 
@@ -47,7 +52,7 @@ def add(client, tmp_path):
         version = registry.register(tmp_path / "winner", tmp_path / "decision.json", parent, config)
         client.set_model_version_tag(name, version, promotion.AUDIT, audit)
         if promoted:
-            release.promote(version, config, parent)
+            registry.promote(name, version, f"selected by run {parent}")
         return version
 
     add.model = name
@@ -141,30 +146,40 @@ def test_of_two_promotions_at_once_one_wins_and_one_is_told(client, add, monkeyp
     assert not [found.name for found in client.search_registered_models() if found.name.endswith(".lock")]
 
 
+@pytest.fixture
+def dies(client, add, monkeypatch):
+    """``dies(2, call)`` promotes version 2 in a process that dies at one of the calls that change the registry."""
+
+    def dies(version, call):
+        done = []
+
+        def dying(name):
+            real = getattr(MlflowClient, name)
+
+            def change(self, *arguments):
+                done.append(name)
+                if len(done) == call:
+                    raise KeyboardInterrupt
+                return real(self, *arguments)
+
+            return change
+
+        with monkeypatch.context() as patch:
+            for name in ("set_registered_model_tag", "set_registered_model_alias", "delete_registered_model_tag"):
+                patch.setattr(MlflowClient, name, dying(name))
+            with pytest.raises(KeyboardInterrupt):
+                registry.promote(add.model, version, "dies")
+
+    return dies
+
+
 @pytest.mark.parametrize("call", range(1, 6))
-def test_a_process_killed_within_a_move_leaves_it_to_the_next(client, add, monkeypatch, call):
+def test_a_process_killed_within_a_move_leaves_it_to_the_next(client, add, dies, call):
     """Die at each call that changes the registry; the next promotion finds the move whole or not begun."""
     add(0.3)
     add(0.2, promoted=False)
     add(0.1, promoted=False)
-    done = []
-
-    def dying(name):
-        real = getattr(MlflowClient, name)
-
-        def change(self, *arguments):
-            done.append(name)
-            if len(done) == call:
-                raise KeyboardInterrupt
-            return real(self, *arguments)
-
-        return change
-
-    with monkeypatch.context() as patch:
-        for name in ("set_registered_model_tag", "set_registered_model_alias", "delete_registered_model_tag"):
-            patch.setattr(MlflowClient, name, dying(name))
-        with pytest.raises(KeyboardInterrupt):
-            registry.promote(add.model, "2", "dies")
+    dies("2", call)
     assert aliases(client, add)["champion"] in ("1", "2")
     last = registry.promote(add.model, "3", "after")
     if not last.moved:  # the half-made move was finished first, so the gate had been asked about version 1
@@ -176,6 +191,29 @@ def test_a_process_killed_within_a_move_leaves_it_to_the_next(client, add, monke
     assert all(earlier[1] == later[0] for earlier, later in itertools.pairwise(chain))
     assert aliases(client, add)["champion"] == "3"
     assert aliases(client, add)["previous"] == chain[-1][0]
+
+
+@pytest.mark.parametrize("call", range(1, 6))
+def test_a_promotion_that_died_is_finished_when_it_is_asked_for_again(client, add, dies, call):
+    """As a step of the graph does that is run again: it is told of its own move, not that the champion has changed."""
+    add(0.3)
+    add(0.2, promoted=False)
+    dies("2", call)
+    again = registry.promote(add.model, "2", "again")
+    assert (again.moved, again.version, again.before) == (True, "2", "1")
+    assert again.why.startswith("again" if call == 1 else "dies")  # the first call writes down what is to be done
+    assert registry.moves(add.model)[1:] == [again]
+    assert aliases(client, add) == {"champion": "2", "previous": "1"}
+
+
+def test_the_lock_of_a_process_that_is_gone_is_taken_over_at_once(client, add):
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    process = {heartbeat.PROCESS: f"{socket.gethostname()}:{gone.stdout.strip()}"}
+    add(0.3, promoted=False)
+    client.create_registered_model(f"{add.model}.lock", {"owner": "dead", **process})
+    started = time.monotonic()
+    assert registry.promote(add.model, "1", "x").moved
+    assert time.monotonic() - started < 10
 
 
 def test_a_stale_lock_is_taken_over(client, add, monkeypatch):
@@ -190,11 +228,28 @@ def test_a_stale_lock_is_taken_over(client, add, monkeypatch):
     assert registry.promote(add.model, better, "x").moved
 
 
+def test_what_is_in_production_and_why(client, add):
+    assert registry.in_production(add.model) is None
+    add(0.3, promoted=False)
+    assert registry.in_production(add.model) is None
+    registry.promote(add.model, "1", "reviewed")
+    found = registry.in_production(add.model)
+    assert (found.version, found.why) == ("1", "reviewed; the audit passed; there is no champion yet")
+    assert found.since_ms <= found.asked_ms
+    assert client.get_run(found.run_id).data.tags["mammogan.run_key"] == "run-0"
+    assert (found.tags["lambda"], found.tags[promotion.AUDIT]) == ("3", "passed")
+    add(0.2)
+    registry.rollback(add.model, "artefacts")
+    assert (registry.in_production(add.model).version, registry.in_production(add.model).why) == ("1", "artefacts")
+
+
 def test_the_card_tells_metrics_data_use_and_limits(client, add):
     add(0.3)
     text = client.get_model_version(add.model, "1").description
     assert "| kid/inception/train | 0.3 | 0.285 to 0.315 | 0.01 |" in text
-    for heading in ("## Use", "## Data", "## What it stands on", "## Limits"):
+    assert "- not memorised: not checked: KID against test reals" in text
+    assert "- diverse: passed: lpips/fake_fake" in text
+    for heading in ("## Use", "## Gates", "## Data", "## What it stands on", "## Limits"):
         assert heading in text
     assert "CC BY 3.0" in text
     run = paper_run()

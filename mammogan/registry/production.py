@@ -1,0 +1,31 @@
+"""What is in production, and why: the champion, the move that made it so, and what is known of it."""
+
+from __future__ import annotations
+
+from mammogan import tracking
+from mammogan.records import Production
+from mammogan.registry.promotion import CHAMPION, alias_version, moves, now_ms
+from mammogan.registry.versions import PARENT_RUN
+
+
+def in_production(model: str, tracking_uri: str = "") -> Production | None:
+    """The model's champion at this moment; None where there is no such model or it has no champion."""
+    client = tracking.client(tracking_uri)
+    try:
+        version = alias_version(client, model, CHAMPION)
+    except ValueError:
+        return None
+    if version is None:
+        return None
+    tags = client.get_model_version(model, version).tags
+    made = [move for move in moves(model, tracking_uri) if move.version == version]
+    return Production(
+        model=model,
+        version=version,
+        asked_ms=now_ms(),
+        since_ms=made[-1].at_ms if made else None,
+        why=made[-1].why if made else "the alias was set by hand: no move is recorded",
+        by=made[-1].by if made else "",
+        run_id=tags.get(PARENT_RUN, ""),
+        tags=tags,
+    )

@@ -1,0 +1,55 @@
+"""The champion measured once more, where it was measured on other data or otherwise, so that the two can be compared.
+
+New images change the protocol: the figure that the champion was registered with says nothing of them. Its generator is
+at hand, so it draws again and is measured as the challenger was.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from mammogan import evaluation, gates, selection, storage, tracking
+from mammogan.config import Config
+from mammogan.console import say
+from mammogan.registry.model import snapshot_of
+from mammogan.registry.promotion import CHAMPION, Rival, alias_version, candidate_of
+
+
+def rematch(version: str, dataset: Path, config: Config, tracking_uri: str = "") -> Rival | None:
+    """The champion measured on ``dataset`` as ``version`` was; None where there is no need, or no way.
+
+    ``dataset`` is the data set folder that the version was measured on. A champion of another image size cannot be
+    measured there.
+    """
+    client, model = tracking.client(tracking_uri), config.select.model_name
+    champion = alias_version(client, model, CHAMPION)
+    if champion is None or champion == version:
+        return None
+    new, old = (candidate_of(client, model, number) for number in (version, champion))
+    if not (new and old and (difference := gates.protocol_difference(new, old))):
+        return None
+    say(f"champion version {champion} is measured again: {difference}")
+    try:
+        measured = _measure(f"models:/{model}/{champion}", old, new["data_digest"], dataset, config, tracking_uri)
+    except ValueError as error:  # of another image size
+        say(f"it cannot be: {error}")
+        return None
+    return Rival(champion, measured[0]) if measured else None
+
+
+def _measure(
+    model_uri: str, known: dict[str, Any], data_digest: str, dataset: Path, config: Config, tracking_uri: str
+) -> list[dict[str, Any]]:
+    """Candidates of a branch that has the registered snapshot and no other."""
+    origin = {name: known[name] for name in ("branch", "gp_lambda", "seed", "train_s")}
+    with tempfile.TemporaryDirectory() as folder:
+        branch, out = Path(folder, "branch"), Path(folder, "evaluation")
+        snapshot = snapshot_of(model_uri, Path(folder, "model"), tracking_uri)
+        storage.write_bytes(str(branch / "snapshots" / f"epoch_{known['epoch']:04d}.pt"), snapshot.read_bytes())
+        storage.write_bytes(str(branch / "branch.json"), json.dumps({**origin, "status": "finished"}).encode())
+        found = evaluation.evaluate_branch(branch, dataset, config.evaluate, out, lambda *_: None)
+    measured, _ = selection.candidates_of([{**found, **origin, "data_digest": data_digest}], config.select)
+    return measured
