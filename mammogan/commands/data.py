@@ -52,7 +52,7 @@ def ingest(
     settings: Settings = None,
     max_bad: Annotated[str, typer.Option(help="Share of bad images above which the step fails.")] = "",
     work: Annotated[Path | None, typer.Option(help="Folder that keeps finished images across attempts.")] = None,
-    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 is what suits the machine.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Cores to use; 0 is all that suit the work.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Make a data set: 8-bit squares, a manifest, and a table of what could not be used."""

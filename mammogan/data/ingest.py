@@ -7,6 +7,7 @@ The pixels and the digest depend on the source's content and the settings alone.
 from __future__ import annotations
 
 import json
+import math
 import multiprocessing
 import os
 import shutil
@@ -37,10 +38,12 @@ PIXEL_SETTINGS = ("images", "size", "fit", "intensity", "region", "orientation",
 """Fields of DataConfig on which a finished image depends."""
 FORMAT = 1
 """Raised when the same settings give other pixels than before."""
-JOBS_PER_WORKER = 64
-"""Fewer images than this are not worth another process."""
-BATCH = 8
-"""Images that a worker process takes at a time; it reads ahead within them."""
+CORES_PER_PROCESS = 4
+"""Cores that the threads of one process keep busy before Python's lock holds them back."""
+JOBS_PER_PROCESS = 128
+"""Fewer images than this are not worth a process of their own, which takes a second to start."""
+BATCH = 32
+"""Images that a process takes at a time."""
 
 
 def ingest(
@@ -50,7 +53,7 @@ def ingest(
 
     ``source`` is in one of the layouts of ``sources``, or ``phantom``. ``work`` keeps finished images across
     attempts; left out, a hidden folder beside ``out`` does, and goes when ``out`` is complete. ``workers`` is the
-    number of processes, 0 for what suits the machine. Raises ValueError for input that cannot be used as a whole and
+    number of cores to use, 0 for all that suit the work. Raises ValueError for input that cannot be used as a whole and
     RuntimeError when more than ``config.max_bad`` of the images are bad; the good ones then stay in the work folder.
     """
     _check_out(out)
@@ -122,24 +125,26 @@ def _without_duplicates(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]
 
 
 def _suitable_workers(jobs: int) -> int:
-    return max(1, min(len(os.sched_getaffinity(0)), jobs // JOBS_PER_WORKER))
+    return min(len(os.sched_getaffinity(0)), CORES_PER_PROCESS * max(1, jobs // JOBS_PER_PROCESS))
 
 
 def _results(jobs: list[Job], config: DataConfig, cache: Path, workers: int) -> Iterator[dict[str, Any] | Bad]:
-    """Result of each job, at most two batches a worker under way, so memory stays flat."""
-    if workers == 1:
-        yield from worker.finish_each(jobs, config, cache)
+    """Result of each job, at most two batches a process under way, so memory stays flat."""
+    if workers <= CORES_PER_PROCESS:
+        yield from worker.finish_each(jobs, config, cache, workers)
         return
+    processes = math.ceil(workers / CORES_PER_PROCESS)
+    cores = math.ceil(workers / processes)
     batches = (jobs[start : start + BATCH] for start in range(0, len(jobs), BATCH))
     context = multiprocessing.get_context("spawn")  # a fork would copy the locks of torch's and MLflow's threads
     stop = context.Event()
-    pool = ProcessPoolExecutor(workers, context, initializer=worker.prepare, initargs=(stop,))
+    pool = ProcessPoolExecutor(processes, context, initializer=worker.prepare, initargs=(stop,))
     running: deque[Future[list[dict[str, Any] | Bad]]] = deque()
     try:
         while True:
             with _interrupts_held():
-                wanted = islice(batches, 2 * workers - len(running))
-                running.extend(pool.submit(worker.finish_batch, each, config, cache) for each in wanted)
+                wanted = islice(batches, 2 * processes - len(running))
+                running.extend(pool.submit(worker.finish_batch, each, config, cache, cores) for each in wanted)
             if not running:
                 return
             yield from running.popleft().result()

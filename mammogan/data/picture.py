@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import io
-import warnings
 
 import numpy as np
 from PIL import Image
 
-from mammogan.data.quarantine import BadImageError
+from mammogan.data.quarantine import BadImageError, warnings_as
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 MEND = "give a readable picture, or leave its row out of the manifest"
 
 
-def decode(content: bytes) -> np.ndarray:
+def decode(content: bytes | memoryview) -> np.ndarray:
     """Pixels of a picture: (rows, columns), uint8, uint16 or float32. Raises BadImageError and nothing else."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
+        with warnings_as("error"):
             image = Image.open(io.BytesIO(content))
             image.load()
     except Exception as error:  # Pillow raises whatever the broken bytes lead it to

@@ -36,7 +36,8 @@ def square(pixels: np.ndarray, config: DataConfig) -> np.ndarray:
         pixels = chest_wall_left(pixels)
     low, high = value_range(pixels, config.intensity)
     resized = fitted(pixels, config.size) if config.fit == "pad" else resample.resize(pixels, config.size, config.size)
-    scaled = (resized - np.float32(low)) * np.float32(255.0 / (high - low))
+    with np.errstate(over="ignore", invalid="ignore"):  # grey values near the end of float32: clipped, not warned of
+        scaled = (resized - np.float32(low)) * np.float32(255.0 / (high - low))
     return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
 
 

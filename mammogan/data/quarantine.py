@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+import threading
+import warnings
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import Literal
 
 from mammogan import storage
 
 FILE = "quarantine.csv"
+_filters = threading.Lock()
 
 
 @dataclass(frozen=True, order=True)
@@ -45,3 +50,14 @@ def write(bad: Iterable[Bad], folder: Path) -> Path:
     path = folder / FILE
     storage.write_bytes(str(path), text.getvalue().encode())
     return path
+
+
+@contextmanager
+def warnings_as(action: Literal["ignore", "error"]) -> Generator[None]:
+    """What to do with what a library warns of while it reads bytes that may be broken.
+
+    Python's warning filters belong to the whole process, so one thread at a time is let in; reading a header is short.
+    """
+    with _filters, warnings.catch_warnings():
+        warnings.simplefilter(action)
+        yield

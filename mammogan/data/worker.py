@@ -1,15 +1,16 @@
 """One image from its source file to its place in the work folder: read, decode, square, save.
 
-This is what the worker processes run, so it imports neither pandas nor torch. A few reader threads fetch the next
-files while the current one is decoded; an image is read whole into memory and never touches the disk before it is a
-small square. A finished image is a PNG and a JSON record beside it, which is written last: a record that stands is an
-image that is done.
+This is what the worker processes run, so it imports neither pandas nor torch. A few threads make an image each: what
+takes time (reading, hashing, resizing, compressing) leaves Python's lock free. An image is read whole into memory and
+never touches the disk before it is a small square. A finished image is a PNG and a JSON record beside it, which is
+written last: a record that stands is an image that is done.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import signal
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -29,9 +30,8 @@ from mammogan.data.preprocess import square
 from mammogan.data.quarantine import Bad, BadImageError
 from mammogan.data.sources import Job
 
-LOCAL_READERS = 2
-REMOTE_READERS = 4
-"""Files in flight beside the one that is decoded; what bounds the memory of a process."""
+REMOTE_THREADS = 4
+"""Images on their way to each core from a remote store."""
 MASK_EDGE = 0.05
 """A mask's pixels lie within this share of the grey range from one of its ends..."""
 MASK_SHARE = 0.98
@@ -49,7 +49,7 @@ class Source:
 
     name: str
     sha256: str
-    content: bytes
+    content: memoryview
 
 
 def prepare(stop: Event) -> None:
@@ -59,54 +59,65 @@ def prepare(stop: Event) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def finish_batch(jobs: Sequence[Job], config: DataConfig, folder: Path) -> list[Row | Bad]:
+def finish_batch(jobs: Sequence[Job], config: DataConfig, folder: Path, cores: int) -> list[Row | Bad]:
     """Results of ``finish_each`` as a list, cut short when the parent says stop."""
-    return list(finish_each(jobs, config, folder))
+    return list(finish_each(jobs, config, folder, cores))
 
 
-def finish_each(jobs: Sequence[Job], config: DataConfig, folder: Path) -> Iterator[Row | Bad]:
+def finish_each(jobs: Sequence[Job], config: DataConfig, folder: Path, cores: int) -> Iterator[Row | Bad]:
     """Make each image in ``folder``; yield its row, or why it cannot be made, in the order of ``jobs``.
 
+    One image more is under way than ``cores`` compute, several more from a remote store: that bounds the memory.
     Raises OSError where a remote store cannot be read: that is no fault of one image.
     """
-    remote = any(storage.is_remote(job.root) for job in jobs)
-    waiting = iter(jobs)
-    with ThreadPoolExecutor(REMOTE_READERS if remote else LOCAL_READERS) as readers:
-        ahead: deque[Future[list[Source]]] = deque()
+    threads = 1 + cores * (REMOTE_THREADS if any(storage.is_remote(job.root) for job in jobs) else 1)
+    with ThreadPoolExecutor(threads) as pool:
+        running: deque[Future[Row | Bad]] = deque()
+        waiting = iter(jobs)
         try:
-            for job in jobs:
-                wanted = (REMOTE_READERS if remote else LOCAL_READERS) + 1 - len(ahead)
-                ahead.extend(readers.submit(read, each) for each in islice(waiting, wanted))
-                yield _finish(job, ahead.popleft(), config, folder)
-                if _stop is not None and _stop.is_set():
+            while True:
+                wanted = islice(waiting, 2 * threads - len(running))
+                running.extend(pool.submit(_finish, job, config, folder) for job in wanted)
+                if not running or (_stop is not None and _stop.is_set()):
                     return
+                yield running.popleft().result()
         finally:
-            readers.shutdown(cancel_futures=True)
+            pool.shutdown(cancel_futures=True)
 
 
-def _finish(job: Job, reading: Future[list[Source]], config: DataConfig, folder: Path) -> Row | Bad:
+def _finish(job: Job, config: DataConfig, folder: Path) -> Row | Bad:
     try:
-        sources = reading.result()
+        sources = read(job)
         source, pixels = choose(job, sources, window=config.window == "apply")
         content = picture.encode_png(square(pixels, config))
     except BadImageError as error:
         return Bad(job.wanted.image_id, ";".join(job.files), error.reason, error.mend)
     row = _row(job, source, pixels.shape, hashlib.sha256(content).hexdigest())
     row["copies"] = [each.name for each in sources if each.sha256 == source.sha256 and each is not source]
-    storage.write_bytes(str(folder / f"{job.wanted.image_id}.png"), content)
     record = json.dumps({"stamp": job.stamp, "row": row}, sort_keys=True)
-    storage.write_bytes(str(folder / f"{job.wanted.image_id}.json"), record.encode())
+    _keep(folder / f"{job.wanted.image_id}.png", content)
+    _keep(folder / f"{job.wanted.image_id}.json", record.encode())
     return row
+
+
+def _keep(path: Path, content: bytes) -> None:
+    """Write a file of the work folder whole, without waiting for the disk: ``finished`` looks whether it got there."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_bytes(content)
+    part.replace(path)
 
 
 def finished(job: Job, folder: Path) -> Row | None:
     """Row of an image that an earlier attempt finished from the same source files, else None."""
-    path = folder / f"{job.wanted.image_id}.json"
-    if not path.is_file() or not path.with_name(f"{job.wanted.image_id}.png").is_file():
+    try:
+        record = json.loads((folder / f"{job.wanted.image_id}.json").read_bytes())
+        if record["stamp"] != job.stamp:
+            return None
+        content = (folder / f"{job.wanted.image_id}.png").read_bytes()
+    except (FileNotFoundError, ValueError):  # ValueError: the machine went down before the record was on its disk
         return None
-    record = json.loads(path.read_text())
-    known = _known(job)
-    return {**record["row"], **known} if record["stamp"] == job.stamp else None
+    sound = hashlib.sha256(content).hexdigest() == record["row"]["sha256"]
+    return {**record["row"], **_known(job)} if sound else None
 
 
 def read(job: Job) -> list[Source]:
@@ -114,7 +125,7 @@ def read(job: Job) -> list[Source]:
     sources = []
     for name in _files(job):
         try:
-            content = storage.read_bytes(storage.join(job.root, name))
+            content = _content(job.root, name)
         except FileNotFoundError as error:
             raise BadImageError("the file is missing", "download it again") from error
         except OSError as error:
@@ -123,6 +134,18 @@ def read(job: Job) -> list[Source]:
             raise BadImageError(f"the file cannot be read ({error.strerror})", "check its permissions") from error
         sources.append(Source(name, hashlib.sha256(content).hexdigest(), content))
     return sources
+
+
+def _content(root: str, name: str) -> memoryview:
+    """Whole content of a file, from this disk without the page faults that a new ``bytes`` of 25 MB costs.
+
+    numpy asks for large pages: filling small ones took as long as hashing the file.
+    """
+    if storage.is_remote(root):
+        return memoryview(storage.read_bytes(storage.join(root, name)))
+    with Path(root, name).open("rb") as file:
+        buffer = np.empty(os.fstat(file.fileno()).st_size, np.uint8).data
+        return buffer[: file.readinto(buffer)]
 
 
 def _files(job: Job) -> list[str]:
@@ -135,9 +158,9 @@ def _files(job: Job) -> list[str]:
     return names
 
 
-def decode(content: bytes, *, window: bool = False) -> np.ndarray:
+def decode(content: bytes | memoryview, *, window: bool = False) -> np.ndarray:
     """Pixels (rows, columns) of a DICOM file or a picture. Raises BadImageError and nothing else."""
-    if not content:
+    if not len(content):
         raise BadImageError("the file is empty", "download it again")
     return dicom.decode(content, window=window) if dicom.is_dicom(content) else picture.decode(content)
 

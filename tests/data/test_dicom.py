@@ -111,3 +111,15 @@ def test_a_broken_file_says_what_is_wrong(dicom_bytes, name):
     content, reason = wrong_files(dicom_bytes)[name]
     with pytest.raises(BadImageError, match=reason):
         dicom.decode(content)
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda uid: uid.name)
+def test_large_uncompressed_pixels_are_not_copied(dicom_bytes, rng, syntax):
+    pixels = rng.integers(0, 65535, (1024, 1200)).astype(np.uint16)
+    content = np.frombuffer(dicom_bytes(pixels, syntax), np.uint8)
+    decoded = dicom.decode(memoryview(content))
+    np.testing.assert_array_equal(decoded, pixels)
+    in_place = syntax in (ImplicitVRLittleEndian, ExplicitVRLittleEndian)
+    assert np.shares_memory(decoded, content) == in_place
+    with pytest.raises(BadImageError, match=r"unreadable|no pixels"):
+        dicom.decode(memoryview(content)[:-5000])

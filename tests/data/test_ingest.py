@@ -70,8 +70,10 @@ def test_the_summary_counts_the_manifest(reference):
 
 def test_nothing_depends_on_paths_workers_or_order(phantom, reference, tmp_path, monkeypatch):
     moved = shutil.copytree(phantom, tmp_path / "elsewhere")
-    summary = ingest(str(moved), str(phantom), MASS, tmp_path / "two", workers=2)
-    assert content(tmp_path / "two") == content(reference)
+    summary = ingest(str(moved), str(phantom), MASS, tmp_path / "six", workers=6)
+    assert content(tmp_path / "six") == content(reference)
+    ingest(str(phantom), "", MASS, tmp_path / "one", workers=1)
+    assert content(tmp_path / "one") == content(reference)
     listed = list(storage.list_stamps(str(phantom)).items())
     random.Random(0).shuffle(listed)
     monkeypatch.setattr(storage, "list_stamps", lambda uri: dict(listed))
@@ -120,7 +122,7 @@ def test_what_was_finished_is_not_done_again(phantom, reference, tmp_path, monke
     real, done = worker.square, []
 
     def three_squares(pixels, config):
-        if len(done) == 3:
+        if len(done) >= 3:
             raise KeyboardInterrupt
         done.append(True)
         return real(pixels, config)
@@ -132,7 +134,7 @@ def test_what_was_finished_is_not_done_again(phantom, reference, tmp_path, monke
     again = []
     monkeypatch.setattr(worker, "square", lambda *each: again.append(True) or real(*each))
     ingest(str(phantom), "", MASS, tmp_path / "set", tmp_path / "work")
-    assert len(again) + 3 == len(manifest.read(tmp_path / "set"))
+    assert len(again) + len(done) == len(manifest.read(tmp_path / "set"))
     assert content(tmp_path / "set") == content(reference)
 
 
@@ -143,9 +145,13 @@ def test_a_changed_source_is_read_again(source, tmp_path):
     assert ingest(str(source), "", MASS, tmp_path / "set", tmp_path / "work")["data_digest"] != first["data_digest"]
 
 
-def test_an_image_that_went_missing_is_made_again(phantom, reference, tmp_path):
+def test_an_image_that_went_missing_or_did_not_reach_the_disk_is_made_again(phantom, reference, tmp_path):
     ingest(str(phantom), "", MASS, tmp_path / "set", tmp_path / "work")
-    next(tmp_path.glob("work/*/*.png")).unlink()
+    gone, torn, *_ = sorted(tmp_path.glob("work/*/*.png"))
+    *_, empty = sorted(tmp_path.glob("work/*/*.json"))
+    gone.unlink()
+    torn.write_bytes(bytes(torn.stat().st_size))
+    empty.write_bytes(b"")
     ingest(str(phantom), "", MASS, tmp_path / "set", tmp_path / "work")
     assert content(tmp_path / "set") == content(reference)
 
@@ -247,9 +253,9 @@ def test_the_phantom_is_a_source(tmp_path):
 
 
 def start_on_real_pictures(shared, tmp_path):
-    """The command in a process of its own, two workers, once it has finished its first images."""
+    """The command in a process of its own, two worker processes, once it has finished its first images."""
     command = [sys.executable, "-m", "mammogan", "ingest", "--source", str(shared / "data/cbis_ddsm/mass_crops_256")]
-    command += ["--out", str(tmp_path / "set"), "--work", str(tmp_path / "work"), "--preset", "demo", "--workers", "2"]
+    command += ["--out", str(tmp_path / "set"), "--work", str(tmp_path / "work"), "--preset", "demo", "--workers", "8"]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("work/*/*.json")) and process.poll() is None and time.monotonic() < deadline:
@@ -285,6 +291,6 @@ def test_a_worker_that_dies_is_one_clear_error(shared, tmp_path):
     os.kill(workers_of(process)[0], signal.SIGKILL)
     _, messages = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "error: workers=2: a worker process died" in messages
+    assert "error: workers=8: a worker process died" in messages
     assert "Traceback" not in messages
     assert not (tmp_path / "set").exists()

@@ -181,12 +181,16 @@ def test_faults_without_end_are_one_error_and_what_was_done_is_kept(
 def test_killed_in_the_middle_no_finished_object_is_read_twice(bucket, through, from_disk, tmp_path):
     work, script = tmp_path / "work", tmp_path / "run.py"
     script.write_text(
-        "import sys, time\n"
+        "import sys, threading, time\n"
         "from pathlib import Path\n"
         "from mammogan.config import DataConfig\n"
         "from mammogan.data import ingest, worker\n"
-        "real = worker.square\n"
-        "worker.square = lambda *each: time.sleep(0.4) or real(*each)\n"
+        "real, one_at_a_time = worker.square, threading.Lock()\n"
+        "def slow_square(*each):\n"
+        "    with one_at_a_time:\n"
+        "        time.sleep(0.4)\n"
+        "        return real(*each)\n"
+        "worker.square = slow_square\n"
         "config = DataConfig(subset='mass-test', size=28)\n"
         "ingest.ingest('idc', sys.argv[1], config, Path(sys.argv[2]), Path(sys.argv[3]))\n"
     )
