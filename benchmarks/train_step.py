@@ -1,15 +1,23 @@
 """Time and memory of a critic update and a generator update: straightforward against fast, interleaved in one run.
 
-    python benchmarks/train_step.py [--size 224] [--batches 8,16] [--rounds 3] [--out docs/benchmarks/train_step.md]
+    python benchmarks/train_step.py [--size 224] [--batches 8,16] [--rounds 3] [--kept FILE] [--out FILE]
 
 The straightforward way is ``mammogan.training.reference``: the same mathematics by autograd's double backward, reals
 and fakes in one pass, the frozen branch in channels_last, nothing wasted on purpose. Both ways hold the same weights
-and see the same batches. Our update is charged a fifth of the reals' frozen features, which five updates share.
+and see the same batches. Our update is charged a fifth of the reals' frozen maps, which five updates share.
+
+Work and traffic are counted, not measured: the multiply-adds of all convolutions and matrix products, twice, as FLOPs,
+and the bytes of all that any operation reads and writes, as if nothing stayed in a cache. The roof is what a product of
+two large matrices reaches just then.
+
+With ``--kept``, measurements are added to that file and the table shows all it holds, so that sizes and batches can be
+measured in several calls.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import platform
 import resource
 import statistics
@@ -18,50 +26,60 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
 
+from mammogan import storage
 from mammogan.models.critic import Critic
 from mammogan.models.densenet import random_frozen
 from mammogan.models.folded import FoldedDenseNet
 from mammogan.models.generator import Generator
 from mammogan.training import reference, step
 from mammogan.training.loop import device_name, pick_device
+from mammogan.training.losses import Objective
 
 Result = TypeVar("Result")
+Readout = Literal["flat", "projected"]
 WAYS = ("straightforward", "fast")
 N_CRITIC = 5
-GP_LAMBDA = 3.0
+OBJECTIVE = Objective(gp_lambda=3.0)
 LATENT_DIM = 100
 GENERATOR_CHANNELS = 256
 CRITIC_CHANNELS = 32
-HEADER = "| batch | way | critic update, s | generator update, s | step (5 + 1), s | speed-up | peak memory, GiB |"
+ROOF_SIDE = 2048
+COLUMNS = (
+    "size, px", "readout", "batch", "way", "critic update, s", "generator update, s", "step (5 + 1), s", "speed-up",
+    "peak memory, GiB", "GFLOP a step", "GB moved a step", "share of the roof",
+)  # fmt: skip
 
 
 class Bench:
     """Both networks of one way, and one batch."""
 
-    def __init__(self, way: str, size: int, batch: int, device: torch.device) -> None:
+    def __init__(self, way: str, size: int, batch: int, readout: Readout, device: torch.device) -> None:
         torch.manual_seed(0)
         frozen = random_frozen().to(memory_format=torch.channels_last)
         self.fast = way == "fast"
         branch = FoldedDenseNet(frozen) if self.fast else frozen
-        self.critic = Critic(size, CRITIC_CHANNELS, branch).to(device)
+        self.critic = Critic(size, CRITIC_CHANNELS, branch, readout=readout).to(device)
         self.generator = Generator(size, LATENT_DIM, GENERATOR_CHANNELS).to(device)
         self.real, self.fake = (torch.rand(2, batch, 1, size, size) * 2 - 1).to(device)
         self.alpha, self.z = torch.rand(batch, 1, 1, 1, device=device), torch.randn(batch, LATENT_DIM, device=device)
 
-    def real_features(self) -> Tensor:
-        """The reals' frozen features, which the updates of one batch share."""
-        return self.critic.frozen_features(self.real)
+    def real_maps(self) -> tuple[Tensor, ...] | None:
+        """The reals' frozen maps, which the fast way's updates of one batch share."""
+        return self.critic.frozen_maps(self.real) if self.fast else None
 
-    def critic_update(self, features: Tensor | None) -> None:
+    def critic_update(self, real_maps: tuple[Tensor, ...] | None) -> None:
         """Gradients of one critic update."""
-        batch = (self.critic, self.real, self.fake, self.alpha, GP_LAMBDA)
+        batch = (self.critic, self.real, self.fake, self.alpha, OBJECTIVE)
         if self.fast:
-            step.critic_gradients(*batch, features)
+            step.critic_gradients(*batch, real_maps)
         else:
             reference.critic_gradients(*batch)
 
@@ -73,11 +91,48 @@ class Bench:
             reference.generator_gradients(self.generator, self.critic, self.z)
 
     def seconds(self) -> tuple[float, float]:
-        """Time of a critic update, with its share of the shared features, and of a generator update."""
-        features_s, features = _timed(self.real_features) if self.fast else (0.0, None)
-        critic_s, _ = _timed(lambda: self.critic_update(features))
+        """Time of a critic update, with its share of the shared maps, and of a generator update."""
+        maps_s, maps = _timed(self.real_maps)
+        critic_s, _ = _timed(lambda: self.critic_update(maps))
         generator_s, _ = _timed(self.generator_update)
-        return critic_s + features_s / N_CRITIC, generator_s
+        return critic_s + maps_s / N_CRITIC, generator_s
+
+    def whole_step(self) -> None:
+        """Five critic updates and a generator update."""
+        maps = self.real_maps()
+        for _ in range(N_CRITIC):
+            self.critic_update(maps)
+        self.generator_update()
+
+
+class Traffic(TorchDispatchMode):
+    """Counts the bytes of all tensors that operations read and write; views and allocations move none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.moved = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
+        result = func(*args, **(kwargs or {}))
+        if not func.is_view and "empty" not in func.__name__:
+            tensors = [leaf for leaf in tree_leaves((args, kwargs, result)) if isinstance(leaf, Tensor)]
+            self.moved += sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        return result
+
+
+def counted(bench: Bench) -> tuple[float, float]:
+    """FLOPs and bytes of a whole step."""
+    with FlopCounterMode(display=False) as flops:
+        bench.whole_step()
+    with Traffic() as traffic:
+        bench.whole_step()
+    return float(flops.get_total_flops()), float(traffic.moved)
+
+
+def roof_flops(device: torch.device) -> float:
+    """FLOPs per second of a product of two large float32 matrices, the best of five."""
+    matrix = torch.rand(ROOF_SIDE, ROOF_SIDE, device=device)
+    return 2 * ROOF_SIDE**3 / min(_timed(lambda: matrix @ matrix)[0] for _ in range(5))
 
 
 def _timed(work: Callable[[], Result]) -> tuple[float, Result]:
@@ -90,30 +145,45 @@ def _timed(work: Callable[[], Result]) -> tuple[float, Result]:
     return time.perf_counter() - started, result
 
 
-def peak_gib(way: str, size: int, batch: int, device: torch.device) -> float:
+def peak_gib(bench: Bench) -> float:
     """Peak memory of one update of each network: the device's on a GPU, else a process's own."""
-    bench = Bench(way, size, batch, device)
     bench.seconds()
-    if device.type == "cuda":
+    if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**30
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
-def rows(size: int, batch: int, rounds: int, device: torch.device) -> list[str]:
-    """Table lines of one batch size; the ways take turns in every round, after one round to warm up."""
-    benches = {way: Bench(way, size, batch, device) for way in WAYS}
-    measured = [{way: bench.seconds() for way, bench in benches.items()} for _ in range(rounds + 1)][1:]
-    lines, step_s = [], {}
-    for way in WAYS:
-        critic_s, generator_s = (statistics.median(values) for values in zip(*(m[way] for m in measured), strict=True))
+def peak_alone(way: str, size: int, batch: int, readout: Readout) -> float:
+    """``peak_gib`` in a fresh process."""
+    options = {"--size": size, "--batches": batch, "--readout": readout, "--peak-of": way}
+    command = [sys.executable, __file__, *(str(part) for option in options.items() for part in option)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def measured(size: int, batch: int, readout: Readout, rounds: int, device: torch.device) -> list[list[Any]]:
+    """Rows of one batch size; the ways take turns in every round, after one round to warm up."""
+    benches = {way: Bench(way, size, batch, readout, device) for way in WAYS}
+    turns = [{way: bench.seconds() for way, bench in benches.items()} for _ in range(rounds + 1)][1:]
+    roof, rows, step_s = roof_flops(device), [], {}
+    for way, bench in benches.items():
+        critic_s, generator_s = (statistics.median(values) for values in zip(*(t[way] for t in turns), strict=True))
         step_s[way] = N_CRITIC * critic_s + generator_s
-        speedup = step_s["straightforward"] / step_s[way]
-        command = [sys.executable, __file__, "--size", str(size), "--batches", str(batch), "--peak-of", way]
-        peak = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-        lines.append(
-            f"| {batch} | {way} | {critic_s:.3f} | {generator_s:.3f} | {step_s[way]:.2f} | {speedup:.2f} | {peak:.2f} |"
-        )
-    return lines
+        flops, moved = counted(bench)
+        figures = (critic_s, generator_s, step_s[way], step_s[WAYS[0]] / step_s[way])
+        peak = peak_alone(way, size, batch, readout)
+        rows.append([size, readout, batch, way, *figures, peak, flops / 1e9, moved / 1e9, flops / step_s[way] / roof])
+    return rows
+
+
+FORMATS = ("d", "s", "d", "s", ".3f", ".3f", ".2f", ".2f", ".2f", ".0f", ".1f", ".0%")
+
+
+def table(rows: list[list[Any]]) -> str:
+    """Markdown of all rows, in the order of size, readout and batch."""
+    lines = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
+    for row in sorted(rows, key=lambda row: (row[0], row[1], row[2], WAYS.index(row[3]))):
+        lines.append(f"| {' | '.join(format(value, form) for value, form in zip(row, FORMATS, strict=True))} |")
+    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
@@ -122,28 +192,29 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--batches", default="8,16")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--readout", choices=("flat", "projected"), default="flat")
+    parser.add_argument("--kept", type=Path, help="JSON file of measurements to add to")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--peak-of", choices=WAYS, help="print one way's peak memory and nothing else")
     arguments = parser.parse_args()
     device = pick_device("auto")
     batches = [int(batch) for batch in arguments.batches.split(",")]
     if arguments.peak_of:
-        print(peak_gib(arguments.peak_of, arguments.size, batches[0], device))
+        print(peak_gib(Bench(arguments.peak_of, arguments.size, batches[0], arguments.readout, device)))
         return
-    table = [
-        f"{arguments.size} px, {device_name(device)} ({platform.machine()}), torch {torch.__version__}, "
-        f"float32, median of {arguments.rounds} interleaved rounds:",
-        "",
-        HEADER,
-        "|---" * HEADER.count(" | ") + "|---|",
-    ]
+    rows = json.loads(arguments.kept.read_text()) if arguments.kept and arguments.kept.is_file() else []
     for batch in batches:
-        table += rows(arguments.size, batch, arguments.rounds, device)
-    text = "\n".join(table) + "\n"
+        rows += measured(arguments.size, batch, arguments.readout, arguments.rounds, device)
+        if arguments.kept:
+            storage.write_bytes(str(arguments.kept), json.dumps(rows).encode())
+    note = (
+        f"{device_name(device)} ({platform.machine()}), torch {torch.__version__}, float32, median of "
+        f"{arguments.rounds} rounds in which the ways take turns:\n\n"
+    )
+    text = f"# The training step, straightforward and fast\n\n{note}{table(rows)}"
     print(text)
     if arguments.out:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text("# The training step, straightforward and fast\n\n" + text)
+        storage.write_bytes(str(arguments.out), text.encode())
 
 
 if __name__ == "__main__":

@@ -91,10 +91,15 @@ class ModelConfig:
     """Length of the standard Gaussian latent vector z."""
     generator_channels: int = 256
     """Channels of the generator's 7x7 map, halved at each doubling of the side down to 32."""
+    doubling: Literal["transposed", "upsampled"] = "transposed"
+    """How the generator doubles the side: by a transposed convolution, or by repeating pixels before convolutions."""
     critic_channels: int = 32
     """Channels of the critic's first trained layer, doubled at each halving of the side up to 256."""
     head: Literal["linear", "sigmoid"] = "linear"
     """Critic output: the Wasserstein critic's unbounded score, or the paper's text to the letter."""
+    readout: Literal["flat", "projected"] = "flat"
+    """How the critic reads the frozen branch: its last map flattened, or both dense blocks' maps through trained 1x1
+    convolutions and residual blocks."""
     frozen_weights: str = "random"
     """RadImageNet DenseNet121 state dict: a path, an s3:// or https:// address, or 'random'."""
     frozen_sha256: str = ""
@@ -122,6 +127,8 @@ class TrainConfig:
     """Passes over the minority class of the train split."""
     batch_size: int = 32
     """Real images per critic update."""
+    loss: Literal["wasserstein", "hinge"] = "wasserstein"
+    """What the critic minimises beside the gradient penalty; the hinge is meant for lambda 0, without a penalty."""
     learning_rate: float = 1e-4
     """Adam's initial learning rate of both networks."""
     beta1: float = 0.0
@@ -146,6 +153,12 @@ class TrainConfig:
     """Augmentation: standard deviation of additive Gaussian noise, on the [-1, 1] scale."""
     contrast: float = 0.1
     """Augmentation: scale the contrast by up to this share either way."""
+    diff_shift: float = 0.0
+    """Differentiable augmentation of reals and fakes: shift by up to this share of the side either way."""
+    diff_cutout: float = 0.0
+    """Differentiable augmentation: blank a square of this share of the side."""
+    diff_contrast: float = 0.0
+    """Differentiable augmentation: scale the contrast by up to this share, and add up to as much brightness."""
     snapshot_every: int = 100
     """Epochs between generator snapshots and sample grids; epoch 1 always has one."""
     checkpoint_every: int = 10
@@ -161,7 +174,7 @@ class TrainConfig:
         _require(self.learning_rate > 0, "train.learning_rate", self.learning_rate, "give a positive number")
         for name in ("beta1", "beta2", "ema_decay"):
             _require(0 <= getattr(self, name) < 1, f"train.{name}", getattr(self, name), "give a number in [0, 1)")
-        for name in ("decay_from", "crop", "contrast"):
+        for name in ("decay_from", "crop", "contrast", "diff_shift", "diff_cutout", "diff_contrast"):
             _require(0 <= getattr(self, name) <= 1, f"train.{name}", getattr(self, name), "give a share from 0 to 1")
         for name in ("rotation", "noise"):
             _require(getattr(self, name) >= 0, f"train.{name}", getattr(self, name), "give a number from 0")

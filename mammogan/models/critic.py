@@ -1,20 +1,31 @@
 """The critic D with two branches (the paper's Fig. 4).
 
 Trained branch h: Conv2D, then residual blocks with LeakyReLU, halving the side down to 7x7. Frozen branch f:
-DenseNet121. D(x) = w . [h(x), f(x)] + b, both flattened; the paper's text adds a sigmoid. Nothing here couples the
-samples of a batch, as the per-sample gradient penalty requires: no BatchNorm in h, and f stays in eval mode.
+DenseNet121, whose maps a *reader* r turns into features. D(x) = w . [h(x), r(f(x))] + b; the paper's text adds a
+sigmoid.
+
+In the paper r flattens f's last map: 200,704 features at 224 px. Projected, r is a small network of its own at the end
+of either dense block: a trained 1x1 convolution and the same residual blocks (after Sauer et al. 2021, section 3.2,
+whose projections are random). The score then weighs patterns of features rather than single ones, with a head of some
+thousand weights.
+
+Nothing here couples the samples of a batch, as the per-sample gradient penalty requires: no BatchNorm in h and r, and f
+stays in eval mode. All but the sigmoid is piecewise linear, which the fast training step builds on: ``linearise`` notes
+which piece an input lies on, and ``jvp`` applies that piece's Jacobian.
 """
 
 from __future__ import annotations
 
 import itertools
-from typing import Literal
+import math
+from collections.abc import Sequence
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mammogan.models.densenet import OUT_CHANNELS, FrozenDenseNet
+from mammogan.models.densenet import DEPTH_STRIDES, OUT_CHANNELS, FrozenDenseNet
 from mammogan.models.folded import FoldedDenseNet
 from mammogan.models.generator import BASE_SIDE, LEAK, doublings
 
@@ -48,15 +59,17 @@ class ResidualBlock(nn.Module):
         return _slope((_without_bias(self.conv2, tangent) + skip) * 0.5**0.5, outer)
 
 
-class TrainedBranch(nn.Module):
-    """h: (B, 1, size, size) -> (B, 49 * widest); channels double at each halving of the side, up to 256."""
+class Tower(nn.Module):
+    """A first convolution and residual blocks, flattened: (B, in, H, W) -> (B, widths[-1] * last_side^2).
 
-    def __init__(self, size: int, channels: int) -> None:
+    ``widths`` are the channels after the first convolution and after each block; every block halves the side.
+    """
+
+    def __init__(self, first: nn.Conv2d, widths: list[int], last_side: int) -> None:
         super().__init__()
-        widths = [min(channels << i, MOST_CHANNELS) for i in range(doublings(size))]
-        self.first = nn.Conv2d(1, channels, 5, stride=2, padding=2)
+        self.out_features = widths[-1] * last_side**2
+        self.first = first
         self.blocks = nn.ModuleList(ResidualBlock(a, b) for a, b in itertools.pairwise(widths))
-        self.out_features = widths[-1] * BASE_SIDE**2
         self._initialise()
 
     def _initialise(self) -> None:
@@ -67,10 +80,6 @@ class TrainedBranch(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Features of the images."""
-        return self.linearise(x)[0]
-
     def linearise(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Features, and the outputs of the rectifiers, which ``jvp`` needs."""
         rectified = [functional.leaky_relu(self.first(x), LEAK)]
@@ -79,9 +88,9 @@ class TrainedBranch(nn.Module):
         return rectified[-1].flatten(1), rectified
 
     def jvp(self, tangent: Tensor, rectified: list[Tensor]) -> Tensor:
-        """J t, (B, 1, H, W) -> (B, 49 * widest), with a graph to the weights.
+        """J t, from the shape of x to that of the features, with a graph to the weights.
 
-        h is piecewise linear: its derivative with respect to the weights through J t is exact almost everywhere.
+        A tower is piecewise linear: its derivative with respect to the weights through J t is exact almost everywhere.
         """
         kept = [output.detach() for output in rectified]
         tangent = _slope(_without_bias(self.first, tangent), kept[0])
@@ -91,10 +100,42 @@ class TrainedBranch(nn.Module):
         return tangent.flatten(1)
 
 
+class Flattened(nn.Module):
+    """The paper's reader of a frozen map: every value as it is, (B, 256, side, side) -> (B, 256 * side^2)."""
+
+    def __init__(self, side: int) -> None:
+        super().__init__()
+        self.out_features = OUT_CHANNELS * side**2
+
+    def linearise(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Features; nothing is rectified."""
+        return x.flatten(1), []
+
+    def jvp(self, tangent: Tensor, rectified: list[Tensor]) -> Tensor:  # noqa: ARG002  (a Tower has more to say)
+        """J t, that is t flattened."""
+        return tangent.flatten(1)
+
+
+def trained_branch(size: int, channels: int) -> Tower:
+    """h: (B, 1, size, size) -> (B, 49 * widest); channels double at each halving of the side, up to 256."""
+    widths = _widths(channels, doublings(size) - 1)
+    return Tower(nn.Conv2d(1, channels, 5, stride=2, padding=2), widths, BASE_SIDE)
+
+
+def projection(side: int, channels: int) -> Tower:
+    """Reader of a frozen map (B, 256, side, side): a 1x1 convolution to ``channels``, and blocks down to 7x7."""
+    halvings = max(0, round(math.log2(side / BASE_SIDE)))
+    return Tower(nn.Conv2d(OUT_CHANNELS, channels, 1), _widths(channels, halvings), side >> halvings)
+
+
+def _widths(channels: int, halvings: int) -> list[int]:
+    return [min(channels << i, MOST_CHANNELS) for i in range(halvings + 1)]
+
+
 class Critic(nn.Module):
     """(B, 1, size, size), [-1, 1] -> (B,) scores: unbounded with the linear head, in (0, 1) with the sigmoid.
 
-    ``frozen`` is f in either form; the fast training step needs the folded one.
+    ``frozen`` is f in either form; the fast training step needs the folded one. ``readout`` is how f is read.
     """
 
     def __init__(
@@ -103,34 +144,53 @@ class Critic(nn.Module):
         channels: int,
         frozen: FrozenDenseNet | FoldedDenseNet,
         head: Literal["linear", "sigmoid"] = "linear",
+        readout: Literal["flat", "projected"] = "flat",
     ) -> None:
         super().__init__()
-        self.trained = TrainedBranch(size, channels)
+        self.trained = trained_branch(size, channels)
         self.frozen = frozen
+        self.readers = nn.ModuleList(_READERS[readout](size, channels))
         self.sigmoid = head == "sigmoid"
-        self.map_shape = torch.Size((OUT_CHANNELS, size // 8, size // 8))
-        self.head = nn.Linear(self.trained.out_features + self.map_shape.numel(), 1)
+        self.head = nn.Linear(sum(part.out_features for part in self._parts()), 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Scores of the images."""
-        return self.activate(self.logits(self.trained(x), self.frozen_features(x)))
+        return self.scores([x, *self.frozen_maps(x)])
 
-    def frozen_features(self, x: Tensor) -> Tensor:
-        """f(x), flattened: (B, 1, H, W) -> (B, 256 * (H/8)^2)."""
-        return self.frozen(x).flatten(1)
+    def frozen_maps(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Maps of f that are read: the last one, (B, 256, H/8, W/8), or before it that of (B, 256, H/4, W/4) too."""
+        return self.read(self.frozen.depths(x))
 
-    def logits(self, trained: Tensor, frozen: Tensor) -> Tensor:
-        """Logits w . [h, f] + b, (B,), of both branches' features."""
-        return self.head(torch.cat([trained, frozen], dim=1)).squeeze(1)
+    def read(self, depths: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
+        """Those of f's maps, or of their tangents, that are read."""
+        return depths[-len(self.readers) :]
+
+    def scores(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Scores (B,) of images and their frozen maps."""
+        return self.activate(self.linearise(inputs)[0])
 
     def activate(self, logits: Tensor) -> Tensor:
         """Scores of logits: as they are, or through the sigmoid."""
         return torch.sigmoid(logits) if self.sigmoid else logits
 
-    def head_weights(self) -> tuple[Tensor, Tensor]:
-        """The two parts of w: (49 * widest,) for h, and (256, H/8, W/8) for f."""
-        trained, frozen = self.head.weight[0].split([self.trained.out_features, self.map_shape.numel()])
-        return trained, frozen.view(self.map_shape)
+    def slope(self, logits: Tensor) -> Tensor:
+        """Derivative of ``activate``, (B,): 1 for the linear head; for the sigmoid with a graph to the weights."""
+        if not self.sigmoid:
+            return torch.ones_like(logits)
+        scores = torch.sigmoid(logits)
+        return scores * (1 - scores)
+
+    def linearise(self, inputs: Sequence[Tensor]) -> tuple[Tensor, list[list[Tensor]]]:
+        """Logits w . [h, r] + b, (B,), of images and their frozen maps, and the rectifiers' outputs in h and each r."""
+        seen = [part.linearise(each) for part, each in zip(self._parts(), inputs, strict=True)]
+        logits = self.head(torch.cat([features for features, _ in seen], dim=1)).squeeze(1)
+        return logits, [rectified for _, rectified in seen]
+
+    def jvp(self, tangents: Sequence[Tensor], rectified: list[list[Tensor]]) -> Tensor:
+        """J t of the logits, (B,), with a graph to the trained weights, for tangents t of what ``linearise`` saw."""
+        parts = zip(self._parts(), tangents, rectified, strict=True)
+        features = [part.jvp(tangent, kept) for part, tangent, kept in parts]
+        return functional.linear(torch.cat(features, dim=1), self.head.weight).squeeze(1)
 
     def trained_state(self) -> dict[str, Tensor]:
         """State dict without the frozen branch, which the weights' sha256 already names."""
@@ -140,6 +200,22 @@ class Critic(nn.Module):
         """Inverse of ``trained_state``; strict about its own keys."""
         frozen = {f"frozen.{key}": value for key, value in self.frozen.state_dict().items()}
         self.load_state_dict({**state, **frozen}, strict=True)
+
+    def _parts(self) -> list[Tower | Flattened]:
+        """H and the readers, in the order of their features in the head."""
+        return cast("list[Tower | Flattened]", [self.trained, *self.readers])
+
+
+def _flat(size: int, channels: int) -> list[Flattened]:  # noqa: ARG001  (as ``_projected``)
+    return [Flattened(size // DEPTH_STRIDES[-1])]
+
+
+def _projected(size: int, channels: int) -> list[Tower]:
+    """A reader at either depth, with twice the channels of the trained branch's first layer."""
+    return [projection(size // stride, 2 * channels) for stride in DEPTH_STRIDES]
+
+
+_READERS = {"flat": _flat, "projected": _projected}
 
 
 def _without_bias(conv: nn.Conv2d, tangent: Tensor) -> Tensor:

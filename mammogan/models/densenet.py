@@ -21,6 +21,7 @@ from mammogan import console, storage
 RANDOM_SEED = 20240117
 CUT_LAYERS = 4
 OUT_CHANNELS = 256
+DEPTH_STRIDES = (4, 8)
 PREFIXES = ("backbone.0.", "features.", "")
 
 
@@ -56,10 +57,15 @@ class FrozenDenseNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Feature maps of grey images; the channel is replicated here."""
+        return self.depths(x)[-1]
+
+    def depths(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps at the end of either dense block: (B, 256, H/4, W/4), and (B, 256, H/8, W/8), which is ``forward``'s."""
         x = x.expand(-1, 3, -1, -1)
-        for module in self.children():
-            x = module(x)
-        return x
+        for name in ("conv0", "norm0", "relu0", "pool0"):
+            x = self.get_submodule(name)(x)
+        shallow = self.denseblock1(x)
+        return shallow, self.denseblock2(self.transition1(shallow))
 
 
 def load_frozen(weights: str, sha256: str = "") -> tuple[FrozenDenseNet, dict[str, str]]:

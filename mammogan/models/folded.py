@@ -12,7 +12,7 @@ convolution rather than after. Activations are channels_last, and every concaten
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -150,48 +150,57 @@ class FoldedDenseNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features; gradients flow to ``x`` once, and double backward raises."""
+        return self.depths(x)[-1]
+
+    def depths(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps of either dense block, as ``FrozenDenseNet.depths``; differentiable once, like ``forward``."""
         if torch.is_grad_enabled() and x.requires_grad:
-            return _Features.apply(x, self)
+            return _Depths.apply(x, self)
         with torch.no_grad():
             return self._evaluate(x, None)
 
     @torch.no_grad()
-    def linearise(self, x: Tensor) -> tuple[Tensor, Path]:
-        """Features of x, and the path for ``jvp`` and ``vjp`` at x."""
+    def linearise(self, x: Tensor) -> tuple[tuple[Tensor, Tensor], Path]:
+        """Maps of either dense block at x, and the path for ``jvp`` and ``vjp`` at x."""
         path = Path()
         return self._evaluate(x, path), path
 
-    def _evaluate(self, x: Tensor, path: Path | None) -> Tensor:
+    def _evaluate(self, x: Tensor, path: Path | None) -> tuple[Tensor, Tensor]:
         x = functional.conv2d(_space_to_depth(x), self.stem, self.stem_bias).relu_()
         if path is None:
             x = functional.max_pool2d(x, 3, 2, 1)
         else:
             x, path.winners = functional.max_pool2d(x, 3, 2, 1, return_indices=True)
             path.pooled = x
-        x = self.block1(x, path)
-        x = torch.addcmul(self.shift, x, self.scale).relu_()
+        shallow = self.block1(x, path)
+        x = torch.addcmul(self.shift, shallow, self.scale).relu_()
         if path is not None:
             path.rectified.append(x)
         x = functional.conv2d(functional.avg_pool2d(x, 2), self.reduce)
-        return self.block2(x, path)
+        return shallow, self.block2(x, path)
 
     @torch.no_grad()
-    def jvp(self, tangent: Tensor, path: Path) -> Tensor:
-        """J t: (B, 1, H, W) -> (B, 256, H/8, W/8)."""
+    def jvp(self, tangent: Tensor, path: Path) -> tuple[Tensor, Tensor]:
+        """J t of either map: (B, 1, H, W) -> (B, 256, H/4, W/4) and (B, 256, H/8, W/8)."""
         block1, gate, block2 = self._split(path)
         tangent = functional.conv2d(_space_to_depth(tangent), self.stem)
-        tangent = self.block1.jvp(_gate(_take(tangent, path.winners), path.pooled), block1)
-        tangent = _gate(tangent.mul_(self.scale), gate)
-        return self.block2.jvp(functional.conv2d(functional.avg_pool2d(tangent, 2), self.reduce), block2)
+        shallow = self.block1.jvp(_gate(_take(tangent, path.winners), path.pooled), block1)
+        tangent = functional.avg_pool2d(_gate(shallow * self.scale, gate), 2)
+        return shallow, self.block2.jvp(functional.conv2d(tangent, self.reduce), block2)
 
     @torch.no_grad()
-    def vjp(self, gradient: Tensor, path: Path) -> Tensor:
-        """J^T g: (B, 256, H/8, W/8) -> (B, 1, H, W)."""
+    def vjp(self, gradients: Sequence[Tensor | None], path: Path) -> Tensor:
+        """J^T g, (B, 1, H, W), of gradients at either map, or at the last one alone."""
         block1, gate, block2 = self._split(path)
-        gradient = self.block2.vjp(gradient.clone(memory_format=CHANNELS_LAST), block2)
+        *above, deep = gradients
+        assert deep is not None
+        gradient = self.block2.vjp(deep.clone(memory_format=CHANNELS_LAST), block2)
         gradient = functional.conv2d(gradient, self.expand)
         gradient = torch.ops.aten.avg_pool2d_backward(gradient, gate, [2, 2], [2, 2], [0, 0], False, True, None)
-        gradient = self.block1.vjp(_gate(gradient, gate).mul_(self.scale), block1)
+        gradient = _gate(gradient, gate).mul_(self.scale)
+        for shallow in above:
+            gradient = gradient if shallow is None else gradient.add_(shallow)
+        gradient = self.block1.vjp(gradient, block1)
         height, width = (2 * side for side in path.pooled.shape[2:])
         gradient = _put(_gate(gradient, path.pooled), path.winners, height, width)
         return functional.pixel_shuffle(functional.conv_transpose2d(gradient, self.stem), 2)[..., 4:-2, 4:-2]
@@ -202,19 +211,20 @@ class FoldedDenseNet(nn.Module):
         return path.rectified[:at], path.rectified[at], path.rectified[at + 1 :]
 
 
-class _Features(torch.autograd.Function):
-    """f with its ``vjp`` as backward."""
+class _Depths(torch.autograd.Function):
+    """Both maps of f with ``vjp`` as backward."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, network: FoldedDenseNet) -> Tensor:  # noqa: ANN401  (torch's context has no public type)
-        features, ctx.path = network.linearise(x)
+    def forward(ctx: Any, x: Tensor, network: FoldedDenseNet) -> tuple[Tensor, Tensor]:  # noqa: ANN401  (torch's context has no public type)
+        ctx.set_materialize_grads(False)
+        (shallow, deep), ctx.path = network.linearise(x)
         ctx.network = network
-        return features
+        return shallow, deep
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
-        return ctx.network.vjp(gradient, ctx.path), None
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor, None]:  # noqa: ANN401
+        return ctx.network.vjp(gradients, ctx.path), None
 
 
 def _gate(x: Tensor, rectified: Tensor) -> Tensor:

@@ -2,6 +2,9 @@
 
 Dense -> 7x7xC -> Conv2DTranspose + BatchNorm + LeakyReLU at every doubling of the side
 -> last Conv2DTranspose + tanh at the full side. Channels halve at each doubling, down to 32.
+
+``upsampled``, every doubling repeats the pixels and passes them through two 3x3 convolutions with BatchNorm and
+LeakyReLU, at the full side too, before a last convolution + tanh: no pattern of the kernel's stride can show.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ import io
 import itertools
 import math
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -33,17 +37,20 @@ def doublings(size: int) -> int:
 class Generator(nn.Module):
     """z (B, latent_dim), standard Gaussian -> (B, 1, size, size), float32, [-1, 1]."""
 
-    def __init__(self, size: int, latent_dim: int, channels: int) -> None:
+    def __init__(
+        self, size: int, latent_dim: int, channels: int, doubling: Literal["transposed", "upsampled"] = "transposed"
+    ) -> None:
         super().__init__()
-        self.size, self.latent_dim, self.channels = size, latent_dim, channels
+        self.size, self.latent_dim, self.channels, self.doubling = size, latent_dim, channels, doubling
         self.dense = nn.Linear(latent_dim, channels * BASE_SIDE**2, bias=False)
         widths = [max(channels >> i, min(FEWEST_CHANNELS, channels)) for i in range(doublings(size))]
         self.norm = _norm_and_leak(channels)
-        self.blocks = nn.ModuleList(
-            nn.Sequential(_doubling(wide, narrow, bias=False), _norm_and_leak(narrow))
-            for wide, narrow in itertools.pairwise(widths)
-        )
-        self.last = _doubling(widths[-1], 1, bias=True)
+        if doubling == "transposed":
+            block, self.last = _transposed, nn.ConvTranspose2d(widths[-1], 1, kernel_size=4, stride=2, padding=1)
+        else:
+            block, self.last = _upsampled, nn.Conv2d(widths[-1], 1, kernel_size=3, padding=1)
+            widths.append(widths[-1])
+        self.blocks = nn.ModuleList(block(wide, narrow) for wide, narrow in itertools.pairwise(widths))
         self._initialise()
 
     def _initialise(self) -> None:
@@ -52,7 +59,7 @@ class Generator(nn.Module):
         Radford et al. 2016, section 3. N(0, 0.02) in the last layer would start the image near flat grey.
         """
         for module in self.modules():
-            if isinstance(module, (nn.Linear, nn.ConvTranspose2d)):
+            if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
                 nn.init.normal_(module.weight, std=0.02)
         nn.init.xavier_normal_(self.last.weight)
 
@@ -64,9 +71,16 @@ class Generator(nn.Module):
         return torch.tanh(self.last(x))
 
 
-def _doubling(wide: int, narrow: int, bias: bool) -> nn.ConvTranspose2d:
+def _transposed(wide: int, narrow: int) -> nn.Sequential:
     # kernel 4 with stride 2 overlaps evenly: no checkerboard (Odena et al. 2016)
-    return nn.ConvTranspose2d(wide, narrow, kernel_size=4, stride=2, padding=1, bias=bias)
+    doubling = nn.ConvTranspose2d(wide, narrow, kernel_size=4, stride=2, padding=1, bias=False)
+    return nn.Sequential(doubling, _norm_and_leak(narrow))
+
+
+def _upsampled(wide: int, narrow: int) -> nn.Sequential:
+    convolutions = (nn.Conv2d(channels, narrow, 3, padding=1, bias=False) for channels in (wide, narrow))
+    layers = (layer for conv in convolutions for layer in (conv, _norm_and_leak(narrow)))
+    return nn.Sequential(nn.Upsample(scale_factor=2), *layers)
 
 
 def _norm_and_leak(channels: int) -> nn.Sequential:
@@ -83,6 +97,7 @@ def save_snapshot(generator: Generator, epoch: int, path: Path) -> None:
         "size": generator.size,
         "latent_dim": generator.latent_dim,
         "channels": generator.channels,
+        "doubling": generator.doubling,
         "state_dict": state,
     }
     torch.save(snapshot, buffer)
@@ -99,7 +114,8 @@ def load_generator(path: Path) -> Generator:
         snapshot = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         if snapshot["format"] != SNAPSHOT_FORMAT:
             raise ValueError(f"it has format {snapshot['format']}, not {SNAPSHOT_FORMAT}")
-        generator = Generator(snapshot["size"], snapshot["latent_dim"], snapshot["channels"])
+        doubling = snapshot.get("doubling", "transposed")
+        generator = Generator(snapshot["size"], snapshot["latent_dim"], snapshot["channels"], doubling)
         generator.load_state_dict(snapshot["state_dict"])
     except Exception as error:
         raise ValueError(f"path={str(path)!r}: no generator snapshot ({error}); make it again") from error

@@ -10,22 +10,31 @@ from torch import Tensor, nn
 
 from mammogan.models.critic import Critic
 from mammogan.models.generator import Generator
-from mammogan.training.losses import generator_loss, gradient_penalty, interpolate, wasserstein
+from mammogan.training.losses import (
+    CriticMeasures,
+    Objective,
+    generator_loss,
+    gradient_penalty,
+    interpolate,
+    wasserstein,
+)
 
 
-def critic_gradients(
-    critic: Critic, real: Tensor, fake: Tensor, alpha: Tensor, gp_lambda: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Set the critic's gradients to those of L_D; returns (wasserstein, penalty, mean gradient norm), scalars.
+def critic_gradients(critic: Critic, real: Tensor, fake: Tensor, alpha: Tensor, objective: Objective) -> CriticMeasures:
+    """Set the critic's gradients to those of L_D.
 
     Real and fake (B, 1, H, W) carry no graph. The critic must be twice differentiable, that is hold the unfolded
     frozen branch.
     """
     real_scores, fake_scores = critic(torch.cat([real, fake])).chunk(2)
+    loss = objective.adversarial(real_scores, fake_scores)
+    penalty, norms = loss.new_zeros(()), loss.new_zeros(1)
+    if objective.gp_lambda:
+        penalty, norms = gradient_penalty(critic, interpolate(real, fake, alpha))
+        loss = loss + objective.gp_lambda * penalty
+    _set_gradients(critic, loss)
     distance = wasserstein(real_scores, fake_scores)
-    penalty, norms = gradient_penalty(critic, interpolate(real, fake, alpha))
-    _set_gradients(critic, gp_lambda * penalty - distance)
-    return distance.detach(), penalty.detach(), norms.mean()
+    return CriticMeasures(distance.detach(), penalty.detach(), loss.detach(), norms.mean())
 
 
 def generator_gradients(generator: Generator, critic: Critic, z: Tensor) -> Tensor:

@@ -1,15 +1,16 @@
 """The gradients of one critic update, exact and fast, with no synchronisation inside.
 
-With a = w . [h, f] + b the logit, s the head's activation and g = grad s(a(x_hat)) = s'(a) J^T w, the penalty is
-P = E[(||g|| - 1)^2]. Its derivative with respect to the critic's weights theta is that of u . g(theta), u = dP/dg held
-fixed, and u . g = s'(a) w . J u. Both branches are piecewise linear, so J is one fixed matrix near x_hat. Hence:
+With a = w . [h, r(f)] + b the logit, s the head's activation and g = grad s(a(x_hat)) = s'(a) J^T 1, J = da/dx, the
+penalty is P = E[(||g|| - 1)^2]. Its derivative with respect to the critic's weights theta is that of u . g(theta),
+u = dP/dg held fixed, and u . g = s'(a) J u. Both branches and the readers are piecewise linear, so J is one fixed
+matrix near x_hat. Hence:
 
-    1. J^T w by one VJP of each branch, which gives g, the penalty and u in closed form;
-    2. J u by one JVP: of the frozen branch without a graph, of the trained one with a graph to theta;
-    3. one first-order backward of  -W + lambda * sum_i s'(a_i) w . J_i u_i.
+    1. J^T 1 by one VJP of every part, which gives g, the penalty and u in closed form;
+    2. J u by one JVP: of the frozen branch without a graph, of the trained parts with a graph to theta;
+    3. one first-order backward of  A + lambda * sum_i s'(a_i) J_i u_i,  A the adversarial loss.
 
-No second derivative is taken. The frozen features of reals and fakes need no graph at all, and those of the reals
-serve every update that reuses the batch.
+No second derivative is taken. The frozen maps of reals and fakes need no graph at all, and those of the reals serve
+every update that reuses the batch.
 """
 
 from __future__ import annotations
@@ -20,7 +21,15 @@ from torch import Tensor
 from mammogan.models.critic import Critic
 from mammogan.models.folded import FoldedDenseNet
 from mammogan.models.generator import Generator
-from mammogan.training.losses import generator_loss, interpolate, penalty_of_norms, sample_norms, wasserstein
+from mammogan.training.losses import (
+    CriticMeasures,
+    Objective,
+    generator_loss,
+    interpolate,
+    penalty_of_norms,
+    sample_norms,
+    wasserstein,
+)
 
 
 def critic_gradients(
@@ -28,31 +37,32 @@ def critic_gradients(
     real: Tensor,
     fake: Tensor,
     alpha: Tensor,
-    gp_lambda: float,
-    real_features: Tensor | None = None,
+    objective: Objective,
+    real_maps: tuple[Tensor, ...] | None = None,
     pieces: int = 1,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> CriticMeasures:
     """As ``reference.critic_gradients``, for a critic with the folded frozen branch.
 
-    ``real_features`` are ``critic.frozen_features(real)`` where the caller has them. The batch goes through in
-    ``pieces`` one after the other, which needs less memory and, since the critic couples no samples, changes nothing.
+    ``real_maps`` are ``critic.frozen_maps(real)`` where the caller has them. The batch goes through in ``pieces`` one
+    after the other, which needs less memory and, since the critic couples no samples, changes nothing.
     """
-    if real_features is None:
-        real_features = critic.frozen_features(real)
+    if real_maps is None:
+        real_maps = critic.frozen_maps(real)
     weights = [weight for weight in critic.parameters() if weight.requires_grad]
     gradients = [torch.zeros_like(weight) for weight in weights]
-    distance, all_norms = real.new_zeros(()), []
-    for piece in zip(*(tensor.chunk(pieces) for tensor in (real, fake, alpha, real_features)), strict=True):
+    totals, all_norms = real.new_zeros(2), []
+    for piece in zip(*(tensor.chunk(pieces) for tensor in (real, fake, alpha, *real_maps)), strict=True):
         share = len(piece[0]) / len(real)
-        piece_distance, surrogate, norms = _critic_terms(critic, *piece)
-        found = torch.autograd.grad(share * (gp_lambda * surrogate - piece_distance), weights)
-        torch._foreach_add_(gradients, found)
-        distance += share * piece_distance.detach()
+        loss, measures, norms = _piece_terms(critic, objective, *piece)
+        torch._foreach_add_(gradients, torch.autograd.grad(share * loss, weights))
+        totals += share * measures
         all_norms.append(norms)
     for weight, gradient in zip(weights, gradients, strict=True):
         weight.grad = gradient
+    distance, adversarial = totals
     norms = torch.cat(all_norms)
-    return distance, penalty_of_norms(norms), norms.mean()
+    penalty = penalty_of_norms(norms) if objective.gp_lambda else norms.new_zeros(())
+    return CriticMeasures(distance, penalty, adversarial + objective.gp_lambda * penalty, norms.mean())
 
 
 def generator_gradients(generator: Generator, critic: Critic, fake: Tensor, pieces: int = 1) -> Tensor:
@@ -74,39 +84,34 @@ def generator_gradients(generator: Generator, critic: Critic, fake: Tensor, piec
     return loss
 
 
-def _critic_terms(
-    critic: Critic, real: Tensor, fake: Tensor, alpha: Tensor, real_features: Tensor
+def _piece_terms(
+    critic: Critic, objective: Objective, real: Tensor, fake: Tensor, alpha: Tensor, *real_maps: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Wasserstein distance and penalty surrogate, both with a graph to the weights, and the norms (B,)."""
-    frozen = torch.cat([real_features, critic.frozen_features(fake)])
-    scores = critic.activate(critic.logits(critic.trained(torch.cat([real, fake])), frozen))
-    return wasserstein(*scores.chunk(2)), *_penalty_surrogate(critic, interpolate(real, fake, alpha))
+    """Scalar whose gradient is L_D's, with its graph; (wasserstein, adversarial loss), (2,); and the norms (B,)."""
+    maps = [torch.cat(pair) for pair in zip(real_maps, critic.frozen_maps(fake), strict=True)]
+    scores = critic.scores([torch.cat([real, fake]), *maps]).chunk(2)
+    loss = adversarial = objective.adversarial(*scores)
+    norms = real.new_zeros(len(real))
+    if objective.gp_lambda:
+        surrogate, norms = _penalty_surrogate(critic, interpolate(real, fake, alpha))
+        loss = loss + objective.gp_lambda * surrogate
+    return loss, torch.stack([wasserstein(*scores), adversarial]).detach(), norms
 
 
 def _penalty_surrogate(critic: Critic, x_hat: Tensor) -> tuple[Tensor, Tensor]:
     """Scalar u . g, whose gradient with respect to the critic's weights is the penalty's, and the norms (B,)."""
     assert isinstance(critic.frozen, FoldedDenseNet)
-    trained_weight, frozen_weight = critic.head_weights()
     x_hat = x_hat.detach().requires_grad_(True)
-    trained, rectified = critic.trained.linearise(x_hat)
-    frozen, path = critic.frozen.linearise(x_hat)
-    slope = _head_slope(critic, trained, frozen)
+    depths, path = critic.frozen.linearise(x_hat)
+    inputs = [x_hat, *(each.requires_grad_(True) for each in critic.read(depths))]
+    logits, rectified = critic.linearise(inputs)
+    slope = critic.slope(logits)
 
-    cotangent = trained_weight.detach().expand_as(trained)
-    (gradient,) = torch.autograd.grad(trained, x_hat, cotangent, retain_graph=critic.sigmoid)
-    gradient = gradient + critic.frozen.vjp(frozen_weight.detach().expand_as(frozen), path)
+    gradient, *pulled = torch.autograd.grad(logits.sum(), inputs, retain_graph=critic.sigmoid)
+    gradient = gradient + critic.frozen.vjp(pulled, path)
     gradient = gradient * slope.detach().view(-1, 1, 1, 1)
 
     norms = sample_norms(gradient)
     u = gradient * (2 / len(norms) * (1 - 1 / norms)).view(-1, 1, 1, 1)
-    along_u = critic.trained.jvp(u, rectified) @ trained_weight
-    along_u = along_u + critic.frozen.jvp(u, path).flatten(1) @ frozen_weight.flatten()
+    along_u = critic.jvp([u, *critic.read(critic.frozen.jvp(u, path))], rectified)
     return (slope * along_u).sum(), norms
-
-
-def _head_slope(critic: Critic, trained: Tensor, frozen: Tensor) -> Tensor:
-    """s'(a), (B,): 1 for the linear head; for the sigmoid with a graph to the weights."""
-    if not critic.sigmoid:
-        return trained.new_ones(len(trained))
-    scores = torch.sigmoid(critic.logits(trained, frozen.flatten(1)))
-    return scores * (1 - scores)

@@ -16,6 +16,8 @@ from mammogan.models.densenet import FrozenDenseNet
 from mammogan.models.folded import FoldedDenseNet
 from mammogan.models.generator import Generator, to_float
 from mammogan.training.augment import augment
+from mammogan.training.diffaugment import diff_augment
+from mammogan.training.losses import Objective
 from mammogan.training.randomness import BatchOrder, rng_for, weights_seed
 from mammogan.training.step import critic_gradients, generator_gradients
 
@@ -37,6 +39,7 @@ class Trainer:
     ) -> None:
         self.config, self.branch, self.device = config.train, branch, device
         self.images = images.to(device)
+        self.objective = Objective(branch.gp_lambda, self.config.loss)
         self.order = BatchOrder(len(images), self.config.batch_size, branch.seed)
         self.generator, self.critic = _networks(images.shape[-1], config, branch.seed, frozen, device)
         self.averaged = copy.deepcopy(self.generator).requires_grad_(False) if self.config.ema_decay else None
@@ -80,25 +83,24 @@ class Trainer:
         for update in range(self.config.n_critic):
             if update < self.batches_per_step:
                 real = self._real_batch(self.step * self.batches_per_step + update, rng)
-                real_features = self.critic.frozen_features(real)
-            self._update_critic(real, real_features, rng)
+                real_maps = self.critic.frozen_maps(real)
+            self._update_critic(real, real_maps, rng)
         self._update_generator(rng)
         self._average()
         self.step += 1
 
-    def _update_critic(self, real: Tensor, real_features: Tensor, rng: torch.Generator) -> None:
-        gp_lambda = self.branch.gp_lambda
+    def _update_critic(self, real: Tensor, real_maps: tuple[Tensor, ...], rng: torch.Generator) -> None:
         with torch.no_grad():
-            fake = self.generator(self._latents(rng))
+            fake = self._fakes(rng)
         alpha = torch.rand(len(real), 1, 1, 1, generator=rng, device=self.device)
-        distance, penalty, norm = self._fitting(
-            lambda: critic_gradients(self.critic, real, fake, alpha, gp_lambda, real_features, self.pieces)
+        measures = self._fitting(
+            lambda: critic_gradients(self.critic, real, fake, alpha, self.objective, real_maps, self.pieces)
         )
         self.optimisers[1].step()
-        self.sums[:4] += torch.stack((distance, penalty, gp_lambda * penalty - distance, norm))
+        self.sums[:4] += torch.stack(measures)
 
     def _update_generator(self, rng: torch.Generator) -> None:
-        fake = self.generator(self._latents(rng))
+        fake = self._fakes(rng)
         self.sums[4] += self._fitting(lambda: generator_gradients(self.generator, self.critic, fake, self.pieces))
         self.optimisers[0].step()
 
@@ -152,7 +154,11 @@ class Trainer:
 
     def _real_batch(self, index: int, rng: torch.Generator) -> Tensor:
         chosen = self.images[self.order.batch(index).to(self.device)]
-        return augment(to_float(chosen), self.config, rng)
+        return diff_augment(augment(to_float(chosen), self.config, rng), self.config, rng)
+
+    def _fakes(self, rng: torch.Generator) -> Tensor:
+        """Fresh fakes as the critic sees them."""
+        return diff_augment(self.generator(self._latents(rng)), self.config, rng)
 
     def _latents(self, rng: torch.Generator) -> Tensor:
         return torch.randn(self.order.batch_size, self.generator.latent_dim, generator=rng, device=self.device)
@@ -177,8 +183,8 @@ def _networks(
     model = config.model
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(weights_seed(seed))
-        generator = Generator(size, model.latent_dim, model.generator_channels)
-        critic = Critic(size, model.critic_channels, FoldedDenseNet(frozen), model.head)
+        generator = Generator(size, model.latent_dim, model.generator_channels, model.doubling)
+        critic = Critic(size, model.critic_channels, FoldedDenseNet(frozen), model.head, model.readout)
     return generator.to(device), critic.to(device)
 
 

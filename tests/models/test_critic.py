@@ -10,28 +10,40 @@ def frozen():
     return random_frozen()
 
 
-@pytest.fixture
-def critic(frozen):
+READOUTS = ("flat", "projected")
+
+
+@pytest.fixture(params=READOUTS)
+def critic(request, frozen):
     torch.manual_seed(0)
-    return Critic(56, 8, frozen)
+    return Critic(56, 8, frozen, readout=request.param)
 
 
 def images(count, size=56):
     return torch.rand(count, 1, size, size, generator=torch.Generator().manual_seed(3)) * 2 - 1
 
 
+@pytest.mark.parametrize("readout", READOUTS)
 @pytest.mark.parametrize("size", [28, 56, 112, 224])
-def test_one_score_per_image(frozen, size):
-    scores = Critic(size, 4, frozen)(images(2, size))
+def test_one_score_per_image(frozen, size, readout):
+    scores = Critic(size, 4, frozen, readout=readout)(images(2, size))
     assert scores.shape == (2,)
 
 
 def test_frozen_features_at_224_are_conv3_block4(frozen):
-    assert Critic(224, 4, frozen).frozen_features(images(1, 224)).shape == (1, 256 * 28 * 28)
+    (features,) = Critic(224, 4, frozen).frozen_maps(images(1, 224))
+    assert features.shape == (1, 256, 28, 28)
+
+
+def test_projected_readers_see_both_dense_blocks_and_need_a_small_head(frozen):
+    critic = Critic(224, 32, frozen, readout="projected")
+    assert [tuple(each.shape) for each in critic.frozen_maps(images(1, 224))] == [(1, 256, 56, 56), (1, 256, 28, 28)]
+    assert critic.head.in_features == 3 * 256 * 49
 
 
 def test_sigmoid_head_is_the_sigmoid_of_the_linear_one(frozen, critic):
-    sigmoid = Critic(56, 8, frozen, head="sigmoid")
+    readout = READOUTS[len(critic.readers) - 1]
+    sigmoid = Critic(56, 8, frozen, head="sigmoid", readout=readout)
     sigmoid.load_trained_state(critic.trained_state())
     torch.testing.assert_close(sigmoid(images(3)), torch.sigmoid(critic(images(3))))
 
@@ -69,4 +81,4 @@ def test_trained_state_leaves_the_frozen_branch_out_and_is_strict(critic, frozen
     assert not [key for key in state if key.startswith("frozen")]
     state.pop("head.bias")
     with pytest.raises(RuntimeError, match=r"head\.bias"):
-        Critic(56, 8, frozen).load_trained_state(state)
+        critic.load_trained_state(state)

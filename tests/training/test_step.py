@@ -12,14 +12,17 @@ from mammogan.models.folded import FoldedDenseNet
 from mammogan.models.generator import Generator
 from mammogan.training import reference, step
 from mammogan.training.augment import augment
+from mammogan.training.losses import Objective
+
+PENALISED = Objective(gp_lambda=3.0)
 
 
-def pair(size, head, dtype):
+def pair(size, head, dtype, readout="flat"):
     """The same critic, straightforward and fast, with weights that differ from test run to test run."""
     frozen = random_frozen().to(dtype)
-    plain = Critic(size, 8, frozen, head).to(dtype)
-    for name, bias in plain.trained.named_parameters():
-        if name.endswith("bias"):
+    plain = Critic(size, 8, frozen, head, readout).to(dtype)
+    for name, bias in plain.named_parameters():
+        if name.endswith("bias") and name.startswith(("trained", "readers")):
             torch.nn.init.normal_(bias, std=0.1)
     # a norm near 1 and an unsaturated sigmoid, where every term of the gradient counts
     plain.head.weight.data /= 3
@@ -50,20 +53,21 @@ def whole(network):
 
 
 CASES = [
-    pytest.param(size, head, augmented, marks=[pytest.mark.slow] if size == 224 else [])
+    pytest.param(size, readout, head, augmented, marks=[pytest.mark.slow] if size == 224 else [])
     for size in (56, 224)
+    for readout in ("flat", "projected")
     for head in ("linear", "sigmoid")
     for augmented in (False, True)
 ]
 
 
-@pytest.mark.parametrize(("size", "head", "augmented"), CASES)
-def test_critic_gradients_equal_the_straightforward_ones_in_float64(size, head, augmented):
+@pytest.mark.parametrize(("size", "readout", "head", "augmented"), CASES)
+def test_critic_gradients_equal_the_straightforward_ones_in_float64(size, readout, head, augmented):
     seed = torch.seed()
-    plain, fast = pair(size, head, torch.float64)
+    plain, fast = pair(size, head, torch.float64, readout)
     batch = inputs(size, torch.float64, augmented)
-    expected = reference.critic_gradients(plain, *batch, gp_lambda=3.0)
-    ours = step.critic_gradients(fast, *batch, gp_lambda=3.0)
+    expected = reference.critic_gradients(plain, *batch, PENALISED)
+    ours = step.critic_gradients(fast, *batch, PENALISED)
     for one, other in zip(ours, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
     got, wanted = gradients(fast), gradients(plain)
@@ -74,31 +78,56 @@ def test_critic_gradients_equal_the_straightforward_ones_in_float64(size, head, 
         assert relative_error(got[name], wanted[name]) < 1e-10, (name, seed)
 
 
-@pytest.mark.parametrize(("size", "head", "augmented"), CASES)
-def test_critic_gradients_equal_the_straightforward_ones_in_float32(size, head, augmented):
-    """Most draws agree to 2.5e-4, and all to 1e-2.
+@pytest.mark.parametrize("objective", [Objective(0, "hinge"), Objective(2, "hinge"), Objective(0)], ids=str)
+@pytest.mark.parametrize("readout", ["flat", "projected"])
+def test_other_objectives_equal_the_straightforward_ones(readout, objective):
+    plain, fast = pair(28, "linear", torch.float64, readout)
+    batch = inputs(28, torch.float64, augmented=False)
+    expected = reference.critic_gradients(plain, *batch, objective)
+    for one, other in zip(step.critic_gradients(fast, *batch, objective, None, 2), expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+    for name, wanted in gradients(plain).items():
+        assert relative_error(gradients(fast)[name], wanted) < 1e-10, name
 
-    Rounding may flip one of the millions of rectifiers at its kink, after which both are right on another linear
-    piece: the straightforward step in float32 is itself up to 2.4e-4 away from its float64 self; no more can be asked.
+
+@pytest.mark.parametrize(("size", "readout", "head", "augmented"), CASES)
+def test_float32_is_as_near_to_float64_as_the_straightforward_step_is(size, readout, head, augmented):
+    """Rounding flips a few of the millions of rectifiers at their kink, in either step, and then both are off.
+
+    So float32 is compared with float64 rather than with float32, weight by weight, and in the mean over draws: ours may
+    be no worse than half as much again as the straightforward one, or 1e-4.
     """
-    errors = []
-    for _ in range(3):
-        plain, fast = pair(size, head, torch.float32)
+    ours, theirs = [], []
+    for _ in range(2 if size == 224 else 4):
+        plain, fast = pair(size, head, torch.float32, readout)
         batch = inputs(size, torch.float32, augmented)
-        expected = reference.critic_gradients(plain, *batch, gp_lambda=3.0)
-        ours = step.critic_gradients(fast, *batch, gp_lambda=3.0)
-        for one, other in zip(ours, expected, strict=True):
-            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
-        errors.append(relative_error(whole(fast), whole(plain)))
-    assert sorted(errors)[1] < 2.5e-4, errors
-    assert max(errors) < 1e-2, errors
+        exact = copy.deepcopy(fast).double()
+        step.critic_gradients(exact, *(tensor.double() for tensor in batch), PENALISED)
+        reference.critic_gradients(plain, *batch, PENALISED)
+        step.critic_gradients(fast, *batch, PENALISED)
+        ours.append(errors(fast, exact))
+        theirs.append(errors(plain, exact))
+    for name in ours[0]:
+        mean, others_mean = (sum(each[name] for each in found) / len(found) for found in (ours, theirs))
+        assert mean < max(1e-4, 1.5 * others_mean), (name, ours, theirs)
+
+
+def errors(network, exact):
+    """Relative error of every weight's gradient, in norm; the linear head's bias has none to speak of."""
+    wanted = gradients(exact)
+    return {
+        name: relative_error(gradient.double(), wanted[name])
+        for name, gradient in gradients(network).items()
+        if wanted[name].norm() > 1e-5
+    }
 
 
 @pytest.mark.parametrize("head", ["linear", "sigmoid"])
-def test_a_batch_in_pieces_gives_the_same_gradients(head):
-    _, fast = pair(28, head, torch.float64)
+@pytest.mark.parametrize("readout", ["flat", "projected"])
+def test_a_batch_in_pieces_gives_the_same_gradients(readout, head):
+    _, fast = pair(28, head, torch.float64, readout)
     real, fake = torch.rand(2, 5, 1, 28, 28, dtype=torch.float64) * 2 - 1
-    batch = (real, fake, torch.rand(5, 1, 1, 1, dtype=torch.float64), 3.0, None)
+    batch = (real, fake, torch.rand(5, 1, 1, 1, dtype=torch.float64), PENALISED, None)
     expected = step.critic_gradients(fast, *batch)
     wanted = whole(fast)
     for pieces in (2, 3, 5):
@@ -107,20 +136,22 @@ def test_a_batch_in_pieces_gives_the_same_gradients(head):
         assert relative_error(whole(fast), wanted) < 1e-12
 
 
-def test_given_features_of_the_reals_change_nothing():
-    _, fast = pair(56, "linear", torch.float64)
+@pytest.mark.parametrize("readout", ["flat", "projected"])
+def test_given_maps_of_the_reals_change_nothing(readout):
+    _, fast = pair(56, "linear", torch.float64, readout)
     real, fake, alpha = inputs(56, torch.float64, augmented=False)
-    alone = step.critic_gradients(fast, real, fake, alpha, 3.0)
+    alone = step.critic_gradients(fast, real, fake, alpha, PENALISED)
     before = gradients(fast)
-    given = step.critic_gradients(fast, real, fake, alpha, 3.0, fast.frozen_features(real))
+    given = step.critic_gradients(fast, real, fake, alpha, PENALISED, fast.frozen_maps(real))
     assert alone == given
     assert all(torch.equal(before[name], gradient) for name, gradient in gradients(fast).items())
 
 
 @pytest.mark.parametrize("pieces", [1, 3])
 @pytest.mark.parametrize("head", ["linear", "sigmoid"])
-def test_generator_gradients_equal_the_straightforward_ones(head, pieces):
-    plain, fast = pair(56, head, torch.float64)
+@pytest.mark.parametrize("readout", ["flat", "projected"])
+def test_generator_gradients_equal_the_straightforward_ones(readout, head, pieces):
+    plain, fast = pair(56, head, torch.float64, readout)
     generator = Generator(56, 10, 16).double()
     z = torch.randn(4, 10, dtype=torch.float64)
     expected = reference.generator_gradients(generator, plain, z)
