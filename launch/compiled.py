@@ -49,6 +49,7 @@ def compile_pipeline(
     for name, task in _tasks(graph):
         if name == "ingest" and not cache_ingest:
             task["cachingOptions"] = {}
+    _name_tasks(graph)
     _limit_parallelism(graph, pods.parallelism)
     _retry_outside_loops(graph)
     kubernetes = platform.setdefault("platforms", {}).setdefault("kubernetes", {})
@@ -72,6 +73,16 @@ def _tasks(graph: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every task of the root and of every nested graph, by its name."""
     for component in (graph["root"], *graph["components"].values()):
         yield from component.get("dag", {}).get("tasks", {}).items()
+
+
+def _name_tasks(graph: Mapping[str, Any]) -> None:
+    """Name every task by its key, by which the backend looks for what another task takes from it.
+
+    KFP's compiler up to 2.17.0 writes a group's display name there, if it has one. Then a run fails where outputs of a
+    loop are collected (kubeflow/pipelines#13239, mended there by #13707) and where an exit step asks for its status.
+    """
+    for key, task in _tasks(graph):
+        task["taskInfo"]["name"] = key
 
 
 def _limit_parallelism(graph: Mapping[str, Any], limit: int) -> None:

@@ -204,6 +204,22 @@ def test_the_loop_is_limited_and_retries_stand_outside_it(case, documents):
     assert retried == set(CHAIN) - set(LOOPED)
 
 
+def test_what_a_task_takes_is_found_by_the_name_of_the_task_that_gives_it(documents):
+    """The backend looks a producer up by its task's own name, in the graph of the task that asks."""
+    producers = 0
+    for component in (documents[0]["root"], *documents[0]["components"].values()):
+        inner = component.get("dag", {}).get("tasks", {})
+        named = {task["taskInfo"]["name"] for task in inner.values()}
+        for task in inner.values():
+            kinds = task.get("inputs", {})
+            given = [*kinds.get("parameters", {}).values(), *kinds.get("artifacts", {}).values()]
+            sources = [source for item in given for source in item.values() if isinstance(source, dict)]
+            asked = {source["producerTask"] for source in sources if "producerTask" in source}
+            assert asked <= named
+            producers += len(asked)
+    assert producers >= 10, "the steps take each other's outputs"
+
+
 def test_the_workflow_has_a_time_to_live(documents):
     assert documents[1]["platforms"]["kubernetes"]["pipelineConfig"] == {"resourceTtlOnCompletion": 7 * 86400}
 
