@@ -2,7 +2,7 @@
 
 Records are appended to a JSON-lines file at once and handed to ``send`` by a background thread, in order and at
 least once; ``send`` must therefore be idempotent. What a process could not send stays in the file, and the next
-process that opens the same file sends it first.
+process that opens the same file sends it first: each time some of it, so that one which dies again and again gets on.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ RECORDS_AT_ONCE = 200
 class Spool:
     """Queue at ``path``, drained by ``send``; ``name`` is what messages call the receiver.
 
-    ``send`` gets up to 200 records, oldest first. Any exception from it means "later": the same records are handed
+    ``send`` gets up to 200 records, oldest first, takes as many from the front as belong together and returns how
+    many that were; the others are handed over next. Any exception from it means "later": the same records are handed
     over again after a pause that doubles up to half a minute.
     """
 
-    def __init__(self, path: Path, send: Callable[[Sequence[Record]], None], name: str) -> None:
+    def __init__(self, path: Path, send: Callable[[Sequence[Record]], int], name: str) -> None:
         self._path, self._send, self._name = path, send, name
         self._mark = path.with_suffix(".sent")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -95,8 +96,8 @@ class Spool:
         with self._path.open("rb") as file:
             file.seek(self._sent)
             lines = [line for _, line in zip(range(RECORDS_AT_ONCE), file, strict=False) if line.endswith(b"\n")]
-        self._send([json.loads(line) for line in lines])
-        self._sent += sum(map(len, lines))
+        taken = self._send([json.loads(line) for line in lines])
+        self._sent += sum(map(len, lines[:taken]))
         storage.write_bytes(str(self._mark), str(self._sent).encode())
 
 

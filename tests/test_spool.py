@@ -16,9 +16,14 @@ def quick(monkeypatch):
     monkeypatch.setattr(spool, "LONGEST_PAUSE_S", 0.02)
 
 
+def into(got):
+    """Receiver that keeps all that it gets."""
+    return lambda records: got.extend(records) or len(records)
+
+
 def test_delivers_everything_in_order(tmp_path):
     got = []
-    queue = Spool(tmp_path / "q.jsonl", got.extend, "list")
+    queue = Spool(tmp_path / "q.jsonl", into(got), "list")
     for i in range(1000):
         queue.append({"i": i})
     assert queue.close(10)
@@ -33,6 +38,7 @@ def test_a_silent_receiver_neither_blocks_nor_loses(tmp_path, capsys):
         if not up.is_set():
             raise ConnectionError("refused")
         got.extend(records)
+        return len(records)
 
     queue = Spool(tmp_path / "q.jsonl", send, "the server")
     started = time.monotonic()
@@ -58,7 +64,7 @@ def test_what_was_not_sent_is_sent_by_the_next_process(tmp_path):
     with (tmp_path / "q.jsonl").open("ab") as file:
         file.write(b'{"i": 5, "torn')  # a process killed in the middle of a line
     got = []
-    second = Spool(tmp_path / "q.jsonl", got.extend, "the server")
+    second = Spool(tmp_path / "q.jsonl", into(got), "the server")
     second.append({"i": 6})
     assert second.close(10)
     assert [record["i"] for record in got] == [0, 1, 2, 3, 4, 6]
@@ -69,5 +75,25 @@ def test_goes_on_behind_what_was_sent(tmp_path):
     (tmp_path / "q.jsonl").write_text("".join(lines))
     (tmp_path / "q.sent").write_text(str(len("".join(lines[:3]))))
     got = []
-    assert Spool(tmp_path / "q.jsonl", got.extend, "list").close(10)
+    assert Spool(tmp_path / "q.jsonl", into(got), "list").close(10)
     assert got == [{"i": 3}]
+
+
+def test_processes_that_die_again_and_again_come_to_the_end(tmp_path):
+    """Each gets two records delivered, one by one, and then hangs; the next begins behind them."""
+    (tmp_path / "q.jsonl").write_text("".join(json.dumps({"i": i}) + "\n" for i in range(7)))
+    got = []
+
+    def dying(left):
+        def take_one(records):
+            if not left:
+                threading.Event().wait()
+            left.pop()
+            got.append(records[0]["i"])
+            return 1
+
+        return take_one
+
+    closed = [Spool(tmp_path / "q.jsonl", dying([1, 1]), "list").close(0.3) for _ in range(4)]
+    assert got == list(range(7))
+    assert closed == [False, False, False, True]
