@@ -10,7 +10,7 @@ import pytest
 from sample_run import evaluation, measured, paper_run
 from typer.testing import CliRunner
 
-from mammogan import registry, runs_table, tracking
+from mammogan import registry, report, runs_table, tracking
 from mammogan.__main__ import app
 from mammogan.config import PRESETS, Branch
 from mammogan.models.generator import Generator, save_snapshot
@@ -109,6 +109,11 @@ def test_compare_puts_a_branch_in_a_row_with_its_best_snapshot(run):
     best = table.loc[table["branch"] == "lambda=3,seed=0"].iloc[0]
     assert (best["epoch"], best["kid/inception/train"], best["fid/inception/train"]) == (1000, 0.1765, 179.35)
     assert list(table["status"])[-1] == "FAILED"
+    by_fid = paper_run()
+    by_fid.config["select"]["metrics"] = "fid,kid"
+    best = runs_table.compare([by_fid]).set_index("branch")["epoch"]
+    fid = {gp_lambda: min(rows, key=lambda row: row["fid"]) for gp_lambda, rows in report.paper_tables().items()}
+    assert dict(best) == {f"lambda={gp_lambda:g},seed=0": row["epoch"] for gp_lambda, row in fid.items()}
     assert not [name for name in table if name.startswith("cfg.")]
 
 
