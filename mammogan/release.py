@@ -20,6 +20,9 @@ from mammogan.synthesis.balance import missing
 from mammogan.tracking.findings import STEPS, log_findings
 from mammogan.utility import study
 
+AUDITED_AT_LEAST = 32
+"""Synthetic images below which an audit says nothing."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -46,15 +49,18 @@ def synthesise(snapshot: Path, version: str, label: int, config: Config, place: 
 
 
 def _with_count(config: Config, dataset: Path, label: int) -> Config:
-    """Configuration that also makes images where the class is not short of any: as many as there are to learn from."""
+    """Configuration that also makes images where the class is short of few: as many as there are to learn from."""
     try:
-        missing(manifest.read(dataset), label, config.synthesise)
+        short = missing(manifest.read(dataset), label, config.synthesise)
+        told = f"{short} images short of balance"
     except ValueError as error:
-        frame = manifest.read(dataset)
-        count = int(((frame["split"] == "train") & (frame["label"] == label)).sum())
-        say(f"{error}; {count} images are made to be audited")
-        return override(config, {"synthesise.count": count})
-    return config
+        short, told = 0, str(error)
+    if short >= AUDITED_AT_LEAST or config.synthesise.count:
+        return config
+    frame = manifest.read(dataset)
+    count = max(short, int(((frame["split"] == "train") & (frame["label"] == label)).sum()))
+    say(f"{told}; {count} images are made, so that there is something to audit")
+    return override(config, {"synthesise.count": count})
 
 
 def audit(version: str, config: Config, place: Place) -> dict[str, Any]:

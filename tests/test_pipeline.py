@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 
 import mlflow
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from kfp import compiler
 from mlflow import MlflowClient
+from PIL import Image
 
 import pipeline
 
@@ -181,3 +183,49 @@ def test_a_path_that_is_nowhere_is_told_before_any_step(tmp_path):
         assert done.returncode == 2
         assert "nowhere': no such file or folder" in done.stderr
         assert not (tmp_path / "out").exists()
+
+
+def write_crops(folder, count):
+    """``count`` images with a bright blob, half of them malignant, one patient each; adding one changes no other."""
+    folder.mkdir(exist_ok=True)
+    y, x = np.mgrid[:28, :28]
+    rows = []
+    for number in range(count):
+        rng = np.random.default_rng(number)
+        (row, column), spread = rng.uniform(8, 20, 2), rng.uniform(8, 30)
+        blob = 60 + 150 * np.exp(-((x - column) ** 2 + (y - row) ** 2) / spread) + rng.normal(0, 4, (28, 28))
+        Image.fromarray(blob.clip(0, 255).astype(np.uint8)).save(folder / f"{number}.png")
+        rows.append((f"{number}.png", f"P{number}", "MALIGNANT" if number % 2 else "BENIGN"))
+    pd.DataFrame(rows, columns=["file", "patient_id", "pathology"]).to_csv(folder / "manifest.csv", index=False)
+    return str(folder)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1500)
+def test_retraining_stops_without_a_change_runs_with_one_and_keeps_a_better_champion(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.setenv("MAMMOGAN_IMAGE", "registry.example.org/mammogan@sha256:" + "c" * 64)
+    given = ("--lambdas", "3", "--if-changed", "--source", write_crops(tmp_path / "crops", 61))
+    lenient = {f"audit.max_{check}": "1" for check in ("memorised", "duplicates", "nearer", "membership")}
+    trained = {"train.epochs": "40", "train.snapshot_every": "40", "evaluate.fakes": "40", **lenient}
+    assert run_graph(tmp_path, *given, **trained).returncode == 0
+
+    again = run_graph(tmp_path, *given, **trained)
+    assert again.returncode == 0, again.stderr
+    assert "verdict  nothing to train: data, code and settings are those of mammogan@champion" in again.stdout
+    assert "-> train" not in again.stderr
+    assert "nothing to train" in sorted(tmp_path.glob("run-*-2/report/report.html"))[0].read_text()
+
+    write_crops(tmp_path / "crops", 62)
+    worse = run_graph(tmp_path, *given, **{**trained, "train.epochs": "1", "train.learning_rate": "1e-9"})
+    assert worse.returncode == 0, worse.stderr
+    client = MlflowClient()
+    runs = client.search_runs([client.get_experiment_by_name("mammogan").experiment_id], order_by=["start_time"])
+    first, stopped, last = [run for run in runs if run.data.tags["mammogan.kind"] == "pipeline"]
+    assert [run.info.status for run in (first, stopped, last)] == ["FINISHED"] * 3
+    assert len(runs) == 3 + 2
+    assert (stopped.info.end_time - stopped.info.start_time) / 1000 < 60
+    assert "data " in last.data.tags["mammogan.retraining"]
+    assert "is measured again" in worse.stderr
+    assert "refused: better than the champion: kid/random_vgg/train" in worse.stdout
+    assert str(client.get_model_version_by_alias("mammogan", "champion").version) == "1"
