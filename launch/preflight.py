@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from launch.server import Server
 
 OLDEST_KUBEFLOW = (2, 17)
+LISTS_ACCOUNTS = (2, 18)
+"""From then on only accounts that the API server's setting below lists may run pods (kubeflow/pipelines#14181)."""
+ACCOUNTS = "ALLOWEDSERVICEACCOUNTS"
 PROBE = "mammogan-preflight"
 PROBE_S = 300
 POLL_S = 2.0
@@ -94,14 +97,25 @@ def _cluster() -> str:
 def _kubeflow(server: Server) -> str:
     """The API answers, and its image's tag is its version, which the API itself does not tell."""
     server.call("reach Kubeflow Pipelines", server.health.healthz_service_get_healthz)
-    deployment = kubectl("get", "deployment", "ml-pipeline", "--namespace", "kubeflow")
-    image = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
-    match = re.search(r":v?(\d+)\.(\d+)", image)
-    if not match:
+    image = _api_server()["image"]
+    version = _version(image)
+    if not version:
         return f"its image {image} tells no version: it must be {_dotted(OLDEST_KUBEFLOW)} or later"
-    if (int(match[1]), int(match[2])) < OLDEST_KUBEFLOW:
+    if version < OLDEST_KUBEFLOW:
         raise LookupError(f"{image} is too old: upgrade to {_dotted(OLDEST_KUBEFLOW)} or later")
-    return f"Kubeflow Pipelines {match[1]}.{match[2]}"
+    return f"Kubeflow Pipelines {_dotted(version)}"
+
+
+def _api_server() -> dict[str, Any]:
+    """Container of Kubeflow Pipelines' API server."""
+    deployment = kubectl("get", "deployment", "ml-pipeline", "--namespace", "kubeflow")
+    return deployment["spec"]["template"]["spec"]["containers"][0]
+
+
+def _version(image: str) -> tuple[int, ...]:
+    """Major and minor version by an image's tag; empty if that tells none."""
+    match = re.search(r":v?(\d+)\.(\d+)", image)
+    return (int(match[1]), int(match[2])) if match else ()
 
 
 def _dotted(version: Sequence[int]) -> str:
@@ -115,8 +129,22 @@ def _namespace(namespace: str) -> str:
 
 
 def _service_account(namespace: str, name: str) -> str:
+    """It is there, and Kubeflow lets runs use it; no name leaves the choice to Kubeflow."""
+    if not name:
+        return "Kubeflow's own choice"
     kubectl("get", "serviceaccount", name, "--namespace", namespace)
-    return name
+    container = _api_server()
+    if _version(container["image"]) < LISTS_ACCOUNTS:
+        return name
+    listed = next((item for item in container.get("env", ()) if item["name"] == ACCOUNTS), {})
+    if "valueFrom" in listed:
+        return f"{name}; see to it that it stands in what {ACCOUNTS} of deployment ml-pipeline is taken from"
+    if name not in re.split(r"[,\s]+", listed.get("value", "")):
+        raise LookupError(
+            f"Kubeflow does not let runs use {name}: kubectl set env -n kubeflow deployment/ml-pipeline "
+            f"{ACCOUNTS}={','.join(filter(None, (listed.get('value'), name)))}, or submit with --service-account ''"
+        )
+    return f"{name}, which Kubeflow lists; who submits needs role mammogan-submit"
 
 
 def _settings(namespace: str, pods: Pods) -> str:
@@ -198,6 +226,7 @@ def _pod(service_account: str, pods: Pods) -> dict[str, Any]:
     if pods.pull_secret:
         spec["imagePullSecrets"] = [{"name": pods.pull_secret}]
     labels = {"app.kubernetes.io/name": "mammogan", "app.kubernetes.io/component": "preflight"}
+    labels["sidecar.istio.io/inject"] = "false"  # as Kubeflow does for a step's: a sidecar would never end
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": PROBE, "labels": labels}, "spec": spec}
 
 

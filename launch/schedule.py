@@ -54,7 +54,7 @@ class Schedule:
     pods: Mapping[str, Any] = field(default_factory=dict)
     """Settings of launch/pods.py, the image among them."""
     service_account: str = submit.SERVICE_ACCOUNT
-    """Service account of the pods."""
+    """Service account of the pods; empty is Kubeflow's own."""
     force: bool = False
     """Whether its runs train also where data, code and settings are those of the champion."""
     enabled: bool = True
@@ -112,7 +112,7 @@ def _parse(path: Path, entry: object) -> Schedule:
     if wrong or missing:
         what = f"unknown field {wrong[0]!r}" if wrong else f"no field {missing[0]!r}"
         raise ValueError(f"{where}: {what}; the fields are {', '.join(sorted(known))}")
-    kinds = {"enabled": bool, "settings": dict, "pods": dict}
+    kinds = {"enabled": bool, "force": bool, "settings": dict, "pods": dict}
     for name, value in entry.items():
         kind = kinds.get(name, str)
         if not isinstance(value, kind):
@@ -141,11 +141,15 @@ class Recurring:
     """Empty for a wanted one."""
 
     def differences(self, other: Recurring) -> list[str]:
-        """What has to change for this one to be as ``other``, apart from being enabled."""
+        """What has to change for this one to be as ``other``, apart from being enabled.
+
+        Where ``other`` names no service account, Kubeflow has filled in its own.
+        """
+        apart = {"id", "enabled"} | (set() if other.service_account else {"service_account"})
         return [
             f"{item.name} {_shown(getattr(self, item.name))} -> {_shown(getattr(other, item.name))}"
             for item in fields(self)
-            if item.name not in ("id", "enabled") and getattr(self, item.name) != getattr(other, item.name)
+            if item.name not in apart and getattr(self, item.name) != getattr(other, item.name)
         ]
 
 

@@ -181,8 +181,9 @@ class Kubeflow:
             raise RefusedError(400, "a cron expression has six fields")
         if body["mode"] not in ("ENABLE", "DISABLE"):
             raise RefusedError(400, f"mode {body['mode']!r}")
-        status = body["mode"] + "D"
-        return self.keep(self.recurring, "recurring_run_id", {**body, "status": status})
+        account = body.get("service_account") or "pipeline-runner"
+        filled = {**body, "service_account": account, "status": body["mode"] + "D"}
+        return self.keep(self.recurring, "recurring_run_id", filled)
 
     def delete_recurring(self, identity, query, body):
         if self.recurring.pop(identity, None) is None:

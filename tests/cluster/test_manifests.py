@@ -1,5 +1,6 @@
 """Every overlay as kubectl builds it: valid for two Kubernetes versions, and by our own rules."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 import yaml
 
 from launch import compiled
-from launch.pods import Pods
+from launch.pods import ACCELERATED, SIZES, Pods, Size
 
 K8S = Path(__file__).resolve().parents[2] / "k8s"
 OVERLAYS = sorted(path.name for path in (K8S / "overlays").iterdir())
@@ -50,12 +51,20 @@ def pod_labels(workload):
 
 def workloads(overlay):
     found = objects(overlay, *WORKLOADS)
-    assert {item["metadata"]["name"] for item in found} == {"mlflow", "postgres", "mlflow-gc", "janitor"}
+    names = {item["metadata"]["name"] for item in found}
+    assert names == {"mlflow", "postgres", "mlflow-gc", "mlflow-migrate", "janitor"}
     return found
 
 
 def containers(overlay):
     return [container for workload in workloads(overlay) for container in pod_spec(workload)["containers"]]
+
+
+def quantity(text):
+    """A Kubernetes quantity as a number of cores or bytes."""
+    units = {"m": 1e-3, "Mi": 2**20, "Gi": 2**30}
+    number = text.rstrip("miMG")
+    return float(number) * units.get(text.removeprefix(number), 1)
 
 
 def secrets_template():
@@ -121,6 +130,27 @@ def test_requests_limits_and_bounded_volumes(overlay):
     for workload in workloads(overlay):
         for volume in pod_spec(workload)["volumes"]:
             assert volume["emptyDir"]["sizeLimit"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_namespaces_own_limits_let_every_step_run(overlay):
+    """A default limit for scratch would be the sum of a pod's containers', and less than a step writes to /tmp."""
+    (default,) = named(overlay, "LimitRange", "mammogan")["spec"]["limits"]
+    assert "ephemeral-storage" not in default["default"]
+    hard = named(overlay, "ResourceQuota", "mammogan")["spec"]["hard"]
+    standing = [container["resources"]["requests"] for container in containers(overlay)]
+    for resource in ("cpu", "memory"):
+        branches = 3 * max(quantity(getattr(size, resource)) for size in SIZES.values())
+        besides = sum(quantity(requests[resource]) for requests in standing)
+        assert branches + besides <= quantity(hard[f"requests.{resource}"]) <= quantity(hard[f"limits.{resource}"])
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_profiles_namespace_stays_one(overlay):
+    """Kubeflow's own policies know a profile by this label, and a mesh's sidecar would shut the callers out."""
+    assert "app.kubernetes.io/part-of" not in named(overlay, "Namespace", "mammogan")["metadata"]["labels"]
+    for workload in workloads(overlay):
+        assert pod_labels(workload)["sidecar.istio.io/inject"] == "false"
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -240,3 +270,14 @@ def test_what_keeps_state_stays_off_spot_nodes():
             "nodeSelectorTerms"
         ]
         assert {item["key"] for item in term["matchExpressions"]} >= {"karpenter.sh/capacity-type"}
+
+
+def test_the_sizes_that_the_docs_state_are_those_of_the_pods():
+    text = (K8S.parent / "docs" / "cluster.md").read_text()
+    rows = re.findall(r"^\| ([\w, ]+)(?:;[^|]*)? \| (\d+) \| (\d+) GiB \| (\d+) GiB \| (1?) ?\|$", text, re.MULTILINE)
+    stated = {
+        step.replace("_", "-"): (Size(cores, f"{memory}Gi", f"{scratch}Gi"), gpu == "1")
+        for steps, cores, memory, scratch, gpu in rows
+        for step in steps.split(", ")
+    }
+    assert stated == {step: (size, step in ACCELERATED) for step, size in SIZES.items()}

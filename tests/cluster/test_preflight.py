@@ -33,12 +33,16 @@ for key, answer in answers.items():
         break
 """
 
+
+def api_server(tag, *variables):
+    container = {"image": f"ghcr.io/kubeflow/kfp-api-server:{tag}", "env": list(variables)}
+    return {"spec": {"template": {"spec": {"containers": [container]}}}}
+
+
 NOT_PULLED = {"status": {"containerStatuses": [{"state": {"waiting": {"reason": "ErrImagePull", "message": "401"}}}]}}
 READY = {
     "version": {"serverVersion": {"gitVersion": "v1.34.1"}},
-    "get deployment ml-pipeline": {
-        "spec": {"template": {"spec": {"containers": [{"image": "ghcr.io/kubeflow/kfp-api-server:2.17.0"}]}}}
-    },
+    "get deployment ml-pipeline": api_server("2.17.0"),
     "get namespace mammogan": {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}},
     "get serviceaccount mammogan-steps": {},
     "get configmap mammogan": {"data": {"MLFLOW_TRACKING_URI": "http://mlflow:5000"}},
@@ -105,6 +109,7 @@ def test_the_probe_is_a_valid_pod_that_the_restricted_standard_admits(play, host
     assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
     assert pod["spec"]["containers"][0]["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     assert pod["metadata"]["labels"]["app.kubernetes.io/name"] == "mammogan", "NetworkPolicies find steps by it"
+    assert pod["metadata"]["labels"]["sidecar.istio.io/inject"] == "false", "with a sidecar it would never end"
 
 
 @pytest.mark.parametrize(
@@ -160,11 +165,27 @@ def test_a_pod_that_never_starts_is_given_up_and_removed(play, host, monkeypatch
     [("2.5.0", False, "upgrade to 2.17"), ("3.0.1", True, "Pipelines 3.0"), ("main", True, "tells no version")],
 )
 def test_the_version_is_read_from_the_servers_image(play, host, tag, ok, said):
-    image = {"image": f"ghcr.io/kubeflow/kfp-api-server:{tag}"}
-    play(answers={"get deployment ml-pipeline": {"spec": {"template": {"spec": {"containers": [image]}}}}})
+    play(answers={"get deployment ml-pipeline": api_server(tag)})
     found = findings(host)["Kubeflow"]
     assert found.ok is ok
     assert said in found.said
+
+
+@pytest.mark.parametrize(
+    ("variables", "ok", "said"),
+    [
+        ((), False, "kubectl set env -n kubeflow deployment/ml-pipeline ALLOWEDSERVICEACCOUNTS=mammogan-steps, or"),
+        (({"name": "ALLOWEDSERVICEACCOUNTS", "value": "a"},), False, "ALLOWEDSERVICEACCOUNTS=a,mammogan-steps, or"),
+        (({"name": "ALLOWEDSERVICEACCOUNTS", "value": "a, mammogan-steps"},), True, "role mammogan-submit"),
+        (({"name": "ALLOWEDSERVICEACCOUNTS", "valueFrom": {}},), True, "see to it"),
+    ],
+)
+def test_an_account_that_kubeflow_does_not_list_is_told(play, host, variables, ok, said):
+    play(answers={"get deployment ml-pipeline": api_server("2.18.1", *variables)})
+    found = findings(host)
+    assert found["service account"].ok is ok
+    assert said in found["service account"].said
+    assert [item.what for item in found.values() if not item.ok] == ([] if ok else ["service account"])
 
 
 def test_an_api_that_is_away_is_told(play, host, kubeflow):

@@ -1,6 +1,9 @@
 """Recurring runs become what the file says, from any state, in one pass."""
 
 import itertools
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,11 +11,15 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from kubeflow import Kubeflow
+from mlflow import MlflowClient
 from typer.testing import CliRunner
+from walk import BEFORE, Walk
 
 import pipeline
 from launch.schedule import OWNED, Recurring, list_owned, plan, read, reconcile
 from launch.server import RefusedError, Server
+from mammogan import tracking
+from mammogan.registry.versions import PARENT_RUN
 
 FILE = Path(__file__).resolve().parents[2] / "k8s" / "schedules.yaml"
 IMAGE = "registry.example.org/mammogan@sha256:" + "c" * 64
@@ -141,6 +148,71 @@ def test_what_a_schedule_asks_of_kubeflow(kubeflow, apply):
     assert "enableCache" not in str(version["pipeline_spec"]), "a scheduled run must look at the source again"
 
 
+def test_a_run_gets_the_arguments_of_the_file(kubeflow, apply):
+    apply(entry("weekly", preset="demo", settings={"lambdas": "3"}, experiment="trial"))
+    (made,) = kubeflow.recurring.values()
+    assert made["runtime_config"]["parameters"] == {
+        "branches": ["lambda=3,seed=0"],
+        "preset": "demo",
+        "overrides": '{"lambdas": "3"}',
+        "source": "s3://b/cbis",
+        "labels": "s3://b/csv",
+        "store": "s3://b/store",
+        "experiment": "trial",
+        "force": False,
+    }
+    assert kubeflow.experiments[made["experiment_id"]]["display_name"] == "trial"
+
+
+def test_force_is_a_change_of_the_schedule(kubeflow, apply):
+    apply(entry("weekly"))
+    assert apply(entry("weekly", force=True)) == ["create weekly", "remove weekly"]
+    (made,) = kubeflow.recurring.values()
+    assert made["runtime_config"]["parameters"]["force"] is True
+
+
+def test_an_account_that_kubeflow_chooses_is_no_difference(kubeflow, apply):
+    assert apply(entry("weekly", service_account="")) == ["create weekly"]
+    assert apply(entry("weekly", service_account="")) == []
+    assert apply(entry("weekly", service_account="mine")) == ["create weekly", "remove weekly"]
+
+
+@pytest.mark.long
+def test_a_scheduled_run_stops_where_nothing_changed_unless_forced(kubeflow, apply, tmp_path, monkeypatch):
+    """From the file to the step that decides, by the graph that was uploaded and the arguments that were stored."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setenv("MAMMOGAN_IMAGE", IMAGE)
+    monkeypatch.setenv("PATH", os.path.dirname(sys.executable), prepend=":")
+    client = MlflowClient()
+
+    def tick(name, **changed):
+        """One run of the schedule as far as its decision, and the id of its run in MLflow."""
+        apply(entry("weekly", preset="demo", source="phantom", labels="", **changed))
+        (made,) = kubeflow.recurring.values()
+        version = kubeflow.versions[made["pipeline_version_reference"]["pipeline_version_id"]]
+        folder = tmp_path / name
+        folder.mkdir()
+        arguments = made["runtime_config"]["parameters"]
+        walk = Walk(version["pipeline_spec"]["pipeline_spec"], arguments, str(folder), folder, run_command)
+        for step in BEFORE:
+            walk.step(step, job_id=name)
+        return walk.outputs["check-changes"], tracking.find_parent("mammogan", name)
+
+    trains, first = tick("first")
+    assert trains is True
+    client.create_registered_model("mammogan")
+    version = client.create_model_version("mammogan", str(tmp_path), tags={PARENT_RUN: first})
+    client.set_registered_model_alias("mammogan", "champion", version.version)
+    assert tick("again")[0] is False
+    assert tick("forced", force=True)[0] is True
+    assert tick("changed", settings={"train.epochs": 3})[0] is True
+
+
+def run_command(name, command):
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, f"{name}: {done.stderr[-3000:]}"
+
+
 def test_a_new_image_replaces_the_schedule(kubeflow, apply):
     apply(entry("weekly"))
     pods = {"image": IMAGE.replace("c" * 64, "e" * 64), "accelerators": 0}
@@ -207,6 +279,7 @@ def test_the_projects_own_file_is_valid_and_starts_nothing_by_itself():
         ({"crom": "x"}, "unknown field 'crom'; the fields are cron, enabled"),
         ({"store": "/data"}, "--store='/data': give s3://bucket/prefix"),
         ({"enabled": "yes"}, "enabled='yes': give a value of type bool"),
+        ({"force": "yes"}, "force='yes': give a value of type bool"),
         ({"settings": {"train.epoch": 3}}, "did you mean train.epochs"),
         ({"pods": {"image": "mammogan:latest"}}, "pods.image='mammogan:latest': give it by digest"),
         ({"pods": {}}, "pods.image='': give the project's image by digest"),
