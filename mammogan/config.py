@@ -163,6 +163,12 @@ class TrainConfig:
     """Epochs between generator snapshots and sample grids; epoch 1 always has one."""
     checkpoint_every: int = 10
     """Epochs between checkpoints of everything that a resumed run needs."""
+    validation_fraction: float = 0.0
+    """Share of the training images held out from every update, by patient, to watch the critic's overfitting and to
+    stop early; 0, the paper's, trains on all."""
+    patience: int = 0
+    """Snapshots in a row without a lower KID against the held-out images after which a branch stops; 0 never stops
+    early."""
     device: str = "auto"
     """Torch device; 'auto' takes a GPU where there is one."""
 
@@ -176,8 +182,12 @@ class TrainConfig:
             _require(0 <= getattr(self, name) < 1, f"train.{name}", getattr(self, name), "give a number in [0, 1)")
         for name in ("decay_from", "crop", "contrast", "diff_shift", "diff_cutout", "diff_contrast"):
             _require(0 <= getattr(self, name) <= 1, f"train.{name}", getattr(self, name), "give a share from 0 to 1")
-        for name in ("rotation", "noise"):
+        for name in ("rotation", "noise", "patience"):
             _require(getattr(self, name) >= 0, f"train.{name}", getattr(self, name), "give a number from 0")
+        share = self.validation_fraction
+        _require(0 <= share < 1, "train.validation_fraction", share, "give a share in [0, 1)")
+        _require(share > 0 or not self.patience, "train.patience", self.patience,
+                 "set train.validation_fraction too, such as 0.1")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -444,7 +454,7 @@ PRESETS: dict[str, Config] = {
         seeds=(0, 1, 2),
         data=DataConfig(intensity="percentile", fit="pad"),
         model=ModelConfig(frozen_weights=RADIMAGENET_URL, frozen_sha256=RADIMAGENET_SHA256),
-        train=TrainConfig(ema_decay=0.999),
+        train=TrainConfig(ema_decay=0.999, validation_fraction=0.1, patience=4),
         evaluate=EvaluateConfig(extractor="inception"),
     ),
 }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,14 +21,18 @@ NOT_HANDED_ON = "checkpoints/"
 KEY_FORMAT = 1
 
 
-def branch_key(config: Config, branch: Branch, data_digest: str, frozen_sha256: str) -> str:
-    """Name of a branch's state in the store: equal for equal results, whatever machine or path they come from."""
+def branch_key(config: Config, branch: Branch, data_digest: str, frozen_sha256: str, judge_sha256: str = "") -> str:
+    """Name of a branch's state in the store: equal for equal results, whatever machine or path they come from.
+
+    ``judge_sha256`` is that of the features by whose KID the branch may stop early.
+    """
     model, train = dataclasses.asdict(config.model), dataclasses.asdict(config.train)
     for section, without in ((model, ("frozen_weights", "frozen_sha256")), (train, ("device", "checkpoint_every"))):
         for name in without:
             del section[name]
     frozen = {"frozen": frozen_sha256, "size": config.data.size, "format": KEY_FORMAT}
-    return digest([data_digest, model, train, branch.gp_lambda, branch.seed, frozen])
+    judge = [judge_sha256] if judge_sha256 else []
+    return digest([data_digest, model, train, branch.gp_lambda, branch.seed, frozen, *judge])
 
 
 class BranchFolder:
@@ -56,8 +62,17 @@ class BranchFolder:
         return json.loads(found) if found else None
 
     def write_record(self, record: dict[str, Any]) -> None:
-        """Write ``branch.json`` to ``out``, and to the store when the branch is finished."""
-        storage.write_bytes(str(self.out / RECORD), (json.dumps(record, indent=2) + "\n").encode())
+        """Write ``branch.json`` to ``out``, and to the store when the branch is finished.
+
+        Raises OSError of one line that also tells the record's reason, where ``out`` has no room for it.
+        """
+        try:
+            storage.write_bytes(str(self.out / RECORD), (json.dumps(record, indent=2) + "\n").encode())
+        except OSError as error:
+            raise OSError(
+                f"{self.out / RECORD} cannot be written ({error.strerror}); make room and run again: what was trained "
+                f"is in the store ({record['status']}{', ' if record['reason'] else ''}{record['reason']})"
+            ) from error
         if record["status"] == "finished":
             self.publish(RECORD)
 
@@ -65,6 +80,15 @@ class BranchFolder:
         """Write ``history.jsonl``, a line an epoch, to ``out``."""
         lines = "".join(json.dumps(row) + "\n" for row in history)
         storage.write_bytes(str(self.out / HISTORY), lines.encode())
+
+    def append_history(self, row: dict[str, Any]) -> None:
+        """Add a line to ``history.jsonl`` in ``out``, whole or not at all; the rows before it are not written again."""
+        line = (json.dumps(row) + "\n").encode()
+        with (self.out / HISTORY).open("ab", buffering=0) as file:
+            before = file.tell()
+            if file.write(line) != len(line):
+                file.truncate(before)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.out / HISTORY))
 
     def read_history(self) -> list[dict[str, Any]]:
         """Rows of ``history.jsonl`` in ``out``."""

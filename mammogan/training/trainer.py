@@ -19,10 +19,14 @@ from mammogan.training.augment import augment
 from mammogan.training.diffaugment import diff_augment
 from mammogan.training.losses import Objective
 from mammogan.training.randomness import BatchOrder, rng_for, weights_seed
+from mammogan.training.ranks import Ranks
 from mammogan.training.step import critic_gradients, generator_gradients
 
 Gradients = TypeVar("Gradients")
-QUANTITIES = ("wasserstein", "penalty", "critic_loss", "gradient_norm", "generator_loss")
+OF_CRITIC = ("wasserstein", "penalty", "critic_loss", "gradient_norm", "critic_grad_norm")
+OF_GENERATOR = ("generator_loss", "generator_grad_norm")
+QUANTITIES = (*OF_CRITIC, *OF_GENERATOR)
+ALONE = Ranks()
 
 
 class Trainer:
@@ -31,16 +35,24 @@ class Trainer:
     ``images`` (N, 1, size, size), uint8, stay on ``device`` as they are; float32 exists only for a batch at a time.
     A step is one generator update after ``n_critic`` critic updates. Its random numbers are a function of the
     seed, the step's number and the ``attempt``, so that ``state`` needs no generator state and no sampler position.
-    Where the device's memory does not suffice, the critic sees a batch in more and more ``pieces``.
+    Where the device's memory does not suffice, the critic sees a batch in more and more ``pieces``. Several processes
+    that share the batch (``ranks``) hold the same state and need as many images a batch as there are processes.
     """
 
     def __init__(
-        self, images: Tensor, config: Config, branch: Branch, frozen: FrozenDenseNet, device: torch.device
+        self,
+        images: Tensor,
+        config: Config,
+        branch: Branch,
+        frozen: FrozenDenseNet,
+        device: torch.device,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self.config, self.branch, self.device = config.train, branch, device
+        self.config, self.branch, self.device, self.ranks = config.train, branch, device, ranks
         self.images = images.to(device)
         self.objective = Objective(branch.gp_lambda, self.config.loss)
         self.order = BatchOrder(len(images), self.config.batch_size, branch.seed)
+        self.rows = ranks.rows(self.order.batch_size)
         self.generator, self.critic = _networks(images.shape[-1], config, branch.seed, frozen, device)
         self.averaged = copy.deepcopy(self.generator).requires_grad_(False) if self.config.ema_decay else None
         self.optimisers = [_adam(network, self.config) for network in (self.generator, self.critic)]
@@ -82,8 +94,8 @@ class Trainer:
             optimiser.param_groups[0]["lr"] = self.learning_rate_of(self.step)
         for update in range(self.config.n_critic):
             if update < self.batches_per_step:
-                real = self._real_batch(self.step * self.batches_per_step + update, rng)
-                real_maps = self.critic.frozen_maps(real)
+                real = self._real_batch(self.step * self.batches_per_step + update, rng)[self.rows]
+                real_maps = self._frozen_maps(real)
             self._update_critic(real, real_maps, rng)
         self._update_generator(rng)
         self._average()
@@ -92,22 +104,32 @@ class Trainer:
     def _update_critic(self, real: Tensor, real_maps: tuple[Tensor, ...], rng: torch.Generator) -> None:
         with torch.no_grad():
             fake = self._fakes(rng)
-        alpha = torch.rand(len(real), 1, 1, 1, generator=rng, device=self.device)
+        alpha = torch.rand(self.order.batch_size, 1, 1, 1, generator=rng, device=self.device)[self.rows]
         measures = self._fitting(
             lambda: critic_gradients(self.critic, real, fake, alpha, self.objective, real_maps, self.pieces)
         )
-        self.optimisers[1].step()
-        self.sums[:4] += torch.stack(measures)
+        self.sums[: len(OF_CRITIC)] += self._update(self.critic, self.optimisers[1], torch.stack(measures))
 
     def _update_generator(self, rng: torch.Generator) -> None:
         fake = self._fakes(rng)
-        self.sums[4] += self._fitting(lambda: generator_gradients(self.generator, self.critic, fake, self.pieces))
-        self.optimisers[0].step()
+        loss = self._fitting(lambda: generator_gradients(self.generator, self.critic, fake, self.pieces))
+        self.sums[len(OF_CRITIC) :] += self._update(self.generator, self.optimisers[0], loss.view(1))
+
+    def _update(self, network: nn.Module, optimiser: torch.optim.Optimizer, found: Tensor) -> Tensor:
+        """Move a network by its gradients; ``found``, means over this process's rows, comes back with their norm.
+
+        Everything is made that of the whole batch first. No part of it waits for the device.
+        """
+        gradients = [weight.grad for weight in network.parameters() if weight.grad is not None]
+        rows = self.rows.stop - self.rows.start
+        self.ranks.combine([found, *gradients], rows / self.order.batch_size)
+        optimiser.step()
+        return torch.cat((found, torch.nn.utils.get_total_norm(gradients).view(1)))
 
     def take_means(self) -> dict[str, float]:
         """Means of the quantities since the last call; waits for the device."""
         steps = (self.step - 1) % self.steps_per_epoch + 1
-        counts = [steps * self.config.n_critic] * 4 + [steps]
+        counts = [steps * self.config.n_critic] * len(OF_CRITIC) + [steps] * len(OF_GENERATOR)
         means = {name: total / count for name, total, count in zip(QUANTITIES, self.sums.tolist(), counts, strict=True)}
         self.sums.zero_()
         return means
@@ -156,9 +178,18 @@ class Trainer:
         chosen = self.images[self.order.batch(index).to(self.device)]
         return diff_augment(augment(to_float(chosen), self.config, rng), self.config, rng)
 
+    @torch.no_grad()
+    def _frozen_maps(self, real: Tensor) -> tuple[Tensor, ...]:
+        def in_pieces() -> tuple[Tensor, ...]:
+            found = [self.critic.frozen_maps(piece) for piece in real.chunk(self.pieces)]
+            return tuple(torch.cat(parts) for parts in zip(*found, strict=True))
+
+        return self._fitting(in_pieces)
+
     def _fakes(self, rng: torch.Generator) -> Tensor:
-        """Fresh fakes as the critic sees them."""
-        return diff_augment(self.generator(self._latents(rng)), self.config, rng)
+        """Fresh fakes as the critic sees them, of this process's rows of the batch."""
+        fakes = self.generator(self._latents(rng))
+        return diff_augment(fakes, self.config, rng)[self.rows]
 
     def _latents(self, rng: torch.Generator) -> Tensor:
         return torch.randn(self.order.batch_size, self.generator.latent_dim, generator=rng, device=self.device)

@@ -1,4 +1,7 @@
-"""A small branch in a process of its own, to be killed: prints a line before every step."""
+"""A small branch in a process of its own, to be killed: prints a line before every step.
+
+python branch_process.py FOLDER [STORE]
+"""
 
 import json
 import sys
@@ -34,18 +37,31 @@ def blobs(count=13, size=28):
     return (255 * torch.exp(-distance / 40)).to(torch.uint8).unsqueeze(1)
 
 
-def train(folder, gp_lambda=3.0, report=None, report_grid=None, images=None, **overrides):
+def train(folder, gp_lambda=3.0, report=None, report_grid=None, images=None, store=None, patients=None, **overrides):
     config = resolve("demo", json.dumps(OVERRIDES | overrides))
     return train_branch(
         blobs() if images is None else images,
         config,
         Branch(gp_lambda, 0),
         data_digest="blobs",
-        store=str(folder / "store"),
+        store=store or str(folder / "store"),
         out=folder / "out",
         report=report or (lambda _epoch, _metrics: None),
         report_grid=report_grid or (lambda _epoch, _path: None),
+        patients=patients,
     )
+
+
+def result(folder):
+    """All that must not depend on interruptions: snapshots, grids, history without its timing, counts."""
+    out = folder / "out"
+    history = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
+    for row in history:
+        assert min(row["metrics"].pop(f"train/{name}") for name in ("images_per_s", "memory_mb")) > 0
+        assert row["metrics"].pop("train/eta_s") >= 0
+    files = {path.relative_to(out).as_posix(): path.read_bytes() for path in sorted(out.rglob("epoch_*"))}
+    record = json.loads((out / "branch.json").read_text())
+    return files, history, {key: value for key, value in record.items() if key != "train_s"}
 
 
 def announce_steps():
@@ -61,4 +77,8 @@ def announce_steps():
 if __name__ == "__main__":
     torch.set_num_threads(1)
     announce_steps()
-    train(Path(sys.argv[1]))
+    try:
+        record = train(Path(sys.argv[1]), store=sys.argv[2] if len(sys.argv) > 2 else None)
+    except OSError as error:
+        sys.exit(f"error: {error}")
+    sys.exit(0 if record["status"] == "finished" else f"error: {record['reason']}")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from branch_process import OVERRIDES, blobs, train
+from branch_process import OVERRIDES, blobs, result, train
 
 from mammogan.models.generator import load_generator
-from mammogan.training import loop, trainer
+from mammogan.training import epochs, loop, trainer
 from mammogan.training.trainer import Trainer
 
 SCRIPT = Path(__file__).with_name("branch_process.py")
@@ -19,29 +19,8 @@ STEPS = OVERRIDES["train.epochs"] * 3
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("uninterrupted")
-    torch.set_num_threads(1)
-    return train(folder), folder
-
-
-def result(folder):
-    """All that must not depend on interruptions: snapshots, grids, history without its timing, counts."""
-    out = folder / "out"
-    history = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
-    for row in history:
-        assert row["metrics"].pop("train/images_per_s") > 0
-    files = {path.relative_to(out).as_posix(): path.read_bytes() for path in sorted(out.rglob("epoch_*"))}
-    record = json.loads((out / "branch.json").read_text())
-    return files, history, {key: value for key, value in record.items() if key != "train_s"}
+def _no_pause_before_a_retry(monkeypatch):
+    monkeypatch.setattr(loop, "RETRY_PAUSES_S", (0.0, 0.0))
 
 
 def run_and_signal(folder, number, at_step):
@@ -79,7 +58,10 @@ def test_the_folder_is_the_one_the_architecture_names(uninterrupted):
 def test_every_epoch_reports_every_quantity(tmp_path):
     rows = []
     train(tmp_path, report=lambda epoch, metrics: rows.append((epoch, set(metrics))), **{"train.epochs": 2})
-    names = "wasserstein penalty critic_loss generator_loss gradient_norm learning_rate images_per_s"
+    names = (
+        "wasserstein penalty critic_loss generator_loss gradient_norm critic_grad_norm generator_grad_norm "
+        "learning_rate images_per_s eta_s memory_mb"
+    )
     assert rows == [(epoch, {f"train/{name}" for name in names.split()}) for epoch in (1, 2)]
 
 
@@ -252,9 +234,51 @@ def test_another_exception_ends_as_failed(tmp_path, monkeypatch):
     def broken(*_):
         raise RuntimeError("the disk is on fire")
 
-    monkeypatch.setattr(loop, "save_grid", broken)
+    monkeypatch.setattr(epochs, "save_grid", broken)
     record = train(tmp_path)
     assert (record["status"], record["reason"]) == ("failed", "RuntimeError: the disk is on fire")
+
+
+def faulty(monkeypatch, at_step, times, error):
+    """Let a step raise, the first ``times`` times that it is reached."""
+    left, tries = [times], []
+    advance = Trainer.advance
+
+    def failing(self):
+        if self.step == at_step and left[0]:
+            left[0] -= 1
+            tries.append(self)
+            raise error
+        advance(self)
+
+    monkeypatch.setattr(Trainer, "advance", failing)
+    return tries
+
+
+@pytest.mark.parametrize("at_step", [1, 7], ids=["before the first checkpoint", "after one"])
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), RuntimeError("CUDA error: unknown")])
+def test_a_fault_that_passes_is_outlived_in_the_same_process(
+    uninterrupted, tmp_path, monkeypatch, capsys, at_step, error
+):
+    tries = faulty(monkeypatch, at_step, 2, error)
+    assert train(tmp_path)["status"] == "finished"
+    assert len({id(trainer) for trainer in tries}) == 2  # each attempt with networks of its own
+    assert capsys.readouterr().err.count("continuing from the last checkpoint") == 2
+    assert result(tmp_path) == result(uninterrupted[1])
+
+
+def test_a_fault_that_stays_ends_the_branch_after_two_more_attempts(tmp_path, monkeypatch):
+    tries = faulty(monkeypatch, 7, 99, RuntimeError("CUDA error: unknown"))
+    record = train(tmp_path)
+    assert (record["status"], record["reason"]) == ("failed", "RuntimeError: CUDA error: unknown")
+    assert len(tries) == 3
+    assert record["epochs_done"] == 2
+
+
+def test_a_mistake_is_not_tried_again(tmp_path, monkeypatch):
+    tries = faulty(monkeypatch, 1, 99, ValueError("model.x=1: use 2"))
+    assert train(tmp_path)["reason"] == "ValueError: model.x=1: use 2"
+    assert len(tries) == 1
 
 
 def test_missing_frozen_weights_end_as_failed(tmp_path):

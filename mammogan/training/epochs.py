@@ -1,0 +1,219 @@
+"""The epochs of a branch: train, measure, write, and leave when asked to."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Generator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mammogan import console, storage
+from mammogan.models.generator import save_snapshot
+from mammogan.training.branch_folder import HISTORY, BranchFolder
+from mammogan.training.checkpoint import Checkpoints
+from mammogan.training.early_stop import KID, HeldOutKid, best_epoch, snapshots_without_gain
+from mammogan.training.grid import save_grid
+from mammogan.training.interruption import Interruption
+from mammogan.training.trainer import Trainer
+from mammogan.training.watch import Overfitting, memory_mb
+
+Report = Callable[[int, Mapping[str, float]], None]
+ReportGrid = Callable[[int, Path], None]
+CHECKPOINTS = "checkpoints"
+
+
+class DivergedError(Exception):
+    """A loss or a weight is no longer finite."""
+
+
+class Epochs:
+    """The epochs of a branch, from its last checkpoint on.
+
+    Of several processes that train together all compute, and only the leader writes and reports; what decides about
+    the course, a divergence, a stop, a signal, they agree upon first.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        overfitting: Overfitting,
+        judge: HeldOutKid | None,
+        folder: BranchFolder,
+        record: dict[str, Any],
+        interruption: Interruption,
+        report: Report,
+        report_grid: ReportGrid,
+    ) -> None:
+        self.trainer, self.overfitting, self.judge = trainer, overfitting, judge
+        self.folder, self.record, self.interruption = folder, record, interruption
+        self.report, self.report_grid = report, report_grid
+        self.checkpoints = Checkpoints(storage.join(folder.uri, CHECKPOINTS))
+        self.leads = trainer.ranks.leads
+        self.history: list[dict[str, Any]] = []
+        self.epoch_s = 0.0
+
+    def to_the_end(self) -> None:
+        """Train every epoch that is left; the first divergence goes back to the last checkpoint, once."""
+        state = self.checkpoints.latest()
+        if state is not None:
+            self._restore(state)
+        self._write_history()
+        if self.leads:
+            report_again(self.folder, self.history, self.report, self.report_grid)
+        try:
+            self._train()
+        except DivergedError as error:
+            state = self.checkpoints.latest()
+            if state is None or self.trainer.attempt:
+                raise
+            self._say(f"{error}; going back to the last checkpoint, once")
+            self._restore(state)
+            self.trainer.attempt = 1
+            self._write_history()
+            self._train()
+        self.record["reason"] = self._why_stopped_early()
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.trainer.load_state(state["trainer"])
+        self.history, self.epoch_s = state["history"], state["epoch_s"]
+        self.record |= state["counts"]
+        self._say(f"continues after step {self.trainer.step} of {self.trainer.total_steps}")
+
+    def _write_history(self) -> None:
+        """Write the rows so far, to which the coming epochs append theirs."""
+        if self.leads:
+            self.folder.write_history(self.history)
+
+    def _train(self) -> None:
+        trainer = self.trainer
+        bar = console.progress if self.leads else _no_progress
+        with bar(self.record["branch"], trainer.total_steps, trainer.step) as advance:
+            while not self._is_done():
+                epoch = self.record["epochs_done"] + 1
+                self._train_epoch(epoch, advance)
+                self._finish_epoch(epoch)
+
+    def _is_done(self) -> bool:
+        return self.record["epochs_done"] >= self.trainer.config.epochs or bool(self._why_stopped_early())
+
+    def _why_stopped_early(self) -> str:
+        patience = self.trainer.config.patience
+        if not patience or snapshots_without_gain(self.history) < patience:
+            return ""
+        return (
+            f"stopped after epoch {self.history[-1]['epoch']}: KID against the held-out images was lowest at epoch "
+            f"{best_epoch(self.history)}"
+        )
+
+    def _train_epoch(self, epoch: int, advance: console.Advance) -> None:
+        trainer = self.trainer
+        started = time.perf_counter() - self.epoch_s
+        note = f"epoch {epoch}" + (
+            f", W {self.history[-1]['metrics']['train/wasserstein']:.3g}" if self.history else ""
+        )
+        while trainer.step < epoch * trainer.steps_per_epoch:
+            trainer.advance()
+            advance(note=note)
+            signal = trainer.ranks.highest(self.interruption.signal or 0)
+            if signal:
+                self.epoch_s = time.perf_counter() - started
+                self._save()
+                self._say(f"stopped after step {trainer.step}; run again to continue")
+                self.interruption.leave(signal)
+        self.epoch_s = time.perf_counter() - started
+
+    def _finish_epoch(self, epoch: int) -> None:
+        trainer, config = self.trainer, self.trainer.config
+        measures = trainer.take_means() | self._measures(epoch)
+        metrics = trainer.ranks.agreed({f"train/{name}": value for name, value in measures.items()})
+        self._check_finite(epoch, metrics)
+        snapshots = epoch in (1, config.epochs) or epoch % config.snapshot_every == 0
+        if snapshots and self.judge:
+            metrics |= trainer.ranks.agreed({KID: self.judge.of(trainer.snapshot_generator())})
+        self.history.append({"epoch": epoch, "metrics": metrics})
+        self.record["epochs_done"] = epoch
+        self.record["train_s"] += self.epoch_s
+        self.record["images_seen"] += trainer.images_per_step * trainer.steps_per_epoch
+        self.epoch_s = 0.0
+        if self.leads:
+            self.folder.append_history(self.history[-1])
+            self.report(epoch, metrics)
+        if snapshots:
+            self._snapshot(epoch)
+        if epoch % config.checkpoint_every == 0 or self._is_done():
+            self._save()
+
+    def _measures(self, epoch: int) -> dict[str, float]:
+        """What is watched beside the losses."""
+        trainer = self.trainer
+        epochs_left = trainer.config.epochs - epoch
+        return {
+            "learning_rate": trainer.learning_rate_of(trainer.step - 1),
+            "images_per_s": trainer.images_per_step * trainer.steps_per_epoch / self.epoch_s,
+            "eta_s": (self.record["train_s"] + self.epoch_s) / epoch * epochs_left,
+            "memory_mb": memory_mb(trainer.device),
+            **self.overfitting.measures(trainer.critic, trainer.generator),
+        }
+
+    def _check_finite(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        for name, value in metrics.items():
+            if not math.isfinite(value):
+                raise DivergedError(f"epoch {epoch}: {name} is {value}")
+        wrong = _not_finite(self.trainer.snapshot_generator())
+        if self.trainer.ranks.highest(bool(wrong)):
+            raise DivergedError(f"epoch {epoch}: the generator's {wrong} holds values that are not finite")
+
+    def _snapshot(self, epoch: int) -> None:
+        if not self.leads:
+            return
+        generator = self.trainer.snapshot_generator()
+        snapshot, grid = f"snapshots/epoch_{epoch:04d}.pt", f"grids/epoch_{epoch:04d}.png"
+        save_snapshot(generator, epoch, self.folder.out / snapshot)
+        save_grid(generator, self.folder.out / grid)
+        self.folder.publish(snapshot)
+        self.report_grid(epoch, self.folder.publish(grid))
+
+    def _save(self) -> None:
+        if not self.leads:
+            return
+        self.folder.publish(HISTORY)
+        state = {
+            "trainer": self.trainer.state(),
+            "history": self.history,
+            "epoch_s": self.epoch_s,
+            "counts": {key: self.record[key] for key in ("epochs_done", "train_s", "images_seen")},
+        }
+        self.checkpoints.save(self.trainer.step, state)
+
+    def _say(self, message: str) -> None:
+        if self.leads:
+            console.say(f"{self.record['branch']}: {message}")
+
+
+def _not_finite(network: torch.nn.Module) -> str:
+    """Name of the first tensor that holds NaN or infinity; empty where all are finite. Waits for the device once."""
+    state = {name: value for name, value in network.state_dict().items() if value.is_floating_point()}
+    finite = torch.stack([value.isfinite().all() for value in state.values()]).tolist()
+    return next((name for name, whole in zip(state, finite, strict=True) if not whole), "")
+
+
+@contextlib.contextmanager
+def _no_progress(*_: object) -> Generator[console.Advance]:
+    def advance(steps: int = 1, note: str = "") -> None:
+        """Show nothing: the leader's bar is enough."""
+
+    yield advance
+
+
+def report_again(folder: BranchFolder, history: list[dict[str, Any]], report: Report, report_grid: ReportGrid) -> None:
+    """Tell a new run's tracker what an earlier run has done."""
+    for row in history:
+        report(row["epoch"], row["metrics"])
+    done = history[-1]["epoch"] if history else 0
+    for epoch, path in folder.grids():
+        if epoch <= done:
+            report_grid(epoch, path)

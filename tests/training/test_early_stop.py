@@ -1,0 +1,124 @@
+"""A branch stops by KID against images of its own train split, the same whether it was interrupted or not."""
+
+import json
+
+import pytest
+import torch
+from branch_process import blobs, result, train
+
+from mammogan.metrics.features import Extractor
+from mammogan.metrics.kernel import kernel_distance
+from mammogan.models.generator import Generator, sample
+from mammogan.training import early_stop, loop
+from mammogan.training.carve_out import carve_out
+from mammogan.training.early_stop import KID, HeldOutKid, best_epoch, snapshots_without_gain
+from mammogan.training.trainer import Trainer
+
+SETTINGS = {
+    "train.validation_fraction": 0.3, "train.patience": 2, "train.epochs": 12, "train.snapshot_every": 2,
+    "train.checkpoint_every": 3,
+}  # fmt: skip
+
+
+def moments(images):
+    """Features of a few numbers, so that no network is needed."""
+    flat = images.float().flatten(1) / 255
+    return torch.stack((flat.mean(1), flat.std(1), flat.amax(1)), dim=1)
+
+
+def history(*kids):
+    """Rows of which every second one is a snapshot's."""
+    rows = [{"epoch": epoch, "metrics": {"train/penalty": 1.0}} for epoch in range(1, 2 * len(kids) + 1)]
+    for row, kid in zip(rows[1::2], kids, strict=True):
+        row["metrics"][KID] = kid
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("kids", "stale", "best"), [((3,), 0, 2), ((3, 2, 1), 0, 6), ((1, 2, 3), 2, 2), ((3, 1, 2), 1, 4), ((1, 1), 1, 2)]
+)
+def test_snapshots_since_the_best(kids, stale, best):
+    assert snapshots_without_gain(history(*kids)) == stale
+    assert best_epoch(history(*kids)) == best
+
+
+def test_an_unjudged_history_never_stops():
+    assert snapshots_without_gain(history()) == snapshots_without_gain([{"epoch": 1, "metrics": {}}]) == 0
+
+
+def test_the_distance_is_that_of_the_evaluation():
+    generator = Generator(28, 4, 8)
+    judge = HeldOutKid(blobs(), Extractor("moments", "0", "", moments))
+    fakes = sample(generator, early_stop.FAKES, early_stop.FAKES_SEED)
+    expected = kernel_distance(moments(blobs()).double().numpy(), moments(fakes).double().numpy())
+    assert judge.of(generator) == pytest.approx(expected)
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """Every batch of images that the judge's features were taken of."""
+    batches = []
+
+    def features(images):
+        batches.append(images)
+        return moments(images)
+
+    monkeypatch.setattr(loop, "load_extractor", lambda *_: Extractor("moments", "0", "", features))
+    return batches
+
+
+@pytest.fixture
+def worse_from_epoch_4(monkeypatch):
+    """KID as if the generator grew worse after its second snapshot but one."""
+    kids = {1: 5.0, 2: 4.0, 4: 1.0, 6: 2.0, 8: 3.0, 10: 0.5}
+    trainers, advance = [], Trainer.advance
+    monkeypatch.setattr(Trainer, "advance", lambda self: (trainers.append(self), advance(self)))
+    monkeypatch.setattr(HeldOutKid, "of", lambda *_: kids[trainers[-1].step // trainers[-1].steps_per_epoch])
+    return trainers
+
+
+def test_it_stops_after_so_many_snapshots_without_a_better_one(tmp_path, seen, worse_from_epoch_4):
+    record = train(tmp_path, **SETTINGS)
+    assert (record["status"], record["epochs_done"], record["epochs"]) == ("finished", 8, 12)
+    assert record["reason"] == ("stopped after epoch 8: KID against the held-out images was lowest at epoch 4")
+    snapshots = sorted(path.stem for path in (tmp_path / "out/snapshots").iterdir())
+    assert snapshots == [f"epoch_000{epoch}" for epoch in (1, 2, 4, 6, 8)]
+    rows = [json.loads(line) for line in (tmp_path / "out/history.jsonl").read_text().splitlines()]
+    assert {row["epoch"]: row["metrics"][KID] for row in rows if KID in row["metrics"]} == {
+        1: 5.0, 2: 4.0, 4: 1.0, 6: 2.0, 8: 3.0,
+    }  # fmt: skip
+
+
+def cut(*_):
+    raise SystemExit("as if killed")
+
+
+def test_stopped_right_before_the_end_is_stopped_when_run_again(tmp_path, seen, worse_from_epoch_4, monkeypatch):
+    train(tmp_path / "whole", **SETTINGS)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.BranchFolder, "write_record", cut)
+        with pytest.raises(SystemExit):
+            train(tmp_path / "cut", **SETTINGS)
+    worse_from_epoch_4.clear()
+    train(tmp_path / "cut", **SETTINGS)
+    assert not worse_from_epoch_4  # no step was made
+    assert result(tmp_path / "cut") == result(tmp_path / "whole")
+
+
+def test_only_held_out_images_of_whole_patients_are_judged(tmp_path, seen):
+    patients = [f"P{index // 2}" for index in range(13)]
+    assert train(tmp_path, patients=patients, **SETTINGS)["status"] == "finished"
+    _, held_out = carve_out(13, 0.3, patients)
+    reals = torch.cat([batch for batch in seen if any(torch.equal(batch[0], blob) for blob in blobs())])
+    assert torch.equal(reals, blobs()[held_out])
+
+
+def test_the_features_make_another_branch(tmp_path, seen, monkeypatch):
+    first = train(tmp_path, **SETTINGS)["key"]
+    monkeypatch.setattr(loop, "load_extractor", lambda *_: Extractor("others", "1", "", moments))
+    assert train(tmp_path, **SETTINGS)["key"] != first
+
+
+def test_patience_without_a_carve_out_is_refused():
+    with pytest.raises(ValueError, match=r"train\.patience=2: set train\.validation_fraction"):
+        train(None, **{"train.patience": 2})
