@@ -1,13 +1,11 @@
 """Each step of the compiled graph by its own command: in this environment, and inside the image if one is built."""
 
-import contextlib
-import json
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 
+import images
 import pytest
 import yaml
 from mlflow import MlflowClient
@@ -29,8 +27,10 @@ QUICK = {
     "evaluate.fakes": 8,
     "evaluate.pairs": 16,
     "select.min_diversity": 0,
+    "audit.max_duplicates": 1,
+    "utility.steps": 2,
+    "utility.shares": "1.0",
 }
-IMAGE = "localhost/mammogan:cpu"
 AS_A_POD = 'touch /opt/x 2>/dev/null && exit 90; [ "$(id -u):$(id -g)" = 1000:0 ] || exit 91; cd /tmp; exec "$@"'
 PREPARE = """
 set -e
@@ -47,7 +47,6 @@ done
 mount -o remount,bind,ro {root}
 exec chroot --userspec=1000:0 {root} {inside}
 """
-BUILDAH = {**os.environ, "STORAGE_DRIVER": "overlay"}
 
 
 def graph():
@@ -62,7 +61,7 @@ def arguments(store):
 def check(walk, tracking_uri):
     assert list(walk.outputs) == list(ORDER)
     assert walk.outputs["train"] == walk.outputs["evaluate"] == "finished"
-    assert walk.outputs["select"] is True
+    assert walk.outputs["check-changes"] is walk.outputs["select"] is True
     client = MlflowClient(tracking_uri)
     (experiment,) = [item for item in client.search_experiments() if item.name == "mammogan"]
     runs = client.search_runs([experiment.experiment_id])
@@ -90,30 +89,8 @@ def test_every_step_runs_by_the_command_that_was_compiled(tmp_path):
     check(walk, tracking_uri)
 
 
-def has_image():
-    if "MAMMOGAN_TEST_IMAGE" not in os.environ or os.geteuid() != 0 or not shutil.which("buildah"):
-        return False
-    command = ["buildah", "inspect", "--type", "image", IMAGE]
-    return subprocess.run(command, env=BUILDAH, capture_output=True).returncode == 0
-
-
-@contextlib.contextmanager
-def mounted():
-    """Root folder of a container made from the image, and the image's configuration."""
-
-    def buildah(*words):
-        return subprocess.run(["buildah", *words], env=BUILDAH, check=True, capture_output=True, text=True).stdout
-
-    name = buildah("from", "--pull-never", IMAGE).strip()
-    try:
-        configuration = json.loads(buildah("inspect", "--type", "image", IMAGE))["OCIv1"]["config"]
-        yield buildah("mount", name).strip(), configuration
-    finally:
-        buildah("rm", name)
-
-
 @pytest.mark.long
-@pytest.mark.skipif(not has_image(), reason=f"set MAMMOGAN_TEST_IMAGE, be root, and build {IMAGE}")
+@pytest.mark.skipif(not images.has(images.CPU), reason=f"set MAMMOGAN_TEST_IMAGE, be root, and build {images.CPU}")
 def test_every_step_runs_in_the_image_as_a_plain_user_on_a_read_only_root(tmp_path):
     """Like a restricted pod: user 1000, group 0, nothing writable but the volumes that Kubeflow mounts."""
     state, artifacts = tmp_path / "state", tmp_path / "minio" / "mlpipeline"
@@ -123,8 +100,9 @@ def test_every_step_runs_in_the_image_as_a_plain_user_on_a_read_only_root(tmp_pa
     MlflowClient(tracking_uri).create_experiment("mammogan", artifact_location="/state/artifacts")
     for folder in (tmp_path, *tmp_path.rglob("*")):
         os.chown(folder, 1000, 0)
-    with mounted() as (root, configuration):
-        assert configuration["User"] == "1000:0"
+    configuration = images.inspect(images.CPU)["config"]
+    assert configuration["User"] == "1000:0"
+    with images.mounted(images.CPU) as root:
         variables = [*configuration["Env"], "MLFLOW_TRACKING_URI=sqlite:////state/mlflow.db"]
 
         def run(name, command):

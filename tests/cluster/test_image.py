@@ -4,6 +4,7 @@ import hashlib
 import re
 from pathlib import Path
 
+import images
 import pytest
 
 from mammogan import storage
@@ -37,9 +38,14 @@ def test_the_build_context_lets_in_only_code_and_the_lock_file():
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     rules = [line for line in lines if line and not line.startswith("#")]
     assert rules[0] == "*"
-    assert {rule for rule in rules if rule.startswith("!")} == {"!components/*.py", "!mammogan", "!requirements.txt"}
-    copied = set(re.findall(r"^COPY (?!--from)(\S+) ", DOCKERFILE, re.MULTILINE))
-    assert copied == {"components", "mammogan", "requirements.txt"}
+    assert {rule for rule in rules if rule.startswith("!")} == {
+        "!components/*.py",
+        "!docker/prune.sh",
+        "!mammogan",
+        "!requirements.txt",
+    }
+    copied = set(" ".join(re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE)).split())
+    assert copied == {"components", "mammogan", "requirements.txt", "docker/prune.sh"}
 
 
 def test_no_secret_is_a_build_argument():
@@ -60,3 +66,59 @@ def test_weights_that_the_image_brings_need_no_download_and_no_writable_cache(tm
     brought.write_bytes(b"tampered")
     with pytest.raises(ValueError, match=r"sha256 of .* is "):
         storage.fetch("https://unreachable.invalid/file", sha256)
+
+
+BUILT = pytest.mark.parametrize(
+    "image",
+    [
+        pytest.param(name, marks=pytest.mark.skipif(not images.has(name), reason=f"MAMMOGAN_TEST_IMAGE, root, {name}"))
+        for name in (f"localhost/mammogan:{stage}" for stage in LAST)
+    ],
+)
+UNWANTED = {
+    "cache": r"(^|/)(\.cache|\.npm|pip-[\w-]*cache)/|/apt/archives/.*\.deb$|/apt/lists/.*Packages",
+    "installer": r"-packages/(pip|uv)/|/bin/(pip|uv|conda|apt)[\d.]*$",
+    "compiler": r"/bin/(gcc|g\+\+|cc|c\+\+|clang|nvcc|make|ld|as)[\d.-]*$|/triton/|\.(h|hpp|cuh|a|o|bc)$",
+    "others' tests": r"-packages/(?!numpy/)([^/]+/)*tests/",
+    "what the context must not let in": r"(^|/)(\.git|\.venv|runs|mlruns)/|\.(dcm|env|db)$|secrets\.yaml$",
+    "key": r"(^|/)(id_[a-z0-9]+|\.netrc|\.pypirc|\.pgpass|credentials|\.docker/config\.json|.*\.key)$",
+}
+SECRET = re.compile(
+    rb"-----BEGIN [A-Z ]*PRIVATE KEY-----\n[A-Za-z0-9+/=]{40}|\b(AKIA|ASIA)(?!\w*EXAMPLE)[A-Z0-9]{16}\b|\bghp_\w{36}"
+)
+
+
+@pytest.mark.long
+@BUILT
+def test_no_layer_holds_secrets_caches_or_tools(image, tmp_path):
+    """Layers, not the root folder that they add up to: what a later layer hides can still be read."""
+    seen, found = 0, []
+    for layer in images.layers(image, tmp_path / "layers"):
+        for path, content in images.files(layer):
+            seen += 1
+            found += [f"{what}: {path}" for what, pattern in UNWANTED.items() if re.search(pattern, path)]
+            found += [f"secret: {path}"] if content and SECRET.search(content) else []
+    assert seen > 1000
+    assert not found
+
+
+@pytest.mark.long
+@BUILT
+def test_neither_settings_nor_history_of_an_image_name_a_secret(image):
+    told = images.inspect(image)
+    text = str(told["config"]) + str(told["history"])
+    assert not re.search(r"(TOKEN|PASSWORD|SECRET|ACCESS_KEY)\w*=", text)
+
+
+@pytest.mark.long
+@BUILT
+def test_an_image_can_neither_install_nor_compile(image):
+    """As a whole, the base's own pip and ensurepip included."""
+    with images.mounted(image) as root:
+        tools = [
+            path for name in ("pip*", "uv", "gcc*", "cc", "nvcc", "make") for path in root.glob(f"usr/**/bin/{name}")
+        ]
+        assert not tools
+        assert not [*root.glob("usr/**/*-packages/pip"), *root.glob("usr/**/ensurepip")]
+        ours = [path for path in (root / "opt").rglob("*") if not path.is_symlink()]
+        assert not [path for path in ours if path.stat().st_mode & 0o022], "writable to more than its owner, root"
