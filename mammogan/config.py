@@ -92,7 +92,7 @@ class ModelConfig:
     generator_channels: int = 256
     """Channels of the generator's 7x7 map, halved at each doubling of the side down to 32."""
     doubling: Literal["transposed", "upsampled"] = "transposed"
-    """How the generator doubles the side: by a transposed convolution, or by repeating pixels before convolutions."""
+    """How the generator doubles the side: by a transposed convolution, or by interpolation before a convolution."""
     critic_channels: int = 32
     """Channels of the critic's first trained layer, doubled at each halving of the side up to 256."""
     head: Literal["linear", "sigmoid"] = "linear"

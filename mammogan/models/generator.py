@@ -3,8 +3,9 @@
 Dense -> 7x7xC -> Conv2DTranspose + BatchNorm + LeakyReLU at every doubling of the side
 -> last Conv2DTranspose + tanh at the full side. Channels halve at each doubling, down to 32.
 
-``upsampled``, every doubling repeats the pixels and passes them through two 3x3 convolutions with BatchNorm and
-LeakyReLU, at the full side too, before a last convolution + tanh: no pattern of the kernel's stride can show.
+``upsampled``, every doubling interpolates and passes the result through a 3x3 convolution with BatchNorm and LeakyReLU,
+at the full side too, before a last convolution + tanh. A transposed convolution draws every other pixel with other
+weights, and until they have learnt to agree that shows as a pattern; here all pixels share theirs (Odena et al. 2016).
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ class Generator(nn.Module):
         if doubling == "transposed":
             block, self.last = _transposed, nn.ConvTranspose2d(widths[-1], 1, kernel_size=4, stride=2, padding=1)
         else:
+            widths.append(max(1, widths[-1] // 2))
             block, self.last = _upsampled, nn.Conv2d(widths[-1], 1, kernel_size=3, padding=1)
-            widths.append(widths[-1])
         self.blocks = nn.ModuleList(block(wide, narrow) for wide, narrow in itertools.pairwise(widths))
         self._initialise()
 
@@ -78,9 +79,8 @@ def _transposed(wide: int, narrow: int) -> nn.Sequential:
 
 
 def _upsampled(wide: int, narrow: int) -> nn.Sequential:
-    convolutions = (nn.Conv2d(channels, narrow, 3, padding=1, bias=False) for channels in (wide, narrow))
-    layers = (layer for conv in convolutions for layer in (conv, _norm_and_leak(narrow)))
-    return nn.Sequential(nn.Upsample(scale_factor=2), *layers)
+    doubling = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
+    return nn.Sequential(doubling, nn.Conv2d(wide, narrow, 3, padding=1, bias=False), _norm_and_leak(narrow))
 
 
 def _norm_and_leak(channels: int) -> nn.Sequential:

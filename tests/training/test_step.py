@@ -52,12 +52,18 @@ def whole(network):
     return torch.cat([gradient.flatten() for gradient in gradients(network).values()])
 
 
+def case(size, *rest):
+    return pytest.param(size, *rest, marks=[pytest.mark.slow] if size == 224 else [])
+
+
 CASES = [
-    pytest.param(size, readout, head, augmented, marks=[pytest.mark.slow] if size == 224 else [])
+    case(size, readout, head, augmented)
     for size in (56, 224)
     for readout in ("flat", "projected")
     for head in ("linear", "sigmoid")
     for augmented in (False, True)
+    # at 224, where a case takes seconds, half of them for the readers of our own
+    if (size, readout) != (224, "projected") or augmented == (head == "sigmoid")
 ]
 
 
@@ -90,26 +96,31 @@ def test_other_objectives_equal_the_straightforward_ones(readout, objective):
         assert relative_error(gradients(fast)[name], wanted) < 1e-10, name
 
 
-@pytest.mark.parametrize(("size", "readout", "head", "augmented"), CASES)
-def test_float32_is_as_near_to_float64_as_the_straightforward_step_is(size, readout, head, augmented):
-    """Rounding flips a few of the millions of rectifiers at their kink, in either step, and then both are off.
+@pytest.mark.parametrize(
+    ("size", "readout", "head"),
+    [case(56, "flat", "linear"), case(56, "projected", "sigmoid"), case(224, "flat", "sigmoid"),
+     case(224, "projected", "linear")],
+)  # fmt: skip
+def test_float32_agrees_to_1e_4_but_for_rectifiers_at_their_kink(size, readout, head):
+    """Weight by weight against float64, in the median of three draws; the straightforward step is held to the same.
 
-    So float32 is compared with float64 rather than with float32, weight by weight, and in the mean over draws: ours may
-    be no worse than half as much again as the straightforward one, or 1e-4.
+    Either step is about 1e-6 off as a rule. Now and then rounding flips one of millions of rectifiers at its kink, in
+    either, and a few weights' gradients are up to 1e-2 off in that draw.
     """
     ours, theirs = [], []
-    for _ in range(2 if size == 224 else 4):
+    for _ in range(3):
         plain, fast = pair(size, head, torch.float32, readout)
-        batch = inputs(size, torch.float32, augmented)
+        batch = inputs(size, torch.float32, augmented=True)
         exact = copy.deepcopy(fast).double()
         step.critic_gradients(exact, *(tensor.double() for tensor in batch), PENALISED)
-        reference.critic_gradients(plain, *batch, PENALISED)
-        step.critic_gradients(fast, *batch, PENALISED)
-        ours.append(errors(fast, exact))
-        theirs.append(errors(plain, exact))
-    for name in ours[0]:
-        mean, others_mean = (sum(each[name] for each in found) / len(found) for found in (ours, theirs))
-        assert mean < max(1e-4, 1.5 * others_mean), (name, ours, theirs)
+        for way, network, found in ((step, fast, ours), (reference, plain, theirs)):
+            way.critic_gradients(network, *batch, PENALISED)
+            found.append(errors(network, exact))
+    for found in (ours, theirs):
+        for name in found[0]:
+            middle = sorted(each[name] for each in found)[1]
+            assert middle < 1e-4, (name, "ours" if found is ours else "theirs", ours, theirs)
+    assert max(error for each in ours for error in each.values()) < 0.1, ours
 
 
 def errors(network, exact):
