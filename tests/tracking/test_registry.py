@@ -2,14 +2,17 @@
 
 import io
 import json
+import math
 import subprocess
 import sys
+from unittest.mock import Mock
 
 import mlflow.pyfunc
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from mlflow import MlflowClient
 from PIL import Image
 from sample_run import evaluation, measured
 
@@ -17,6 +20,7 @@ from mammogan import registry, serving, tracking
 from mammogan.config import PRESETS, Branch
 from mammogan.models.generator import Generator, load_generator, sample, save_snapshot
 from mammogan.selection import select
+from mammogan.tracking.findings import log_findings
 
 CONFIG = PRESETS["demo"]
 BRANCH = Branch(3.0, 0)
@@ -70,6 +74,29 @@ def test_registering_again_gives_the_same_version(registered, snapshot):
     tags = found.tags
     assert (tags["lambda"], tags["epoch"], tags["kid.inception.train"]) == ("3", "4", "0.2")
     assert (tags["mammogan.data_digest"], tags["mammogan.frozen"]) == ("d" * 64, "random DenseNet121")
+
+
+@pytest.mark.parametrize("dies_at", ["log_model_artifacts", "finalize_logged_model", "create_model_version"])
+def test_what_a_dead_process_left_unregistered_is_removed(registered, snapshot, monkeypatch, dies_at):
+    parent, client = tracking.open_parent("test", dies_at, CONFIG, {}), tracking.client()
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, dies_at, Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            registry.register(snapshot, registered[2], parent, CONFIG)
+    number = registry.register(snapshot, registered[2], parent, CONFIG)
+    assert client.get_model_version("mammogan", number).tags["mammogan.parent_run"] == parent
+    experiment = client.get_run(parent).info.experiment_id
+    left = client.search_logged_models([experiment], f"tags.`mammogan.parent_run` = '{parent}'")
+    assert [model.status for model in left] == ["READY"]
+
+
+def test_findings_that_are_logged_again_are_there_once(registered, tmp_path):
+    (tmp_path / "audit.json").write_text("{}")
+    for value in (0.5, 0.5, 0.25):
+        log_findings(registered[0], "audit", tmp_path, {"audit/x": value, "audit/nan": math.nan})
+    points = tracking.client().get_metric_history(registered[0], "audit/x")
+    assert [point.value for point in points] == [0.5, 0.25]
+    assert "audit/nan" not in tracking.client().get_run(registered[0]).data.metrics
 
 
 def test_parent_run_goes_on_after_registering(registered):
