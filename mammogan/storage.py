@@ -72,15 +72,12 @@ def exists(uri: str) -> bool:
     """Whether a file stands at ``uri``."""
     if not is_remote(uri):
         return Path(uri).is_file()
-    from botocore.exceptions import ClientError
-
     bucket, key = _bucket_and_key(uri)
     try:
-        s3().head_object(Bucket=bucket, Key=key)
-    except ClientError as error:
-        if error.response["Error"]["Code"] in ("404", "NoSuchKey", "NotFound"):
-            return False
-        raise
+        with _one_line(uri):
+            s3().head_object(Bucket=bucket, Key=key)
+    except FileNotFoundError:
+        return False
     return True
 
 
@@ -155,7 +152,8 @@ def write_bytes(uri: str, content: bytes) -> None:
     """Write a whole file: readers see the old content or the new, never a part."""
     if is_remote(uri):
         bucket, key = _bucket_and_key(uri)
-        s3().put_object(Bucket=bucket, Key=key, Body=content)
+        with _one_line(uri):
+            s3().put_object(Bucket=bucket, Key=key, Body=content)
         return
     with atomic_file(Path(uri)) as file:
         file.write(content)
@@ -191,7 +189,8 @@ def remove(uri: str) -> None:
     """Remove the file at ``uri`` if there is one."""
     if is_remote(uri):
         bucket, key = _bucket_and_key(uri)
-        s3().delete_object(Bucket=bucket, Key=key)
+        with _one_line(uri):
+            s3().delete_object(Bucket=bucket, Key=key)
     else:
         Path(uri).unlink(missing_ok=True)
 

@@ -33,9 +33,7 @@ class Checkpoints:
         name = f"step_{step:09d}.{hashlib.sha256(content).hexdigest()}.pt"
         uri = storage.join(self.uri, name)
         patiently(lambda: storage.write_bytes(uri, content), uri)
-        others = [other for other in self._names() if other != name]
-        for old in others[: max(0, len(others) - (KEEP - 1))]:
-            storage.remove(storage.join(self.uri, old))
+        self._remove(keep=KEEP, newest=name)
 
     def latest(self) -> dict[str, Any] | None:
         """State of the newest checkpoint that is whole, on the CPU; None where none was written.
@@ -55,8 +53,19 @@ class Checkpoints:
 
     def clear(self) -> None:
         """Remove all checkpoints, once the branch is finished."""
-        for name in self._names():
-            storage.remove(storage.join(self.uri, name))
+        self._remove(keep=0)
+
+    def _remove(self, keep: int, newest: str = "") -> None:
+        """Remove all but ``keep`` checkpoints, ``newest`` one of those kept.
+
+        What stays costs room and nothing else, so a store that refuses is only told of.
+        """
+        try:
+            others = [other for other in self._names() if other != newest]
+            for old in others[: max(0, len(others) - max(0, keep - 1))]:
+                storage.remove(storage.join(self.uri, old))
+        except OSError as error:
+            console.say(f"old checkpoints stay in {self.uri}: {error}")
 
     def _names(self) -> list[str]:
         names = patiently(lambda: storage.list_files(self.uri), self.uri)

@@ -58,3 +58,18 @@ def test_a_failed_write_leaves_the_last_ones(checkpoints, tmp_path, monkeypatch)
         checkpoints.save(3, {"step": 3})
     assert len(list(tmp_path.iterdir())) == 2
     assert checkpoints.latest() == {"step": 2}
+
+
+def test_an_old_one_that_cannot_be_removed_stops_nothing(checkpoints, tmp_path, monkeypatch, capsys):
+    def refused(_uri):
+        raise OSError(1, "Operation not permitted")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "remove", refused)
+        for step in (1, 2, 3):
+            checkpoints.save(step, {"step": step})
+        checkpoints.clear()
+    assert "old checkpoints stay" in capsys.readouterr().err
+    assert checkpoints.latest() == {"step": 3}
+    checkpoints.save(4, {"step": 4})
+    assert [path.name[:14] for path in sorted(tmp_path.iterdir())] == ["step_000000003", "step_000000004"]
