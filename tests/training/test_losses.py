@@ -2,8 +2,10 @@ import pytest
 import torch
 
 from mammogan.training.losses import (
+    Objective,
     generator_loss,
     gradient_penalty,
+    hinge,
     interpolate,
     penalty_of_norms,
     sample_norms,
@@ -59,3 +61,10 @@ def test_signs():
     real, fake = torch.tensor([3.0, 5.0]), torch.tensor([1.0, 2.0])
     assert wasserstein(real, fake) == 2.5
     assert generator_loss(fake) == -1.5
+
+
+def test_hinge_is_zero_beyond_the_margins_and_a_mean_within():
+    real, fake = torch.tensor([2.0, 0.5]), torch.tensor([-2.0, 0.5, -1.0])
+    torch.testing.assert_close(hinge(real, fake), torch.tensor(0.5 / 2 + 1.5 / 3))
+    torch.testing.assert_close(Objective(0.0, "hinge").adversarial(real, fake), torch.tensor(0.75))
+    torch.testing.assert_close(Objective(0.0).adversarial(real, fake), fake.mean() - real.mean())
