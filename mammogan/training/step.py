@@ -31,8 +31,6 @@ from mammogan.training.losses import (
     wasserstein,
 )
 
-CPU_PIECE_PIXELS = 4 * 224**2
-
 
 def critic_gradients(
     critic: Critic,
@@ -46,10 +44,8 @@ def critic_gradients(
     """As ``reference.critic_gradients``, for a critic with the folded frozen branch.
 
     ``real_maps`` are ``critic.frozen_maps(real)`` where the caller has them. The batch goes through in ``pieces`` one
-    after the other, or in more on a CPU, which needs less memory and, since the critic couples no samples, changes
-    nothing.
+    after the other, which needs less memory and, since the critic couples no samples, changes nothing.
     """
-    pieces = max(pieces, _pieces_for_caches(real))
     if real_maps is None:
         real_maps = critic.frozen_maps(real)
     weights = [weight for weight in critic.parameters() if weight.requires_grad]
@@ -74,7 +70,6 @@ def generator_gradients(generator: Generator, critic: Critic, fake: Tensor, piec
 
     BatchNorm couples the samples of the generator, so only the critic sees them in pieces.
     """
-    pieces = max(pieces, _pieces_for_caches(fake))
     images = fake.detach().requires_grad_(True)
     loss = images.new_zeros(())
     pulled = []
@@ -87,11 +82,6 @@ def generator_gradients(generator: Generator, critic: Critic, fake: Tensor, piec
     for weight, gradient in zip(weights, found, strict=True):
         weight.grad = gradient
     return loss
-
-
-def _pieces_for_caches(images: Tensor) -> int:
-    """Pieces in which a CPU is fastest: the maps of many images leave its caches between one layer and the next."""
-    return -(-images.numel() // CPU_PIECE_PIXELS) if images.device.type == "cpu" else 1
 
 
 def _piece_terms(
