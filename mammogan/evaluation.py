@@ -18,7 +18,7 @@ from mammogan.config import EvaluateConfig, digest
 from mammogan.metrics.images import digest_of, read_images, same_size
 from mammogan.metrics.measurement import Instruments, Reals, Record, compare, load_instruments, measure_reals
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Raised whenever a number would come out differently, so that no cached one is mixed with new ones."""
 FROM_BRANCH = ("branch", "gp_lambda", "seed", "status", "reason", "data_digest", "train_s")
 

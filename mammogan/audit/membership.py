@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mammogan.metrics.intervals import Estimate, Floats, Ints, Variance, combine, jackknife
+from mammogan.metrics.intervals import Estimate, Floats, Ints, Variance, combine_within, jackknife
 
 
 def auc(members: Floats, others: Floats) -> float:
@@ -26,7 +26,7 @@ def auc(members: Floats, others: Floats) -> float:
 def auc_estimate(
     members: Floats, others: Floats, member_blocks: Sequence[Ints], other_blocks: Sequence[Ints], confidence: float
 ) -> Estimate:
-    """AUC with the jackknife over blocks of patients on either side."""
+    """AUC with the jackknife over blocks of patients on either side; its interval stays in [0, 1]."""
     value = auc(members, others)
     parts: list[Variance] = []
     for blocks, member in ((member_blocks, True), (other_blocks, False)):
@@ -35,4 +35,4 @@ def auc_estimate(
             for block in blocks
         ]
         parts.append(jackknife(value, np.array(without), np.array([len(block) for block in blocks])))
-    return combine(value, parts, confidence)
+    return combine_within(value, parts, confidence, count=min(len(member_blocks), len(other_blocks)))

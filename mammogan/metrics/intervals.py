@@ -7,7 +7,8 @@ twice (once from either side); the variance of the pairs as if they were indepen
 often, so it is taken off once (the dyadic-robust variance of Fafchamps and Gubert 2007, and of Cameron, Gelbach and
 Miller 2011 for two samples). A bootstrap over images needs many more draws and counts var(r) three times.
 
-Samples of images are drawn without regard to the other; ends are Student-t with Satterthwaite's degrees of freedom.
+Samples of images are drawn without regard to the other; ends are Student-t with Satterthwaite's degrees of freedom,
+and of shares and mean counts Wilson's, which cannot leave their range.
 """
 
 from __future__ import annotations
@@ -64,12 +65,40 @@ def combine(value: float, parts: Sequence[Variance], confidence: float) -> Estim
     """Interval of an estimate whose variance is the sum of independent parts (Satterthwaite 1946)."""
     from scipy.special import stdtrit
 
-    total = sum(part.variance for part in parts)
-    if total <= 0:
-        return Estimate(value, value, value)
-    freedom = total**2 / sum(part.variance**2 / part.freedom for part in parts)
+    total, freedom = _total(parts)
     half = float(stdtrit(freedom, (1 + confidence) / 2)) * math.sqrt(total)
     return Estimate(value, value - half, value + half)
+
+
+def score_interval(value: float, effective: float, freedom: float, confidence: float, most: float = 1.0) -> Estimate:
+    """Interval of an estimate in [0, ``most``], 1 for a share and infinity for a mean count, that stays inside.
+
+    Wilson's (1927): the values t that lie within Student's quantile times sqrt(t (1 - t / most) / E) of the estimate.
+    E is the *effective* number of images, at which independent ones would have the estimate's variance, as surveys use
+    it (Korn and Graubard 1998, Survey Methodology 24).
+    """
+    from scipy.special import stdtrit
+
+    pull = float(stdtrit(freedom, (1 + confidence) / 2)) ** 2 / effective
+    centre, half = value + pull / 2, math.sqrt(pull * value * (1 - value / most) + pull**2 / 4)
+    low, high = (end / (1 + pull / most) for end in (centre - half, centre + half))
+    # rounding may carry an end past the value or the range
+    return Estimate(value, min(max(low, 0.0), value), max(min(high, most), value))
+
+
+def combine_within(value: float, parts: Sequence[Variance], confidence: float, count: int) -> Estimate:
+    """``combine`` for a share: the score interval, with ``count`` images in effect where no variance shows."""
+    total, freedom = _total(parts)
+    spread = value * (1 - value)
+    effective = spread / total if spread > 0 and total > 0 else count
+    return score_interval(value, effective, freedom, confidence)
+
+
+def _total(parts: Sequence[Variance]) -> tuple[float, float]:
+    """Sum of the variances with Satterthwaite's degrees of freedom."""
+    total = sum(part.variance for part in parts)
+    squares = sum(part.variance**2 / part.freedom for part in parts)
+    return total, total**2 / squares if squares > 0 else sum(part.freedom for part in parts)
 
 
 def pair_mean(values: Floats, left: Ints, right: Ints, one_sample: bool, confidence: float) -> Estimate:

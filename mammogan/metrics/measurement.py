@@ -31,7 +31,7 @@ CPU_BATCH = 8
 IMPLEMENTATIONS = {
     "kid": "unbiased cubic-kernel MMD of all images, float64; jackknife over images",
     "fid": "nuclear norm of centred features, float64; jackknife over up to 20 blocks of images",
-    **dict.fromkeys(neighbours.NAMES, "5 nearest neighbours, float64; jackknife over up to 20 blocks of images"),
+    **dict.fromkeys(neighbours.NAMES, "5 nearest neighbours, float64; score interval from random halves"),
     "lpips": "all pairs through block sums; jackknife over up to 20 blocks of images",
     "ms_ssim": "11x11 Gaussian, 5 scales, [0, 1], valid windows; jackknife over images that share pairs",
 }
@@ -223,7 +223,7 @@ def measures(reals: Reals, fake: ImageSet, instruments: Instruments) -> Iterable
 
     @functools.cache
     def shares() -> dict[str, Estimate]:
-        return neighbours.neighbourhood_estimates(reals.main.features, fake.features, confidence)
+        return neighbours.neighbourhood_estimates(reals.main.features, fake.features, confidence, seed)
 
     def feature_measure(
         metric: str, pairing: str, direction: Direction, least: int, read: Callable[[], Reading]

@@ -191,10 +191,16 @@ def embedded(perceptual: Perceptual, images: Tensor, batch_size: int) -> Embedde
         member = block_of[first : first + batch_size]
         sums = phi.new_zeros(len(blocks), phi.shape[1]) if sums is None else sums
         sums.index_add_(0, member.to(phi.device), phi)
-        np.add.at(squares, member.numpy(), phi.double().square().sum(dim=1).cpu().numpy())
+        np.add.at(squares, member.numpy(), [_square(row) for row in phi])
     if sums is None:
         raise ValueError("images=0: give at least 1")
     return Embedded(np.array([float(len(block)) for block in blocks]), sums, squares)
+
+
+def _square(row: Tensor) -> float:
+    """|phi|^2 of one image in float64; of a whole batch at once it would be the largest tensor of an evaluation."""
+    row = row.double()
+    return float(row @ row)
 
 
 def mean_between(x: Embedded, y: Embedded, confidence: float) -> Estimate:

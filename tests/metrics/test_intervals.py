@@ -77,6 +77,29 @@ def test_pair_means_hold_the_truth_as_often_as_they_say(rng, most, one_sample):
     assert 0.92 <= np.mean(held) <= 0.98
 
 
+@pytest.mark.parametrize(("hits", "count"), [(0, 20), (3, 20), (17, 20), (20, 20), (250, 1000)])
+def test_the_score_interval_is_wilsons(hits, count):
+    found = intervals.score_interval(hits / count, count, 1e9, 0.95)
+    expected = stats.binomtest(hits, count).proportion_ci(0.95, method="wilson")
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-7)
+
+
+def test_the_score_interval_of_a_mean_count_solves_its_equation():
+    value, count = 1.3, 40
+    found = intervals.score_interval(value, count, 1e9, 0.9, most=np.inf)
+    for end in (found.low, found.high):
+        assert abs(value - end) == pytest.approx(stats.norm.ppf(0.95) * np.sqrt(end / count))
+    assert intervals.score_interval(0.0, count, 1e9, 0.9, most=np.inf).low == 0
+
+
+def test_shares_with_their_jackknife_stay_shares(rng):
+    shares = rng.random(30) < 0.9
+    part = intervals.jackknife(shares.mean(), (shares.sum() - shares) / 29)
+    _, low, high = intervals.combine_within(shares.mean(), [part], 0.999, 30)
+    assert 0 < low < high < 1
+    assert intervals.combine_within(1.0, [intervals.Variance(0.0, 29)], 0.95, 30).low == pytest.approx(0.8775, abs=1e-3)
+
+
 def test_a_single_pair_has_no_interval_and_no_pair_is_an_error():
     one = np.array([0])
     assert intervals.pair_mean(np.array([0.5]), one, one, False, 0.95) == (0.5, None, None)

@@ -46,10 +46,37 @@ def test_mode_dropping_lowers_recall_and_coverage_and_not_precision(rng):
 
 def test_intervals_surround_the_values_and_seven_images_are_the_fewest(rng):
     real, fake = rng.normal(size=(40, 3)), rng.normal(size=(50, 3)) + 0.5
-    estimates = neighbourhood_estimates(real, fake, 0.95)
+    estimates = neighbourhood_estimates(real, fake, 0.95, seed=0)
     assert tuple(estimates) == NAMES
     assert [estimate.value for estimate in estimates.values()] == pytest.approx(neighbourhoods(distances(real, fake)))
     assert all(estimate.low < estimate.value < estimate.high for estimate in estimates.values())
-    assert neighbourhood_estimates(real[:7], fake[:7], 0.95)
+    assert neighbourhood_estimates(real[:7], fake[:7], 0.95, seed=0)
     with pytest.raises(ValueError, match="fake has 6 images: 5 neighbours need at least 7"):
-        neighbourhood_estimates(real, fake[:6], 0.95)
+        neighbourhood_estimates(real, fake[:6], 0.95, seed=0)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.5, 4.0, 100.0])
+def test_intervals_stay_in_their_range_and_are_never_a_point(rng, shift):
+    real = rng.normal(size=(30, 3))
+    for fake in (real + shift, rng.normal(size=(25, 3)) + shift):
+        for name, (value, low, high) in neighbourhood_estimates(real, fake, 0.95, seed=0).items():
+            assert 0 <= low <= value <= high
+            assert low < high
+            assert high <= 1 or name == "density"
+
+
+@pytest.mark.parametrize(("n", "m", "dims", "shift"), [(60, 80, 4, 0.7), (100, 200, 16, 0.2)])
+def test_intervals_hold_the_expectation_about_as_often_as_they_say(rng, n, m, dims, shift):
+    """Nine in ten at least, and no wider than need be. The truth is the mean of many other draws."""
+
+    def draw():
+        return rng.normal(size=(n, dims)), rng.normal(shift, 0.9, size=(m, dims))
+
+    others = np.array([neighbourhoods(distances(*draw())) for _ in range(400)])
+    found = [neighbourhood_estimates(*draw(), 0.95, seed=draws) for draws in range(100)]
+    for number, name in enumerate(NAMES):
+        ends = np.array([estimates[name][1:] for estimates in found])
+        truth, error = others[:, number].mean(), others[:, number].std()
+        assert np.mean((ends[:, 0] <= truth) & (truth <= ends[:, 1])) >= 0.89
+        if name == "density" or truth < 0.98:  # nearer to 1, a score interval is as wide as few images make it
+            assert np.mean(ends[:, 1] - ends[:, 0]) / (2 * 1.96 * error) < 1.6
