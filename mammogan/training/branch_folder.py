@@ -35,6 +35,11 @@ def branch_key(config: Config, branch: Branch, data_digest: str, frozen_sha256: 
     return digest([data_digest, model, train, branch.gp_lambda, branch.seed, frozen, *judge])
 
 
+def parse_history(lines: str) -> list[dict[str, Any]]:
+    """Rows of the lines of ``history.jsonl``."""
+    return [json.loads(line) for line in lines.splitlines()]
+
+
 class BranchFolder:
     """``out``, where a branch's files are made, mirrored to ``uri`` in the store, where the next run finds them."""
 
@@ -76,9 +81,8 @@ class BranchFolder:
         if record["status"] == "finished":
             self.publish(RECORD)
 
-    def write_history(self, history: list[dict[str, Any]]) -> None:
-        """Write ``history.jsonl``, a line an epoch, to ``out``."""
-        lines = "".join(json.dumps(row) + "\n" for row in history)
+    def write_history(self, lines: str) -> None:
+        """Write ``history.jsonl``, a JSON line an epoch, to ``out``."""
         storage.write_bytes(str(self.out / HISTORY), lines.encode())
 
     def append_history(self, row: dict[str, Any]) -> None:
@@ -90,9 +94,13 @@ class BranchFolder:
                 file.truncate(before)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.out / HISTORY))
 
+    def history_lines(self) -> str:
+        """Content of ``history.jsonl`` in ``out``."""
+        return (self.out / HISTORY).read_text()
+
     def read_history(self) -> list[dict[str, Any]]:
         """Rows of ``history.jsonl`` in ``out``."""
-        return [json.loads(line) for line in (self.out / HISTORY).read_text().splitlines()]
+        return parse_history(self.history_lines())
 
     def grids(self) -> Iterator[tuple[int, Path]]:
         """Epoch and path of every sample grid in ``out``, oldest first."""

@@ -13,7 +13,7 @@ import torch
 
 from mammogan import console, storage
 from mammogan.models.generator import save_snapshot
-from mammogan.training.branch_folder import HISTORY, BranchFolder
+from mammogan.training.branch_folder import HISTORY, BranchFolder, parse_history
 from mammogan.training.checkpoint import Checkpoints
 from mammogan.training.early_stop import KID, HeldOutKid, best_epoch, snapshots_without_gain
 from mammogan.training.grid import save_grid
@@ -61,7 +61,8 @@ class Epochs:
         state = self.checkpoints.latest()
         if state is not None:
             self._restore(state)
-        self._write_history()
+        elif self.leads:
+            self.folder.write_history("")
         if self.leads:
             report_again(self.folder, self.history, self.report, self.report_grid)
         try:
@@ -73,20 +74,16 @@ class Epochs:
             self._say(f"{error}; going back to the last checkpoint, once")
             self._restore(state)
             self.trainer.attempt = 1
-            self._write_history()
             self._train()
         self.record["reason"] = self._why_stopped_early()
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.trainer.load_state(state["trainer"])
-        self.history, self.epoch_s = state["history"], state["epoch_s"]
+        self.history, self.epoch_s = parse_history(state["history"]), state["epoch_s"]
         self.record |= state["counts"]
-        self._say(f"continues after step {self.trainer.step} of {self.trainer.total_steps}")
-
-    def _write_history(self) -> None:
-        """Write the rows so far, to which the coming epochs append theirs."""
         if self.leads:
-            self.folder.write_history(self.history)
+            self.folder.write_history(state["history"])
+        self._say(f"continues after step {self.trainer.step} of {self.trainer.total_steps}")
 
     def _train(self) -> None:
         trainer = self.trainer
@@ -183,7 +180,7 @@ class Epochs:
         self.folder.publish(HISTORY)
         state = {
             "trainer": self.trainer.state(),
-            "history": self.history,
+            "history": self.folder.history_lines(),
             "epoch_s": self.epoch_s,
             "counts": {key: self.record[key] for key in ("epochs_done", "train_s", "images_seen")},
         }
