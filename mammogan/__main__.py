@@ -1,11 +1,11 @@
-"""Command line of the library: ``python -m mammogan plan | ingest | evaluate | synthesise | audit | ...``."""
+"""Command line of the library: ``python -m mammogan plan | ingest | train | evaluate | synthesise | ...``."""
 
 import typer
 
-from mammogan.commands import data, evaluate, options, runs, synthetic
+from mammogan.commands import data, evaluate, options, runs, synthetic, train
 
 app = typer.Typer(cls=options.OneLineErrors, no_args_is_help=True, add_completion=False, help=__doc__)
-for group in (data.app, evaluate.app, runs.app, synthetic.app):
+for group in (data.app, train.app, evaluate.app, runs.app, synthetic.app):
     app.add_typer(group)
 
 

@@ -1,0 +1,84 @@
+"""``python -m mammogan train``: one branch without the graph, on one device or, under ``torchrun``, on several."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mammogan import config
+from mammogan.commands.options import Json, Preset, Settings, overrides, print_json
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+app = typer.Typer()
+
+
+@app.command()
+def train(
+    data: Annotated[Path, typer.Option(help="Data set of `ingest`; of two classes the one of data.minority.")],
+    out: Annotated[Path, typer.Option(help="Folder for the snapshots, sample grids and history of the branch.")],
+    gp_lambda: Annotated[
+        float | None, typer.Option("--lambda", min=0, help="Gradient-penalty weight; none takes the preset's first.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Training seed; none takes the preset's first.")] = None,
+    store: Annotated[
+        str, typer.Option(help="Folder or s3:// address of the resumable state; none takes OUT.store.")
+    ] = "",
+    preset: Preset = "paper",
+    settings: Settings = None,
+    as_json: Json = False,
+) -> None:
+    """Train one branch; run again, it continues or copies what is finished; exit status 1 where it is lost."""
+    from mammogan.training.loop import train_branch
+    from mammogan.training.ranks import joined
+
+    chosen = config.override(config.resolve(preset), overrides(settings))
+    first = chosen.branches[0]
+    branch = config.Branch(first.gp_lambda if gp_lambda is None else gp_lambda, first.seed if seed is None else seed)
+    images, patients, digest = training_set(data, chosen.data.minority)
+    with joined() as ranks:
+        record = train_branch(
+            images,
+            chosen,
+            branch,
+            data_digest=digest,
+            store=store or f"{out}.store",
+            out=out,
+            report=lambda _epoch, _metrics: None,
+            report_grid=lambda _epoch, _path: None,
+            patients=patients,
+            ranks=ranks,
+        )
+    if ranks.leads:
+        if as_json:
+            print_json(record)
+        else:
+            print(_line(record, out))
+    if record["status"] != "finished":
+        raise typer.Exit(1)
+
+
+def training_set(folder: Path, minority: str) -> tuple[Tensor, list[str], str]:
+    """Images (N, 1, H, W), uint8, and patients of the train split of the class to synthesise, and the data's digest.
+
+    The digest is that of ``filter_minority``'s data set, so that the graph and this command share what they trained.
+    Raises as ``manifest.read`` and ``manifest.load_images`` do.
+    """
+    from mammogan.data import manifest
+    from mammogan.data.minority import choose
+
+    frame = manifest.read(folder)
+    in_train = frame["split"] == "train"
+    counts = [int((in_train & (frame["label"] == label)).sum()) for label in (0, 1)]
+    label = choose(counts, minority) if all(counts) else int(counts[1] > 0)
+    of_class = frame["label"] == label
+    images = manifest.load_images(folder, split="train", label=label)
+    return images, frame.loc[in_train & of_class, "patient_id"].tolist(), manifest.data_digest(frame[of_class])
+
+
+def _line(record: dict[str, Any], out: Path) -> str:
+    after = f" ({record['reason']})" if record["reason"] else ""
+    return f"{out}: {record['status']} after {record['epochs_done']} epochs on {record['device']}{after}"
