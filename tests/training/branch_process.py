@@ -37,18 +37,21 @@ def blobs(count=13, size=28):
     return (255 * torch.exp(-distance / 40)).to(torch.uint8).unsqueeze(1)
 
 
-def train(folder, gp_lambda=3.0, report=None, report_grid=None, images=None, store=None, patients=None, **overrides):
-    config = resolve("demo", json.dumps(OVERRIDES | overrides))
+def train(folder, gp_lambda=3.0, images=None, **changes):
+    """Train the branch in ``folder``; changes with a dot in their name are settings, others go to ``train_branch``."""
+    settings = {name: value for name, value in changes.items() if "." in name}
+    arguments = {
+        "data_digest": "blobs",
+        "store": str(folder / "store"),
+        "out": folder / "out",
+        "report": lambda _epoch, _metrics: None,
+        "report_grid": lambda _epoch, _path: None,
+    }
     return train_branch(
         blobs() if images is None else images,
-        config,
+        resolve("demo", json.dumps(OVERRIDES | settings)),
         Branch(gp_lambda, 0),
-        data_digest="blobs",
-        store=store or str(folder / "store"),
-        out=folder / "out",
-        report=report or (lambda _epoch, _metrics: None),
-        report_grid=report_grid or (lambda _epoch, _path: None),
-        patients=patients,
+        **arguments | {name: value for name, value in changes.items() if "." not in name},
     )
 
 
@@ -78,7 +81,8 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     announce_steps()
     try:
-        record = train(Path(sys.argv[1]), store=sys.argv[2] if len(sys.argv) > 2 else None)
+        folder, *store = sys.argv[1:]
+        record = train(Path(folder), **({"store": store[0]} if store else {}))
     except OSError as error:
         sys.exit(f"error: {error}")
     sys.exit(0 if record["status"] == "finished" else f"error: {record['reason']}")

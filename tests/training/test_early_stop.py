@@ -1,6 +1,7 @@
 """A branch stops by KID against images of its own train split, the same whether it was interrupted or not."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -121,4 +122,4 @@ def test_the_features_make_another_branch(tmp_path, seen, monkeypatch):
 
 def test_patience_without_a_carve_out_is_refused():
     with pytest.raises(ValueError, match=r"train\.patience=2: set train\.validation_fraction"):
-        train(None, **{"train.patience": 2})
+        train(Path(), **{"train.patience": 2})

@@ -1,0 +1,44 @@
+"""A few steps of a branch, by one process or by those of torchrun; the leader writes what came of them.
+
+torchrun --nproc-per-node 2 rank_process.py FILE STEPS [SETTINGS_JSON]
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from branch_process import OVERRIDES, blobs
+
+from mammogan.config import Branch, resolve
+from mammogan.models.densenet import random_frozen
+from mammogan.training.ranks import joined
+from mammogan.training.trainer import Trainer
+
+
+def outcome(ranks, steps, settings):
+    """Gradients of the last step, weights, buffers and sums after ``steps`` steps."""
+    config = resolve("demo", json.dumps(OVERRIDES | settings))
+    trainer = Trainer(blobs(), config, Branch(3.0, 0), random_frozen(), torch.device("cpu"), ranks)
+    for _ in range(steps):
+        trainer.advance()
+    gradients = {
+        f"{part}.{name}": weight.grad
+        for part, network in (("generator", trainer.generator), ("critic", trainer.critic))
+        for name, weight in network.named_parameters()
+        if weight.grad is not None
+    }
+    return {"gradients": gradients, "state": trainer.state(), "means": trainer.take_means()}
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    settings = json.loads(sys.argv[3]) if len(sys.argv) > 3 else {}
+    with joined() as ranks:
+        assert ranks.world > 1
+        found = outcome(ranks, int(sys.argv[2]), settings)
+        # BatchNorm and the sums must be the same everywhere, not only where they are written
+        mean = found["state"]["generator"]["norm.0.running_mean"].double().sum().item()
+        assert ranks.agreed({"mean": mean}) == {"mean": mean}
+        if ranks.leads:
+            torch.save(found, Path(sys.argv[1]))
