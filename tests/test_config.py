@@ -26,6 +26,16 @@ def test_paper_preset_is_the_paper():
     assert config.resolve("paper", '{"model.head": "sigmoid"}').model.head == "sigmoid"
 
 
+def test_modern_preset_augments_both_sides_or_none_and_keeps_the_papers_lambdas():
+    modern = config.PRESETS["modern"]
+    assert (modern.train.rotation, modern.train.crop, modern.train.noise, modern.train.contrast) == (0, 0, 0, 0)
+    assert (
+        min(modern.train.diff_shift, modern.train.diff_cutout, modern.train.diff_contrast, modern.train.ema_decay) > 0
+    )
+    assert (modern.model.readout, modern.model.doubling) == ("projected", "upsampled")
+    assert modern.lambdas == config.PRESETS["paper"].lambdas
+
+
 def test_overrides_are_typed():
     got = config.resolve("demo", '{"train.epochs": "3", "lambdas": "0.5,3", "seeds": [1], "train.flip": "no"}')
     assert (got.train.epochs, got.lambdas, got.seeds, got.train.flip) == (3, (0.5, 3.0), (1,), False)
@@ -44,6 +54,8 @@ def test_overrides_are_typed():
         ({"train.learning_rate": float("nan")}, ("train.learning_rate",)),
         ({"data.size": 100}, ("data.size=100", "7 * 2^k")),
         ({"model.head": "tanh"}, ("model.head='tanh'", "linear, sigmoid")),
+        ({"model.readout": "pooled"}, ("model.readout='pooled'", "flat, projected")),
+        ({"train.diff_cutout": 1.5}, ("train.diff_cutout=1.5", "share from 0 to 1")),
         ({"data.subset": "calc-train+breast"}, ("data.subset", "mass-test")),
         ({"lambdas": ""}, ("lambdas",)),
         ({"lambdas": "3,3"}, ("lambdas", "once")),
