@@ -19,8 +19,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import resource
-import statistics
 import subprocess
 import sys
 import time
@@ -32,7 +30,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import flop_registry
 
 from mammogan import storage
 from mammogan.models.critic import Critic
@@ -97,23 +95,19 @@ class Bench:
         generator_s, _ = _timed(self.generator_update)
         return critic_s + maps_s / N_CRITIC, generator_s
 
-    def whole_step(self) -> None:
-        """Five critic updates and a generator update."""
-        maps = self.real_maps()
-        for _ in range(N_CRITIC):
-            self.critic_update(maps)
-        self.generator_update()
 
-
-class Traffic(TorchDispatchMode):
-    """Counts the bytes of all tensors that operations read and write; views and allocations move none."""
+class Work(TorchDispatchMode):
+    """Counts FLOPs, and the bytes of all tensors that operations read and write; views and allocations move none."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.moved = 0
+        self.flops, self.moved = 0, 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
-        result = func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        if counter := flop_registry.get(func.overloadpacket):
+            self.flops += counter(*args, **kwargs, out_val=result)
         if not func.is_view and "empty" not in func.__name__:
             tensors = [leaf for leaf in tree_leaves((args, kwargs, result)) if isinstance(leaf, Tensor)]
             self.moved += sum(tensor.numel() * tensor.element_size() for tensor in tensors)
@@ -121,12 +115,16 @@ class Traffic(TorchDispatchMode):
 
 
 def counted(bench: Bench) -> tuple[float, float]:
-    """FLOPs and bytes of a whole step."""
-    with FlopCounterMode(display=False) as flops:
-        bench.whole_step()
-    with Traffic() as traffic:
-        bench.whole_step()
-    return float(flops.get_total_flops()), float(traffic.moved)
+    """FLOPs and bytes of a step, that is of five critic updates on one batch and a generator update."""
+    maps = bench.real_maps()
+    parts = ((1, bench.real_maps), (N_CRITIC, lambda: bench.critic_update(maps)), (1, bench.generator_update))
+    flops = moved = 0.0
+    for times, part in parts:
+        with Work() as work:
+            part()
+        flops += times * work.flops
+        moved += times * work.moved
+    return flops, moved
 
 
 def roof_flops(device: torch.device) -> float:
@@ -146,11 +144,13 @@ def _timed(work: Callable[[], Result]) -> tuple[float, Result]:
 
 
 def peak_gib(bench: Bench) -> float:
-    """Peak memory of one update of each network: the device's on a GPU, else a process's own."""
+    """Peak memory of one update of each network: the device's on a GPU, else this process's resident set."""
     bench.seconds()
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**30
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    # not getrusage, whose peak is at least what the process that started this one held
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 2**20
 
 
 def peak_alone(way: str, size: int, batch: int, readout: Readout) -> float:
@@ -166,7 +166,7 @@ def measured(size: int, batch: int, readout: Readout, rounds: int, device: torch
     turns = [{way: bench.seconds() for way, bench in benches.items()} for _ in range(rounds + 1)][1:]
     roof, rows, step_s = roof_flops(device), [], {}
     for way, bench in benches.items():
-        critic_s, generator_s = (statistics.median(values) for values in zip(*(t[way] for t in turns), strict=True))
+        critic_s, generator_s = (min(values) for values in zip(*(turn[way] for turn in turns), strict=True))
         step_s[way] = N_CRITIC * critic_s + generator_s
         flops, moved = counted(bench)
         figures = (critic_s, generator_s, step_s[way], step_s[WAYS[0]] / step_s[way])
@@ -208,7 +208,7 @@ def main() -> None:
         if arguments.kept:
             storage.write_bytes(str(arguments.kept), json.dumps(rows).encode())
     note = (
-        f"{device_name(device)} ({platform.machine()}), torch {torch.__version__}, float32, median of "
+        f"{device_name(device)} ({platform.machine()}), torch {torch.__version__}, float32, the best of "
         f"{arguments.rounds} rounds in which the ways take turns:\n\n"
     )
     text = f"# The training step, straightforward and fast\n\n{note}{table(rows)}"
