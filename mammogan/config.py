@@ -142,7 +142,7 @@ class TrainConfig:
     critic_batches: Literal["reuse", "fresh"] = "reuse"
     """Each real batch serves all n_critic updates, or every critic update draws a new batch."""
     ema_decay: float = 0.0
-    """Decay of the averaged generator that is snapshotted; 0 snapshots the raw one."""
+    """Decay of the averaged generator that is snapshotted, less in the first steps; 0 snapshots the raw one."""
     flip: bool = True
     """Augmentation: mirror horizontally with probability 0.5."""
     rotation: float = 10.0

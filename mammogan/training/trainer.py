@@ -196,13 +196,17 @@ class Trainer:
 
     @torch.no_grad()
     def _average(self) -> None:
-        """Move the averaged generator towards the current one, BatchNorm statistics included."""
+        """Move the averaged generator towards the current one, BatchNorm statistics included.
+
+        The first steps count more, else the untrained weights would stay in the average for 1 / (1 - decay) steps.
+        """
         if self.averaged is None:
             return
+        decay = min(self.config.ema_decay, (1 + self.step) / (10 + self.step))
         current = self.generator.state_dict()
         for key, value in self.averaged.state_dict().items():
             if value.is_floating_point():
-                value.lerp_(current[key], 1 - self.config.ema_decay)
+                value.lerp_(current[key], 1 - decay)
             else:
                 value.copy_(current[key])
 
