@@ -25,8 +25,8 @@ def draw(rng, label):
     return (110 + 18 * waves + 22 * blob).clip(0, 255).astype(np.uint8)
 
 
-def write_dataset(folder, counts, seed=0):
-    """Data set with ``counts[side] = (benign, malignant)`` images, one patient each."""
+def write_dataset(folder, counts, seed=0, picture=draw):
+    """Data set with ``counts[side] = (benign, malignant)`` images by ``picture(rng, label)``, one patient each."""
     rng, rows = np.random.default_rng(seed), []
     for side, numbers in counts.items():
         for label, number in enumerate(numbers):
@@ -34,7 +34,7 @@ def write_dataset(folder, counts, seed=0):
                 image_id = f"P_{side}_{label}_{index:03d}"
                 (folder / "images").mkdir(parents=True, exist_ok=True)
                 path = folder / "images" / f"{image_id}.png"
-                Image.fromarray(draw(rng, label)).save(path)
+                Image.fromarray(picture(rng, label)).save(path)
                 rows.append(
                     {
                         "image_id": image_id, "file": f"images/{image_id}.png", "label": label,

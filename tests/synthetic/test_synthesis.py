@@ -4,8 +4,10 @@ import hashlib
 import json
 import tracemalloc
 
+import boto3
 import numpy as np
 import pytest
+import servers
 import torch
 from PIL import Image
 
@@ -15,7 +17,7 @@ from mammogan.data.ingest import read_summary
 from mammogan.data.minority import filter_minority
 from mammogan.data.verify import verify
 from mammogan.models.generator import draw_latents, sample
-from mammogan.synthesis import balance, drawing, plausibility, stream
+from mammogan.synthesis import balance, drawing, plausibility, publication, stream
 from mammogan.synthesis import fill as fill_dataset
 
 
@@ -184,6 +186,32 @@ def test_a_balanced_set_is_not_filled_further(dataset, model, tmp_path):
     fill_dataset(model, dataset, 1, settings(), str(tmp_path / "filled"))
     with pytest.raises(ValueError, match="already holds its images"):
         fill_dataset(model, tmp_path / "filled", 1, settings(count=5), str(tmp_path / "again"))
+
+
+@pytest.mark.slow
+def test_a_bucket_gets_the_bytes_that_a_folder_gets_also_after_an_interruption(dataset, model, tmp_path, monkeypatch):
+    fill_dataset(model, dataset, 1, settings(dicom=True), str(tmp_path / "filled"))
+    with servers.seaweedfs(tmp_path / "seaweedfs") as store:
+        for name, value in store.environment.items():
+            monkeypatch.setenv(name, value)
+        boto3.client("s3").create_bucket(Bucket="made")
+        with monkeypatch.context() as patch:
+            patch.setattr(publication, "_write_manifest", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                fill_dataset(model, dataset, 1, settings(dicom=True), "s3://made/set")
+        assert not {"manifest.csv", "summary.json"} & set(storage.list_files("s3://made/set"))
+        fill_dataset(model, dataset, 1, settings(dicom=True), "s3://made/set")
+        remote = {
+            name: hashlib.sha256(storage.read_bytes(f"s3://made/set/{name}")).hexdigest()
+            for name in storage.list_files("s3://made/set")
+        }
+    local = content_of(tmp_path / "filled")
+    assert remote == local
+    assert sum(name.endswith(".dcm") for name in local) == 18
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
 
 
 def test_a_folder_of_something_else_is_not_replaced(model, tmp_path):

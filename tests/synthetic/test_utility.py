@@ -29,6 +29,13 @@ def images(count, value):
     return torch.full((count, 1, 28, 28), value, dtype=torch.uint8)
 
 
+def draw_image(rng, label):
+    """(28, 28) uint8: noise, with a bright spot anywhere where the label is 1."""
+    y, x = np.mgrid[:28, :28]
+    spot = label * 35 * np.exp(-((x - rng.uniform(6, 22)) ** 2 + (y - rng.uniform(6, 22)) ** 2) / 12)
+    return (100 + rng.normal(0, 20, (28, 28)) + spot).clip(0, 255).astype(np.uint8)
+
+
 class TestArms:
     def test_they_are_what_they_say(self):
         pool = Pool((images(9, 10), images(4, 20)), images(6, 30), 1)
@@ -207,6 +214,21 @@ class TestStudy:
         told = {"metric": "auc", "value": 0.05, "low": low, "high": high, "finding": finding}
         others = [{**told, "arm": arm, "finding": "better"} for arm in ("synthetic_0.5", "synthetic_augmented")]
         assert verdict([*others, {**told, "arm": "synthetic_1"}, {**told, "arm": "replaced"}]).startswith(words)
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize(
+        ("drawn_as", "rare", "seeds", "steps", "word"), [(1, 2, 8, 60, "help"), (0, 4, 4, 100, "harm")]
+    )
+    def test_a_true_benefit_and_a_true_harm_are_found(
+        self, write_dataset, tmp_path, drawn_as, rare, seeds, steps, word
+    ):
+        """A class whose spot is anywhere: true draws of it help where two are real, draws of the other class harm."""
+        folder = write_dataset(tmp_path / "set", {"train": (60, rare), "test": (60, 60)}, picture=draw_image)
+        rng = np.random.default_rng(7)
+        fakes = torch.stack([torch.from_numpy(draw_image(rng, drawn_as))[None] for _ in range(60 - rare)])
+        chosen = settings(seeds=seeds, steps=steps, batch_size=16, shares="1")
+        result = study(folder, chosen, tmp_path / "out", fakes=fakes, label=1)
+        assert result["verdict"].startswith(f"The synthetic images {word}"), result["verdict"]
 
     def test_patients_of_train_are_no_test(self, dataset, tmp_path):
         import shutil
