@@ -11,8 +11,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
+from mammogan import storage
 from mammogan.config import SUBSETS
 from mammogan.data import tables
 from mammogan.data.quarantine import Bad
@@ -172,6 +174,10 @@ def _series_uid(path: str) -> str:
 
 def _case_rows(labels: str) -> Iterator[tuple[str, dict[str, str]]]:
     """Every row of every case CSV below ``labels``, with the file and line that it ends on."""
+    if not storage.is_remote(labels) and not Path(labels).is_dir():
+        raise FileNotFoundError(
+            f"labels={labels!r}: no such folder; give the folder of the case-description CSVs, or its s3:// address"
+        )
     others, found = [], 0
     for table in tables.below(labels):
         if not all(mark in table.header for mark in MARKS):
@@ -186,7 +192,7 @@ def _case_rows(labels: str) -> Iterator[tuple[str, dict[str, str]]]:
     if not found:
         raise FileNotFoundError(
             f"labels={labels!r}: no case-description CSV; looked for *.csv with the columns {', '.join(MARKS)}, "
-            f"found {', '.join(others[:8]) or 'no CSV file'}"
+            f"found {tables.summarised(others) or 'no CSV file'}; give the folder of the four CSVs of CBIS-DDSM"
         )
 
 

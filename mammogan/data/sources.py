@@ -88,7 +88,8 @@ def _recognise(source: str, files: Iterable[str]) -> str:
         return "dicom"
     raise ValueError(
         f"source={source!r}: not a known layout; looked for {MANIFEST} with the columns {', '.join(IMAGES_COLUMNS)}, "
-        f"for jpeg/SERIES/*.jpg and for *.dcm; found {len(names)} files: {', '.join(names[:5]) or 'none'}"
+        f"for jpeg/SERIES/*.jpg and for *.dcm; found {tables.summarised(names) or 'no file'}; "
+        "give the folder that holds one of them"
     )
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from mammogan import storage
+
+FEW_NAMES = 5
 
 
 @dataclass(frozen=True)
@@ -43,3 +47,11 @@ def below(folder: str) -> Iterator[Table]:
     for name in storage.list_files(folder):
         if name.lower().endswith(".csv"):
             yield read(folder, name)
+
+
+def summarised(names: Sequence[str]) -> str:
+    """A few names as they are, many as counts by ending: ``41 *.png, 2 *.csv``."""
+    if len(names) <= FEW_NAMES:
+        return ", ".join(sorted(names))
+    endings = Counter(f"*{PurePosixPath(name).suffix.lower()}" for name in names)
+    return ", ".join(f"{count} {ending}" for ending, count in endings.most_common(FEW_NAMES))

@@ -127,3 +127,11 @@ def test_subset_of_a_folder_name():
     assert subset_of("Mass-Test_P_00016_LEFT_CC") == "mass-test"
     with pytest.raises(ValueError, match="starts with none"):
         subset_of("P_00016")
+
+
+def test_labels_that_are_no_folder_or_hold_no_case_csv_say_so_in_one_line(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"^labels='/nonexist': no such folder; give the folder of the case-"):
+        read_cases("/nonexist", "calc-train")
+    (tmp_path / "prices.csv").write_text("fruit,price\n")
+    with pytest.raises(FileNotFoundError, match=r"found prices\.csv; give the folder of the four CSVs"):
+        read_cases(str(tmp_path), "calc-train")

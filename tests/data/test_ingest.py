@@ -231,7 +231,11 @@ def test_bad_rows_of_a_manifest(pictures, tmp_path, line, reason):
 
 def test_an_unknown_layout_says_what_was_looked_for_and_found(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
-    with pytest.raises(ValueError, match=r"looked for manifest\.csv .* found 1 files: notes\.txt"):
+    with pytest.raises(ValueError, match=r"looked for manifest\.csv .* found notes\.txt; give"):
+        ingest(str(tmp_path), "", MASS, tmp_path / "set")
+    for number in range(40):
+        (tmp_path / f"{number}.PNG").touch()
+    with pytest.raises(ValueError, match=r"found 40 \*\.png, 1 \*\.txt; give"):
         ingest(str(tmp_path), "", MASS, tmp_path / "set")
     with pytest.raises(FileNotFoundError, match="no such folder"):
         ingest(str(tmp_path / "absent"), "", MASS, tmp_path / "set")
