@@ -19,6 +19,10 @@ class Advance(Protocol):
         """Move the bar by ``steps`` and show ``note`` at its end."""
 
 
+def unseen(steps: int = 1, note: str = "") -> None:
+    """An ``Advance`` for who does not show progress."""
+
+
 def say(message: str) -> None:
     """Print one line to standard error, which leaves standard output to ``--json``.
 

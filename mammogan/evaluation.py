@@ -16,7 +16,16 @@ from torch import Tensor
 from mammogan import console, storage
 from mammogan.config import EvaluateConfig, digest
 from mammogan.metrics.images import digest_of, read_images, same_size
-from mammogan.metrics.measurement import Instruments, Reals, Record, compare, load_instruments, measure_reals
+from mammogan.metrics.measurement import (
+    NETWORKS,
+    Instruments,
+    Reals,
+    Record,
+    compare,
+    load_instruments,
+    measure_reals,
+    steps_of,
+)
 
 PROTOCOL = 3
 """Raised whenever a number would come out differently, so that no cached one is mixed with new ones."""
@@ -38,7 +47,9 @@ def evaluate_images(by_pairing: Mapping[str, Tensor], fakes: Tensor, config: Eva
     """Compare uint8 ``fakes`` (M, 1, H, W) with the sets of real images (N, 1, H, W) of ``read_reals``."""
     same_size(next(iter(by_pairing.values())), fakes)
     instruments = load_instruments(config)
-    compared = compare(measure_reals(by_pairing, instruments), fakes, instruments)
+    with console.progress("evaluate", steps_of(by_pairing) + NETWORKS * len(fakes)) as advance:
+        reals = measure_reals(by_pairing, instruments, advance)
+        compared = compare(reals, fakes, instruments, advance)
     return {**instruments.described(), **compared}
 
 
@@ -78,15 +89,19 @@ def evaluate_branch(
     shared = _shared_key(by_pairing, instruments)
     caches = [out / "snapshots" / f"{path.stem}-{digest([shared, storage.sha256_of(path)])}.json" for path in snapshots]
     missing = sum(not cache.is_file() for cache in caches)
-    reals = measure_reals(by_pairing, instruments) if missing else None
     records, omitted = [], []
-    with console.progress(f"evaluate {branch['branch']}", len(snapshots), len(snapshots) - missing) as advance:
+    each = NETWORKS * config.fakes
+    total, done = len(snapshots) * each, (len(snapshots) - missing) * each
+    if missing:
+        total += steps_of(by_pairing)
+    with console.progress(f"evaluate {branch['branch']}", total, done) as advance:
+        reals = measure_reals(by_pairing, instruments, advance) if missing else None
         for path, cache in zip(snapshots, caches, strict=True):
             epoch = int(path.stem.removeprefix("epoch_"))
             if not cache.is_file():
                 assert reals is not None
-                storage.write_bytes(str(cache), _as_json(_snapshot_result(path, reals, instruments)))
-                advance()
+                storage.write_bytes(str(cache), _as_json(_snapshot_result(path, reals, instruments, advance)))
+                advance(0, note=f"epoch {epoch}")
             result = json.loads(cache.read_text())
             records += [{"epoch": epoch, **record} for record in result["records"]]
             omitted += [{"epoch": epoch, **item} for item in result["omitted"]]
@@ -105,18 +120,23 @@ def _shared_key(by_pairing: Mapping[str, Tensor], instruments: Instruments) -> s
     return digest([PROTOCOL, kept, pixels, instruments.described()])
 
 
-def _snapshot_result(path: Path, reals: Reals, instruments: Instruments) -> dict[str, list[Record]]:
+def _snapshot_result(
+    path: Path, reals: Reals, instruments: Instruments, advance: console.Advance
+) -> dict[str, list[Record]]:
     from mammogan.models.generator import load_generator, sample
 
     config = instruments.config
     try:
         generator = load_generator(path)
+        finite = all(bool(value.isfinite().all()) for value in generator.state_dict().values())
+        unusable = "" if finite else "the generator's weights are not finite"
     except ValueError as error:
-        return {"records": [], "omitted": [{"key": "*", "reason": str(error)}]}
-    if not all(bool(value.isfinite().all()) for value in generator.state_dict().values()):
-        return {"records": [], "omitted": [{"key": "*", "reason": "the generator's weights are not finite"}]}
+        unusable = str(error)
+    if unusable:
+        advance(NETWORKS * config.fakes)
+        return {"records": [], "omitted": [{"key": "*", "reason": unusable}]}
     fakes = sample(generator.to(instruments.device), config.fakes, config.seed, config.batch_size)
-    return compare(reals, fakes.cpu(), instruments)
+    return compare(reals, fakes.cpu(), instruments, advance)
 
 
 def reported(records: Sequence[Record]) -> dict[str, float]:

@@ -1,3 +1,4 @@
+import contextlib
 import json
 
 import numpy as np
@@ -7,7 +8,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from mammogan import evaluation
+from mammogan import console, evaluation
 from mammogan.commands.evaluate import app
 from mammogan.config import EvaluateConfig
 from mammogan.data import manifest
@@ -96,6 +97,29 @@ def test_every_snapshot_gets_the_six_metrics_with_floors_and_intervals(branch, d
         assert sides == {"lpips": [64], "ms_ssim": [224]}.get(record["metric"], [])
     assert [step for step, _ in reports] == [1, 4]
     assert set(reports[1][1]) == {f"{key}{part}" for key in keys for part in ("", "/low", "/high", "/floor")}
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_progress_reaches_its_end_within_a_snapshot_and_over_broken_ones(
+    finished, branch, dataset, tmp_path, monkeypatch
+):
+    (branch / "snapshots/epoch_0009.pt").write_bytes(b"no snapshot")
+    if finished:
+        evaluate(branch, dataset, tmp_path / "out")
+        (branch / "snapshots/epoch_0012.pt").write_bytes((branch / "snapshots/epoch_0004.pt").read_bytes() + b"x")
+    steps, totals = [], []
+
+    @contextlib.contextmanager
+    def progress(_, total, done=0):
+        totals.append((total, done))
+        yield lambda count=1, note="": steps.append(count)
+
+    monkeypatch.setattr(console, "progress", progress)
+    evaluate(branch, dataset, tmp_path / "out")
+    ((total, done),) = totals
+    assert done + sum(steps) == total
+    assert done == finished * 3 * 2 * CONFIG.fakes
+    assert len(steps) > 8
 
 
 def test_counts_say_who_took_part(branch, dataset, tmp_path):

@@ -17,16 +17,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mammogan import storage
+from mammogan import console, storage
 from mammogan.config import RADIMAGENET_SHA256, RADIMAGENET_URL, EvaluateConfig, digest
 from mammogan.metrics import weights
 from mammogan.metrics.exported import load_exported
 from mammogan.metrics.images import digest_of
 from mammogan.metrics.inception import Inception
 from mammogan.metrics.intervals import Floats
+from mammogan.metrics.lanes import each_batch
 from mammogan.metrics.radimagenet import RadImageNet
 from mammogan.metrics.vgg import RandomVgg
 
+CPU = torch.device("cpu")
 INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
 INCEPTION_SHA256_START = "6726825d"
 INCEPTION_URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{INCEPTION_FILE}"
@@ -44,6 +46,8 @@ class Extractor:
     """What to know about the features, in a sentence."""
     features: Callable[[Tensor], Tensor]
     """uint8 (B, 1, H, W) on any device -> (B, D), float32."""
+    device: torch.device = CPU
+    """Where the network is."""
 
 
 def load_extractor(config: EvaluateConfig, device: torch.device) -> Extractor:
@@ -91,9 +95,11 @@ def inception(path: Path, name: str, device: torch.device) -> Extractor:
     sha256 = storage.sha256_of(path)
     model = Inception(path, "clean" if name == "inception_clean" else "tf1")
     if sha256.startswith(INCEPTION_SHA256_START):
-        return Extractor(name, sha256, "torch-fidelity's Inception v3 with the published weights", _on(model, device))
+        return Extractor(
+            name, sha256, "torch-fidelity's Inception v3 with the published weights", _on(model, device), device
+        )
     note = "torch-fidelity's Inception v3 with weights other than the published ones: comparable only within this key"
-    return Extractor(f"{name}_{sha256[:8]}", sha256, note, _on(model, device))
+    return Extractor(f"{name}_{sha256[:8]}", sha256, note, _on(model, device), device)
 
 
 def radimagenet(given: str, device: torch.device) -> Extractor:
@@ -103,21 +109,21 @@ def radimagenet(given: str, device: torch.device) -> Extractor:
     published = sha256 == RADIMAGENET_SHA256
     name = "radimagenet" if published else f"radimagenet_{sha256[:8]}"
     note = f"DenseNet121 with {'the published RadImageNet weights' if published else 'weights of the given file'}"
-    return Extractor(name, sha256, note, _on(RadImageNet(path), device))
+    return Extractor(name, sha256, note, _on(RadImageNet(path), device), device)
 
 
 def random_vgg(device: torch.device) -> Extractor:
     """VGG16 with random weights of fixed seed."""
     model = RandomVgg()
     note = "VGG16 with random weights of fixed seed, another scale than Inception's: compare only within this key"
-    return Extractor("random_vgg", weights.sha256_of_state(model), note, _on(model, device))
+    return Extractor("random_vgg", weights.sha256_of_state(model), note, _on(model, device), device)
 
 
 def exported(path: Path, device: torch.device) -> Extractor:
     """Network of a TorchScript or ONNX file; file name and sha256 make its name."""
     sha256 = storage.sha256_of(path)
     name = f"{re.sub('[^A-Za-z0-9]+', '_', path.stem)}_{sha256[:8]}"
-    return Extractor(name, sha256, f"network of {path.name}", _on(load_exported(path, device), device))
+    return Extractor(name, sha256, f"network of {path.name}", _on(load_exported(path, device), device), device)
 
 
 def _on(model: Callable[[Tensor], Tensor], device: torch.device) -> Callable[[Tensor], Tensor]:
@@ -131,13 +137,18 @@ def _on(model: Callable[[Tensor], Tensor], device: torch.device) -> Callable[[Te
     return features
 
 
-def extract(extractor: Extractor, images: Tensor, batch_size: int) -> Floats:
-    """Features (N, D), float64, of uint8 ``images`` (N, 1, H, W), a batch at a time."""
-    batches = (extractor.features(batch).double().cpu().numpy() for batch in images.split(batch_size))
-    return np.concatenate(list(batches))
+def extract(extractor: Extractor, images: Tensor, batch_size: int, advance: console.Advance = console.unseen) -> Floats:
+    """Features (N, D), float64, of uint8 ``images`` (N, 1, H, W), a batch at a time; ``advance`` counts images."""
+    batches = []
+    for features in each_batch(extractor.features, images, batch_size, extractor.device):
+        batches.append(features.double().cpu().numpy())
+        advance(len(features))
+    return np.concatenate(batches)
 
 
-def extract_cached(extractor: Extractor, images: Tensor, batch_size: int) -> Floats:
+def extract_cached(
+    extractor: Extractor, images: Tensor, batch_size: int, advance: console.Advance = console.unseen
+) -> Floats:
     """``extract``, kept in ``$MAMMOGAN_CACHE`` (``~/.cache/mammogan``) by pixels, extractor and weights.
 
     For real images, which every snapshot, branch and run compares with. A file that cannot be read is made again.
@@ -147,8 +158,10 @@ def extract_cached(extractor: Extractor, images: Tensor, batch_size: int) -> Flo
     try:
         features = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError):
-        features = extract(extractor, images, batch_size)
+        features = extract(extractor, images, batch_size, advance)
         content = io.BytesIO()
         np.save(content, features)
         storage.write_bytes(str(path), content.getvalue())
+    else:
+        advance(len(images))
     return features

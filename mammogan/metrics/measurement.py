@@ -28,6 +28,8 @@ from mammogan.metrics.perceptual import Embedded, Perceptual, embedded, load_per
 
 HALVINGS = 5
 CPU_BATCH = 8
+NETWORKS = 2
+"""The extractor and that of LPIPS."""
 IMPLEMENTATIONS = {
     "kid": "unbiased cubic-kernel MMD of all images, float64; jackknife over images",
     "fid": "nuclear norm of centred features, float64; jackknife over up to 20 blocks of images",
@@ -93,16 +95,25 @@ class ImageSet:
         return len(self.images)
 
 
-def image_set(images: Tensor, instruments: Instruments, *, real: bool = False, pairs: bool = True) -> ImageSet:
+def image_set(
+    images: Tensor, instruments: Instruments, advance: console.Advance, *, real: bool = False, pairs: bool = True
+) -> ImageSet:
     """Featurise uint8 ``images`` (N, 1, H, W); N may be 0.
 
-    Features of ``real`` images are kept on disk, and with ``pairs`` what LPIPS needs is made too.
+    Features of ``real`` images are kept on disk, and with ``pairs`` what LPIPS needs is made too. ``advance`` counts
+    the images that a network has seen.
     """
     if not len(images):
         return ImageSet(images, np.empty((0, 0)), None)
-    batch_size = instruments.batch_size
-    features = (extract_cached if real else extract)(instruments.extractor, images, batch_size)
-    return ImageSet(images, features, embedded(instruments.perceptual, images, batch_size) if pairs else None)
+    size, perceptual = instruments.batch_size, instruments.perceptual
+    features = (extract_cached if real else extract)(instruments.extractor, images, size, advance)
+    return ImageSet(images, features, embedded(perceptual, images, size, advance) if pairs else None)
+
+
+def steps_of(by_pairing: Mapping[str, Tensor]) -> int:
+    """Steps by which ``measure_reals`` advances: both networks see the first set, the extractor alone the others."""
+    main, *others = (len(images) for images in by_pairing.values())
+    return NETWORKS * main + sum(others)
 
 
 @dataclass(frozen=True)
@@ -122,7 +133,9 @@ class Reals:
         return next(iter(self.sets.values()))
 
 
-def measure_reals(by_pairing: Mapping[str, Tensor], instruments: Instruments) -> Reals:
+def measure_reals(
+    by_pairing: Mapping[str, Tensor], instruments: Instruments, advance: console.Advance = console.unseen
+) -> Reals:
     """Featurise the real images and measure real against real.
 
     The floor of the first pairing compares random halves of it (mean of 5 halvings); that of a later one compares the
@@ -130,7 +143,7 @@ def measure_reals(by_pairing: Mapping[str, Tensor], instruments: Instruments) ->
     """
     main, *others = by_pairing
     sets = {
-        pairing: image_set(images, instruments, real=True, pairs=pairing == main)
+        pairing: image_set(images, instruments, advance, real=True, pairs=pairing == main)
         for pairing, images in by_pairing.items()
     }
     features, seed = sets[main].features, instruments.config.seed
@@ -283,14 +296,16 @@ def take(measure: Measure, instruments: Instruments, side: int) -> tuple[Record 
     }, ""
 
 
-def compare(reals: Reals, fakes: Tensor, instruments: Instruments) -> dict[str, list[Record]]:
+def compare(
+    reals: Reals, fakes: Tensor, instruments: Instruments, advance: console.Advance = console.unseen
+) -> dict[str, list[Record]]:
     """``{"records": [...], "omitted": [...]}`` of uint8 ``fakes`` (N, 1, H, W) against the reals.
 
-    Raises ValueError for images of another kind or size.
+    ``advance`` moves by two steps an image, one for each network. Raises ValueError for images of another kind or size.
     """
     checked_images("fake", fakes)
     same_size(reals.main.images, fakes)
-    fake = image_set(fakes, instruments)
+    fake = image_set(fakes, instruments, advance)
     records, omitted = [], []
     for measure in measures(reals, fake, instruments):
         record, reason = take(measure, instruments, min(fakes.shape[-2:]))

@@ -23,11 +23,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mammogan import storage
+from mammogan import console, storage
 from mammogan.metrics import weights as weights_files
 from mammogan.metrics.images import enlarged
 from mammogan.metrics.intervals import Estimate, Floats, Variance, blocks_of, combine, jackknife
+from mammogan.metrics.lanes import each_batch
 
+CPU = torch.device("cpu")
 BLOCKS = 20
 TRUNK_FILE = "alexnet-owt-7be5be79.pth"
 """torchvision's ImageNet AlexNet, as torch's hub cache names it."""
@@ -88,6 +90,8 @@ class Perceptual:
     """What to know about the weights, in a sentence."""
     embed: Callable[[Tensor], Tensor]
     """uint8 (B, 1, H, W) -> phi (B, D), float32."""
+    device: torch.device = CPU
+    """Where the network is."""
 
 
 def load_perceptual(weights: str, device: torch.device) -> Perceptual:
@@ -117,7 +121,7 @@ def load_perceptual(weights: str, device: torch.device) -> Perceptual:
         )
         sha256 = weights_files.sha256_of_state(model)
     model.to(device).eval().requires_grad_(False)
-    return Perceptual(name, sha256, note, _embedding(model, device))
+    return Perceptual(name, sha256, note, _embedding(model, device), device)
 
 
 def _embedding(model: AlexNetDistance, device: torch.device) -> Callable[[Tensor], Tensor]:
@@ -179,19 +183,22 @@ class Embedded:
     """(G,): sum of |phi|^2 over the block."""
 
 
-def embedded(perceptual: Perceptual, images: Tensor, batch_size: int) -> Embedded:
+def embedded(
+    perceptual: Perceptual, images: Tensor, batch_size: int, advance: console.Advance = console.unseen
+) -> Embedded:
     """Embed uint8 ``images`` (N, 1, H, W) batch by batch; memory is that of a batch and 20 block sums."""
     blocks = blocks_of(len(images), BLOCKS)
     block_of = torch.empty(len(images), dtype=torch.long)
     for number, block in enumerate(blocks):
         block_of[torch.from_numpy(block)] = number
-    sums, squares = None, np.zeros(len(blocks))
-    for first in range(0, len(images), batch_size):
-        phi = perceptual.embed(images[first : first + batch_size])
-        member = block_of[first : first + batch_size]
+    sums, squares, done = None, np.zeros(len(blocks)), 0
+    for phi in each_batch(perceptual.embed, images, batch_size, perceptual.device):
+        member = block_of[done : done + len(phi)]
+        done += len(phi)
         sums = phi.new_zeros(len(blocks), phi.shape[1]) if sums is None else sums
         sums.index_add_(0, member.to(phi.device), phi)
         np.add.at(squares, member.numpy(), [_square(row) for row in phi])
+        advance(len(phi))
     if sums is None:
         raise ValueError("images=0: give at least 1")
     return Embedded(np.array([float(len(block)) for block in blocks]), sums, squares)

@@ -209,10 +209,10 @@ def test_cached_features_are_read_again_and_made_again_when_torn(tmp_path):
     images = noise(5, 16)
     first = extract_cached(extractor, images, 3)
     assert (extract_cached(extractor, images, 3) == first).all()
-    assert calls == [3, 2]
+    assert sum(calls) == 5
     (stored,) = (tmp_path / "cache/features").iterdir()
     stored.write_bytes(stored.read_bytes()[:100])
     assert (extract_cached(extractor, images, 3) == first).all()
     extract_cached(extractor, images.flip(0), 3)
     extract_cached(features.Extractor("mean", "other", "", extractor.features), images, 3)
-    assert calls == [3, 2] * 4
+    assert sum(calls) == 4 * 5
