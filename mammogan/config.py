@@ -61,8 +61,9 @@ class DataConfig:
     """Keep the image as it is, or mirror it where needed so that the chest wall is on the left."""
     window: Literal["ignore", "apply"] = "ignore"
     """Ignore the viewing window (VOI) that a DICOM file proposes, or apply it; CBIS-DDSM has none."""
-    split: Literal["patient", "image"] = "patient"
-    """Unit of the train/test split; 'image' is the paper's and lets a patient be on both sides."""
+    split: Literal["patient", "image", "official"] = "patient"
+    """Unit of the train/test split; 'image' is the paper's and lets a patient be on both sides, 'official' takes
+    CBIS-DDSM's own test sets as test."""
     test_fraction: float = 0.2
     """Share of the images held out as test."""
     split_seed: int = 0

@@ -1,4 +1,4 @@
-"""Train and test: split by image as the paper does, or by patient, and count what leaks."""
+"""Train and test: split by image as the paper does, by patient, or as CBIS-DDSM was published; count what leaks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def assign(frame: pd.DataFrame, config: DataConfig) -> pd.Series:
-    """``train`` or ``test`` for each row of a frame with ``image_id``, ``label`` and ``patient_id``.
+    """``train`` or ``test`` for each row of a frame with ``image_id``, ``label``, ``patient_id`` and ``subset``.
 
     The rows' order does not matter: they are taken by ``image_id``. Raises ValueError where both sides cannot be
     given images.
@@ -24,6 +24,8 @@ def assign(frame: pd.DataFrame, config: DataConfig) -> pd.Series:
     labels = ordered["label"].to_numpy()
     if config.split == "image":
         test = _test_images(labels, config.test_fraction, config.split_seed)
+    elif config.split == "official":
+        test = _test_subsets(ordered["subset"])
     else:
         test = _test_patients(labels, ordered["patient_id"].to_numpy(), config.test_fraction, config.split_seed)
     ordered = ordered.assign(split=np.where(test, "test", "train"))
@@ -50,6 +52,17 @@ def _test_images(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
         )
     _, chosen = train_test_split(np.arange(len(labels)), test_size=fraction, stratify=labels, random_state=seed)
     return np.isin(np.arange(len(labels)), chosen)
+
+
+def _test_subsets(subsets: pd.Series) -> np.ndarray:
+    """Boolean (N,): the images of CBIS-DDSM's test subsets."""
+    test = subsets.str.endswith("-test").to_numpy()
+    if test.all() or not test.any():
+        raise ValueError(
+            f"data.split='official': the images are of {', '.join(sorted(set(subsets))) or 'no subset'}; take train and "
+            "test subsets, such as data.subset=mass-train+mass-test"
+        )
+    return test
 
 
 def _test_patients(labels: np.ndarray, patients: np.ndarray, fraction: float, seed: int) -> np.ndarray:

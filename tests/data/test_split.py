@@ -114,3 +114,19 @@ def test_two_patients_keep_both_classes_in_train():
 def test_too_few_images_to_stratify():
     with pytest.raises(ValueError, match="3 benign and 1 malignant images"):
         split.assign(table([(3, 1)]), DataConfig(split="image"))
+
+
+def test_the_official_split_takes_the_published_test_sets(shared):
+    wanted, _ = wanted_images(read_cases(str(shared / "data/cbis_ddsm/csv"), "mass-train+mass-test"), "full")
+    frame = pd.DataFrame([vars(image) for image in wanted])
+    found = split.assign(frame, DataConfig(split="official"))
+    assert set(found[frame.subset == "mass-train"]) == {"train"}
+    assert set(found[frame.subset == "mass-test"]) == {"test"}
+    assert split.leak(frame.assign(split=found)) == {"patients": 0, "test_images": 0}
+
+
+@pytest.mark.parametrize("subsets", [["mass-train"] * 4, ["mass-test"] * 4, [""] * 4])
+def test_the_official_split_needs_both_sides(subsets):
+    frame = table([(1, 1), (1, 1)]).assign(subset=subsets)
+    with pytest.raises(ValueError, match=r"data\.split='official': the images are of"):
+        split.assign(frame, DataConfig(split="official"))

@@ -1,0 +1,121 @@
+"""What a trained generator is worth on real crops: the set filled up, the audit and the utility study, in one table.
+
+    python benchmarks/release.py FOLDER --model SNAPSHOT.pt --lpips-weights FILE --work DIR --out PAGE.md
+
+FOLDER holds crops and manifest.csv with file, patient_id, pathology and subset. CBIS-DDSM's own split is taken, so the
+generator must have been trained on the malignant images of Mass-Training and on no others. Two sets are made: one that
+balances the classes, and one with as many synthetic malignant images as real ones. Run again it goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mammogan import config, storage
+from mammogan.audit import audit_dataset
+from mammogan.data.ingest import ingest, read_summary
+from mammogan.findings import interval, short
+from mammogan.models.generator import load_generator
+from mammogan.synthesis import fill, load_model
+from mammogan.training.grid import save_grid
+from mammogan.utility import study
+
+MALIGNANT = 1
+FIGURES = {"curve": "utility_curve.png", "effects": "utility_effects.png"}
+
+
+def settings(arguments: argparse.Namespace, size: int) -> config.Config:
+    """Crops of the generator's size, CBIS-DDSM's own split, random VGG features, LPIPS by its real weights."""
+    given: dict[str, Any] = {
+        "data.size": size,
+        "data.split": "official",
+        "evaluate.extractor": "random",
+        "evaluate.lpips_weights": str(arguments.lpips_weights),
+        "utility.seeds": arguments.seeds,
+    }
+    return config.override(config.PRESETS["paper"], given)
+
+
+def release(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Summaries of both sets with their audits and studies, by the set's name."""
+    model, work = load_model(arguments.model, "crops"), arguments.work
+    chosen = settings(arguments, model.generator.size)
+    dataset = work / "crops"
+    if not (dataset / "summary.json").is_file():
+        ingest(str(arguments.folder), "", chosen.data, dataset)
+    train = read_summary(dataset)["splits"]["train"]
+    as_many = config.override(chosen, {"synthesise.count": train["malignant"]})
+    found: dict[str, Any] = {"train": train, "test": read_summary(dataset)["splits"]["test"]}
+    for name, made in (("balanced", chosen), ("as many", as_many)):
+        folder = work / name.replace(" ", "_")
+        summary = fill(model, dataset, MALIGNANT, made, str(folder))
+        audit = audit_dataset(folder, made, work / f"{folder.name}_audit")
+        found[name] = {"images": summary["synthetic"]["images"], "audit": audit}
+        found[name]["utility"] = study(folder, made, work / f"{folder.name}_utility")
+    return found
+
+
+def page(found: dict[str, Any], about: str) -> str:
+    """Markdown: what was asked, then both sets."""
+    return "\n".join(["# A generator's images on real crops", "", about, *_counts(found), *_sets(found)]) + "\n"
+
+
+def _counts(found: dict[str, Any]) -> Iterator[str]:
+    yield ""
+    for side in ("train", "test"):
+        counts = found[side]
+        yield (
+            f"- {side}: {counts['benign']} benign and {counts['malignant']} malignant crops "
+            f"of {counts['patients']} patients"
+        )
+
+
+def _sets(found: dict[str, Any]) -> Iterator[str]:
+    for name in ("balanced", "as many"):
+        item = found[name]
+        yield from ("", f"## {name.capitalize()}: {item['images']} synthetic images", "")
+        audit, utility = item["audit"], item["utility"]
+        yield f"The audit {'refuses nothing' if audit['passed'] else 'refuses them'}."
+        yield from ("", "| gate | answer | why |", "|---|---|---|")
+        for gate in audit["verdicts"]:
+            yield f"| {gate['gate']} | {'passed' if gate['passed'] else 'refused'} | {gate['why']} |"
+        yield from ("", f"{utility['verdict']}.", "")
+        yield f"{utility['classifier']}, {utility['seeds']} seeds, {utility['steps']} steps; mean and 95% interval."
+        keys = [metric["name"] for metric in utility["metrics"]]
+        titles = [metric["title"] for metric in utility["metrics"]]
+        yield from ("", f"| trained on | {' | '.join(titles)} |", "|---" * (len(keys) + 1) + "|")
+        by_key = {(record["arm"], record["metric"]): record for record in utility["records"]}
+        for arm in utility["arms"]:
+            cells = [by_key[arm["name"], key] for key in keys]
+            told = [f"{short(cell['value'])} ({interval(cell)})" for cell in cells]
+            yield f"| {arm['title']} | {' | '.join(told)} |"
+
+
+def main() -> None:
+    """Make, audit and study both sets; write the page and the pictures that show no patient's image."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--about", default="", help="how the generator was trained, for the page's first paragraph")
+    parser.add_argument("--lpips-weights", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--images", type=Path, help="folder for the figures")
+    arguments = parser.parse_args()
+    found = release(arguments)
+    storage.write_bytes(str(arguments.work / "found.json"), json.dumps(found).encode())
+    storage.write_bytes(str(arguments.out), page(found, arguments.about).encode())
+    if arguments.images:
+        for name, file in FIGURES.items():
+            shutil.copyfile(arguments.work / "as_many_utility" / f"{name}.png", arguments.images / file)
+        save_grid(load_generator(arguments.model), arguments.images / "synthetic_crops.png")
+
+
+if __name__ == "__main__":
+    main()
