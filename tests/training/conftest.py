@@ -8,8 +8,8 @@ from PIL import Image
 from mammogan.data import manifest
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
+@pytest.fixture
+def one_thread():
     """Sums in another order would give other bits."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -15,6 +15,8 @@ from mammogan.training.carve_out import carve_out
 from mammogan.training.early_stop import KID, HeldOutKid, best_epoch, snapshots_without_gain
 from mammogan.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SETTINGS = {
     "train.validation_fraction": 0.3, "train.patience": 2, "train.epochs": 12, "train.snapshot_every": 2,
     "train.checkpoint_every": 3,

@@ -17,6 +17,8 @@ from mammogan.training.trainer import Trainer
 SCRIPT = Path(__file__).with_name("branch_process.py")
 STEPS = OVERRIDES["train.epochs"] * 3
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.fixture(autouse=True)
 def _no_pause_before_a_retry(monkeypatch):

@@ -20,6 +20,9 @@ from mammogan.training.ranks import Ranks
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 RUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+UNEVEN = {"train.batch_size": 5, "train.critic_batches": "fresh"}
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def start(*command):
@@ -45,9 +48,6 @@ def test_every_row_is_some_processs_and_the_shares_are_even(count, world):
 
 def relative_error(one, other):
     return ((one - other).norm() / other.norm()).item()
-
-
-UNEVEN = {"train.batch_size": 5, "train.critic_batches": "fresh"}
 
 
 @pytest.mark.parametrize("settings", [{}, UNEVEN], ids=["even", "uneven"])

@@ -6,6 +6,8 @@ from torch import nn
 from mammogan.models.generator import Generator
 from mammogan.training.watch import Overfitting, mean_score, memory_mb
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 class Brightness(nn.Module):
     """A critic whose score is the mean of an image in [-1, 1]."""
