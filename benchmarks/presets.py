@@ -2,7 +2,7 @@
 
     python benchmarks/presets.py train FOLDER paper --work DIR
     python benchmarks/presets.py train FOLDER modern --work DIR
-    python benchmarks/presets.py measure FOLDER --work DIR --out docs/benchmarks/presets.md
+    python benchmarks/presets.py measure FOLDER --work DIR --out docs/benchmarks/presets.md --grid FILE.png
 
 FOLDER holds grey images and manifest.csv with file, subset and pathology. The malignant ones of the Mass-Training
 subset are trained on, those of Mass-Test are held out: the official split, in which no patient is on both sides. Only
@@ -35,7 +35,7 @@ from mammogan.metrics.intervals import Floats
 from mammogan.metrics.kernel import kernel_distance, kernel_estimate
 from mammogan.models.densenet import load_frozen
 from mammogan.models.generator import load_generator, sample, save_snapshot
-from mammogan.training.grid import save_grid
+from mammogan.training.grid import save_grid, tile
 from mammogan.training.interruption import deferred_signals
 from mammogan.training.trainer import Trainer
 
@@ -165,7 +165,7 @@ def measure(arguments: argparse.Namespace) -> None:
     extractor = random_vgg(torch.device("cpu"))
     crops = read_crops(arguments.folder)
     reals = {split: extract(extractor, images, BATCH_SIZE) for split, images in crops.items()}
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in BRANCHES:
         folder = arguments.work / name
         snapshots = sorted((folder / "snapshots").glob("epoch_*.pt"))
@@ -179,6 +179,18 @@ def measure(arguments: argparse.Namespace) -> None:
     console.say(text)
     if arguments.out:
         storage.write_bytes(str(arguments.out), text.encode())
+    if arguments.grid:
+        best = min(rows, key=lambda row: row["kid/train"][0])
+        console.say(f"{arguments.grid}: {best['preset']} after {best['cpu_s'] / 60:.1f} CPU minutes")
+        save_samples(arguments.work / best["preset"] / f"snapshots/epoch_{best['mark']:04d}.pt", arguments.grid)
+
+
+def save_samples(snapshot: Path, path: Path) -> None:
+    """PNG of 32 samples of a snapshot, not chosen, every pixel drawn as 2x2."""
+    picture = Image.fromarray(tile(sample(load_generator(snapshot), 32, seed=0), 8).numpy())
+    buffer = io.BytesIO()
+    picture.resize((2 * picture.width, 2 * picture.height), Image.Resampling.NEAREST).save(buffer, format="PNG")
+    storage.write_bytes(str(path), buffer.getvalue())
 
 
 def table(rows: list[dict[str, Any]], floors: dict[str, float], counts: dict[str, int]) -> str:
@@ -226,6 +238,7 @@ def main() -> None:
     measuring.add_argument("folder", type=Path)
     measuring.add_argument("--work", type=Path, required=True)
     measuring.add_argument("--out", type=Path)
+    measuring.add_argument("--grid", type=Path, help="PNG of samples of the snapshot with the lowest KID to write")
     measuring.set_defaults(run=measure)
     arguments = parser.parse_args()
     arguments.run(arguments)

@@ -11,7 +11,7 @@ and the bytes of all that any operation reads and writes, as if nothing stayed i
 two large matrices reaches just then.
 
 With ``--kept``, measurements are added to that file and the table shows all it holds, so that sizes and batches can be
-measured in several calls.
+measured in several calls; ``--batches ""`` measures nothing and only shows it.
 """
 
 from __future__ import annotations
@@ -198,7 +198,7 @@ def main() -> None:
     parser.add_argument("--peak-of", choices=WAYS, help="print one way's peak memory and nothing else")
     arguments = parser.parse_args()
     device = pick_device("auto")
-    batches = [int(batch) for batch in arguments.batches.split(",")]
+    batches = [int(batch) for batch in arguments.batches.split(",") if batch]
     if arguments.peak_of:
         print(peak_gib(Bench(arguments.peak_of, arguments.size, batches[0], arguments.readout, device)))
         return
