@@ -77,12 +77,16 @@ def announce_steps():
     Trainer.advance = announced
 
 
-if __name__ == "__main__":
+def main(folder, *store):
+    """Train the branch, and leave as the command line would."""
     torch.set_num_threads(1)
     announce_steps()
     try:
-        folder, *store = sys.argv[1:]
         record = train(Path(folder), **({"store": store[0]} if store else {}))
     except OSError as error:
         sys.exit(f"error: {error}")
     sys.exit(0 if record["status"] == "finished" else f"error: {record['reason']}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -5,16 +5,16 @@ Where the fault makes an end impossible, the run ends with one error of one line
 """
 
 import contextlib
+import multiprocessing
 import os
 import random
 import signal
 import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 
 import boto3
+import branch_process
 import pytest
 import servers
 from branch_process import OVERRIDES, result
@@ -22,7 +22,6 @@ from gate import Gate
 
 from mammogan.training.checkpoint import Checkpoints
 
-SCRIPT = Path(__file__).with_name("branch_process.py")
 STEPS = OVERRIDES["train.epochs"] * 3
 BUCKET = "torture"
 TO_LEAVE_S = 10
@@ -31,42 +30,75 @@ DISK_MB = 4
 pytestmark = [pytest.mark.xdist_group("s3"), pytest.mark.timeout(900)]
 
 
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["branch_process"])  # else most of a run is importing torch
+
+
+def body(folder, store, environment, log):
+    """What the process does: all that it prints goes to ``log``."""
+    for descriptor in (1, 2):
+        os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
+    os.environ.update(environment)
+    branch_process.main(folder, store)
+
+
+class Run:
+    """A branch in a process of its own."""
+
+    def __init__(self, victim, store, log):
+        self.log = log
+        self.log.touch()
+        environment = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+        environment["AWS_ENDPOINT_URL_S3"] = victim.gate.endpoint
+        self.process = PROCESSES.Process(target=body, args=(str(victim.folder), store, environment, str(log)))
+        self.process.start()
+
+    @property
+    def said(self):
+        return self.log.read_text()
+
+    def send(self, number):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.process.pid, number)
+
+    def status(self, within_s):
+        """Its exit status, waited for in ticks of ours: while the whole machine stands still, nobody can leave."""
+        for _ in range(within_s * 20):
+            self.process.join(0.05)
+            if self.process.exitcode is not None:
+                return self.process.exitcode
+        self.process.kill()
+        return pytest.fail(f"still there after {within_s} s: {self.said}")
+
+
 class Victim:
-    """A branch in a process, its folder, and the store that it writes to."""
+    """A branch's folder, and the store that it writes to."""
 
-    def __init__(self, folder, gate, seed):
-        self.folder, self.gate, self.rng = folder, gate, random.Random(seed)
-        self.remote = f"s3://{BUCKET}/{folder.name}"
+    def __init__(self, folder, logs, gate, seed):
+        self.folder, self.logs, self.gate, self.rng = folder, logs, gate, random.Random(seed)
+        self.local, self.remote = str(folder / "store"), f"s3://{BUCKET}/{folder.name}"
 
-    def start(self, store=None):
-        command = [sys.executable, str(SCRIPT), str(self.folder), store or str(self.folder / "store")]
-        environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parents[2]), "AWS_ENDPOINT_URL_S3": self.gate.endpoint}
-        return subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
-        )
+    def start(self, store):
+        return Run(self, store, self.logs / f"{len(list(self.logs.iterdir()))}.log")
 
-    def wait_for_a_moment(self, process):
-        """Some time after the beginning of a random step, so that it may also fall on writing a checkpoint."""
-        wanted = f"step {self.rng.randrange(STEPS)}\n"
-        for line in process.stdout:
-            if line == wanted:
-                time.sleep(self.rng.uniform(0, 0.2))
-                return
+    def start_and_wait(self, store):
+        """A run some time after the beginning of a random step, so that this may also fall on writing a checkpoint."""
+        run, wanted = self.start(store), f"step {self.rng.randrange(STEPS)}\n"
+        while wanted not in run.said and run.process.is_alive():
+            time.sleep(0.005)
+        time.sleep(self.rng.uniform(0, 0.1))
+        return run
 
-    def strike(self, number, store=None):
-        """Start it and send a signal at a random moment; its exit status, which is 0 where it was done before."""
-        with self.start(store) as process:
-            self.wait_for_a_moment(process)
-            process.send_signal(number)
-            assert_leaves_in_time(process)
-        assert process.returncode in (0, -number if number == signal.SIGKILL else 128 + number)
+    def strike(self, number):
+        """Send a signal at a random moment; the run may have been done before."""
+        run = self.start_and_wait(self.local)
+        run.send(number)
+        assert run.status(TO_LEAVE_S) in (0, -number if number == signal.SIGKILL else 128 + number), run.said
 
-    def ends(self, store=None):
+    def ends(self, store=""):
         """Run it to its end, which must be the good one."""
-        with self.start(store) as process:
-            _, said = process.communicate(timeout=300)
-        assert process.returncode == 0, said
-        return said
+        run = self.start(store or self.local)
+        assert run.status(300) == 0, run.said
 
 
 def killed(victim):
@@ -86,29 +118,26 @@ def truncated(victim):
         newest = max(found)
         os.truncate(newest, victim.rng.randrange(newest.stat().st_size))
         if len(found) == 1:  # nothing is left to fall back upon
-            with victim.start() as process:
-                _, said = process.communicate(timeout=300)
-            assert process.returncode == 1
-            assert len([line for line in said.splitlines() if line.startswith("error: ")]) == 1
-            assert "every checkpoint is corrupt; remove the folder" in said
+            run = victim.start(victim.local)
+            assert run.status(300) == 1
+            (error,) = errors(run.said)
+            assert "every checkpoint is corrupt; remove the folder" in error
             newest.unlink()
     victim.ends()
 
 
 def disk_full(victim):
     """Both the branch's folder and the store on a small disk, which another one fills."""
-    with small_disk(victim.folder) as disk, victim.start() as process:
-        victim.wait_for_a_moment(process)
+    with small_disk(victim.folder) as disk:
+        run = victim.start_and_wait(victim.local)
         ballast = disk / "ballast"
         with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
             while True:
                 file.write(bytes(4096))
-        _, said = process.communicate(timeout=300)
-        if process.returncode:
-            assert process.returncode == 1
-            (error,) = [line for line in said.splitlines() if line.startswith("error: ")]
+        if run.status(300):
+            (error,) = errors(run.said)
             assert "No space left on device" in error
-            assert "Traceback" not in said
+            assert "Traceback" not in run.said
             assert not list(disk.rglob("*.part"))
             assert_last_checkpoint_whole(victim.folder)
         ballast.unlink()
@@ -118,34 +147,27 @@ def disk_full(victim):
 
 def store_away(victim, away_s):
     """The run waits for it and then ends well, all in one process."""
-    with victim.start(victim.remote) as process:
-        victim.wait_for_a_moment(process)
-        victim.gate.shut()
-        back = threading.Timer(away_s, victim.gate.open)
-        back.start()
-        _, said = process.communicate(timeout=600)
-        back.join()
-    assert process.returncode == 0, said
+    run = victim.start_and_wait(victim.remote)
+    victim.gate.shut()
+    back = threading.Timer(away_s, victim.gate.open)
+    back.start()
+    status = run.status(600)
+    back.join()
+    assert status == 0, run.said
 
 
 def terminated_while_the_store_is_away(victim):
-    with victim.start(victim.remote) as process:
-        victim.wait_for_a_moment(process)
-        victim.gate.shut()
-        process.send_signal(signal.SIGTERM)
-        assert_leaves_in_time(process)
-        victim.gate.open()
+    run = victim.start_and_wait(victim.remote)
+    victim.gate.shut()
+    run.send(signal.SIGTERM)
+    status = run.status(TO_LEAVE_S)
+    victim.gate.open()
+    assert status in (0, 128 + signal.SIGTERM), run.said
     victim.ends(victim.remote)
 
 
-def assert_leaves_in_time(process):
-    """Within ten seconds, in ticks of ours: while the whole machine stands still, nobody can leave."""
-    for _ in range(TO_LEAVE_S * 20):
-        time.sleep(0.05)
-        if process.poll() is not None:
-            return
-    process.kill()
-    pytest.fail(f"still there after {TO_LEAVE_S} s")
+def errors(said):
+    return [line for line in said.splitlines() if line.startswith("error: ")]
 
 
 @contextlib.contextmanager
@@ -191,6 +213,10 @@ FAULTS = {
 }
 
 
+def victim(factory, gate, seed):
+    return Victim(factory.mktemp("victim"), factory.mktemp("logs"), gate, seed)
+
+
 def assert_survived(fault, victim, uninterrupted, **how):
     kept = FAULTS[fault](victim, **how)
     expected, found = result(uninterrupted[1]), kept or result(victim.folder)
@@ -200,15 +226,15 @@ def assert_survived(fault, victim, uninterrupted, **how):
 @pytest.mark.parametrize(
     ("fault", "how"), [("disk full", {}), ("store away", {"away_s": 3}), ("terminated, store away", {})]
 )
-def test_a_fault_at_a_random_moment(tmp_path, gate, uninterrupted, fault, how):
+def test_a_fault_at_a_random_moment(tmp_path_factory, gate, uninterrupted, fault, how):
     seed = random.SystemRandom().randrange(10**6)
     print(f"seed {seed}")
-    assert_survived(fault, Victim(tmp_path, gate, seed), uninterrupted, **how)
+    assert_survived(fault, victim(tmp_path_factory, gate, seed), uninterrupted, **how)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("round_", range(5))
 @pytest.mark.parametrize("fault", FAULTS)
-def test_thirty_faults(tmp_path, gate, uninterrupted, fault, round_):
+def test_thirty_faults(tmp_path_factory, gate, uninterrupted, fault, round_):
     how = {"away_s": 60} if fault == "store away" else {}
-    assert_survived(fault, Victim(tmp_path, gate, seed=round_), uninterrupted, **how)
+    assert_survived(fault, victim(tmp_path_factory, gate, seed=round_), uninterrupted, **how)
