@@ -210,8 +210,8 @@ def main() -> None:
         if arguments.kept:
             storage.write_bytes(str(arguments.kept), json.dumps(rows).encode())
     note = (
-        f"{device_name(device)} ({platform.machine()}), torch {torch.__version__}, float32. The ways take turns, and the "
-        "best of the rounds counts, because others use such a machine too.\n\n"
+        f"{device_name(device)} ({platform.machine()}), torch {torch.__version__}, float32. The ways take turns, and "
+        "the best of the rounds counts, because others use such a machine too.\n\n"
     )
     text = f"# The training step, straightforward and fast\n\n{note}{table(rows)}"
     print(text)
