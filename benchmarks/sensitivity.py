@@ -3,7 +3,9 @@
     python benchmarks/sensitivity.py FOLDER --size 56
 
 FOLDER holds grey images and manifest.csv with file, patient_id and pathology; the malignant ones are used. Patients are
-halved: one half is the reals; the other half, as it is and damaged, stands in for a generator.
+halved: one half is the reals; the other half, as it is and damaged, stands in for a generator. Beside the metrics is
+``copied``, the share of images that are nearer to a real one than that is to any other real one (one minus the
+authenticity of Alaa et al. 2022, ICML, How faithful is your synthetic data?): no metric of an evaluation asks that.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from torch import Tensor
 
 from mammogan.config import EvaluateConfig
 from mammogan.evaluation import evaluate_images
+from mammogan.metrics.features import Extractor, extract, random_vgg
+from mammogan.metrics.neighbours import distances
 
 Damage = Callable[[Tensor, Tensor], Tensor]
 
@@ -74,6 +78,14 @@ def copies(images: Tensor, reals: Tensor) -> Tensor:
     return reals[: len(images)]
 
 
+def copied(reals: Tensor, images: Tensor, extractor: Extractor) -> float:
+    """Share of ``images`` whose nearest real is nearer to them than to its own nearest other real."""
+    known = distances(*(extract(extractor, each, batch_size=16) for each in (reals, images)))
+    np.fill_diagonal(known.real, np.inf)
+    nearest = known.across.argmin(axis=0)
+    return float(np.mean(known.across.min(axis=0) < known.real.min(axis=1)[nearest]))
+
+
 DAMAGES: dict[str, Damage] = {
     "nothing (floor)": lambda images, _: images,
     "blur, radius 1": each(lambda picture: picture.filter(ImageFilter.GaussianBlur(1))),
@@ -95,12 +107,15 @@ def main() -> None:
     config = EvaluateConfig(extractor="random", lpips_weights=arguments.lpips_weights, pairs=arguments.pairs)
     reals, others = read_halves(arguments.folder, arguments.size)
     print(f"{len(reals)} reals, {len(others)} others, {arguments.size} px\n")
+    extractor = random_vgg(torch.device("cpu"))
     for row, (name, damage) in enumerate(DAMAGES.items()):
-        records = evaluate_images({"real_fake": reals}, damage(others, reals), config)["records"]
+        images = damage(others, reals)
+        records = evaluate_images({"real_fake": reals}, images, config)["records"]
         if row == 0:
-            print("| damage |", " | ".join(record["key"] for record in records), "|")
-            print("|---" * (len(records) + 1) + "|")
-        print(f"| {name} |", " | ".join(f"{record['value']:.4g}" for record in records), "|", flush=True)
+            print("| damage |", " | ".join(record["key"] for record in records), "| copied |")
+            print("|---" * (len(records) + 2) + "|")
+        cells = [f"{record['value']:.4g}" for record in records] + [f"{copied(reals, images, extractor):.4g}"]
+        print(f"| {name} |", " | ".join(cells), "|", flush=True)
 
 
 if __name__ == "__main__":
