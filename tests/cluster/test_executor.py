@@ -90,6 +90,7 @@ def test_every_step_runs_by_the_command_that_was_compiled(tmp_path):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 @pytest.mark.skipif(not images.has(images.CPU), reason=f"set MAMMOGAN_TEST_IMAGE, be root, and build {images.CPU}")
 def test_every_step_runs_in_the_image_as_a_plain_user_on_a_read_only_root(tmp_path):
     """Like a restricted pod: user 1000, group 0, nothing writable but the volumes that Kubeflow mounts."""

@@ -78,9 +78,11 @@ BUILT = pytest.mark.parametrize(
 UNWANTED = {
     "cache": r"(^|/)(\.cache|\.npm|pip-[\w-]*cache)/|/apt/archives/.*\.deb$|/apt/lists/.*Packages",
     "installer": r"-packages/(pip|uv)/|/bin/(pip|uv|conda|apt)[\d.]*$",
-    "compiler": r"/bin/(gcc|g\+\+|cc|c\+\+|clang|nvcc|make|ld|as)[\d.-]*$|/triton/|\.(h|hpp|cuh|a|o|bc)$",
+    "compiler": r"/bin/(gcc|g\+\+|cc|c\+\+|clang|nvcc|make|ld|as)[\d.-]*$|-packages/triton/",
+    "what only a compiler reads": r"-packages/(torch|nvidia/\w+)/include/|-packages/nvidia/.*\.(a|bc)$",
     "others' tests": r"-packages/(?!numpy/)([^/]+/)*tests/",
-    "what the context must not let in": r"(^|/)(\.git|\.venv|runs|mlruns)/|\.(dcm|env|db)$|secrets\.yaml$",
+    "what the context must not let in": r"(^|/)(\.git|\.venv|runs|mlruns)/|secrets\.yaml$",
+    "data": r"^(?!.*-packages/).*\.(dcm|png|env|db)$",
     "key": r"(^|/)(id_[a-z0-9]+|\.netrc|\.pypirc|\.pgpass|credentials|\.docker/config\.json|.*\.key)$",
 }
 SECRET = re.compile(
