@@ -257,13 +257,19 @@ def faulty(monkeypatch, at_step, times, error):
     return tries
 
 
-@pytest.mark.parametrize("at_step", [1, 7], ids=["before the first checkpoint", "after one"])
-@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), RuntimeError("CUDA error: unknown")])
+@pytest.mark.parametrize(
+    ("at_step", "checkpoint_every", "error"),
+    [
+        (7, 1, OSError(5, "Input/output error")),
+        (7, 1, RuntimeError("CUDA error: unknown")),
+        (5, 4, RuntimeError("CUDA error: unknown")),  # after an epoch, before any checkpoint
+    ],
+)
 def test_a_fault_that_passes_is_outlived_in_the_same_process(
-    uninterrupted, tmp_path, monkeypatch, capsys, at_step, error
+    uninterrupted, tmp_path, monkeypatch, capsys, at_step, checkpoint_every, error
 ):
     tries = faulty(monkeypatch, at_step, 2, error)
-    assert train(tmp_path)["status"] == "finished"
+    assert train(tmp_path, **{"train.checkpoint_every": checkpoint_every})["status"] == "finished"
     assert len({id(trainer) for trainer in tries}) == 2  # each attempt with networks of its own
     assert capsys.readouterr().err.count("continuing from the last checkpoint") == 2
     assert result(tmp_path) == result(uninterrupted[1])
