@@ -76,6 +76,7 @@ def _draw_balance(axes: Axes, frame: pd.DataFrame) -> None:
     for offset, (label, name) in zip((-0.2, 0.2), enumerate(manifest.CLASSES), strict=True):
         counts = [int(((frame["split"] == side) & (frame["label"] == label)).sum()) for side in ("train", "test")]
         axes.bar_label(axes.bar(np.arange(2) + offset, counts, 0.4, color=COLOURS[name], label=name))
+    axes.margins(y=0.12)  # room for the numbers above the bars
     axes.set_xticks([0, 1], ["train", "test"])
     axes.set(ylabel="images", title="Class balance")
     axes.legend()
