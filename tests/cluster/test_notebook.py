@@ -23,6 +23,9 @@ QUICK = {
     "evaluate.fakes": 8,
     "evaluate.pairs": 16,
     "select.min_diversity": 0,
+    "audit.max_duplicates": 1,
+    "utility.steps": 2,
+    "utility.shares": "1.0",
 }
 
 
@@ -58,7 +61,10 @@ def test_it_runs_top_to_bottom(tmp_path, monkeypatch):
     nbclient.NotebookClient(notebook, timeout=500, resources={"metadata": {"path": str(NOTEBOOK.parent)}}).execute()
     said = texts(notebook)
     assert "lambda=0.5,seed=0: finished" in said
-    assert "(8, 28, 28)" in said
+    assert "model version 1: " in said
+    assert "MS-SSIM fake-fake" in said
+    assert "real against real" in said
+    assert "models:/mammogan/1 (8, 28, 28) uint8" in said
     shown = list(pictures(notebook))
     assert len(shown) == 3, "the curves, the samples and the champion's images"
     assert all(picture.std() > 5 for picture in shown), "a picture is blank"
