@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from launch.outcome import outcome_lines
+from launch.stopping import stoppable
 from mammogan import config, storage
 from mammogan.console import say
 
@@ -114,8 +115,12 @@ def run(pipeline: Callable[..., object], arguments: Mapping[str, Any], out: Path
         tracking.ensure_experiment(arguments["experiment"], artifacts, tracking_uri)
         places = {"store": str(out / "store"), "work": str(out / "data"), "run_key": found.key}
         try:
-            with environment(step_environment(tracking_uri)):
+            with environment(step_environment(tracking_uri)), stoppable():
                 execute(pipeline, {**arguments, **places}, found)
+        except KeyboardInterrupt:
+            tracking.close_stopped(arguments["experiment"], found.key, "stopped by a signal", tracking_uri)
+            say("stopped; the same command goes on where it was")
+            raise
         finally:
             with contextlib.suppress(LookupError):
                 _print_outcome(arguments, found, tracking_uri)

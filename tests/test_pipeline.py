@@ -5,11 +5,13 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import mlflow
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import yaml
 from kfp import compiler
@@ -97,11 +99,18 @@ def test_components_are_thin():
         assert len(statements) <= 16, path
 
 
-def run_graph(out, *arguments, **settings):
+def graph_command(out, *arguments, **settings):
     sets = [item for key, value in {**TINY, **settings}.items() for item in ("--set", f"{key}={value}")]
-    command = [sys.executable, "pipeline.py", "run", "--preset", "demo", "--out", str(out), *sets, *arguments]
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
-    environment["MAMMOGAN_CACHE"] = str(out / "cache")
+    return [sys.executable, "pipeline.py", "run", "--preset", "demo", "--out", str(out), *sets, *arguments]
+
+
+def graph_environment(out):
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+    return {**kept, "MAMMOGAN_CACHE": str(out / "cache")}
+
+
+def run_graph(out, *arguments, **settings):
+    command, environment = graph_command(out, *arguments, **settings), graph_environment(out)
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -229,3 +238,27 @@ def test_retraining_stops_without_a_change_runs_with_one_and_keeps_a_better_cham
     assert "is measured again" in worse.stderr
     assert "refused: better than the champion: kid/random_vgg/train" in worse.stdout
     assert str(client.get_model_version_by_alias("mammogan", "champion").version) == "1"
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_sigterm_ends_every_step_and_the_same_command_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    long = {"train.epochs": "400", "train.snapshot_every": "400"}
+    given = graph_command(tmp_path, "--lambdas", "3", **long)
+    process = subprocess.Popen(given, cwd=ROOT, env=graph_environment(tmp_path), stderr=subprocess.PIPE, text=True)
+    for line in process.stderr:
+        if line.strip() == "-> train":
+            break
+    time.sleep(15)
+    steps = psutil.Process(process.pid).children(recursive=True)
+    assert steps
+    process.terminate()
+    _, shown = process.communicate(timeout=40)
+    assert process.returncode != 0
+    assert "the same command goes on" in shown
+    assert not [step for step in steps if step.is_running() and step.status() != psutil.STATUS_ZOMBIE]
+    client = MlflowClient()
+    runs = client.search_runs([client.get_experiment_by_name("mammogan").experiment_id])
+    assert {run.info.status for run in runs} == {"KILLED"}
+    assert list((tmp_path / "store").rglob("step_*.pt"))

@@ -12,6 +12,7 @@ from mammogan.tracking.reading import Outcome, outcome, read_run
 from mammogan.tracking.runs import (
     close,
     close_branches,
+    close_stopped,
     find_branch,
     find_parent,
     log_artifact,
@@ -34,6 +35,7 @@ __all__ = [
     "client",
     "close",
     "close_branches",
+    "close_stopped",
     "ensure_experiment",
     "find_branch",
     "find_parent",

@@ -200,6 +200,14 @@ def close(run_id: str, status: str, reason: str = "", tracking_uri: str = "") ->
     mlflow.set_terminated(run_id, status)
 
 
+def close_stopped(experiment: str, run_key: str, reason: str, tracking_uri: str = "") -> None:
+    """End the run of that key and its branches as KILLED, where it was opened and has not ended."""
+    parent_id = find_parent(experiment, run_key, tracking_uri)
+    if parent_id is not None and client(tracking_uri).get_run(parent_id).info.status == "RUNNING":
+        close_branches(parent_id, reason, tracking_uri)
+        close(parent_id, "KILLED", reason, tracking_uri)
+
+
 def close_branches(parent_id: str, reason: str, tracking_uri: str = "") -> list[str]:
     """End every child run that is still RUNNING as KILLED with the reason; returns their names."""
     mlflow = client(tracking_uri)
