@@ -11,3 +11,6 @@ rm -rf "$site"/torch/include "$site"/nvidia/*/include "$site"/nvidia/*/lib/*.a "
 
 # Linked into the CUDA build of PyTorch is only cuDNN's entry, libcudnn.so; it opens its parts when it meets a GPU.
 if [ "$2" = without-gpu ]; then rm -f "$site"/nvidia/cudnn/lib/libcudnn_*; fi
+
+# The installer's lock, which anybody could write.
+rm -f "$1/.lock"
