@@ -19,22 +19,23 @@ def train(
     from pathlib import Path
 
     from mammogan import config, tracking
-    from mammogan.data.ingest import read_summary
-    from mammogan.data.manifest import load_images
+    from mammogan.data.minority import training_set
     from mammogan.training.loop import train_branch
 
     settings = config.resolve(preset, overrides)
     part = config.Branch.parse(branch)
+    images, patients, data_digest = training_set(Path(minority.path), settings.data.minority)
     with tracking.branch_log(Path(run.path).read_text(), part, settings, step="train") as log:
         result = train_branch(
-            load_images(Path(minority.path), split="train"),
+            images,
             settings,
             part,
-            data_digest=read_summary(Path(minority.path))["data_digest"],
+            data_digest=data_digest,
             store=store or f"{trained.path}.store",
             out=Path(trained.path),
             report=log.metrics,
             report_grid=log.grid,
+            patients=patients,
         )
         log.finish(result)
     return result["status"]

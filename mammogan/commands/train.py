@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from mammogan import config
 from mammogan.commands.options import Json, Preset, Settings, overrides, print_json
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 app = typer.Typer()
 
@@ -32,6 +29,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train one branch; run again, it continues or copies what is finished; exit status 1 where it is lost."""
+    from mammogan.data.minority import training_set
     from mammogan.training.loop import train_branch
     from mammogan.training.ranks import joined
 
@@ -59,24 +57,6 @@ def train(
             print(_line(record, out))
     if record["status"] != "finished":
         raise typer.Exit(1)
-
-
-def training_set(folder: Path, minority: str) -> tuple[Tensor, list[str], str]:
-    """Images (N, 1, H, W), uint8, and patients of the train split of the class to synthesise, and the data's digest.
-
-    The digest is that of ``filter_minority``'s data set, so that the graph and this command share what they trained.
-    Raises as ``manifest.read`` and ``manifest.load_images`` do.
-    """
-    from mammogan.data import manifest
-    from mammogan.data.minority import choose
-
-    frame = manifest.read(folder)
-    in_train = frame["split"] == "train"
-    counts = [int((in_train & (frame["label"] == label)).sum()) for label in (0, 1)]
-    label = choose(counts, minority) if all(counts) else int(counts[1] > 0)
-    of_class = frame["label"] == label
-    images = manifest.load_images(folder, split="train", label=label)
-    return images, frame.loc[in_train & of_class, "patient_id"].tolist(), manifest.data_digest(frame[of_class])
 
 
 def _line(record: dict[str, Any], out: Path) -> str:

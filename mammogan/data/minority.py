@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mammogan.data import manifest
 from mammogan.data.ingest import read_summary, replaced_folder, write_summary
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def filter_minority(dataset: Path, minority: str, out: Path) -> dict[str, Any]:
@@ -35,6 +38,21 @@ def filter_minority(dataset: Path, minority: str, out: Path) -> dict[str, Any]:
         manifest.write(kept, part)
         write_summary({**result, "whole": read_summary(dataset)}, part)
     return result
+
+
+def training_set(folder: Path, minority: str) -> tuple[Tensor, list[str], str]:
+    """Images (N, 1, H, W), uint8, and patients of the train split of the class to synthesise, and the data's digest.
+
+    The digest is that of ``filter_minority``'s data set, whether ``folder`` is that or the whole one.
+    Raises as ``manifest.read`` and ``manifest.load_images`` do.
+    """
+    frame = manifest.read(folder)
+    in_train = frame["split"] == "train"
+    counts = [int((in_train & (frame["label"] == label)).sum()) for label in (0, 1)]
+    label = choose(counts, minority) if all(counts) else int(counts[1] > 0)
+    of_class = frame["label"] == label
+    images = manifest.load_images(folder, split="train", label=label)
+    return images, frame.loc[in_train & of_class, "patient_id"].tolist(), manifest.data_digest(frame[of_class])
 
 
 def choose(counts: list[int], minority: str) -> int:

@@ -59,8 +59,8 @@ def _test_subsets(subsets: pd.Series) -> np.ndarray:
     test = subsets.str.endswith("-test").to_numpy()
     if test.all() or not test.any():
         raise ValueError(
-            f"data.split='official': the images are of {', '.join(sorted(set(subsets))) or 'no subset'}; take train and "
-            "test subsets, such as data.subset=mass-train+mass-test"
+            f"data.split='official': the images are of {', '.join(sorted(set(subsets))) or 'no subset'}; take train "
+            "and test subsets, such as data.subset=mass-train+mass-test"
         )
     return test
 

@@ -7,9 +7,8 @@ from branch_process import OVERRIDES
 from typer.testing import CliRunner
 
 from mammogan.__main__ import app
-from mammogan.commands.train import training_set
 from mammogan.data import manifest
-from mammogan.data.minority import filter_minority
+from mammogan.data.minority import filter_minority, training_set
 
 QUICK = [part for key, value in {**OVERRIDES, "train.epochs": 1}.items() for part in ("--set", f"{key}={value}")]
 
