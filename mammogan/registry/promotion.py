@@ -142,8 +142,9 @@ def _recorded(client: MlflowClient, model: str) -> list[Move]:
 
 
 def _finished(client: MlflowClient, model: str, version: str) -> Move:
-    """The move that made ``version`` champion, brought to its end where its process died."""
-    if PENDING in client.get_registered_model(model).tags:
+    """The move that made ``version`` champion, brought to its end, its lock removed, where its process died."""
+    left = client.search_registered_models(f"name = '{model}.lock'")
+    if left or PENDING in client.get_registered_model(model).tags:
         with _lock(client, model) as mine:
             if mine:
                 _settle(client, model)
