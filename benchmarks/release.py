@@ -37,6 +37,7 @@ def settings(arguments: argparse.Namespace, size: int) -> config.Config:
         "evaluate.extractor": "random",
         "evaluate.lpips_weights": str(arguments.lpips_weights),
         "utility.seeds": arguments.seeds,
+        "utility.steps": arguments.steps,
     }
     return config.override(config.PRESETS["paper"], given)
 
@@ -105,6 +106,7 @@ def main() -> None:
     parser.add_argument("--lpips-weights", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=600, help="optimiser steps of each classifier")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--images", type=Path, help="folder for the figures")
     arguments = parser.parse_args()
