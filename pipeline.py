@@ -170,6 +170,7 @@ def compile_(
     arguments = graph_arguments(
         preset, overrides, source=source, labels=labels, experiment=experiment_name, force=force
     )
+    submit.require_remote(arguments)
     text = compiled.compile_pipeline(
         experiment, {**arguments, "store": store}, cluster.pods(pods, image, gpu_image, parallelism)
     )

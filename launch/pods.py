@@ -18,6 +18,10 @@ _PAIR = re.compile(r"[\w.\-/]+=[\w.\-]*")
 _TOLERATION = re.compile(
     r"(?P<key>[\w.\-/]+)(=(?P<value>[\w.\-]+))?(:(?P<effect>NoSchedule|PreferNoSchedule|NoExecute))?"
 )
+_NAME = re.compile(r"[a-z0-9]([a-z0-9.\-]*[a-z0-9])?")
+_KEY = re.compile(r"([a-z0-9.\-]+/)?[A-Za-z0-9][\w.\-]*")
+_OURS = re.compile(r"(app\.kubernetes\.io|kueue\.x-k8s\.io|workflows\.argoproj\.io|pipelines\.kubeflow\.org)/")
+"""Labels that the network's policies, the queue and the backend go by."""
 _QUANTITY = re.compile(r"[1-9]\d*(Mi|Gi|Ti)")
 
 
@@ -100,6 +104,16 @@ class Pods:
         self._check(
             "tolerations", lambda value: all(map(_TOLERATION.fullmatch, value)), "write it as KEY=VALUE:NoSchedule"
         )
+        self._check(
+            "labels",
+            lambda value: not any(map(_OURS.match, value)),
+            "give keys of your own, not of Kubernetes, Kueue, Argo or Kubeflow",
+        )
+        self._check("accelerator", _KEY.fullmatch, "give a resource's name such as nvidia.com/gpu")
+        for name in ("settings", "s3_secret", "mlflow_secret"):
+            self._check(name, _NAME.fullmatch, "give a Kubernetes name: small letters, digits and '-'")
+        for name in ("queue", "pull_secret"):
+            self._check(name, lambda text: not text or _NAME.fullmatch(text), "give a Kubernetes name, or nothing")
         self._check("shm", _QUANTITY.fullmatch, "give a size such as 8Gi")
         for name in ("accelerators", "parallelism"):
             self._check(name, lambda value: value >= 0, "give a whole number from 0")

@@ -66,6 +66,7 @@ class Schedule:
         if len(parts) != _CRON_FIELDS or not all(map(_CRON_FIELD.fullmatch, parts)):
             raise ValueError(f"cron={self.cron!r}: give six fields, seconds first, such as 0 0 3 * * 1")
         submit.require_store(self.arguments)
+        submit.require_remote(self.arguments)
         if not self.pod_settings.image:
             raise ValueError("pods.image='': give the project's image by digest, NAME@sha256:...")
 
@@ -92,6 +93,8 @@ def read(path: Path) -> list[Schedule]:
     """Schedules of a YAML file. Raises ValueError naming the file, the entry, the field and the mend."""
     try:
         content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ValueError(f"--file={path}: it cannot be read ({error.strerror}); give a YAML file") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"--file={path}: it is no YAML ({' '.join(str(error).split())})") from error
     if not isinstance(content, dict) or set(content) != {"schedules"} or not isinstance(content["schedules"], list):

@@ -60,6 +60,14 @@ def require_store(arguments: Mapping[str, Any]) -> None:
         raise ValueError(f"--store={arguments.get('store', '')!r}: give s3://bucket/prefix, from where branches resume")
 
 
+def require_remote(arguments: Mapping[str, Any]) -> None:
+    """Raise ValueError for data on this machine, which no pod can see."""
+    for name in ("source", "labels"):
+        location = str(arguments.get(name, ""))
+        if location != "phantom" and location and "://" not in location and Path(location).exists():
+            raise ValueError(f"--{name}={location!r}: it is on this machine; give s3://bucket/prefix or a mounted path")
+
+
 def submit(
     server: Server,
     pipeline: BaseComponent,
@@ -75,6 +83,7 @@ def submit(
     import kfp_server_api as api
 
     require_store(arguments)
+    require_remote(arguments)
     version = upload(server, pipeline, pods)
     run = api.V2beta1Run(
         experiment_id=find_or_make_experiment(server, arguments["experiment"]),

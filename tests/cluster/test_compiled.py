@@ -302,12 +302,30 @@ def test_tolerations_are_read_as_kubectl_taints_are_written(text, expected):
         ("node_selector", ("gpu",)),
         ("shm", "8 GB"),
         ("accelerators", -1),
+        ("accelerator", ""),
+        ("labels", ("app.kubernetes.io/name=other",)),
+        ("queue", "a b"),
+        ("s3_secret", ""),
         ("ttl_days", 0),
     ],
 )
 def test_wrong_pod_settings_are_refused_by_name(field, value):
     with pytest.raises(ValueError, match=rf"pods\.{field}=.*: (give|write)"):
         Pods(**{field: value})
+
+
+@pytest.mark.parametrize("name", ["source", "labels"])
+def test_data_of_this_machine_are_refused(tmp_path, name):
+    given = {"source": "s3://bucket/cbis", "labels": "s3://bucket/csv", name: str(tmp_path)}
+    arguments = [
+        "compile",
+        str(tmp_path / "x.yaml"),
+        *(part for item in given.items() for part in (f"--{item[0]}", item[1])),
+    ]
+    result = CliRunner().invoke(pipeline.app, arguments)
+    assert result.exit_code == 2
+    assert f"--{name}=" in result.stderr
+    assert not (tmp_path / "x.yaml").exists()
 
 
 def test_the_command_writes_what_the_function_returns(tmp_path):

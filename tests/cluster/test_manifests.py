@@ -281,3 +281,16 @@ def test_the_sizes_that_the_docs_state_are_those_of_the_pods():
         for step in steps.split(", ")
     }
     assert stated == {step: (size, step in ACCELERATED) for step, size in SIZES.items()}
+
+
+def test_the_object_store_is_open_by_the_pod_s_port_not_the_service_s():
+    """Kubeflow's SeaweedFS listens on 8333 behind its service's 9000, and a policy sees the pod."""
+    policies = {item["metadata"]["name"]: item for item in yaml.safe_load_all((K8S / "base/network.yaml").read_text())}
+    for name in ("object-store", "kubeflow", "notebooks"):
+        ports = {
+            port["port"]
+            for rule in policies[name]["spec"]["egress"]
+            if any("namespaceSelector" in peer for peer in rule.get("to", ()))
+            for port in rule["ports"]
+        }
+        assert {8333, 9000} <= ports, name
