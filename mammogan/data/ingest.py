@@ -64,6 +64,8 @@ def ingest(
     located = sources.locate(folder, labels if source != "phantom" else "", config)
     rows, bad = _make_images(located, config, cache, workers)
     _check_bad(located, len(rows), bad, config, kept)
+    if bad:  # also where the split refuses what is left
+        console.say(f"{len(bad)} rows set aside in {quarantine.write(bad, kept)}, and in the data set")
     summary = _publish(rows, bad, located, config, cache, out, "phantom" if source == "phantom" else located.kind)
     if work is None:
         shutil.rmtree(kept)
