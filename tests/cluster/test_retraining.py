@@ -74,7 +74,10 @@ def test_one_change_in_data_code_or_settings_trains_again(champion, open_run, ch
 
 def test_what_was_tried_and_refused_is_not_tried_every_week(champion, open_run):
     champion("1")
-    champion("2", alias="challenger", data="e2" * 32)
+    run_id = champion("2", alias="challenger", data="e2" * 32)
+    assert retraining.decide(open_run("begun"), MODEL).why.startswith("nothing")
+    assert retraining.decide(open_run("unfinished", data="e2" * 32), MODEL).needed  # never refused: its run died
+    tracking.close(run_id, "FINISHED")
     assert not retraining.decide(open_run("3", data="e2" * 32), MODEL).needed
     assert retraining.decide(open_run("4", data="f3" * 32), MODEL).needed
 

@@ -35,7 +35,7 @@ def client(database, tmp_path, monkeypatch):
 
 
 def generator(path, seed, contrast, side=SIDE):
-    """Snapshot of an untrained generator; ``contrast`` 0 draws flat grey."""
+    """Snapshot of an untrained generator; ``contrast`` 1 draws nearly flat grey."""
     torch.manual_seed(seed)
     made = Generator(side, 8, 16)
     made.last.weight.data *= contrast
@@ -82,7 +82,7 @@ def champion(client):
 
 
 def test_on_new_data_the_better_one_becomes_champion(client, add, tmp_path):
-    good, flat = generator(tmp_path / "good.pt", 0, 30), generator(tmp_path / "flat.pt", 1, 0)
+    good, flat = generator(tmp_path / "good.pt", 0, 30), generator(tmp_path / "flat.pt", 1, 1)
     before, after = (dataset_of(good, tmp_path / name, seed) for seed, name in enumerate(("before", "after")))
     first, _ = add(flat, before, 1)
     assert champion(client) == first

@@ -1,0 +1,151 @@
+"""The steps of the graph, one branch, each in a process of its own that dies by SIGKILL after its n-th write to MLflow.
+
+    python deadly_steps.py FOLDER
+
+For every step: a process that dies after its first write, one that dies after its second, and so on until one gets
+through; then all steps again, as when the graph is run again. Prints a JSON line a step: how often it died. One
+process imports everything once and forks the others.
+"""
+
+import functools
+import itertools
+import json
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+from types import SimpleNamespace
+
+import lpips
+import matplotlib.figure
+import mlflow.pyfunc
+import sklearn.linear_model
+import torchvision
+from mlflow import MlflowClient
+
+from components.audit import audit
+from components.check_changes import check_changes
+from components.evaluate import evaluate
+from components.filter_minority import filter_minority
+from components.finish import finish
+from components.ingest import ingest
+from components.promote import promote
+from components.register import register
+from components.select import select
+from components.start import start
+from components.synthesise import synthesise
+from components.train import train
+from components.utility import utility
+from mammogan import evaluation, findings, registry, release, report, selection
+from mammogan.training import loop
+
+IMPORTED_ONCE = (lpips, matplotlib.figure, mlflow.pyfunc, sklearn.linear_model, torchvision)
+IMPORTED_ONCE += (evaluation, findings, registry, release, report, selection, loop)
+BRANCH = "lambda=3,seed=0"
+EXPERIMENT, RUN_KEY = "mammogan", "killed"
+SETTINGS = {
+    "preset": "demo",
+    "overrides": json.dumps(
+        {
+            "lambdas": "3", "data.size": 28, "model.generator_channels": 16, "model.critic_channels": 4,
+            "train.epochs": 3, "train.snapshot_every": 3, "evaluate.fakes": 16, "evaluate.pairs": 16,
+            "select.min_diversity": 0, "audit.max_duplicates": 1, "utility.steps": 2, "utility.shares": "1.0",
+        }
+    ),
+}  # fmt: skip
+WRITES = ("create_", "update_", "set_", "log_", "delete_", "finalize_", "restore_")
+
+
+def steps(folder):
+    """Name of each step to a call of it; what it returns is written beside its artifacts."""
+    at = functools.partial(artifact, folder)
+    settings, data = {**SETTINGS, "run": at("run")}, {"dataset": at("dataset")}
+    minority, trained, measured = at("minority"), at("trained"), at("evaluation")
+    branch = {**settings, "branch": BRANCH, "minority": minority}
+    chosen = {"decision": at("decision"), "winner": at("winner")}
+    given = {"experiment": EXPERIMENT, "run_key": RUN_KEY, "job_id": "job"}
+    succeeded = SimpleNamespace(state="SUCCEEDED", error_message="")
+    return {
+        "start": lambda: start.python_func(**SETTINGS, **given, source="phantom", run=at("run")),
+        "ingest": lambda: ingest.python_func(**SETTINGS, source="phantom", labels="", work="", **data),
+        "filter-minority": lambda: filter_minority.python_func(**settings, **data, minority=minority),
+        "check-changes": lambda: check_changes.python_func(**settings, force=False),
+        "train": lambda: train.python_func(**branch, store=str(folder / "store"), trained=trained),
+        "evaluate": lambda: evaluate.python_func(**branch, trained=trained, evaluation=measured),
+        "select": lambda: select.python_func(**settings, evaluations=[measured], trained=[trained], **chosen),
+        "register": lambda: register.python_func(**settings, **chosen),
+        "synthesise": lambda: synthesise.python_func(
+            **settings, version=version(folder), **data, minority=minority, winner=at("winner"), filled=at("filled")
+        ),
+        "audit": lambda: audit.python_func(
+            **settings, version=version(folder), filled=at("filled"), privacy=at("privacy")
+        ),
+        "promote": lambda: promote.python_func(**settings, version=version(folder), minority=minority),
+        "utility": lambda: utility.python_func(
+            **settings, version=version(folder), filled=at("filled"), benefit=at("benefit")
+        ),
+        "finish": lambda: finish.python_func(**given, page=at("page"), status=succeeded),
+    }
+
+
+def artifact(folder, name):
+    return SimpleNamespace(path=str(folder / "artifacts" / name))
+
+
+def version(folder):
+    return json.loads((folder / "register.json").read_text())
+
+
+def die_after(count):
+    """Let the process kill itself when it has made ``count`` writes to MLflow."""
+    left = itertools.count(count - 1, -1)
+
+    def deadly(write):
+        @functools.wraps(write)
+        def call(*arguments, **named):
+            try:
+                return write(*arguments, **named)
+            finally:
+                if next(left) == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        return call
+
+    for name in dir(MlflowClient):
+        if name.startswith(WRITES):
+            setattr(MlflowClient, name, deadly(getattr(MlflowClient, name)))
+
+
+def killed(name, folder, writes):
+    """Run a step in a process that dies after so many writes, or never for 0; whether it died. Raises if it fails."""
+    process = os.fork()
+    if process == 0:
+        try:
+            if writes:
+                die_after(writes)
+            returned = steps(folder)[name]()
+            (folder / f"{name}.json").write_text(json.dumps(returned))
+            sys.stdout.flush()
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    _, status = os.waitpid(process, 0)
+    if os.waitstatus_to_exitcode(status) not in (0, -signal.SIGKILL):
+        raise RuntimeError(f"step {name} failed when it was to die after {writes} writes")
+    return os.WIFSIGNALED(status)
+
+
+def main():
+    folder = Path(sys.argv[1])
+    (folder / "artifacts").mkdir()
+    for name in steps(folder):
+        deaths = next(writes - 1 for writes in itertools.count(1) if not killed(name, folder, writes))
+        print(json.dumps({"step": name, "deaths": deaths}), flush=True)
+    for name in steps(folder):
+        killed(name, folder, 0)
+
+
+if __name__ == "__main__":
+    main()
