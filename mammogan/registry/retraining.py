@@ -50,7 +50,7 @@ def decide(parent_id: str, model: str, *, force: bool = False, tracking_uri: str
     the comparison.
     """
     if force:
-        return Retraining(True, "asked for by force")
+        return Retraining(True, "training in any case: no comparison with the champion was asked for")
     client = tracking.client(tracking_uri)
     ours = client.get_run(parent_id)
     found = {alias: run for alias in (CHAMPION, CHALLENGER) if (run := _run_of(client, model, alias))}
