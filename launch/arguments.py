@@ -39,6 +39,11 @@ def graph_arguments(
     }
 
 
+def is_path(location: str) -> bool:
+    """Whether a source or a file is given as a path, not as an address, the word phantom or nothing."""
+    return location not in ("", "phantom") and "://" not in location
+
+
 def _absolute(location: str) -> str:
     """A local path made absolute, because a step has a working folder of its own; anything else as it is."""
     path = Path(location).expanduser()

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+from launch.arguments import is_path
 from launch.outcome import outcome_lines
 from launch.stopping import stoppable
 from mammogan import config, storage
@@ -92,7 +93,7 @@ def require_inputs(arguments: Mapping[str, Any]) -> None:
         "evaluate.lpips_weights": settings.evaluate.lpips_weights,
     }
     for name, location in given.items():
-        if location not in ("", "phantom", "random") and "://" not in location and not Path(location).exists():
+        if is_path(location) and location != "random" and not Path(location).exists():
             raise ValueError(f"{name}={location!r}: no such file or folder; give the path of one")
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from launch import compiled
+from launch.arguments import is_path
 from launch.server import RefusedError
 from mammogan.console import say
 
@@ -64,7 +65,7 @@ def require_remote(arguments: Mapping[str, Any]) -> None:
     """Raise ValueError for data on this machine, which no pod can see."""
     for name in ("source", "labels"):
         location = str(arguments.get(name, ""))
-        if location != "phantom" and location and "://" not in location and Path(location).exists():
+        if is_path(location) and Path(location).exists():
             raise ValueError(f"--{name}={location!r}: it is on this machine; give s3://bucket/prefix or a mounted path")
 
 

@@ -50,14 +50,14 @@ def synthesise(snapshot: Path, version: str, label: int, config: Config, place: 
 
 def _with_count(config: Config, dataset: Path, label: int) -> Config:
     """Configuration that also makes images where the class is short of few: as many as there are to learn from."""
+    frame = manifest.read(dataset)
     try:
-        short = missing(manifest.read(dataset), label, config.synthesise)
+        short = missing(frame, label, config.synthesise)
         told = f"{short} images short of balance"
     except ValueError as error:
         short, told = 0, str(error)
     if short >= AUDITED_AT_LEAST or config.synthesise.count:
         return config
-    frame = manifest.read(dataset)
     count = max(short, int(((frame["split"] == "train") & (frame["label"] == label)).sum()))
     say(f"{told}; {count} images are made, so that there is something to audit")
     return override(config, {"synthesise.count": count})
