@@ -99,7 +99,7 @@ def experiment(
                     winner=chosen.outputs["winner"],
                 )
                 released = {**settings, "version": registered.output, "run": opened.outputs["run"]}
-                audited = audit(**released, filled=filled.outputs["filled"])
+                audited = audit(**released, filled=filled.outputs["filled"], critic=chosen.outputs["critic"])
                 promoted = promote(**released, minority=kept.outputs["minority"]).after(audited)
                 compared = utility(**released, filled=filled.outputs["filled"])
 

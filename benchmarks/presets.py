@@ -2,13 +2,14 @@
 
     python benchmarks/presets.py train FOLDER paper --work DIR
     python benchmarks/presets.py train FOLDER modern --work DIR
-    python benchmarks/presets.py measure FOLDER --work DIR --out docs/benchmarks/presets.md --grid FILE.png
+    python benchmarks/presets.py measure FOLDER --work DIR --alexnet LPIPS.pth --out presets.md --grid FILE.png
 
 FOLDER holds grey images and manifest.csv with file, subset and pathology. The malignant ones of the Mass-Training
 subset are trained on, those of Mass-Test are held out: the official split, in which no patient is on both sides. Only
-the time that a process computes counts, on one thread, so that two may run at once and be slowed down by others.
-Stopped at any moment and run again, a training continues after its last checkpoint, a measurement after its last
-snapshot.
+the time that a process computes counts, on one thread, so that two may run at once and be slowed down by others. KID
+and FID are taken on the five layers of the AlexNet in an LPIPS file (trained on ImageNet), each averaged over the
+positions; without one on a random VGG, which sees little more than smooth grey structure. Stopped at any moment and run
+again, a training continues after its last checkpoint, a measurement after its last snapshot.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from mammogan.metrics.features import Extractor, extract, random_vgg
 from mammogan.metrics.frechet import frechet_distance, frechet_estimate
 from mammogan.metrics.intervals import Floats
 from mammogan.metrics.kernel import kernel_distance, kernel_estimate
+from mammogan.metrics.weights import read_state
 from mammogan.models.densenet import load_frozen
 from mammogan.models.generator import load_generator, sample, save_snapshot
 from mammogan.training.grid import save_grid, tile
@@ -59,6 +61,8 @@ SCALED_DOWN: dict[str, dict[str, Any]] = {
 FAKES = 500
 BATCH_SIZE = 8
 CONFIDENCE = 0.95
+FEATURE_SIDE = 224
+"""Side to which images are enlarged for AlexNet, that for which it was trained."""
 COLUMNS = ("kid/train", "kid/test", "fid/train", "fid/test")
 CHECKPOINT_S = 60.0
 
@@ -144,9 +148,32 @@ def train(arguments: argparse.Namespace) -> None:
     run.to_the_end(60 * arguments.minutes, 60 * arguments.mark_minutes)
 
 
+def alexnet(path: Path) -> Extractor:
+    """Means over the positions of AlexNet's five rectified layers, 1,152 features, of images enlarged to 224 px."""
+    from torchvision.models import alexnet as build
+
+    state = read_state(path)
+    network = build(weights=None).features.eval().requires_grad_(False)
+    own = {key.split(".", 2)[2]: value for key, value in state.items() if key.startswith("net.slice")}
+    network.load_state_dict(own)
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+
+    @torch.inference_mode()
+    def features(images: Tensor) -> Tensor:
+        x = torch.nn.functional.interpolate(images.float() / 255, size=(FEATURE_SIDE,) * 2, mode="bilinear")
+        x, found = (x - mean) / std, []
+        for layer in network:
+            x = layer(x)
+            if isinstance(layer, torch.nn.ReLU):
+                found.append(x.mean(dim=(2, 3)))
+        return torch.cat(found, dim=1)
+
+    return Extractor("alexnet", storage.sha256_of(path), "AlexNet's features, trained on ImageNet", features)
+
+
 def measured(folder: Path, snapshot: Path, reals: dict[str, Floats], extractor: Extractor) -> dict[str, Any]:
     """KID and FID of a snapshot against both splits, from the file beside it where they were measured before."""
-    kept = folder / "measures" / f"{snapshot.stem}.json"
+    kept = folder / "measures" / f"{snapshot.stem}-{extractor.name}.json"
     if not kept.is_file():
         fakes = extract(extractor, sample(load_generator(snapshot), FAKES, seed=0), BATCH_SIZE)
         found = {
@@ -162,7 +189,7 @@ def measured(folder: Path, snapshot: Path, reals: dict[str, Floats], extractor: 
 def measure(arguments: argparse.Namespace) -> None:
     """Measure every snapshot of both presets and write the table."""
     torch.set_num_threads(1)
-    extractor = random_vgg(torch.device("cpu"))
+    extractor = alexnet(arguments.alexnet) if arguments.alexnet else random_vgg(torch.device("cpu"))
     crops = read_crops(arguments.folder)
     reals = {split: extract(extractor, images, BATCH_SIZE) for split, images in crops.items()}
     rows: list[dict[str, Any]] = []
@@ -175,7 +202,7 @@ def measure(arguments: argparse.Namespace) -> None:
                 advance()
     both = reals["train"], reals["test"]
     floors = {"kid": kernel_distance(*both), "fid": frechet_distance(*both)}
-    text = table(rows, floors, {split: len(images) for split, images in crops.items()})
+    text = table(rows, floors, {split: len(images) for split, images in crops.items()}, extractor.note)
     console.say(text)
     if arguments.out:
         storage.write_bytes(str(arguments.out), text.encode())
@@ -193,7 +220,7 @@ def save_samples(snapshot: Path, path: Path) -> None:
     storage.write_bytes(str(path), buffer.getvalue())
 
 
-def table(rows: list[dict[str, Any]], floors: dict[str, float], counts: dict[str, int]) -> str:
+def table(rows: list[dict[str, Any]], floors: dict[str, float], counts: dict[str, int], features: str) -> str:
     """Markdown of all snapshots, the oldest first."""
     head = ["preset", "CPU min", "steps", *COLUMNS]
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
@@ -201,8 +228,8 @@ def table(rows: list[dict[str, Any]], floors: dict[str, float], counts: dict[str
         cells = [row["preset"], f"{row['cpu_s'] / 60:.1f}", str(row["step"]), *(_cell(row[key]) for key in COLUMNS)]
         lines.append(f"| {' | '.join(cells)} |")
     note = (
-        f"{counts['train']} training and {counts['test']} held-out crops of {SIZE} px, {FAKES} samples a snapshot, "
-        f"random VGG features (no Inception weights were at hand), intervals of {CONFIDENCE:.0%}. Train against test: "
+        f"{counts['train']} training and {counts['test']} held-out crops of {SIZE} px, {FAKES} samples a snapshot; "
+        f"{features} (no Inception weights were at hand); intervals of {CONFIDENCE:.0%}. Train against test: "
         f"KID {floors['kid']:.4f}, FID {floors['fid']:.2f}."
     )
     return "\n".join(["# Presets at equal CPU time", "", note, "", *_changes(), "", *lines]) + "\n"
@@ -237,6 +264,7 @@ def main() -> None:
     measuring = commands.add_parser("measure")
     measuring.add_argument("folder", type=Path)
     measuring.add_argument("--work", type=Path, required=True)
+    measuring.add_argument("--alexnet", type=Path, help="LPIPS weights whose AlexNet gives the features")
     measuring.add_argument("--out", type=Path)
     measuring.add_argument("--grid", type=Path, help="PNG of samples of the snapshot with the lowest KID to write")
     measuring.set_defaults(run=measure)

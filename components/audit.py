@@ -12,6 +12,7 @@ def audit(
     version: str,
     run: dsl.Input[dsl.Artifact],
     filled: dsl.Input[dsl.Dataset],
+    critic: dsl.Input[dsl.Model],
     privacy: dsl.Output[dsl.Artifact],
 ) -> None:
     """Write the audit, log it, and say on the registered version whether it passed."""
@@ -21,4 +22,4 @@ def audit(
 
     settings = config.resolve(preset, overrides)
     place = release.Place(Path(run.path).read_text(), Path(filled.path), Path(privacy.path))
-    release.audit(version, settings, place)
+    release.audit(version, Path(critic.path), settings, place)

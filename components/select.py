@@ -14,8 +14,9 @@ def select(
     trained: dsl.Input[list[dsl.Model]],
     decision: dsl.Output[dsl.Artifact],
     winner: dsl.Output[dsl.Model],
+    critic: dsl.Output[dsl.Model],
 ) -> bool:
-    """Write the decision and the winning snapshot; return whether there is one to register."""
+    """Write the decision, the winning snapshot and its critic; return whether there is one to register."""
     from pathlib import Path
 
     from mammogan import config, selection, tracking
@@ -27,6 +28,7 @@ def select(
         settings.select,
         Path(decision.path),
         Path(winner.path),
+        Path(critic.path),
     )
     tracking.log_decision(Path(run.path).read_text(), made)
     selection.require_survivor(made)

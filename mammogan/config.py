@@ -296,14 +296,16 @@ class AuditConfig:
     """Share of synthetic images nearer to train than to as many held-out images, 0.5 for no copying; refused when the
     interval lies above it."""
     max_membership: float = 0.6
-    """AUC at which an attacker tells train from held-out images, 0.5 for no leak; refused when the interval lies
-    above it."""
+    """AUC at which an attacker who has the synthetic images tells train from held-out images, 0.5 for no leak; refused
+    when the interval lies above it."""
+    max_critic_membership: float = 0.9
+    """The same for an attacker who has the critic, which is never released; refused when the interval lies above it."""
 
     def __post_init__(self) -> None:
         """Check each field on its own."""
         _require(self.fakes >= 2, "audit.fakes", self.fakes, "give at least 2")
         _require(0 < self.confidence < 1, "audit.confidence", self.confidence, "give a level between 0 and 1")
-        for name in ("max_memorised", "max_duplicates", "max_nearer", "max_membership"):
+        for name in ("max_memorised", "max_duplicates", "max_nearer", "max_membership", "max_critic_membership"):
             _require(0 <= getattr(self, name) <= 1, f"audit.{name}", getattr(self, name), "give a share from 0 to 1")
 
 

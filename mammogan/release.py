@@ -63,10 +63,13 @@ def _with_count(config: Config, dataset: Path, label: int) -> Config:
     return override(config, {"synthesise.count": count})
 
 
-def audit(version: str, config: Config, place: Place) -> dict[str, Any]:
-    """Audit the filled data set, and say on run and version how many checks it passed and which could not be made."""
+def audit(version: str, critic: Path, config: Config, place: Place) -> dict[str, Any]:
+    """Audit the filled data set, and say on run and version how many checks it passed and which could not be made.
+
+    ``critic`` is the file of the critic that the version's generator was trained against.
+    """
     try:
-        result = audit_dataset(place.dataset, config, place.out)
+        result = audit_dataset(place.dataset, config, place.out, critic=critic)
     except ValueError as error:
         return _not_done(config, version, "audit", error, place)
     log_findings(place.run, "audit", place.out, findings.numbers(result["records"], "audit"))

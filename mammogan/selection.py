@@ -20,6 +20,7 @@ from mammogan import storage
 from mammogan.comparison import compare_branches, run_figures, told
 from mammogan.config import SelectConfig
 from mammogan.gates import candidate_gates, failures, is_number
+from mammogan.training.branch_folder import CRITIC
 
 Evaluation = Mapping[str, Any]
 Candidate = dict[str, Any]
@@ -29,11 +30,17 @@ PROTOCOL = ("n_real", "n_fake", "seed", "implementation")
 
 
 def decide(
-    evaluations: Sequence[Path], trained: Sequence[Path], config: SelectConfig, decision: Path, winner: Path
+    evaluations: Sequence[Path],
+    trained: Sequence[Path],
+    config: SelectConfig,
+    decision: Path,
+    winner: Path,
+    critic: Path,
 ) -> dict[str, Any]:
-    """Choose among folders that hold ``evaluation.json``; write the decision, and the snapshot where one wins.
+    """Choose among folders that hold ``evaluation.json``; write the decision, and snapshot and critic where one wins.
 
-    ``trained`` are the branches' folders, ``decision`` and ``winner`` the files to write. Returns the decision.
+    ``trained`` are the branches' folders; ``decision``, ``winner`` and ``critic`` the files to write. The critic is
+    that of the branch's end. Returns the decision.
     """
     branches = {info["branch"]: (folder, info) for folder in trained for info in [_read(folder / "branch.json")]}
     read = [_read(folder / "evaluation.json") for folder in evaluations]
@@ -44,8 +51,9 @@ def decide(
     if chosen := made["winner"]:
         folder, _ = branches[chosen["branch"]]
         snapshot = folder / "snapshots" / f"epoch_{chosen['epoch']:04d}.pt"
-        with storage.atomic_file(winner) as file, snapshot.open("rb") as source:
-            shutil.copyfileobj(source, file)
+        for source, target in ((snapshot, winner), (folder / CRITIC, critic)):
+            with storage.atomic_file(target) as file, source.open("rb") as opened:
+                shutil.copyfileobj(opened, file)
     storage.write_bytes(str(decision), (json.dumps(made, indent=2, allow_nan=False) + "\n").encode())
     return made
 

@@ -153,15 +153,21 @@ def test_decide_hands_on_the_winning_snapshot(tmp_path):
         (folder / "evaluation.json").write_text(json.dumps(item))
         (branch / "branch.json").write_text(json.dumps({"branch": item["branch"], "train_s": 7.5, "data_digest": "d"}))
         (branch / "snapshots" / f"epoch_{item['records'][0]['epoch']:04d}.pt").write_text(item["branch"])
+        (branch / "critic.pt").write_text(f"critic of {item['branch']}")
         evaluations.append(folder)
         trained.append(branch)
-    made = decide(evaluations, trained, SelectConfig(), tmp_path / "decision.json", tmp_path / "winner.pt")
+    files = [tmp_path / name for name in ("decision.json", "winner.pt", "critic.pt")]
+    made = decide(evaluations, trained, SelectConfig(), *files)
     assert json.loads((tmp_path / "decision.json").read_text()) == made
     assert (tmp_path / "winner.pt").read_text() == "lambda=3,seed=0"
+    assert (tmp_path / "critic.pt").read_text() == "critic of lambda=3,seed=0"
     assert (made["winner"]["train_s"], made["winner"]["data_digest"]) == (7.5, "d")
 
 
 def test_decide_writes_no_snapshot_when_none_wins(tmp_path):
-    made = decide([], [], SelectConfig(), tmp_path / "decision.json", tmp_path / "winner.pt")
+    decision, winner, critic = (tmp_path / name for name in ("decision.json", "winner.pt", "critic.pt"))
+    made = decide([], [], SelectConfig(), decision, winner, critic)
     assert not made["accepted"]
-    assert not (tmp_path / "winner.pt").exists()
+    assert decision.exists()
+    assert not winner.exists()
+    assert not critic.exists()

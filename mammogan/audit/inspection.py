@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,14 @@ from torch import Tensor
 
 from mammogan import console, storage
 from mammogan.audit import copies, membership, page
+from mammogan.audit.critic_scores import CriticScores, Reals, critic_scores
 from mammogan.audit.distances import Distances, Space, load_spaces, measure
 from mammogan.config import AuditConfig, Config
 from mammogan.data import manifest
 from mammogan.data.ingest import read_summary
 from mammogan.gates import Verdict
 from mammogan.metrics.images import same_size
-from mammogan.metrics.intervals import Estimate, Floats
+from mammogan.metrics.intervals import Estimate
 from mammogan.synthesis.publication import SOURCE
 from mammogan.synthesis.rows import read_rows
 
@@ -37,26 +37,6 @@ MEANINGS = {
     "membership by the critic": "AUC of telling train from held-out images by the critic's score; 0.5 without a leak",
 }
 Record = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Reals:
-    """Real images and whose they are."""
-
-    images: Tensor
-    """uint8 (N, 1, H, W)."""
-    patients: Sequence[str]
-    """Patient of each image."""
-
-
-@dataclass(frozen=True)
-class CriticScores:
-    """The critic's outputs for the real images, in their order."""
-
-    train: Floats
-    """(n,)."""
-    held_out: Floats
-    """(h,)."""
 
 
 def inspect(
@@ -82,11 +62,11 @@ def inspect(
             records += statistics(distances, train.patients, held_out.patients, config, space.name)
             closest += _closest(distances, space.name)
             advance(note=space.name)
-    if critic is not None:
-        records.append(_by_critic(critic, train.patients, held_out.patients, config))
+    if critic is not None and len(set(critic.other_patients)) >= FEWEST_PATIENTS:
+        records.append(_by_critic(critic, config))
     judges = {space.name for space in spaces if space.judges} | {"critic"}
     verdicts = [_verdict(record) if record["space"] in judges else _unjudged(record) for record in records]
-    verdicts += _not_checked(records)
+    verdicts += _not_checked(records, critic is not None)
     return {
         "passed": all(verdict.passed for verdict in verdicts),
         "verdicts": [verdict.to_dict() for verdict in verdicts],
@@ -158,19 +138,11 @@ def _record(statistic: str, space: str, estimate: Estimate, limit: float, refere
     }
 
 
-def _by_critic(
-    critic: CriticScores, train_patients: Sequence[str], held_patients: Sequence[str], config: AuditConfig
-) -> Record:
-    for name, scores, patients in (
-        ("train", critic.train, train_patients),
-        ("held_out", critic.held_out, held_patients),
-    ):
-        if len(scores) != len(patients):
-            raise ValueError(f"critic.{name} has {len(scores)} scores for {len(patients)} images; give one each")
-    blocks = [copies.patient_blocks(patients) for patients in (train_patients, held_patients)]
-    estimate = membership.auc_estimate(critic.train, critic.held_out, blocks[0], blocks[1], config.confidence)
-    record = _record("membership by the critic", "critic", estimate, config.max_membership)
-    counts = {"n_train": len(critic.train), "n_held_out": len(critic.held_out), "n_fake": 0}
+def _by_critic(scores: CriticScores, config: AuditConfig) -> Record:
+    blocks = [copies.patient_blocks(patients) for patients in (scores.member_patients, scores.other_patients)]
+    estimate = membership.auc_estimate(scores.members, scores.others, blocks[0], blocks[1], config.confidence)
+    record = _record("membership by the critic", "critic", estimate, config.max_critic_membership)
+    counts = {"n_train": len(scores.members), "n_held_out": len(scores.others), "n_fake": 0}
     return {**record, **counts, "confidence": config.confidence}
 
 
@@ -188,13 +160,11 @@ def _unjudged(record: Record) -> Verdict:
     return Verdict(f"{record['statistic']} ({record['space']})", True, why)
 
 
-def _not_checked(records: Sequence[Record]) -> list[Verdict]:
+def _not_checked(records: Sequence[Record], has_critic: bool) -> list[Verdict]:
     found = {record["statistic"] for record in records}
-    reasons = {
-        "nearer": f"not checked: fewer than {FEWEST_PATIENTS} held-out patients",
-        "membership": f"not checked: fewer than {FEWEST_PATIENTS} held-out patients",
-        "membership by the critic": "not checked: no scores of the critic were given",
-    }
+    few = f"not checked: fewer than {FEWEST_PATIENTS} held-out patients"
+    by_critic = few if has_critic else "not checked: no critic was given"
+    reasons = {"nearer": few, "membership": few, "membership by the critic": by_critic}
     return [Verdict(name, True, why) for name, why in reasons.items() if name not in found]
 
 
@@ -226,13 +196,14 @@ def _closest(distances: Distances, space: str) -> list[dict[str, Any]]:
 
 def audit_dataset(
     dataset: Path, config: Config, out: Path, *, fakes: Tensor | None = None, label: int | None = None,
-    critic: CriticScores | None = None,
+    critic: Path | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Audit the synthetic images of a filled data set, or ``fakes`` against class ``label`` of any data set.
 
-    Train are the real train images of the class, held out the test images of patients who are not in train. Writes
-    ``audit.json``, ``pairs.png`` and ``audit.html`` below ``out`` and returns the first one's content. Raises
-    ValueError for a data set without synthetic images where no ``fakes`` are given, and as ``inspect`` does.
+    Train are the real train images of the class, held out the test images of patients who are not in train; ``critic``
+    is the file of a critic that was trained on the former. Writes ``audit.json``, ``pairs.png`` and ``audit.html``
+    below ``out`` and returns the first one's content. Raises ValueError for a data set without synthetic images where
+    no ``fakes`` are given, and as ``inspect`` and ``critic_scores`` do.
     """
     frame = manifest.read(dataset)
     name = read_summary(dataset).get("synthetic", {}).get("class", "malignant")
@@ -248,9 +219,10 @@ def audit_dataset(
     fakes = read_rows(dataset, made) if fakes is None else fakes
     chosen = np.unique(np.linspace(0, len(fakes) - 1, min(len(fakes), config.audit.fakes)).round().astype(int))
     reals = [Reals(read_rows(dataset, side), side["patient_id"].tolist()) for side in (train, held_out)]
+    judged = critic_scores(critic, *reals, config) if critic else None
     result = inspect(
         *reals, fakes[torch.from_numpy(chosen)], load_spaces(config.evaluate), config.audit,
-        batch_size=config.evaluate.batch_size, critic=critic,
+        batch_size=config.evaluate.batch_size, critic=judged,
     )  # fmt: skip
     result["class"] = manifest.CLASSES[label]
     result["counts"]["test_images_of_train_patients"] = len(test) - len(held_out)

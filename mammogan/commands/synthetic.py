@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,7 +23,6 @@ from mammogan.commands.options import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mammogan.audit.inspection import CriticScores
     from mammogan.synthesis import Model
 
 app = typer.Typer()
@@ -76,8 +74,8 @@ def audit(
     out: Annotated[Path, typer.Option(help="Folder for audit.json, audit.html and pairs.png.")] = Path("audit"),
     fake: Fake = "",
     kind: Class = "malignant",
-    critic_scores: Annotated[
-        Path | None, typer.Option(help='JSON {"train": [...], "held_out": [...]}: the critic\'s score of each image.')
+    critic: Annotated[
+        Path | None, typer.Option(help="critic.pt of the branch that learnt from the data set's train split.")
     ] = None,
     lpips_weights: LpipsWeights = "",
     preset: Preset = "paper",
@@ -90,7 +88,7 @@ def audit(
     chosen = _config(preset, settings, shortcuts(lpips_weights=lpips_weights))
     fakes = _images(fake)
     label = _label(kind) if fakes is not None else None
-    result = audit_dataset(dataset, chosen, out, fakes=fakes, label=label, critic=_critic(critic_scores))
+    result = audit_dataset(dataset, chosen, out, fakes=fakes, label=label, critic=critic)
     if as_json:
         print_json(result)
     else:
@@ -161,17 +159,3 @@ def _images(fake: str) -> Tensor | None:
     from mammogan.metrics.images import read_images
 
     return read_images(Path(fake)) if fake else None
-
-
-def _critic(path: Path | None) -> CriticScores | None:
-    import numpy as np
-
-    from mammogan.audit.inspection import CriticScores
-
-    if path is None:
-        return None
-    try:
-        content = json.loads(path.read_text())
-        return CriticScores(np.array(content["train"], dtype=float), np.array(content["held_out"], dtype=float))
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f'--critic-scores={str(path)!r}: write it as {{"train": [...], "held_out": [...]}}') from error

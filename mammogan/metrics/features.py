@@ -139,11 +139,15 @@ def _on(model: Callable[[Tensor], Tensor], device: torch.device) -> Callable[[Te
 
 def extract(extractor: Extractor, images: Tensor, batch_size: int, advance: console.Advance = console.unseen) -> Floats:
     """Features (N, D), float64, of uint8 ``images`` (N, 1, H, W), a batch at a time; ``advance`` counts images."""
-    batches = []
+    # one array from the start: a small one kept for each batch would pin the heap that the next batches' maps need
+    found, done = np.empty((0, 0)), 0
     for features in each_batch(extractor.features, images, batch_size, extractor.device):
-        batches.append(features.double().cpu().numpy())
+        if not done:
+            found = np.empty((len(images), features.shape[1]))
+        found[done : done + len(features)] = features.cpu().numpy()
+        done += len(features)
         advance(len(features))
-    return np.concatenate(batches)
+    return found
 
 
 def extract_cached(

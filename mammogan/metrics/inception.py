@@ -73,7 +73,8 @@ class Inception(nn.Module):
         self.resize = {"tf1": resized_as_tensorflow1, "clean": resized_clean}[resize]
         state = dict(weights.read_state(path))
         try:
-            self.trunk = _trunk(state)
+            self.stem = _chain(STEM, state, "")
+            self.blocks = nn.Sequential(*(_branches(chains, state, f"{name}.") for name, chains in BLOCKS.items()))
             classes = len(state.pop("fc.weight")), len(state.pop("fc.bias"))
         except (KeyError, RuntimeError, AttributeError) as error:
             raise ValueError(f"{path} does not hold torch-fidelity's Inception v3: {error} is wrong") from error
@@ -83,8 +84,27 @@ class Inception(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Features of a batch."""
-        x = (self.resize(images.float()) - 128) / 128
-        return self.trunk(x.contiguous(memory_format=torch.channels_last)).mean(dim=(-2, -1))
+        x = ((self.resize(images.float()) - 128) / 128).contiguous(memory_format=torch.channels_last)
+        # the stem's maps are by far the largest, and large enough to keep a core busy one image at a time
+        together = 1 if x.device.type == "cpu" else len(x)
+        return self.blocks(torch.cat([self.stem(some) for some in x.split(together)])).mean(dim=(-2, -1))
+
+
+class Convolution(nn.Module):
+    """(B, in, H, W) -> (B, out, h, w) by given weights: ``nn.Conv2d`` would first draw some, 21 million in all."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, weight: Tensor, bias: Tensor, stride: int, padding: list[int]) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight.contiguous(memory_format=torch.channels_last))
+        self.register_buffer("bias", bias)
+        self.stride, self.padding = stride, padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps of a batch."""
+        return nn.functional.conv2d(x, self.weight, self.bias, self.stride, self.padding)
 
 
 class Branches(nn.ModuleList):
@@ -95,14 +115,8 @@ class Branches(nn.ModuleList):
         return torch.cat([chain(x) for chain in self], dim=1)
 
 
-def _trunk(state: dict[str, Tensor]) -> nn.Sequential:
-    """All layers before the mean over positions; takes what it uses out of ``state``."""
-    return nn.Sequential(
-        _chain(STEM, state, ""), *(_branches(chains, state, f"{name}.") for name, chains in BLOCKS.items())
-    )
-
-
 def _branches(chains: Sequence[Chain], state: dict[str, Tensor], prefix: str) -> Branches:
+    """Parallel chains; what they use is taken out of ``state``."""
     return Branches(_chain(chain, state, prefix) for chain in chains)
 
 
@@ -118,7 +132,7 @@ def _chain(chain: Chain, state: dict[str, Tensor], prefix: str) -> nn.Sequential
     return nn.Sequential(*layers)
 
 
-def _convolution(name: str, state: dict[str, Tensor]) -> nn.Conv2d:
+def _convolution(name: str, state: dict[str, Tensor]) -> Convolution:
     """Convolution of the file with its BatchNorm folded in, and of one grey channel where the file's has three."""
     weight = state.pop(f"{name}.conv.weight")
     scale, shift, mean, variance = (
@@ -129,13 +143,8 @@ def _convolution(name: str, state: dict[str, Tensor]) -> nn.Conv2d:
     weight = weight * gain.view(-1, 1, 1, 1)
     if name == STEM[0]:
         weight = weight.sum(dim=1, keepdim=True)
-    wide_out, wide_in, *kernel = weight.shape
-    padding = [0, 0] if name in UNPADDED_STRIDES else [side // 2 for side in kernel]
-    stride = UNPADDED_STRIDES.get(name, 1)
-    convolution = nn.utils.skip_init(nn.Conv2d, wide_in, wide_out, kernel, stride=stride, padding=padding)
-    convolution.weight = nn.Parameter(weight.contiguous(memory_format=torch.channels_last), requires_grad=False)
-    convolution.bias = nn.Parameter(shift - mean * gain, requires_grad=False)
-    return convolution
+    padding = [0, 0] if name in UNPADDED_STRIDES else [side // 2 for side in weight.shape[2:]]
+    return Convolution(weight, shift - mean * gain, UNPADDED_STRIDES.get(name, 1), padding)
 
 
 def resized_as_tensorflow1(x: Tensor) -> Tensor:

@@ -14,6 +14,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from mammogan.metrics.allocator import give_back, share_one_arena
+
 LANES = 4
 """More would leave each with a batch too small to be efficient."""
 
@@ -28,6 +30,7 @@ def each_batch(work: Callable[[Tensor], T], images: Tensor, batch_size: int, dev
     if min(lanes, len(batches)) == 1:
         yield from map(work, batches)
         return
+    share_one_arena()
     pool = ThreadPoolExecutor(lanes, initializer=torch.set_num_threads, initargs=(threads // lanes,))
     running: deque[Future[T]] = deque()
     try:
@@ -40,3 +43,4 @@ def each_batch(work: Callable[[Tensor], T], images: Tensor, batch_size: int, dev
     finally:
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(threads)  # a new thread takes over the last number that any thread set
+        give_back()

@@ -27,7 +27,7 @@ from mammogan.metrics.intervals import Estimate, Floats, pair_mean, pairs_betwee
 from mammogan.metrics.perceptual import Embedded, Perceptual, embedded, load_perceptual, mean_between, mean_within
 
 HALVINGS = 5
-CPU_BATCH = 8
+CPU_BATCH = 6
 NETWORKS = 2
 """The extractor and that of LPIPS."""
 IMPLEMENTATIONS = {

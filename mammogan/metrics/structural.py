@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mammogan.metrics.allocator import give_back
 from mammogan.metrics.images import enlarged
 from mammogan.metrics.intervals import Floats, Ints
 
@@ -24,7 +25,7 @@ C1, C2 = 0.01**2, 0.03**2
 SMALLEST_SIDE = (WINDOW - 1) * 2 ** (len(WEIGHTS) - 1) + 1
 """161: below, the coarsest scale is smaller than the window."""
 ENLARGED_SIDE = 224
-PAIRS_AT_ONCE = 16
+PAIRS_AT_ONCE = 8
 
 
 @torch.inference_mode()
@@ -45,6 +46,7 @@ def ms_ssim(x: Tensor, y: Tensor, left: Ints, right: Ints, device: torch.device)
             for images, used in ((x, x_used), (y, y_used))
         )
         values[chunk] = similarity(*pixels, x_at.to(device), y_at.to(device)).double().cpu().numpy()
+    give_back()
     return values
 
 

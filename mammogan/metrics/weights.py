@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from mammogan.models.saved import read_saved
+
 
 def in_hub_cache(name: str) -> Path:
     """Where torch's hub cache (``$TORCH_HOME``) keeps the file ``name``, whether or not it is there."""
@@ -19,11 +21,8 @@ def in_hub_cache(name: str) -> Path:
 def read_state(path: Path) -> Mapping[str, Tensor]:
     """State dict of a file, loaded without running code. Raises ValueError for any other content."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except FileNotFoundError:
-        raise
-    except Exception as error:
-        # the reader fails in many ways on a file that is not its own
+        state = read_saved(path, mmap=zipfile.is_zipfile(path))
+    except ValueError as error:
         raise ValueError(f"{path} cannot be read as weights: {error}") from error
     if not isinstance(state, Mapping):
         raise ValueError(f"{path} holds a {type(state).__name__}: give a file with a state dict")

@@ -147,6 +147,7 @@ class Critic(nn.Module):
         readout: Literal["flat", "projected"] = "flat",
     ) -> None:
         super().__init__()
+        self.size, self.channels, self.readout = size, channels, readout
         self.trained = trained_branch(size, channels)
         self.frozen = frozen
         self.readers = nn.ModuleList(_READERS[readout](size, channels))

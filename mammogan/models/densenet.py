@@ -17,6 +17,7 @@ from torchvision.models import densenet121
 from torchvision.models.densenet import _Transition
 
 from mammogan import console, storage
+from mammogan.models.saved import read_saved
 
 RANDOM_SEED = 20240117
 CUT_LAYERS = 4
@@ -100,8 +101,8 @@ def random_frozen() -> FrozenDenseNet:
 
 def _read_state_dict(path: Path) -> dict[str, Tensor]:
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
+        state = read_saved(path)
+    except ValueError as error:
         raise ValueError(f"model.frozen_weights={str(path)!r}: give a PyTorch state dict ({error})") from error
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(f"model.frozen_weights={str(path)!r}: give a plain state dict of tensors")

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from mammogan import storage
+from mammogan.models.saved import read_saved
 
 SNAPSHOT_FORMAT = 1
 BASE_SIDE = 7
@@ -111,14 +112,15 @@ def load_generator(path: Path) -> Generator:
     """
     content = storage.read_bytes(str(path))
     try:
-        snapshot = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        snapshot = read_saved(io.BytesIO(content))
         if snapshot["format"] != SNAPSHOT_FORMAT:
             raise ValueError(f"it has format {snapshot['format']}, not {SNAPSHOT_FORMAT}")
         doubling = snapshot.get("doubling", "transposed")
         generator = Generator(snapshot["size"], snapshot["latent_dim"], snapshot["channels"], doubling)
         generator.load_state_dict(snapshot["state_dict"])
     except Exception as error:
-        raise ValueError(f"path={str(path)!r}: no generator snapshot ({error}); make it again") from error
+        reason = " ".join(str(error).split())[:300]
+        raise ValueError(f"path={str(path)!r}: no generator snapshot ({reason}); make it again") from error
     return generator.eval()
 
 

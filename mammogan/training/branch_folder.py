@@ -17,8 +17,9 @@ from mammogan.training.patience import patiently
 
 RECORD = "branch.json"
 HISTORY = "history.jsonl"
+CRITIC = "critic.pt"
 NOT_HANDED_ON = "checkpoints/"
-KEY_FORMAT = 1
+KEY_FORMAT = 2
 
 
 def branch_key(config: Config, branch: Branch, data_digest: str, frozen_sha256: str, judge_sha256: str = "") -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from mammogan import console, storage
+from mammogan.models.saved import read_saved
 from mammogan.training.patience import patiently
 
 KEEP = 2
@@ -45,7 +46,7 @@ class Checkpoints:
             uri = storage.join(self.uri, name)
             content = patiently(lambda uri=uri: storage.read_bytes(uri), uri)
             if hashlib.sha256(content).hexdigest() == name.split(".")[1]:
-                return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+                return read_saved(io.BytesIO(content))
             console.say(f"WARNING: checkpoint {name} in {self.uri} is CORRUPT (another sha256); trying the one before")
         if names:
             raise ValueError(f"store={self.uri!r}: every checkpoint is corrupt; remove the folder to start anew")

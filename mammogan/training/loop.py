@@ -14,8 +14,9 @@ from torch import Tensor
 from mammogan import console, storage
 from mammogan.config import Branch, Config
 from mammogan.metrics.features import Extractor, load_extractor
+from mammogan.models.critic_file import save_critic
 from mammogan.models.densenet import FrozenDenseNet, load_frozen
-from mammogan.training.branch_folder import BranchFolder, branch_key
+from mammogan.training.branch_folder import CRITIC, BranchFolder, branch_key
 from mammogan.training.carve_out import carve_out
 from mammogan.training.checkpoint import Checkpoints
 from mammogan.training.early_stop import HeldOutKid
@@ -129,6 +130,10 @@ class _Work:
             Epochs(
                 trainer, overfitting, judge, folder, self.record, interruption, self.report, self.report_grid
             ).to_the_end()
+            if self.ranks.leads:
+                fraction = self.config.train.validation_fraction
+                save_critic(trainer.critic, self.record["frozen"]["sha256"], fraction, folder.out / CRITIC)
+                folder.publish(CRITIC)
 
         _persistently(attempt, self.branch.name, RETRY_PAUSES_S if self.ranks.world == 1 else ())
 

@@ -45,12 +45,16 @@ class Overfitting:
         }
 
 
-@torch.no_grad()
 def mean_score(critic: Critic, images: Tensor) -> float:
     """Mean of D over uint8 images (N, 1, H, W), no augmentation."""
+    return scores(critic, images).mean().item()
+
+
+@torch.no_grad()
+def scores(critic: Critic, images: Tensor) -> Tensor:
+    """D of uint8 images (N, 1, H, W), no augmentation: (N,), float64, on the CPU."""
     device = next(critic.parameters()).device
-    scores = [critic(to_float(batch.to(device))).double() for batch in images.split(BATCH)]
-    return torch.cat(scores).mean().item()
+    return torch.cat([critic(to_float(batch.to(device))).double().cpu() for batch in images.split(BATCH)])
 
 
 def memory_mb(device: torch.device) -> float:

@@ -10,10 +10,16 @@ from scipy.stats import binomtest, mannwhitneyu
 
 from mammogan import config, findings
 from mammogan.audit import Reals, audit_dataset, copies, inspect, membership
+from mammogan.audit.critic_scores import CriticScores
 from mammogan.audit.distances import Distances, Space, between, measure, pixel_embedding
-from mammogan.audit.inspection import CriticScores, statistics
+from mammogan.audit.inspection import statistics
 from mammogan.data import manifest
+from mammogan.models.critic import Critic
+from mammogan.models.critic_file import save_critic
+from mammogan.models.densenet import load_frozen
+from mammogan.models.folded import FoldedDenseNet
 from mammogan.synthesis import fill
+from mammogan.training.carve_out import carve_out
 
 PIXEL = Space("pixel", "pixels", pixel_embedding)
 LIMITS = config.AuditConfig()
@@ -197,12 +203,11 @@ class TestGate:
         train, held, fakes = pictures(80, 0), pictures(40, 1), pictures(60, 2)
         rng = np.random.default_rng(0)
         sets = of_patients(train, "t"), of_patients(held, "h"), fakes
-        knows = CriticScores(rng.normal(1.5, 1, 80), rng.normal(0, 1, 40))
-        fair = CriticScores(rng.normal(0, 1, 80), rng.normal(0, 1, 40))
+        patients = sets[0].patients, sets[1].patients
+        knows = CriticScores(rng.normal(3, 1, 80), rng.normal(0, 1, 40), *patients)
+        fair = CriticScores(rng.normal(0, 1, 80), rng.normal(0, 1, 40), *patients)
         assert refused(inspect(*sets, [PIXEL], LIMITS, critic=knows)) == {"membership by the critic"}
         assert refused(inspect(*sets, [PIXEL], LIMITS, critic=fair)) == set()
-        with pytest.raises(ValueError, match=r"critic\.train has 3 scores for 80 images"):
-            inspect(*sets, [PIXEL], LIMITS, critic=CriticScores(fair.train[:3], fair.held_out))
 
     def test_what_was_not_checked_is_said(self):
         result = judged(pictures(20, 0), pictures(2, 1), pictures(12, 2))
@@ -265,6 +270,37 @@ class TestDataset:
         assert shares["memorised/lpips_random"] == shares["memorised/random_vgg"] == 1.0
         told = {item["gate"]: item["why"] for item in result["verdicts"]}
         assert told["memorised (random_vgg)"].startswith("not checked: 1 in a random network's features")
+
+    @pytest.mark.parametrize("fraction", [0.0, 0.25])
+    def test_the_branchs_critic_is_asked_for_members_and_strangers(self, dataset, tmp_path, fraction):
+        """Oracle: the critic itself, run on every image, and Mann and Whitney's statistic."""
+        frozen, identity = load_frozen("random")
+        torch.manual_seed(0)
+        critic = Critic(28, 4, FoldedDenseNet(frozen), readout="projected")
+        save_critic(critic, identity["sha256"], fraction, tmp_path / "critic.pt")
+        settings = config.override(config.PRESETS["demo"], {"evaluate.extractor": "random"})
+        fakes = manifest.load_images(dataset, split="test", label=0)
+        result = audit_dataset(dataset, settings, tmp_path / "a", fakes=fakes, label=1, critic=tmp_path / "critic.pt")
+        record = result["records"][-1]
+        assert (record["key"], record["n_train"], record["n_held_out"]) == (
+            "membership_by_the_critic/critic", 12 - 12 * fraction, 6,
+        )  # fmt: skip
+        members, others = (
+            critic(manifest.load_images(dataset, split=side, label=1) / 127.5 - 1).detach()
+            for side in ("train", "test")
+        )
+        frame = manifest.read(dataset).query("split == 'train' and label == 1")
+        kept, _ = carve_out(12, fraction, frame["patient_id"].tolist())
+        expected = mannwhitneyu(members[kept], others).statistic / (len(kept) * 6)
+        assert record["value"] == pytest.approx(expected)
+
+    def test_a_critic_of_another_size_is_an_error(self, dataset, tmp_path):
+        frozen, identity = load_frozen("random")
+        save_critic(Critic(56, 4, frozen), identity["sha256"], 0, tmp_path / "critic.pt")
+        settings = config.override(config.PRESETS["demo"], {"evaluate.extractor": "random"})
+        fakes = manifest.load_images(dataset, split="test", label=0)
+        with pytest.raises(ValueError, match="it judges 56 px, the images have 28"):
+            audit_dataset(dataset, settings, tmp_path, fakes=fakes, label=1, critic=tmp_path / "critic.pt")
 
     def test_test_images_of_train_patients_are_left_out(self, dataset, tmp_path):
         import shutil

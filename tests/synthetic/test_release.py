@@ -16,6 +16,9 @@ from mammogan import config, registry, tracking
 from mammogan.data import manifest
 from mammogan.data.minority import filter_minority
 from mammogan.findings import section
+from mammogan.models.critic import Critic
+from mammogan.models.critic_file import save_critic
+from mammogan.models.densenet import load_frozen
 from mammogan.models.generator import load_generator, save_snapshot
 from mammogan.registry import notes
 from mammogan.registry.model import save
@@ -59,7 +62,10 @@ def released(dataset, snapshot, tmp_path_factory):
             **given, dataset=dsl.Dataset(uri=str(dataset)), minority=dsl.Dataset(uri=str(folder / "minority")),
             winner=dsl.Model(uri=str(snapshot)), filled=places["filled"],
         )  # fmt: skip
-        audit.python_func(**given, filled=places["filled"], privacy=places["privacy"])
+        frozen, identity = load_frozen("random")
+        save_critic(Critic(28, 4, frozen), identity["sha256"], 0, folder / "critic.pt")
+        critic = dsl.Model(uri=str(folder / "critic.pt"))
+        audit.python_func(**given, filled=places["filled"], critic=critic, privacy=places["privacy"])
         utility.python_func(**given, filled=places["filled"], benefit=places["benefit"])
         yield folder, client, parent, versions
 

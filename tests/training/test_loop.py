@@ -50,7 +50,7 @@ def test_the_folder_is_the_one_the_architecture_names(uninterrupted):
     names = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
     epochs = ("0001", "0002", "0004")
     assert names == sorted(
-        ["branch.json", "history.jsonl"]
+        ["branch.json", "critic.pt", "history.jsonl"]
         + [f"snapshots/epoch_{epoch}.pt" for epoch in epochs]
         + [f"grids/epoch_{epoch}.png" for epoch in epochs]
     )
