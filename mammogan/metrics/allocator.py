@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 
-
 M_ARENA_MAX = -8
 """Of glibc's malloc.h."""
 
