@@ -1,10 +1,14 @@
 """What a trained generator is worth on real crops: the set filled up, the audit and the utility study, in one table.
 
-    python benchmarks/release.py FOLDER --model SNAPSHOT.pt --lpips-weights FILE --work DIR --out PAGE.md
+    python benchmarks/release.py FOLDER --work DIR --size 56
+    python -m mammogan train --data DIR/crops --out BRANCH --set data.minority=malignant --set data.size=56 ...
+    python benchmarks/release.py FOLDER --work DIR --model BRANCH/snapshots/epoch_0100.pt --critic BRANCH/critic.pt \\
+        --lpips-weights FILE --out PAGE.md
 
-FOLDER holds crops and manifest.csv with file, patient_id, pathology and subset. CBIS-DDSM's own split is taken, so the
-generator must have been trained on the malignant images of Mass-Training and on no others. Two sets are made: one that
-balances the classes, and one with as many synthetic malignant images as real ones. Run again it goes on.
+The first prepares the crops, the second trains on them, the third measures. FOLDER holds crops and manifest.csv with
+file, patient_id, pathology and subset. CBIS-DDSM's own split is taken, so the generator must have been trained on the
+malignant images of Mass-Training and on no others. Two sets are made: one that balances the classes, and one with as
+many synthetic malignant images as real ones. Run again it goes on.
 """
 
 from __future__ import annotations
@@ -35,27 +39,34 @@ def settings(arguments: argparse.Namespace, size: int) -> config.Config:
         "data.size": size,
         "data.split": "official",
         "evaluate.extractor": "random",
-        "evaluate.lpips_weights": str(arguments.lpips_weights),
+        "evaluate.lpips_weights": str(arguments.lpips_weights or ""),
+        "model.frozen_weights": "random",
+        "model.frozen_sha256": "",
         "utility.seeds": arguments.seeds,
         "utility.steps": arguments.steps,
     }
     return config.override(config.PRESETS["paper"], given)
 
 
+def prepared(arguments: argparse.Namespace, size: int) -> tuple[Path, config.Config]:
+    """Data set of the crops, made where it is not there yet, and the settings."""
+    chosen, dataset = settings(arguments, size), arguments.work / "crops"
+    if not (dataset / "summary.json").is_file():
+        ingest(str(arguments.folder), "", chosen.data, dataset)
+    return dataset, chosen
+
+
 def release(arguments: argparse.Namespace) -> dict[str, Any]:
     """Summaries of both sets with their audits and studies, by the set's name."""
     model, work = load_model(arguments.model, "crops"), arguments.work
-    chosen = settings(arguments, model.generator.size)
-    dataset = work / "crops"
-    if not (dataset / "summary.json").is_file():
-        ingest(str(arguments.folder), "", chosen.data, dataset)
+    dataset, chosen = prepared(arguments, model.generator.size)
     train = read_summary(dataset)["splits"]["train"]
     as_many = config.override(chosen, {"synthesise.count": train["malignant"]})
     found: dict[str, Any] = {"train": train, "test": read_summary(dataset)["splits"]["test"]}
     for name, made in (("balanced", chosen), ("as many", as_many)):
         folder = work / name.replace(" ", "_")
         summary = fill(model, dataset, MALIGNANT, made, str(folder))
-        audit = audit_dataset(folder, made, work / f"{folder.name}_audit")
+        audit = audit_dataset(folder, made, work / f"{folder.name}_audit", critic=arguments.critic)
         found[name] = {"images": summary["synthetic"]["images"], "audit": audit}
         found[name]["utility"] = study(folder, made, work / f"{folder.name}_utility")
     return found
@@ -101,18 +112,24 @@ def main() -> None:
     """Make, audit and study both sets; write the page and the pictures that show no patient's image."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--size", type=int, default=56, help="pixels, of the prepared crops")
+    parser.add_argument("--model", type=Path, help="snapshot; without one the crops are prepared and nothing else")
+    parser.add_argument("--critic", type=Path, help="critic.pt of the snapshot's branch")
     parser.add_argument("--about", default="", help="how the generator was trained, for the page's first paragraph")
-    parser.add_argument("--lpips-weights", type=Path, required=True)
+    parser.add_argument("--lpips-weights", type=Path)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=600, help="optimiser steps of each classifier")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path)
     parser.add_argument("--images", type=Path, help="folder for the figures")
     arguments = parser.parse_args()
+    if arguments.model is None:
+        prepared(arguments, arguments.size)
+        return
     found = release(arguments)
     storage.write_bytes(str(arguments.work / "found.json"), json.dumps(found).encode())
-    storage.write_bytes(str(arguments.out), page(found, arguments.about).encode())
+    if arguments.out:
+        storage.write_bytes(str(arguments.out), page(found, arguments.about).encode())
     if arguments.images:
         for name, file in FIGURES.items():
             shutil.copyfile(arguments.work / "as_many_utility" / f"{name}.png", arguments.images / file)
