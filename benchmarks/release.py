@@ -1,8 +1,8 @@
-"""What a trained generator is worth on real crops: the set filled up, the audit and the utility study, in one table.
+r"""What a trained generator is worth on real crops: the set filled up, the audit and the utility study, in one table.
 
     python benchmarks/release.py FOLDER --work DIR --size 56
     python -m mammogan train --data DIR/crops --out BRANCH --set data.minority=malignant --set data.size=56 ...
-    python benchmarks/release.py FOLDER --work DIR --model BRANCH/snapshots/epoch_0100.pt --critic BRANCH/critic.pt \\
+    python benchmarks/release.py FOLDER --work DIR --model BRANCH/snapshots/epoch_0100.pt --critic BRANCH/critic.pt \
         --lpips-weights FILE --out PAGE.md
 
 The first prepares the crops, the second trains on them, the third measures. FOLDER holds crops and manifest.csv with
