@@ -207,7 +207,7 @@ def measure(arguments: argparse.Namespace) -> None:
     if arguments.out:
         storage.write_bytes(str(arguments.out), text.encode())
     if arguments.grid:
-        best = min(rows, key=lambda row: row["kid/train"][0])
+        best = min(rows, key=lambda row: row["kid/train"][0])  # the rule, so that nobody chooses by eye
         console.say(f"{arguments.grid}: {best['preset']} after {best['cpu_s'] / 60:.1f} CPU minutes")
         save_samples(arguments.work / best["preset"] / f"snapshots/epoch_{best['mark']:04d}.pt", arguments.grid)
 

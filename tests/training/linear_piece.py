@@ -1,7 +1,7 @@
 """Which linear piece of a network an evaluation lay on, and the same piece again in another precision.
 
 Rounding flips a rectifier whose input is within it of 0, and a maximum whose two largest are that close. Gradients jump
-there, by more than the rounding: two precisions can be compared unit by unit on one and the same piece only.
+there, by more than the rounding: two precisions can be compared weight by weight on one and the same piece only.
 """
 
 from __future__ import annotations
@@ -12,48 +12,47 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 RECTIFIERS = {"relu", "relu_", "leaky_relu"}
-MAXIMA = {"_max_pool2d", "max_pool2d", "max_pool2d_with_indices"}
+MAXIMA = {"_max_pool2d", "max_pool2d", "max_pool2d_with_indices", "_max_pool2d_with_indices"}
+WINDOW = ("kernel_size", "stride", "padding")
 
 
 class Recorded(TorchFunctionMode):
-    """Notes what every rectifier passed and every maximum took, in the order of evaluation."""
+    """Notes, in the order of evaluation, what every rectifier passed (bool) and where every maximum was (int64)."""
 
     def __init__(self):
         super().__init__()
-        self.passed: list[Tensor] = []
+        self.taken: list[Tensor] = []
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
         if func.__name__ in RECTIFIERS:
-            self.passed.append(args[0].detach() > 0)
+            self.taken.append(args[0].detach() > 0)
         if func.__name__ in MAXIMA:
-            self.passed.append(winners(args[0], *args[1:4]))
-        return func(*args, **kwargs)
+            self.taken.append(winners(args[0].detach(), window(args, kwargs or {})))
+        return func(*args, **(kwargs or {}))
 
 
 class Replayed(TorchFunctionMode):
-    """Moves each input that lies on another side than noted over to it; ``moved`` are by how much, ``units`` of all."""
+    """Moves each input that lies on another side than noted just over to it.
 
-    def __init__(self, recorded: Recorded):
+    ``moved`` are by how much, ``units`` the number of all inputs, ``left`` what was noted and is yet to come.
+    """
+
+    def __init__(self, taken: list[Tensor]):
         super().__init__()
-        self._passed = iter(recorded.passed)
+        self.left = list(taken)
         self.moved: list[float] = []
         self.units = 0
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         if func.__name__ in RECTIFIERS:
-            x, passed = args[0], next(self._passed)
+            x, passed = args[0], self.left.pop(0)
             there = torch.where(passed, x.detach().abs().clamp_min(1e-300), -x.detach().abs())
             args = (self._move(x, there, func.__name__.endswith("_")), *args[1:])
         if func.__name__ in MAXIMA:
-            x, passed = args[0], next(self._passed)
-            args = (self._move(x, raised(x.detach(), passed, *args[1:4]), in_place=False), *args[1:])
+            x, places = args[0], self.left.pop(0)
+            args = (self._move(x, raised(x.detach(), places, window(args, kwargs)), in_place=False), *args[1:])
         return func(*args, **kwargs)
-
-    def finished(self) -> bool:
-        """Whether all that was noted has been used."""
-        return next(self._passed, None) is None
 
     def _move(self, x: Tensor, there: Tensor, in_place: bool) -> Tensor:
         step = there - x.detach()
@@ -62,15 +61,24 @@ class Replayed(TorchFunctionMode):
         return x.add_(step) if in_place else x + step
 
 
-def winners(x: Tensor, *window: int) -> Tensor:
+def window(args, kwargs):
+    """Kernel, stride and padding of a call, wherever they stand in it."""
+    return {**dict(zip(WINDOW, args[1:], strict=False)), **{name: kwargs[name] for name in WINDOW if name in kwargs}}
+
+
+def winners(x: Tensor, pooling: dict) -> Tensor:
     """Flat position of each maximum."""
-    return functional.max_pool2d(x.detach(), *window, return_indices=True)[1]
+    return functional.max_pool2d(x, **pooling, return_indices=True)[1]
 
 
-def raised(x: Tensor, passed: Tensor, *window: int) -> Tensor:
-    """X with the noted winners of other maxima raised to just above them."""
-    top, now = functional.max_pool2d(x, *window, return_indices=True)
-    flat, places = x.flatten(2).clone(), passed.flatten(2)
-    lost = ((now != passed) & (top > 0)).flatten(2)
-    flat.scatter_(2, places, torch.where(lost, top.flatten(2) * (1 + 1e-12), flat.gather(2, places)))
-    return flat.view_as(x)
+def raised(x: Tensor, places: Tensor, pooling: dict) -> Tensor:
+    """X with each noted winner that is not the maximum raised to just above it; raises where that does not suffice."""
+    for _ in range(5):
+        top, now = functional.max_pool2d(x, **pooling, return_indices=True)
+        # where nothing is above 0 the rectifier before has closed, and which of the zeros won says nothing
+        lost = (now != places) & (top > 0)
+        if not lost.any():
+            return x
+        above = torch.where(lost, top * (1 + 1e-12), -torch.inf).flatten(2)
+        x = x.flatten(2).scatter_reduce(2, places.flatten(2), above, "amax").view_as(x)
+    raise AssertionError("maxima that are tied with several others")
