@@ -53,7 +53,21 @@ def test_the_interval_is_that_of_leaving_images_out_for_real(rng):
     without_y = np.array([kernel_distance(x, np.delete(y, i, axis=0)) for i in range(9)])
     slow = combine(value, [jackknife(value, without_x), jackknife(value, without_y)], 0.95)
     assert kernel_estimate(x, y, 0.95) == pytest.approx(slow)
-    assert kernel_estimate(x[:2], y, 0.95)[1:] == (None, None)
+    assert kernel_estimate(x[:3], y, 0.95)[1:] == (None, None)
+    assert kernel_estimate(x[:4], y, 0.95).low is not None
+
+
+def test_of_one_distribution_the_pairs_have_all_the_variance(rng):
+    """Few images, so that a factor such as n / (n - 3) = 1.6 would show."""
+    draws = [(rng.normal(size=(8, 3)), rng.normal(size=(11, 3))) for _ in range(4000)]
+    variances = [kernel._of_pairs(*kernel._sums(x, y)) for x, y in draws]
+    values = [kernel_distance(x, y) for x, y in draws]
+    assert np.mean(variances) == pytest.approx(np.var(values), rel=0.2)
+
+
+def test_identical_images_have_no_variance():
+    x = np.full((6, 3), 0.1)
+    assert kernel_estimate(x, x, 0.95) == pytest.approx((0, 0, 0), abs=1e-7)
 
 
 def test_negative_values_are_kept(rng):
