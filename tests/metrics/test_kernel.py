@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from torch_fidelity.metric_kid import kernel_mmd, kernel_poly, mmd2
@@ -57,12 +59,20 @@ def test_the_interval_is_that_of_leaving_images_out_for_real(rng):
     assert kernel_estimate(x[:4], y, 0.95).low is not None
 
 
-def test_of_one_distribution_the_pairs_have_all_the_variance(rng):
-    """Few images, so that a factor such as n / (n - 3) = 1.6 would show."""
-    draws = [(rng.normal(size=(8, 3)), rng.normal(size=(11, 3))) for _ in range(4000)]
-    variances = [kernel._of_pairs(*kernel._sums(x, y)) for x, y in draws]
-    values = [kernel_distance(x, y) for x, y in draws]
-    assert np.mean(variances) == pytest.approx(np.var(values), rel=0.2)
+def test_the_variance_of_pairs_is_that_of_distinct_images_one_by_one(rng):
+    """E k~^2 by its unbiased definition, a mean over distinct images of both arguments of both factors."""
+    x, y = rng.normal(size=(6, 3)), rng.normal(size=(5, 3))
+
+    def within(x):
+        k = kernel._cubic(x, x)
+        terms = [k[i, j] * (k[i, j] + k[p, q] - 2 * k[i, p]) for i, j, p, q in itertools.permutations(range(len(x)), 4)]
+        return 2 * np.mean(terms) / (len(x) * (len(x) - 1))
+
+    k = kernel._cubic(x, y)
+    rows, columns = (list(itertools.permutations(range(count), 2)) for count in k.shape)
+    across = np.mean([(k[i, p] - k[j, p] - k[i, q] + k[j, q]) ** 2 / 4 for i, j in rows for p, q in columns])
+    expected = within(x) + within(y) + 4 * across / k.size
+    assert kernel._of_pairs(*kernel._sums(x, y)) == pytest.approx(expected)
 
 
 def test_identical_images_have_no_variance():
