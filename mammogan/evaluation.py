@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mammogan import console, storage
 from mammogan.config import EvaluateConfig, digest
+from mammogan.data import manifest, minority
 from mammogan.metrics.images import digest_of, read_images, same_size
 from mammogan.metrics.measurement import (
     NETWORKS,
@@ -27,7 +28,7 @@ from mammogan.metrics.measurement import (
     steps_of,
 )
 
-PROTOCOL = 3
+PROTOCOL = 4
 """Raised whenever a number would come out differently, so that no cached one is mixed with new ones."""
 FROM_BRANCH = ("branch", "gp_lambda", "seed", "status", "reason", "data_digest", "train_s")
 
@@ -35,11 +36,11 @@ Report = Callable[[int, Mapping[str, float]], None]
 
 
 def evaluate_folders(real: Path, fake: Path, config: EvaluateConfig) -> dict[str, Any]:
-    """Compare a folder of generated images with a folder, or a data set, of real ones; records as of a snapshot.
+    """Compare the generated images of a folder or data set with the real ones of another; records as of a snapshot.
 
     Raises ValueError for folders without images or with images that cannot be compared, and as the loaders do.
     """
-    compared = evaluate_images(read_reals(real), read_images(fake), config)
+    compared = evaluate_images(read_reals(real), read_fakes(fake), config)
     return {"real": str(real), "fake": str(fake), **compared}
 
 
@@ -53,22 +54,58 @@ def evaluate_images(by_pairing: Mapping[str, Tensor], fakes: Tensor, config: Eva
     return {**instruments.described(), **compared}
 
 
-def read_reals(folder: Path) -> dict[str, Tensor]:
+def is_dataset(folder: Path) -> bool:
+    """Whether a folder has a manifest, which tells real from synthetic images and one class from the other."""
+    return (folder / manifest.FILE).is_file()
+
+
+def read_reals(folder: Path, label: int | None = None) -> dict[str, Tensor]:
     """Real images by pairing: ``train`` and ``test`` of a data set, where test may be empty, else ``real_fake``.
 
-    Raises as ``mammogan.data.manifest`` and ``read_images`` do.
+    Of a data set none of the synthetic images, and with ``label`` only that class. Raises ValueError where its train
+    split holds no such image, and as ``manifest.read`` and ``read_images`` do.
     """
-    from mammogan.data import manifest
-
-    return _both_splits(folder) if (folder / manifest.FILE).is_file() else {"real_fake": read_images(folder)}
+    return _both_splits(folder, label) if is_dataset(folder) else {"real_fake": read_images(folder)}
 
 
-def _both_splits(folder: Path) -> dict[str, Tensor]:
-    from mammogan.data import manifest
+def _both_splits(folder: Path, label: int | None = None) -> dict[str, Tensor]:
+    test = manifest.select(manifest.read(folder), split="test", label=label, synthetic=False)
+    if not classes_in(folder, label, synthetic=False, split="train"):
+        kind = _kind("real", label)
+        raise ValueError(f"real={str(folder)!r}: its train split holds no {kind}; give the data set of `ingest`")
+    train = manifest.load_images(folder, split="train", label=label, synthetic=False)
+    if test.empty:
+        return {"train": train, "test": train[:0]}
+    return {"train": train, "test": manifest.load_images(folder, split="test", label=label, synthetic=False)}
 
-    train = manifest.load_images(folder, split="train")
-    has_test = (manifest.read(folder)["split"] == "test").any()
-    return {"train": train, "test": manifest.load_images(folder, split="test") if has_test else train[:0]}
+
+def read_fakes(folder: Path, label: int | None = None) -> Tensor:
+    """Generated images (N, 1, H, W) of a folder, or the synthetic ones of a data set, with ``label`` of that class.
+
+    Raises ValueError for a data set without such images, and as ``manifest.read`` and ``read_images`` do.
+    """
+    if not is_dataset(folder):
+        return read_images(folder)
+    if not classes_in(folder, label, synthetic=True):
+        kind = _kind("synthetic", label)
+        raise ValueError(f"fake={str(folder)!r}: the data set holds no {kind}; fill it with synthesise")
+    return manifest.load_images(folder, label=label, synthetic=True)
+
+
+def _kind(origin: str, label: int | None) -> str:
+    return f"{origin} image" if label is None else f"{origin} {manifest.CLASSES[label]} image"
+
+
+def classes_in(dataset: Path, label: int | None = None, *, synthetic: bool, split: str | None = None) -> list[str]:
+    """Names of the classes among the real, or the synthetic, images of a data set; at most that of ``label``."""
+    rows = manifest.select(manifest.read(dataset), split=split, label=label, synthetic=synthetic)
+    return [manifest.CLASSES[number] for number in sorted(rows["label"].unique())]
+
+
+def class_learnt(dataset: Path) -> int | None:
+    """Label that a generator learns from the real images of a data set, by default the rare one; None without any."""
+    real = manifest.select(manifest.read(dataset), synthetic=False)
+    return None if real.empty else minority.to_synthesise(real)
 
 
 def evaluate_branch(

@@ -1,5 +1,6 @@
 import contextlib
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -42,14 +43,31 @@ def dataset(tmp_path):
 
 
 def make_dataset(folder, train, test):
-    write_images(folder / "images", noise(train + test, 0))
+    return write_rows(folder, [{"split": "train"}] * train + [{"split": "test"}] * test)
+
+
+def write_rows(folder, rows):
+    """Data set of noise whose rows differ from one another as told, malignant ones of a scanner unless told."""
+    write_images(folder / "images", noise(len(rows), 0))
     blank = dict.fromkeys(manifest.COLUMNS, "x") | {"label": 1, "original_rows": SIZE, "original_cols": SIZE}
-    rows = [
-        blank | {"image_id": f"{i:03d}", "file": f"images/{i:03d}.png", "split": "train" if i < train else "test"}
-        for i in range(train + test)
-    ]
-    manifest.write(pd.DataFrame(rows), folder)
+    named = [blank | {"image_id": f"{i:03d}", "file": f"images/{i:03d}.png"} | row for i, row in enumerate(rows)]
+    manifest.write(pd.DataFrame(named), folder)
     return folder
+
+
+@pytest.fixture
+def filled(tmp_path):
+    """Both classes, the malignant one rarer among the real images of train, and filled up past the benign one."""
+    kinds = {
+        ("train", 0, "x"): 8, ("train", 1, "x"): 5, ("test", 0, "x"): 4, ("test", 1, "x"): 3,
+        ("train", 1, "synthetic"): 9, ("train", 0, "synthetic"): 2,
+    }  # fmt: skip
+    rows = [
+        {"split": split, "label": label, "source": source}
+        for (split, label, source), count in kinds.items()
+        for _ in range(count)
+    ]
+    return write_rows(tmp_path / "filled", rows)
 
 
 @pytest.fixture
@@ -225,6 +243,98 @@ def test_the_command_draws_from_a_snapshot_and_splits_a_data_set(branch, dataset
     assert records["coverage/random_vgg/train"]["value"] >= 0
 
 
+def compared(*arguments):
+    """Classes, and numbers of real images of train and test and of fakes, that the command says it compared."""
+    done = run(*arguments, "--extractor", "random", "--json")
+    assert done.exit_code == 0, done.output
+    result = json.loads(done.stdout)
+    counts = {record["key"]: (record["n_real"], record["n_fake"]) for record in result["records"]}
+    train, fakes = counts.get("kid/random_vgg/train") or counts["kid/random_vgg"]
+    return result["classes"], (train, counts.get("kid/random_vgg/test", (0, 0))[0], fakes)
+
+
+BOTH = ["benign", "malignant"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "classes", "counts"),
+    [
+        ([], BOTH, (13, 7, 11)),
+        (["--class", "malignant"], ["malignant"], (5, 3, 9)),
+        (["--class", "benign"], ["benign"], (8, 4, 2)),
+    ],
+)
+def test_of_a_filled_data_set_real_takes_the_real_images_and_fake_the_synthetic(filled, asked, classes, counts):
+    assert compared("--real", filled, "--fake", filled, *asked) == ({"real": classes, "fake": classes}, counts)
+
+
+@pytest.mark.parametrize(
+    ("asked", "name", "counts"),
+    [([], "malignant", (5, 3, 11)), (["--class", "benign"], "benign", (8, 4, 11))],
+)
+def test_a_snapshot_is_compared_with_the_rare_class_of_the_real_images(filled, branch, asked, name, counts):
+    snapshot = branch / "snapshots/epoch_0004.pt"
+    found = compared("--real", filled, "--fake", snapshot, "--count", 11, *asked)
+    assert found == ({"real": [name], "fake": None}, counts)
+
+
+def test_by_hand_a_snapshot_gets_the_numbers_of_the_graph(filled, branch, tmp_path):
+    from mammogan.data.ingest import write_summary
+    from mammogan.data.minority import filter_minority
+
+    rows = manifest.select(manifest.read(filled), synthetic=False)
+    both = write_rows(tmp_path / "both", rows[["split", "label"]].to_dict("records"))
+    write_summary({}, both)
+    filter_minority(both, "auto", tmp_path / "rare")
+    graph, _ = evaluate(branch, tmp_path / "rare", tmp_path / "out")
+    done = run("--real", both, "--fake", branch / "snapshots/epoch_0004.pt", "--count", CONFIG.fakes, "--json",
+               "--extractor", "random", "--set", f"evaluate.pairs={CONFIG.pairs}")  # fmt: skip
+    by_hand = {record["key"]: record["value"] for record in json.loads(done.stdout)["records"]}
+    assert by_hand == pytest.approx({r["key"]: r["value"] for r in graph["records"] if r["epoch"] == 4}, rel=1e-4)
+
+
+def test_the_graph_takes_no_synthetic_image_for_a_real_one(filled, branch, tmp_path):
+    result, _ = evaluate(branch, filled, tmp_path / "out")
+    assert {r["n_real"] for r in result["records"] if r["metric"] == "kid"} == {13, 7}
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda ours, filled, folder: (ours, ours), r"error: fake='.*': the data set holds no synthetic image; fill"),
+        (
+            lambda ours, filled, folder: (ours, filled, "--class", "benign"),
+            r"error: real='.*': its train split holds no real benign image; give",
+        ),
+        (
+            lambda ours, filled, folder: (filled, ours, "--class", "benign"),
+            r"error: fake='.*': the data set holds no synthetic benign image; fill",
+        ),
+        (lambda ours, filled, folder: (filled, filled, "--class", "both"), "error: --class='both': choose one of"),
+        (lambda ours, filled, folder: (folder, folder, "--class", "benign"), "error: --class='benign': neither --real"),
+    ],
+)
+def test_what_a_data_set_does_not_hold_is_refused_in_one_line(make, message, dataset, filled, folders, capsys):
+    from mammogan.__main__ import app as whole
+
+    real, fake, *rest = (str(part) for part in make(dataset, filled, folders[0]))
+    done = CliRunner().invoke(whole, ["evaluate", "--real", real, "--fake", fake, *rest, "--extractor", "random"])
+    (line,) = done.stderr.splitlines()
+    assert done.exit_code == 2
+    assert re.match(message, line)
+
+
+def test_a_data_set_of_synthetic_images_alone_has_no_reals(branch, tmp_path):
+    made = write_rows(tmp_path / "made", [{"split": "train", "source": "synthetic"}] * 4)
+    done = run("--real", made, "--fake", branch / "snapshots/epoch_0004.pt", "--extractor", "random")
+    assert "its train split holds no real image" in str(done.exception)
+
+
+def test_the_table_names_the_classes(filled, branch):
+    done = run("--real", filled, "--fake", filled, "--extractor", "random")
+    assert done.stdout.startswith("real: benign and malignant\nfake: benign and malignant\n")
+
+
 def test_the_command_prints_a_table(folders, monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
     real, fake = folders
@@ -240,6 +350,10 @@ def test_the_command_prints_a_table(folders, monkeypatch):
         (lambda real: Image.new("L", (9, 9)).save(real / "a.png"), r"a\.png is 9x9|000\.png is 28x28"),
         (lambda real: Image.new("RGB", (SIZE, SIZE), "red").save(real / "a.png"), r"a\.png is in colour"),
         (lambda real: Image.new("I;16", (SIZE, SIZE)).save(real / "a.png"), r"a\.png has mode I;16"),
+        (lambda real: Image.new("RGBA", (SIZE, SIZE), (9, 9, 9, 254)).save(real / "a.png"), r"a\.png is transparent"),
+        (lambda real: Image.new("LA", (SIZE, SIZE), (9, 0)).save(real / "a.png"), r"a\.png is transparent"),
+        (lambda real: Image.new("P", (SIZE, SIZE)).save(real / "a.png", transparency=0), r"a\.png is transparent"),
+        (lambda real: Image.new("L", (SIZE, SIZE), 9).save(real / "a.png", transparency=9), r"a\.png is transparent"),
         (lambda real: [path.unlink() for path in real.iterdir()], "it holds no images"),
     ],
 )
@@ -250,11 +364,12 @@ def test_folders_that_cannot_be_compared_say_why(folders, break_it, message):
         evaluation.evaluate_folders(real, fake, CONFIG)
 
 
-def test_grey_saved_as_colour_is_grey(folders, tmp_path):
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P"])
+def test_grey_saved_as_colour_is_grey(mode, folders):
     real, fake = folders
     plain = evaluation.evaluate_folders(real, fake, CONFIG)["records"]
     for path in real.iterdir():
-        Image.open(path).convert("RGB").save(path)
+        Image.open(path).convert(mode).save(path)
     assert evaluation.evaluate_folders(real, fake, CONFIG)["records"] == plain
 
 

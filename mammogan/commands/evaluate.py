@@ -22,7 +22,10 @@ ExtractorWeights = Annotated[str, typer.Option(help="File of the Inception or Ra
 @app.command()
 def evaluate(
     real: Annotated[Path, typer.Option(help="Real images: a folder, or a data set with its two splits.")],
-    fake: Annotated[str, typer.Option(help="Generated images: a folder, a snapshot .pt, or models:/NAME@ALIAS.")],
+    fake: Annotated[
+        str, typer.Option(help="Generated images: a folder, a filled data set, a snapshot .pt, or models:/NAME@ALIAS.")
+    ],
+    kind: options.Class = "",
     count: Annotated[int, typer.Option(min=2, help="Images drawn from a snapshot or model.")] = EvaluateConfig.fakes,
     extractor: Extractor = "auto",
     extractor_weights: ExtractorWeights = "",
@@ -30,7 +33,11 @@ def evaluate(
     settings: options.Settings = None,
     as_json: options.Json = False,
 ) -> None:
-    """Measure KID, FID, LPIPS, MS-SSIM, precision, recall, density and coverage, with floors and intervals."""
+    """Measure KID, FID, LPIPS, MS-SSIM, precision, recall, density and coverage, with floors and intervals.
+
+    Of a data set --real takes the real images and --fake the synthetic ones, of both classes unless --class names one;
+    a snapshot or model, which knows one class, is compared with the rarer class of the train split.
+    """
     from mammogan.evaluation import evaluate_images, read_reals
 
     shortcuts = {
@@ -40,18 +47,47 @@ def evaluate(
         "evaluate.lpips_weights": lpips_weights,
     }
     config = override(Config(), options.overrides(settings, shortcuts)).evaluate
-    result = {"real": str(real), "fake": fake, **evaluate_images(read_reals(real), _fakes(fake, config), config)}
+    label = _label(real, fake, kind)
+    reals, fakes = read_reals(real, label), _fakes(fake, label, config)
+    compared = {"real": str(real), "fake": fake, "classes": _classes(real, fake, label)}
+    result = {**compared, **evaluate_images(reals, fakes, config)}
     if as_json:
         options.print_json(result)
     else:
         _print_table(result)
 
 
-def _fakes(source: str, config: EvaluateConfig) -> Tensor:
-    """Generated images (N, 1, H, W), uint8, of a folder, a snapshot or a registered model."""
+def _is_drawn(fake: str) -> bool:
+    return fake.startswith("models:/") or fake.endswith(".pt")
+
+
+def _label(real: Path, fake: str, kind: str) -> int | None:
+    """Label to which data sets are restricted: that of ``--class``, or the one that a generator has learnt."""
+    from mammogan.evaluation import class_learnt, is_dataset
+
+    if kind and not (is_dataset(real) or (not _is_drawn(fake) and is_dataset(Path(fake)))):
+        raise ValueError(f"--class={kind!r}: neither --real nor --fake is a data set with classes; leave it out")
+    if kind:
+        return options.label_of(kind)
+    return class_learnt(real) if _is_drawn(fake) and is_dataset(real) else None
+
+
+def _classes(real: Path, fake: str, label: int | None) -> dict[str, list[str] | None]:
+    """Names of the classes on either side; None where no manifest tells them."""
+    from mammogan.evaluation import classes_in, is_dataset
+
+    has_fakes = not _is_drawn(fake) and is_dataset(Path(fake))
+    return {
+        "real": classes_in(real, label, synthetic=False) if is_dataset(real) else None,
+        "fake": classes_in(Path(fake), label, synthetic=True) if has_fakes else None,
+    }
+
+
+def _fakes(source: str, label: int | None, config: EvaluateConfig) -> Tensor:
+    """Generated images (N, 1, H, W), uint8, of a folder, a data set, a snapshot or a registered model."""
     import torch
 
-    from mammogan.metrics.images import read_images
+    from mammogan.evaluation import read_fakes
 
     if source.startswith("models:/"):
         from mammogan.registry.model import generate
@@ -61,7 +97,7 @@ def _fakes(source: str, config: EvaluateConfig) -> Tensor:
         from mammogan.models.generator import load_generator, sample
 
         return sample(load_generator(Path(source)), config.fakes, config.seed, config.batch_size)
-    return read_images(Path(source))
+    return read_fakes(Path(source), label)
 
 
 def _print_table(result: dict[str, Any]) -> None:
@@ -76,6 +112,9 @@ def _print_table(result: dict[str, Any]) -> None:
         better = record["direction"].replace("_", " ")
         table.add_row(record["key"], _short(record["value"]), interval, _short(record["floor"]), *counts, better)
     console = Console()
+    for side, classes in result["classes"].items():
+        if classes is not None:
+            console.print(f"{side}: {' and '.join(classes)}")
     console.print(table)
     for item in result["omitted"]:
         console.print(f"left out: {item['key']}: {item['reason']}")

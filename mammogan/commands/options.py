@@ -24,6 +24,7 @@ Labels = Annotated[str, typer.Option(help="Folder of the case-description CSVs."
 Experiment = Annotated[str, typer.Option("--experiment", help="MLflow experiment.")]
 TrackingUri = Annotated[str, typer.Option(envvar="MLFLOW_TRACKING_URI", help="MLflow server or sqlite:/// file.")]
 LpipsWeights = Annotated[str, typer.Option(help="File of the AlexNet LPIPS v0.1 weights.")]
+Class = Annotated[str, typer.Option("--class", help="Class of the images: benign or malignant.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")]
 
 
@@ -49,6 +50,15 @@ def shortcuts(*, subset: str = "", lambdas: str = "", seeds: str = "", lpips_wei
         "seeds": seeds,
         "evaluate.lpips_weights": str(Path(lpips_weights).expanduser().resolve()) if lpips_weights else "",
     }
+
+
+def label_of(kind: str) -> int:
+    """Label of ``--class``. Raises ValueError for an unknown name."""
+    from mammogan.data.manifest import CLASSES
+
+    if kind not in CLASSES:
+        raise ValueError(f"--class={kind!r}: choose one of {', '.join(CLASSES)}")
+    return CLASSES.index(kind)
 
 
 def print_json(value: object) -> None:

@@ -10,11 +10,13 @@ import typer
 
 from mammogan import config
 from mammogan.commands.options import (
+    Class,
     Json,
     LpipsWeights,
     Preset,
     Settings,
     TrackingUri,
+    label_of,
     overrides,
     print_json,
     shortcuts,
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-Class = Annotated[str, typer.Option("--class", help="Class of the synthetic images: benign or malignant.")]
 Fake = Annotated[str, typer.Option(help="Folder of synthetic images; none takes those that the data set holds.")]
 Dataset = Annotated[Path, typer.Option(help="Data set with train and test split.")]
 
@@ -55,7 +56,7 @@ def synthesise(
     given = {"synthesise.count": count, "synthesise.ratio": ratio, "synthesise.seed": seed}
     given |= {"synthesise.dicom": True} if dicom else {}
     chosen = _config(preset, settings, given)
-    summary = fill(_model(model, tracking_uri), dataset, _label(kind), chosen, out)
+    summary = fill(_model(model, tracking_uri), dataset, label_of(kind), chosen, out)
     made = summary["synthetic"]
     if as_json:
         print_json(summary)
@@ -87,7 +88,7 @@ def audit(
 
     chosen = _config(preset, settings, shortcuts(lpips_weights=lpips_weights))
     fakes = _images(fake)
-    label = _label(kind) if fakes is not None else None
+    label = label_of(kind) if fakes is not None else None
     result = audit_dataset(dataset, chosen, out, fakes=fakes, label=label, critic=critic)
     if as_json:
         print_json(result)
@@ -114,7 +115,7 @@ def utility(
     from mammogan.utility import study
 
     fakes = _images(fake)
-    label = _label(kind) if fakes is not None else None
+    label = label_of(kind) if fakes is not None else None
     result = study(dataset, _config(preset, settings, {}), out, fakes=fakes, label=label)
     if as_json:
         print_json(result)
@@ -130,14 +131,6 @@ def _config(preset: str, settings: list[str] | None, given: dict[str, Any]) -> c
         raise ValueError(f"preset={preset!r}: choose one of {', '.join(config.PRESETS)}")
     base = config.override(config.PRESETS[preset], {"evaluate.extractor": "auto"})
     return config.override(base, overrides(settings, given))
-
-
-def _label(kind: str) -> int:
-    from mammogan.data.manifest import CLASSES
-
-    if kind not in CLASSES:
-        raise ValueError(f"--class={kind!r}: choose one of {', '.join(CLASSES)}")
-    return CLASSES.index(kind)
 
 
 def _model(address: str, tracking_uri: str) -> Model:

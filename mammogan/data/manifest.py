@@ -37,6 +37,8 @@ DIGESTED = ("image_id", "sha256", "label", "pathology", "patient_id", "subset", 
 """Columns that make two data sets the same one, wherever their files came from."""
 CLASSES = ("benign", "malignant")
 """Name of each label."""
+SYNTHETIC = "synthetic"
+"""``source`` of the rows that no scanner made."""
 
 
 def read(folder: Path) -> pd.DataFrame:
@@ -95,8 +97,21 @@ def data_digest(frame: pd.DataFrame) -> str:
     return hashlib.sha256(json.dumps(rows, separators=(",", ":")).encode()).hexdigest()
 
 
-def load_images(folder: Path, *, split: str | None = None, label: int | None = None) -> torch.Tensor:
-    """(N, 1, H, W) uint8 images of a data set, in the order of ``image_id``, of one split or label or of all.
+def select(
+    frame: pd.DataFrame, *, split: str | None = None, label: int | None = None, synthetic: bool | None = None
+) -> pd.DataFrame:
+    """Rows of one split, of one label, and of the synthetic or the real images; of all where it is None."""
+    wanted = ((frame["split"], split), (frame["label"], label), (frame["source"] == SYNTHETIC, synthetic))
+    for column, value in wanted:
+        if value is not None:
+            frame = frame[column.loc[frame.index] == value]
+    return frame
+
+
+def load_images(
+    folder: Path, *, split: str | None = None, label: int | None = None, synthetic: bool | None = None
+) -> torch.Tensor:
+    """(N, 1, H, W) uint8 images of a data set, in the order of ``image_id``, those that ``select`` chooses.
 
     Raises as ``read`` does, and ValueError where no image is chosen or the images differ in size.
     """
@@ -104,10 +119,10 @@ def load_images(folder: Path, *, split: str | None = None, label: int | None = N
     import torch
     from PIL import Image
 
-    frame = read(folder)
-    chosen = frame[((frame["split"] == split) | (split is None)) & ((frame["label"] == label) | (label is None))]
+    chosen = select(read(folder), split=split, label=label, synthetic=synthetic)
     if chosen.empty:
-        raise ValueError(f"split={split!r}, label={label!r}: the data set at {folder} holds no such image")
+        asked = f"split={split!r}, label={label!r}, synthetic={synthetic!r}"
+        raise ValueError(f"{asked}: the data set at {folder} holds no such image")
     images = [np.asarray(Image.open(storage.inside(folder, file)).convert("L")) for file in chosen["file"]]
     if len({image.shape for image in images}) > 1:
         raise ValueError(f"{folder}: the images differ in size; ingest again")

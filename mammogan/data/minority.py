@@ -10,6 +10,7 @@ from mammogan.data import manifest
 from mammogan.data.ingest import read_summary, replaced_folder, write_summary
 
 if TYPE_CHECKING:
+    import pandas as pd
     from torch import Tensor
 
 
@@ -47,12 +48,17 @@ def training_set(folder: Path, minority: str) -> tuple[Tensor, list[str], str]:
     Raises as ``manifest.read`` and ``manifest.load_images`` do.
     """
     frame = manifest.read(folder)
-    in_train = frame["split"] == "train"
-    counts = [int((in_train & (frame["label"] == label)).sum()) for label in (0, 1)]
-    label = choose(counts, minority) if all(counts) else int(counts[1] > 0)
-    of_class = frame["label"] == label
+    label = to_synthesise(frame, minority)
+    of_class = manifest.select(frame, label=label)
     images = manifest.load_images(folder, split="train", label=label)
-    return images, frame.loc[in_train & of_class, "patient_id"].tolist(), manifest.data_digest(frame[of_class])
+    patients = manifest.select(of_class, split="train")["patient_id"].tolist()
+    return images, patients, manifest.data_digest(of_class)
+
+
+def to_synthesise(frame: pd.DataFrame, minority: str = "auto") -> int:
+    """Label of the class that the generator learns from a manifest: that of ``choose``, or the only one in train."""
+    counts = [len(manifest.select(frame, split="train", label=label)) for label in (0, 1)]
+    return choose(counts, minority) if all(counts) else int(counts[1] > 0)
 
 
 def choose(counts: list[int], minority: str) -> int:

@@ -10,6 +10,8 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+MODES = ("L", "RGB", "P", "RGBA", "LA")
+"""Pillow's modes of 8-bit images."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
 
@@ -39,7 +41,8 @@ def enlarged(images: Tensor, smallest: int, side: int) -> Tensor:
 def read_images(folder: Path) -> Tensor:
     """All images below ``folder``, sorted by path: uint8 (N, 1, H, W).
 
-    Raises ValueError for a folder without images, a file that is no 8-bit image, colour, or sizes that differ.
+    Raises ValueError for a folder without images, a file that is no 8-bit image, colour, transparency, or sizes that
+    differ.
     """
     if not folder.is_dir():
         raise ValueError(f"folder={str(folder)!r}: there is no such folder")
@@ -64,11 +67,16 @@ def _read_grey(path: Path) -> np.ndarray:
     try:
         with Image.open(path) as image:
             mode = image.mode
+            # a palette or a grey value may be declared transparent, which only this conversion brings to light
+            marked = mode in MODES and image.has_transparency_data
+            clear = marked and image.convert("RGBA").getchannel("A").getextrema() != (255, 255)
             pixels = np.asarray(image.convert("RGB") if mode in ("P", "RGBA", "LA") else image)
     except (UnidentifiedImageError, OSError) as error:
         raise ValueError(f"{path} cannot be read as an image: {error}; remove or replace it") from error
-    if mode not in ("L", "RGB", "P", "RGBA", "LA"):
+    if mode not in MODES:
         raise ValueError(f"{path} has mode {mode}: save it as 8-bit grey")
+    if clear:
+        raise ValueError(f"{path} is transparent in places: lay it on its background and save it as 8-bit grey")
     if pixels.ndim == 3:
         if (pixels != pixels[..., :1]).any():
             raise ValueError(f"{path} is in colour: save it as 8-bit grey")

@@ -70,6 +70,12 @@ def combine(value: float, parts: Sequence[Variance], confidence: float) -> Estim
     return Estimate(value, value - half, value + half)
 
 
+def at_least(parts: Sequence[Variance], least: float) -> list[Variance]:
+    """The sum of independent parts, raised to ``least`` where it falls short of what the variance is known to have."""
+    total, freedom = _total(parts)
+    return [Variance(max(total, least), freedom)]
+
+
 def score_interval(value: float, effective: float, freedom: float, confidence: float, most: float = 1.0) -> Estimate:
     """Interval of an estimate in [0, ``most``], 1 for a share and infinity for a mean count, that stays inside.
 

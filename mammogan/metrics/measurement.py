@@ -31,7 +31,7 @@ CPU_BATCH = 6
 NETWORKS = 2
 """The extractor and that of LPIPS."""
 IMPLEMENTATIONS = {
-    "kid": "unbiased cubic-kernel MMD of all images, float64; jackknife over images",
+    "kid": "unbiased cubic-kernel MMD of all images, float64; jackknife over images, at least the variance of pairs",
     "fid": "nuclear norm of centred features, float64; jackknife over up to 20 blocks of images",
     **dict.fromkeys(neighbours.NAMES, "5 nearest neighbours, float64; score interval from random halves"),
     "lpips": "all pairs through block sums; jackknife over up to 20 blocks of images",

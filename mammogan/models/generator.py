@@ -119,7 +119,8 @@ def load_generator(path: Path) -> Generator:
         generator = Generator(snapshot["size"], snapshot["latent_dim"], snapshot["channels"], doubling)
         generator.load_state_dict(snapshot["state_dict"])
     except Exception as error:
-        reason = " ".join(str(error).split())[:300]
+        text = f"it has no field {error}" if isinstance(error, KeyError) else str(error)
+        reason = " ".join(text.split())[:300]
         raise ValueError(f"path={str(path)!r}: no generator snapshot ({reason}); make it again") from error
     return generator.eval()
 

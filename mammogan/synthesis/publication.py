@@ -21,7 +21,7 @@ from mammogan.synthesis.stream import Stream, put
 if TYPE_CHECKING:
     import pandas as pd
 
-SOURCE = "synthetic"
+SOURCE = manifest.SYNTHETIC
 Row = dict[str, Any]
 
 

@@ -16,7 +16,6 @@ from mammogan import console, findings, storage
 from mammogan.config import Config, digest
 from mammogan.data import manifest
 from mammogan.metrics.intervals import Floats
-from mammogan.synthesis.publication import SOURCE
 from mammogan.synthesis.rows import read_rows
 from mammogan.utility import curves
 from mammogan.utility.arms import Arm, Pool, arms
@@ -73,9 +72,9 @@ def _sets(
     dataset: Path, frame: pd.DataFrame, fakes: Tensor | None, label: int | None
 ) -> tuple[Pool, Test, Tensor, int]:
     """Training pool, test labels and patients, test images, and how many test images of train patients are left out."""
-    train = frame[(frame["split"] == "train") & (frame["source"] != SOURCE)]
-    test = frame[(frame["split"] == "test") & (frame["source"] != SOURCE)]
-    made = frame[frame["source"] == SOURCE]
+    train = manifest.select(frame, split="train", synthetic=False)
+    test = manifest.select(frame, split="test", synthetic=False)
+    made = manifest.select(frame, synthetic=True)
     if fakes is None:
         if made.empty:
             raise ValueError(f"dataset={str(dataset)!r}: it holds no synthetic images; fill it with synthesise")

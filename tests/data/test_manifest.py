@@ -56,6 +56,15 @@ def test_images_of_a_split_and_label(dataset):
         manifest.load_images(dataset, split="val")
 
 
+def test_rows_of_a_split_a_label_and_an_origin(dataset):
+    frame = manifest.read(dataset)
+    frame.loc[[2, 7], "source"] = manifest.SYNTHETIC
+    chosen = manifest.select(frame, split="train", synthetic=True)
+    assert list(chosen.index) == [2, 7]
+    assert list(manifest.select(frame, split="train", label=1, synthetic=False).index) == [6, 8]
+    assert len(manifest.select(frame)) == 10
+
+
 @pytest.mark.parametrize("column", ["sha256", "label", "split", "patient_id", "image_id", "pathology", "subset"])
 def test_the_digest_changes_with_what_the_data_set_is(dataset, column):
     frame = manifest.read(dataset)

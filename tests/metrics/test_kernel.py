@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from torch_fidelity.metric_kid import kernel_mmd, kernel_poly, mmd2
@@ -53,7 +55,29 @@ def test_the_interval_is_that_of_leaving_images_out_for_real(rng):
     without_y = np.array([kernel_distance(x, np.delete(y, i, axis=0)) for i in range(9)])
     slow = combine(value, [jackknife(value, without_x), jackknife(value, without_y)], 0.95)
     assert kernel_estimate(x, y, 0.95) == pytest.approx(slow)
-    assert kernel_estimate(x[:2], y, 0.95)[1:] == (None, None)
+    assert kernel_estimate(x[:3], y, 0.95)[1:] == (None, None)
+    assert kernel_estimate(x[:4], y, 0.95).low is not None
+
+
+def test_the_variance_of_pairs_is_that_of_distinct_images_one_by_one(rng):
+    """E k~^2 by its unbiased definition, a mean over distinct images of both arguments of both factors."""
+    x, y = rng.normal(size=(6, 3)), rng.normal(size=(5, 3))
+
+    def within(x):
+        k = kernel._cubic(x, x)
+        terms = [k[i, j] * (k[i, j] + k[p, q] - 2 * k[i, p]) for i, j, p, q in itertools.permutations(range(len(x)), 4)]
+        return 2 * np.mean(terms) / (len(x) * (len(x) - 1))
+
+    k = kernel._cubic(x, y)
+    rows, columns = (list(itertools.permutations(range(count), 2)) for count in k.shape)
+    across = np.mean([(k[i, p] - k[j, p] - k[i, q] + k[j, q]) ** 2 / 4 for i, j in rows for p, q in columns])
+    expected = within(x) + within(y) + 4 * across / k.size
+    assert kernel._of_pairs(*kernel._sums(x, y)) == pytest.approx(expected)
+
+
+def test_identical_images_have_no_variance():
+    x = np.full((6, 3), 0.1)
+    assert kernel_estimate(x, x, 0.95) == pytest.approx((0, 0, 0), abs=1e-7)
 
 
 def test_negative_values_are_kept(rng):

@@ -120,3 +120,9 @@ def test_uint8_round_trip_is_exact():
     floats = to_float(every_grey)
     assert (floats.min(), floats.max()) == (-1, 1)
     assert torch.equal(to_uint8(floats), every_grey)
+
+
+def test_a_file_that_lacks_a_field_is_refused_by_the_fields_name(tmp_path):
+    torch.save({"format": 1, "size": 28, "state_dict": {}}, tmp_path / "critic.pt")
+    with pytest.raises(ValueError, match=r"critic\.pt': no generator snapshot \(it has no field 'latent_dim'\)"):
+        load_generator(tmp_path / "critic.pt")
