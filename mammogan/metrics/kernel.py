@@ -7,7 +7,7 @@ over all images at once; it is negative about half the time when both come from 
 Its variance is that of single images, what the jackknife is about, and that of pairs of them (Hoeffding's
 decomposition; Serfling 1980, section 5.2.1): with k~ the kernel less its means over either argument,
 2 E k~(x, x')^2 / n(n-1) + 2 E k~(y, y')^2 / m(m-1) + 4 E k~(x, y)^2 / nm. Where both samples come from one distribution
-that is all there is (Gretton et al. 2012, theorem 12); a jackknife over images then has twice as much on average, but
+that is all there is (Gretton et al. 2012, section 5); a jackknife over images then has twice as much on average, but
 next to none in the draws whose estimate is lowest, if one direction of the features rules the kernel.
 """
 
