@@ -89,6 +89,7 @@ def test_mlflow_holds_numbers_files_and_tags_of_the_parent_run(released):
     for key in ("audit/memorised/pixel", "audit/nearer/pixel/low", "utility/auc/real", "utility_effect/auc/replaced"):
         assert key in run.data.metrics, key
     assert run.data.tags["mammogan.audit"].startswith(("passed", "refused"))
+    assert "audit/membership_by_the_critic/critic" in run.data.metrics
     assert {item.path for item in client.list_artifacts(parent, "findings/utility")} >= {
         "findings/utility/utility.json", "findings/utility/curve.png",
     }  # fmt: skip
@@ -128,7 +129,8 @@ def test_a_version_that_the_audit_refused_is_not_promoted(released, tmp_path, da
         **given, dataset=dsl.Dataset(uri=str(dataset)), minority=dsl.Dataset(uri=str(folder / "minority")),
         winner=dsl.Model(uri=str(tmp_path / "flat.pt")), filled=filled,
     )  # fmt: skip
-    audit.python_func(**given, filled=filled, privacy=dsl.Artifact(uri=str(tmp_path / "privacy")))
+    critic = dsl.Model(uri=str(folder / "critic.pt"))
+    audit.python_func(**given, filled=filled, critic=critic, privacy=dsl.Artifact(uri=str(tmp_path / "privacy")))
     promote.python_func(**given, minority=dsl.Dataset(uri=str(folder / "minority")))
     assert client.get_model_version_by_alias("mammogan", "champion").version == before
     assert client.get_model_version("mammogan", version).tags["mammogan.audit"].startswith("refused: repeated")
