@@ -24,6 +24,7 @@ from mammogan import config, storage
 from mammogan.audit import audit_dataset
 from mammogan.data.ingest import ingest, read_summary
 from mammogan.findings import interval, short
+from mammogan.gates import NOT_CHECKED, answer, tally
 from mammogan.models.generator import load_generator
 from mammogan.synthesis import fill, load_model
 from mammogan.training.grid import save_grid
@@ -49,10 +50,16 @@ def settings(arguments: argparse.Namespace, size: int) -> config.Config:
 
 
 def prepared(arguments: argparse.Namespace, size: int) -> tuple[Path, config.Config]:
-    """Data set of the crops, made where it is not there yet, and the settings."""
+    """Data set of the crops, made where it is not there yet, and the settings.
+
+    Raises ValueError for one that was made at another size.
+    """
     chosen, dataset = settings(arguments, size), arguments.work / "crops"
     if not (dataset / "summary.json").is_file():
         ingest(str(arguments.folder), "", chosen.data, dataset)
+    made = read_summary(dataset)["settings"]["size"]
+    if made != size:
+        raise ValueError(f"--work={str(arguments.work)!r}: its crops have {made} px, not {size}; give another folder")
     return dataset, chosen
 
 
@@ -92,10 +99,10 @@ def _sets(found: dict[str, Any]) -> Iterator[str]:
         item = found[name]
         yield from ("", f"## {name.capitalize()}: {item['images']} synthetic images", "")
         audit, utility = item["audit"], item["utility"]
-        yield f"The audit {'refuses nothing' if audit['passed'] else 'refuses them'}."
+        yield f"The audit {'refuses nothing' if audit['passed'] else 'refuses them'}: {tally(audit['verdicts'])}."
         yield from ("", "| gate | answer | why |", "|---|---|---|")
         for gate in audit["verdicts"]:
-            yield f"| {gate['gate']} | {'passed' if gate['passed'] else 'refused'} | {gate['why']} |"
+            yield f"| {gate['gate']} | {answer(gate)} | {gate['why'].removeprefix(f'{NOT_CHECKED}: ')} |"
         yield from ("", f"{utility['verdict']}.", "")
         yield f"{utility['classifier']}, {utility['seeds']} seeds, {utility['steps']} steps; mean and 95% interval."
         keys = [metric["name"] for metric in utility["metrics"]]

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 from torch import Tensor
 
 from mammogan.config import Config
 from mammogan.metrics.intervals import Floats
+
+if TYPE_CHECKING:
+    from mammogan.models.critic_file import KeptCritic
 
 
 @dataclass(frozen=True)
@@ -34,26 +39,37 @@ class CriticScores:
     other_patients: Sequence[str]
 
 
-def critic_scores(path: Path, train: Reals, held_out: Reals, config: Config) -> CriticScores:
+def critic_scores(path: Path, train: Reals, held_out: Reals, data_digest: str, config: Config) -> CriticScores:
     """Scores by the critic of a branch that was trained on ``train``, which may have set some of its patients aside.
 
-    Those are neither members nor held out here: the training was stopped by them. Raises as ``load_critic`` and
-    ``load_frozen`` do, and ValueError for images of another size than the critic's.
+    Those are neither members nor held out here: the training was stopped by them. ``data_digest`` is that of the real
+    images of the class, as ``training_set`` gives it. Raises as ``load_critic`` and ``load_frozen`` do, and ValueError
+    for a critic of another size or of other data, and for scores that are not finite.
     """
     from mammogan.models.critic_file import load_critic
     from mammogan.models.densenet import load_frozen
     from mammogan.training.carve_out import carve_out
     from mammogan.training.watch import scores
 
+    kept = load_critic(path)
+    _check_data(kept, train.images.shape[-1], data_digest)  # before weights are fetched
     frozen, identity = load_frozen(config.model.frozen_weights, config.model.frozen_sha256)
-    critic, fraction = load_critic(path, frozen, identity["sha256"])
-    side = train.images.shape[-1]
-    if side != critic.size:
-        raise ValueError(f"critic={str(path)!r}: it judges {critic.size} px, the images have {side}; give its data set")
-    kept, _ = carve_out(len(train.images), fraction, train.patients)
-    return CriticScores(
-        scores(critic, train.images[kept]).numpy(),
-        scores(critic, held_out.images).numpy(),
-        [train.patients[index] for index in kept.tolist()],
-        held_out.patients,
-    )
+    critic = kept.critic(frozen, identity["sha256"])
+    seen, _ = carve_out(len(train.images), kept.validation_fraction, train.patients)
+    members = scores(critic, train.images[seen]).numpy()
+    others = scores(critic, held_out.images).numpy() if len(held_out.images) else np.empty(0)
+    if not (np.isfinite(members).all() and np.isfinite(others).all()):
+        raise ValueError(f"critic={str(path)!r}: its scores are not finite; train the branch again")
+    return CriticScores(members, others, [train.patients[index] for index in seen.tolist()], held_out.patients)
+
+
+def _check_data(kept: KeptCritic, side: int, data_digest: str) -> None:
+    if side != kept.size:
+        raise ValueError(
+            f"critic={str(kept.path)!r}: it judges {kept.size} px, the images have {side}; give its data set"
+        )
+    if data_digest != kept.data_digest:
+        raise ValueError(
+            f"critic={str(kept.path)!r}: it was trained on the data {kept.data_digest[:12]}, the real images of the "
+            f"class are {data_digest[:12]}; give the critic of a branch that learnt from them"
+        )

@@ -79,6 +79,7 @@ def load_spaces(config: EvaluateConfig) -> list[Space]:
 
 def measure(space: Space, train: Tensor, held_out: Tensor, fakes: Tensor, batch_size: int) -> Distances:
     """Distances of uint8 images (N, 1, H, W) that the audit needs."""
+    held_out = held_out if len(held_out) else train[:0]  # none have no size of their own
     queries = torch.cat([train, held_out, fakes, held_out.flip(-1), fakes.flip(-1)])
     n, h, m = len(train), len(held_out), len(fakes)
     all_pairs = between(space.embed, queries, queries[: n + h + m], batch_size)

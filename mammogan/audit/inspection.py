@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ from mammogan.audit.distances import Distances, Space, load_spaces, measure
 from mammogan.config import AuditConfig, Config
 from mammogan.data import manifest
 from mammogan.data.ingest import read_summary
-from mammogan.gates import Verdict
+from mammogan.gates import NOT_CHECKED, Verdict
 from mammogan.metrics.images import same_size
-from mammogan.metrics.intervals import Estimate
+from mammogan.metrics.intervals import Estimate, Ints
 from mammogan.synthesis.publication import SOURCE
 from mammogan.synthesis.rows import read_rows
 
@@ -29,6 +30,7 @@ CLOSEST = 6
 """Pairs shown for each space."""
 FEWEST_PATIENTS = 5
 """Held-out patients below which nothing is said of membership."""
+FEW = f"fewer than {FEWEST_PATIENTS} held-out patients"
 MEANINGS = {
     "memorised": "share of synthetic images that copy a training image",
     "repeated": "share of synthetic images that nearly repeat another one",
@@ -51,22 +53,26 @@ def inspect(
 ) -> dict[str, Any]:
     """Compare synthetic images (M, 1, H, W), uint8, with the training images and with images of other patients.
 
+    Exact copies are looked for among all of them, distances are taken of ``config.fakes`` at most.
     Returns ``passed``, ``verdicts`` as the gates give them, ``records`` with a number each, the ``closest`` pairs, and
     ``counts``. Raises ValueError for sets that are too small, differ in size, or share a patient.
     """
     _check(train, held_out, fakes)
+    chosen = _evenly(len(fakes), config.fakes)
+    copied = exact_copies(train.images, fakes)
     records, closest = [], []
     with console.progress("audit", len(spaces)) as advance:
         for space in spaces:
-            distances = measure(space, train.images, held_out.images, fakes, batch_size)
+            distances = measure(space, train.images, held_out.images, fakes[torch.from_numpy(chosen)], batch_size)
             records += statistics(distances, train.patients, held_out.patients, config, space.name)
-            closest += _closest(distances, space.name)
+            closest += _closest(distances, chosen, space.name)
             advance(note=space.name)
-    if critic is not None and len(set(critic.other_patients)) >= FEWEST_PATIENTS:
+    if critic is not None and not (unusable := _unusable(critic)):
         records.append(_by_critic(critic, config))
     judges = {space.name for space in spaces if space.judges} | {"critic"}
-    verdicts = [_verdict(record) if record["space"] in judges else _unjudged(record) for record in records]
-    verdicts += _not_checked(records, critic is not None)
+    verdicts = [_no_exact_copies(copied, len(fakes))]
+    verdicts += [_verdict(record) if record["space"] in judges else _unjudged(record) for record in records]
+    verdicts += _not_checked(records, "no critic was given" if critic is None else unusable)
     return {
         "passed": all(verdict.passed for verdict in verdicts),
         "verdicts": [verdict.to_dict() for verdict in verdicts],
@@ -77,7 +83,8 @@ def inspect(
             "held_out": len(held_out.images),
             "held_out_patients": len(set(held_out.patients)),
             "fakes": len(fakes),
-            "exact_copies": exact_copies(train.images, fakes),
+            "compared": len(chosen),
+            "exact_copies": copied,
             "exact_repeats": len(fakes) - len(set(_hashable(fakes))),
         },
         "spaces": [{"name": space.name, "note": space.note} for space in spaces],
@@ -156,16 +163,27 @@ def _verdict(record: Record) -> Verdict:
 
 def _unjudged(record: Record) -> Verdict:
     """What a random network sees is told, but it refuses nothing: it takes all smooth images for the same."""
-    why = f"not checked: {record['value']:.3g} in a random network's features, which do not judge"
+    why = f"{NOT_CHECKED}: {record['value']:.3g} in a random network's features, which do not judge"
     return Verdict(f"{record['statistic']} ({record['space']})", True, why)
 
 
-def _not_checked(records: Sequence[Record], has_critic: bool) -> list[Verdict]:
+def _unusable(critic: CriticScores) -> str:
+    """Why the critic's scores say nothing of membership; empty where they do."""
+    if len(set(critic.other_patients)) < FEWEST_PATIENTS:
+        return FEW
+    scores = np.concatenate([critic.members, critic.others])
+    return "the critic's scores are all the same" if scores.min() == scores.max() else ""
+
+
+def _not_checked(records: Sequence[Record], of_critic: str) -> list[Verdict]:
     found = {record["statistic"] for record in records}
-    few = f"not checked: fewer than {FEWEST_PATIENTS} held-out patients"
-    by_critic = few if has_critic else "not checked: no critic was given"
-    reasons = {"nearer": few, "membership": few, "membership by the critic": by_critic}
-    return [Verdict(name, True, why) for name, why in reasons.items() if name not in found]
+    reasons = {"nearer": FEW, "membership": FEW, "membership by the critic": of_critic}
+    return [Verdict(name, True, f"{NOT_CHECKED}: {why}") for name, why in reasons.items() if name not in found]
+
+
+def _no_exact_copies(copied: int, count: int) -> Verdict:
+    why = f"synthetic images that are a training image pixel by pixel, mirrored or not: {copied} of {count}; at most 0"
+    return Verdict("exact copies", copied == 0, why)
 
 
 def exact_copies(train: Tensor, fakes: Tensor) -> int:
@@ -174,18 +192,23 @@ def exact_copies(train: Tensor, fakes: Tensor) -> int:
     return sum(image in known for image in _hashable(fakes))
 
 
-def _hashable(images: Tensor) -> list[bytes]:
-    return [image.numpy().tobytes() for image in images]
+def _hashable(images: Tensor) -> Iterator[bytes]:
+    return (hashlib.sha256(image.numpy().tobytes()).digest() for image in images)
 
 
-def _closest(distances: Distances, space: str) -> list[dict[str, Any]]:
-    """Pairs of a synthetic image and its nearest training image, those most like copies first."""
+def _evenly(count: int, most: int) -> Ints:
+    """At most ``most`` of the indices below ``count``, evenly taken."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
+
+
+def _closest(distances: Distances, chosen: Ints, space: str) -> list[dict[str, Any]]:
+    """Pairs of a synthetic image, one of the ``chosen``, and its nearest training image, most like copies first."""
     ratios = copies.copy_ratios(distances.fake_train)
     nearest = distances.fake_train.argmin(axis=1)
     return [
         {
             "space": space,
-            "fake": int(index),
+            "fake": int(chosen[index]),
             "train": int(nearest[index]),
             "distance": float(distances.fake_train[index, nearest[index]]),
             "ratio": float(ratios[index]),
@@ -217,20 +240,20 @@ def audit_dataset(
             f"dataset={str(dataset)!r}: it holds no synthetic images; fill it with synthesise or give some"
         )
     fakes = read_rows(dataset, made) if fakes is None else fakes
-    chosen = np.unique(np.linspace(0, len(fakes) - 1, min(len(fakes), config.audit.fakes)).round().astype(int))
     reals = [Reals(read_rows(dataset, side), side["patient_id"].tolist()) for side in (train, held_out)]
-    judged = critic_scores(critic, *reals, config) if critic else None
+    judged = critic_scores(critic, *reals, manifest.data_digest(real), config) if critic else None
     result = inspect(
-        *reals, fakes[torch.from_numpy(chosen)], load_spaces(config.evaluate), config.audit,
+        *reals, fakes, load_spaces(config.evaluate), config.audit,
         batch_size=config.evaluate.batch_size, critic=judged,
     )  # fmt: skip
     result["class"] = manifest.CLASSES[label]
     result["counts"]["test_images_of_train_patients"] = len(test) - len(held_out)
     for pair in result["closest"]:
         pair["train_image"] = str(train["image_id"].iloc[pair["train"]])
-        pair["fake"] = int(chosen[pair["fake"]])
     picture = page.pairs_figure(result["closest"], fakes, reals[0].images)
-    storage.write_bytes(str(out / page.PAIRS), picture)
-    storage.write_bytes(str(out / page.PAGE), page.render(result, picture))
-    storage.write_bytes(str(out / FILE), (json.dumps(result, indent=1, allow_nan=False) + "\n").encode())
+    # all is made before anything is written, so that a failure leaves no half result
+    content = (json.dumps(result, indent=1, allow_nan=False) + "\n").encode()
+    files = {page.PAIRS: picture, page.PAGE: page.render(result, picture), FILE: content}
+    for file, written in files.items():
+        storage.write_bytes(str(out / file), written)
     return result

@@ -85,6 +85,7 @@ def audit(
 ) -> None:
     """Check synthetic images for copies of training images; exit status 1 where the gate refuses them."""
     from mammogan.audit import audit_dataset
+    from mammogan.gates import NOT_CHECKED, answer, tally
 
     chosen = _config(preset, settings, shortcuts(lpips_weights=lpips_weights))
     fakes = _images(fake)
@@ -94,8 +95,10 @@ def audit(
         print_json(result)
     else:
         for verdict in result["verdicts"]:
-            print(f"{'passed ' if verdict['passed'] else 'REFUSED'}  {verdict['gate']}: {verdict['why']}")
+            why = verdict["why"].removeprefix(f"{NOT_CHECKED}: ")
+            print(f"{answer(verdict):11}  {verdict['gate']}: {why}")
         print(f"page: {out / 'audit.html'}")
+        print(tally(result["verdicts"]))
     if not result["passed"]:
         raise typer.Exit(1)
 

@@ -7,10 +7,13 @@ among them (Hayes et al. 2019, LOGAN).
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal
 
 import torch
+from torch import Tensor
 
 from mammogan import storage
 from mammogan.models.critic import Critic
@@ -21,15 +24,45 @@ from mammogan.models.saved import read_saved
 FORMAT = 1
 
 
-class KeptCritic(NamedTuple):
-    """A critic and what is to be known of its training."""
+@dataclass(frozen=True)
+class KeptCritic:
+    """Content of a file of ``save_critic``: the trained weights, and what is to be known of their training."""
 
-    critic: Critic
+    path: Path
+    size: int
+    """Side of the images that it judges, in pixels."""
+    channels: int
+    head: Literal["linear", "sigmoid"]
+    readout: Literal["flat", "projected"]
+    frozen_sha256: str
+    """Of the frozen branch's weights, which are not in the file."""
+    data_digest: str
+    """Of the images that it learnt from, as ``training_set`` gives it."""
     validation_fraction: float
-    """Share of the train split that it never saw, as ``train.validation_fraction``."""
+    """Share of the train split that it never saw, as ``train.validation_fraction``, in [0, 1)."""
+    state_dict: dict[str, Tensor]
+
+    def critic(self, frozen: FrozenDenseNet, frozen_sha256: str) -> Critic:
+        """The critic on the CPU, with the frozen branch that it was trained with.
+
+        Raises ValueError for another frozen branch, and for weights that are not those of such a critic.
+        """
+        if self.frozen_sha256 != frozen_sha256:
+            raise ValueError(
+                f"critic={str(self.path)!r}: it was trained with the frozen weights {self.frozen_sha256[:12]}, not "
+                f"{frozen_sha256[:12]}; give --set model.frozen_weights=... as in the training (random for the demo)"
+            )
+        try:
+            critic = Critic(self.size, self.channels, FoldedDenseNet(frozen), self.head, self.readout)
+            critic.load_trained_state(self.state_dict)
+        except Exception as error:
+            raise _no_critic(self.path, error) from error
+        return critic.eval()
 
 
-def save_critic(critic: Critic, frozen_sha256: str, validation_fraction: float, path: Path) -> None:
+def save_critic(
+    critic: Critic, path: Path, *, frozen_sha256: str, data_digest: str, validation_fraction: float
+) -> None:
     """Write the trained weights and what is needed to build the critic again, atomically; not the frozen branch."""
     content = {
         "format": FORMAT,
@@ -38,6 +71,7 @@ def save_critic(critic: Critic, frozen_sha256: str, validation_fraction: float, 
         "head": "sigmoid" if critic.sigmoid else "linear",
         "readout": critic.readout,
         "frozen_sha256": frozen_sha256,
+        "data_digest": data_digest,
         "validation_fraction": validation_fraction,
         "state_dict": {key: value.detach().cpu() for key, value in critic.trained_state().items()},
     }
@@ -46,26 +80,30 @@ def save_critic(critic: Critic, frozen_sha256: str, validation_fraction: float, 
     storage.write_bytes(str(path), buffer.getvalue())
 
 
-def load_critic(path: Path, frozen: FrozenDenseNet, frozen_sha256: str) -> KeptCritic:
-    """Critic of a file of ``save_critic``, on the CPU, with the frozen branch that it was trained with.
+def load_critic(path: Path) -> KeptCritic:
+    """Content of a file of ``save_critic``; the weights are looked at when the critic is built.
 
-    Raises FileNotFoundError where there is none, ValueError for another file or another frozen branch.
+    Raises FileNotFoundError where there is none, ValueError for any other file.
     """
-    content = storage.read_bytes(str(path))
+    if not path.is_file():
+        raise FileNotFoundError(f"critic={str(path)!r}: there is no such file; give the critic.pt of a branch")
+    names = [field.name for field in fields(KeptCritic) if field.name != "path"]
     try:
-        kept = read_saved(io.BytesIO(content))
-        if kept["format"] != FORMAT:
-            raise ValueError(f"it has format {kept['format']}, not {FORMAT}")
-        critic = Critic(kept["size"], kept["channels"], FoldedDenseNet(frozen), kept["head"], kept["readout"])
-        trained_with, fraction = kept["frozen_sha256"], float(kept["validation_fraction"])
-        if trained_with == frozen_sha256:
-            critic.load_trained_state(kept["state_dict"])
+        content = read_saved(path)
+        if not isinstance(content, Mapping):
+            raise ValueError(f"it holds a {type(content).__name__}")
+        if absent := [name for name in ("format", *names) if name not in content]:
+            raise ValueError(f"it has no {', '.join(absent)}")
+        if content["format"] != FORMAT:
+            raise ValueError(f"it has format {content['format']}, not {FORMAT}")
+        fraction = float(content["validation_fraction"])
+        if not 0 <= fraction < 1:
+            raise ValueError(f"it has validation_fraction {fraction}, not a share from 0 to below 1")
     except Exception as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ValueError(f"critic={str(path)!r}: no critic of a branch ({reason}); train the branch again") from error
-    if trained_with != frozen_sha256:
-        raise ValueError(
-            f"critic={str(path)!r}: it was trained with the frozen weights {trained_with[:12]}, "
-            f"model.frozen_weights are {frozen_sha256[:12]}; give the same"
-        )
-    return KeptCritic(critic.eval(), fraction)
+        raise _no_critic(path, error) from error
+    return KeptCritic(path, **{name: content[name] for name in names})
+
+
+def _no_critic(path: Path, error: Exception) -> ValueError:
+    reason = " ".join(str(error).split())[:300]
+    return ValueError(f"critic={str(path)!r}: no critic of a branch ({reason}); give the critic.pt of one")

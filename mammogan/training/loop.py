@@ -14,6 +14,7 @@ from torch import Tensor
 from mammogan import console, storage
 from mammogan.config import Branch, Config
 from mammogan.metrics.features import Extractor, load_extractor
+from mammogan.models.critic import Critic
 from mammogan.models.critic_file import save_critic
 from mammogan.models.densenet import FrozenDenseNet, load_frozen
 from mammogan.training.branch_folder import CRITIC, BranchFolder, branch_key
@@ -131,11 +132,19 @@ class _Work:
                 trainer, overfitting, judge, folder, self.record, interruption, self.report, self.report_grid
             ).to_the_end()
             if self.ranks.leads:
-                fraction = self.config.train.validation_fraction
-                save_critic(trainer.critic, self.record["frozen"]["sha256"], fraction, folder.out / CRITIC)
-                folder.publish(CRITIC)
+                self._leave_critic(trainer.critic, folder)
 
         _persistently(attempt, self.branch.name, RETRY_PAUSES_S if self.ranks.world == 1 else ())
+
+    def _leave_critic(self, critic: Critic, folder: BranchFolder) -> None:
+        save_critic(
+            critic,
+            folder.out / CRITIC,
+            frozen_sha256=self.record["frozen"]["sha256"],
+            data_digest=self.record["data_digest"],
+            validation_fraction=self.config.train.validation_fraction,
+        )
+        folder.publish(CRITIC)
 
 
 def _persistently(attempt: Callable[[], None], name: str, pauses_s: Sequence[float]) -> None:

@@ -14,32 +14,67 @@ def _frozen():
     return load_frozen("random")
 
 
+def saved(critic, path, frozen_sha256, **changes):
+    """The critic's file, with ``changes`` of its content; None takes a key away."""
+    save_critic(critic, path, frozen_sha256=frozen_sha256, data_digest="d1g357", validation_fraction=0.1)
+    content = torch.load(path) | changes
+    torch.save({key: value for key, value in content.items() if value is not None}, path)
+    return path
+
+
 @pytest.mark.parametrize(("readout", "head"), [("flat", "linear"), ("projected", "sigmoid")])
 def test_it_scores_as_before(frozen, tmp_path, readout, head):
     network, identity = frozen
     critic = Critic(56, 4, network, head, readout)
-    save_critic(critic, identity["sha256"], 0.1, tmp_path / "critic.pt")
-    kept = load_critic(tmp_path / "critic.pt", network, identity["sha256"])
+    kept = load_critic(saved(critic, tmp_path / "critic.pt", identity["sha256"]))
+    again = kept.critic(network, identity["sha256"])
     images = torch.rand(3, 1, 56, 56) * 2 - 1
     with torch.no_grad():
-        torch.testing.assert_close(kept.critic(images), critic.eval()(images), rtol=1e-4, atol=1e-5)
-    assert (kept.validation_fraction, kept.critic.size, kept.critic.training) == (0.1, 56, False)
+        torch.testing.assert_close(again(images), critic.eval()(images), rtol=1e-4, atol=1e-5)
+    assert (kept.validation_fraction, kept.data_digest, kept.size, again.training) == (0.1, "d1g357", 56, False)
 
 
 def test_the_frozen_weights_are_named_and_not_kept(frozen, tmp_path):
     network, identity = frozen
-    save_critic(Critic(56, 4, network), identity["sha256"], 0, tmp_path / "critic.pt")
+    kept = load_critic(saved(Critic(56, 4, network), tmp_path / "critic.pt", identity["sha256"]))
     assert (tmp_path / "critic.pt").stat().st_size < 1_000_000
-    with pytest.raises(ValueError, match=f"trained with the frozen weights {identity['sha256'][:12]}, .* abc"):
-        load_critic(tmp_path / "critic.pt", network, "abc")
+    told = f"trained with the frozen weights {identity['sha256'][:12]}, not abc; give --set model.frozen_weights="
+    with pytest.raises(ValueError, match=told):
+        kept.critic(network, "abc")
 
 
-def test_what_is_no_critic_says_so(frozen, tmp_path):
-    network, identity = frozen
+def test_what_is_no_critic_says_so(tmp_path):
     save_snapshot(Generator(28, 8, 8), 1, tmp_path / "generator.pt")
     (tmp_path / "text.pt").write_text("nothing")
-    for name in ("generator.pt", "text.pt"):
-        with pytest.raises(ValueError, match=f"{name}': no critic of a branch .*train the branch again"):
-            load_critic(tmp_path / name, network, identity["sha256"])
-    with pytest.raises(FileNotFoundError):
-        load_critic(tmp_path / "absent.pt", network, identity["sha256"])
+    torch.save(torch.zeros(2), tmp_path / "tensor.pt")
+    for name, found in (("generator", "it has no head, readout, frozen"), ("text", "torch"), ("tensor", "a Tensor")):
+        told = rf"{name}.pt': no critic of a branch \(.*{found}.*give the critic.pt of one"
+        with pytest.raises(ValueError, match=told):
+            load_critic(tmp_path / f"{name}.pt")
+    with pytest.raises(FileNotFoundError, match=r"critic='.*absent.pt': there is no such file"):
+        load_critic(tmp_path / "absent.pt")
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"data_digest": None, "readout": None}, "it has no readout, data_digest"),
+        ({"format": 2}, "it has format 2, not 1"),
+        ({"validation_fraction": 1.0}, "it has validation_fraction 1.0, not"),
+        ({"validation_fraction": -0.1}, "it has validation_fraction -0.1, not"),
+        ({"validation_fraction": float("nan")}, "it has validation_fraction nan, not"),
+        ({"validation_fraction": "some"}, "could not convert"),
+    ],
+)
+def test_a_damaged_critic_says_what_is_wrong(frozen, tmp_path, changes, why):
+    network, identity = frozen
+    path = saved(Critic(28, 4, network), tmp_path / "critic.pt", identity["sha256"], **changes)
+    with pytest.raises(ValueError, match=rf"critic.pt': no critic of a branch \({why}"):
+        load_critic(path)
+
+
+def test_weights_of_another_critic_are_an_error_of_one_line(frozen, tmp_path):
+    network, identity = frozen
+    kept = load_critic(saved(Critic(28, 4, network), tmp_path / "critic.pt", identity["sha256"], channels=8))
+    with pytest.raises(ValueError, match=r"critic.pt': no critic of a branch \([^\n]*size mismatch[^\n]*$"):
+        kept.critic(network, identity["sha256"])

@@ -9,11 +9,12 @@ import torch
 from scipy.stats import binomtest, mannwhitneyu
 
 from mammogan import config, findings
-from mammogan.audit import Reals, audit_dataset, copies, inspect, membership
+from mammogan.audit import Reals, audit_dataset, copies, inspect, inspection, membership
 from mammogan.audit.critic_scores import CriticScores
 from mammogan.audit.distances import Distances, Space, between, measure, pixel_embedding
 from mammogan.audit.inspection import statistics
 from mammogan.data import manifest
+from mammogan.data.minority import filter_minority, training_set
 from mammogan.models.critic import Critic
 from mammogan.models.critic_file import save_critic
 from mammogan.models.densenet import load_frozen
@@ -182,6 +183,20 @@ class TestGate:
         counts = judged(train, pictures(12, 1), fakes)["counts"]
         assert (counts["exact_copies"], counts["exact_repeats"]) == (2, 2)
 
+    @pytest.mark.parametrize("mirrored", [False, True])
+    def test_a_single_exact_copy_is_refused_wherever_it_stands(self, mirrored):
+        """One of 300 is below ``max_memorised``, and the distances are not even taken of it."""
+        train, held, fakes = pictures(80, 0), pictures(40, 1), pictures(300, 2)
+        settings = config.AuditConfig(fakes=40)
+        sets = of_patients(train, "t"), of_patients(held, "h")
+        assert refused(inspect(*sets, fakes, [PIXEL], settings)) == set()
+        fakes[3] = train[5].flip(-1) if mirrored else train[5]
+        result = inspect(*sets, fakes, [PIXEL], settings)
+        assert refused(result) == {"exact copies"}
+        assert not result["passed"]
+        assert (result["counts"]["fakes"], result["counts"]["compared"]) == (300, 40)
+        assert result["verdicts"][0]["why"].endswith("1 of 300; at most 0")
+
     def test_a_collapsed_generator_is_no_witness_of_copying(self):
         """Sixty times one new image: whichever real image is nearest decides all; a jackknife would be sure of it."""
         blamed = 0
@@ -208,6 +223,24 @@ class TestGate:
         fair = CriticScores(rng.normal(0, 1, 80), rng.normal(0, 1, 40), *patients)
         assert refused(inspect(*sets, [PIXEL], LIMITS, critic=knows)) == {"membership by the critic"}
         assert refused(inspect(*sets, [PIXEL], LIMITS, critic=fair)) == set()
+
+    def test_a_critic_that_says_always_the_same_was_not_asked(self):
+        sets = of_patients(pictures(80, 0), "t"), of_patients(pictures(40, 1), "h"), pictures(60, 2)
+        dull = CriticScores(np.full(80, 0.5), np.full(40, 0.5), sets[0].patients, sets[1].patients)
+        result = inspect(*sets, [PIXEL], LIMITS, critic=dull)
+        told = {item["gate"]: item["why"] for item in result["verdicts"]}
+        assert told["membership by the critic"] == "not checked: the critic's scores are all the same"
+        assert "critic" not in {record["space"] for record in result["records"]}
+
+    @pytest.mark.parametrize("nobody", [torch.empty(0, 1, 0, 0, dtype=torch.uint8), pictures(2, 1)[:0]])
+    def test_without_held_out_images_copies_are_still_looked_for(self, nobody):
+        train, fakes = pictures(20, 0), pictures(12, 2)
+        result = inspect(of_patients(train, "t"), of_patients(nobody, "h"), fakes, [PIXEL], LIMITS)
+        told = {item["gate"]: item["why"] for item in result["verdicts"]}
+        assert told["nearer"] == told["membership"] == "not checked: fewer than 5 held-out patients"
+        assert result["passed"]
+        copying = inspect(of_patients(train, "t"), of_patients(nobody, "h"), noisy(train, 3, 0), [PIXEL], LIMITS)
+        assert refused(copying) == {"memorised"}
 
     def test_what_was_not_checked_is_said(self):
         result = judged(pictures(20, 0), pictures(2, 1), pictures(12, 2))
@@ -247,6 +280,26 @@ def audited(dataset, model, tmp_path_factory):
     return folder, audit_dataset(folder / "filled", settings, folder / "audit")
 
 
+RANDOM = config.override(config.PRESETS["demo"], {"evaluate.extractor": "random"})
+
+
+def learnt(dataset, folder):
+    """Digest of what a branch of the graph learns from."""
+    filter_minority(dataset, "malignant", folder / "minority")
+    return training_set(folder / "minority", "auto")[2]
+
+
+def kept(critic, path, identity, data_digest, fraction=0.0):
+    save_critic(critic, path, frozen_sha256=identity["sha256"], data_digest=data_digest, validation_fraction=fraction)
+    return path
+
+
+def audited_with(critic, dataset, folder):
+    """Audit of benign images as if they were synthetic malignant ones."""
+    fakes = manifest.load_images(dataset, split="test", label=0)
+    return audit_dataset(dataset, RANDOM, folder / "audit", fakes=fakes, label=1, critic=critic)
+
+
 class TestDataset:
     def test_it_leaves_a_record_a_picture_and_a_page(self, audited):
         folder, result = audited
@@ -272,15 +325,16 @@ class TestDataset:
         assert told["memorised (random_vgg)"].startswith("not checked: 1 in a random network's features")
 
     @pytest.mark.parametrize("fraction", [0.0, 0.25])
-    def test_the_branchs_critic_is_asked_for_members_and_strangers(self, dataset, tmp_path, fraction):
-        """Oracle: the critic itself, run on every image, and Mann and Whitney's statistic."""
+    def test_the_branchs_critic_is_asked_for_members_and_strangers(self, audited, dataset, tmp_path, fraction):
+        """Oracle: the critic itself, run on every image, and Mann and Whitney's statistic.
+
+        As in the graph, it learnt from the class alone and is asked on the filled set, whose other rows do not count.
+        """
         frozen, identity = load_frozen("random")
         torch.manual_seed(0)
         critic = Critic(28, 4, FoldedDenseNet(frozen), readout="projected")
-        save_critic(critic, identity["sha256"], fraction, tmp_path / "critic.pt")
-        settings = config.override(config.PRESETS["demo"], {"evaluate.extractor": "random"})
-        fakes = manifest.load_images(dataset, split="test", label=0)
-        result = audit_dataset(dataset, settings, tmp_path / "a", fakes=fakes, label=1, critic=tmp_path / "critic.pt")
+        path = kept(critic, tmp_path / "critic.pt", identity, learnt(dataset, tmp_path), fraction)
+        result = audit_dataset(audited[0] / "filled", RANDOM, tmp_path / "a", critic=path)
         record = result["records"][-1]
         assert (record["key"], record["n_train"], record["n_held_out"]) == (
             "membership_by_the_critic/critic", 12 - 12 * fraction, 6,
@@ -290,17 +344,55 @@ class TestDataset:
             for side in ("train", "test")
         )
         frame = manifest.read(dataset).query("split == 'train' and label == 1")
-        kept, _ = carve_out(12, fraction, frame["patient_id"].tolist())
-        expected = mannwhitneyu(members[kept], others).statistic / (len(kept) * 6)
+        seen, _ = carve_out(12, fraction, frame["patient_id"].tolist())
+        expected = mannwhitneyu(members[seen], others).statistic / (len(seen) * 6)
         assert record["value"] == pytest.approx(expected)
 
     def test_a_critic_of_another_size_is_an_error(self, dataset, tmp_path):
         frozen, identity = load_frozen("random")
-        save_critic(Critic(56, 4, frozen), identity["sha256"], 0, tmp_path / "critic.pt")
-        settings = config.override(config.PRESETS["demo"], {"evaluate.extractor": "random"})
-        fakes = manifest.load_images(dataset, split="test", label=0)
+        path = kept(Critic(56, 4, frozen), tmp_path / "critic.pt", identity, learnt(dataset, tmp_path))
         with pytest.raises(ValueError, match="it judges 56 px, the images have 28"):
-            audit_dataset(dataset, settings, tmp_path, fakes=fakes, label=1, critic=tmp_path / "critic.pt")
+            audited_with(path, dataset, tmp_path)
+
+    def test_a_critic_of_other_data_is_an_error(self, dataset, write_dataset, tmp_path):
+        frozen, identity = load_frozen("random")
+        other = learnt(write_dataset(tmp_path / "other", {"train": (8, 4), "test": (2, 2)}, seed=1), tmp_path)
+        path = kept(Critic(28, 4, frozen), tmp_path / "critic.pt", identity, other)
+        told = f"critic.pt': it was trained on the data {other[:12]}, the real images of the class are "
+        with pytest.raises(ValueError, match=told):
+            audited_with(path, dataset, tmp_path)
+
+    def test_scores_that_are_not_finite_are_an_error(self, dataset, tmp_path):
+        frozen, identity = load_frozen("random")
+        critic = Critic(28, 4, frozen)
+        critic.head.weight.data.fill_(float("nan"))
+        path = kept(critic, tmp_path / "critic.pt", identity, learnt(dataset, tmp_path))
+        with pytest.raises(ValueError, match=r"critic.pt': its scores are not finite"):
+            audited_with(path, dataset, tmp_path)
+        assert not (tmp_path / "audit").exists()
+
+    def test_the_critics_file_is_opened_before_weights_are_fetched(self, dataset, tmp_path, monkeypatch):
+        monkeypatch.setattr("mammogan.models.densenet.load_frozen", None)
+        with pytest.raises(FileNotFoundError, match=r"critic='.*absent.pt': there is no such file"):
+            audited_with(tmp_path / "absent.pt", dataset, tmp_path)
+
+    @pytest.mark.parametrize("with_critic", [False, True])
+    def test_without_held_out_images_the_rest_is_checked(self, write_dataset, tmp_path, with_critic):
+        alone = write_dataset(tmp_path / "alone", {"train": (8, 6), "test": (3, 0)})
+        frozen, identity = load_frozen("random")
+        path = kept(Critic(28, 4, frozen), tmp_path / "critic.pt", identity, learnt(alone, tmp_path))
+        result = audited_with(path if with_critic else None, alone, tmp_path)
+        told = {item["gate"]: item["why"] for item in result["verdicts"]}
+        few = "not checked: fewer than 5 held-out patients"
+        assert told["nearer"] == told["membership"] == few
+        assert told["membership by the critic"] == (few if with_critic else "not checked: no critic was given")
+        assert json.loads((tmp_path / "audit" / "audit.json").read_text())["counts"]["held_out"] == 0
+
+    def test_a_result_that_is_no_json_leaves_nothing(self, dataset, tmp_path, monkeypatch):
+        monkeypatch.setattr(inspection, "exact_copies", lambda *_: float("nan"))
+        with pytest.raises(ValueError, match="JSON"):
+            audited_with(None, dataset, tmp_path)
+        assert not (tmp_path / "audit").exists()
 
     def test_test_images_of_train_patients_are_left_out(self, dataset, tmp_path):
         import shutil

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from kfp import dsl
 from mlflow import MlflowClient
 
@@ -52,7 +53,7 @@ def released(dataset, snapshot, tmp_path_factory):
         client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
         parent = tracking.open_parent("mammogan", "key", config.resolve(**GIVEN), tags={})
         (folder / "run").write_text(parent)
-        filter_minority(dataset, "malignant", folder / "minority")
+        digest = filter_minority(dataset, "malignant", folder / "minority")["data_digest"]
         versions = [version_of(client, snapshot, folder / name) for name in ("first", "second")]
         run, places = dsl.Artifact(uri=str(folder / "run")), {}
         for name in ("filled", "privacy", "benefit"):
@@ -63,7 +64,11 @@ def released(dataset, snapshot, tmp_path_factory):
             winner=dsl.Model(uri=str(snapshot)), filled=places["filled"],
         )  # fmt: skip
         frozen, identity = load_frozen("random")
-        save_critic(Critic(28, 4, frozen), identity["sha256"], 0, folder / "critic.pt")
+        torch.manual_seed(0)
+        save_critic(
+            Critic(28, 4, frozen), folder / "critic.pt",
+            frozen_sha256=identity["sha256"], data_digest=digest, validation_fraction=0.0,
+        )  # fmt: skip
         critic = dsl.Model(uri=str(folder / "critic.pt"))
         audit.python_func(**given, filled=places["filled"], critic=critic, privacy=places["privacy"])
         utility.python_func(**given, filled=places["filled"], benefit=places["benefit"])
@@ -84,6 +89,7 @@ def test_mlflow_holds_numbers_files_and_tags_of_the_parent_run(released):
     for key in ("audit/memorised/pixel", "audit/nearer/pixel/low", "utility/auc/real", "utility_effect/auc/replaced"):
         assert key in run.data.metrics, key
     assert run.data.tags["mammogan.audit"].startswith(("passed", "refused"))
+    assert "audit/membership_by_the_critic/critic" in run.data.metrics
     assert {item.path for item in client.list_artifacts(parent, "findings/utility")} >= {
         "findings/utility/utility.json", "findings/utility/curve.png",
     }  # fmt: skip
@@ -123,7 +129,8 @@ def test_a_version_that_the_audit_refused_is_not_promoted(released, tmp_path, da
         **given, dataset=dsl.Dataset(uri=str(dataset)), minority=dsl.Dataset(uri=str(folder / "minority")),
         winner=dsl.Model(uri=str(tmp_path / "flat.pt")), filled=filled,
     )  # fmt: skip
-    audit.python_func(**given, filled=filled, privacy=dsl.Artifact(uri=str(tmp_path / "privacy")))
+    critic = dsl.Model(uri=str(folder / "critic.pt"))
+    audit.python_func(**given, filled=filled, critic=critic, privacy=dsl.Artifact(uri=str(tmp_path / "privacy")))
     promote.python_func(**given, minority=dsl.Dataset(uri=str(folder / "minority")))
     assert client.get_model_version_by_alias("mammogan", "champion").version == before
     assert client.get_model_version("mammogan", version).tags["mammogan.audit"].startswith("refused: repeated")
@@ -144,7 +151,7 @@ def test_a_run_without_findings_has_none(released):
         (
             ["audit", "--dataset", "{dataset}", "--fake", "{dataset}/images", "--out", "{out}/a"],
             1,
-            "REFUSED  memorised",
+            "refused      memorised (pixel): ",
         ),
         (["utility", "--dataset", "{dataset}", "--out", "{out}/u"], 2, "holds no synthetic images"),
     ],
@@ -158,6 +165,17 @@ def test_commands(dataset, snapshot, tmp_path, arguments, status, words):
     done = CliRunner().invoke(app, given, catch_exceptions=False)
     assert done.exit_code == status, done.output
     assert words in done.output
+
+
+def test_the_audit_says_of_each_gate_and_of_all_what_was_found(dataset, tmp_path):
+    from typer.testing import CliRunner
+
+    from mammogan.__main__ import app
+
+    given = ["audit", "--dataset", str(dataset), "--fake", str(dataset / "images"), "--out", str(tmp_path)]
+    lines = CliRunner().invoke(app, given, catch_exceptions=False).output.splitlines()
+    assert "not checked  membership by the critic: no critic was given" in lines
+    assert lines[-1].startswith("refused: exact copies, memorised (pixel)")
 
 
 def test_the_command_line_starts_without_heavy_imports():

@@ -10,6 +10,7 @@ import pytest
 import torch
 from branch_process import OVERRIDES, blobs, result, train
 
+from mammogan.models.critic_file import load_critic
 from mammogan.models.generator import load_generator
 from mammogan.training import epochs, loop, trainer
 from mammogan.training.trainer import Trainer
@@ -55,6 +56,23 @@ def test_the_folder_is_the_one_the_architecture_names(uninterrupted):
         + [f"grids/epoch_{epoch}.png" for epoch in epochs]
     )
     assert load_generator(out / "snapshots/epoch_0004.pt").size == 28
+
+
+def test_the_critic_of_the_last_step_is_handed_on(tmp_path, monkeypatch):
+    weights = {}
+    advance = Trainer.advance
+
+    def watched(self):
+        advance(self)
+        weights.update({key: value.clone() for key, value in self.critic.trained_state().items()})
+
+    monkeypatch.setattr(Trainer, "advance", watched)
+    record = train(tmp_path, **{"train.epochs": 1, "train.validation_fraction": 0.25})
+    kept = load_critic(tmp_path / "out" / "critic.pt")
+    assert kept.state_dict.keys() == weights.keys()
+    assert all(torch.equal(kept.state_dict[key], value) for key, value in weights.items())
+    assert (kept.validation_fraction, kept.data_digest) == (0.25, "blobs")
+    assert kept.frozen_sha256 == record["frozen"]["sha256"]
 
 
 def test_every_epoch_reports_every_quantity(tmp_path):
