@@ -22,7 +22,6 @@ from mammogan.data.ingest import read_summary
 from mammogan.gates import NOT_CHECKED, Verdict
 from mammogan.metrics.images import same_size
 from mammogan.metrics.intervals import Estimate, Ints
-from mammogan.synthesis.publication import SOURCE
 from mammogan.synthesis.rows import read_rows
 
 FILE = "audit.json"
@@ -231,10 +230,10 @@ def audit_dataset(
     frame = manifest.read(dataset)
     name = read_summary(dataset).get("synthetic", {}).get("class", "malignant")
     label = manifest.CLASSES.index(name) if label is None else label
-    real = frame[(frame["label"] == label) & (frame["source"] != SOURCE)]
+    real = frame[(frame["label"] == label) & (frame["source"] != manifest.SYNTHETIC)]
     train, test = (real[real["split"] == side] for side in ("train", "test"))
     held_out = test[~test["patient_id"].isin(frame.loc[frame["split"] == "train", "patient_id"])]
-    made = frame[frame["source"] == SOURCE]
+    made = frame[frame["source"] == manifest.SYNTHETIC]
     if fakes is None and made.empty:
         raise ValueError(
             f"dataset={str(dataset)!r}: it holds no synthetic images; fill it with synthesise or give some"

@@ -21,7 +21,6 @@ from mammogan.synthesis.stream import Stream, put
 if TYPE_CHECKING:
     import pandas as pd
 
-SOURCE = manifest.SYNTHETIC
 Row = dict[str, Any]
 
 
@@ -61,9 +60,9 @@ def synthetic_rows(stream: Stream, label: int) -> Iterator[Row]:
                 "laterality": "",
                 "view": "",
                 "abnormality": "",
-                "subset": SOURCE,
+                "subset": manifest.SYNTHETIC,
                 "split": "train",
-                "source": SOURCE,
+                "source": manifest.SYNTHETIC,
                 "source_uid": f"{stream.model.version}/seed={stream.settings.seed}/index={index}",
                 "source_sha256": stream.model.sha256,
                 "sha256": sha256,
@@ -105,11 +104,11 @@ def _written(uri: str) -> Generator[IO[bytes]]:
 def _summary(frame: pd.DataFrame | None, dataset: Path | None, made: int, label: int) -> dict[str, Any]:
     """What ingest says of the real images, its counts raised by the synthetic ones, who are no patients."""
     nothing = {"images": 0, "benign": 0, "malignant": 0, "patients": 0}
-    base: dict[str, Any] = {"source": SOURCE, "subset": SOURCE, **nothing}
+    base: dict[str, Any] = {"source": manifest.SYNTHETIC, "subset": manifest.SYNTHETIC, **nothing}
     sides: dict[str, Any] = {"train": {**nothing}, "test": {**nothing}, "leak": {"patients": 0, "test_images": 0}}
     if frame is not None and dataset is not None:
         base = {**read_summary(dataset), **split.count(frame)}
-        base["source"] = f"{base.get('source', 'unknown')} and {SOURCE}"
+        base["source"] = f"{base.get('source', 'unknown')} and {manifest.SYNTHETIC}"
         sides = split.describe(frame)
     for counts in (base, sides["train"]):
         counts["images"] += made
