@@ -25,13 +25,10 @@ from mammogan.audit import audit_dataset
 from mammogan.data.ingest import ingest, read_summary
 from mammogan.findings import interval, short
 from mammogan.gates import NOT_CHECKED, answer, tally
-from mammogan.models.generator import load_generator
 from mammogan.synthesis import fill, load_model
-from mammogan.training.grid import save_grid
 from mammogan.utility import study
 
 MALIGNANT = 1
-FIGURES = {"curve": "utility_curve.png", "effects": "utility_effects.png"}
 
 
 def settings(arguments: argparse.Namespace, size: int) -> config.Config:
@@ -128,7 +125,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=600, help="optimiser steps of each classifier")
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--images", type=Path, help="folder for the figures")
+    parser.add_argument("--images", type=Path, help="folder for the figure of the effects")
     arguments = parser.parse_args()
     if arguments.model is None:
         prepared(arguments, arguments.size)
@@ -138,9 +135,8 @@ def main() -> None:
     if arguments.out:
         storage.write_bytes(str(arguments.out), page(found, arguments.about).encode())
     if arguments.images:
-        for name, file in FIGURES.items():
-            shutil.copyfile(arguments.work / "as_many_utility" / f"{name}.png", arguments.images / file)
-        save_grid(load_generator(arguments.model), arguments.images / "synthetic_crops.png")
+        effects = arguments.work / "as_many_utility" / "effects.png"
+        shutil.copyfile(effects, arguments.images / "utility_effects.png")
 
 
 if __name__ == "__main__":
