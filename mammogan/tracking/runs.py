@@ -61,8 +61,10 @@ def _find_or_create(mlflow: MlflowClient, experiment: str, key: Mapping[str, str
     runs = find_runs(mlflow, experiment, key)
     if not runs:
         creator = uuid.uuid4().hex
+        asked = time.monotonic()
         mlflow.create_run(experiment, tags={**tags, **key, CREATOR: creator})
-        time.sleep(SETTLE_S)
+        # a server that is slow with this run is so with the others'
+        time.sleep(max(SETTLE_S, 3 * (time.monotonic() - asked)))
         runs = find_runs(mlflow, experiment, key)
         for twin in runs[1:]:
             if twin.data.tags.get(CREATOR) == creator:
