@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -99,8 +98,10 @@ def main() -> None:
             if given.side == "forward"
             else synthesise(given.snapshot, int(given.side), given.folder)
         )
-        peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps({**measured, "peak_mib": peak_mib}))
+        status = Path("/proc/self/status").read_text().splitlines()
+        # not ru_maxrss, which a process takes over from the one that started it
+        peak_kib = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+        print(json.dumps({**measured, "peak_mib": peak_kib / 1024}))
         return
     from mammogan.models.generator import Generator, save_snapshot
 
