@@ -90,13 +90,19 @@ def compare(
         tables = {name: _values(values, test, metric) for name, values in scores.items()}
         for name, (whole, without) in tables.items():
             about = {"arm": name, "metric": metric.name, "key": f"{metric.name}/{name}", "confidence": confidence}
-            found = estimate(whole, without, test, confidence)
+            found = _in_range(estimate(whole, without, test, confidence))
             records.append({**about, "by_seed": whole.tolist(), **found._asdict()})
             if name != REAL:
                 base_whole, base_without = tables[REAL]
                 effect = estimate(whole - base_whole, without - base_without, test, confidence)
                 effects.append({**about, "finding": _finding(effect, metric.aim), **effect._asdict()})
     return records, effects
+
+
+def _in_range(found: Estimate) -> Estimate:
+    """The part of an interval in which a share can lie, [0, 1]: as good at holding the truth, and no odder to read."""
+    low, high = (None if end is None else min(max(end, 0.0), 1.0) for end in (found.low, found.high))
+    return Estimate(found.value, low, high)
 
 
 def _values(scores: Floats, test: Test, metric: Metric) -> tuple[Floats, Floats]:

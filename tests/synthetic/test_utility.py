@@ -144,6 +144,16 @@ class TestIntervals:
             hits += effects[0]["low"] <= true <= effects[0]["high"]
         assert 0.83 <= hits / 100 <= 0.96
 
+    def test_the_interval_of_a_share_stays_within_its_range(self):
+        """Two patients and scores that rank nearly all right: what is added on either side leaves [0, 1]."""
+        rng = np.random.default_rng(0)
+        auc = [Metric("auc", "AUC", "higher", lambda s, y: membership.auc(s[y == 1].numpy(), s[y == 0].numpy()))]
+        labels, patients = np.array([0, 1] * 4), [f"p{i // 2}" for i in range(8)]
+        scores = {name: (labels + 1.0 * rng.normal(size=(2, 8))) for name in ("real", "b")}
+        (record, _), (effect,) = compare(scores, Test(labels, patients), auc, 0.95)
+        assert 0 <= record["low"] < record["value"] < record["high"] == 1
+        assert effect["low"] < 0  # a difference may be negative
+
     def test_the_interval_holds_the_seeds_spread(self):
         """Oracle: where no patient matters, it is the t interval of the seeds' mean."""
         from scipy.stats import t
