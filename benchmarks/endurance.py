@@ -120,8 +120,8 @@ def main() -> None:
         "# A long training: does anything grow?", "",
         f"{arguments.epochs} epochs at 56 px, {arguments.images} images, {device_name(torch.device('cpu'))} "
         f"({platform.machine()}), torch {torch.__version__}, a checkpoint every 5 epochs, a snapshot every 25, "
-        f"{sum(diary.wall_s):.0f} s in all. Medians of the first and last tenth; to what is in bold at most "
-        f"{100 * MOST_GROWTH:.0f} % may be added. The yardstick is one fixed pass through the frozen branch after each "
+        f"{sum(diary.wall_s):.0f} s in all. Medians of the first and last tenth; what is in bold may change by at most "
+        f"{100 * MOST_GROWTH:.0f} %. The yardstick is one fixed pass through the frozen branch after each "
         f"epoch: how fast the machine was then. `python benchmarks/endurance.py --images {arguments.images}` prints "
         "this and the table.", "",
         "| | first tenth | last tenth | change |", "|---|---|---|---|",

@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from resident import peak_mib
+
 SIDES = ("mammogan", "usual")
 LABELS = {"seconds": "wall time, s", "cpu_s": "processor time, s", "peak_mib": "peak memory, MiB"}
 
@@ -129,13 +131,10 @@ def measure_side(side: str, folder: Path, pairs: int, device: str) -> None:
     started = time.perf_counter()
     values = {"mammogan": run_mammogan, "usual": run_usual}[side](folder, pairs, device)
     used = resource.getrusage(resource.RUSAGE_SELF)
-    status = Path("/proc/self/status").read_text().splitlines()
-    # not ru_maxrss, which a process takes over from the one that started it
-    peak_kib = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
     figures = {
         "seconds": time.perf_counter() - started,
         "cpu_s": used.ru_utime + used.ru_stime,
-        "peak_mib": peak_kib / 1024,
+        "peak_mib": peak_mib(),
     }
     print(json.dumps({**figures, "values": values}))
 

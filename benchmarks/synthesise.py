@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 
 import psutil
+from resident import peak_mib
 
 FORWARD_S = 20.0
 
@@ -98,10 +99,7 @@ def main() -> None:
             if given.side == "forward"
             else synthesise(given.snapshot, int(given.side), given.folder)
         )
-        status = Path("/proc/self/status").read_text().splitlines()
-        # not ru_maxrss, which a process takes over from the one that started it
-        peak_kib = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
-        print(json.dumps({**measured, "peak_mib": peak_kib / 1024}))
+        print(json.dumps({**measured, "peak_mib": peak_mib()}))
         return
     from mammogan.models.generator import Generator, save_snapshot
 

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import torch
+from resident import peak_mib
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -148,9 +149,7 @@ def peak_gib(bench: Bench) -> float:
     bench.seconds()
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**30
-    # not getrusage, whose peak is at least what the process that started this one held
-    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) / 2**20
+    return peak_mib() / 1024
 
 
 def peak_alone(way: str, size: int, batch: int, readout: Readout) -> float:
