@@ -69,12 +69,12 @@ def read_reals(folder: Path, label: int | None = None) -> dict[str, Tensor]:
 
 
 def _both_splits(folder: Path, label: int | None = None) -> dict[str, Tensor]:
-    test = manifest.select(manifest.read(folder), split="test", label=label, synthetic=False)
-    if not classes_in(folder, label, synthetic=False, split="train"):
+    splits = set(manifest.select(manifest.read(folder), label=label, synthetic=False)["split"])
+    if "train" not in splits:
         kind = _kind("real", label)
         raise ValueError(f"real={str(folder)!r}: its train split holds no {kind}; give the data set of `ingest`")
     train = manifest.load_images(folder, split="train", label=label, synthetic=False)
-    if test.empty:
+    if "test" not in splits:
         return {"train": train, "test": train[:0]}
     return {"train": train, "test": manifest.load_images(folder, split="test", label=label, synthetic=False)}
 
@@ -96,9 +96,9 @@ def _kind(origin: str, label: int | None) -> str:
     return f"{origin} image" if label is None else f"{origin} {manifest.CLASSES[label]} image"
 
 
-def classes_in(dataset: Path, label: int | None = None, *, synthetic: bool, split: str | None = None) -> list[str]:
+def classes_in(dataset: Path, label: int | None = None, *, synthetic: bool) -> list[str]:
     """Names of the classes among the real, or the synthetic, images of a data set; at most that of ``label``."""
-    rows = manifest.select(manifest.read(dataset), split=split, label=label, synthetic=synthetic)
+    rows = manifest.select(manifest.read(dataset), label=label, synthetic=synthetic)
     return [manifest.CLASSES[number] for number in sorted(rows["label"].unique())]
 
 

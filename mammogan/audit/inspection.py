@@ -66,12 +66,13 @@ def inspect(
             records += statistics(distances, train.patients, held_out.patients, config, space.name)
             closest += _closest(distances, chosen, space.name)
             advance(note=space.name)
-    if critic is not None and not (unusable := _unusable(critic)):
+    of_critic = "no critic was given" if critic is None else _unusable(critic)
+    if critic is not None and not of_critic:
         records.append(_by_critic(critic, config))
     judges = {space.name for space in spaces if space.judges} | {"critic"}
     verdicts = [_no_exact_copies(copied, len(fakes))]
     verdicts += [_verdict(record) if record["space"] in judges else _unjudged(record) for record in records]
-    verdicts += _not_checked(records, "no critic was given" if critic is None else unusable)
+    verdicts += _not_checked(records, of_critic)
     return {
         "passed": all(verdict.passed for verdict in verdicts),
         "verdicts": [verdict.to_dict() for verdict in verdicts],
