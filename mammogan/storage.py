@@ -1,9 +1,9 @@
 """Files by address: a local path or ``s3://bucket/key``, read whole, written atomically, fetched by sha256.
 
 S3 credentials, region and endpoint come from boto3's usual environment (``AWS_ACCESS_KEY_ID``,
-``AWS_ENDPOINT_URL_S3``, ...); without credentials requests go unsigned, as public buckets need. Requests are tried
-again when the server or the connection fails, also in the middle of an object; what then still fails is an OSError
-of one line that names the address.
+``AWS_ENDPOINT_URL_S3``, ...); without credentials requests go unsigned, as public buckets need. While the server is
+away, or breaks off in the middle of an object, every request is made again for as long as ``patience`` says, then
+AwayError is raised; what waiting does not mend is raised at once. Both are OSErrors of one line that names the address.
 """
 
 from __future__ import annotations
@@ -12,21 +12,30 @@ import functools
 import hashlib
 import os
 import shutil
+import ssl
 import tempfile
-import time
 import urllib.request
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
+
+from mammogan import patience
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
 
 CHUNK_BYTES = 1 << 20
-ATTEMPTS = 5
-PAUSE_S = 0.2
-"""Pause before the second attempt at an object whose transfer broke off; doubled before each further one."""
+CONNECT_S, ANSWER_S = 10, 30
+"""Seconds after which a server that does not answer counts as away: to the connection, and to each read or write."""
+NOT_IMPLEMENTED = 501
+TOO_MANY_REQUESTS = 429
+
+Result = TypeVar("Result")
+
+
+class AwayError(OSError):
+    """A store that was away for longer than this process waits."""
 
 
 def is_remote(uri: str) -> bool:
@@ -49,16 +58,16 @@ def inside(root: Path, relative: str) -> Path:
 
 @functools.lru_cache(maxsize=1)
 def s3() -> BaseClient:
-    """S3 client of this process, with retries, unsigned where there are no credentials."""
+    """S3 client of this process, unsigned where there are no credentials; it tries once, the patience is ours."""
     import boto3
     from botocore import UNSIGNED
     from botocore.config import Config
 
     session = boto3.Session()
-    settings: dict[str, Any] = {"retries": {"max_attempts": 5, "mode": "standard"}, "connect_timeout": 10}
+    config = Config(retries={"total_max_attempts": 1}, connect_timeout=CONNECT_S, read_timeout=ANSWER_S)
     if session.get_credentials() is None:
-        settings["signature_version"] = UNSIGNED
-    return session.client("s3", config=Config(**settings))
+        config = config.merge(Config(signature_version=UNSIGNED))
+    return session.client("s3", config=config)
 
 
 def _bucket_and_key(uri: str) -> tuple[str, str]:
@@ -68,14 +77,78 @@ def _bucket_and_key(uri: str) -> tuple[str, str]:
     return bucket, key
 
 
+def _asked(uri: str, request: Callable[[Any, str, str], Result]) -> Result:
+    """What ``request(client, bucket, key)`` answers; it may be made several times. Raises as this module does."""
+    bucket, key = _bucket_and_key(uri)
+    with _one_line(uri):
+        return patience.patiently(lambda: request(s3(), bucket, key), f"s3://{bucket}", _may_pass)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether waiting may mend what boto3 raised: a connection that fails or breaks off, a server that is unwell."""
+    from botocore import exceptions, parsers
+
+    if isinstance(error, exceptions.ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        code = error.response.get("Error", {}).get("Code", "")
+        unwell = status >= 500 and status != NOT_IMPLEMENTED
+        return unwell or status == TOO_MANY_REQUESTS or code in ("SlowDown", "RequestTimeout")
+    broken = (exceptions.IncompleteReadError, exceptions.ResponseStreamingError, exceptions.FlexibleChecksumError)
+    broken = (*broken, parsers.ResponseParserError)  # half of a listing is no XML
+    passing = (exceptions.ConnectionError, exceptions.HTTPClientError, *broken)
+    return isinstance(error, passing) and not _is_distrust(error)
+
+
+def _is_distrust(error: BaseException | None) -> bool:
+    """Whether a certificate that is not trusted lies behind an error of boto3."""
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+@contextmanager
+def _one_line(uri: str) -> Generator[None]:
+    """Turn what boto3 raises into FileNotFoundError for a missing object, else OSError that names the address."""
+    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
+
+    try:
+        yield
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        if code in ("404", "NoSuchKey", "NotFound"):
+            raise FileNotFoundError(f"no object at {uri}") from error
+        answer = f"{uri}: the store answers {code or error}"
+        if _may_pass(error):
+            raise AwayError(f"{answer}; {_waited()}, try again later") from error
+        raise OSError(f"{answer}; {_S3_MENDS.get(code, 'check the address and the rights of the key')}") from error
+    except (BotoCoreError, ResponseParserError) as error:
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        mend = "check the network and AWS_ENDPOINT_URL_S3, then run again"
+        if _may_pass(error):
+            raise AwayError(f"{uri}: {why}; {_waited()}, {mend}") from error
+        raise OSError(f"{uri}: {why}; {mend}") from error
+
+
+def _waited() -> str:
+    return f"waited {patience.seconds():g} s ({patience.VARIABLE})"
+
+
+_S3_MENDS = {
+    "NoSuchBucket": "check the bucket's name and AWS_ENDPOINT_URL_S3",
+    "403": "check the credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "AccessDenied": "check the credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "InvalidAccessKeyId": "check AWS_ACCESS_KEY_ID",
+    "SignatureDoesNotMatch": "check AWS_SECRET_ACCESS_KEY",
+}
+
+
 def exists(uri: str) -> bool:
     """Whether a file stands at ``uri``."""
     if not is_remote(uri):
         return Path(uri).is_file()
-    bucket, key = _bucket_and_key(uri)
     try:
-        with _one_line(uri):
-            s3().head_object(Bucket=bucket, Key=key)
+        _asked(uri, lambda client, bucket, key: client.head_object(Bucket=bucket, Key=key))
     except FileNotFoundError:
         return False
     return True
@@ -92,12 +165,23 @@ def list_stamps(uri: str) -> dict[str, str]:
         root = Path(uri)
         found = ((path, path.stat()) for path in root.rglob("*") if path.is_file())
         return {path.relative_to(root).as_posix(): f"{stat.st_size}-{stat.st_mtime_ns}" for path, stat in found}
-    bucket, key = _bucket_and_key(uri)
+    _, key = _bucket_and_key(uri)
     prefix = key.rstrip("/") + "/" if key else ""
-    with _one_line(uri):
-        pages = s3().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-        items = [item for page in pages for item in page.get("Contents", ()) if not item["Key"].endswith("/")]
+    items = [item for page in _pages(uri, prefix) for item in page if not item["Key"].endswith("/")]
     return {item["Key"].removeprefix(prefix): f"{item['Size']}-{item['ETag'].strip(chr(34))}" for item in items}
+
+
+def _pages(uri: str, prefix: str) -> Generator[list[dict[str, Any]]]:
+    """Objects below ``prefix``, a page of them at a time: a fault costs one page, not the whole listing."""
+    start: dict[str, str] = {}
+    while True:
+        page = _asked(
+            uri, lambda client, bucket, _, start=start: client.list_objects_v2(Bucket=bucket, Prefix=prefix, **start)
+        )
+        yield page.get("Contents", [])
+        if not page.get("IsTruncated"):
+            return
+        start = {"ContinuationToken": page["NextContinuationToken"]}
 
 
 def read_bytes(uri: str, limit: int | None = None) -> bytes:
@@ -108,52 +192,14 @@ def read_bytes(uri: str, limit: int | None = None) -> bytes:
     if not is_remote(uri):
         with open(uri, "rb") as file:
             return file.read() if limit is None else file.read(limit)
-    from botocore.exceptions import IncompleteReadError, ReadTimeoutError, ResponseStreamingError
-
-    bucket, key = _bucket_and_key(uri)
     part = {} if limit is None else {"Range": f"bytes=0-{limit - 1}"}
-    with _one_line(uri):
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                return s3().get_object(Bucket=bucket, Key=key, **part)["Body"].read()
-            except (IncompleteReadError, ReadTimeoutError, ResponseStreamingError):
-                if attempt == ATTEMPTS:
-                    raise
-            time.sleep(PAUSE_S * 2 ** (attempt - 1))
-    raise AssertionError("the last attempt returns or raises")
-
-
-@contextmanager
-def _one_line(uri: str) -> Generator[None]:
-    """Turn what boto3 raises into FileNotFoundError for a missing object, else OSError that names the address."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    try:
-        yield
-    except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "")
-        if code in ("404", "NoSuchKey", "NotFound"):
-            raise FileNotFoundError(f"no object at {uri}") from error
-        raise OSError(f"{uri}: the store answers {code or error}; {_S3_MENDS.get(code, 'try again later')}") from error
-    except BotoCoreError as error:
-        raise OSError(f"{uri}: {error}; check the network and AWS_ENDPOINT_URL_S3, then run again") from error
-
-
-_S3_MENDS = {
-    "NoSuchBucket": "check the bucket's name and AWS_ENDPOINT_URL_S3",
-    "403": "check the credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-    "AccessDenied": "check the credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-    "InvalidAccessKeyId": "check AWS_ACCESS_KEY_ID",
-    "SignatureDoesNotMatch": "check AWS_SECRET_ACCESS_KEY",
-}
+    return _asked(uri, lambda client, bucket, key: client.get_object(Bucket=bucket, Key=key, **part)["Body"].read())
 
 
 def write_bytes(uri: str, content: bytes) -> None:
     """Write a whole file: readers see the old content or the new, never a part."""
     if is_remote(uri):
-        bucket, key = _bucket_and_key(uri)
-        with _one_line(uri):
-            s3().put_object(Bucket=bucket, Key=key, Body=content)
+        _asked(uri, lambda client, bucket, key: client.put_object(Bucket=bucket, Key=key, Body=content))
         return
     with atomic_file(Path(uri)) as file:
         file.write(content)
@@ -188,9 +234,7 @@ def _umask() -> int:
 def remove(uri: str) -> None:
     """Remove the file at ``uri`` if there is one."""
     if is_remote(uri):
-        bucket, key = _bucket_and_key(uri)
-        with _one_line(uri):
-            s3().delete_object(Bucket=bucket, Key=key)
+        _asked(uri, lambda client, bucket, key: client.delete_object(Bucket=bucket, Key=key))
     else:
         Path(uri).unlink(missing_ok=True)
 
@@ -232,13 +276,17 @@ def fetch(uri: str, sha256: str = "") -> Path:
 
 def _download(uri: str, target: Path) -> None:
     if is_remote(uri):
-        bucket, key = _bucket_and_key(uri)
-        s3().download_file(bucket, key, str(target))
+        _asked(uri, lambda client, bucket, key: _save(client.get_object(Bucket=bucket, Key=key)["Body"], target))
         return
     if not uri.startswith("https://"):
         raise ValueError(f"uri={uri!r}: give a path, an s3:// or an https:// address")
     with urllib.request.urlopen(uri, timeout=60) as response, target.open("wb") as file:  # noqa: S310  (https only)
         shutil.copyfileobj(response, file, CHUNK_BYTES)
+
+
+def _save(body: IO[bytes], target: Path) -> None:
+    with target.open("wb") as file:
+        shutil.copyfileobj(body, file, CHUNK_BYTES)
 
 
 def _check_sha256(path: Path, uri: str, expected: str) -> None:

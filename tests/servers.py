@@ -22,11 +22,14 @@ START_S = 60
 ACCESS_KEY, SECRET_KEY = "tester", "tester-secret"
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Store:
-    """A running S3 server. Anybody may read; writing needs the credentials."""
+    """An S3 server that runs, or is away between ``stop`` and ``start``. Anybody may read; writing needs keys."""
 
     endpoint: str
+    command: list
+    folder: Path
+    process: subprocess.Popen | None = None
     access_key: str = ACCESS_KEY
     secret_key: str = SECRET_KEY
 
@@ -39,6 +42,20 @@ class Store:
             "AWS_SECRET_ACCESS_KEY": self.secret_key,
             "AWS_DEFAULT_REGION": "us-east-1",
         }
+
+    def start(self):
+        """Start the server on its old port with its old files, and wait until it answers."""
+        with (self.folder / "weed.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command, stdout=log, stderr=log, env={**os.environ, "HOME": str(self.folder)}
+            )
+        _wait(self.endpoint, self.process, self.folder / "weed.log")
+
+    def stop(self):
+        """Kill the server: its files stay, so it need not take leave."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
 
 
 @contextlib.contextmanager
@@ -61,17 +78,14 @@ def seaweedfs(folder):
         "-filer", "-s3", f"-s3.config={folder / 's3.json'}", f"-master.port={master}", f"-volume.port={volume}",
         f"-filer.port={filer}", f"-s3.port={s3}",
         "-s3.port.iceberg=0", "-s3.port.lance=0",  # else fixed ports, and a second server dies
-        "-master.volumeSizeLimitMB=64", "-volume.max=50",
+        "-master.volumeSizeLimitMB=64", "-volume.max=50", "-master.electionTimeout=1s",  # a restart waits for it
     ]  # fmt: skip
-    with (folder / "weed.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "HOME": str(folder)})
-        try:
-            store = Store(f"http://127.0.0.1:{s3}")
-            _wait(store.endpoint, process, folder / "weed.log")
-            yield store
-        finally:
-            process.kill()  # its files go with the folder, so it need not take leave
-            process.wait()
+    store = Store(f"http://127.0.0.1:{s3}", command, folder)
+    try:
+        store.start()
+        yield store
+    finally:
+        store.stop()
 
 
 def _free_ports(count):
@@ -169,10 +183,14 @@ class _ProxyHandler(BaseHTTPRequestHandler):
             with self.server.lock:
                 counter[name] += 1
 
-    def ask_upstream(self):
+    def do_PUT(self):
+        content = self.rfile.read(int(self.headers["Content-Length"]))
+        self.answer(*self.ask_upstream("PUT", content))
+
+    def ask_upstream(self, method="GET", content=None):
         upstream = http.client.HTTPConnection(self.server.target.hostname, self.server.target.port, timeout=30)
         with contextlib.closing(upstream):
-            upstream.request("GET", self.path, headers=dict(self.headers.items()))
+            upstream.request(method, self.path, content, dict(self.headers.items()))
             response = upstream.getresponse()
             return response.status, response.getheaders(), response.read()
 

@@ -1,6 +1,7 @@
 """Ingest: from a source of mammograms to a data set that is complete or absent.
 
-Finished images gather in a work folder that outlives an interruption, so running again does only what is missing.
+Finished images gather in a work folder that outlives an interruption and in a store that outlives the machine, so
+running again does only what is missing.
 The pixels and the digest depend on the source's content and the settings alone.
 """
 
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from mammogan import console, storage
 from mammogan.config import DataConfig, digest
 from mammogan.data import manifest, quarantine, sources, split, worker
+from mammogan.data.finished import Finished
 from mammogan.data.quarantine import Bad
 from mammogan.data.sources import Job, Located
 
@@ -47,26 +49,34 @@ BATCH = 32
 
 
 def ingest(
-    source: str, labels: str, config: DataConfig, out: Path, work: Path | None = None, workers: int = 0
+    source: str,
+    labels: str,
+    config: DataConfig,
+    out: Path,
+    work: Path | None = None,
+    workers: int = 0,
+    store: str = "",
 ) -> dict[str, Any]:
     """Make the data set ``out`` from ``source`` and the case CSVs in ``labels``, and return its summary.
 
     ``source`` is in one of the layouts of ``sources``, or ``phantom``. ``work`` keeps finished images across
     attempts; left out, a hidden folder beside ``out`` does, and goes when ``out`` is complete. ``workers`` is the
-    number of cores to use, 0 for all that suit the work. Raises ValueError for input that cannot be used as a whole and
-    RuntimeError when more than ``config.max_bad`` of the images are bad; the good ones then stay in the work folder.
+    number of cores to use, 0 for all that suit the work. Below ``store/images``, a folder's or an ``s3://`` address,
+    each finished image is kept for other machines, which read only the others from the same source; the data set is
+    the same without. Raises ValueError for input that cannot be used as a whole, OSError for a source or store that
+    cannot be reached, RuntimeError when more than ``config.max_bad`` of the images are bad; the good ones then stay.
     """
     _check_out(out)
     kept = work or out.parent / f".{out.name}.work"
-    cache = kept / digest([FORMAT, *(getattr(config, name) for name in PIXEL_SETTINGS)])
-    cache.mkdir(parents=True, exist_ok=True)
+    images = _finished_images(kept, store, config)
     folder = _phantom(kept) if source == "phantom" else source
     located = sources.locate(folder, labels if source != "phantom" else "", config)
-    rows, bad = _make_images(located, config, cache, workers)
+    rows, bad = _make_images(located, config, images, workers)
     _check_bad(located, len(rows), bad, config, kept)
     if bad:  # also where the split refuses what is left
         console.say(f"{len(bad)} rows set aside in {quarantine.write(bad, kept)}, and in the data set")
-    summary = _publish(rows, bad, located, config, cache, out, "phantom" if source == "phantom" else located.kind)
+    kind = "phantom" if source == "phantom" else located.kind
+    summary = _publish(rows, bad, located, config, images.folder, out, kind)
     if work is None:
         shutil.rmtree(kept)
     return summary
@@ -84,6 +94,13 @@ def _check_out(out: Path) -> None:
         raise ValueError(f"out={str(out)!r}: a file stands there; choose another folder")
 
 
+def _finished_images(work: Path, store: str, config: DataConfig) -> Finished:
+    pixels = digest([FORMAT, *(getattr(config, name) for name in PIXEL_SETTINGS)])
+    images = Finished(work / pixels, storage.join(store, "images", pixels) if store else "")
+    images.folder.mkdir(parents=True, exist_ok=True)
+    return images
+
+
 def _phantom(work: Path) -> str:
     from mammogan.data import phantom
 
@@ -95,17 +112,14 @@ def _phantom(work: Path) -> str:
 
 
 def _make_images(
-    located: Located, config: DataConfig, cache: Path, workers: int
+    located: Located, config: DataConfig, images: Finished, workers: int
 ) -> tuple[list[dict[str, Any]], list[Bad]]:
     """Rows of every image that could be made, by earlier attempts or now, and what could not."""
-    rows, todo = [], []
-    for job in located.jobs:
-        row = worker.finished(job, cache)
-        rows.append(row) if row else todo.append(job)
+    rows, todo = images.found(located.jobs)
     bad = list(located.bad)
     start = time.monotonic()
     with console.progress("ingest", len(located.jobs), done=len(rows)) as advance:
-        results = _results(todo, config, cache, workers or _suitable_workers(len(todo)))
+        results = _results(todo, config, images, workers or _suitable_workers(len(todo)))
         for number, result in enumerate(results, start=1):
             bad.append(result) if isinstance(result, Bad) else rows.append(result)
             advance(note=f"{number / max(time.monotonic() - start, 1e-9):.1f} images/s")
@@ -130,10 +144,10 @@ def _suitable_workers(jobs: int) -> int:
     return min(len(os.sched_getaffinity(0)), CORES_PER_PROCESS * max(1, jobs // JOBS_PER_PROCESS))
 
 
-def _results(jobs: list[Job], config: DataConfig, cache: Path, workers: int) -> Iterator[dict[str, Any] | Bad]:
+def _results(jobs: list[Job], config: DataConfig, images: Finished, workers: int) -> Iterator[dict[str, Any] | Bad]:
     """Result of each job, at most two batches a process under way, so memory stays flat."""
     if workers <= CORES_PER_PROCESS:
-        yield from worker.finish_each(jobs, config, cache, workers)
+        yield from worker.finish_each(jobs, config, images, workers)
         return
     processes = math.ceil(workers / CORES_PER_PROCESS)
     cores = math.ceil(workers / processes)
@@ -146,7 +160,7 @@ def _results(jobs: list[Job], config: DataConfig, cache: Path, workers: int) -> 
         while True:
             with _interrupts_held():
                 wanted = islice(batches, 2 * processes - len(running))
-                running.extend(pool.submit(worker.finish_batch, each, config, cache, cores) for each in wanted)
+                running.extend(pool.submit(worker.finish_batch, each, config, images, cores) for each in wanted)
             if not running:
                 return
             yield from running.popleft().result()

@@ -2,30 +2,28 @@
 
 This is what the worker processes run, so it imports neither pandas nor torch. A few threads make an image each: what
 takes time (reading, hashing, resizing, compressing) leaves Python's lock free. An image is read whole into memory and
-never touches the disk before it is a small square. A finished image is a PNG and a JSON record beside it, which is
-written last: a record that stands is an image that is done.
+never touches the disk before it is a small square.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import signal
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing.synchronize import Event
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from mammogan import storage
+from mammogan import patience, storage
 from mammogan.config import DataConfig
 from mammogan.data import dicom, picture
+from mammogan.data.finished import Finished, Row, known
 from mammogan.data.preprocess import square
 from mammogan.data.quarantine import Bad, BadImageError
 from mammogan.data.sources import Job
@@ -36,9 +34,6 @@ MASK_EDGE = 0.05
 """A mask's pixels lie within this share of the grey range from one of its ends..."""
 MASK_SHARE = 0.98
 """...for at least this share of them; JPEG blurs the edge between."""
-
-Row = dict[str, Any]
-"""A manifest row without its split, and the names of the ``copies`` of its source file."""
 
 _stop: Event | None = None
 
@@ -59,33 +54,34 @@ def prepare(stop: Event) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def finish_batch(jobs: Sequence[Job], config: DataConfig, folder: Path, cores: int) -> list[Row | Bad]:
+def finish_batch(jobs: Sequence[Job], config: DataConfig, images: Finished, cores: int) -> list[Row | Bad]:
     """Results of ``finish_each`` as a list, cut short when the parent says stop."""
-    return list(finish_each(jobs, config, folder, cores))
+    return list(finish_each(jobs, config, images, cores))
 
 
-def finish_each(jobs: Sequence[Job], config: DataConfig, folder: Path, cores: int) -> Iterator[Row | Bad]:
-    """Make each image in ``folder``; yield its row, or why it cannot be made, in the order of ``jobs``.
+def finish_each(jobs: Sequence[Job], config: DataConfig, images: Finished, cores: int) -> Iterator[Row | Bad]:
+    """Make each image and keep it among ``images``; yield its row, or why it cannot be made, in the order of ``jobs``.
 
     One image more is under way than ``cores`` compute, several more from a remote store: that bounds the memory.
-    Raises OSError where a remote store cannot be read: that is no fault of one image.
+    Raises OSError where a remote store cannot be read or written: that is no fault of one image.
     """
     threads = 1 + cores * (REMOTE_THREADS if any(storage.is_remote(job.root) for job in jobs) else 1)
-    with ThreadPoolExecutor(threads) as pool:
+    with patience.threads(threads, _stopped) as pool:
         running: deque[Future[Row | Bad]] = deque()
         waiting = iter(jobs)
-        try:
-            while True:
-                wanted = islice(waiting, 2 * threads - len(running))
-                running.extend(pool.submit(_finish, job, config, folder) for job in wanted)
-                if not running or (_stop is not None and _stop.is_set()):
-                    return
-                yield running.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+        while True:
+            wanted = islice(waiting, 2 * threads - len(running))
+            running.extend(pool.submit(_finish, job, config, images) for job in wanted)
+            if not running or _stopped():
+                return
+            yield running.popleft().result()
 
 
-def _finish(job: Job, config: DataConfig, folder: Path) -> Row | Bad:
+def _stopped() -> bool:
+    return _stop is not None and _stop.is_set()
+
+
+def _finish(job: Job, config: DataConfig, images: Finished) -> Row | Bad:
     try:
         sources = read(job)
         source, pixels = choose(job, sources, window=config.window == "apply")
@@ -94,30 +90,8 @@ def _finish(job: Job, config: DataConfig, folder: Path) -> Row | Bad:
         return Bad(job.wanted.image_id, ";".join(job.files), error.reason, error.mend)
     row = _row(job, source, pixels.shape, hashlib.sha256(content).hexdigest())
     row["copies"] = [each.name for each in sources if each.sha256 == source.sha256 and each is not source]
-    record = json.dumps({"stamp": job.stamp, "row": row}, sort_keys=True)
-    _keep(folder / f"{job.wanted.image_id}.png", content)
-    _keep(folder / f"{job.wanted.image_id}.json", record.encode())
+    images.keep(job, row, content)
     return row
-
-
-def _keep(path: Path, content: bytes) -> None:
-    """Write a file of the work folder whole, without waiting for the disk: ``finished`` looks whether it got there."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_bytes(content)
-    part.replace(path)
-
-
-def finished(job: Job, folder: Path) -> Row | None:
-    """Row of an image that an earlier attempt finished from the same source files, else None."""
-    try:
-        record = json.loads((folder / f"{job.wanted.image_id}.json").read_bytes())
-        if record["stamp"] != job.stamp:
-            return None
-        content = (folder / f"{job.wanted.image_id}.png").read_bytes()
-    except (FileNotFoundError, ValueError):  # ValueError: the machine went down before the record was on its disk
-        return None
-    sound = hashlib.sha256(content).hexdigest() == record["row"]["sha256"]
-    return {**record["row"], **_known(job)} if sound else None
 
 
 def read(job: Job) -> list[Source]:
@@ -183,26 +157,9 @@ def is_mask(pixels: np.ndarray) -> bool:
     return bool(np.mean((pixels <= low + edge) | (pixels >= high - edge)) >= MASK_SHARE)
 
 
-def _known(job: Job) -> Row:
-    """What the labels say of an image; it may change while its pixels stay."""
-    wanted = job.wanted
-    return {
-        "image_id": wanted.image_id,
-        "file": f"images/{wanted.image_id}.png",
-        "label": wanted.label,
-        "pathology": wanted.pathology,
-        "patient_id": wanted.patient_id,
-        "laterality": wanted.laterality,
-        "view": wanted.view,
-        "abnormality": wanted.abnormality,
-        "subset": wanted.subset,
-        "source_uid": wanted.series_uids[0] if wanted.series_uids else "",
-    }
-
-
 def _row(job: Job, source: Source, shape: tuple[int, ...], sha256: str) -> Row:
     return {
-        **_known(job),
+        **known(job),
         "source": source.name,
         "source_sha256": source.sha256,
         "sha256": sha256,

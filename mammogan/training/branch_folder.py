@@ -13,7 +13,6 @@ from typing import Any
 
 from mammogan import storage
 from mammogan.config import Branch, Config, digest
-from mammogan.training.patience import patiently
 
 RECORD = "branch.json"
 HISTORY = "history.jsonl"
@@ -49,23 +48,21 @@ class BranchFolder:
 
     def publish(self, name: str) -> Path:
         """Copy a file of ``out`` to the store; returns its path in ``out``."""
-        path, uri = self.out / name, storage.join(self.uri, name)
-        patiently(lambda: storage.write_bytes(uri, path.read_bytes()), uri)
+        path = self.out / name
+        storage.write_bytes(storage.join(self.uri, name), path.read_bytes())
         return path
 
     def restore(self) -> None:
         """Copy what an earlier run left in the store to ``out``, all but its checkpoints."""
-        for name in patiently(lambda: storage.list_files(self.uri), self.uri):
+        for name in storage.list_files(self.uri):
             if not name.startswith(NOT_HANDED_ON) and not Path(name).name.startswith("."):
-                uri = storage.join(self.uri, name)
-                content = patiently(lambda uri=uri: storage.read_bytes(uri), uri)
+                content = storage.read_bytes(storage.join(self.uri, name))
                 storage.write_bytes(str(storage.inside(self.out, name)), content)
 
     def finished_record(self) -> dict[str, Any] | None:
         """Content of ``branch.json`` in the store, which only a finished branch leaves there."""
         uri = storage.join(self.uri, RECORD)
-        found = patiently(lambda: storage.exists(uri) and storage.read_bytes(uri), uri)
-        return json.loads(found) if found else None
+        return json.loads(storage.read_bytes(uri)) if storage.exists(uri) else None
 
     def write_record(self, record: dict[str, Any]) -> None:
         """Write ``branch.json`` to ``out``, and to the store when the branch is finished.

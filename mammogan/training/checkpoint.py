@@ -11,7 +11,6 @@ import torch
 
 from mammogan import console, storage
 from mammogan.models.saved import read_saved
-from mammogan.training.patience import patiently
 
 KEEP = 2
 NAME = re.compile(r"step_(\d{9})\.([0-9a-f]{64})\.pt")
@@ -32,8 +31,7 @@ class Checkpoints:
         torch.save(state, buffer)
         content = buffer.getvalue()
         name = f"step_{step:09d}.{hashlib.sha256(content).hexdigest()}.pt"
-        uri = storage.join(self.uri, name)
-        patiently(lambda: storage.write_bytes(uri, content), uri)
+        storage.write_bytes(storage.join(self.uri, name), content)
         self._remove(keep=KEEP, newest=name)
 
     def latest(self) -> dict[str, Any] | None:
@@ -43,8 +41,7 @@ class Checkpoints:
         """
         names = self._names()
         for name in reversed(names):
-            uri = storage.join(self.uri, name)
-            content = patiently(lambda uri=uri: storage.read_bytes(uri), uri)
+            content = storage.read_bytes(storage.join(self.uri, name))
             if hashlib.sha256(content).hexdigest() == name.split(".")[1]:
                 return read_saved(io.BytesIO(content))
             console.say(f"WARNING: checkpoint {name} in {self.uri} is CORRUPT (another sha256); trying the one before")
@@ -69,5 +66,4 @@ class Checkpoints:
             console.say(f"old checkpoints stay in {self.uri}: {error}")
 
     def _names(self) -> list[str]:
-        names = patiently(lambda: storage.list_files(self.uri), self.uri)
-        return sorted(name for name in names if NAME.fullmatch(name))
+        return sorted(name for name in storage.list_files(self.uri) if NAME.fullmatch(name))

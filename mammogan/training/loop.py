@@ -28,7 +28,7 @@ from mammogan.training.trainer import ALONE, Trainer
 from mammogan.training.watch import Overfitting
 
 RETRY_PAUSES_S = (1.0, 10.0)
-"""Pauses before a branch that failed is continued in the same process: what is away for longer fails it."""
+"""Pauses before a branch that failed is continued in the same process."""
 
 
 def train_branch(
@@ -49,8 +49,8 @@ def train_branch(
     Writes the branch folder of docs/architecture.md to ``out``, and the state to ``store/branches/<key>/``. A finished
     branch is copied out at once; an interrupted one continues, on the CPU to the bit as if it never stopped. In both
     cases the epochs and grids of the earlier run are reported again. SIGTERM and Ctrl-C save and leave, by SystemExit
-    and KeyboardInterrupt. What may pass, a store that is away or memory that another process holds, is tried again from
-    the last checkpoint, twice; then it and divergence end in the status, never in a raise.
+    and KeyboardInterrupt. What may pass, such as memory that another process holds, is tried again from the last
+    checkpoint, twice; then it, a store that was away for too long and divergence end in the status, never in a raise.
 
     ``patients`` names that of each image, for ``train.validation_fraction``. Of several processes (``ranks``) the
     leader writes, and a fault raises, because only a new start of all of them can mend it.
@@ -148,10 +148,12 @@ class _Work:
 
 
 def _persistently(attempt: Callable[[], None], name: str, pauses_s: Sequence[float]) -> None:
-    """Make the attempt, and another one after each pause when the machine or the store let it down."""
+    """Make the attempt, and another one after each pause when the machine let it down; a store was waited for."""
     for pause_s in pauses_s:
         try:
             return attempt()
+        except storage.AwayError:
+            raise
         except (OSError, RuntimeError) as error:
             console.say(f"{name}: {type(error).__name__}: {error}; continuing from the last checkpoint in {pause_s} s")
             time.sleep(pause_s)

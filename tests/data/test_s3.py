@@ -1,8 +1,10 @@
 """Ingest from a real S3 server that serves the real DICOM files in the layout of the Imaging Data Commons."""
 
 import csv
+import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +13,7 @@ import uuid
 from pathlib import Path
 
 import boto3
+import pydicom
 import pytest
 import servers
 
@@ -74,7 +77,8 @@ def signed(store, monkeypatch):
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setattr(storage, "PAUSE_S", 0.01)
+    monkeypatch.setenv("MAMMOGAN_PATIENCE_S", "1")
+    monkeypatch.setattr(storage.patience, "FIRST_PAUSE_S", 0.05)
     storage.s3.cache_clear()
     yield monkeypatch
     storage.s3().close()
@@ -147,7 +151,8 @@ def test_a_store_that_cannot_be_read_is_one_clear_error(kind, name, value, sourc
     assert not (tmp_path / "set").exists()
 
 
-def test_server_errors_and_dropped_connections_are_tried_again(bucket, through, from_disk, tmp_path):
+def test_server_errors_and_dropped_connections_are_tried_again(bucket, signed, through, from_disk, tmp_path):
+    signed.setenv("MAMMOGAN_PATIENCE_S", "60")
     names = [f"/{BUCKET}/{name}" for name in storage.list_files(f"s3://{BUCKET}") if name.endswith(".dcm")]
     through.faults = {names[0]: [503, 500], names[1]: ["drop", "drop"], names[2]: ["drop", 502, "drop"]}
     ingest("idc", bucket, CONFIG, tmp_path / "set")
@@ -178,35 +183,108 @@ def test_faults_without_end_are_one_error_and_what_was_done_is_kept(
     }
 
 
-def test_killed_in_the_middle_no_finished_object_is_read_twice(bucket, through, from_disk, tmp_path):
-    work, script = tmp_path / "work", tmp_path / "run.py"
-    script.write_text(
-        "import sys, threading, time\n"
-        "from pathlib import Path\n"
-        "from mammogan.config import DataConfig\n"
-        "from mammogan.data import ingest, worker\n"
-        "real, one_at_a_time = worker.square, threading.Lock()\n"
-        "def slow_square(*each):\n"
-        "    with one_at_a_time:\n"
-        "        time.sleep(0.4)\n"
-        "        return real(*each)\n"
-        "worker.square = slow_square\n"
-        "config = DataConfig(subset='mass-test', size=28)\n"
-        "ingest.ingest('idc', sys.argv[1], config, Path(sys.argv[2]), Path(sys.argv[3]))\n"
-    )
-    command = [sys.executable, str(script), bucket, str(tmp_path / "set"), str(work)]
-    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE)
+SLOW_INGEST = """
+import sys, threading, time
+from pathlib import Path
+from mammogan.config import DataConfig
+from mammogan.data import ingest, worker
+real, one_at_a_time = worker.square, threading.Lock()
+def slow_square(*each):
+    with one_at_a_time:
+        time.sleep(0.4)
+        return real(*each)
+worker.square = slow_square
+source, labels, out, work, store = sys.argv[1:]
+ingest.ingest(source, labels, DataConfig(subset="mass-test", size=28), Path(out), Path(work), store=store)
+"""
+
+
+def start_slowly(source, labels, folder, store=""):
+    """An ingest in a process of its own that takes 0.4 s an image, to ``folder / "set"`` by ``folder / "work"``."""
+    command = [sys.executable, "-c", SLOW_INGEST, source, labels, folder / "set", folder / "work", store]
+    return subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE)
+
+
+def kill_when(reached, process):
     try:
         deadline = time.monotonic() + 60
-        while len(list(work.glob("*/*.json"))) < 3 and time.monotonic() < deadline:
+        while not reached() and time.monotonic() < deadline:
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
     finally:
         process.kill()
         process.communicate()
+
+
+def test_killed_in_the_middle_no_finished_object_is_read_twice(bucket, through, from_disk, tmp_path):
+    work = tmp_path / "work"
+    kill_when(lambda: len(list(work.glob("*/*.json"))) >= 3, start_slowly("idc", bucket, tmp_path))
     finished = [json.loads(path.read_text())["row"]["source"] for path in work.glob("*/*.json")]
     assert 3 <= len(finished) < 8
     ingest("idc", bucket, CONFIG, tmp_path / "set", work)
     assert_same(tmp_path / "set", from_disk)
     assert {through.reads[f"/{BUCKET}/{name}"] for name in finished} == {1}
     assert sum(through.reads.values()) > 8
+
+
+@pytest.fixture
+def own_source(bucket, signed):
+    """Address of a copy of the source that a test may change."""
+    address = f"s3://{BUCKET}-{uuid.uuid4()}"
+    storage.s3().create_bucket(Bucket=address.removeprefix("s3://"))
+    for name in storage.list_files(f"s3://{BUCKET}"):
+        if name.endswith(".dcm"):
+            storage.write_bytes(f"{address}/{name}", storage.read_bytes(f"s3://{BUCKET}/{name}"))
+    return address
+
+
+def entries(store):
+    """Address and row of each image in a store."""
+    addresses = [storage.join(store, "images", name) for name in storage.list_files(storage.join(store, "images"))]
+    return {address: json.loads(storage.read_bytes(address).split(b"\n")[0])["row"] for address in addresses}
+
+
+def turn_upside_down(address):
+    """Give the DICOM file at the address other pixels."""
+    dataset = pydicom.dcmread(io.BytesIO(storage.read_bytes(address)))
+    dataset.decompress()
+    dataset.PixelData = dataset.pixel_array[::-1].tobytes()
+    buffer = io.BytesIO()
+    dataset.save_as(buffer)
+    storage.write_bytes(address, buffer.getvalue())
+
+
+def test_a_machine_that_is_gone_costs_only_what_it_had_not_put_into_the_store(
+    bucket, own_source, through, from_disk, tmp_path
+):
+    store = f"{own_source}/store"
+    storage.s3.cache_clear()
+    gone, new = tmp_path / "gone", tmp_path / "new"
+    kill_when(lambda: len(storage.list_files(store)) >= 3, start_slowly(own_source, bucket, gone, store))
+    shutil.rmtree(gone)
+    finished = {f"/{own_source[5:]}/{row['source']}" for row in entries(store).values()}
+    assert 3 <= len(finished) < 8
+    before = dict(through.reads)
+    summary = ingest(own_source, bucket, CONFIG, new / "set", store=store)
+    assert_same(new / "set", from_disk)
+    assert {path for path in finished if through.reads[path] != before[path]} == set()
+    read = {path for path, count in through.reads.items() if path.endswith(".dcm") and before.get(path, 0) != count}
+    assert len(read) == 8 - len(finished)
+    assert len(entries(store)) == 8
+
+    turn_upside_down(own_source + finished.pop().removeprefix(f"/{own_source[5:]}"))
+    changed = ingest(own_source, bucket, CONFIG, new / "set", store=store)
+    assert changed["data_digest"] != summary["data_digest"]
+    alone = ingest(own_source, bucket, CONFIG, tmp_path / "alone")
+    assert changed["data_digest"] == alone["data_digest"]
+
+
+def test_two_ingests_at_once_share_a_store(bucket, own_source, from_disk, tmp_path):
+    store = f"{own_source}/store"
+    both = [start_slowly(own_source, bucket, tmp_path / name, store) for name in ("one", "two")]
+    for process in both:
+        _, said = process.communicate(timeout=120)
+        assert process.returncode == 0, said
+    for name in ("one", "two"):
+        assert_same(tmp_path / name / "set", from_disk)
+    assert len(entries(store)) == 8

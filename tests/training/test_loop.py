@@ -293,6 +293,13 @@ def test_a_fault_that_passes_is_outlived_in_the_same_process(
     assert result(tmp_path) == result(uninterrupted[1])
 
 
+def test_a_store_that_was_waited_for_in_vain_ends_the_branch_at_once(tmp_path, monkeypatch):
+    tries = faulty(monkeypatch, 7, 99, loop.storage.AwayError("s3://bucket/key: away"))
+    record = train(tmp_path)
+    assert (record["status"], record["reason"]) == ("failed", "AwayError: s3://bucket/key: away")
+    assert len(tries) == 1
+
+
 def test_a_fault_that_stays_ends_the_branch_after_two_more_attempts(tmp_path, monkeypatch):
     tries = faulty(monkeypatch, 7, 99, RuntimeError("CUDA error: unknown"))
     record = train(tmp_path)

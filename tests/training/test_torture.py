@@ -197,6 +197,7 @@ def gate(tmp_path_factory):
         patch.setenv("AWS_CONFIG_FILE", os.devnull)
         patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        patch.setenv("MAMMOGAN_PATIENCE_S", "120")
         client = boto3.client("s3", endpoint_url=store.endpoint)
         client.create_bucket(Bucket=BUCKET)
         client.close()
