@@ -5,7 +5,6 @@ The output is KFP's two YAML documents, the pipeline and its platform part. The 
 
 from __future__ import annotations
 
-import copy
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+import components
 from components import IMAGE
-from launch.pods import ACCELERATED, LIGHT, SIZES, USER, Pods, parse_toleration
+from launch.pods import USER, Pods, parse_toleration
+from mammogan.steps import ACCELERATED, Step
 
 if TYPE_CHECKING:
     from kfp.dsl.base_component import BaseComponent
@@ -22,39 +23,35 @@ if TYPE_CHECKING:
 HOUR_S = 3600
 DAY_S = 24 * HOUR_S
 
-REQUIRED_SETTINGS = ("MLFLOW_TRACKING_URI",)
+REQUIRED_SETTINGS = components.REQUIRED_SETTINGS
 """Keys that the ConfigMap must have, each the environment variable of its name."""
-OPTIONAL_SETTINGS = ("AWS_ENDPOINT_URL_S3", "AWS_DEFAULT_REGION")
-"""Keys that it may have; without them boto3 goes to AWS."""
+OPTIONAL_SETTINGS = ("AWS_ENDPOINT_URL_S3", "AWS_DEFAULT_REGION", "MLFLOW_UI_URL")
+"""Keys that it may have; without the first two boto3 goes to AWS, without the last links lead to the tracking URI."""
 S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 """Keys of the object store's Secret."""
 MLFLOW_KEYS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 """Keys of MLflow's Secret; those that are absent are left out."""
 
-RETRY = {"maxRetryCount": 3, "backoffDuration": "60s", "backoffFactor": 2.0, "backoffMaxDuration": "900s"}
-"""For a pod that was evicted or a server that was away. KFP ignores it inside the fan-out, where steps resume."""
+RETRIES = 3
+"""Further pods of a step whose pod was lost or, where Kubeflow's own defaults were changed, failed."""
+WAITING_S = 30 * DAY_S
+"""What all pods of a step together may wait for a node, and between attempts, in seconds."""
 
 
-def compile_pipeline(
-    pipeline: BaseComponent, arguments: Mapping[str, Any], pods: Pods, *, cache_ingest: bool = True
-) -> str:
+def compile_pipeline(pipeline: BaseComponent, arguments: Mapping[str, Any], pods: Pods) -> str:
     """YAML of the pipeline with ``arguments`` as its defaults and every pod's settings.
 
-    ``cache_ingest=False`` makes each run look at the source again, which a schedule needs. Raises ValueError where
-    no image was given.
+    Raises ValueError where no image was given.
     """
     if not pods.image:
         raise ValueError("--image='': give the project's image by digest, NAME@sha256:...; docs/cluster.md builds it")
     graph, platform = _compiled(pipeline, arguments)
-    for name, task in _tasks(graph):
-        if name == "ingest" and not cache_ingest:
-            task["cachingOptions"] = {}
     _name_tasks(graph)
     _limit_parallelism(graph, pods.parallelism)
-    _retry_outside_loops(graph)
+    _retry(graph, pods)
     kubernetes = platform.setdefault("platforms", {}).setdefault("kubernetes", {})
     kubernetes["deploymentSpec"] = {"executors": _fill_executors(graph["deploymentSpec"]["executors"], pods)}
-    kubernetes["pipelineConfig"] = {"resourceTtlOnCompletion": pods.ttl_days * DAY_S}
+    kubernetes["pipelineConfig"] = _time_to_live(pods)
     return yaml.safe_dump_all([graph, platform], sort_keys=True, allow_unicode=True, width=120)
 
 
@@ -91,26 +88,50 @@ def _limit_parallelism(graph: Mapping[str, Any], limit: int) -> None:
             task["iteratorPolicy"] = {"parallelismLimit": limit}
 
 
-def _retry_outside_loops(graph: Mapping[str, Any]) -> None:
-    looped = {task["componentRef"]["name"] for _, task in _tasks(graph) if "parameterIterator" in task}
-    components = {name: part for name, part in graph["components"].items() if name not in looped}
-    for _, task in _tasks({"root": graph["root"], "components": components}):
-        if "executorLabel" in graph["components"][task["componentRef"]["name"]]:
-            task["retryPolicy"] = copy.copy(RETRY)
+def _retry(graph: Mapping[str, Any], pods: Pods) -> None:
+    """Let each step whose pod was lost start again, in the fan-out too.
+
+    Argo counts ``backoffMaxDuration`` from the first pod's start over all of them and stops the one that runs then, so
+    it is as long as all attempts may take, the wait for a node included. Kubeflow hands it on in seconds, days too.
+    """
+    for _, task in _tasks(graph):
+        label = graph["components"][task["componentRef"]["name"]].get("executorLabel")
+        if label:
+            longest_s = (1 + RETRIES) * _deadline_s(label.removeprefix("exec-"), pods) + WAITING_S
+            task["retryPolicy"] = {
+                "maxRetryCount": RETRIES,
+                "backoffDuration": "60s",
+                "backoffFactor": 2.0,
+                "backoffMaxDuration": f"{longest_s}s",
+            }
+
+
+def _time_to_live(pods: Pods) -> dict[str, int]:
+    """How long an ended workflow is kept, in seconds.
+
+    In all three fields: the one for its end gives way to those for success and failure, which Kubeflow's own Argo
+    sets to an hour wherever a workflow leaves them out.
+    """
+    return {f"resourceTtlOn{end}": pods.ttl_days * DAY_S for end in ("Completion", "Success", "Failure")}
 
 
 def _fill_executors(executors: Mapping[str, Any], pods: Pods) -> dict[str, Any]:
-    """Fill in each container's image, environment and resources; return its pod's settings by the executor's name."""
+    """Fill in each container's command, image and resources; return its pod's settings by the executor's name."""
+    version = components.version()
     for name, executor in executors.items():
-        _fill_container(executor["container"], name.removeprefix("exec-"), pods)
+        _fill_container(executor["container"], name.removeprefix("exec-"), pods, version)
     return {name: _pod(name.removeprefix("exec-"), pods) for name in executors}
 
 
-def _fill_container(container: dict[str, Any], step: str, pods: Pods) -> None:
+def _fill_container(container: dict[str, Any], step: str, pods: Pods, version: str) -> None:
     assert container["image"] == IMAGE, f"{step} brings an image of its own"
+    function = container["args"][container["args"].index("--function_to_execute") + 1]
+    container["command"] = ["python3", "-m", "components"]
+    container["args"] = ["--version", version, "--executor_input", "{{$}}", "--function_to_execute", function]
     image = (pods.gpu_image or pods.image) if _accelerated(step, pods) else pods.image
     container["image"] = image
-    container["env"] = [{"name": "MAMMOGAN_IMAGE", "value": image}]
+    if step == Step.START:  # which writes it into the run's tags
+        container["env"] = [{"name": "MAMMOGAN_IMAGE", "value": image}]
     container["resources"] = _resources(step, pods)
 
 
@@ -118,11 +139,18 @@ def _accelerated(step: str, pods: Pods) -> bool:
     return step in ACCELERATED and pods.accelerators > 0
 
 
+def _deadline_s(step: str, pods: Pods) -> int:
+    """Seconds after which one pod of a step is stopped."""
+    return (pods.train_hours if step in ACCELERATED else pods.step_hours) * HOUR_S
+
+
 def _resources(step: str, pods: Pods) -> dict[str, Any]:
-    """Request equal to the limit, in the fields of KFP from 2.12 on; the older numeric ones are deprecated."""
-    size = SIZES.get(step, LIGHT)
+    """In the fields of KFP from 2.12 on; the older numeric ones are deprecated.
+
+    Memory is limited to its request, as what a node lacks ends some pod; cores are not, as what is idle costs nothing.
+    """
+    size = pods.size(step)
     resources: dict[str, Any] = {
-        "resourceCpuLimit": size.cpu,
         "resourceCpuRequest": size.cpu,
         "resourceMemoryLimit": size.memory,
         "resourceMemoryRequest": size.memory,
@@ -134,20 +162,18 @@ def _resources(step: str, pods: Pods) -> dict[str, Any]:
 
 def _pod(step: str, pods: Pods) -> dict[str, Any]:
     """Platform settings of one step's pod, in the form of kfp-kubernetes' KubernetesExecutorConfig."""
-    hours = pods.train_hours if step in ACCELERATED else pods.step_hours
     labels = {"app.kubernetes.io/name": "mammogan", "app.kubernetes.io/component": step, **_pairs(pods.labels)}
     if pods.queue:
         labels["kueue.x-k8s.io/queue-name"] = pods.queue
     pod: dict[str, Any] = {
-        "activeDeadlineSeconds": str(hours * HOUR_S),
-        "configMapAsEnv": [
-            _config_map(pods.settings, REQUIRED_SETTINGS, optional=False),
-            _config_map(pods.settings, OPTIONAL_SETTINGS, optional=True),
-        ],
-        "emptyDirMounts": [{"volumeName": "tmp", "mountPath": "/tmp", "sizeLimit": SIZES.get(step, LIGHT).scratch}],  # noqa: S108
-        "imagePullPolicy": "IfNotPresent",
+        "activeDeadlineSeconds": str(_deadline_s(step, pods)),
+        "configMapAsVolume": [_mount("configMapName", pods.settings, "settings")],
+        "emptyDirMounts": [{"volumeName": "tmp", "mountPath": "/tmp", "sizeLimit": pods.size(step).scratch}],  # noqa: S108
         "podMetadata": {"labels": labels},
-        "secretAsEnv": [_secret(pods.s3_secret, S3_KEYS), _secret(pods.mlflow_secret, MLFLOW_KEYS)],
+        "secretAsVolume": [
+            _mount("secretName", pods.s3_secret, "s3"),
+            _mount("secretName", pods.mlflow_secret, "mlflow"),
+        ],
         "securityContext": {"runAsUser": str(USER), "runAsGroup": "0", "runAsNonRoot": True},
     }
     if pods.pull_secret:
@@ -170,22 +196,18 @@ def _accelerated_pod(pods: Pods, mounts: list[dict[str, str]]) -> dict[str, Any]
     return pod
 
 
-def _secret(name: str, keys: tuple[str, ...]) -> dict[str, Any]:
-    """Every key of a Secret as the environment variable of its name.
+def _mount(field: str, name: str, folder: str) -> dict[str, Any]:
+    """A Secret or ConfigMap as files that ``components`` makes environment variables of.
 
-    Optional, because clusters with workload identity have none; what a step then misses, preflight tells before.
+    As variables of the pod's own, one by one, they would be more than a tenth of all that Kubeflow keeps of a run,
+    which it shows up to 1 MB. Optional: with workload identity there is no Secret, and without settings the step says
+    so at once, where a pod with a missing volume would wait for ever.
     """
-    items = [{"secretKey": key, "envVar": key} for key in keys]
-    return {"secretName": name, **_constant("secretNameParameter", name), "keyToEnv": items, "optional": True}
-
-
-def _config_map(name: str, keys: tuple[str, ...], *, optional: bool) -> dict[str, Any]:
-    items = [{"configMapKey": key, "envVar": key} for key in keys]
     return {
-        "configMapName": name,
-        **_constant("configMapNameParameter", name),
-        "keyToEnv": items,
-        "optional": optional,
+        field: name,
+        **_constant(f"{field}Parameter", name),
+        "mountPath": str(components.MOUNTS / folder),
+        "optional": True,
     }
 
 

@@ -19,8 +19,9 @@ PodSettings = Annotated[
     typer.Option(
         "--pods",
         metavar="KEY=VALUE",
-        help="Any setting of launch/pods.py: accelerator, accelerators, node_selector, tolerations, shm, queue, "
-        "labels, train_hours, ttl_days, secrets' names; repeatable.",
+        help="Any setting of launch/pods.py: train.cpu, train.memory, train.scratch and so for each step, accelerator, "
+        "accelerators, node_selector, tolerations, shm, queue, labels, train_hours, pending_minutes, ttl_days, names "
+        "of secrets; repeatable.",
     ),
 ]
 Force = Annotated[

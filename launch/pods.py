@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-ACCELERATED = ("train", "evaluate", "audit", "utility")
-"""Steps that run on an accelerator where there is one."""
+from mammogan.steps import Step
 
 USER = 1000
 """User id of every pod, in group 0; the image's files are readable to any user of that group."""
@@ -19,41 +18,35 @@ _TOLERATION = re.compile(
     r"(?P<key>[\w.\-/]+)(=(?P<value>[\w.\-]+))?(:(?P<effect>NoSchedule|PreferNoSchedule|NoExecute))?"
 )
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.\-]*[a-z0-9])?")
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9\-]{0,61}[a-z0-9])?")
+"""A name that can also be a volume's."""
 _KEY = re.compile(r"([a-z0-9.\-]+/)?[A-Za-z0-9][\w.\-]*")
 _OURS = re.compile(r"(app\.kubernetes\.io|kueue\.x-k8s\.io|workflows\.argoproj\.io|pipelines\.kubeflow\.org)/")
 """Labels that the network's policies, the queue and the backend go by."""
+_CORES = re.compile(r"[1-9]\d*m|[1-9]\d*(\.\d{1,3})?|0\.\d{1,3}")
 _QUANTITY = re.compile(r"[1-9]\d*(Mi|Gi|Ti)")
+_CHECKS: tuple[tuple[str, re.Pattern[str], str], ...] = (
+    ("cpu", _CORES, "give cores such as 3 or 500m"),
+    ("memory", _QUANTITY, "give a size such as 12Gi or 1500Mi"),
+    ("scratch", _QUANTITY, "give a size such as 40Gi or 500Mi"),
+)
 
 
 @dataclass(frozen=True)
 class Size:
-    """What one step's pod requests, and at most gets."""
+    """What one step's pod requests. It gets no more memory than that, and as many idle cores as its node has."""
 
     cpu: str
-    """Cores."""
+    """Cores, such as 3 or 500m."""
     memory: str
-    """Main memory."""
+    """Main memory, such as 12Gi; the step is ended where it needs more."""
     scratch: str
-    """Space under /tmp, which is all that the step writes beside its outputs."""
+    """Space under /tmp, such as 40Gi. Inputs, outputs and the image lie beside it, on the node's disk too."""
 
 
 LIGHT = Size("1", "2Gi", "2Gi")
-SIZES: Mapping[str, Size] = {
-    "start": LIGHT,
-    "ingest": Size("4", "8Gi", "60Gi"),
-    "filter-minority": Size("1", "2Gi", "10Gi"),
-    "check-changes": LIGHT,
-    "train": Size("6", "24Gi", "40Gi"),
-    "evaluate": Size("6", "24Gi", "40Gi"),
-    "select": Size("1", "4Gi", "20Gi"),
-    "register": Size("1", "4Gi", "10Gi"),
-    "synthesise": Size("2", "8Gi", "20Gi"),
-    "audit": Size("4", "16Gi", "20Gi"),
-    "utility": Size("6", "24Gi", "20Gi"),
-    "promote": Size("4", "16Gi", "20Gi"),
-    "finish": Size("1", "4Gi", "10Gi"),
-}
-"""Pod size of each step by its task's name; a step that is not named here is LIGHT."""
+HEAVY = Size("3", "11Gi", "40Gi")
+"""With what Argo and Kubeflow add to a pod it fits a node of 4 cores and 16 GiB, which offers 3.5 and 12.5 of them."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +60,7 @@ class Pods:
     accelerator: str = "nvidia.com/gpu"
     """Resource name of the accelerator that the accelerated steps ask for."""
     accelerators: int = 1
-    """How many of them a pod gets; 0 trains on the CPU."""
+    """How many of them a pod gets, 1 or none; 0 trains on the CPU."""
     node_selector: tuple[str, ...] = ()
     """Labels KEY=VALUE that the nodes of the accelerated steps carry."""
     tolerations: tuple[str, ...] = ()
@@ -78,6 +71,8 @@ class Pods:
     """Hours after which an accelerated step's pod is stopped; it resumes when it is run again."""
     step_hours: int = 12
     """Hours after which any other pod is stopped."""
+    pending_minutes: int = 60
+    """Minutes after which a run whose pod cannot start is ended by who follows it."""
     parallelism: int = 0
     """Branches trained at the same time; 0 leaves it to the cluster."""
     queue: str = ""
@@ -94,9 +89,49 @@ class Pods:
     """Secret with MLflow's sign-in; may be absent where MLflow asks for none."""
     pull_secret: str = ""
     """Secret with the registry's sign-in; empty where the image is public or the service account has one."""
+    start: Size = LIGHT
+    """Pod of start."""
+    ingest: Size = Size("3", "8Gi", "60Gi")
+    """Pod of ingest; its scratch holds the files that are being read."""
+    filter_minority: Size = Size("1", "2Gi", "10Gi")
+    """Pod of filter-minority."""
+    check_changes: Size = LIGHT
+    """Pod of check-changes."""
+    train: Size = HEAVY
+    """Pod of each branch's training."""
+    evaluate: Size = HEAVY
+    """Pod of each branch's evaluation."""
+    select: Size = Size("1", "4Gi", "20Gi")
+    """Pod of select, which holds every branch's snapshots."""
+    register: Size = Size("1", "4Gi", "10Gi")
+    """Pod of register."""
+    synthesise: Size = Size("2", "8Gi", "20Gi")
+    """Pod of synthesise."""
+    audit: Size = Size("3", "11Gi", "20Gi")
+    """Pod of audit."""
+    promote: Size = Size("3", "11Gi", "20Gi")
+    """Pod of promote, which may have to measure the champion anew."""
+    utility: Size = Size("3", "11Gi", "20Gi")
+    """Pod of utility."""
+    finish: Size = Size("1", "4Gi", "10Gi")
+    """Pod of finish."""
 
     def __post_init__(self) -> None:
         """Check each field on its own; an image is checked when it is needed."""
+        self._check_names()
+        self._check_numbers()
+        for step in Step:
+            size = self.size(step)
+            for name, pattern, mend in _CHECKS:
+                value = getattr(size, name)
+                _require(f"{_field(step)}.{name}", value, pattern.fullmatch, mend)
+            _require(f"{_field(step)}.cpu", size.cpu, lambda text: text.strip("0.m"), "give more than none")
+
+    def size(self, step: Step | str) -> Size:
+        """Size of a step's pod. Raises ValueError for a step that there is not."""
+        return getattr(self, _field(Step(step)))
+
+    def _check_names(self) -> None:
         for name in ("image", "gpu_image"):
             self._check(name, lambda text: not text or _BY_DIGEST.fullmatch(text), "give it by digest: NAME@sha256:...")
         for name in ("node_selector", "labels"):
@@ -110,20 +145,42 @@ class Pods:
             "give keys of your own, not of Kubernetes, Kueue, Argo or Kubeflow",
         )
         self._check("accelerator", _KEY.fullmatch, "give a resource's name such as nvidia.com/gpu")
+        taken: set[str] = set()
         for name in ("settings", "s3_secret", "mlflow_secret"):
-            self._check(name, _NAME.fullmatch, "give a Kubernetes name: small letters, digits and '-'")
+            self._check(name, _LABEL.fullmatch, "give a Kubernetes name: small letters, digits and '-'")
+            _require(
+                name,
+                getattr(self, name),
+                lambda text: text not in taken,
+                "give settings and the two secrets three names",
+            )
+            taken.add(getattr(self, name))
         for name in ("queue", "pull_secret"):
             self._check(name, lambda text: not text or _NAME.fullmatch(text), "give a Kubernetes name, or nothing")
+
+    def _check_numbers(self) -> None:
         self._check("shm", _QUANTITY.fullmatch, "give a size such as 8Gi")
-        for name in ("accelerators", "parallelism"):
-            self._check(name, lambda value: value >= 0, "give a whole number from 0")
-        for name in ("train_hours", "step_hours", "ttl_days"):
+        self._check(
+            "accelerators",
+            lambda value: value in (0, 1),
+            "give 0 or 1; a step uses one accelerator, more would stand idle",
+        )
+        self._check("parallelism", lambda value: value >= 0, "give a whole number from 0")
+        for name in ("train_hours", "step_hours", "pending_minutes", "ttl_days"):
             self._check(name, lambda value: value >= 1, "give a whole number from 1")
 
-    def _check(self, name: str, accept: Any, mend: str) -> None:  # noqa: ANN401  (any predicate of the field's value)
-        value = getattr(self, name)
-        if not accept(value):
-            raise ValueError(f"pods.{name}={value!r}: {mend}")
+    def _check(self, name: str, accept: Callable[[Any], object], mend: str) -> None:
+        _require(name, getattr(self, name), accept, mend)
+
+
+def _field(step: Step) -> str:
+    """Name of the field with a step's size."""
+    return step.name.lower()
+
+
+def _require(name: str, value: object, accept: Callable[[Any], object], mend: str) -> None:
+    if not accept(value):
+        raise ValueError(f"pods.{name}={value!r}: {mend}")
 
 
 def parse_toleration(text: str) -> dict[str, str]:

@@ -13,9 +13,9 @@ compile_pipeline = compiled.compile_pipeline
 
 
 @functools.cache
-def compile_once(name, pods, cache_ingest):
+def compile_once(name, pods):
     assert name == "mammogan"
-    return compile_pipeline(pipeline.experiment, {}, pods, cache_ingest=cache_ingest)
+    return compile_pipeline(pipeline.experiment, {}, pods)
 
 
 @pytest.fixture
@@ -24,9 +24,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(server_module, "PAUSE_S", 0.0)
     for name in ("KFP_TOKEN", "KFP_COOKIE", "KFP_USER", "KFP_HOST"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(
-        compiled, "compile_pipeline", lambda graph, _, pods, cache_ingest: compile_once(graph.name, pods, cache_ingest)
-    )
+    monkeypatch.setattr(compiled, "compile_pipeline", lambda graph, _, pods: compile_once(graph.name, pods))
 
 
 @pytest.fixture

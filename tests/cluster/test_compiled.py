@@ -1,6 +1,11 @@
 """The compiled pipeline, walked as a cluster reads it."""
 
+import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -12,12 +17,16 @@ from kfp.kubernetes import kubernetes_executor_config_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
 from typer.testing import CliRunner
 
+import components
 import pipeline
 from components import IMAGE
+from components.__main__ import main as run_step
 from launch.arguments import graph_arguments
-from launch.compiled import compile_pipeline
-from launch.pods import ACCELERATED, Pods, parse_toleration
+from launch.compiled import RETRIES, compile_pipeline
+from launch.pods import Pods, Size, parse_toleration
+from launch.schedule import Schedule
 from mammogan import config
+from mammogan.steps import ACCELERATED, PER_BRANCH, Step
 
 GOLDEN = Path(__file__).parent / "golden"
 CPU_IMAGE = "registry.example.org/mammogan@sha256:" + "c" * 64
@@ -33,14 +42,11 @@ GPU = Pods(
     labels=("team=imaging",),
     pull_secret="registry",
 )
-LOOPED = ("train", "evaluate")
-AFTER = ("select", "register", "synthesise", "audit", "promote", "utility", "finish")
-CHAIN = ("start", "ingest", "filter-minority", "check-changes", *LOOPED, *AFTER)
 
 
-def compiled(pods, **options):
+def compiled(pods):
     arguments = graph_arguments("paper", {}, source="s3://bucket/cbis", labels="s3://bucket/csv")
-    return compile_pipeline(pipeline.experiment, {**arguments, "store": "s3://bucket/store"}, pods, **options)
+    return compile_pipeline(pipeline.experiment, {**arguments, "store": "s3://bucket/store"}, pods)
 
 
 @pytest.fixture(scope="module", params=["cpu", "gpu"])
@@ -85,9 +91,9 @@ def test_the_backend_can_read_both_documents(documents):
 
 
 def test_every_step_is_in_the_graph_once(executors, documents):
-    assert set(executors) == set(CHAIN)
-    names = [name for name, task in tasks(documents[0]) if name in CHAIN]
-    assert sorted(names) == sorted(CHAIN)
+    assert set(executors) == set(Step)
+    names = [name for name, task in tasks(documents[0]) if name in set(Step)]
+    assert sorted(names) == sorted(Step)
 
 
 def test_every_accelerated_step_asks_for_all_it_needs(executors):
@@ -103,7 +109,7 @@ def test_every_accelerated_step_asks_for_all_it_needs(executors):
         assert pod["nodeSelector"] == {"labels": {"cloud.google.com/gke-accelerator": "nvidia-l4"}}
         shm = [mount for mount in pod["emptyDirMounts"] if mount["mountPath"] == "/dev/shm"]
         assert [(mount["medium"], mount["sizeLimit"]) for mount in shm] == [("Memory", "8Gi")]
-    for step in set(CHAIN) - set(ACCELERATED):
+    for step in set(Step) - set(ACCELERATED):
         container, pod = executors[step]
         assert container["image"] == CPU_IMAGE
         assert "accelerator" not in container["resources"]
@@ -122,24 +128,27 @@ def test_every_step_has_time_out_scratch_limits_labels_and_a_plain_user(executor
         assert pod["securityContext"] == {"runAsUser": "1000", "runAsGroup": "0", "runAsNonRoot": True}
         assert pod["podMetadata"]["labels"]["app.kubernetes.io/component"] == step
         assert [mount["sizeLimit"] for mount in pod["emptyDirMounts"] if mount["mountPath"] == "/tmp"]
-        for resource in ("Cpu", "Memory"):
-            limit, request = (container["resources"][f"resource{resource}{kind}"] for kind in ("Limit", "Request"))
-            assert limit == request
+        resources = container["resources"]
+        assert resources["resourceMemoryLimit"] == resources["resourceMemoryRequest"]
+        assert resources["resourceCpuRequest"]
+        assert "resourceCpuLimit" not in resources, "what a node has idle may be used"
 
 
 def test_images_are_pinned_by_digest_and_the_placeholder_is_gone(executors, case):
     for container, _ in executors.values():
         assert re.fullmatch(r".+@sha256:[0-9a-f]{64}", container["image"])
-        assert {"name": "MAMMOGAN_IMAGE", "value": container["image"]} in container["env"]
     assert f"image: {IMAGE}" not in case[2]
     assert "latest" not in case[2]
     assert "pip install" not in case[2]
 
 
 def test_secrets_come_by_name_never_by_value(executors, documents):
-    for container, pod in executors.values():
-        assert [secret["secretName"] for secret in pod["secretAsEnv"]] == ["mammogan-s3", "mammogan-mlflow"]
-        assert [variable["name"] for variable in container["env"]] == ["MAMMOGAN_IMAGE"]
+    for _, pod in executors.values():
+        mounts = {mount["secretName"]: mount["mountPath"] for mount in pod["secretAsVolume"]}
+        assert mounts == {"mammogan-s3": "/etc/mammogan/s3", "mammogan-mlflow": "/etc/mammogan/mlflow"}
+    named = {name: container["env"] for name, (container, _) in executors.items() if "env" in container}
+    image = executors["start"][0]["image"]
+    assert named == {"start": [{"name": "MAMMOGAN_IMAGE", "value": image}]}, "it writes the run's tags"
     suspicious = re.compile(r"secret|token|password|credential|access_?key|api_?key|cookie", re.IGNORECASE)
     components = (documents[0]["root"], *documents[0]["components"].values())
     for component in components:
@@ -155,10 +164,9 @@ def test_no_input_is_named_like_a_logged_parameter(documents):
         assert not logged & component.get("inputDefinitions", {}).get("parameters", {}).keys()
 
 
-def test_only_ingest_is_cached_and_a_schedule_can_turn_that_off():
-    for kept, options in (({"ingest"}, {}), (set(), {"cache_ingest": False})):
-        graph, _ = yaml.safe_load_all(compiled(CPU, **options))
-        assert {name for name, task in tasks(graph) if task.get("cachingOptions", {}).get("enableCache")} == kept
+def test_no_step_is_cached(documents):
+    """Kubeflow's cache knows neither the files behind an address nor MLflow; what can be kept is in the store."""
+    assert not [name for name, task in tasks(documents[0]) if task.get("cachingOptions", {}).get("enableCache")]
 
 
 def test_dependencies_are_as_drawn(documents):
@@ -178,6 +186,7 @@ def test_dependencies_are_as_drawn(documents):
     for name in order:
         reachable[name] = set().union(after.get(name, ()), *(reachable[before] for before in after.get(name, ())))
     drawn = {
+        "ingest": {"start"},
         "filter-minority": {"start", "ingest"},
         "check-changes": {"filter-minority"},
         "train": {"filter-minority", "check-changes"},
@@ -192,16 +201,35 @@ def test_dependencies_are_as_drawn(documents):
     }
     for step, before in drawn.items():
         assert before <= reachable[step], step
-    assert not reachable["start"] & set(CHAIN)
-    assert not reachable["ingest"] & set(CHAIN)
+    assert not reachable["start"] & set(Step)
 
 
-def test_the_loop_is_limited_and_retries_stand_outside_it(case, documents):
+def test_the_loop_is_limited(case, documents):
     loops = [task for _, task in tasks(documents[0]) if "parameterIterator" in task]
     limit = {"parallelismLimit": 3} if case[0] == "gpu" else None
     assert [task.get("iteratorPolicy") for task in loops] == [limit]
-    retried = {name for name, task in tasks(documents[0]) if "retryPolicy" in task}
-    assert retried == set(CHAIN) - set(LOOPED)
+
+
+def test_every_step_is_retried_and_no_deadline_cuts_its_attempts_short(executors, documents):
+    """In the loop and at the exit too; Argo counts the longest duration from the first attempt's start over all."""
+    retried = {name: task["retryPolicy"] for name, task in tasks(documents[0]) if "retryPolicy" in task}
+    assert set(retried) == set(Step) > set(PER_BRANCH)
+    for name, policy in retried.items():
+        assert policy["maxRetryCount"] == RETRIES == 3
+        pauses_s = sum(60 * 2**attempt for attempt in range(RETRIES))
+        attempts_s = (1 + RETRIES) * int(executors[name][1]["activeDeadlineSeconds"])
+        assert int(policy["backoffMaxDuration"].removesuffix("s")) >= attempts_s + pauses_s + 7 * 86400
+        parsed = json_format.ParseDict(policy, pipeline_spec_pb2.PipelineTaskSpec.RetryPolicy())
+        assert parsed.backoff_max_duration.seconds >= attempts_s, "the backend reads seconds alone, of any number"
+        assert parsed.backoff_duration.seconds == 60
+
+
+def test_each_step_is_the_images_own_by_a_short_command(executors, case):
+    for step, (container, _) in executors.items():
+        assert container["command"] == ["python3", "-m", "components"]
+        given = ["--executor_input", "{{$}}", "--function_to_execute", step.replace("-", "_")]
+        assert container["args"] == ["--version", components.version(), *given]
+    assert "def train" not in case[2], "Kubeflow would keep a step's source six times for each of its pods"
 
 
 def test_what_a_task_takes_is_found_by_the_name_of_the_task_that_gives_it(documents):
@@ -220,8 +248,12 @@ def test_what_a_task_takes_is_found_by_the_name_of_the_task_that_gives_it(docume
     assert producers >= 10, "the steps take each other's outputs"
 
 
-def test_the_workflow_has_a_time_to_live(documents):
-    assert documents[1]["platforms"]["kubernetes"]["pipelineConfig"] == {"resourceTtlOnCompletion": 7 * 86400}
+def test_the_workflow_has_its_time_to_live_whatever_its_end(documents):
+    """Argo as Kubeflow ships it fills in an hour for each of the three ends that a workflow leaves out."""
+    given = documents[1]["platforms"]["kubernetes"]["pipelineConfig"]
+    parsed = json_format.ParseDict(given, pipeline_spec_pb2.PipelineConfig())
+    ends = (parsed.resource_ttl_on_completion, parsed.resource_ttl_on_success, parsed.resource_ttl_on_failure)
+    assert ends == (7 * 86400,) * 3
 
 
 def test_optional_settings_reach_every_pod(executors, case):
@@ -248,13 +280,9 @@ def test_pod_settings_are_what_kfps_own_functions_write(tmp_path):
     def official():
         task = train()
         kubernetes.set_timeout(task, 72 * 3600)
-        settings = {"MLFLOW_TRACKING_URI": "MLFLOW_TRACKING_URI"}
-        kubernetes.use_config_map_as_env(task, "mammogan", settings, optional=False)
-        optional = {name: name for name in ("AWS_ENDPOINT_URL_S3", "AWS_DEFAULT_REGION")}
-        kubernetes.use_config_map_as_env(task, "mammogan", optional, optional=True)
+        kubernetes.use_config_map_as_volume(task, "mammogan", "/etc/mammogan/settings", optional=True)
         kubernetes.empty_dir_mount(task, "tmp", "/tmp", size_limit="40Gi")
         kubernetes.empty_dir_mount(task, "shm", "/dev/shm", medium="Memory", size_limit="8Gi")
-        kubernetes.set_image_pull_policy(task, "IfNotPresent")
         kubernetes.set_image_pull_secrets(task, ["registry"])
         for label, value in {
             "app.kubernetes.io/name": "mammogan",
@@ -263,10 +291,8 @@ def test_pod_settings_are_what_kfps_own_functions_write(tmp_path):
             "kueue.x-k8s.io/queue-name": "research",
         }.items():
             kubernetes.add_pod_label(task, label, value)
-        keys = {name: name for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
-        kubernetes.use_secret_as_env(task, "mammogan-s3", keys, optional=True)
-        keys = {f"MLFLOW_TRACKING_{name}": f"MLFLOW_TRACKING_{name}" for name in ("USERNAME", "PASSWORD", "TOKEN")}
-        kubernetes.use_secret_as_env(task, "mammogan-mlflow", keys, optional=True)
+        kubernetes.use_secret_as_volume(task, "mammogan-s3", "/etc/mammogan/s3", optional=True)
+        kubernetes.use_secret_as_volume(task, "mammogan-mlflow", "/etc/mammogan/mlflow", optional=True)
         kubernetes.set_security_context(task, 1000, 0, True)
         kubernetes.add_toleration(task, key="nvidia.com/gpu", operator="Exists", effect="NoSchedule")
         kubernetes.add_toleration(task, key="dedicated", operator="Equal", value="mammogan", effect="NoSchedule")
@@ -302,16 +328,161 @@ def test_tolerations_are_read_as_kubectl_taints_are_written(text, expected):
         ("node_selector", ("gpu",)),
         ("shm", "8 GB"),
         ("accelerators", -1),
+        ("accelerators", 2),
         ("accelerator", ""),
         ("labels", ("app.kubernetes.io/name=other",)),
         ("queue", "a b"),
         ("s3_secret", ""),
+        ("s3_secret", "a.b"),
+        ("mlflow_secret", "mammogan-s3"),
+        ("pending_minutes", 0),
         ("ttl_days", 0),
     ],
 )
 def test_wrong_pod_settings_are_refused_by_name(field, value):
     with pytest.raises(ValueError, match=rf"pods\.{field}=.*: (give|write)"):
         Pods(**{field: value})
+
+
+def test_more_accelerators_than_a_step_uses_are_refused_with_the_reason():
+    with pytest.raises(ValueError, match=r"pods\.accelerators=2: .*a step uses one accelerator, more would stand idle"):
+        Pods(accelerators=2)
+    assert [Pods(accelerators=count).accelerators for count in (0, 1)] == [0, 1]
+
+
+def test_a_steps_size_is_a_setting_by_its_dotted_name():
+    """As --pods KEY=VALUE gives it, a text, and as a schedule's file does, also a number."""
+    given = {"train.cpu": "4", "train.memory": "24Gi", "filter_minority.scratch": "30Gi", "audit.cpu": 2}
+    pods = config.override(Pods(), given)
+    assert pods.size(Step.TRAIN) == Size("4", "24Gi", Pods().train.scratch)
+    assert pods.size("filter-minority") == Size("1", "2Gi", "30Gi")
+    assert pods.size("audit").cpu == "2"
+    assert pods.size("evaluate") == Pods().size("evaluate")
+
+
+def test_a_schedules_pods_take_sizes_by_dotted_names():
+    pods = yaml.safe_load(f"{{image: '{CPU_IMAGE}', train.cpu: 3, utility.memory: 1500Mi}}")
+    wanted = Schedule(name="weekly", cron="0 0 3 * * 1", source="s3://b/c", store="s3://b/s", pods=pods)
+    assert wanted.pod_settings.train == Size("3", *(getattr(Pods().train, name) for name in ("memory", "scratch")))
+    assert wanted.pod_settings.size("utility").memory == "1500Mi"
+
+
+def test_a_size_that_was_set_reaches_the_steps_container(tmp_path):
+    graph, platform = yaml.safe_load_all(compiled(config.override(CPU, {"select.memory": "6Gi", "select.cpu": "500m",
+                                                                        "select.scratch": "7Gi"})))  # fmt: skip
+    resources = graph["deploymentSpec"]["executors"]["exec-select"]["container"]["resources"]
+    assert resources == {
+        "resourceCpuRequest": "500m",
+        "resourceMemoryLimit": "6Gi",
+        "resourceMemoryRequest": "6Gi",
+    }
+    pod = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-select"]
+    assert pod["emptyDirMounts"][0]["sizeLimit"] == "7Gi"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("train.memory", "12"),
+        ("train.memory", "12GB"),
+        ("train.scratch", "0Gi"),
+        ("filter_minority.cpu", "two"),
+        ("filter_minority.cpu", "0"),
+        ("filter_minority.cpu", "0.000"),
+        ("filter_minority.cpu", "0m"),
+    ],
+)
+def test_a_wrong_size_is_refused_by_its_own_name(key, value):
+    with pytest.raises(ValueError, match=rf"^pods\.{re.escape(key)}='{value}': give ") as refused:
+        config.override(Pods(), {key: value})
+    assert "\n" not in str(refused.value)
+
+
+def test_a_step_that_there_is_not_has_no_size():
+    with pytest.raises(ValueError, match="'polish' is not a valid Step"):
+        Pods().size("polish")
+
+
+def test_an_image_of_other_steps_refuses_in_one_line(tmp_path, capsys):
+    given = ["--version", "0123456789ab", "--executor_input", "{}", "--function_to_execute", "train"]
+    assert run_step(given, tmp_path) == 2
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 1
+    assert "compiled for other steps (0123456789ab) than the image holds" in said
+    assert components.version() in said
+
+
+def test_a_pod_without_settings_says_so_instead_of_writing_elsewhere(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    given = ["--version", components.version(), "--executor_input", "{}", "--function_to_execute", "train"]
+    assert run_step(given, tmp_path) == 2
+    assert "MLFLOW_TRACKING_URI is not set: apply k8s/steps" in capsys.readouterr().err
+
+
+def test_the_version_is_that_of_the_sources_wherever_they_lie(tmp_path):
+    """In the checkout as in the image, with or without what Python compiled beside them."""
+    folder = tmp_path / "code" / "components"
+    folder.mkdir(parents=True)
+    for path in Path(components.__file__).parent.glob("*.py"):
+        shutil.copy(path, folder)
+    ask = [sys.executable, "-B", "-c", "import sys, components; print(components.version(), 'kfp' in sys.modules)"]
+
+    def asked():
+        return subprocess.run(ask, cwd=folder.parent, check=True, capture_output=True, text=True).stdout.split()
+
+    assert asked() == [components.version(), "False"]
+    (folder / "train.py").write_text((folder / "train.py").read_text() + "\n")
+    assert asked()[0] != components.version()
+
+
+def test_a_step_runs_from_its_installed_module_with_the_pods_settings(tmp_path):
+    """Its files become its environment; a step named like a module of the standard library leaves that alone."""
+    folder, mounts = tmp_path / "code" / "components", tmp_path / "mounts"
+    (mounts / "s3").mkdir(parents=True)
+    (mounts / "settings").mkdir()
+    folder.mkdir(parents=True)
+    for path in Path(components.__file__).parent.glob("__*__.py"):
+        shutil.copy(path, folder)
+    (folder / "select.py").write_text(SELECT)
+    # Kubernetes links each key to a file in a dated folder beside it, and names that folder ..data
+    (mounts / "s3" / "..data").mkdir()
+    (mounts / "s3" / "..data" / "AWS_SECRET_ACCESS_KEY").write_text("of the secret\n")
+    (mounts / "s3" / "AWS_SECRET_ACCESS_KEY").symlink_to("..data/AWS_SECRET_ACCESS_KEY")
+    (mounts / "settings" / "MLFLOW_TRACKING_URI").write_text("http://mlflow:5000")
+    (mounts / "settings" / "MAMMOGAN_IMAGE").write_text("the pod's own goes first")
+    output = tmp_path / "output.json"
+    given = {"inputs": {"parameterValues": {"text": "x"}}, "outputs": {"outputFile": str(output), "parameters": {
+        "Output": {"outputFile": str(tmp_path / "Output")}}}}  # fmt: skip
+    start = (
+        "import sys; from pathlib import Path; import components; from components.__main__ import main; "
+        "sys.exit(main(['--version', components.version(), *sys.argv[2:]], Path(sys.argv[1])))"
+    )
+    words = [str(mounts), "--executor_input", json.dumps(given), "--function_to_execute", "select"]
+    environment = {"PATH": os.environ["PATH"], "MAMMOGAN_IMAGE": "here"}
+    done = subprocess.run([sys.executable, "-c", start, *words], cwd=folder.parent, env=environment, text=True,
+                          capture_output=True)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    said = json.loads(output.read_text())["parameterValues"]["Output"]
+    assert said == "x: of the secret, http://mlflow:5000, here, 600"
+
+
+SELECT = """
+from kfp import dsl
+
+from components import step
+
+
+@step()
+def select(text: str) -> str:
+    import os
+    import select
+    import sys
+
+    assert hasattr(select, "poll")
+    assert "kfp.compiler" not in sys.modules
+    names = ("AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_URI", "MAMMOGAN_IMAGE", "MAMMOGAN_PATIENCE_S")
+    return f"{text}: " + ", ".join(os.environ[name] for name in names)
+"""
 
 
 @pytest.mark.parametrize("name", ["source", "labels"])

@@ -1,5 +1,7 @@
 """Every overlay as kubectl builds it: valid for two Kubernetes versions, and by our own rules."""
 
+import dataclasses
+import json
 import re
 import shutil
 import subprocess
@@ -11,13 +13,20 @@ import kubernetes_validate
 import pytest
 import yaml
 
+import pipeline
 from launch import compiled
-from launch.pods import ACCELERATED, SIZES, Pods, Size
+from launch.pods import Pods, Size
+from mammogan.steps import ACCELERATED, Step
 
 K8S = Path(__file__).resolve().parents[2] / "k8s"
 OVERLAYS = sorted(path.name for path in (K8S / "overlays").iterdir())
 VERSIONS = ("1.34", "1.37")
 WORKLOADS = ("Deployment", "StatefulSet", "CronJob")
+ADDED = json.loads((Path(__file__).parent / "recorded/pods/added-containers.json").read_text())
+"""What Argo and Kubeflow 2.17.0 put beside a step's container, and a driver's pod, as recorded."""
+IMAGE = "walk@sha256:" + "0" * 64
+NODE = {"cpu": 3.5, "memory": 12.5 * 2**30}
+"""What a node of 4 cores and 16 GiB offers."""
 
 pytestmark = pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed: nothing builds overlays")
 
@@ -102,7 +111,8 @@ def test_pods_are_restricted(overlay):
         assert spec["securityContext"]["runAsNonRoot"] is True
         assert spec["securityContext"]["runAsUser"] > 0
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-        assert spec["automountServiceAccountToken"] is False
+        asks_kubernetes = workload["metadata"]["name"] == "janitor"
+        assert spec.get("automountServiceAccountToken", True) is asks_kubernetes
         assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys()
         assert not [volume for volume in spec["volumes"] if "hostPath" in volume]
         for container in spec["containers"]:
@@ -132,17 +142,84 @@ def test_requests_limits_and_bounded_volumes(overlay):
             assert volume["emptyDir"]["sizeLimit"]
 
 
+@cache
+def step_pods(pods):
+    """Each step's pod as Kubeflow makes it of the compiled pipeline: the step's container and those beside it."""
+    graph = next(yaml.safe_load_all(compiled.compile_pipeline(pipeline.experiment, {}, pods)))
+    found = {}
+    for name, executor in graph["deploymentSpec"]["executors"].items():
+        asked = executor["container"]["resources"]
+        kinds = {"requests": {}, "limits": {}}
+        for resource in ("Cpu", "Memory"):
+            for kind, side in (("Request", "requests"), ("Limit", "limits")):
+                if f"resource{resource}{kind}" in asked:
+                    kinds[side][resource.lower()] = asked[f"resource{resource}{kind}"]
+        if "accelerator" in asked:
+            kinds["limits"][asked["accelerator"]["resourceType"]] = asked["accelerator"]["resourceCount"]
+        main = {"name": "main", "resources": kinds}
+        found[name.removeprefix("exec-")] = {**ADDED["step"], "containers": [*ADDED["step"]["containers"], main]}
+    return found
+
+
+def limit_range(overlay):
+    (limits,) = named(overlay, "LimitRange", "mammogan")["spec"]["limits"]
+    return limits
+
+
+def filled(container, limits):
+    """What a container requests and is limited to after admission, such as {"requests.cpu": 3.0}, in cores and bytes.
+
+    Kubernetes takes a limit for a missing request, then the LimitRange's defaults.
+    """
+    given = container["resources"]
+    capped = {**limits.get("default", {}), **given.get("limits", {})}
+    asked = {**limits.get("defaultRequest", {}), **given.get("limits", {}), **given.get("requests", {})}
+    sides = {"requests": asked, "limits": capped}
+    return {f"{side}.{key}": quantity(value) for side, values in sides.items() for key, value in values.items()}
+
+
+def usage(pod, limits):
+    """The pod's requests and limits: the sum of its containers, or its largest init container."""
+    together = [filled(container, limits) for container in pod["containers"]]
+    before = [filled(container, limits) for container in pod.get("initContainers", ())]
+    keys = set().union(*together, *before)
+    return {key: max(sum(each.get(key, 0) for each in together), *(each.get(key, 0) for each in before), 0)
+            for key in keys}  # fmt: skip
+
+
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_the_namespaces_own_limits_let_every_step_run(overlay):
+@pytest.mark.parametrize("twice", [False, True], ids=["as they are", "at twice the size"])
+def test_three_branches_are_admitted_beside_all_else(overlay, twice):
+    """What the quota's admission does: no container may leave out what it counts, and the sum must fit."""
+    hard, limits = named(overlay, "ResourceQuota", "mammogan")["spec"]["hard"], limit_range(overlay)
+    pods = Pods(image=IMAGE, accelerators=int(quantity(hard["requests.nvidia.com/gpu"]) > 0))
+    if twice:
+        pods = dataclasses.replace(pods, **{step: Size("6", "22Gi", "40Gi") for step in ("train", "evaluate")})
+    standing = [pod_spec(item) for item in workloads(overlay) for _ in range(item["spec"].get("replicas", 1))]
+    together = [*standing, *[step_pods(pods)["train"]] * 3, *[ADDED["driver"]] * 4]
+    assert len(together) <= quantity(hard["pods"])
+    for key, most in hard.items():
+        if key.startswith(("requests.", "limits.")):
+            for container in (
+                each for pod in together for each in (*pod["containers"], *pod.get("initContainers", ()))
+            ):
+                assert "/" in key or key in filled(container, limits), f"no {key}: the pod of {container} is refused"
+            assert sum(usage(pod, limits).get(key, 0) for pod in together) <= quantity(most), key
+
+
+@pytest.mark.parametrize("ours", [False, True], ids=["in Kubeflow's namespace", "in ours"])
+def test_every_step_fits_a_node_of_four_cores(ours):
+    for step, pod in step_pods(Pods(image=IMAGE)).items():
+        asked = usage(pod, limit_range("gpu") if ours else {})
+        for resource, offered in NODE.items():
+            assert 0 < asked[f"requests.{resource}"] <= offered, f"{step} asks for more {resource} than such a node has"
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_step_may_take_idle_cores_and_all_of_its_scratch(overlay):
     """A default limit for scratch would be the sum of a pod's containers', and less than a step writes to /tmp."""
-    (default,) = named(overlay, "LimitRange", "mammogan")["spec"]["limits"]
-    assert "ephemeral-storage" not in default["default"]
-    hard = named(overlay, "ResourceQuota", "mammogan")["spec"]["hard"]
-    standing = [container["resources"]["requests"] for container in containers(overlay)]
-    for resource in ("cpu", "memory"):
-        branches = 3 * max(quantity(getattr(size, resource)) for size in SIZES.values())
-        besides = sum(quantity(requests[resource]) for requests in standing)
-        assert branches + besides <= quantity(hard[f"requests.{resource}"]) <= quantity(hard[f"limits.{resource}"])
+    assert set(limit_range(overlay)["default"]) == {"memory"}
+    assert "limits.cpu" not in named(overlay, "ResourceQuota", "mammogan")["spec"]["hard"]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -206,6 +283,10 @@ def test_the_steps_account_may_do_nothing_but_what_its_pods_need(overlay):
         if {"secrets", "configmaps"} & set(rule["resources"]):
             assert rule["verbs"] == ["get"]
             assert rule["resourceNames"]
+    allowed = {(group, resource): set(rule["verbs"]) for rule in rules for group in rule["apiGroups"]
+               for resource in rule["resources"]}  # fmt: skip
+    assert allowed["", "pods"] == {"get"}, "for the logs of retries and for why a pod was lost"
+    assert allowed["argoproj.io", "workflows"] == {"get"}, "for a run that was terminated or is gone"
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -242,6 +323,8 @@ def test_a_run_finds_its_settings_and_secrets():
     assert settings["metadata"]["name"] == pods.settings
     assert set(compiled.REQUIRED_SETTINGS) <= set(settings["data"])
     assert set(settings["data"]) <= {*compiled.REQUIRED_SETTINGS, *compiled.OPTIONAL_SETTINGS}
+    explained = (K8S / "steps" / "settings.yaml").read_text()
+    assert all(f"{name}: " in explained for name in (*compiled.REQUIRED_SETTINGS, *compiled.OPTIONAL_SETTINGS))
     secrets = {item["metadata"]["name"]: set(item["stringData"]) for item in secrets_template()}
     assert secrets[pods.s3_secret] == set(compiled.S3_KEYS)
     assert secrets[pods.mlflow_secret] <= set(compiled.MLFLOW_KEYS)
@@ -280,13 +363,13 @@ def test_the_sizes_that_the_docs_state_are_those_of_the_pods():
         for steps, cores, memory, scratch, gpu in rows
         for step in steps.split(", ")
     }
-    assert stated == {step: (size, step in ACCELERATED) for step, size in SIZES.items()}
+    assert stated == {str(step): (Pods().size(step), step in ACCELERATED) for step in Step}
 
 
 def test_the_object_store_is_open_by_the_pod_s_port_not_the_service_s():
     """Kubeflow's SeaweedFS listens on 8333 behind its service's 9000, and a policy sees the pod."""
     policies = {item["metadata"]["name"]: item for item in yaml.safe_load_all((K8S / "base/network.yaml").read_text())}
-    for name in ("object-store", "kubeflow", "notebooks"):
+    for name in ("object-store", "kubeflow", "kubeflow-artifacts", "notebooks"):
         ports = {
             port["port"]
             for rule in policies[name]["spec"]["egress"]
@@ -294,3 +377,13 @@ def test_the_object_store_is_open_by_the_pod_s_port_not_the_service_s():
             for port in rule["ports"]
         }
         assert {8333, 9000} <= ports, name
+
+
+def test_kubeflows_ui_reaches_the_artifact_server_of_a_profile():
+    """A server that Kubeflow puts into the namespace: its pod listens on 3000 behind the service's 80."""
+    policies = {item["metadata"]["name"]: item for item in yaml.safe_load_all((K8S / "base/network.yaml").read_text())}
+    policy = policies["kubeflow-artifacts"]["spec"]
+    assert policy["podSelector"] == {"matchLabels": {"app": "ml-pipeline-ui-artifact"}}
+    (rule,) = policy["ingress"]
+    assert [port["port"] for port in rule["ports"]] == [3000]
+    assert rule["from"][0]["podSelector"] == {"matchLabels": {"app": "ml-pipeline-ui"}}
