@@ -14,13 +14,16 @@ import sys
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from launch.arguments import is_path
 from launch.outcome import outcome_lines
 from launch.stopping import stoppable
 from mammogan import config, storage
 from mammogan.console import say
+
+if TYPE_CHECKING:
+    from mammogan.tracking import Outcome
 
 MARK = "» "
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -114,28 +117,33 @@ def run(pipeline: Callable[..., object], arguments: Mapping[str, Any], out: Path
         found = find_or_make(out, arguments)
         say(f"run {found.key}; every line of every step goes to {found.log}")
         tracking.ensure_experiment(arguments["experiment"], artifacts, tracking_uri)
-        places = {"store": str(out / "store"), "work": str(out / "data"), "run_key": found.key}
+        places = {"store": str(out / "store"), "work": str(out / "data")}
         try:
-            with environment(step_environment(tracking_uri)), stoppable():
+            with environment(step_environment(tracking_uri, found.key)), stoppable():
                 execute(pipeline, {**arguments, **places}, found)
         except KeyboardInterrupt:
-            tracking.close_stopped(arguments["experiment"], found.key, "stopped by a signal", tracking_uri)
+            tracking.close_stopped(found.key, "stopped by a signal", tracking_uri)
             say("stopped; the same command goes on where it was")
             raise
         finally:
-            with contextlib.suppress(LookupError):
-                _print_outcome(arguments, found, tracking_uri)
+            ended = _outcome(arguments, found, tracking_uri)
+        if ended and ended.status != "FINISHED":
+            found.mark("failed")
+            raise RuntimeError(f"the run ended {ended.status}: {ended.reason}; the whole log is {found.log}")
     return found
 
 
-def _print_outcome(arguments: Mapping[str, Any], run: LocalRun, tracking_uri: str) -> None:
-    """Tell what MLflow knows of the run. Raises LookupError where it never got that far."""
+def _outcome(arguments: Mapping[str, Any], run: LocalRun, tracking_uri: str) -> Outcome | None:
+    """What MLflow knows of the run, which is also printed; None where it never got that far."""
     from mammogan import tracking
 
-    ended = tracking.outcome(arguments["experiment"], run.key, run.report, tracking_uri)
+    try:
+        ended = tracking.outcome(run.key, run.report, tracking_uri)
+    except LookupError:
+        return None
     model = config.resolve(arguments["preset"], arguments["overrides"]).select.model_name
-    lines = outcome_lines(ended, model=model, tracking_uri=tracking_uri)
-    print("", *lines, sep="\n")
+    print("", *outcome_lines(ended, model=model, tracking_uri=tracking_uri), sep="\n")
+    return ended
 
 
 def execute(pipeline: Callable[..., object], arguments: Mapping[str, Any], run: LocalRun) -> None:
@@ -157,11 +165,14 @@ def execute(pipeline: Callable[..., object], arguments: Mapping[str, Any], run: 
     run.mark("finished")
 
 
-def step_environment(tracking_uri: str) -> dict[str, str]:
-    """Environment of the steps: where MLflow is, our lines' mark, and a fair share of the cores for each branch."""
+def step_environment(tracking_uri: str, key: str) -> dict[str, str]:
+    """Environment of the steps: where MLflow is, the run's key, our lines' mark, a fair share of the cores."""
+    from mammogan.tracking.runs import LOCAL_KEY
+
     threads = max(1, (os.cpu_count() or 1) // MAX_PARALLEL_STEPS)
     return {
         "MLFLOW_TRACKING_URI": tracking_uri,
+        LOCAL_KEY: key,
         "MAMMOGAN_SAY_PREFIX": MARK,
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads)),
         "PYTHONUNBUFFERED": "1",

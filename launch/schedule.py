@@ -213,10 +213,10 @@ def _wanted(server: Server, pipeline: BaseComponent, schedule: Schedule, *, make
     """The recurring run that an entry asks for; ids are empty for what would have to be made first."""
     pods = schedule.pod_settings
     if make:
-        version = submit.upload(server, pipeline, pods, cache_ingest=False)
+        version = submit.upload(server, pipeline, pods)
         experiment_id = submit.find_or_make_experiment(server, schedule.experiment)
     else:
-        version = submit.find(server, pipeline, pods, cache_ingest=False)
+        version = submit.find(server, pipeline, pods)
         experiment_id = submit.find_experiment(server, schedule.experiment)
     return Recurring(
         name=schedule.name,
@@ -276,7 +276,7 @@ def _body(wanted: Recurring) -> kfp_server_api.V2beta1RecurringRun:
         display_name=wanted.name,
         description=OWNED,
         experiment_id=wanted.experiment_id,
-        pipeline_version_reference=submit.reference(submit.Version(wanted.pipeline_id, wanted.version_id)),
+        pipeline_version_reference=submit.reference(wanted.pipeline_id, wanted.version_id),
         runtime_config=api.V2beta1RuntimeConfig(parameters=dict(wanted.parameters)),
         trigger=api.V2beta1Trigger(cron_schedule=api.V2beta1CronSchedule(cron=wanted.cron)),
         max_concurrency=str(wanted.max_concurrency),

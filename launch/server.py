@@ -12,9 +12,10 @@ import os
 import re
 import subprocess
 import time
+import urllib.parse
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from mammogan.console import say
 
@@ -29,7 +30,14 @@ ATTEMPTS = 5
 PAUSE_S = 1.0
 """Pause before the second attempt; doubled before each further one."""
 PAGE = 100
+CONNECT_S = 10
+"""Seconds to reach the server, for each request..."""
+ANSWER_S = 60
+"""...and between two pieces of its answer."""
+OWN_NAMESPACE = "kubeflow"
+"""Where Kubeflow itself runs, and on a standalone installation the pods of every run."""
 
+_SIGN_IN = (302, 303, 307, 401)
 _GATEWAY = "a gateway stands before it and asks to sign in; give KFP_COOKIE or KFP_TOKEN"
 _WORDS = {
     302: _GATEWAY,
@@ -47,7 +55,7 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class SignIn:
-    """What a request carries to say who asks. Empty in the cluster: there the service account's token is taken."""
+    """What a request carries to say who asks; where all is empty, at an address inside the cluster, the pod's token."""
 
     token: str = field(default="", repr=False)
     """Bearer token."""
@@ -65,20 +73,35 @@ class SignIn:
 class Server:
     """The API's services, ready to be called through :meth:`call`."""
 
-    def __init__(self, host: str = "", namespace: str = "", sign_in: SignIn | None = None) -> None:
-        import kfp_server_api as api
-
+    def __init__(
+        self, host: str = "", namespace: str = "", sign_in: SignIn | None = None, *, forward: Forward | None = None
+    ) -> None:
         self.host = (host or IN_CLUSTER).rstrip("/")
         if not self.host.startswith(("http://", "https://")):
             raise ValueError(f"--host={host!r}: write it with http:// or https://")
         self.namespace = namespace
-        self._client = client = _client(self.host, sign_in or SignIn.from_environment(), in_cluster=not host)
+        self._forward = forward
+        self._given = sign_in
+        self.sign_in()
+
+    def sign_in(self) -> None:
+        """Ask from now on with the token or cookie that was given, else with what environment and pod hold now."""
+        import kfp_server_api as api
+
+        in_cluster = self.host == IN_CLUSTER or _is_inside(self.host)
+        client = _client(self.host, self._given or SignIn.from_environment(), in_cluster=in_cluster)
+        self._client = client
         self.experiments = api.ExperimentServiceApi(client)
         self.pipelines = api.PipelineServiceApi(client)
         self.uploads = api.PipelineUploadServiceApi(client)
         self.runs = api.RunServiceApi(client)
         self.recurring = api.RecurringRunServiceApi(client)
         self.health = api.HealthzServiceApi(client)
+
+    @property
+    def forwarded(self) -> bool:
+        """Whether the address ends with this process."""
+        return self._forward is not None
 
     def link(self, *parts: str) -> str:
         """Address of a page in the UI, which a gateway serves from the same host."""
@@ -91,20 +114,26 @@ class Server:
         no effect. Raises RuntimeError in words, with :attr:`RefusedError.status` for whom it matters.
         """
         creates = bool(re.search(r"_create_|^upload_", getattr(action, "__name__", "")))
-        for attempt in range(1, ATTEMPTS + 1):
-            refusal = None
+        for attempt in range(1, ATTEMPTS):
             try:
-                answer = action(*arguments, **named)
-            except Exception as error:
-                refusal = _refusal(what, self.host, error)
-                if attempt == ATTEMPTS or not refusal.is_worth_another_try(creates):
-                    raise refusal from error
-            else:
-                self._require_json(what)
-                return answer
-            say(f"{refusal}; trying again ({attempt} of {ATTEMPTS - 1})")
+                return self.once(what, action, *arguments, **named)
+            except RefusedError as refusal:
+                if not refusal.is_worth_another_try(creates):
+                    raise
+                say(f"{refusal}; trying again ({attempt} of {ATTEMPTS - 1})")
             time.sleep(PAUSE_S * 2 ** (attempt - 1))
-        raise AssertionError("unreachable")
+        return self.once(what, action, *arguments, **named)
+
+    def once(self, what: str, action: Callable[..., Answer], *arguments: object, **named: object) -> Answer:
+        """Answer of one request, made once, with a limit to how long it may take. Raises ``RefusedError`` in words."""
+        if self._forward:
+            self._forward.revive()
+        try:
+            answer = action(*arguments, _request_timeout=(CONNECT_S, ANSWER_S), **named)
+        except Exception as error:
+            raise _refusal(what, self.host, error) from error
+        self._require_json(what)
+        return answer
 
     def _require_json(self, what: str) -> None:
         """Refuse a page of HTML, out of which the generated client would make an empty answer."""
@@ -127,6 +156,30 @@ class Server:
         """The namespace as the argument of a listing; a single-user installation has none."""
         return {"namespace": self.namespace} if self.namespace else {}
 
+    def multi_user(self) -> bool:
+        """Whether each user has a namespace here; a standalone installation runs all pods in its own."""
+        return bool(self.call("ask which kind of Kubeflow it is", self.health.healthz_service_get_healthz).multi_user)
+
+    def pods_namespace(self) -> str:
+        """Namespace in which the pods of a run are: on a standalone installation Kubeflow's, whatever was asked for."""
+        return self.namespace if self.namespace and self.multi_user() else OWN_NAMESPACE
+
+    def terminate(self, run_id: str) -> None:
+        """Ask Kubeflow to end a run; its exit step runs all the same."""
+        self.call("stop the run", self.runs.run_service_terminate_run, run_id)
+
+    def has_ui(self) -> bool:
+        """Whether the address shows pages to a browser: the API server itself knows none, a gateway or the UI does."""
+        import urllib3
+
+        try:
+            answer = urllib3.request(
+                "GET", f"{self.host}/", retries=False, redirect=False, timeout=urllib3.Timeout(connect=5, read=5)
+            )
+        except urllib3.exceptions.HTTPError:
+            return False
+        return answer.status < 400 or answer.status in _SIGN_IN
+
 
 class RefusedError(RuntimeError):
     """A request that the server, or the way to it, did not grant; says so in one line."""
@@ -136,9 +189,19 @@ class RefusedError(RuntimeError):
         self.status = status
         """HTTP status; 0 where there was no answer."""
 
+    @property
+    def may_pass(self) -> bool:
+        """Whether the server is away or overloaded, which ends by itself."""
+        return self.status in (0, 429) or self.status >= 500
+
+    @property
+    def asks_to_sign_in(self) -> bool:
+        """Whether a fresh token or cookie would help."""
+        return self.status in _SIGN_IN
+
     def is_worth_another_try(self, creates: bool) -> bool:
         """Whether the same request may succeed later, and cannot have had its effect already."""
-        return self.status in (0, 429, 503) or (self.status >= 500 and not creates)
+        return self.may_pass and (self.status < 500 or self.status == 503 or not creates)
 
 
 def _refusal(what: str, host: str, error: Exception) -> RefusedError:
@@ -190,6 +253,11 @@ def _client(host: str, sign_in: SignIn, *, in_cluster: bool) -> kfp_server_api.A
     return client
 
 
+def _is_inside(host: str) -> bool:
+    """Whether an address is a Service's, which only pods of the cluster can resolve."""
+    return bool(re.search(r"\.svc(\.cluster\.local)?$", urllib.parse.urlsplit(host).hostname or ""))
+
+
 def _use_service_account(configuration: kfp_server_api.Configuration) -> None:
     """Take the pod's token, read anew for each request because it is renewed; without one go unsigned."""
     from kfp.client import ServiceAccountTokenVolumeCredentials
@@ -207,30 +275,59 @@ def reach(host: str, namespace: str = "", sign_in: SignIn | None = None) -> Gene
     if host != PORT_FORWARD:
         yield Server(host, namespace, sign_in)
         return
-    with _forwarded() as address:
-        yield Server(address, namespace, sign_in)
+    with Forward() as forward:
+        yield Server(forward.address, namespace, sign_in, forward=forward)
 
 
-@contextlib.contextmanager
-def _forwarded() -> Generator[str]:
-    """Address of the API while kubectl forwards a free port to it."""
-    command = ["kubectl", "port-forward", "--namespace", "kubeflow", "service/ml-pipeline-ui", ":80"]
-    try:
-        process = subprocess.Popen(  # noqa: S603  (a fixed command)
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-    except FileNotFoundError as error:
-        raise RuntimeError("--host=port-forward: kubectl is not installed; install it or give an address") from error
-    with process:
+class Forward:
+    """kubectl that forwards a port of this machine to Kubeflow's UI and API, as long as the block lasts."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self._process: subprocess.Popen[str] | None = None
+
+    @property
+    def address(self) -> str:
+        """Where Kubeflow answers meanwhile."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def revive(self) -> None:
+        """Start it again, on the same port, where it has ended, as it does when Kubeflow's pod is replaced."""
+        if self._process and self._process.poll() is not None:
+            self._end()
+            with contextlib.suppress(RuntimeError):  # then the request fails, and is made again later
+                self._start()
+
+    def _start(self) -> None:
+        """Raises RuntimeError with kubectl's own words where it cannot forward."""
+        ports = f"{self.port or ''}:80"
         try:
-            line = process.stdout.readline() if process.stdout else ""
-            match = re.search(r"127\.0\.0\.1:(\d+)", line)
-            if not match:
-                said = process.stderr.read().strip() if process.stderr else ""
-                raise RuntimeError(f"--host=port-forward: kubectl could not reach the cluster ({said[:300]})")
-            yield f"http://127.0.0.1:{match[1]}"
-        finally:
-            process.terminate()
+            self._process = process = subprocess.Popen(  # noqa: S603  (a fixed command)
+                ["kubectl", "port-forward", "--namespace", OWN_NAMESPACE, "service/ml-pipeline-ui", ports],  # noqa: S607
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        except FileNotFoundError as error:
+            raise RuntimeError(
+                "--host=port-forward: kubectl is not installed; install it or give an address"
+            ) from error
+        line = process.stdout.readline() if process.stdout else ""
+        match = re.search(r"127\.0\.0\.1:(\d+)", line)
+        if not match:
+            said = process.stderr.read().strip() if process.stderr else ""
+            self._end()
+            raise RuntimeError(f"--host=port-forward: kubectl could not reach the cluster ({said[:300]})")
+        self.port = int(match[1])
+
+    def __enter__(self) -> Self:
+        self._start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        if self._process:
+            with self._process as process:
+                process.terminate()

@@ -1,8 +1,8 @@
-"""Send the graph to Kubeflow, start a run and follow it to its end.
+"""Send the graph to Kubeflow and start a run.
 
 with reach(host) as server:
-    run = submit(server, pipeline.experiment, arguments, pods)
-    follow(server, run)
+    run_id = submit(server, pipeline.experiment, arguments, pods)
+    follow(server, run_id)
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ import hashlib
 import json
 import tempfile
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,13 +25,10 @@ from mammogan.console import say
 if TYPE_CHECKING:
     import kfp_server_api
     from kfp.dsl.base_component import BaseComponent
-    from rich.table import Table
 
     from launch.pods import Pods
     from launch.server import Server
 
-ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
-POLL_S = 5.0
 CONFLICT = 409
 SERVICE_ACCOUNT = "mammogan-steps"
 """Service account of a run's pods; k8s/steps makes it."""
@@ -44,15 +40,8 @@ class Version:
 
     pipeline_id: str
     version_id: str
-
-
-@dataclass(frozen=True)
-class Submitted:
-    """A run that was started."""
-
-    run_id: str
-    url: str
-    """Its page in Kubeflow's UI."""
+    name: str
+    """Ends in the digest of its bytes."""
 
 
 def require_store(arguments: Mapping[str, Any]) -> None:
@@ -76,10 +65,10 @@ def submit(
     pods: Pods,
     *,
     service_account: str = SERVICE_ACCOUNT,
-) -> Submitted:
-    """Upload the graph as a version, unless the same one is there, and start a run of it in its experiment.
+) -> str:
+    """Upload the graph as a version, unless the same one is there, start a run of it in its experiment, return its id.
 
-    Raises ValueError for a missing image or store, ``server.Refusal`` in words for what the server does not grant.
+    Raises ValueError for a missing image or store, ``server.RefusedError`` in words for what the server does not grant.
     """
     import kfp_server_api as api
 
@@ -89,49 +78,47 @@ def submit(
     run = api.V2beta1Run(
         experiment_id=find_or_make_experiment(server, arguments["experiment"]),
         display_name=f"{arguments['preset']} {time.strftime('%Y-%m-%d %H:%M:%S')}",
-        pipeline_version_reference=reference(version),
+        pipeline_version_reference=reference(version.pipeline_id, version.version_id),
         runtime_config=api.V2beta1RuntimeConfig(parameters=dict(arguments)),
         service_account=service_account,
     )
     made = server.call("start the run", server.runs.run_service_create_run, run)
-    submitted = Submitted(made.run_id, server.link("runs/details", made.run_id))
-    say(f"pipeline: {server.link('pipelines/details', version.pipeline_id, 'version', version.version_id)}")
-    say(f"run: {submitted.url}")
-    return submitted
+    say(f"started run {made.run_id} of version {version.name}")
+    return made.run_id
 
 
-def reference(version: Version) -> kfp_server_api.V2beta1PipelineVersionReference:
+def reference(pipeline_id: str, version_id: str) -> kfp_server_api.V2beta1PipelineVersionReference:
     """How a run names its version."""
     import kfp_server_api as api
 
-    return api.V2beta1PipelineVersionReference(pipeline_id=version.pipeline_id, pipeline_version_id=version.version_id)
+    return api.V2beta1PipelineVersionReference(pipeline_id=pipeline_id, pipeline_version_id=version_id)
 
 
-def upload(server: Server, pipeline: BaseComponent, pods: Pods, *, cache_ingest: bool = True) -> Version:
+def upload(server: Server, pipeline: BaseComponent, pods: Pods) -> Version:
     """Find or upload the version with these bytes, whose digest is its name; arguments are given to each run."""
-    text, name = _named(pipeline, pods, cache_ingest)
+    text, name = _named(pipeline, pods)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "pipeline.yaml")
         path.write_text(text)
         pipeline_id = _find_or_make(
-            partial(_find_pipeline, server, pipeline.name), partial(_upload_pipeline, server, pipeline.name, path)
+            partial(_find_pipeline, server, pipeline.name), partial(_make_pipeline, server, pipeline.name)
         )
         version_id = _find_or_make(
             partial(_find_version, server, pipeline_id, name), partial(_upload_version, server, pipeline_id, name, path)
         )
-    return Version(pipeline_id, version_id)
+    return Version(pipeline_id, version_id, name)
 
 
-def find(server: Server, pipeline: BaseComponent, pods: Pods, *, cache_ingest: bool = True) -> Version:
+def find(server: Server, pipeline: BaseComponent, pods: Pods) -> Version:
     """The version that ``upload`` would find or make; ids are empty where there is none yet."""
-    _, name = _named(pipeline, pods, cache_ingest)
+    _, name = _named(pipeline, pods)
     pipeline_id = _find_pipeline(server, pipeline.name)
-    return Version(pipeline_id, _find_version(server, pipeline_id, name) if pipeline_id else "")
+    return Version(pipeline_id, _find_version(server, pipeline_id, name) if pipeline_id else "", name)
 
 
-def _named(pipeline: BaseComponent, pods: Pods, cache_ingest: bool) -> tuple[str, str]:
+def _named(pipeline: BaseComponent, pods: Pods) -> tuple[str, str]:
     """The compiled text and its version's name."""
-    text = compiled.compile_pipeline(pipeline, {}, pods, cache_ingest=cache_ingest)
+    text = compiled.compile_pipeline(pipeline, {}, pods)
     return text, f"{pipeline.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
@@ -154,9 +141,13 @@ def _find_pipeline(server: Server, name: str) -> str:
     return next((item.pipeline_id for item in listed if item.display_name == name), "")
 
 
-def _upload_pipeline(server: Server, name: str, path: Path) -> str:
-    sending = server.uploads.upload_pipeline
-    return server.call("upload the pipeline", sending, str(path), name=name, **server.scope()).pipeline_id
+def _make_pipeline(server: Server, name: str) -> str:
+    """Id of a pipeline without versions: uploading a file would make a first version that is named as the pipeline."""
+    import kfp_server_api as api
+
+    pipeline = api.V2beta1Pipeline(display_name=name, name=name, namespace=server.namespace or None)
+    making = server.pipelines.pipeline_service_create_pipeline
+    return server.call("create the pipeline", making, pipeline).pipeline_id
 
 
 def _find_version(server: Server, pipeline_id: str, name: str) -> str:
@@ -195,93 +186,3 @@ def _make_experiment(server: Server, name: str) -> str:
 def equals(key: str, value: str) -> str:
     """Filter of a listing in the API's form."""
     return json.dumps({"predicates": [{"operation": "EQUALS", "key": key, "stringValue": value}]})
-
-
-def follow(server: Server, run: Submitted, poll_s: float = POLL_S) -> str:
-    """Show the run's steps until it ends; return SUCCEEDED.
-
-    Raises RuntimeError with the first failed step's own words where it ended otherwise. Ctrl-C leaves the run alone.
-    """
-    with _table() as show:
-        while True:
-            state = server.call("follow the run", server.runs.run_service_get_run, run.run_id)
-            show(steps(state))
-            if state.state in ENDED:
-                break
-            time.sleep(poll_s)
-    if state.state != "SUCCEEDED":
-        raise RuntimeError(f"the run ended {state.state}: {_why(state)}; see {run.url}")
-    return state.state
-
-
-@dataclass(frozen=True)
-class Step:
-    """One task of a run, as far as it came."""
-
-    name: str
-    state: str
-    seconds: float | None
-    """How long it took; None while it runs."""
-    error: str
-
-
-def steps(run: kfp_server_api.V2beta1Run) -> list[Step]:
-    """Tasks of a run by their start; drivers and containers that Kubeflow adds are left out."""
-    details = (run.run_details.task_details if run.run_details else None) or []
-    shown = [task for task in details if task.start_time and not task.display_name.endswith(("-driver", "executor"))]
-    return [
-        Step(
-            task.display_name,
-            task.state or "PENDING",
-            (task.end_time - task.start_time).total_seconds() if _has_ended(task) else None,
-            (task.error.message or "") if task.error else "",
-        )
-        for task in sorted(shown, key=lambda task: (task.start_time, task.display_name))
-    ]
-
-
-def _has_ended(task: kfp_server_api.V2beta1PipelineTaskDetail) -> bool:
-    """Kubeflow gives a running task an end in year 1."""
-    return bool(task.end_time and task.end_time >= task.start_time)
-
-
-def _why(run: kfp_server_api.V2beta1Run) -> str:
-    failed = [step for step in steps(run) if step.state == "FAILED"]
-    told = next((step for step in failed if step.error), failed[0] if failed else None)
-    if told:
-        return f"step {told.name}: {told.error or 'it says no reason'}"
-    return (run.error.message if run.error else "") or "it says no reason"
-
-
-@contextmanager
-def _table() -> Generator[Callable[[Sequence[Step]], None]]:
-    """A live table on a terminal, else one line for each change."""
-    from rich.console import Console
-    from rich.live import Live
-
-    console = Console(stderr=True)
-    if console.is_terminal:
-        with Live(console=console, refresh_per_second=4) as live:
-            yield lambda found: live.update(_drawn(found))
-        return
-    told: set[Step] = set()
-
-    def tell(found: Sequence[Step]) -> None:
-        for step in found:
-            if step not in told:
-                took = "" if step.seconds is None else f" after {step.seconds:.0f} s"
-                say(f"{step.name}: {step.state.lower()}{took}")
-        told.update(found)
-
-    yield tell
-
-
-def _drawn(found: Sequence[Step]) -> Table:
-    from rich.table import Table
-
-    colours = {"SUCCEEDED": "green", "FAILED": "red", "RUNNING": "cyan"}
-    table = Table("step", "state", "seconds")
-    for step in found:
-        seconds = "" if step.seconds is None else f"{step.seconds:.0f}"
-        table.add_row(step.name, f"[{colours.get(step.state, 'white')}]{step.state.lower()}[/]", seconds)
-    return table

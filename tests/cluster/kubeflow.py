@@ -1,7 +1,8 @@
 """A server that speaks Kubeflow Pipelines' v2beta1 API, strict about what the official models do not know.
 
-Request bodies are checked field by field against ``kfp_server_api``'s models, answers are made of them. It stands in
-for a cluster's API only as far as submit and schedule call it: no workflow runs; a test moves a run's state.
+Request bodies are checked field by field against ``kfp_server_api``'s models. How a run goes on, and how a request is
+refused, is what a real Kubeflow Pipelines 2.17.0 answered, trimmed (recorded/README.md): no workflow runs here, a
+test names the recorded answers that follow one another.
 """
 
 import itertools
@@ -10,9 +11,10 @@ import re
 import threading
 import urllib.parse
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from email.parser import BytesParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import kfp_server_api as api
 import yaml
@@ -21,15 +23,32 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 UPLOAD_QUERY = {
-    "/apis/v2beta1/pipelines/upload": {"name", "display_name", "description", "namespace", "tags"},
     "/apis/v2beta1/pipelines/upload_version": {"name", "display_name", "description", "pipelineid", "tags"},
 }
 
 
+RECORDED = Path(__file__).parent / "recorded"
+PROGRESS = ("state", "state_history", "finished_at", "run_details", "error")
+"""What changes of a run as it goes on."""
+
+
+def recorded(folder, name):
+    """An answer of the real server."""
+    return json.loads((RECORDED / folder / f"{name}.json").read_text())
+
+
 class RefusedError(Exception):
-    def __init__(self, status, message):
+    def __init__(self, status, message, body=None):
         super().__init__(message)
         self.status = status
+        self.body = body or {"code": 3, "message": message, "details": []}
+
+    @classmethod
+    def recorded(cls, answer, old, new):
+        """As the real server refused, but for one name in its words."""
+        answer = recorded("api", answer)
+        body = json.loads(json.dumps(answer["body"]).replace(old, new))
+        return cls(answer["status"], body["message"], body)
 
 
 def check(model, data):
@@ -51,14 +70,16 @@ def check(model, data):
 class Kubeflow:
     """The state of the pretended installation, and how it misbehaves when a test asks for it."""
 
-    def __init__(self, token="", cookie="", user="", page_limit=100):
+    def __init__(self, token="", cookie="", user="", page_limit=100, *, multi_user=False, ui=False):
         self.sign_in = {"Authorization": f"Bearer {token}" if token else "", "Cookie": cookie, "kubeflow-userid": user}
         self.page_limit = page_limit
         self.ids = (f"id-{number}" for number in itertools.count(1))
         self.experiments, self.pipelines, self.versions, self.runs, self.recurring = {}, {}, {}, {}, {}
         self.faults = []  # [method, pattern of the path, status, times, body]
         self.requests = []
-        self.script = []  # states that a run goes through, one each time it is asked for
+        self.multi_user, self.ui = multi_user, ui
+        self.script = []  # recorded answers, one each time a run is asked for; the last one stays
+        self.after_stop = ["terminating", "terminated"]
 
     def fail(self, method, pattern, status, times=1, body=None):
         self.faults.append([method, pattern, status, times, body])
@@ -77,11 +98,13 @@ class Kubeflow:
         for predicate in json.loads(query.get("filter") or "{}").get("predicates", []):
             if predicate["operation"] != "EQUALS":
                 raise RefusedError(400, "this server knows only EQUALS")
+            if predicate["key"] not in ("display_name", "name", "description"):
+                raise RefusedError.recorded("filter-bad", "nokey", predicate["key"])
             items = [item for item in items if item[predicate["key"]] == predicate["stringValue"]]
         start = int(query.get("page_token") or 0)
         end = start + min(int(query.get("page_size") or 20), self.page_limit)
-        token = str(end) if end < len(items) else ""
-        return {kind: items[start:end], "next_page_token": token, "total_size": len(items)}
+        page = {kind: items[start:end], "next_page_token": str(end) if end < len(items) else ""}
+        return {key: value for key, value in {**page, "total_size": len(items)}.items() if value}
 
     def answer(self, method, path, query, body):
         for pattern, wanted, handle in ROUTES:
@@ -96,8 +119,8 @@ class Kubeflow:
     def create_experiment(self, query, body):
         check(api.V2beta1Experiment, body)
         if any(item["display_name"] == body["display_name"] for item in self.experiments.values()):
-            raise RefusedError(409, f"experiment {body['display_name']} already exists")
-        return self.keep(self.experiments, "experiment_id", body)
+            raise RefusedError.recorded("experiment-duplicate", "mammogan", body["display_name"])
+        return self.keep(self.experiments, "experiment_id", {**body, "storage_state": "AVAILABLE"})
 
     def list_pipelines(self, query, body):
         return self.page(list(self.pipelines.values()), "pipelines", query)
@@ -106,13 +129,11 @@ class Kubeflow:
         found = [item for item in self.versions.values() if item["pipeline_id"] == pipeline_id]
         return self.page(found, "pipeline_versions", query)
 
-    def upload_pipeline(self, query, body):
-        parsed = self.parse(body)
-        if any(item["display_name"] == query["name"] for item in self.pipelines.values()):
-            raise RefusedError(409, f"pipeline {query['name']} already exists")
-        made = self.keep(self.pipelines, "pipeline_id", {"display_name": query["name"], "name": query["name"]})
-        self.add_version(made["pipeline_id"], query["name"], parsed)
-        return made
+    def create_pipeline(self, query, body):
+        check(api.V2beta1Pipeline, body)
+        if any(item["display_name"] == body["display_name"] for item in self.pipelines.values()):
+            raise RefusedError.recorded("pipeline-duplicate", "mammogan", body["display_name"])
+        return self.keep(self.pipelines, "pipeline_id", body)
 
     def upload_version(self, query, body):
         if query["pipelineid"] not in self.pipelines:
@@ -122,8 +143,8 @@ class Kubeflow:
     def add_version(self, pipeline_id, name, parsed):
         ours = [item for item in self.versions.values() if item["pipeline_id"] == pipeline_id]
         if any(item["display_name"] == name for item in ours):
-            raise RefusedError(409, f"version {name} already exists")
-        version = {"pipeline_id": pipeline_id, "display_name": name, "pipeline_spec": parsed}
+            raise RefusedError.recorded("pipeline-duplicate", "mammogan", name)
+        version = {"pipeline_id": pipeline_id, "display_name": name, "name": name, "pipeline_spec": parsed}
         return self.keep(self.versions, "pipeline_version_id", version)
 
     def parse(self, body):
@@ -159,14 +180,32 @@ class Kubeflow:
     def create_run(self, query, body):
         check(api.V2beta1Run, body)
         self.require_references(body)
-        return self.keep(self.runs, "run_id", {**body, "state": "PENDING"})
+        begun = {"state": "PENDING", "state_history": [{"update_time": NOW.isoformat(), "state": "PENDING"}]}
+        return self.keep(self.runs, "run_id", {**body, **begun})
+
+    def play(self, *names):
+        """Id of a run that was recorded, which from now on answers with these recordings in turn."""
+        first = recorded("runs", names[0])
+        self.runs[first["run_id"]] = first
+        self.script = list(names)
+        return first["run_id"]
 
     def get_run(self, run_id, query, body):
         if run_id not in self.runs:
-            raise RefusedError(404, f"run {run_id} not found")
+            raise RefusedError.recorded("run-missing", "00000000-0000-0000-0000-000000000000", run_id)
         if self.script:
-            self.runs[run_id].update(self.script.pop(0))
+            name = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+            answer = recorded("runs", name)
+            self.runs[run_id].update({key: answer[key] for key in PROGRESS if key in answer})
         return self.runs[run_id]
+
+    def terminate_run(self, run_id, query, body):
+        self.get_run(run_id, query, body)
+        self.script = list(self.after_stop)
+        return {}
+
+    def healthz(self, query, body):
+        return {**recorded("api", "healthz")["body"], "multi_user": self.multi_user}
 
     def list_recurring(self, query, body):
         found = list(self.recurring.values())
@@ -177,12 +216,13 @@ class Kubeflow:
     def create_recurring(self, query, body):
         check(api.V2beta1RecurringRun, body)
         self.require_references(body)
-        if len(body["trigger"]["cron_schedule"]["cron"].split()) != 6:
-            raise RefusedError(400, "a cron expression has six fields")
+        refused = recorded("api", "refused-crons").get(body["trigger"]["cron_schedule"]["cron"])
+        if refused:
+            raise RefusedError(refused["status"], refused["body"]["message"], refused["body"])
         if body["mode"] not in ("ENABLE", "DISABLE"):
             raise RefusedError(400, f"mode {body['mode']!r}")
         account = body.get("service_account") or "pipeline-runner"
-        filled = {**body, "service_account": account, "status": body["mode"] + "D"}
+        filled = {**body, "service_account": account, "status": body["mode"] + "D", "namespace": "kubeflow"}
         return self.keep(self.recurring, "recurring_run_id", filled)
 
     def delete_recurring(self, identity, query, body):
@@ -200,24 +240,18 @@ ROUTES = [
     (f"{BASE}/experiments", "GET", Kubeflow.list_experiments),
     (f"{BASE}/experiments", "POST", Kubeflow.create_experiment),
     (f"{BASE}/pipelines", "GET", Kubeflow.list_pipelines),
-    (f"{BASE}/pipelines/upload", "POST", Kubeflow.upload_pipeline),
+    (f"{BASE}/pipelines", "POST", Kubeflow.create_pipeline),
     (f"{BASE}/pipelines/upload_version", "POST", Kubeflow.upload_version),
     (f"{BASE}/pipelines/([^/]+)/versions", "GET", Kubeflow.list_versions),
     (f"{BASE}/runs", "POST", Kubeflow.create_run),
     (f"{BASE}/runs/([^/:]+)", "GET", Kubeflow.get_run),
+    (f"{BASE}/runs/([^/:]+):terminate", "POST", Kubeflow.terminate_run),
     (f"{BASE}/recurringruns", "GET", Kubeflow.list_recurring),
     (f"{BASE}/recurringruns", "POST", Kubeflow.create_recurring),
     (f"{BASE}/recurringruns/([^/:]+)", "DELETE", Kubeflow.delete_recurring),
     (f"{BASE}/recurringruns/([^/:]+):(enable|disable)", "POST", Kubeflow.set_mode),
-    (f"{BASE}/healthz", "GET", lambda self, query, body: {"multi_user": False}),
+    (f"{BASE}/healthz", "GET", Kubeflow.healthz),
 ]
-
-
-def task(name, state, seconds=None, error=""):
-    """A task of a run as the API shows it; without ``seconds`` it still runs."""
-    end = NOW + timedelta(seconds=seconds) if seconds is not None else datetime(1, 1, 1, tzinfo=UTC)
-    detail = {"display_name": name, "state": state, "start_time": NOW.isoformat(), "end_time": end.isoformat()}
-    return {**detail, "error": {"code": 2, "message": error}} if error else detail
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -228,13 +262,15 @@ class Handler(BaseHTTPRequestHandler):
         url = urllib.parse.urlsplit(self.path)
         raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.state.requests.append((self.command, url.path))
+        if url.path == "/":  # the API server itself has no page
+            return self.reply(200, "<html>Kubeflow</html>") if self.state.ui else self.reply(404, "404 page not found")
         fault = self.state.fault(self.command, url.path)
         if fault:
             return self.reply(fault[0], fault[1] if fault[1] is not None else {"message": "injected"})
         try:
             return self.reply(200, self.answered(url, raw))
         except RefusedError as refused:
-            return self.reply(refused.status, {"error": str(refused), "message": str(refused), "code": 3})
+            return self.reply(refused.status, refused.body)
 
     def answered(self, url, raw):
         for header, wanted in self.state.sign_in.items():

@@ -1,4 +1,4 @@
-"""The notebook runs top to bottom against the local runner, and shows what it says."""
+"""The notebook runs top to bottom against the local runner and a pretended Kubeflow, and shows what it says."""
 
 import base64
 import io
@@ -10,7 +10,10 @@ import nbclient
 import nbformat
 import numpy as np
 import pytest
+from kubeflow import Kubeflow, serve
 from PIL import Image
+
+from mammogan import tracking
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "submit_and_compare.ipynb"
 QUICK = {
@@ -48,17 +51,49 @@ def test_it_is_kept_without_outputs():
     assert all(not cell.get("outputs") for cell in nbformat.read(NOTEBOOK, as_version=4).cells)
 
 
+def execute(**parameters):
+    """The notebook after a run with these parameters."""
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    (first,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ())]
+    first.source += "".join(f"\n{name} = {value!r}" for name, value in parameters.items())
+    nbclient.NotebookClient(notebook, timeout=500, resources={"metadata": {"path": str(NOTEBOOK.parent)}}).execute()
+    return notebook
+
+
 @pytest.mark.long
 def test_it_runs_top_to_bottom(tmp_path, monkeypatch):
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    (parameters,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ())]
-    parameters.source += f"\nSETTINGS = {QUICK!r}\nOUT = {str(tmp_path / 'runs')!r}"
     for name in ("MLFLOW_TRACKING_URI", "KFP_HOST"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
     monkeypatch.setenv("MAMMOGAN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PATH", f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}")
-    nbclient.NotebookClient(notebook, timeout=500, resources={"metadata": {"path": str(NOTEBOOK.parent)}}).execute()
+    out = tmp_path / "runs"
+    check(execute(SETTINGS=QUICK, OUT=str(out)))
+    follow_on_kubeflow(f"sqlite:///{out / 'mlflow.db'}", str(out))
+
+
+def follow_on_kubeflow(uri, out):
+    """The same with a host: the run above takes the place of the one that Kubeflow would have made."""
+    kubeflow = Kubeflow()
+    kubeflow.script = ["demo-nameless-task", "demo-nameless-task", "demo-frozen-at-end"]
+    kubeflow.ids = iter(["e", "p", "v", "run-on-kubeflow"])
+    client = tracking.client(uri)
+    (parent,) = client.search_runs(
+        [client.get_experiment_by_name("mammogan").experiment_id], "tags.`mammogan.kind` = 'pipeline'"
+    )
+    client.set_tag(parent.info.run_id, "mammogan.run_key", "run-on-kubeflow")
+    image = "registry.example.org/mammogan@sha256:" + "c" * 64
+    with serve(kubeflow) as host:
+        notebook = execute(HOST=host, IMAGE=image, STORE="s3://bucket/store", SETTINGS=QUICK, TRACKING_URI=uri, OUT=out)
+    check(notebook)
+    assert "select: done after" in texts(notebook)
+    assert "the run ended FINISHED" in texts(notebook)
+    (run,) = kubeflow.runs.values()
+    version = kubeflow.versions[run["pipeline_version_reference"]["pipeline_version_id"]]
+    assert "nvidia" not in str(version["pipeline_spec"]), "no accelerators were asked for"
+
+
+def check(notebook):
     said = texts(notebook)
     assert "lambda=0.5,seed=0: finished" in said
     assert "model version 1: " in said

@@ -1,18 +1,26 @@
-"""Preflight against a played kubectl: no cluster can be reached here, so a script answers from a file of answers."""
+"""Preflight against a played kubectl: a script answers from a file of answers, and Kubeflow is the pretended one."""
 
 import json
+import sys
+import time
 
 import kubernetes_validate
 import pytest
 from typer.testing import CliRunner
 
+import components
 import pipeline
-from launch import preflight
-from launch.pods import Pods
+from launch import compiled, kubectl, preflight
+from launch.pods import Pods, Size
+from launch.preflight import room, trial
 from launch.server import Server
 
 IMAGE = "registry.example.org/mammogan@sha256:" + "c" * 64
+GPU_IMAGE = "registry.example.org/mammogan-gpu@sha256:" + "d" * 64
+STORE = "s3://bucket/store"
 PODS = Pods(image=IMAGE)
+VERSION = "abcdef012345"
+"""Of the steps of this checkout, for these tests."""
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -23,14 +31,17 @@ arguments = [item for item in sys.argv[1:] if not item.startswith("--")]
 with (here / "calls").open("a") as log:
     log.write(" ".join(sys.argv[1:]) + "\\n")
 if arguments[0] == "create":
-    (here / "pod.json").write_text(sys.stdin.read())
+    with (here / "pods.jsonl").open("a") as pods:
+        pods.write(sys.stdin.read() + "\\n")
 answers = json.loads((here / "answers.json").read_text())
 for key, answer in answers.items():
-    if " ".join(arguments).startswith(key):
+    if (" ".join(arguments) + " ").startswith(key + " "):
         if isinstance(answer, str):
             sys.exit(answer)
-        print(json.dumps(answer))
+        print(answer["text"] if "text" in answer else json.dumps(answer))
         break
+else:
+    sys.exit(f"nobody told what to answer to {arguments}")
 """
 
 
@@ -39,125 +50,406 @@ def api_server(tag, *variables):
     return {"spec": {"template": {"spec": {"containers": [container]}}}}
 
 
-NOT_PULLED = {"status": {"containerStatuses": [{"state": {"waiting": {"reason": "ErrImagePull", "message": "401"}}}]}}
+def log(*findings, version=None):
+    """What a pod writes: the version of its steps, a warning, then the findings ``(what, ok, said)``."""
+    entries = [dict(zip(("what", "ok", "said"), item, strict=True)) for item in findings]
+    said = json.dumps({"findings": entries}, indent=2)
+    return {"text": f"{version or VERSION}\nwarning: {{}}\n{said}\nbye"}
+
+
+def node(name="node", cpu="8", memory="32Gi", labels=None, taints=(), cordoned=False, **more):
+    allocatable = {"cpu": cpu, "memory": memory, **{key.replace("_", "."): value for key, value in more.items()}}
+    spec = {"taints": list(taints), **({"unschedulable": True} if cordoned else {})}
+    return {"metadata": {"name": name, "labels": labels or {}}, "spec": spec, "status": {"allocatable": allocatable}}
+
+
+GPU = {"nvidia.com/gpu": "2"}
+GPU_NODE = node("gpu", labels={"pool": "gpu"}, taints=[{"key": "nvidia.com/gpu", "effect": "NoSchedule"}], **GPU)
+STORE_WORKS, MLFLOW_WORKS = ("object store", True, "wrote"), ("MLflow", True, "wrote a run")
+SEES_GPU = ("accelerator", True, "NVIDIA L4, 22 GiB")
+DENIED = ("object store", False, "InvalidAccessKeyId; mend AWS_ACCESS_KEY_ID")
 READY = {
     "version": {"serverVersion": {"gitVersion": "v1.34.1"}},
-    "get deployment ml-pipeline": api_server("2.17.0"),
-    "get namespace mammogan": {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}},
-    "get serviceaccount mammogan-steps": {},
-    "get configmap mammogan": {"data": {"MLFLOW_TRACKING_URI": "http://mlflow:5000"}},
-    "get secret mammogan-s3": {"data": {"AWS_ACCESS_KEY_ID": "c2VjcmV0", "AWS_SECRET_ACCESS_KEY": "c2VjcmV0"}},
+    "get deployment ml-pipeline kubeflow": api_server("2.17.0"),
+    "get namespace kubeflow": {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "baseline"}}},
+    "get serviceaccount mammogan-steps kubeflow": {"metadata": {}},
+    "get configmap mammogan kubeflow": {"data": {"MLFLOW_TRACKING_URI": "http://me:c2VjcmV0@mlflow:5000"}},
+    "get secret mammogan-s3 kubeflow": {"data": {"AWS_ACCESS_KEY_ID": "c2VjcmV0", "AWS_SECRET_ACCESS_KEY": "c2VjcmV0"}},
     "get storageclass": {
         "items": [
             {"metadata": {"name": "fast", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}}}
         ]
     },
-    "get nodes": {
-        "items": [
-            {"metadata": {"labels": {"pool": "gpu"}}, "status": {"allocatable": {"cpu": "8", "nvidia.com/gpu": "2"}}},
-            {"metadata": {"labels": {}}, "status": {"allocatable": {"cpu": "8"}}},
-        ]
-    },
+    "get limitrange kubeflow": {"items": []},
+    "get resourcequota kubeflow": {"items": []},
+    "get nodes": {"items": [GPU_NODE, node()]},
     "create": {},
-    "delete": {},
-    "get pod mammogan-preflight": {"status": {"phase": "Succeeded"}},
+    "delete": {"text": ""},
+    "get pod mammogan-preflight kubeflow": {"status": {"phase": "Succeeded"}},
+    "logs mammogan-preflight kubeflow": log(STORE_WORKS, MLFLOW_WORKS),
+    "get pod mammogan-preflight-accelerated kubeflow": {"status": {"phase": "Succeeded"}},
+    "logs mammogan-preflight-accelerated kubeflow": log(STORE_WORKS, MLFLOW_WORKS, SEES_GPU),
 }
+POD, LOG = "get pod mammogan-preflight kubeflow", "logs mammogan-preflight kubeflow"
+GPU_POD, GPU_LOG = "get pod mammogan-preflight-accelerated kubeflow", "logs mammogan-preflight-accelerated kubeflow"
 
 
 @pytest.fixture
 def play(tmp_path, monkeypatch):
     """Put a kubectl before the others that answers READY, but for what is given."""
 
-    def play(**changes):
-        import sys
-
-        answers = READY | {key.replace("_", " "): value for key, value in changes.items()}
-        answers |= changes.get("answers", {})
-        (tmp_path / "answers.json").write_text(json.dumps(answers))
+    def play(answers=None):
+        (tmp_path / "answers.json").write_text(json.dumps(READY | (answers or {})))
         script = tmp_path / "kubectl"
         script.write_text(PLAYER.replace("{python}", sys.executable))
         script.chmod(0o755)
         monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
         return tmp_path
 
-    monkeypatch.setattr(preflight, "POLL_S", 0.0)
+    monkeypatch.setattr(trial, "POLL_S", 0.0)
+    monkeypatch.setattr(components, "version", lambda: VERSION)
     return play
 
 
-def findings(host, pods=PODS):
-    found = preflight.check(Server(host), pods, "mammogan", "mammogan-steps")
-    return {item.what: item for item in found}
+def look(host, pods=PODS, namespace="mammogan", store=STORE):
+    return preflight.check(Server(host), pods, namespace, "mammogan-steps", store)
+
+
+def findings(host, pods=PODS, **more):
+    return {item.what: item for item in look(host, pods, **more)}
+
+
+def wrong(host, pods=PODS, **more):
+    return [item for item in look(host, pods, **more) if not item.ok]
+
+
+def made(folder):
+    return [json.loads(line) for line in (folder / "pods.jsonl").read_text().splitlines()]
+
+
+def of_pods(folder):
+    """What kubectl was told about pods."""
+    calls = (folder / "calls").read_text().splitlines()
+    return [line for line in calls if line.startswith(("create", "get pod", "logs", "delete"))]
 
 
 def test_a_ready_cluster_has_nothing_to_mend_and_keeps_no_pod(play, host):
     folder = play()
     found = findings(host)
     assert all(item.ok for item in found.values()), found
+    assert list(found) == [
+        "kubectl",
+        "Kubeflow",
+        "namespace",
+        "service account",
+        "settings",
+        "secrets",
+        "storage",
+        "quota and limits",
+        "accelerators",
+        "nodes",
+        "a step's pod",
+        "steps in the image",
+        "object store",
+        "MLflow",
+        "an accelerated step's pod",
+        "steps in the image of an accelerated step",
+        "object store of an accelerated step",
+        "MLflow of an accelerated step",
+        "accelerator of an accelerated step",
+    ]
     assert found["Kubeflow"].said == "Kubeflow Pipelines 2.17"
-    assert found["accelerators"].said == "2 x nvidia.com/gpu on 1 nodes"
-    calls = [line.split()[0] for line in (folder / "calls").read_text().splitlines()]
-    assert calls[-1] == "delete"
+    assert found["accelerators"].said == "2 x nvidia.com/gpu on 1 node"
+    assert found["nodes"].said.startswith("every step fits one of 2, train with 3 cores and 11Gi too; what other pods")
+    assert found["accelerator of an accelerated step"].said == "NVIDIA L4, 22 GiB"
+    done = [line.split()[0] for line in of_pods(folder)]
+    assert done == ["delete", "create", "get", "logs", "delete"] * 2
     assert "c2VjcmV0" not in str(found)
 
 
-def test_the_probe_is_a_valid_pod_that_the_restricted_standard_admits(play, host):
+def test_the_pods_are_a_steps_own_and_the_restricted_standard_admits_them(play, host):
     folder = play()
-    findings(host, Pods(image=IMAGE, pull_secret="registry"))
-    pod = json.loads((folder / "pod.json").read_text())
-    kubernetes_validate.validate(pod, "1.34", strict=True)
-    assert pod["spec"]["imagePullSecrets"] == [{"name": "registry"}]
-    assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
-    assert pod["spec"]["containers"][0]["securityContext"]["capabilities"] == {"drop": ["ALL"]}
-    assert pod["metadata"]["labels"]["app.kubernetes.io/name"] == "mammogan", "NetworkPolicies find steps by it"
-    assert pod["metadata"]["labels"]["sidecar.istio.io/inject"] == "false", "with a sidecar it would never end"
+    settings = {"pull_secret": "registry", "queue": "research", "labels": ("team=imaging",), "gpu_image": GPU_IMAGE}
+    place = {"node_selector": ("pool=gpu",), "tolerations": ("spot=true:NoSchedule",)}
+    pods = Pods(image=IMAGE, **settings, **place)
+    assert findings(host, pods)["secrets"].ok is False, "the registry's sign-in is not there"
+    plain, accelerated = made(folder)
+    for pod in (plain, accelerated):
+        kubernetes_validate.validate(pod, "1.34", strict=True)
+        container = pod["spec"]["containers"][0]
+        assert pod["spec"]["imagePullSecrets"] == [{"name": "registry"}]
+        assert pod["spec"]["serviceAccountName"] == "mammogan-steps"
+        assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
+        assert pod["spec"]["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert container["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+        assert "env" not in container
+        assert "envFrom" not in container
+        labels = pod["metadata"]["labels"]
+        assert labels["app.kubernetes.io/name"] == "mammogan", "NetworkPolicies find steps by it"
+        assert labels["sidecar.istio.io/inject"] == "false", "with a sidecar it would never end"
+        assert labels["kueue.x-k8s.io/queue-name"] == "research"
+        assert labels["team"] == "imaging"
+        assert "cpu" not in container["resources"]["limits"], "as a step's"
+    assert plain["spec"]["containers"][0]["image"] == IMAGE
+    assert plain["spec"]["containers"][0]["command"][4:] == ["--mounts=/etc/mammogan", f"--store={STORE}"]
+    assert accelerated["spec"]["containers"][0]["image"] == GPU_IMAGE
+    assert accelerated["spec"]["containers"][0]["command"][-1] == "--accelerator"
+    assert accelerated["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    assert not {"nodeSelector", "tolerations"} & set(plain["spec"])
+
+
+def test_settings_and_secrets_reach_the_probe_as_they_reach_a_step(play, host):
+    """The probe's volumes are compared with those of the compiled pipeline."""
+    folder = play()
+    findings(host)
+    executor = compiled._pod("train", PODS)
+    spec = made(folder)[1]["spec"]
+    mounts = {item["name"]: item["mountPath"] for item in spec["containers"][0]["volumeMounts"]}
+    volumes = {item["name"]: item for item in spec["volumes"]}
+    ours = {(volumes[name].get("secret") or {}).get("secretName"): path for name, path in mounts.items()}
+    ours |= {(volumes[name].get("configMap") or {}).get("name"): path for name, path in mounts.items()}
+    for item in executor["secretAsVolume"]:
+        assert ours[item["secretName"]] == item["mountPath"]
+    for item in executor["configMapAsVolume"]:
+        assert ours[item["configMapName"]] == item["mountPath"]
+    assert spec["tolerations"] == executor["tolerations"]
+
+
+def waiting(reason, message=""):
+    return {
+        "status": {
+            "phase": "Pending",
+            "containerStatuses": [{"state": {"waiting": {"reason": reason, "message": message}}}],
+        }
+    }
+
+
+def items(*given):
+    return {"items": list(given)}
+
+
+QUOTA = {"metadata": {"name": "q"}, "spec": {"hard": {"limits.cpu": "64"}}, "status": {"used": {}}}
+RANGE = {"metadata": {"name": "r"}, "spec": {"limits": [{"type": "Container", "max": {"memory": "10Gi"}}]}}
 
 
 @pytest.mark.parametrize(
     ("what", "answers", "said"),
     [
         ("kubectl", {"version": {}}, "reaches no cluster; choose a context"),
+        ("namespace", {"get namespace kubeflow": "Error: not found"}, "Error: not found; install Kubeflow Pipelines"),
         (
-            "namespace",
-            {"get namespace mammogan": "Error: not found"},
-            "kubectl get namespace mammogan: Error: not found",
+            "service account",
+            {"get serviceaccount mammogan-steps kubeflow": "NotFound"},
+            "NotFound; kubectl apply -n kubeflow -k k8s/steps makes it",
         ),
-        ("service account", {"get serviceaccount mammogan-steps": "NotFound"}, "NotFound"),
-        ("settings", {"get configmap mammogan": {"data": {}}}, "has no MLFLOW_TRACKING_URI; apply k8s/steps"),
-        ("secrets", {"get secret mammogan-s3": {"data": {"AWS_ACCESS_KEY_ID": "x"}}}, "lacks AWS_SECRET_ACCESS_KEY"),
+        (
+            "settings",
+            {"get configmap mammogan kubeflow": "NotFound"},
+            "NotFound; kubectl apply -n kubeflow -k k8s/steps, or name it with --pods settings=NAME",
+        ),
+        (
+            "settings",
+            {"get configmap mammogan kubeflow": {"data": {}}},
+            "has no MLFLOW_TRACKING_URI; write it to k8s/s",
+        ),
         ("storage", {"get storageclass": {"items": []}}, "no default StorageClass; make one the default"),
-        ("accelerators", {"get nodes": {"items": []}}, "no node has 1 x nvidia.com/gpu; add one"),
-        ("a step's pod", {"create": "violates PodSecurity"}, "violates PodSecurity"),
+        (
+            "quota and limits",
+            {"get resourcequota kubeflow": items(QUOTA)},
+            "every step: ResourceQuota q: the pod has containers without limits.cpu: main, wait, init; take limits.cpu "
+            "out of the quota, or give the namespace a LimitRange with default cpu (kubectl edit resourcequota q -n ku",
+        ),
+        (
+            "quota and limits",
+            {"get limitrange kubeflow": items(RANGE)},
+            "train, evaluate, audit, promote, utility: LimitRange r: the pod takes 11 GiB, above the 10 GiB that a "
+            "container may have; raise its maximum for memory (kubectl edit limitrange r -n kubeflow), or set --pods "
+            "train.memory lower",
+        ),
+        (
+            "quota and limits",
+            {"get resourcequota kubeflow": "Forbidden"},
+            "kubectl get resourcequota --namespace: Forb",
+        ),
+        ("nodes", {"get nodes": "Forbidden"}, "Forbidden; let somebody look who may list nodes"),
+        ("a step's pod", {POD: waiting("ErrImagePull", "401")}, "ErrImagePull: 401; check the image's name and digest"),
         (
             "a step's pod",
-            {"get pod mammogan-preflight": {"status": {"phase": "Failed"}}},
-            "does not reach MLflow; check",
+            {POD: waiting("CreateContainerConfigError", 'secret "x" not found')},
+            'CreateContainerConfigError: secret "x" not found; apply what it names to that namespace',
         ),
         (
             "a step's pod",
-            {
-                "get pod mammogan-preflight": {
-                    "status": {
-                        "containerStatuses": [{"state": {"waiting": {"reason": "ErrImagePull", "message": "401"}}}]
-                    }
-                }
-            },
-            "ErrImagePull: 401; check --image, pull_secret",
+            {POD: {"status": {"phase": "Failed", "reason": "Evicted", "message": "disk"}}, LOG: {"text": ""}},
+            "it ended without a word of the probe (Evicted: disk)",
+        ),
+        ("a step's pod", {LOG: "NotFound"}, "kubectl logs mammogan-preflight --namespace: NotFound"),
+        (
+            "an accelerated step's pod",
+            {GPU_POD: waiting("ImagePullBackOff")},
+            "ImagePullBackOff; check the image's name",
+        ),
+        ("object store", {LOG: log(DENIED, MLFLOW_WORKS)}, "InvalidAccessKeyId; mend AWS_ACCESS_KEY_ID"),
+        ("object store", {LOG: log(MLFLOW_WORKS)}, "the probe did not report it; build the image from this checkout"),
+        ("MLflow", {LOG: log(STORE_WORKS, ("MLflow", False, "401; give"))}, "401; give"),
+        (
+            "accelerator of an accelerated step",
+            {GPU_LOG: log(STORE_WORKS, MLFLOW_WORKS, ("accelerator", False, "no driver; mend"))},
+            "no driver; mend",
+        ),
+        ("accelerator of an accelerated step", {GPU_LOG: log(STORE_WORKS, MLFLOW_WORKS)}, "did not report it"),
+        (
+            "steps in the image",
+            {LOG: log(STORE_WORKS, MLFLOW_WORKS, version="0123456789ab")},
+            f"0123456789ab, and this checkout has {VERSION}; build the image",
         ),
     ],
 )
 def test_each_thing_that_is_wrong_is_told_alone_with_its_mend(play, host, what, answers, said):
-    play(answers=answers)
+    folder = play(answers)
+    found = wrong(host)
+    assert [item.what for item in found] == [what]
+    assert said in found[0].said
+    assert (folder / "calls").read_text().count("delete pod") == 4, "both pods, before and after"
+
+
+def test_what_admission_says_is_told_as_it_says_it(play, host):
+    said = 'Error from server (Forbidden): pods "mammogan-preflight" is forbidden: exceeded quota: q, requested: pods=1'
+    folder = play({"create": said})
+    found = wrong(host)
+    assert [item.what for item in found] == ["a step's pod", "an accelerated step's pod"]
+    assert said in found[0].said
+    assert of_pods(folder)[-1].startswith("delete pod")
+
+
+def test_a_pod_that_finds_no_node_is_given_up_with_its_own_reason_and_removed(play, host, monkeypatch, recorded_pod):
+    folder = play({GPU_POD: {"status": recorded_pod["status"]}})
+    monkeypatch.setattr(trial, "NODE_S", 0.2)
+    (found,) = wrong(host)
+    assert found.what == "an accelerated step's pod"
+    assert found.said.startswith("Unschedulable: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu; set a smaller")
+    assert of_pods(folder)[-1].startswith("delete pod mammogan-preflight-accelerated")
+
+
+@pytest.fixture
+def recorded_pod(request):
+    return json.loads((request.path.parent / "recorded" / "pods" / "train-gpu-unschedulable.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("phase", "limit", "said"), [("Pending", "START_S", "did not start"), ("Running", "RUN_S", "runs")]
+)
+def test_a_pod_that_does_not_start_or_end_is_given_up_and_removed(play, host, monkeypatch, phase, limit, said):
+    folder = play({POD: {"status": {"phase": phase}}})
+    monkeypatch.setattr(trial, limit, 0.2)
+    begun = time.monotonic()
+    assert said in findings(host, Pods(image=IMAGE, accelerators=0))["a step's pod"].said
+    assert time.monotonic() - begun < 30
+    assert of_pods(folder)[-1].startswith("delete pod")
+
+
+def test_a_pod_that_cannot_be_removed_hides_no_finding(play, host, capsys, monkeypatch):
+    play()
+    real = kubectl.remove
+    seen = []
+
+    def remove(pod, namespace):
+        seen.append(pod)
+        if seen.count(pod) == 2:
+            raise LookupError("Forbidden")
+        real(pod, namespace)
+
+    monkeypatch.setattr(kubectl, "remove", remove)
+    assert wrong(host) == []
+    assert "pod mammogan-preflight could not be removed from namespace kubeflow: Forbidden" in capsys.readouterr().err
+
+
+def test_without_an_image_nothing_inside_has_passed(play, host):
+    folder = play()
+    found = findings(host, Pods())
+    assert not found["a step's pod"].ok
+    assert "no --image was given" in found["a step's pod"].said
+    assert not {"object store", "MLflow"} & set(found)
+    assert not (folder / "pods.jsonl").exists()
+
+
+NO_SECRET = {"get secret mammogan-s3 kubeflow": "NotFound"}
+IDENTITY = {"metadata": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/steps"}}}
+
+
+@pytest.mark.parametrize(
+    ("answers", "ok", "said"),
+    [
+        (NO_SECRET, True, "none, and none needed: the object store works from inside without it"),
+        (
+            {"get secret mammogan-s3 kubeflow": {"data": {"AWS_ACCESS_KEY_ID": "x"}}, LOG: log(DENIED, MLFLOW_WORKS)},
+            False,
+            "lacks AWS_SECRET_ACCESS_KEY; fill in k8s/secrets.template.yaml and kubectl apply -n kubeflow -f k8s/secr",
+        ),
+        ({**NO_SECRET, LOG: log(DENIED, MLFLOW_WORKS)}, False, "lacks AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY; fill"),
+        ({**NO_SECRET, POD: waiting("ErrImagePull")}, False, "lacks AWS_ACCESS_KEY_ID"),
+        (
+            {**NO_SECRET, LOG: log(DENIED, MLFLOW_WORKS), "get serviceaccount mammogan-steps kubeflow": IDENTITY},
+            True,
+            "none; service account mammogan-steps has an identity by eks.amazonaws.com/role-arn",
+        ),
+    ],
+)
+def test_whether_a_secret_is_missing_is_decided_from_inside(play, host, answers, ok, said):
+    play(answers)
     found = findings(host)
-    assert not found[what].ok
-    assert said in found[what].said
-    assert [item.what for item in found.values() if not item.ok] == [what]
+    assert found["secrets"].ok is ok
+    assert said in found["secrets"].said
 
 
-def test_a_pod_that_never_starts_is_given_up_and_removed(play, host, monkeypatch):
-    folder = play(answers={"get pod mammogan-preflight": {"status": {"phase": "Pending"}}})
-    monkeypatch.setattr(preflight, "PROBE_S", 0.2)
-    assert "quota, taints or no node" in findings(host)["a step's pod"].said
-    assert (folder / "calls").read_text().splitlines()[-1].startswith("delete pod")
+def test_a_pull_secret_must_be_there(play, host):
+    play({"get secret registry kubeflow": "NotFound"})
+    found = findings(host, Pods(image=IMAGE, pull_secret="registry"))
+    assert "NotFound; --pods pull_secret names the sign-in at the registry" in found["secrets"].said
+    assert not found["secrets"].ok
+
+
+def test_a_standalone_kubeflow_is_looked_at_where_its_pods_are(play, host):
+    folder = play()
+    found = findings(host)
+    assert found["namespace"].said.startswith(
+        "kubeflow: a standalone Kubeflow runs every pod in its own namespace, not in mammogan; Pod Security baseline;"
+    )
+    assert "--namespace mammogan" not in (folder / "calls").read_text()
+
+
+def multi_user(kubeflow):
+    kubeflow.fail("GET", "healthz", 200, body={"multi_user": True})
+
+
+def test_a_multi_user_kubeflow_is_looked_at_in_the_given_namespace(play, host, kubeflow):
+    moved = {key.replace(" kubeflow", " team"): value for key, value in READY.items() if "deployment" not in key}
+    folder = play(moved)
+    multi_user(kubeflow)
+    found = look(host, namespace="team")
+    assert [item for item in found if not item.ok] == []
+    assert found[2].said == "team of a multi-user Kubeflow; Pod Security baseline"
+    asked = [line for line in (folder / "calls").read_text().splitlines() if "--namespace kubeflow" in line]
+    assert {line.split()[1] for line in asked} == {"deployment"}
+
+
+def test_a_multi_user_kubeflow_needs_a_namespace_that_is_there(play, host, kubeflow):
+    play({"get namespace team": "NotFound"})
+    multi_user(kubeflow)
+    (found,) = wrong(host, namespace="")
+    assert "this Kubeflow is multi-user and --namespace is empty; give that of your profile" in found.said
+    multi_user(kubeflow)
+    assert "NotFound; give --namespace, that of your profile" in findings(host, namespace="team")["namespace"].said
+
+
+def test_an_api_that_is_away_is_told_and_nothing_else_has_passed(play, host, kubeflow):
+    folder = play()
+    kubeflow.fail("GET", "healthz", 403)
+    found = look(host)
+    assert [(item.what, item.ok) for item in found] == [("kubectl", True), ("Kubeflow", False)]
+    assert "could not ask which kind of Kubeflow it is: this user may not" in found[1].said
+    assert found[1].said.endswith("nothing further was looked at")
+    assert not (folder / "pods.jsonl").exists()
 
 
 @pytest.mark.parametrize(
@@ -165,7 +457,8 @@ def test_a_pod_that_never_starts_is_given_up_and_removed(play, host, monkeypatch
     [("2.5.0", False, "upgrade to 2.17"), ("3.0.1", True, "Pipelines 3.0"), ("main", True, "tells no version")],
 )
 def test_the_version_is_read_from_the_servers_image(play, host, tag, ok, said):
-    play(answers={"get deployment ml-pipeline": api_server(tag)})
+    listed = {"name": "ALLOWEDSERVICEACCOUNTS", "value": "mammogan-steps"}
+    play({"get deployment ml-pipeline kubeflow": api_server(tag, listed)})
     found = findings(host)["Kubeflow"]
     assert found.ok is ok
     assert said in found.said
@@ -181,33 +474,118 @@ def test_the_version_is_read_from_the_servers_image(play, host, tag, ok, said):
     ],
 )
 def test_an_account_that_kubeflow_does_not_list_is_told(play, host, variables, ok, said):
-    play(answers={"get deployment ml-pipeline": api_server("2.18.1", *variables)})
+    play({"get deployment ml-pipeline kubeflow": api_server("2.18.1", *variables)})
     found = findings(host)
     assert found["service account"].ok is ok
     assert said in found["service account"].said
     assert [item.what for item in found.values() if not item.ok] == ([] if ok else ["service account"])
 
 
-def test_an_api_that_is_away_is_told(play, host, kubeflow):
-    play()
-    kubeflow.fail("GET", "healthz", 403)
-    assert "could not reach Kubeflow Pipelines: this user may not" in findings(host)["Kubeflow"].said
+SPOT = {"key": "spot", "value": "true", "effect": "NoSchedule"}
+SMALL = node("small", "3500m", "12884901888", **GPU)
 
 
-def test_nodes_are_those_of_the_selector(play, host):
-    play()
-    assert findings(host, Pods(image=IMAGE, node_selector=("pool=gpu",)))["accelerators"].ok
-    assert not findings(host, Pods(image=IMAGE, node_selector=("pool=a100",)))["accelerators"].ok
-    assert findings(host, Pods(image=IMAGE, accelerators=0))["accelerators"].said == "none asked for"
+@pytest.mark.parametrize(
+    ("nodes", "pods", "what", "said"),
+    [
+        (
+            [node("cpu", "3500m", "12.5Gi"), node("tiny", "2", "64Gi")],
+            Pods(image=IMAGE, accelerators=0, train=Size("20", "11Gi", "1Gi")),
+            "nodes",
+            "train asks for 20 cores and 11 GiB; the largest node that it may use, cpu, offers 3.5 cores and 12.5 GiB: "
+            "--pods train.cpu=3 (a node pool that scales from zero shows none until it is needed)",
+        ),
+        (
+            [node("cpu", "0.9", "12.5Gi")],
+            Pods(image=IMAGE, accelerators=0, filter_minority=Size("500m", "2Gi", "1Gi")),
+            "nodes",
+            "start asks for 1 core and 2 GiB; the largest node that it may use, cpu, offers 0.9 cores and 12.5 GiB: "
+            "--pods start.cpu=450m",
+        ),
+        (
+            [SMALL],
+            Pods(image=IMAGE, train=Size("3", "14Gi", "1Gi")),
+            "nodes",
+            "train asks for 3 cores and 14 GiB; the largest node that it may use, small, offers 3.5 cores and 12 GiB: "
+            "--pods train.memory=11Gi",
+        ),
+        (
+            [],
+            Pods(image=IMAGE, accelerators=0),
+            "nodes",
+            "no node that every step may use: there is none (a node pool t",
+        ),
+        (
+            [node("a", cordoned=True), node("b", taints=[SPOT])],
+            Pods(image=IMAGE, accelerators=0, tolerations=("spot=true",)),
+            "nodes",
+            "no node that every step may use: a is cordoned; b has the taint spot=true:NoSchedule: kubectl uncordon or",
+        ),
+        ([node()], PODS, "accelerators", "no node has 1 x nvidia.com/gpu; add one or install its device plugin"),
+        (
+            [node(taints=[SPOT], **GPU), node()],
+            PODS,
+            "accelerators",
+            "no node with nvidia.com/gpu may be used: node has the taint spot=true:NoSchedule: kubectl uncordon, or",
+        ),
+        (
+            [GPU_NODE, node()],
+            Pods(image=IMAGE, node_selector=("pool=a100",)),
+            "accelerators",
+            "no node with nvidia.com/gpu may be used: gpu lacks the label pool=a100",
+        ),
+    ],
+)
+def test_a_step_that_fits_no_node_is_told_with_the_setting_that_would(play, nodes, pods, what, said):
+    play({"get nodes": items(*nodes)})
+    found = [item for item in room.look("kubeflow", pods) if not item.ok]
+    assert found[0].what == what
+    assert found[0].said.startswith(said)
+    assert {item.what for item in found} == {what}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "pods"),
+    [
+        ([SMALL, node()], PODS),
+        ([node("a", "3", "11Gi", **GPU)], PODS),
+        ([node("a", "3000m", "11811160064", taints=[SPOT], **GPU), node()], Pods(image=IMAGE, tolerations=("spot",))),
+        ([node("a", taints=[{**SPOT, "effect": "PreferNoSchedule"}], **GPU)], PODS),
+        ([GPU_NODE, node()], Pods(image=IMAGE, node_selector=("pool=gpu",))),
+    ],
+)  # fmt: skip
+def test_a_step_that_fits_a_node_is_not_told(play, nodes, pods):
+    play({"get nodes": items(*nodes)})
+    assert [item for item in room.look("kubeflow", pods) if not item.ok] == []
+
+
+def test_kubeflows_drivers_must_be_let_in_too(play):
+    least = {"type": "Container", "min": {"memory": "100Mi"}, "defaultRequest": {"memory": "128Mi"}}
+    limit_range = {"metadata": {"name": "r"}, "spec": {"limits": [least]}}
+    play({"get limitrange kubeflow": items(limit_range)})
+    (found,) = [item for item in room.look("kubeflow", PODS) if not item.ok]
+    assert found.said.startswith("Kubeflow's drivers: LimitRange r: the pod requests 0.06 GiB, below the 0.1 GiB that")
+
+
+def test_what_a_limit_range_gives_to_kubeflows_containers_is_counted(play):
+    defaults = {"type": "Container", "defaultRequest": {"cpu": "100m", "memory": "128Mi"}, "default": {"memory": "1Gi"}}
+    limit_range = {"metadata": {"name": "r"}, "spec": {"limits": [defaults]}}
+    play({"get limitrange kubeflow": items(limit_range), "get nodes": items(node("a", "3", "64Gi"))})
+    found = [item for item in room.look("kubeflow", Pods(image=IMAGE, accelerators=0)) if not item.ok]
+    assert {item.what for item in found} == {"nodes"}
+    assert found[0].said.startswith(
+        "ingest asks for 3.1 cores and 8.12 GiB (0.1 cores and 0.12 GiB of them for Kubeflow's own containers); "
+        "the largest node that it may use, a, offers 3 cores and 64 GiB: --pods ingest.cpu=2 ("
+    )
 
 
 def test_the_command_prints_all_and_fails_if_one_is_wrong(play, host):
     play()
-    command = ["preflight", "--host", host, "--image", IMAGE]
+    command = ["preflight", "--host", host, "--image", IMAGE, "--pods", "accelerators=0"]
     result = CliRunner().invoke(pipeline.app, command)
     assert result.exit_code == 0, result.output
-    assert result.stdout.count("ok ") == 9
-    play(answers={"get storageclass": {"items": []}})
+    assert result.stdout.count("ok ") == 14
+    play({"get storageclass": {"items": []}})
     result = CliRunner().invoke(pipeline.app, command)
     assert result.exit_code == 1
     assert "MEND storage: no default StorageClass" in result.stdout

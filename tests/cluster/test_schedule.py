@@ -195,8 +195,8 @@ def test_a_scheduled_run_stops_where_nothing_changed_unless_forced(kubeflow, app
         arguments = made["runtime_config"]["parameters"]
         walk = Walk(version["pipeline_spec"]["pipeline_spec"], arguments, str(folder), folder, run_command)
         for step in BEFORE:
-            walk.step(step, job_id=name)
-        return walk.outputs["check-changes"], tracking.find_parent("mammogan", name)
+            walk.step(step, run=name)
+        return walk.outputs["check-changes"], tracking.find_parent(name)
 
     trains, first = tick("first")
     assert trains is True

@@ -1,9 +1,10 @@
-"""Submit and follow, against a server that speaks the official API."""
+"""Submit, against a server that speaks the official API."""
 
 import threading
 
+import kfp_server_api as api
 import pytest
-from kubeflow import Kubeflow, serve, task
+from kubeflow import Kubeflow, recorded, serve
 from typer.testing import CliRunner
 
 import pipeline
@@ -11,7 +12,7 @@ from launch import server as server_module
 from launch.arguments import graph_arguments
 from launch.pods import Pods
 from launch.server import RefusedError, Server, SignIn, reach
-from launch.submit import ENDED, Submitted, follow, steps, submit
+from launch.submit import submit
 
 IMAGE = "registry.example.org/mammogan@sha256:" + "c" * 64
 PODS = Pods(image=IMAGE)
@@ -31,16 +32,20 @@ def start(host, arguments, **options):
 
 
 def test_a_run_is_started_of_an_uploaded_version_with_the_arguments(kubeflow, host, arguments):
-    submitted = start(host, arguments)
-    run = kubeflow.runs[submitted.run_id]
+    run = kubeflow.runs[start(host, arguments)]
     assert run["runtime_config"]["parameters"] == arguments
     assert run["runtime_config"]["parameters"]["branches"] == ["lambda=0.5,seed=0", "lambda=3,seed=0"]
     assert run["service_account"] == "mammogan-steps"
     assert kubeflow.experiments[run["experiment_id"]]["display_name"] == "mammogan"
-    assert submitted.url == f"{host}/#/runs/details/{submitted.run_id}"
     version = kubeflow.versions[run["pipeline_version_reference"]["pipeline_version_id"]]
     executors = version["pipeline_spec"]["pipeline_spec"]["deploymentSpec"]["executors"]
     assert {executor["container"]["image"] for executor in executors.values()} == {IMAGE}
+
+
+def test_the_first_upload_makes_one_version_whose_name_tells_its_bytes(kubeflow, host, arguments):
+    start(host, arguments)
+    (version,) = kubeflow.versions.values()
+    assert version["display_name"].startswith("mammogan-")
 
 
 def test_the_same_graph_is_uploaded_once_and_another_one_beside_it(kubeflow, host, arguments):
@@ -89,11 +94,11 @@ def test_two_submits_at_once_share_what_they_upload(kubeflow, host, arguments):
     assert len(kubeflow.pipelines) == 1
 
 
-@pytest.mark.parametrize("path", ["experiments$", "pipelines/upload$", "upload_version$"])
+@pytest.mark.parametrize("path", ["experiments$", "pipelines$", "upload_version$"])
 def test_a_conflict_means_that_someone_else_made_it(kubeflow, host, arguments, path):
     """409 although the listing before did not show it: the second look finds it."""
     start(host, arguments)
-    listing = {"experiments$": "experiments$", "pipelines/upload$": "pipelines$", "upload_version$": "versions$"}[path]
+    listing = {"experiments$": "experiments$", "pipelines$": "pipelines$", "upload_version$": "versions$"}[path]
     kubeflow.fail("GET", listing, 200, body={})
     kubeflow.fail("POST", path, 409)
     start(host, arguments)
@@ -101,8 +106,8 @@ def test_a_conflict_means_that_someone_else_made_it(kubeflow, host, arguments, p
 
 
 def test_a_conflict_with_nothing_there_is_told(kubeflow, host, arguments):
-    kubeflow.fail("POST", "upload$", 409, body={"message": "name is taken in another namespace"})
-    with pytest.raises(RefusedError, match=r"could not upload the pipeline: it exists already \(name is taken"):
+    kubeflow.fail("POST", "pipelines$", 409, body=recorded("api", "pipeline-duplicate")["body"])
+    with pytest.raises(RefusedError, match=r"could not create the pipeline: it exists already \(Failed to create"):
         start(host, arguments)
 
 
@@ -225,55 +230,50 @@ def test_port_forward_without_a_cluster_says_what_kubectl_said(tmp_path, monkeyp
         pass
 
 
-def run_with(kubeflow, *states):
-    run = kubeflow.keep(kubeflow.runs, "run_id", {"state": "PENDING"})
-    kubeflow.script = list(states)
-    return Submitted(run["run_id"], "http://ui")
-
-
-def test_following_shows_each_change_once_and_returns_the_status(kubeflow, host, capsys):
-    trained = [task("start", "SUCCEEDED", 3), task("train", "RUNNING")]
-    done = [task("start", "SUCCEEDED", 3), task("train", "SUCCEEDED", 60), task("train-driver", "SUCCEEDED", 1)]
-    submitted = run_with(
-        kubeflow,
-        {"state": "RUNNING"},
-        {"run_details": {"task_details": trained}},
-        {"run_details": {"task_details": trained}},
-        {"state": "SUCCEEDED", "run_details": {"task_details": done}},
+def test_a_port_forward_that_ended_is_started_again_on_its_port(kubeflow, host, tmp_path, monkeypatch):
+    """As when Kubeflow's pod is replaced: the first kubectl ends at once, the next one stays."""
+    port = host.rpartition(":")[2]
+    script = tmp_path / "kubectl"
+    script.write_text(
+        f'#!/bin/sh\necho "$5" >> {tmp_path}/called\necho "Forwarding from 127.0.0.1:{port} -> 3000"\n'
+        f"[ $(wc -l < {tmp_path}/called) -gt 1 ] || exit 1\ntrap 'exit 0' TERM\nwhile :; do sleep 0.05; done\n"
     )
-    assert follow(Server(host), submitted, poll_s=0.0) == "SUCCEEDED"
-    said = capsys.readouterr().err.splitlines()
-    assert said == ["start: succeeded after 3 s", "train: running", "train: succeeded after 60 s"]
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with reach("port-forward") as server:
+        server._forward._process.wait()
+        assert server.multi_user() is False
+    assert (tmp_path / "called").read_text().split() == [":80", f"{port}:80"]
 
 
-def test_following_outlives_a_server_that_restarts(kubeflow, host):
-    submitted = run_with(kubeflow, {"state": "RUNNING"}, {"state": "SUCCEEDED"})
-    kubeflow.fail("GET", "runs/", 503, times=3)
-    assert follow(Server(host), submitted, poll_s=0.0) == "SUCCEEDED"
+@pytest.mark.parametrize(
+    ("address", "inside"),
+    [
+        ("http://ml-pipeline.kubeflow.svc.cluster.local:8888", True),
+        ("http://ml-pipeline.kubeflow.svc:8888", True),
+        ("https://kubeflow.example.org/pipeline", False),
+        ("https://a.b.svc.example.org", False),
+    ],
+)
+def test_the_pods_own_token_goes_to_addresses_inside_the_cluster_alone(tmp_path, monkeypatch, address, inside):
+    (tmp_path / "token").write_text("the-pods-token")
+    monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(tmp_path / "token"))
+    header = Server(address)._client.configuration.auth_settings().get("Bearer", {}).get("value")
+    assert header == ("Bearer the-pods-token" if inside else None)
 
 
-def test_a_failed_run_says_which_step_and_why(kubeflow, host):
-    tasks = [
-        task("start", "SUCCEEDED", 1),
-        task("experiment", "FAILED", 9),
-        task("ingest", "FAILED", 5, "no CSV found"),
-    ]
-    submitted = run_with(kubeflow, {"state": "FAILED", "run_details": {"task_details": tasks}})
-    with pytest.raises(RuntimeError, match="the run ended FAILED: step ingest: no CSV found; see http://ui"):
-        follow(Server(host), submitted, poll_s=0.0)
+def test_every_request_has_a_limit_of_time(kubeflow, host, arguments, monkeypatch):
+    asked = []
+    real = api.rest.RESTClientObject.request
 
+    def request(self, *arguments, **named):
+        asked.append(named.get("_request_timeout"))
+        return real(self, *arguments, **named)
 
-@pytest.mark.parametrize("state", sorted(set(ENDED) - {"SUCCEEDED"}))
-def test_every_other_end_is_a_failure(kubeflow, host, state):
-    submitted = run_with(kubeflow, {"state": state, "error": {"code": 1, "message": "terminated by anna"}})
-    with pytest.raises(RuntimeError, match=f"the run ended {state}: terminated by anna"):
-        follow(Server(host), submitted, poll_s=0.0)
-
-
-def test_steps_stand_in_the_order_of_their_start(kubeflow, host):
-    submitted = run_with(kubeflow, {"run_details": {"task_details": [task("b", "RUNNING"), task("a", "FAILED", 2)]}})
-    found = steps(Server(host).runs.run_service_get_run(submitted.run_id))
-    assert [(step.name, step.seconds) for step in found] == [("a", 2.0), ("b", None)]
+    monkeypatch.setattr(api.rest.RESTClientObject, "request", request)
+    start(host, arguments)
+    assert len(asked) > 5
+    assert set(asked) == {(server_module.CONNECT_S, server_module.ANSWER_S)}
 
 
 @pytest.mark.parametrize("store", ["", "/data/store"])
@@ -286,15 +286,11 @@ def test_a_store_inside_the_pod_is_refused_before_anything_is_sent(kubeflow, hos
 COMMAND = ["submit", "--source", "s3://b/cbis", "--labels", "s3://b/csv", "--store", "s3://b/store", "--image", IMAGE]
 
 
-def test_the_command_submits_waits_and_reports_by_its_status(kubeflow, host):
-    kubeflow.script = [{"state": "SUCCEEDED"}]
-    result = CliRunner().invoke(pipeline.app, [*COMMAND, "--host", host, "--wait"])
+def test_the_command_starts_a_run_and_names_it(kubeflow, host):
+    result = CliRunner().invoke(pipeline.app, [*COMMAND, "--host", host])
     assert result.exit_code == 0, result.output
-    assert f"run: {host}/#/runs/details/" in result.output
-    kubeflow.script = [{"state": "FAILED", "run_details": {"task_details": [task("train", "FAILED", 1, "no GPU")]}}]
-    result = CliRunner().invoke(pipeline.app, [*COMMAND, "--host", host, "--wait"])
-    assert result.exit_code == 1
-    assert "error: the run ended FAILED: step train: no GPU" in result.output
+    (run_id,) = kubeflow.runs
+    assert f"started run {run_id} of version mammogan-" in result.output
 
 
 def test_the_command_tells_a_refusal_in_one_line(kubeflow, host):

@@ -55,7 +55,7 @@ class Walk:
         }
 
     def value(self, key, more):
-        known = {**self.parameters, "job_id": "walk-1", "version": self.outputs.get("register"), **more}
+        known = {**self.parameters, "run": "walk-1", "version": self.outputs.get("register"), **more}
         return known.get(key)
 
     def found(self, key):
@@ -73,7 +73,7 @@ class Walk:
     def all_steps(self, branch):
         """Every step of one branch, in the order of the graph."""
         status = {
-            "state": "SUCCEEDED",
+            "state": "RUNNING",
             "error": {},
             "pipelineJobResourceName": "walk",
             "pipelineTaskName": "experiment",

@@ -1,0 +1,80 @@
+"""Ending a run before its time: in Kubeflow, and in MLflow where its exit step does not get that far."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from launch.verdict import close, told
+from launch.watch import Watch
+from mammogan.console import say
+from mammogan.ledger import Fate
+
+if TYPE_CHECKING:
+    from launch.server import Server
+    from launch.watch import View
+
+LIMIT_S = 600.0
+"""How long the end of a run is waited for: its exit step pulls an image and writes a report."""
+GRACE_S = 60.0
+"""How long after Kubeflow's end the record may still be written."""
+POLL_S = 5.0
+STOPPED = "stopped by pipeline.py stop"
+
+
+def stop(server: Server, run_id: str, tracking_uri: str = "", poll_s: float = POLL_S) -> str:
+    """End a run in Kubeflow and in MLflow; return how it ended, one line. One that has ended already is only told of.
+
+    The run's exit step closes its record; where it does not, as where it was deleted or no node takes it, that is done
+    here. Raises RuntimeError where the run has not ended after ten minutes.
+    """
+    watch = Watch(server, run_id, tracking_uri)
+    view = first_view(watch, poll_s)
+    if view.ended and not _is_open(view):
+        return f"run {run_id} had ended already: {told(view)}"
+    if view.standing and _is_open(view):
+        from mammogan.tracking.standing import ask_to_stop
+
+        ask_to_stop(view.standing.run_id, tracking_uri)
+    if not view.ended:
+        server.terminate(run_id)
+        say(f"run {run_id} was told to end; waiting for its exit step")
+    view = wait_for_end(watch, poll_s)
+    if view.standing and _is_open(view):
+        view = close(view, Fate(terminated=True), STOPPED, tracking_uri)
+    if view.unreadable:
+        say(f"{view.unreadable}; the run's exit step, or the janitor, ends its record")
+    return f"run {run_id} was stopped: {told(view)}"
+
+
+def wait_for_end(watch: Watch, poll_s: float = POLL_S) -> View:
+    """The run when it has ended in Kubeflow and in its record, or in Kubeflow a minute ago.
+
+    Raises RuntimeError where it has not after ten minutes.
+    """
+    until_s, ended_at_s = time.monotonic() + LIMIT_S, None
+    while True:
+        view = first_view(watch, poll_s)
+        now = time.monotonic()
+        ended_at_s = now if view.ended and ended_at_s is None else ended_at_s
+        if view.ended and (not _is_open(view) or now - (ended_at_s or now) >= GRACE_S):
+            return view
+        if now > until_s:
+            raise RuntimeError(f"run {watch.run_id} is still {view.run.state} after {LIMIT_S:.0f} s; look at its pods")
+        time.sleep(poll_s)
+
+
+def first_view(watch: Watch, poll_s: float = POLL_S) -> View:
+    """The run as soon as Kubeflow answers."""
+    told = ""
+    while not (view := watch.look()):
+        if watch.away != told:
+            told = watch.away
+            say(f"{told}; waiting for it")
+        time.sleep(poll_s)
+    return view
+
+
+def _is_open(view: View) -> bool:
+    """Whether its record still says that it runs."""
+    return bool(view.standing and view.standing.status == "RUNNING")

@@ -1,0 +1,111 @@
+"""Where a run stands while it goes on: its status, the record of its steps, and how far each branch has trained."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+
+from mammogan.ledger import Ledger
+from mammogan.tracking import ledger
+from mammogan.tracking.runs import find_parent, set_tags
+from mammogan.tracking.server import BRANCH, KIND, PARENT, REASON, STOP_ASKED, client, find_runs
+
+RETRIES = "1"
+TIMEOUT_S = "10"
+WASSERSTEIN, GENERATOR_LOSS = "train/wasserstein", "train/generator_loss"
+
+
+class UnreadableError(RuntimeError):
+    """MLflow is away, or refuses, or holds what this version cannot read; says which in one line."""
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What a branch last logged of its training."""
+
+    epoch: int
+    wasserstein: float
+    generator_loss: float
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A parent run as one look at MLflow shows it."""
+
+    run_id: str
+    experiment_id: str
+    status: str
+    """RUNNING, or how it ended: FINISHED, FAILED or KILLED."""
+    reason: str
+    """Why it ended so; empty for FINISHED and while it runs."""
+    ledger: Ledger
+    epochs: int
+    """Epochs of a training; 0 where that is not known yet."""
+    losses: Mapping[str, Losses]
+    """Latest of each branch that trains or has trained, by its name."""
+
+
+def find_experiment(experiment: str, tracking_uri: str) -> str:
+    """Id of the experiment, by which its page is found; empty where there is none yet. Raises ``UnreadableError``."""
+    with _brief(tracking_uri):
+        found = client(tracking_uri).get_experiment_by_name(experiment)
+        return found.experiment_id if found else ""
+
+
+def find_standing(run_key: str, tracking_uri: str) -> Standing | None:
+    """Where the run of that key stands; None where its parent was not opened. Raises ``UnreadableError``."""
+    with _brief(tracking_uri):
+        parent = find_parent(run_key, tracking_uri)
+        mlflow = client(tracking_uri)
+        return _standing(mlflow, mlflow.get_run(parent)) if parent else None
+
+
+def ask_to_stop(run_id: str, tracking_uri: str) -> None:
+    """Leave word in the parent run that somebody ended it on purpose. Raises ``UnreadableError``."""
+    with _brief(tracking_uri):
+        set_tags(run_id, {STOP_ASKED: str(time.time_ns() // 1_000_000)}, tracking_uri)
+
+
+def _standing(mlflow: MlflowClient, run: Run) -> Standing:
+    children = find_runs(mlflow, [run.info.experiment_id], {PARENT: run.info.run_id, KIND: "branch"})
+    losses = {child.data.tags[BRANCH]: found for child in children if (found := _losses(child))}
+    return Standing(
+        run_id=run.info.run_id,
+        experiment_id=run.info.experiment_id,
+        status=run.info.status,
+        reason=run.data.tags.get(REASON, ""),
+        ledger=ledger.read(run),
+        epochs=int(run.data.params.get("cfg.train.epochs", 0)),
+        losses=losses,
+    )
+
+
+def _losses(child: Run) -> Losses | None:
+    """Of the client's objects only the protobuf tells at which step a metric was logged."""
+    latest = {metric.key: metric for metric in child.data.to_proto().metrics}
+    if not {WASSERSTEIN, GENERATOR_LOSS} <= latest.keys():
+        return None
+    return Losses(int(latest[WASSERSTEIN].step), latest[WASSERSTEIN].value, latest[GENERATOR_LOSS].value)
+
+
+@contextmanager
+def _brief(tracking_uri: str) -> Generator[None]:
+    """Ask once and not for long: who follows a run looks again in a few seconds."""
+    limits = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": RETRIES, "MLFLOW_HTTP_REQUEST_TIMEOUT": TIMEOUT_S}
+    before = {name: os.environ.get(name) for name in limits}
+    os.environ.update(limits)
+    try:
+        yield
+    except (MlflowException, ValueError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UnreadableError(f"MLflow at {tracking_uri} cannot be read: {first[:300]}") from error
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
