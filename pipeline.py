@@ -5,6 +5,7 @@ start -> ingest -> filter_minority -> check_changes; if there is something to tr
       beside them; whatever happens: finish
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -24,10 +25,11 @@ from components.start import start
 from components.synthesise import synthesise
 from components.train import train
 from components.utility import utility
-from launch import compiled, local, preflight, schedule, submit
+from launch import compiled, following, local, preflight, schedule, submit, termination
 from launch import options as cluster
 from launch.arguments import graph_arguments
-from launch.server import reach
+from launch.pods import Pods
+from launch.server import Server, reach
 from mammogan import console, storage
 from mammogan.commands import options
 
@@ -45,65 +47,64 @@ def experiment(
     store: str = "",
     work: str = "",
     experiment: str = "mammogan",
-    run_key: str = "",
     force: bool = True,
 ) -> None:
-    """Run one experiment from source images to a registered generator."""
-    job_id = dsl.PIPELINE_JOB_ID_PLACEHOLDER
-    settings = {"preset": preset, "overrides": overrides}
+    """Run one experiment from source images to a registered generator.
 
-    closing = finish(experiment=experiment, run_key=run_key, job_id=job_id)
+    Every step finds the run's record in MLflow by Kubeflow's id of the run, which takes less room in Kubeflow's
+    workflow than handing on an artifact.
+    """
+    run = dsl.PIPELINE_JOB_ID_PLACEHOLDER
+    given = {"preset": preset, "overrides": overrides, "run": run}
+
+    closing = finish(run=run)
     with dsl.ExitHandler(closing, name="experiment"):
-        opened = start(**settings, experiment=experiment, run_key=run_key, job_id=job_id, source=source)
+        opened = start(**given, experiment=experiment, source=source)
 
-        ingested = ingest(**settings, source=source, labels=labels, work=work)
-        kept = filter_minority(**settings, run=opened.outputs["run"], dataset=ingested.outputs["dataset"])
+        ingested = ingest(**given, source=source, labels=labels, store=store, work=work).after(opened)
+        kept = filter_minority(**given, dataset=ingested.outputs["dataset"])
 
-        checked = check_changes(**settings, force=force, run=opened.outputs["run"]).after(kept)
+        checked = check_changes(**given, force=force).after(kept)
         with dsl.If(checked.output == True, name="changed"):  # noqa: E712  (KFP builds the condition)
             with dsl.ParallelFor(branches, name="branches") as branch:  # ty: ignore[invalid-argument-type]  (a channel here)
                 trained = train(
-                    **settings,
+                    **given,
                     branch=branch,
-                    run=opened.outputs["run"],
                     store=store,
                     minority=kept.outputs["minority"],
                 )
                 evaluated = evaluate(
-                    **settings,
+                    **given,
                     branch=branch,
-                    run=opened.outputs["run"],
+                    store=store,
                     minority=kept.outputs["minority"],
                     trained=trained.outputs["trained"],
                 )
 
             chosen = select(
-                **settings,
-                run=opened.outputs["run"],
+                **given,
+                store=store,
                 evaluations=dsl.Collected(evaluated.outputs["evaluation"]),
-                trained=dsl.Collected(trained.outputs["trained"]),
             )
             with dsl.If(chosen.outputs["Output"] == True, name="accepted"):  # noqa: E712
                 registered = register(
-                    **settings,
-                    run=opened.outputs["run"],
+                    **given,
                     decision=chosen.outputs["decision"],
                     winner=chosen.outputs["winner"],
                 )
                 filled = synthesise(
-                    **settings,
+                    **given,
                     version=registered.output,
-                    run=opened.outputs["run"],
                     dataset=ingested.outputs["dataset"],
                     minority=kept.outputs["minority"],
                     winner=chosen.outputs["winner"],
                 )
-                released = {**settings, "version": registered.output, "run": opened.outputs["run"]}
+                released = {**given, "version": registered.output}
                 audited = audit(**released, filled=filled.outputs["filled"], critic=chosen.outputs["critic"])
                 promoted = promote(**released, minority=kept.outputs["minority"]).after(audited)
                 compared = utility(**released, filled=filled.outputs["filled"])
 
-    for task in (closing, opened, kept, checked, trained, evaluated, chosen, registered):
+    for task in (closing, opened, ingested, kept, checked, trained, evaluated, chosen, registered):
         task.set_caching_options(False)
     for task in (filled, audited, promoted, compared):
         task.set_caching_options(False)
@@ -197,20 +198,56 @@ def submit_(
     pods: cluster.PodSettings = None,
     namespace: cluster.Namespace = "",
     service_account: cluster.ServiceAccount = submit.SERVICE_ACCOUNT,
+    tracking_uri: options.TrackingUri = "",
     wait: Annotated[bool, typer.Option("--wait", help="Follow the run; exit with its status.")] = False,
+    follow: Annotated[str, typer.Option(metavar="RUN_ID", help="Follow a run that was started, start none.")] = "",
 ) -> None:
     """Start the graph on Kubeflow; KFP_TOKEN, KFP_COOKIE or KFP_USER sign in, inside it the service account."""
+    chosen = cluster.pods(pods, image, gpu_image, parallelism)
+    if follow:
+        _follow(host, namespace, lambda _: follow, tracking_uri, chosen)
+        return
     overrides = options.overrides(settings, options.shortcuts(subset=subset, lambdas=lambdas, seeds=seeds))
     arguments = graph_arguments(
         preset, overrides, source=source, labels=labels, experiment=experiment_name, force=force
     )
-    chosen = cluster.pods(pods, image, gpu_image, parallelism)
+    arguments |= {"store": store}
+
+    def start(server: Server) -> str:
+        return submit.submit(server, experiment, arguments, chosen, service_account=service_account)
+
+    if wait:
+        _follow(host, namespace, start, tracking_uri, chosen)
+        return
     with reach(host, namespace) as server:
-        started = submit.submit(
-            server, experiment, {**arguments, "store": store}, chosen, service_account=service_account
-        )
-        if wait:
-            submit.follow(server, started)
+        following.show_links(server, start(server), tracking_uri, chosen.settings)
+
+
+def _follow(host: str, namespace: str, run_id: Callable[[Server], str], tracking_uri: str, pods: Pods) -> None:
+    """Follow a run to its end; Ctrl-C leaves the run alone."""
+    with reach(host, namespace) as server:
+        try:
+            following.follow(
+                server,
+                run_id(server),
+                tracking_uri,
+                pending_minutes=pods.pending_minutes,
+                settings=pods.settings,
+            )
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+
+
+@app.command(name="stop")
+def stop_(
+    run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="Kubeflow's id of the run.")],
+    host: cluster.Host = "",
+    namespace: cluster.Namespace = "",
+    tracking_uri: options.TrackingUri = "",
+) -> None:
+    """End a run on Kubeflow and in MLflow; what its branches have saved stays in the store."""
+    with reach(host, namespace) as server:
+        console.say(termination.stop(server, run_id, tracking_uri))
 
 
 @app.command(name="schedule")
@@ -232,14 +269,17 @@ def schedule_(
 @app.command(name="preflight")
 def preflight_(
     host: cluster.Host = "",
-    namespace: cluster.Namespace = "mammogan",
+    namespace: cluster.Namespace = "",
     service_account: cluster.ServiceAccount = submit.SERVICE_ACCOUNT,
     image: cluster.Image = "",
+    gpu_image: cluster.GpuImage = "",
+    store: cluster.Store = "",
     pods: cluster.PodSettings = None,
 ) -> None:
     """Check a cluster before the first run and say what to mend."""
     with reach(host) as server:
-        findings = preflight.check(server, cluster.pods(pods, image), namespace, service_account)
+        chosen = cluster.pods(pods, image, gpu_image)
+        findings = preflight.check(server, chosen, namespace, service_account, store)
     for finding in findings:
         print(f"{'ok  ' if finding.ok else 'MEND'} {finding.what}: {finding.said}")
     if wrong := sum(not finding.ok for finding in findings):

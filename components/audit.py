@@ -10,7 +10,7 @@ def audit(
     preset: str,
     overrides: str,
     version: str,
-    run: dsl.Input[dsl.Artifact],
+    run: str,
     filled: dsl.Input[dsl.Dataset],
     critic: dsl.Input[dsl.Model],
     privacy: dsl.Output[dsl.Artifact],
@@ -18,8 +18,10 @@ def audit(
     """Write the audit, log it, and say on the registered version whether it passed."""
     from pathlib import Path
 
-    from mammogan import config, release
+    from mammogan import config, release, tracking
+    from mammogan.steps import Step
 
     settings = config.resolve(preset, overrides)
-    place = release.Place(Path(run.path).read_text(), Path(filled.path), Path(privacy.path))
-    release.audit(version, Path(critic.path), settings, place)
+    place = release.Place(tracking.parent_of(run), Path(filled.path), Path(privacy.path))
+    with tracking.step(place.run, Step.AUDIT):
+        release.audit(version, Path(critic.path), settings, place)

@@ -1,7 +1,5 @@
 """Find out whether training again can give anything new."""
 
-from kfp import dsl
-
 from components import step
 
 
@@ -10,12 +8,14 @@ def check_changes(
     preset: str,
     overrides: str,
     force: bool,
-    run: dsl.Input[dsl.Artifact],
+    run: str,
 ) -> bool:
     """Compare data, code and settings with the champion's and the challenger's; True to train, always by force."""
-    from pathlib import Path
-
-    from mammogan import config, registry
+    from mammogan import config, registry, tracking
+    from mammogan.steps import Step
 
     settings = config.resolve(preset, overrides)
-    return registry.check_changes(Path(run.path).read_text(), settings.select.model_name, force=force)
+    parent_id = tracking.parent_of(run)
+    with tracking.step(parent_id, Step.CHECK_CHANGES) as progress:
+        progress.goes_on = registry.check_changes(parent_id, settings.select.model_name, force=force)
+    return progress.goes_on

@@ -10,7 +10,8 @@ def evaluate(
     preset: str,
     overrides: str,
     branch: str,
-    run: dsl.Input[dsl.Artifact],
+    run: str,
+    store: str,
     minority: dsl.Input[dsl.Dataset],
     trained: dsl.Input[dsl.Model],
     evaluation: dsl.Output[dsl.Artifact],
@@ -19,12 +20,13 @@ def evaluate(
     from pathlib import Path
 
     from mammogan import config, tracking
-    from mammogan.evaluation import evaluate_branch
+    from mammogan.evaluation import evaluate_or_lose
+    from mammogan.steps import Step
 
     settings = config.resolve(preset, overrides)
-    with tracking.branch_log(Path(run.path).read_text(), config.Branch.parse(branch), settings, step="evaluate") as log:
-        result = evaluate_branch(
-            Path(trained.path), Path(minority.path), settings.evaluate, Path(evaluation.path), log.metrics
+    with tracking.branch_log(tracking.parent_of(run), config.Branch.parse(branch), settings, step=Step.EVALUATE) as log:
+        result = evaluate_or_lose(
+            Path(trained.path), Path(minority.path), settings.evaluate, Path(evaluation.path), log.metrics, store
         )
         log.finish(result)
     return result["status"]

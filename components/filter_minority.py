@@ -9,7 +9,7 @@ from components import step
 def filter_minority(
     preset: str,
     overrides: str,
-    run: dsl.Input[dsl.Artifact],
+    run: str,
     dataset: dsl.Input[dsl.Dataset],
     minority: dsl.Output[dsl.Dataset],
 ) -> None:
@@ -18,7 +18,10 @@ def filter_minority(
 
     from mammogan import config, tracking
     from mammogan.data.minority import filter_minority
+    from mammogan.steps import Step
 
     data = config.resolve(preset, overrides).data
-    summary = filter_minority(Path(dataset.path), data.minority, Path(minority.path))
-    tracking.log_dataset(Path(run.path).read_text(), Path(minority.path), summary)
+    parent_id = tracking.parent_of(run)
+    with tracking.step(parent_id, Step.FILTER_MINORITY):
+        summary = filter_minority(Path(dataset.path), data.minority, Path(minority.path))
+        tracking.log_dataset(parent_id, Path(minority.path), summary)

@@ -6,18 +6,13 @@ from components import step
 
 
 @step()
-def finish(
-    experiment: str,
-    run_key: str,
-    job_id: str,
-    page: dsl.Output[dsl.HTML],
-    status: dsl.PipelineTaskFinalStatus,
-) -> None:
-    """Build the report from MLflow alone, log it, close the parent run and what is left of its branches."""
+def finish(run: str, page: dsl.Output[dsl.HTML], status: dsl.PipelineTaskFinalStatus) -> None:
+    """Close the run by the record of its steps, and build the report from MLflow alone.
+
+    Of the status only the workflow's name counts: its state is never SUCCEEDED, and RUNNING also after failures.
+    """
     from pathlib import Path
 
-    from mammogan import report
+    from mammogan import closing
 
-    report.close_with_report(
-        experiment, run_key or job_id, status.state == "SUCCEEDED", status.error_message or "", Path(page.path)
-    )
+    closing.close_with_report(run, status.pipeline_job_resource_name or "", Path(page.path))

@@ -6,12 +6,24 @@ from components import step
 
 
 @step()
-def ingest(preset: str, overrides: str, source: str, labels: str, work: str, dataset: dsl.Output[dsl.Dataset]) -> str:
-    """Write the data set; return its digest, by which later steps are cached."""
+def ingest(
+    preset: str,
+    overrides: str,
+    run: str,
+    source: str,
+    labels: str,
+    store: str,
+    work: str,
+    dataset: dsl.Output[dsl.Dataset],
+) -> None:
+    """Write the data set; images that an earlier run finished come from the store."""
     from pathlib import Path
 
-    from mammogan import config
+    from mammogan import config, tracking
     from mammogan.data.ingest import ingest
+    from mammogan.steps import Step
 
     data = config.resolve(preset, overrides).data
-    return ingest(source, labels, data, Path(dataset.path), Path(work) if work else None)["data_digest"]
+    with tracking.step(tracking.parent_of(run), Step.INGEST):
+        kept = Path(work) if work else None  # a folder that outlives the step needs no copy in the store
+        ingest(source, labels, data, Path(dataset.path), kept, store="" if kept else store)

@@ -10,13 +10,16 @@ def promote(
     preset: str,
     overrides: str,
     version: str,
-    run: dsl.Input[dsl.Artifact],
+    run: str,
     minority: dsl.Input[dsl.Dataset],
 ) -> None:
     """Make the audited version the champion, or say why not; a refusal is a result and fails nothing."""
     from pathlib import Path
 
-    from mammogan import config, release
+    from mammogan import config, release, tracking
+    from mammogan.steps import Step
 
     settings = config.resolve(preset, overrides)
-    release.promote(version, Path(minority.path), settings, Path(run.path).read_text())
+    parent_id = tracking.parent_of(run)
+    with tracking.step(parent_id, Step.PROMOTE):
+        release.promote(version, Path(minority.path), settings, parent_id)

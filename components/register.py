@@ -9,14 +9,17 @@ from components import step
 def register(
     preset: str,
     overrides: str,
-    run: dsl.Input[dsl.Artifact],
+    run: str,
     decision: dsl.Input[dsl.Artifact],
     winner: dsl.Input[dsl.Model],
 ) -> str:
     """Register the winning generator and move the alias; return the model version."""
     from pathlib import Path
 
-    from mammogan import config, registry
+    from mammogan import config, registry, tracking
+    from mammogan.steps import Step
 
     settings = config.resolve(preset, overrides)
-    return registry.register(Path(winner.path), Path(decision.path), Path(run.path).read_text(), settings)
+    parent_id = tracking.parent_of(run)
+    with tracking.step(parent_id, Step.REGISTER):
+        return registry.register(Path(winner.path), Path(decision.path), parent_id, settings)

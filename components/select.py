@@ -9,9 +9,9 @@ from components import step
 def select(
     preset: str,
     overrides: str,
-    run: dsl.Input[dsl.Artifact],
+    run: str,
     evaluations: dsl.Input[list[dsl.Artifact]],
-    trained: dsl.Input[list[dsl.Model]],
+    store: str,
     decision: dsl.Output[dsl.Artifact],
     winner: dsl.Output[dsl.Model],
     critic: dsl.Output[dsl.Model],
@@ -20,16 +20,20 @@ def select(
     from pathlib import Path
 
     from mammogan import config, selection, tracking
+    from mammogan.steps import Step
 
     settings = config.resolve(preset, overrides)
-    made = selection.decide(
-        [Path(item.path) for item in evaluations],
-        [Path(item.path) for item in trained],
-        settings.select,
-        Path(decision.path),
-        Path(winner.path),
-        Path(critic.path),
-    )
-    tracking.log_decision(Path(run.path).read_text(), made)
-    selection.require_survivor(made)
-    return made["accepted"]
+    parent_id = tracking.parent_of(run)
+    with tracking.step(parent_id, Step.SELECT) as progress:
+        made = selection.decide(
+            [Path(item.path) for item in evaluations],
+            store,
+            settings.select,
+            Path(decision.path),
+            Path(winner.path),
+            Path(critic.path),
+        )
+        tracking.log_decision(parent_id, made)
+        selection.require_survivor(made)
+        progress.goes_on = made["accepted"]
+    return progress.goes_on

@@ -10,7 +10,7 @@ def synthesise(
     preset: str,
     overrides: str,
     version: str,
-    run: dsl.Input[dsl.Artifact],
+    run: str,
     dataset: dsl.Input[dsl.Dataset],
     minority: dsl.Input[dsl.Dataset],
     winner: dsl.Input[dsl.Model],
@@ -19,10 +19,12 @@ def synthesise(
     """Write the data set filled up to balance; the model's version marks every synthetic image."""
     from pathlib import Path
 
-    from mammogan import config, release
+    from mammogan import config, release, tracking
     from mammogan.data.ingest import read_summary
+    from mammogan.steps import Step
 
     settings = config.resolve(preset, overrides)
     label = read_summary(Path(minority.path))["label"]
-    place = release.Place(Path(run.path).read_text(), Path(dataset.path), Path(filled.path))
-    release.synthesise(Path(winner.path), version, label, settings, place)
+    place = release.Place(tracking.parent_of(run), Path(dataset.path), Path(filled.path))
+    with tracking.step(place.run, Step.SYNTHESISE):
+        release.synthesise(Path(winner.path), version, label, settings, place)

@@ -10,7 +10,7 @@ def train(
     preset: str,
     overrides: str,
     branch: str,
-    run: dsl.Input[dsl.Artifact],
+    run: str,
     store: str,
     minority: dsl.Input[dsl.Dataset],
     trained: dsl.Output[dsl.Model],
@@ -20,18 +20,19 @@ def train(
 
     from mammogan import config, tracking
     from mammogan.data.minority import training_set
+    from mammogan.steps import Step
     from mammogan.training.loop import train_branch
 
     settings = config.resolve(preset, overrides)
     part = config.Branch.parse(branch)
-    images, patients, data_digest = training_set(Path(minority.path), settings.data.minority)
-    with tracking.branch_log(Path(run.path).read_text(), part, settings, step="train") as log:
+    with tracking.branch_log(tracking.parent_of(run), part, settings, step=Step.TRAIN) as log:
+        images, patients, data_digest = training_set(Path(minority.path), settings.data.minority)
         result = train_branch(
             images,
             settings,
             part,
             data_digest=data_digest,
-            store=store or f"{trained.path}.store",
+            store=store,
             out=Path(trained.path),
             report=log.metrics,
             report_grid=log.grid,

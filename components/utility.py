@@ -10,15 +10,17 @@ def utility(
     preset: str,
     overrides: str,
     version: str,
-    run: dsl.Input[dsl.Artifact],
+    run: str,
     filled: dsl.Input[dsl.Dataset],
     benefit: dsl.Output[dsl.Artifact],
 ) -> None:
     """Write the comparison of classifiers, log it, and say its verdict on the registered version."""
     from pathlib import Path
 
-    from mammogan import config, release
+    from mammogan import config, release, tracking
+    from mammogan.steps import Step
 
     settings = config.resolve(preset, overrides)
-    place = release.Place(Path(run.path).read_text(), Path(filled.path), Path(benefit.path))
-    release.utility(version, settings, place)
+    place = release.Place(tracking.parent_of(run), Path(filled.path), Path(benefit.path))
+    with tracking.step(place.run, Step.UTILITY):
+        release.utility(version, settings, place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -28,7 +29,20 @@ def say(message: str) -> None:
 
     ``$MAMMOGAN_SAY_PREFIX`` goes before it: by that the local runner tells our lines in a step's log from others'.
     """
-    print(f"{os.environ.get('MAMMOGAN_SAY_PREFIX', '')}{message}", file=sys.stderr, flush=True)
+    try:
+        print(f"{os.environ.get('MAMMOGAN_SAY_PREFIX', '')}{message}", file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        _let_go()
+
+
+def _let_go() -> None:
+    """Send what is said from now on nowhere: who read it has gone, as a pod's launcher that is ended before its step.
+
+    That must not become the reason why the step ended: SIGTERM, which follows, is.
+    """
+    for number in (1, 2):
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
 
 
 @contextmanager

@@ -27,10 +27,11 @@ from mammogan.metrics.measurement import (
     measure_reals,
     steps_of,
 )
+from mammogan.steps import Step
 
 PROTOCOL = 4
 """Raised whenever a number would come out differently, so that no cached one is mixed with new ones."""
-FROM_BRANCH = ("branch", "gp_lambda", "seed", "status", "reason", "data_digest", "train_s")
+FROM_BRANCH = ("branch", "gp_lambda", "seed", "key", "status", "reason", "data_digest", "train_s")
 
 Report = Callable[[int, Mapping[str, float]], None]
 
@@ -109,42 +110,67 @@ def class_learnt(dataset: Path) -> int | None:
 
 
 def evaluate_branch(
-    branch_dir: Path, dataset: Path, config: EvaluateConfig, out: Path, report: Report
+    branch_dir: Path, dataset: Path, config: EvaluateConfig, out: Path, report: Report, store: str = ""
 ) -> dict[str, Any]:
     """Evaluate every snapshot of a branch against the train and test reals of a data set.
 
     Writes ``evaluation.json`` below ``out`` and returns its content; docs/architecture.md describes it. Each snapshot's
-    result is kept in ``out/snapshots`` under a digest of snapshot, images, networks and settings, so that running again
-    measures only what is new, also while the training goes on. ``report`` is called once a snapshot, in order, with the
-    finite numbers: step = epoch, ``{"<key>": value, "<key>/low": ..., "<key>/high": ..., "<key>/floor": ...}``.
-    A snapshot that cannot be used is listed under ``omitted``. Raises OSError for a folder that is no branch.
+    result is kept in ``store/evaluations``, without a store in ``out/snapshots``, under a digest of snapshot, images,
+    networks and settings, so that running again measures only what is new, also while the training goes on. ``report``
+    is called once a snapshot, in order, with the finite numbers: step = epoch, ``{"<key>": value, "<key>/low": ...,
+    "<key>/high": ..., "<key>/floor": ...}``. A snapshot that cannot be used is listed under ``omitted``. Raises OSError
+    for a folder that is no branch.
     """
-    branch = json.loads((branch_dir / "branch.json").read_text())
+    branch = _read_branch(branch_dir)
     by_pairing = _both_splits(dataset)
     instruments = load_instruments(config)
     snapshots = sorted((branch_dir / "snapshots").glob("epoch_*.pt"))
     shared = _shared_key(by_pairing, instruments)
-    caches = [out / "snapshots" / f"{path.stem}-{digest([shared, storage.sha256_of(path)])}.json" for path in snapshots]
-    missing = sum(not cache.is_file() for cache in caches)
+    folder = storage.join(store, "evaluations") if store else str(out / "snapshots")
+    keys = [f"{path.stem}-{digest([shared, storage.sha256_of(path)])}.json" for path in snapshots]
+    caches = {storage.join(folder, key): path for key, path in zip(keys, snapshots, strict=True)}
+    missing = {cache for cache in caches if not storage.exists(cache)}
     records, omitted = [], []
     each = NETWORKS * config.fakes
-    total, done = len(snapshots) * each, (len(snapshots) - missing) * each
+    total, done = len(snapshots) * each, (len(snapshots) - len(missing)) * each
     if missing:
         total += steps_of(by_pairing)
     with console.progress(f"evaluate {branch['branch']}", total, done) as advance:
         reals = measure_reals(by_pairing, instruments, advance) if missing else None
-        for path, cache in zip(snapshots, caches, strict=True):
+        for cache, path in caches.items():
             epoch = int(path.stem.removeprefix("epoch_"))
-            if not cache.is_file():
+            if cache in missing:
                 assert reals is not None
-                storage.write_bytes(str(cache), _as_json(_snapshot_result(path, reals, instruments, advance)))
+                storage.write_bytes(cache, _as_json(_snapshot_result(path, reals, instruments, advance)))
                 advance(0, note=f"epoch {epoch}")
-            result = json.loads(cache.read_text())
+            result = json.loads(storage.read_bytes(cache))
             records += [{"epoch": epoch, **record} for record in result["records"]]
             omitted += [{"epoch": epoch, **item} for item in result["omitted"]]
             report(epoch, reported(result["records"]))
-    kept = {name: branch[name] for name in FROM_BRANCH if name in branch}
-    evaluation = {**kept, **instruments.described(), "records": records, "omitted": omitted}
+    return _write({**branch, **instruments.described(), "records": records, "omitted": omitted}, out)
+
+
+def evaluate_or_lose(
+    branch_dir: Path, dataset: Path, config: EvaluateConfig, out: Path, report: Report, store: str = ""
+) -> dict[str, Any]:
+    """``evaluate_branch``, but a fault of its own ends as a lost branch, with ``lost_in``, so that the others go on."""
+    branch = _read_branch(branch_dir)
+    try:
+        return evaluate_branch(branch_dir, dataset, config, out, report, store)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        console.say(f"{branch['branch']}: not evaluated: {reason}")
+        lost = {"status": "failed", "reason": reason, "lost_in": str(Step.EVALUATE)}
+        return _write({**branch, **lost, "extractor": {}, "lpips": {}, "records": [], "omitted": []}, out)
+
+
+def _read_branch(branch_dir: Path) -> dict[str, Any]:
+    """What an evaluation takes over from its branch's record."""
+    branch = json.loads((branch_dir / "branch.json").read_text())
+    return {name: branch[name] for name in FROM_BRANCH if name in branch}
+
+
+def _write(evaluation: dict[str, Any], out: Path) -> dict[str, Any]:
     storage.write_bytes(str(out / "evaluation.json"), _as_json(evaluation))
     return evaluation
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 import base64
 import csv
 import datetime as dt
-import shutil
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -18,7 +16,6 @@ from typing import Any
 
 from mammogan import figures, findings, gates, storage
 from mammogan.config import PRESETS
-from mammogan.console import say
 from mammogan.figures import Column
 from mammogan.records import BranchRecord, Production, RunRecord
 
@@ -75,32 +72,6 @@ def build(record: RunRecord, out: Path, production: Production | None = None) ->
     )
     storage.write_bytes(str(out / PAGE), page.encode())
     return out / PAGE
-
-
-def close_with_report(experiment: str, run_key: str, succeeded: bool, message: str, page: Path) -> None:
-    """End the run of that key with its true status, log its report and copy the page to ``page``.
-
-    The run FINISHED when every step succeeded and a decision was accepted, or there was nothing to train. Branches
-    that still count as running are ended as KILLED. Where not even the parent run was opened, the page says only that.
-    """
-    from mammogan import tracking
-
-    parent_id = tracking.find_parent(experiment, run_key)
-    if parent_id is None:
-        text = f"run {run_key} never opened its run in MLflow experiment {experiment}: {message or 'no error message'}"
-        say(text)
-        storage.write_bytes(str(page), text.encode())
-        return
-    tracking.close_branches(parent_id, "the run ended before this branch did")
-    record = tracking.read_run(parent_id)
-    reason = message or "; ".join(record.decision.get("reasons", []))
-    done = succeeded and (record.decision.get("accepted") or record.decision.get("skipped"))
-    tracking.close(parent_id, "FINISHED" if done else "FAILED", "" if done else reason)
-    with tempfile.TemporaryDirectory() as folder:
-        built = rebuild(parent_id, Path(folder))
-        tracking.log_artifact(parent_id, built.parent, tracking.REPORT)
-        page.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(built, page)
 
 
 def number(value: float | None) -> str:

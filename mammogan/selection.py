@@ -10,7 +10,6 @@ neither the experiment's setting nor repeatable.
 from __future__ import annotations
 
 import json
-import shutil
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -30,30 +29,19 @@ PROTOCOL = ("n_real", "n_fake", "seed", "implementation")
 
 
 def decide(
-    evaluations: Sequence[Path],
-    trained: Sequence[Path],
-    config: SelectConfig,
-    decision: Path,
-    winner: Path,
-    critic: Path,
+    evaluations: Sequence[Path], store: str, config: SelectConfig, decision: Path, winner: Path, critic: Path
 ) -> dict[str, Any]:
     """Choose among folders that hold ``evaluation.json``; write the decision, and snapshot and critic where one wins.
 
-    ``trained`` are the branches' folders; ``decision``, ``winner`` and ``critic`` the files to write. The critic is
-    that of the branch's end. Returns the decision.
+    ``store`` is where the branches left their files; ``decision``, ``winner`` and ``critic`` the files to write. The
+    critic is that of the branch's end. Returns the decision. Raises FileNotFoundError where the store lost the winner.
     """
-    branches = {info["branch"]: (folder, info) for folder in trained for info in [_read(folder / "branch.json")]}
-    read = [_read(folder / "evaluation.json") for folder in evaluations]
-    for item in read:
-        _, info = branches.get(item["branch"], (None, {}))
-        item |= {name: info.get(name) for name in ("train_s", "data_digest")}
+    read = [json.loads((folder / "evaluation.json").read_text()) for folder in evaluations]
     made = select(read, config)
     if chosen := made["winner"]:
-        folder, _ = branches[chosen["branch"]]
-        snapshot = folder / "snapshots" / f"epoch_{chosen['epoch']:04d}.pt"
-        for source, target in ((snapshot, winner), (folder / CRITIC, critic)):
-            with storage.atomic_file(target) as file, source.open("rb") as opened:
-                shutil.copyfileobj(opened, file)
+        key = next(item["key"] for item in read if item["branch"] == chosen["branch"])
+        for name, target in ((f"snapshots/epoch_{chosen['epoch']:04d}.pt", winner), (CRITIC, critic)):
+            storage.write_bytes(str(target), storage.read_bytes(storage.join(store, "branches", key, name)))
     storage.write_bytes(str(decision), (json.dumps(made, indent=2, allow_nan=False) + "\n").encode())
     return made
 
@@ -68,10 +56,6 @@ def nothing_to_train(why: str) -> dict[str, Any]:
     """The decision of a run that stopped before training, because it could only repeat an earlier one."""
     empty: dict[str, Any] = {"reasons": [], "gates": [], "candidates": [], "lost": [], "lambdas": {}}
     return {"accepted": False, "skipped": True, "verdict": why, "winner": None, "branches": 0, **empty}
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text())
 
 
 def select(evaluations: Sequence[Evaluation], config: SelectConfig) -> dict[str, Any]:

@@ -14,7 +14,14 @@ SOURCES = sorted(
 )
 MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in SOURCES}
 ONLY = {"kfp": ("pipeline", "components", "launch"), "mlflow": ("mammogan.tracking", "mammogan.registry")}
-BARE = ("mammogan.models", "mammogan.training", "mammogan.metrics", "mammogan.config", "mammogan.storage")
+BARE = (
+    "mammogan.models",
+    "mammogan.training",
+    "mammogan.metrics",
+    "mammogan.config",
+    "mammogan.storage",
+    "mammogan.patience",
+)
 NOT_ON_A_BARE_MACHINE = {"mlflow", "kfp", "lpips", "pydicom", "torchmetrics", "torch_fidelity", "pytorch_msssim"}
 
 

@@ -145,19 +145,18 @@ def test_other_numbers_of_images_are_not_compared(change):
 
 
 def test_decide_hands_on_the_winning_snapshot(tmp_path):
-    evaluations, trained = [], []
+    evaluations = []
     for item in (simple(0.5, 0.2, epoch=3), simple(3, 0.1, epoch=7)):
-        folder, branch = tmp_path / f"e{item['gp_lambda']}", tmp_path / f"t{item['gp_lambda']}"
+        folder, branch = tmp_path / f"e{item['gp_lambda']}", tmp_path / "store" / "branches" / f"k{item['gp_lambda']}"
+        item |= {"key": branch.name, "train_s": 7.5, "data_digest": "d"}
         folder.mkdir()
         (branch / "snapshots").mkdir(parents=True)
         (folder / "evaluation.json").write_text(json.dumps(item))
-        (branch / "branch.json").write_text(json.dumps({"branch": item["branch"], "train_s": 7.5, "data_digest": "d"}))
         (branch / "snapshots" / f"epoch_{item['records'][0]['epoch']:04d}.pt").write_text(item["branch"])
         (branch / "critic.pt").write_text(f"critic of {item['branch']}")
         evaluations.append(folder)
-        trained.append(branch)
     files = [tmp_path / name for name in ("decision.json", "winner.pt", "critic.pt")]
-    made = decide(evaluations, trained, SelectConfig(), *files)
+    made = decide(evaluations, str(tmp_path / "store"), SelectConfig(), *files)
     assert json.loads((tmp_path / "decision.json").read_text()) == made
     assert (tmp_path / "winner.pt").read_text() == "lambda=3,seed=0"
     assert (tmp_path / "critic.pt").read_text() == "critic of lambda=3,seed=0"
@@ -166,7 +165,7 @@ def test_decide_hands_on_the_winning_snapshot(tmp_path):
 
 def test_decide_writes_no_snapshot_when_none_wins(tmp_path):
     decision, winner, critic = (tmp_path / name for name in ("decision.json", "winner.pt", "critic.pt"))
-    made = decide([], [], SelectConfig(), decision, winner, critic)
+    made = decide([], "", SelectConfig(), decision, winner, critic)
     assert not made["accepted"]
     assert decision.exists()
     assert not winner.exists()

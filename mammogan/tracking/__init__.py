@@ -8,6 +8,9 @@ Runs are found by tags, so a step that starts twice finds the run of its first s
 """
 
 from mammogan.tracking.branch_log import BranchLog, branch_log
+from mammogan.tracking.ending import end, end_if_over
+from mammogan.tracking.ledger import read_ledger, step
+from mammogan.tracking.opening import begin
 from mammogan.tracking.reading import Outcome, outcome, read_run
 from mammogan.tracking.runs import (
     close,
@@ -20,6 +23,7 @@ from mammogan.tracking.runs import (
     log_decision,
     open_branch,
     open_parent,
+    parent_of,
     set_tags,
 )
 from mammogan.tracking.server import DATA_DIGEST, MODEL_VERSION, PROMOTION, REPORT, client, ensure_experiment
@@ -31,11 +35,14 @@ __all__ = [
     "REPORT",
     "BranchLog",
     "Outcome",
+    "begin",
     "branch_log",
     "client",
     "close",
     "close_branches",
     "close_stopped",
+    "end",
+    "end_if_over",
     "ensure_experiment",
     "find_branch",
     "find_parent",
@@ -45,6 +52,9 @@ __all__ = [
     "open_branch",
     "open_parent",
     "outcome",
+    "parent_of",
+    "read_ledger",
     "read_run",
     "set_tags",
+    "step",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import math
@@ -10,21 +11,25 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
+from mammogan import memory
 from mammogan.config import Branch, Config
 from mammogan.console import say
+from mammogan.ledger import Entry, State, Task
 from mammogan.spool import Record, Spool
-from mammogan.tracking import heartbeat, system
+from mammogan.steps import Step
+from mammogan.tracking import heartbeat, ledger, system
 from mammogan.tracking.runs import close, open_branch, set_tags
 from mammogan.tracking.server import BRANCH_FILE, DATA_DIGEST, EVALUATION_FILE, GRIDS, client
 
-Step = Literal["train", "evaluate"]
-RESULT_FILES: dict[Step, str] = {"train": BRANCH_FILE, "evaluate": EVALUATION_FILE}
+RESULT_FILES: dict[Step, str] = {Step.TRAIN: BRANCH_FILE, Step.EVALUATE: EVALUATION_FILE}
+LAST_WORDS_S = 600.0
+"""How long the end of a step waits for a server that is away to take what is left."""
 METRICS_AT_ONCE = 1000  # MLflow's limit for one log_batch
 
 
@@ -36,7 +41,7 @@ def spool_folder() -> Path:
 
 def branch_log(parent_id: str, branch: Branch, config: Config, step: Step, tracking_uri: str = "") -> BranchLog:
     """Log of the branch's child run for one step of the graph."""
-    return BranchLog(_Sender(parent_id, branch, config, tracking_uri), step)
+    return BranchLog(_Sender(parent_id, branch, config, tracking_uri), Task(Step(step), branch.name))
 
 
 class BranchLog:
@@ -44,11 +49,15 @@ class BranchLog:
 
     Records go through a spool; its thread opens the child run and sends them, in order. A point that the run already
     holds (same key and step) is not sent again, so a resumed training may report epochs twice. As a context manager
-    it ends the run FAILED, or KILLED for an interruption, when an exception passes through, and waits for the spool.
+    it records in the parent run that the step began and how it ended, ends the run FAILED, or KILLED for an
+    interruption, when an exception passes through, and waits for the spool. Within it SIGTERM raises SystemExit, and
+    MemoryError comes before the container's memory limit.
     """
 
-    def __init__(self, sender: _Sender, step: Step, patience_s: float = 600.0) -> None:
-        self._sender, self._step, self._patience_s = sender, step, patience_s
+    def __init__(self, sender: _Sender, task: Task, patience_s: float = LAST_WORDS_S) -> None:
+        self._sender, self._step, self._patience_s = sender, task.step, patience_s
+        self._entry = ledger.begun(task)
+        self._guards = contextlib.ExitStack()
         self._spool = Spool(spool_folder() / f"{sender.name}.jsonl", sender, "MLflow")
 
     @property
@@ -61,7 +70,7 @@ class BranchLog:
         finite = {name: float(value) for name, value in values.items() if math.isfinite(value)}
         if lost := sorted(set(values) - set(finite)):
             say(f"step {step}: {', '.join(lost)} not finite, left out of MLflow")
-        machine = system.sample() if self._step == "train" else {}
+        machine = system.sample() if self._step is Step.TRAIN else {}
         self._append({"kind": "metrics", "step": step, "values": {**finite, **machine}})
 
     def grid(self, step: int, path: Path) -> None:
@@ -75,20 +84,29 @@ class BranchLog:
     def finish(self, result: Mapping[str, Any]) -> None:
         """Store the step's record, ``branch.json`` or ``evaluation.json``, and the branch's status.
 
-        The child run ends with the evaluation; after a training that finished it stays RUNNING until then.
+        The child run ends with the evaluation; after a training that finished it stays RUNNING until then. A training
+        that diverged has done its work: that is a result. One that failed has not, nor has an evaluation of its own
+        fault.
         """
         self._append({"kind": "json", "name": RESULT_FILES[self._step], "content": dict(result)})
         self.tags(_result_tags(result))
+        reason = result.get("reason") or "no reason was recorded"
         if result["status"] != "finished":
-            self._end("FAILED", f"{result['status']}: {result.get('reason') or 'no reason was recorded'}")
-        elif self._step == "evaluate":
+            self._end("FAILED", f"{result['status']}: {reason}")
+        elif self._step is Step.EVALUATE:
             self._end("FINISHED")
         else:
             self.tags(heartbeat.sign_off())
+        failed = result["status"] == "failed" and result.get("lost_in", Step.TRAIN) == self._step
+        self._record(ledger.ended(self._entry, State.FAILED if failed else State.DONE, reason if failed else ""))
 
     def close(self) -> bool:
         """Wait for what was not sent yet, at most ``patience_s``; returns whether all was."""
         return self._spool.close(self._patience_s)
+
+    def _record(self, entry: Entry) -> None:
+        self._entry = entry
+        self._append({"kind": "entry", "entry": entry.to_json()})
 
     def _end(self, status: str, reason: str = "") -> None:
         self._append({"kind": "end", "status": status, "reason": reason})
@@ -97,12 +115,18 @@ class BranchLog:
         self._spool.append({**record, "time_ms": time.time_ns() // 1_000_000})
 
     def __enter__(self) -> Self:
+        self._record(self._entry)
+        self._guards.enter_context(ledger.sigterm_ends())
+        self._guards.enter_context(memory.guarded())
+        self._guards.enter_context(self._sender.beating())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        if kind is not None:
-            killed = issubclass(kind, (KeyboardInterrupt, SystemExit))
-            self._end("KILLED" if killed else "FAILED", f"{self._step}: {kind.__name__}: {error}")
+        self._guards.close()
+        if error is not None:
+            state, reason = ledger.failure(error)
+            self._record(ledger.ended(self._entry, state, reason))
+            self._end("KILLED" if state is State.STOPPED else "FAILED", f"{self._step}: {reason}")
         self.close()
 
 
@@ -121,12 +145,17 @@ class _Sender:
 
     def __init__(self, parent_id: str, branch: Branch, config: Config, tracking_uri: str) -> None:
         self.name = f"{parent_id}-{branch.name}"
+        self._parent_id = parent_id
         self._tracking_uri = tracking_uri
         self._open = functools.partial(open_branch, parent_id, branch, config, tracking_uri)
         self._run_id = ""
         self._beat_at_s = -math.inf
         self._steps: dict[str, set[int]] = {}
         """Steps that the run holds, for each metric key met so far."""
+
+    def beating(self) -> contextlib.AbstractContextManager[None]:
+        """Signs of life in the parent run, also while no record comes."""
+        return ledger.beating(self._parent_id, self._tracking_uri)
 
     def run_id(self) -> str:
         self._run_id = self._run_id or self._open()
@@ -159,6 +188,7 @@ class _Sender:
 
     def _send_other(self, mlflow: MlflowClient, run_id: str, record: Record) -> None:
         actions = {
+            "entry": lambda: ledger.write(self._parent_id, Entry.from_json(record["entry"]), self._tracking_uri),
             "tags": lambda: set_tags(run_id, record["tags"], self._tracking_uri),
             "end": lambda: close(run_id, record["status"], record["reason"], self._tracking_uri),
             "json": lambda: mlflow.log_dict(run_id, record["content"], record["name"]),

@@ -1,20 +1,24 @@
 """Runs that say RUNNING although nothing works on them any more: a killed process cannot end its own run.
 
-A branch's log signs its child run with a heartbeat, and with its machine and process. A run is dead when that process
-is on this machine and gone, or when the last sign of the run and of its branches is older than the patience.
+A run on a cluster is dead when its workflow is over or gone, which a janitor in the same namespace may ask. Every step
+gives its run a sign of life each minute, and a branch's log signs its child run with its machine and process: a run is
+dead too when that process is on this machine and gone, or when the last sign of the run and of its branches is older
+than the patience, which must be longer than a step may wait for its pod.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from mammogan import cluster
+from mammogan.tracking.ending import end_if_over
 from mammogan.tracking.heartbeat import HEARTBEAT, PROCESS, process_is_gone
 from mammogan.tracking.runs import close
-from mammogan.tracking.server import KIND, PARENT, client, find_runs
+from mammogan.tracking.server import KIND, PARENT, WORKFLOW, client, find_runs
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,8 @@ class Dead:
     """Its name."""
     why: str
     """What gave it away."""
+    branch: bool = False
+    """Whether it is a branch's run, not that of a whole pipeline run."""
 
 
 def dead_runs(experiment: str, patience_s: float, tracking_uri: str = "") -> list[Dead]:
@@ -41,26 +47,37 @@ def dead_runs(experiment: str, patience_s: float, tracking_uri: str = "") -> lis
         raise ValueError(f"experiment={experiment!r}: there is none of that name on this server")
     runs = _running(mlflow, found.experiment_id)
     branches = [run for run in runs if run.data.tags[KIND] == "branch"]
-    dead = [verdict for run in branches if (verdict := _judge(run, [run], patience_s))]
+    dead = [replace(verdict, branch=True) for run in branches if (verdict := _judge(run, [run], patience_s))]
     dead_ids = {item.run_id for item in dead}
     for parent in (run for run in runs if run.data.tags[KIND] == "pipeline"):
-        children = find_runs(mlflow, found.experiment_id, {PARENT: parent.info.run_id})
+        children = find_runs(mlflow, [found.experiment_id], {PARENT: parent.info.run_id})
         alive = [run for run in children if run.info.status == "RUNNING" and run.info.run_id not in dead_ids]
-        if not alive and (verdict := _judge(parent, [parent, *children], patience_s)):
+        presence = cluster.state_of(parent.data.tags.get(WORKFLOW, ""))
+        if presence in (cluster.Presence.OVER, cluster.Presence.GONE):
+            dead.append(
+                Dead(parent.info.run_id, parent.info.run_name or parent.info.run_id, f"its workflow is {presence}")
+            )
+        elif presence is cluster.Presence.RUNS:
+            continue
+        elif not alive and (verdict := _judge(parent, [parent, *children], patience_s)):
             dead.append(verdict)
     return dead
 
 
 def sweep(experiment: str, patience_s: float, tracking_uri: str = "") -> list[Dead]:
-    """End the dead runs of an experiment as KILLED, saying why; returns them."""
+    """End the dead runs of an experiment, saying why; returns them.
+
+    One whose workflow is over ends as its record says, any other one as KILLED.
+    """
     dead = dead_runs(experiment, patience_s, tracking_uri)
     for item in dead:
-        close(item.run_id, "KILLED", f"janitor: {item.why}", tracking_uri)
+        if item.branch or end_if_over(item.run_id, tracking_uri) is None:
+            close(item.run_id, "KILLED", f"janitor: {item.why}", tracking_uri)
     return dead
 
 
 def _running(mlflow: MlflowClient, experiment: str) -> list[Run]:
-    kinds = [find_runs(mlflow, experiment, {KIND: kind}) for kind in ("branch", "pipeline")]
+    kinds = [find_runs(mlflow, [experiment], {KIND: kind}) for kind in ("branch", "pipeline")]
     return [run for runs in kinds for run in runs if run.info.status == "RUNNING"]
 
 

@@ -77,7 +77,7 @@ def _pipelines(mlflow: MlflowClient, experiment: str) -> list[Run]:
     found = mlflow.get_experiment_by_name(experiment)
     if found is None:
         raise ValueError(f"experiment={experiment!r}: there is none of that name on this server")
-    return find_runs(mlflow, found.experiment_id, {KIND: "pipeline"})
+    return find_runs(mlflow, [found.experiment_id], {KIND: "pipeline"})
 
 
 def _with_digest(mlflow: MlflowClient, experiment: str, digest: str) -> list[Run]:
@@ -104,7 +104,7 @@ def _sources(mlflow: MlflowClient, run_id: str, wanted: str | None) -> Iterator[
 
 def _describe(mlflow: MlflowClient, parent: Run, wanted: str | None) -> dict[str, Any]:
     tags, run_id = parent.data.tags, parent.info.run_id
-    children = find_runs(mlflow, parent.info.experiment_id, {PARENT: run_id, KIND: "branch"})
+    children = find_runs(mlflow, [parent.info.experiment_id], {PARENT: run_id, KIND: "branch"})
     return {
         "run": {
             "run_id": run_id,

@@ -28,6 +28,7 @@ from mammogan.tracking.server import (
     MODEL_VERSION,
     PARENT,
     PROMOTION,
+    REASON,
     REPORT,
     REPORT_PAGE,
     SUMMARY_FILE,
@@ -48,7 +49,7 @@ def read_run(parent_id: str, tracking_uri: str = "") -> RunRecord:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         raise ValueError(f"run={parent_id!r}: MLflow has no run of that id; copy it from the UI") from error
-    children = find_runs(mlflow, run.info.experiment_id, {PARENT: parent_id, KIND: "branch"})
+    children = find_runs(mlflow, [run.info.experiment_id], {PARENT: parent_id, KIND: "branch"})
     branches = sorted(
         (_read_branch(mlflow, child) for child in children), key=lambda item: dataclasses.astuple(item.branch)
     )
@@ -111,6 +112,8 @@ class Outcome:
 
     status: str
     """MLflow's status: FINISHED, FAILED or KILLED."""
+    reason: str
+    """Why it did not finish; empty where it did."""
     decision: dict[str, Any]
     """The selection's decision; empty where it was not reached."""
     lost: dict[str, str]
@@ -123,11 +126,11 @@ class Outcome:
     """Why that version became champion, or why not; empty where it was not asked."""
 
 
-def outcome(experiment: str, run_key: str, folder: Path, tracking_uri: str = "") -> Outcome:
+def outcome(run_key: str, folder: Path, tracking_uri: str = "") -> Outcome:
     """How the run of that key ended, its report copied to ``folder``. Raises LookupError where there is no such run."""
-    parent_id = find_parent(experiment, run_key, tracking_uri)
+    parent_id = find_parent(run_key, tracking_uri)
     if parent_id is None:
-        raise LookupError(f"run_key={run_key!r}: no run of that key in experiment {experiment!r}")
+        raise LookupError(f"run_key={run_key!r}: MLflow has no run of that key")
     mlflow, record = client(tracking_uri), read_run(parent_id, tracking_uri)
     page = None
     if REPORT in _artifacts(mlflow, parent_id):
@@ -136,4 +139,5 @@ def outcome(experiment: str, run_key: str, folder: Path, tracking_uri: str = "")
         page = folder / REPORT_PAGE
     lost = {item.branch.name: item.reason for item in record.branches if item.status != "FINISHED"}
     version, promotion = (record.tags.get(name, "") for name in (MODEL_VERSION, PROMOTION))
-    return Outcome(record.status, record.decision, lost, page, version, promotion)
+    reason = record.tags.get(REASON, "")
+    return Outcome(record.status, reason, record.decision, lost, page, version, promotion)

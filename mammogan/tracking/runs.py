@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
 from mammogan.config import PRESETS, Branch, Config
@@ -41,14 +41,35 @@ DIGEST_LENGTH = 36
 PARAM_LENGTH = 6000
 SETTLE_S = 1.0
 CREATOR = "mammogan.creator"
+LOCAL_KEY = "MAMMOGAN_RUN_KEY"
+"""Variable by which the local runner tells its steps the key of the run that they go on with."""
 
 
-def find_parent(experiment: str, run_key: str, tracking_uri: str = "") -> str | None:
-    """Run id of the parent run with that key, or None."""
+def find_parent(run_key: str, tracking_uri: str = "") -> str | None:
+    """Run id of the parent run with that key, or None; in any experiment, because names of experiments change."""
     mlflow = client(tracking_uri)
-    found = mlflow.get_experiment_by_name(experiment)
-    runs = find_runs(mlflow, found.experiment_id, {RUN_KEY: run_key}) if found else []
+    experiments = [found.experiment_id for found in mlflow.search_experiments(ViewType.ACTIVE_ONLY)]
+    runs = find_runs(mlflow, experiments, {RUN_KEY: run_key})
     return runs[0].info.run_id if runs else None
+
+
+def parent_of(run: str, tracking_uri: str = "") -> str:
+    """Run id of the parent run that ``start`` opened for Kubeflow's run ``run``.
+
+    Raises RuntimeError where there is none: it never was, or it or its experiment was deleted in MLflow meanwhile.
+    """
+    found = find_parent(key_of(run), tracking_uri)
+    if found is None:
+        raise RuntimeError(
+            f"run {key_of(run)} has no parent run in MLflow: start did not get that far, or somebody deleted the run "
+            "or its experiment; restore it in MLflow, or start a new run"
+        )
+    return found
+
+
+def key_of(run: str) -> str:
+    """Key of the parent run: Kubeflow's id of the run; a local run goes on under the key of its folder."""
+    return os.environ.get(LOCAL_KEY) or run
 
 
 def _find_or_create(mlflow: MlflowClient, experiment: str, key: Mapping[str, str], tags: Mapping[str, str]) -> str:
@@ -58,21 +79,33 @@ def _find_or_create(mlflow: MlflowClient, experiment: str, key: Mapping[str, str
     is taken before the run is stored: each waits for the others' runs to appear before it looks which is oldest.
     One creator alone may make two, when the answer to its first request is lost and the client asks again.
     """
-    runs = find_runs(mlflow, experiment, key)
+    runs = find_runs(mlflow, [experiment], key)
     if not runs:
         creator = uuid.uuid4().hex
         asked = time.monotonic()
         mlflow.create_run(experiment, tags={**tags, **key, CREATOR: creator})
         # a server that is slow with this run is so with the others'
         time.sleep(max(SETTLE_S, 3 * (time.monotonic() - asked)))
-        runs = find_runs(mlflow, experiment, key)
+        runs = find_runs(mlflow, [experiment], key)
         for twin in runs[1:]:
             if twin.data.tags.get(CREATOR) == creator:
                 mlflow.delete_run(twin.info.run_id)
-    run = runs[0]
+    _reopen(mlflow, runs[0])
+    return runs[0].info.run_id
+
+
+def reopen(run_id: str, tracking_uri: str = "") -> None:
+    """Make a run RUNNING again that had ended, without the status and the reason that it then got."""
+    mlflow = client(tracking_uri)
+    _reopen(mlflow, mlflow.get_run(run_id))
+
+
+def _reopen(mlflow: MlflowClient, run: Run) -> None:
     if run.info.status != "RUNNING":
         mlflow.update_run(run.info.run_id, status="RUNNING")
-    return run.info.run_id
+    for name in (STATUS, REASON):
+        if run.data.tags.get(name):
+            mlflow.set_tag(run.info.run_id, name, "")
 
 
 def _log_params(mlflow: MlflowClient, run_id: str, settings: Mapping[str, object]) -> None:
@@ -112,24 +145,34 @@ def _text(value: object) -> str:
 def open_parent(experiment: str, run_key: str, config: Config, tags: Mapping[str, str], tracking_uri: str = "") -> str:
     """Run id of the pipeline run's parent run, found by ``run_key`` or created, and RUNNING again.
 
-    Logs the configuration as parameters ``cfg.*`` and as ``config.json``. Inside a task of Kubeflow's MLflow plugin
-    the plugin's own top run becomes the parent, so that the two do not stand side by side.
-    Raises ValueError where the run of that key was made with another configuration.
+    Logs the configuration as parameters ``cfg.*`` and as ``config.json``. Raises ValueError where the run of that key
+    was made with another configuration.
     """
+    run_id = find_or_create_parent(experiment, run_key, config, tags, tracking_uri)
+    describe_parent(run_id, config, tags, tracking_uri)
+    return run_id
+
+
+def find_or_create_parent(
+    experiment: str, run_key: str, config: Config, tags: Mapping[str, str], tracking_uri: str = ""
+) -> str:
+    """Run id of the parent run of that key, RUNNING; inside a task of Kubeflow's MLflow plugin the plugin's top run."""
     mlflow = client(tracking_uri)
-    announced = os.environ.get("MLFLOW_RUN_ID", "")
-    if announced:
-        run_id = _adopt(mlflow, announced, run_key)
-    else:
-        name = tags.get("kfp.pipeline_run_id") or run_key
-        key, other = {RUN_KEY: run_key}, {RUN_NAME: f"{config.preset} {name[:8]}", KIND: "pipeline"}
-        run_id = _find_or_create(mlflow, ensure_experiment(experiment, tracking_uri=tracking_uri), key, other)
+    if announced := os.environ.get("MLFLOW_RUN_ID", ""):
+        return _adopt(mlflow, announced, run_key)
+    name = tags.get("kfp.pipeline_run_id") or run_key
+    key, other = {RUN_KEY: run_key}, {RUN_NAME: f"{config.preset} {name[:8]}", KIND: "pipeline"}
+    return _find_or_create(mlflow, ensure_experiment(experiment, tracking_uri=tracking_uri), key, other)
+
+
+def describe_parent(run_id: str, config: Config, tags: Mapping[str, str], tracking_uri: str = "") -> None:
+    """Log what a parent run rests on: configuration, code, image, packages. Raises ValueError as ``open_parent``."""
+    mlflow = client(tracking_uri)
     _log_params(mlflow, run_id, config.flat())
     all_tags = {**environment.source_tags(), **heartbeat.beat(), **tags}
     mlflow.log_batch(run_id, tags=[RunTag(name, value) for name, value in all_tags.items() if value])
     mlflow.log_dict(run_id, config.to_dict(), CONFIG_FILE)
     mlflow.log_text(run_id, environment.packages(), environment.ENVIRONMENT_FILE)
-    return run_id
 
 
 def _adopt(mlflow: MlflowClient, announced: str, run_key: str) -> str:
@@ -156,7 +199,7 @@ def find_branch(parent_id: str, branch: Branch, tracking_uri: str = "") -> str |
     """Run id of the branch's child run, or None."""
     mlflow = client(tracking_uri)
     experiment = mlflow.get_run(parent_id).info.experiment_id
-    runs = find_runs(mlflow, experiment, {PARENT: parent_id, BRANCH: branch.name})
+    runs = find_runs(mlflow, [experiment], {PARENT: parent_id, BRANCH: branch.name})
     return runs[0].info.run_id if runs else None
 
 
@@ -202,19 +245,25 @@ def close(run_id: str, status: str, reason: str = "", tracking_uri: str = "") ->
     mlflow.set_terminated(run_id, status)
 
 
-def close_stopped(experiment: str, run_key: str, reason: str, tracking_uri: str = "") -> None:
+def close_stopped(run_key: str, reason: str, tracking_uri: str = "") -> None:
     """End the run of that key and its branches as KILLED, where it was opened and has not ended."""
-    parent_id = find_parent(experiment, run_key, tracking_uri)
+    parent_id = find_parent(run_key, tracking_uri)
     if parent_id is not None and client(tracking_uri).get_run(parent_id).info.status == "RUNNING":
         close_branches(parent_id, reason, tracking_uri)
         close(parent_id, "KILLED", reason, tracking_uri)
 
 
-def close_branches(parent_id: str, reason: str, tracking_uri: str = "") -> list[str]:
-    """End every child run that is still RUNNING as KILLED with the reason; returns their names."""
-    mlflow = client(tracking_uri)
+def close_branches(
+    parent_id: str, reason: str, tracking_uri: str = "", failed: Mapping[str, str] | None = None
+) -> list[str]:
+    """End every child run that is still RUNNING as KILLED with the reason; returns their names.
+
+    Those of the branches in ``failed`` end as FAILED with their own reason.
+    """
+    mlflow, reasons = client(tracking_uri), failed or {}
     experiment = mlflow.get_run(parent_id).info.experiment_id
-    running = [run for run in find_runs(mlflow, experiment, {PARENT: parent_id}) if run.info.status == "RUNNING"]
+    running = [run for run in find_runs(mlflow, [experiment], {PARENT: parent_id}) if run.info.status == "RUNNING"]
     for run in running:
-        close(run.info.run_id, "KILLED", reason, tracking_uri)
+        own = reasons.get(run.data.tags.get(BRANCH, ""))
+        close(run.info.run_id, "KILLED" if own is None else "FAILED", reason if own is None else own, tracking_uri)
     return [run.data.tags[RUN_NAME] for run in running]

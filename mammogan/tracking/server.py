@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
+from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR
 from mlflow.exceptions import MlflowException
+from urllib3 import Retry
+
+from mammogan import patience
 
 RUN_KEY = "mammogan.run_key"
 BRANCH = "mammogan.branch"
@@ -19,6 +23,10 @@ REASON = "mammogan.reason"
 KIND = "mammogan.kind"
 DATA_DIGEST = "mammogan.data_digest"
 VERDICT = "mammogan.verdict"
+STOP_ASKED = "mammogan.stop_asked"
+"""Tag of a run that somebody asked to end."""
+WORKFLOW = "mammogan.workflow"
+"""Tag that names the run's workflow on its cluster: namespace/name."""
 MODEL_VERSION = "mammogan.model_version"
 PROMOTION = "mammogan.promotion"
 PARENT = "mlflow.parentRunId"
@@ -44,13 +52,15 @@ def client(tracking_uri: str = "") -> MlflowClient:
     """Client of ``tracking_uri``, or of ``MLFLOW_TRACKING_URI`` where that is empty.
 
     It becomes the whole process's server too, because parts of MLflow's registry ask for that one whatever client they
-    are called on. Unless the environment says otherwise a silent server is retried for about a minute, not for four.
+    are called on. A server that is away is waited for as ``patience`` says, unless MLflow's own variable does.
     Raises ValueError where neither names a server.
     """
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI", "")
     if not uri:
         raise ValueError("MLFLOW_TRACKING_URI='': name the MLflow server, or sqlite:///runs/mlflow.db for a local one")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "5")
+    retries = patience.retries(MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR.get() or 1, Retry.DEFAULT_BACKOFF_MAX)
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", str(retries))
+    os.environ.setdefault("_MLFLOW_HTTP_REQUEST_MAX_RETRIES_LIMIT", str(max(10, retries)))  # else 10: ten minutes
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     if mlflow.get_tracking_uri() != uri:
         mlflow.set_tracking_uri(uri)
@@ -74,8 +84,8 @@ def ensure_experiment(experiment: str, artifacts: str = "", tracking_uri: str = 
     return found.experiment_id
 
 
-def find_runs(server: MlflowClient, experiment: str, tags: Mapping[str, str]) -> list[Run]:
-    """Runs of an experiment (its id) that carry all the tags, oldest first."""
+def find_runs(server: MlflowClient, experiments: Sequence[str], tags: Mapping[str, str]) -> list[Run]:
+    """Runs of experiments (their ids) that carry all the tags, oldest first."""
     for name, value in tags.items():
         if "'" in value:
             raise ValueError(f"{name}={value!r}: leave out the quote")
@@ -84,7 +94,7 @@ def find_runs(server: MlflowClient, experiment: str, tags: Mapping[str, str]) ->
     token = None
     while not found or token:
         page = server.search_runs(
-            [experiment], query, ViewType.ACTIVE_ONLY, order_by=["start_time ASC", "run_id ASC"], page_token=token
+            list(experiments), query, ViewType.ACTIVE_ONLY, order_by=["start_time ASC", "run_id ASC"], page_token=token
         )
         if not page:
             break

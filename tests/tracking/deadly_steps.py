@@ -60,32 +60,35 @@ WRITES = ("create_", "update_", "set_", "log_", "delete_", "finalize_", "restore
 def steps(folder):
     """Name of each step to a call of it; what it returns is written beside its artifacts."""
     at = functools.partial(artifact, folder)
-    settings, data = {**SETTINGS, "run": at("run")}, {"dataset": at("dataset")}
+    settings, data = {**SETTINGS, "run": RUN_KEY}, {"dataset": at("dataset")}
     minority, trained, measured = at("minority"), at("trained"), at("evaluation")
     branch = {**settings, "branch": BRANCH, "minority": minority}
     chosen = {"decision": at("decision"), "winner": at("winner")}
-    given = {"experiment": EXPERIMENT, "run_key": RUN_KEY, "job_id": "job"}
-    succeeded = SimpleNamespace(state="SUCCEEDED", error_message="")
+    over = SimpleNamespace(state="RUNNING", error_message=None, pipeline_job_resource_name="mammogan-x")
     return {
-        "start": lambda: start.python_func(**SETTINGS, **given, source="phantom", run=at("run")),
-        "ingest": lambda: ingest.python_func(**SETTINGS, source="phantom", labels="", work="", **data),
+        "start": lambda: start.python_func(**settings, experiment=EXPERIMENT, source="phantom"),
+        "ingest": lambda: ingest.python_func(**settings, source="phantom", labels="", store="", work="", **data),
         "filter-minority": lambda: filter_minority.python_func(**settings, **data, minority=minority),
         "check-changes": lambda: check_changes.python_func(**settings, force=False),
         "train": lambda: train.python_func(**branch, store=str(folder / "store"), trained=trained),
-        "evaluate": lambda: evaluate.python_func(**branch, trained=trained, evaluation=measured),
-        "select": lambda: select.python_func(**settings, evaluations=[measured], trained=[trained], **chosen),
+        "evaluate": lambda: evaluate.python_func(
+            **branch, store=str(folder / "store"), trained=trained, evaluation=measured
+        ),
+        "select": lambda: select.python_func(
+            **settings, store=str(folder / "store"), evaluations=[measured], critic=at("critic"), **chosen
+        ),
         "register": lambda: register.python_func(**settings, **chosen),
         "synthesise": lambda: synthesise.python_func(
             **settings, version=version(folder), **data, minority=minority, winner=at("winner"), filled=at("filled")
         ),
         "audit": lambda: audit.python_func(
-            **settings, version=version(folder), filled=at("filled"), privacy=at("privacy")
+            **settings, version=version(folder), filled=at("filled"), critic=at("critic"), privacy=at("privacy")
         ),
         "promote": lambda: promote.python_func(**settings, version=version(folder), minority=minority),
         "utility": lambda: utility.python_func(
             **settings, version=version(folder), filled=at("filled"), benefit=at("benefit")
         ),
-        "finish": lambda: finish.python_func(**given, page=at("page"), status=succeeded),
+        "finish": lambda: finish.python_func(run=RUN_KEY, page=at("page"), status=over),
     }
 
 

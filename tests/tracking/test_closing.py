@@ -3,12 +3,18 @@
 import pytest
 from sample_run import evaluation, measured
 
-from mammogan import report, tracking
-from mammogan.config import PRESETS, Branch
+from mammogan import closing, cluster, report, tracking
+from mammogan.cluster import Presence
+from mammogan.config import PRESETS
+from mammogan.ledger import Fate, Task
 from mammogan.selection import select
+from mammogan.steps import AFTER_A_WINNER, Step
+from mammogan.tracking import ledger
+from mammogan.tracking.ledger import begun
+from mammogan.tracking.server import STOP_ASKED, WORKFLOW
 
 CONFIG = PRESETS["demo"]
-BRANCHES = [Branch(0.5, 0), Branch(3.0, 0)]
+BRANCHES = CONFIG.branches
 
 
 @pytest.fixture(autouse=True)
@@ -22,10 +28,15 @@ def mlflow(database, tmp_path, monkeypatch):
 @pytest.fixture
 def parent(tmp_path):
     """A run whose first branch was evaluated and whose second was left running."""
-    parent = tracking.open_parent(tmp_path.name, "key", CONFIG, {})
+    parent = tracking.begin(tmp_path.name, tmp_path.name, CONFIG, {})
+    record(parent, Step.INGEST, Step.FILTER_MINORITY)
+    record(parent, Step.CHECK_CHANGES, goes_on=True)
     records = [measured(1, "kid", 0.2), measured(1, "fid", 90.0), measured(1, "lpips_fake_fake", 0.3)]
     item = {**evaluation(BRANCHES[0], []), "records": records}
-    for step, result in (("train", {"status": "finished", "train_s": 7200.0, "device": "cuda:0"}), ("evaluate", item)):
+    for step, result in (
+        (Step.TRAIN, {"status": "finished", "train_s": 7200.0, "device": "cuda:0"}),
+        (Step.EVALUATE, item),
+    ):
         with tracking.branch_log(parent, BRANCHES[0], CONFIG, step=step) as log:
             log.finish(result)
     tracking.open_branch(parent, BRANCHES[1], CONFIG)
@@ -33,39 +44,130 @@ def parent(tmp_path):
     return parent
 
 
+def record(parent, *steps, goes_on=None):
+    for step in steps:
+        with tracking.step(parent, step) as progress:
+            progress.goes_on = goes_on
+
+
+def train(parent, *branches):
+    for branch in branches:
+        for step in (Step.TRAIN, Step.EVALUATE):
+            with tracking.branch_log(parent, branch, CONFIG, step=step) as log:
+                log.finish({"status": "finished"})
+
+
+def close(tmp_path):
+    closing.close_with_report(tmp_path.name, "", tmp_path / "page.html")
+    return (tmp_path / "page.html").read_text()
+
+
 def test_success_is_finished_and_the_report_is_an_artifact(mlflow, parent, tmp_path):
-    report.close_with_report(tmp_path.name, "key", True, "", tmp_path / "page.html")
+    train(parent, *BRANCHES[1:])
+    record(parent, Step.SELECT, goes_on=True)
+    record(parent, *AFTER_A_WINNER)
+    page = close(tmp_path)
     assert mlflow.get_run(parent).info.status == "FINISHED"
-    assert "2 h 00 min" in (tmp_path / "page.html").read_text()
-    assert "7200 GPU seconds" in (tmp_path / "page.html").read_text()
+    assert mlflow.get_run(parent).data.tags["mammogan.reason"] == ""
+    assert "2 h 00 min" in page
+    assert "7200 GPU seconds" in page
     names = {item.path for item in mlflow.list_artifacts(parent, "report")}
     assert {"report/report.html", "report/metrics.png"} <= names
-    states = {item.branch: (item.status, item.reason) for item in tracking.read_run(parent).branches}
-    assert states[BRANCHES[0]][0] == "FINISHED"
-    assert states[BRANCHES[1]] == ("KILLED", "the run ended before this branch did")
+    assert {item.status for item in tracking.read_run(parent).branches} == {"FINISHED"}
+
+
+def test_no_winner_is_a_verdict_and_the_run_is_finished(mlflow, parent, tmp_path):
+    train(parent, *BRANCHES[1:])
+    record(parent, Step.SELECT, goes_on=False)
+    close(tmp_path)
+    assert mlflow.get_run(parent).info.status == "FINISHED"
+
+
+def test_nothing_to_train_is_finished(mlflow, tmp_path):
+    parent = tracking.begin(tmp_path.name, tmp_path.name, CONFIG, {})
+    record(parent, Step.INGEST, Step.FILTER_MINORITY)
+    record(parent, Step.CHECK_CHANGES, goes_on=False)
+    close(tmp_path)
+    assert mlflow.get_run(parent).info.status == "FINISHED"
 
 
 def test_a_failed_step_fails_the_run_with_its_message(mlflow, parent, tmp_path):
-    report.close_with_report(tmp_path.name, "key", False, "register: disk full", tmp_path / "page.html")
+    train(parent, *BRANCHES[1:])
+    record(parent, Step.SELECT, goes_on=True)
+    with pytest.raises(OSError, match="disk full"), tracking.step(parent, Step.REGISTER):
+        raise OSError("disk full")
+    page = close(tmp_path)
     run = mlflow.get_run(parent)
     assert run.info.status == "FAILED"
     assert run.data.tags["mammogan.reason"] == "register: disk full"
-    assert "The run failed: register: disk full" in (tmp_path / "page.html").read_text()
+    assert "The run failed: register: disk full" in page
 
 
-def test_no_accepted_decision_fails_the_run_with_the_reasons(mlflow, tmp_path):
-    parent = tracking.open_parent(tmp_path.name, "none", CONFIG, {})
-    lost = {**evaluation(BRANCHES[0], []), "status": "diverged", "reason": "epoch 2: nan"}
-    tracking.log_decision(parent, select([lost], CONFIG.select))
-    report.close_with_report(tmp_path.name, "none", True, "", tmp_path / "page.html")
+def test_a_branch_that_was_lost_is_failed_and_its_siblings_keep_what_they_have(mlflow, parent, tmp_path):
+    train(parent, BRANCHES[2])
+    ledger.write(parent, begun(Task(Step.TRAIN, BRANCHES[1].name)))
+    close(tmp_path)
     run = mlflow.get_run(parent)
     assert run.info.status == "FAILED"
-    assert "epoch 2: nan" in run.data.tags["mammogan.reason"]
+    assert run.data.tags["mammogan.reason"] == "train of lambda=3,seed=0: its process ended without a word"
+    states = {item.branch: (item.status, item.reason) for item in tracking.read_run(parent).branches}
+    assert states[BRANCHES[0]][0] == "FINISHED"
+    assert states[BRANCHES[1]] == ("FAILED", "its process ended without a word")
+    assert states[BRANCHES[2]][0] == "FINISHED"
 
 
-def test_a_run_that_never_opened_still_gets_a_page(tmp_path):
-    report.close_with_report(tmp_path.name, "unknown", False, "no such server", tmp_path / "page.html")
-    assert "no such server" in (tmp_path / "page.html").read_text()
+def test_a_run_that_someone_asked_to_stop_is_killed_between_two_steps(mlflow, parent, tmp_path):
+    tracking.set_tags(parent, {STOP_ASKED: "anna"})
+    page = close(tmp_path)
+    run = mlflow.get_run(parent)
+    assert run.info.status == "KILLED"
+    assert (
+        run.data.tags["mammogan.reason"]
+        == "terminated after evaluate of lambda=0.5,seed=0, before train of lambda=3,seed=0"
+    )
+    assert "The run was stopped: terminated after" in page
+    (left,) = [item for item in tracking.read_run(parent).branches if item.branch == BRANCHES[1]]
+    assert left.status == "KILLED"
+
+
+def test_a_report_that_cannot_be_built_leaves_the_run_with_its_true_status(mlflow, parent, tmp_path, monkeypatch):
+    train(parent, *BRANCHES[1:])
+    record(parent, Step.SELECT, goes_on=False)
+    monkeypatch.setattr(report, "rebuild", lambda *_: (_ for _ in ()).throw(RuntimeError("no fonts")))
+    with pytest.raises(RuntimeError, match="no fonts"):
+        close(tmp_path)
+    assert mlflow.get_run(parent).info.status == "FINISHED"
+    assert tracking.read_ledger(parent).entries[Task(Step.FINISH)].reason == "no fonts"
+
+
+def test_a_run_that_never_opened_still_gets_a_page_and_fails(tmp_path):
+    with pytest.raises(RuntimeError, match="has no parent run in MLflow"):
+        closing.close_with_report("unknown", "", tmp_path / "page.html")
+    assert "has no parent run in MLflow" in (tmp_path / "page.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("presence", "status", "said"),
+    [
+        (
+            Presence.GONE,
+            "KILLED",
+            "its workflow is no longer there: the run, or the schedule that started it, was deleted; terminated after",
+        ),
+        (Presence.OVER, "FAILED", "train of lambda=3,seed=0 never began"),
+        (Presence.RUNS, "RUNNING", ""),
+        (Presence.UNKNOWN, "RUNNING", ""),
+    ],
+)
+def test_the_next_run_closes_what_nobody_closed(mlflow, parent, tmp_path, monkeypatch, presence, status, said):
+    tracking.set_tags(parent, {WORKFLOW: "kubeflow/mammogan-x"})
+    monkeypatch.setattr(cluster, "state_of", lambda workflow: presence)
+    monkeypatch.setattr(cluster, "fate", lambda *_: Fate(terminated=False))
+    own = tracking.begin(tmp_path.name, "next", CONFIG, {})
+    run = mlflow.get_run(parent)
+    assert run.info.status == status
+    assert run.data.tags.get("mammogan.reason", "").startswith(said)
+    assert mlflow.get_run(own).info.status == "RUNNING"
 
 
 def test_costs_follow_the_hour_price(parent, tmp_path):

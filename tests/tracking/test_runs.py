@@ -32,7 +32,7 @@ def mlflow(database, tmp_path, monkeypatch):
 
 @pytest.fixture
 def parent(tmp_path):
-    return tracking.open_parent(tmp_path.name, "key", CONFIG, {"kfp.pipeline_run_id": "job-1"})
+    return tracking.open_parent(tmp_path.name, tmp_path.name, CONFIG, {"kfp.pipeline_run_id": "job-1"})
 
 
 def runs(mlflow, name):
@@ -42,9 +42,9 @@ def runs(mlflow, name):
 
 def test_parent_is_found_by_its_key_and_runs_again(mlflow, parent, tmp_path):
     mlflow.set_terminated(parent, "FAILED")
-    assert tracking.open_parent(tmp_path.name, "key", CONFIG, {}) == parent
-    assert tracking.find_parent(tmp_path.name, "key") == parent
-    assert tracking.find_parent(tmp_path.name, "other") is None
+    assert tracking.open_parent(tmp_path.name, tmp_path.name, CONFIG, {}) == parent
+    assert tracking.find_parent(tmp_path.name) == parent
+    assert tracking.find_parent("other") is None
     run = mlflow.get_run(parent)
     assert run.info.status == "RUNNING"
     assert run.data.params["cfg.train.epochs"] == str(CONFIG.train.epochs)
@@ -56,7 +56,7 @@ def test_parent_is_found_by_its_key_and_runs_again(mlflow, parent, tmp_path):
 
 def test_another_configuration_under_the_same_key_is_refused(parent, tmp_path):
     with pytest.raises(ValueError, match=r"cfg\.preset='paper'.*'demo'"):
-        tracking.open_parent(tmp_path.name, "key", PRESETS["paper"], {})
+        tracking.open_parent(tmp_path.name, tmp_path.name, PRESETS["paper"], {})
 
 
 def test_processes_that_open_at_once_get_one_run(mlflow, tmp_path, monkeypatch):
@@ -94,7 +94,7 @@ def test_branch_is_a_child_found_by_its_tags(mlflow, parent):
 
 def test_branch_names_what_differs_from_its_preset(mlflow, tmp_path):
     config = override(CONFIG, {"train.epochs": 3, "lambdas": "0.5"})
-    child = tracking.open_branch(tracking.open_parent(tmp_path.name, "key", config, {}), BRANCH, config)
+    child = tracking.open_branch(tracking.open_parent(tmp_path.name, tmp_path.name, config, {}), BRANCH, config)
     assert mlflow.get_run(child).data.params["cfg.train.epochs"] == "3"
     assert len(mlflow.get_run(child).data.params) == 4
 
@@ -105,8 +105,8 @@ def test_kubeflows_announced_run_leads_to_its_top_run(mlflow, tmp_path, monkeypa
     task = mlflow.create_run(experiment, tags={"mlflow.parentRunId": top}, run_name="start").info.run_id
     mlflow.log_param(task, "preset", "demo")  # the plugin logs the component's inputs under their own names
     monkeypatch.setenv("MLFLOW_RUN_ID", task)
-    opened = tracking.open_parent(tmp_path.name, "key", CONFIG, {})
-    assert opened == top == tracking.find_parent(tmp_path.name, "key")
+    opened = tracking.open_parent(tmp_path.name, tmp_path.name, CONFIG, {})
+    assert opened == top == tracking.find_parent(tmp_path.name)
     child = tracking.open_branch(opened, BRANCH, CONFIG)
     assert mlflow.get_run(child).data.tags["mlflow.parentRunId"] == top
     assert mlflow.get_run(task).info.run_name == "start"
@@ -229,11 +229,11 @@ def test_outcome_tells_the_decision_and_brings_the_report(parent, tmp_path):
     (tmp_path / "built").mkdir()
     (tmp_path / "built" / "report.html").write_text("page")
     tracking.log_artifact(parent, tmp_path / "built", "report")
-    found = tracking.outcome(tmp_path.name, "key", tmp_path / "report")
+    found = tracking.outcome(tmp_path.name, tmp_path / "report")
     assert found.decision["verdict"] == "no candidate"
     assert found.report.read_text() == "page"
     with pytest.raises(LookupError, match="run_key='none'"):
-        tracking.outcome(tmp_path.name, "none", tmp_path)
+        tracking.outcome("none", tmp_path)
 
 
 def test_no_server_is_a_value_error(monkeypatch):

@@ -1,0 +1,34 @@
+"""The end of a pipeline run: its true status, by the record of its steps, and its report."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from mammogan import cluster, report, storage, tracking
+from mammogan.console import say
+from mammogan.steps import Step
+
+
+def close_with_report(run: str, workflow: str, page: Path) -> None:
+    """End Kubeflow's run ``run`` as its record says, log its report and copy the page to ``page``.
+
+    ``workflow`` names Argo's workflow in this pod's namespace, which tells whether the run was terminated and why a pod
+    was lost. The run is ended before the report is built, so that no fault of the report leaves it RUNNING. Raises
+    RuntimeError where not even the parent run was opened, after a page that says so.
+    """
+    try:
+        parent_id = tracking.parent_of(run)
+    except RuntimeError as error:
+        storage.write_bytes(str(page), str(error).encode())
+        raise
+    with tracking.step(parent_id, Step.FINISH):
+        fate = cluster.fate(cluster.beside(workflow), tracking.read_ledger(parent_id))
+        ended = tracking.end(parent_id, fate)
+        say(f"the run {ended.status}{f': {ended.reason}' if ended.reason else ''}")
+        with tempfile.TemporaryDirectory() as folder:
+            built = report.rebuild(parent_id, Path(folder))
+            tracking.log_artifact(parent_id, built.parent, tracking.REPORT)
+            page.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(built, page)

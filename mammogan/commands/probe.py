@@ -1,0 +1,69 @@
+"""``python -m mammogan probe``: whether the pod around it can do what a step does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mammogan import mounted
+from mammogan.commands.options import Json, print_json
+from mammogan.probe import Part, look
+from mammogan.probe.finding import ACCELERATOR, MLFLOW, STORE
+from mammogan.probe.finding import as_json as jsonable
+
+app = typer.Typer()
+
+STORE_S, MLFLOW_S, ACCELERATOR_S = 60.0, 90.0, 120.0
+"""Limits of the parts, which run at the same time; half a core needs some twenty seconds to import PyTorch."""
+IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+"""MLflow's client reads these when it asks; a step's own patience is far longer."""
+
+
+@app.command()
+def probe(
+    store: Annotated[str, typer.Option(help="Store of the run to come: s3://bucket/prefix.")] = "",
+    accelerator: Annotated[bool, typer.Option("--accelerator", help="Compute on the accelerator too.")] = False,
+    mounts: Annotated[Path | None, typer.Option(help="Folder of the pod's settings and secrets, a file a key.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Try object store, MLflow and accelerator as a step uses them; exit 1 with what to mend."""
+    if mounts is not None:
+        mounted.read(mounts)
+    findings = look(parts(store, accelerator))
+    if as_json:
+        print_json(jsonable(findings))
+    else:
+        for item in findings:
+            print(f"{'ok  ' if item.ok else 'MEND'} {item.what}: {item.said}")
+    raise typer.Exit(0 if all(item.ok for item in findings) else 1)
+
+
+def parts(store: str, accelerator: bool) -> list[Part]:
+    """What is looked at: the first two always, because what is not tried has not passed."""
+    found = [
+        Part(STORE, _store, (store,), STORE_S, "check AWS_ENDPOINT_URL_S3 and the NetworkPolicies"),
+        Part(MLFLOW, _mlflow, (), MLFLOW_S, "check MLFLOW_TRACKING_URI and the NetworkPolicies", IMPATIENT),
+    ]
+    if accelerator:
+        found.append(Part(ACCELERATOR, _accelerator, (), ACCELERATOR_S, "check the node's driver"))
+    return found
+
+
+def _store(store: str) -> str:
+    from mammogan.probe.store import probe
+
+    return probe(store)
+
+
+def _mlflow() -> str:
+    from mammogan.tracking.probe import probe
+
+    return probe()
+
+
+def _accelerator() -> str:
+    from mammogan.probe.accelerator import probe
+
+    return probe()

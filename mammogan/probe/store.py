@@ -1,0 +1,129 @@
+"""The object store as a step uses it: one small object written, read back, listed and deleted."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import uuid
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
+CONTENT = b"mammogan preflight\n"
+CONNECT_S = 5
+READ_S = 10
+
+_KEY = "mend AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the Secret of the object store"
+_RIGHTS = "let this key list, read, write and delete there, or give another key in the Secret of the object store"
+_MENDS = {
+    "InvalidAccessKeyId": f"the store knows no such key: {_KEY}",
+    "SignatureDoesNotMatch": f"the secret key is wrong: {_KEY}",
+    "InvalidToken": _KEY,
+    "ExpiredToken": _KEY,
+    "AuthorizationHeaderMalformed": "set AWS_DEFAULT_REGION in the ConfigMap to the bucket's region",
+    "PermanentRedirect": "set AWS_DEFAULT_REGION and AWS_ENDPOINT_URL_S3 in the ConfigMap to the bucket's region",
+    "RequestTimeTooSkewed": "the node's clock is wrong: mend it",
+}
+
+
+def probe(store: str) -> str:
+    """Write, read back, list and delete one object below ``store``, ``s3://bucket/prefix``; says how it went.
+
+    Takes well under a minute, also where nothing answers. The object is deleted after a failure too. Raises
+    ValueError for another address, OSError in one line with the mend where something is refused or away.
+    """
+    bucket, _, prefix = store.removeprefix("s3://").rstrip("/").partition("/")
+    if not store.startswith("s3://") or not bucket:
+        raise ValueError(f"--store={store!r}: nothing was tried; give the run's store, s3://bucket/prefix")
+    key = "/".join(filter(None, (prefix, f".preflight-{uuid.uuid4().hex}")))
+    begun = time.monotonic()
+    with _told("reach", store):
+        client, signed = _client()
+    with _told("list", store, signed):  # before the write, upon which some stores make a bucket that is misspelt
+        client.list_objects_v2(Bucket=bucket, Prefix=key)
+    with _removed(client, bucket, key):
+        with _told("write to", store, signed):
+            client.put_object(Bucket=bucket, Key=key, Body=CONTENT)
+        with _told("read from", store, signed):
+            read = client.get_object(Bucket=bucket, Key=key)["Body"].read()
+        if read != CONTENT:
+            raise OSError(f"{store} gives back other bytes than were written; look for a proxy or a cache before it")
+        with _told("list", store, signed):
+            found = client.list_objects_v2(Bucket=bucket, Prefix=key).get("Contents", ())
+        if [item["Key"] for item in found] != [key]:
+            raise OSError(f"{store} does not list what was written; look for a proxy or a cache before it")
+        with _told("delete from", store, signed):
+            client.delete_object(Bucket=bucket, Key=key)
+    took_s = time.monotonic() - begun
+    return f"{store}: wrote, read, listed and deleted an object at {_endpoint()} in {took_s:.1f} s"
+
+
+def _client() -> tuple[BaseClient, bool]:
+    """Client of this probe, which gives up soon, and whether it has credentials to sign with."""
+    import boto3
+    from botocore import UNSIGNED
+    from botocore.config import Config
+
+    session = boto3.Session()
+    signed = session.get_credentials() is not None
+    settings: dict[str, Any] = {} if signed else {"signature_version": UNSIGNED}
+    retries = {"total_max_attempts": 2, "mode": "standard"}
+    config = Config(connect_timeout=CONNECT_S, read_timeout=READ_S, retries=retries, **settings)
+    return session.client("s3", config=config), signed
+
+
+def _endpoint() -> str:
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "AWS"
+
+
+@contextlib.contextmanager
+def _removed(client: BaseClient, bucket: str, key: str) -> Generator[None]:
+    """Delete the object if the block fails; also after a write that seemed to fail, which may have had its effect."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(Exception):
+            client.delete_object(Bucket=bucket, Key=key)
+        raise
+
+
+@contextlib.contextmanager
+def _told(doing: str, store: str, signed: bool = True) -> Generator[None]:
+    """Turn what boto3 raises into an OSError of one line with the mend."""
+    from botocore import exceptions
+
+    try:
+        yield
+    except exceptions.ClientError as error:
+        raise OSError(f"could not {doing} {store}: {_refusal(error, store, signed)}") from error
+    except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:
+        raise OSError(f"could not {doing} {store}: {_silence()}") from error
+    except (exceptions.BotoCoreError, ValueError) as error:  # ValueError: of boto3, for an address that is none
+        mend = "check AWS_ENDPOINT_URL_S3 in the ConfigMap, and the service account's identity"
+        raise OSError(f"could not {doing} {store}: {error}; {mend}") from error
+
+
+def _silence() -> str:
+    where = _endpoint()
+    check = "the way to the internet" if where == "AWS" else "AWS_ENDPOINT_URL_S3 in the ConfigMap, that the store runs"
+    return f"no answer from {where}; check {check}, and the NetworkPolicies on both sides"
+
+
+def _refusal(error: Any, store: str, signed: bool) -> str:  # noqa: ANN401  (botocore's ClientError)
+    code = error.response.get("Error", {}).get("Code", "")
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    bucket = store.removeprefix("s3://").partition("/")[0]
+    if code == "NoSuchBucket":
+        mend = f"make the bucket {bucket} or name another one with --store"
+    elif code in _MENDS:
+        mend = _MENDS[code]
+    elif status in (401, 403):
+        mend = _RIGHTS if signed else f"it was asked without a key: {_KEY}, or give the service account an identity"
+    elif status >= 500:
+        mend = "the store fails: look at its own log and whether its disk is full"
+    else:
+        mend = "see the store's own log"
+    return f"{_endpoint()} answers {code or status}; {mend}"

@@ -1,0 +1,133 @@
+"""A run's record of its steps, kept as tags of the parent run: one tag a step and branch, replaced as it goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import re
+import signal
+import threading
+import time
+from collections.abc import Generator
+from types import FrameType
+
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+
+from mammogan import cluster, memory
+from mammogan.ledger import Entry, Ledger, State, Task
+from mammogan.steps import Step
+from mammogan.tracking import heartbeat
+from mammogan.tracking.runs import reopen, set_tags
+from mammogan.tracking.server import client
+
+PREFIX = "mammogan.step."
+STOPPED = "told to stop (SIGTERM): the run was terminated, or its node drained"
+INTERRUPTED = "interrupted"
+
+
+def tag(task: Task) -> str:
+    """Name of a step's tag; MLflow allows neither '=' nor ',' nor '+' in it."""
+    branch = re.sub(r"[^\w.\-]", "_", task.branch.replace("+", ""))
+    return f"{PREFIX}{task.step}{'.' if branch else ''}{branch}"
+
+
+def read(run: Run) -> Ledger:
+    """The record that a run's tags hold. Raises ValueError for a tag that is none of ours."""
+    entries = (Entry.from_json(value) for name, value in run.data.tags.items() if name.startswith(PREFIX))
+    return Ledger({entry.task: entry for entry in entries})
+
+
+def read_ledger(run_id: str, tracking_uri: str = "") -> Ledger:
+    """The record of the parent run of that id."""
+    return read(client(tracking_uri).get_run(run_id))
+
+
+def write(run_id: str, entry: Entry, tracking_uri: str = "") -> None:
+    """Put an entry in place of what its step wrote before."""
+    set_tags(run_id, {tag(entry.task): entry.to_json()}, tracking_uri)
+
+
+def begun(task: Task) -> Entry:
+    """Entry of a step that begins now, in this process."""
+    return Entry(task, State.RUNNING, _now_ms(), pod=cluster.this_pod(), memory_limit=memory.limit() or 0)
+
+
+def ended(entry: Entry, state: State, reason: str = "", goes_on: bool | None = None) -> Entry:
+    """The entry of a step that ends now."""
+    return dataclasses.replace(entry, state=state, ended_ms=_now_ms(), reason=reason, goes_on=goes_on)
+
+
+def failure(error: BaseException) -> tuple[State, str]:
+    """State and reason of a step through which ``error`` passes."""
+    if isinstance(error, KeyboardInterrupt):
+        return State.STOPPED, INTERRUPTED
+    if isinstance(error, SystemExit):
+        return State.STOPPED, STOPPED
+    first = next(iter(str(error).splitlines()), "")
+    known = isinstance(error, ValueError | RuntimeError | OSError) and first
+    return State.FAILED, first if known else f"{type(error).__name__}: {first}"
+
+
+class Progress:
+    """What a step may add to its entry while it works."""
+
+    goes_on: bool | None = None
+
+
+@contextlib.contextmanager
+def step(run_id: str, name: Step, tracking_uri: str = "") -> Generator[Progress]:
+    """Record that a step began, and how the block ended: done, failed with its one-line reason, or stopped.
+
+    Meanwhile it gives a sign of life every minute, SIGTERM ends the block by SystemExit, and it ends by MemoryError
+    before the container's memory limit would end it without a word.
+    """
+    reopen(run_id, tracking_uri)
+    entry, progress = begun(Task(Step(name))), Progress()
+    write(run_id, entry, tracking_uri)
+    try:
+        with sigterm_ends(), memory.guarded(), beating(run_id, tracking_uri):
+            yield progress
+    except BaseException as error:
+        with contextlib.suppress(MlflowException):  # the error that is on its way matters more
+            write(run_id, ended(entry, *failure(error)), tracking_uri)
+        raise
+    write(run_id, ended(entry, State.DONE, goes_on=progress.goes_on), tracking_uri)
+
+
+@contextlib.contextmanager
+def sigterm_ends() -> Generator[None]:
+    """Turn SIGTERM into SystemExit, which unwinds; only the main thread may."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+@contextlib.contextmanager
+def beating(run_id: str, tracking_uri: str) -> Generator[None]:
+    """A sign of life in the run every minute; a server that is away costs only the sign."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(2 * heartbeat.EVERY_S):
+            with contextlib.suppress(MlflowException):
+                set_tags(run_id, heartbeat.beat(), tracking_uri)
+
+    threading.Thread(target=beat, name="signs of life", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,144 @@
+"""What a step learns of its own run from Kubernetes, by recorded workflows of a real Argo behind a small API."""
+
+import base64
+import gzip
+import json
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from mammogan import cluster
+from mammogan.cluster import Presence
+from mammogan.ledger import Entry, Fate, Ledger, State, Task
+from mammogan.steps import Step
+
+RECORDED = Path(__file__).parent / "cluster" / "recorded" / "workflows"
+WORKFLOWS = "/apis/argoproj.io/v1alpha1/namespaces/kubeflow/workflows/"
+PODS = "/api/v1/namespaces/kubeflow/pods/"
+TASK = Task(Step.TRAIN, "lambda=3,seed=0")
+
+
+def recorded(name):
+    return json.loads((RECORDED / f"{name}.json").read_text())
+
+
+@contextmanager
+def serve(answers):
+    """An API that knows the objects of ``answers`` by their path; a number instead of one is a refusal's status."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            found = answers.get(self.path, 404)
+            status, body = (found, {"message": "no"}) if isinstance(found, int) else (200, found)
+            assert self.headers["Authorization"] == "Bearer token"
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(json.dumps(body).encode())
+
+        def log_message(self, *arguments):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True, kwargs={"poll_interval": 0.02}).start()
+    yield server.server_address[1]
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def api(tmp_path, monkeypatch):
+    """Answers of the API around this process, which is taken to be a pod of namespace kubeflow."""
+    from kubernetes import client, config
+
+    (tmp_path / "namespace").write_text("kubeflow")
+    answers = {}
+    with serve(answers) as port:
+        monkeypatch.setattr(cluster, "ACCOUNT", tmp_path)
+
+        def load():
+            settings = client.Configuration()
+            settings.host, settings.api_key = f"http://127.0.0.1:{port}", {"authorization": "Bearer token"}
+            client.Configuration.set_default(settings)
+
+        monkeypatch.setattr(config, "load_incluster_config", load)
+        yield answers
+    client.Configuration.set_default(None)
+
+
+def ledger(pod):
+    return Ledger({TASK: Entry(TASK, State.RUNNING, 1, pod=pod)})
+
+
+def fate_of(api, name, pod=""):
+    workflow = recorded(name)
+    api[WORKFLOWS + "w"] = workflow
+    return cluster.fate("kubeflow/w", ledger(pod))
+
+
+def test_a_terminated_run_is_known_by_its_workflow(api):
+    assert fate_of(api, "terminated").terminated is True
+    assert fate_of(api, "train-pod-evicted").terminated is False
+    assert fate_of(api, "nothing-to-train").terminated is False
+
+
+def test_a_deleted_pod_is_told_by_its_node(api):
+    found = fate_of(api, "train-pod-evicted", "mammogan-p0zgb-metadata-0-2-system-container-impl-242455134")
+    assert found.causes == {TASK: "its pod was deleted more often than a step is tried again"}
+
+
+def test_a_pod_that_was_killed_for_memory_says_so_itself(api):
+    ended = {"name": "main", "state": {"terminated": {"reason": "OOMKilled", "exitCode": 137}}}
+    api[PODS + "p-1"] = {"status": {"containerStatuses": [ended]}}
+    assert fate_of(api, "train-pod-evicted", "p-1").causes == {TASK: "out of memory: the kernel ended it"}
+
+
+def test_compressed_nodes_are_read_alike(api):
+    workflow = recorded("train-pod-evicted")
+    nodes = json.dumps(workflow["status"].pop("nodes")).encode()
+    workflow["status"]["compressedNodes"] = base64.b64encode(gzip.compress(nodes)).decode()
+    api[WORKFLOWS + "w"] = workflow
+    found = cluster.fate("kubeflow/w", ledger("mammogan-p0zgb-metadata-0-2-system-container-impl-242455134"))
+    assert TASK in found.causes
+
+
+def test_the_reason_of_a_step_that_could_not_begin_names_it(api):
+    assert fate_of(api, "smoke-retried-defaults-on").not_begun == "fail: main: Error (exit code 1)"
+    assert fate_of(api, "nothing-to-train").not_begun == ""
+
+
+@pytest.mark.parametrize(
+    ("answer", "presence"),
+    [("terminated", Presence.OVER), (404, Presence.GONE), (403, Presence.UNKNOWN), (500, Presence.UNKNOWN)],
+)
+def test_whether_a_workflow_is_still_there(api, answer, presence):
+    api[WORKFLOWS + "w"] = recorded(answer) if isinstance(answer, str) else answer
+    assert cluster.state_of("kubeflow/w") is presence
+
+
+def test_a_workflow_that_runs_and_one_of_another_namespace(api):
+    running = recorded("terminated")
+    running["status"]["phase"] = "Running"
+    api[WORKFLOWS + "w"] = running
+    assert cluster.state_of("kubeflow/w") is Presence.RUNS
+    assert cluster.state_of("elsewhere/w") is Presence.UNKNOWN
+
+
+def test_who_may_not_ask_knows_nothing(api):
+    api[WORKFLOWS + "w"] = 403
+    assert cluster.fate("kubeflow/w", ledger("p")) == Fate()
+
+
+def test_outside_a_cluster_nothing_is_known(tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "ACCOUNT", tmp_path / "none")
+    assert cluster.fate("/mammogan-x", ledger("")) == Fate()
+    assert cluster.own_workflow() == ""
+
+
+def test_the_workflow_of_this_pod_is_known_by_its_label(api, monkeypatch):
+    monkeypatch.setenv(cluster.POD, "p-1")
+    api[PODS + "p-1"] = {"metadata": {"labels": {cluster.WORKFLOW_LABEL: "mammogan-x"}}}
+    assert cluster.own_workflow() == "kubeflow/mammogan-x"
