@@ -45,7 +45,7 @@ ui: setup
 bench: setup
 	@for name in endurance evaluate synthesise tracking train_step; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
-# Whether your cluster is ready: make preflight ARGS="--host URL --image NAME@sha256:..."
+# Whether your cluster is ready: make preflight ARGS="--host URL --image NAME@sha256:... --store s3://BUCKET/PREFIX"
 preflight: setup
 	@$(BIN)/python pipeline.py preflight $(ARGS)
 

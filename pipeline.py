@@ -25,9 +25,10 @@ from components.start import start
 from components.synthesise import synthesise
 from components.train import train
 from components.utility import utility
-from launch import compiled, following, local, preflight, schedule, submit, termination
+from launch import compiled, following, local, preflight, schedule, submit
 from launch import options as cluster
 from launch.arguments import graph_arguments
+from launch.following import termination
 from launch.pods import Pods
 from launch.server import Server, reach
 from mammogan import console, storage
@@ -171,12 +172,15 @@ def compile_(
     arguments = graph_arguments(
         preset, overrides, source=source, labels=labels, experiment=experiment_name, force=force
     )
+    arguments |= {"store": store}
+    submit.require_store(arguments)
     submit.require_remote(arguments)
-    text = compiled.compile_pipeline(
-        experiment, {**arguments, "store": store}, cluster.pods(pods, image, gpu_image, parallelism)
-    )
+    text = compiled.compile_pipeline(experiment, arguments, cluster.pods(pods, image, gpu_image, parallelism))
     storage.write_bytes(str(path), text.encode())
-    console.say(f"wrote {path}; upload it in Kubeflow Pipelines, or let submit do it")
+    console.say(
+        f"wrote {path}; upload it in Kubeflow Pipelines and start its runs under the service account "
+        f"{submit.SERVICE_ACCOUNT}"
+    )
 
 
 @app.command(name="submit")

@@ -179,7 +179,8 @@ def plan(wanted: Sequence[Recurring], present: Sequence[Recurring]) -> list[Chan
     """Changes that turn ``present`` into ``wanted``.
 
     A replacement is created before the old one is removed: what is interrupted in between leaves one too many, which
-    the next pass removes, and never none.
+    the next pass removes, and never none. Removing one ends its run in flight, without an exit step: Kubernetes removes
+    what the recurring run owns.
     """
     changes: list[Change] = []
     for want in wanted:

@@ -1,7 +1,7 @@
 """Kubeflow Pipelines' API server: how one signs in, what is tried again, and its refusals in words.
 
 The client is the official generated one, ``kfp_server_api``. ``kfp.Client`` above it would hide a refused sign-in
-behind 25 seconds of tracebacks, and wait for ever on a run that was cancelled.
+behind 25 seconds of tracebacks, and its wait knows neither MLflow's record nor the pods.
 """
 
 from __future__ import annotations

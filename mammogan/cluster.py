@@ -66,12 +66,16 @@ class Presence(StrEnum):
     RUNS = "runs"
     OVER = "over"
     GONE = "gone"
+    ELSEWHERE = "elsewhere"
+    """In another namespace than this pod's, where a janitor of its own may ask."""
     UNKNOWN = "unknown"
-    """Nobody can be asked: outside its namespace, or without the right to."""
+    """Nobody can be asked: outside a cluster, or without the right to."""
 
 
 def state_of(workflow: str) -> Presence:
     """Whether the workflow ``namespace/name`` is still there."""
+    if workflow and _namespace() not in ("", workflow.partition("/")[0]):
+        return Presence.ELSEWHERE
     found = _ask_for(workflow)
     if found is None:
         return Presence.UNKNOWN
@@ -160,7 +164,7 @@ def _ask(path: str) -> dict[str, Any] | None:
         return None
     try:
         answer, *_ = client.call_api(
-            path, "GET", auth_settings=["BearerToken"], response_type="object", _request_timeout=TIMEOUT_S
+            path, "GET", header_params=_sign_in(), response_type="object", _request_timeout=TIMEOUT_S
         )
     except ApiException as error:
         if error.status == 404:
@@ -171,6 +175,11 @@ def _ask(path: str) -> dict[str, Any] | None:
         say(f"Kubernetes does not answer ({type(error).__name__}); the record in MLflow must do")
         return None
     return dict(answer)
+
+
+def _sign_in() -> dict[str, str]:
+    """The pod's own account; the scheme as RFC 6750 spells it, which the client's own configuration does not."""
+    return {"Authorization": f"Bearer {(ACCOUNT / 'token').read_text().strip()}"}
 
 
 def _client() -> ApiClient | None:

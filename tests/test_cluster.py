@@ -55,13 +55,14 @@ def api(tmp_path, monkeypatch):
     from kubernetes import client, config
 
     (tmp_path / "namespace").write_text("kubeflow")
+    (tmp_path / "token").write_text("token\n")
     answers = {}
     with serve(answers) as port:
         monkeypatch.setattr(cluster, "ACCOUNT", tmp_path)
 
         def load():
             settings = client.Configuration()
-            settings.host, settings.api_key = f"http://127.0.0.1:{port}", {"authorization": "Bearer token"}
+            settings.host = f"http://127.0.0.1:{port}"
             client.Configuration.set_default(settings)
 
         monkeypatch.setattr(config, "load_incluster_config", load)
@@ -124,7 +125,8 @@ def test_a_workflow_that_runs_and_one_of_another_namespace(api):
     running["status"]["phase"] = "Running"
     api[WORKFLOWS + "w"] = running
     assert cluster.state_of("kubeflow/w") is Presence.RUNS
-    assert cluster.state_of("elsewhere/w") is Presence.UNKNOWN
+    assert cluster.state_of("elsewhere/w") is Presence.ELSEWHERE
+    assert cluster.state_of("") is Presence.UNKNOWN
 
 
 def test_who_may_not_ask_knows_nothing(api):

@@ -1,5 +1,9 @@
 """A log gets plain, few lines; a person gets a bar."""
 
+import os
+import subprocess
+import sys
+
 from mammogan import console
 
 
@@ -20,3 +24,29 @@ def test_say_marks_its_lines_for_the_local_runner(capsys, monkeypatch):
     monkeypatch.setenv("MAMMOGAN_SAY_PREFIX", "» ")
     console.say("hello")
     assert capsys.readouterr().err == "» hello\n"
+
+
+PIPE_GONE = """
+import os, sys
+import os
+import subprocess
+import sys
+
+from mammogan import console
+os.close(0)
+sys.stderr.flush()
+console.say("nobody reads this")
+console.say("nor this")
+open(sys.argv[1], "w").write("went on")
+"""
+
+
+def test_a_reader_that_is_gone_is_no_reason_to_end(tmp_path):
+    """As a pod's launcher, which is ended before its step: the step must not die of BrokenPipeError."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    told = tmp_path / "told"
+    done = subprocess.run([sys.executable, "-c", PIPE_GONE, str(told)], stderr=writing, stdout=writing, check=False)
+    os.close(writing)
+    assert done.returncode == 0
+    assert told.read_text() == "went on"

@@ -383,3 +383,27 @@ def test_floats_and_colour_tensors_are_refused():
     ):
         with pytest.raises(ValueError, match=message):
             checked_images("fake", wrong)
+
+
+def test_with_a_store_another_run_measures_nothing_again(branch, dataset, tmp_path, monkeypatch):
+    store = str(tmp_path / "store")
+    first = evaluation.evaluate_branch(branch, dataset, CONFIG, tmp_path / "one", Reports(), store)
+    assert len(list((tmp_path / "store" / "evaluations").iterdir())) == 2
+    monkeypatch.setattr(evaluation, "_snapshot_result", None)
+    reports = Reports()
+    assert evaluation.evaluate_branch(branch, dataset, CONFIG, tmp_path / "two", reports, store) == first
+    assert [epoch for epoch, _ in reports] == [1, 4], "the new run's tracker is told all the same"
+
+
+def test_a_fault_of_the_evaluation_loses_one_branch_and_raises_nothing(branch, dataset, tmp_path, monkeypatch):
+    def no_memory(*_):
+        raise MemoryError("out of memory: 1.99 GiB in use of its limit of 2.00 GiB")
+
+    monkeypatch.setattr(evaluation, "_snapshot_result", no_memory)
+    result = evaluation.evaluate_or_lose(branch, dataset, CONFIG, tmp_path / "out", Reports())
+    assert json.loads((tmp_path / "out/evaluation.json").read_text()) == result
+    assert (result["status"], result["lost_in"]) == ("failed", "evaluate")
+    assert result["reason"] == "MemoryError: out of memory: 1.99 GiB in use of its limit of 2.00 GiB"
+    monkeypatch.setattr(evaluation, "_snapshot_result", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        evaluation.evaluate_or_lose(branch, dataset, CONFIG, tmp_path / "other", Reports())

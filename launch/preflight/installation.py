@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 OLDEST_KUBEFLOW = (2, 17)
 LISTS_ACCOUNTS = (2, 18)
-"""From then on only accounts that the API server's setting below lists may run pods (kubeflow/pipelines#14181)."""
+"""First release that is expected to run pods only under accounts that the API server's setting below lists
+(kubeflow/pipelines#14181, which is not in 2.17.0)."""
 ACCOUNTS = "ALLOWEDSERVICEACCOUNTS"
 
 
@@ -112,7 +113,7 @@ def service_account(namespace: str, name: str) -> str:
             f"Kubeflow does not let runs use {name}: kubectl set env -n {OWN_NAMESPACE} deployment/ml-pipeline "
             f"{ACCOUNTS}={','.join(filter(None, (listed.get('value'), name)))}, or submit with --service-account ''"
         )
-    return f"{name}, which Kubeflow lists; who submits needs role mammogan-submit"
+    return f"{name}, which Kubeflow lists; on a multi-user Kubeflow who submits needs role mammogan-submit"
 
 
 def storage() -> str:

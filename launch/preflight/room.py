@@ -6,17 +6,18 @@ from collections.abc import Mapping, Sequence
 from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING
 
-from launch import admission, footprint, kubectl, nodes, quantity
-from launch.footprint import Placement
-from launch.quantity import GIB, shown
+from launch import kubectl
+from launch.preflight import admission, footprint, nodes, quantity
+from launch.preflight.footprint import Placement
+from launch.preflight.quantity import GIB, shown
 from mammogan.probe import Finding
 from mammogan.steps import Step
 
 if TYPE_CHECKING:
-    from launch.admission import Bound, Quota, Refusal
-    from launch.footprint import Amounts, Container
-    from launch.nodes import Node
     from launch.pods import Pods
+    from launch.preflight.admission import Bound, Quota, Refusal
+    from launch.preflight.footprint import Amounts, Container
+    from launch.preflight.nodes import Node
 
 SCALES = "a node pool that scales from zero shows none until it is needed"
 DRIVERS = "Kubeflow's drivers"

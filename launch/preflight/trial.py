@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import components
-from launch import condition, footprint, kubectl
+from launch import condition, kubectl
 from launch.pods import USER
+from launch.preflight import footprint
 from mammogan.console import say
 from mammogan.probe import Finding
 from mammogan.probe.finding import ACCELERATOR, MLFLOW, STORE, from_log

@@ -57,7 +57,7 @@ def dead_runs(experiment: str, patience_s: float, tracking_uri: str = "") -> lis
             dead.append(
                 Dead(parent.info.run_id, parent.info.run_name or parent.info.run_id, f"its workflow is {presence}")
             )
-        elif presence is cluster.Presence.RUNS:
+        elif presence in (cluster.Presence.RUNS, cluster.Presence.ELSEWHERE):
             continue
         elif not alive and (verdict := _judge(parent, [parent, *children], patience_s)):
             dead.append(verdict)

@@ -491,6 +491,8 @@ def test_data_of_this_machine_are_refused(tmp_path, name):
     arguments = [
         "compile",
         str(tmp_path / "x.yaml"),
+        "--store",
+        "s3://bucket/store",
         *(part for item in given.items() for part in (f"--{item[0]}", item[1])),
     ]
     result = CliRunner().invoke(pipeline.app, arguments)
@@ -511,9 +513,10 @@ def test_the_command_writes_what_the_function_returns(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--image", "mammogan:v1"], "pods.image='mammogan:v1': give it by digest"),
-        ([], "--image=''"),
-        (["--image", CPU_IMAGE, "--pods", "acelerators=2"], "did you mean accelerators"),
+        (["--store", "s3://b/s", "--image", "mammogan:v1"], "pods.image='mammogan:v1': give it by digest"),
+        (["--store", "s3://b/s"], "--image=''"),
+        (["--image", CPU_IMAGE], "--store='': give s3://bucket/prefix"),
+        (["--store", "s3://b/s", "--image", CPU_IMAGE, "--pods", "acelerators=2"], "did you mean accelerators"),
     ],
 )
 def test_the_command_refuses_in_one_line_and_leaves_no_file(tmp_path, arguments, said):

@@ -11,13 +11,13 @@ import kfp_server_api as api
 import pytest
 from kubeflow import RECORDED, Kubeflow, recorded, serve
 
-from launch import following, rows, run_pods, table, termination, waiting, watch
-from launch.following import follow, show_links
-from launch.links import links
+from launch import following
+from launch.following import follow, rows, run_pods, show_links, table, termination, waiting, watch
+from launch.following.links import links
+from launch.following.termination import stop
+from launch.following.waiting import Waiting
+from launch.following.watch import View
 from launch.server import Forward, RefusedError, Server
-from launch.termination import stop
-from launch.waiting import Waiting
-from launch.watch import View
 from mammogan import config, tracking
 from mammogan.config import Branch
 from mammogan.ledger import Entry, Fate, Ledger, State, Task
@@ -746,3 +746,12 @@ def test_the_recorded_pod_is_read_by_kubernetes_own_codes():
     bad = json.loads(json.dumps(PENDING))
     bad["status"]["conditions"][0]["reason"] = "SomethingElse"
     assert run_pods.parse(bad).obstacle is None
+
+
+def test_a_pod_whose_own_container_has_not_begun_waits_whatever_runs_beside_it():
+    beside = {"name": "wait", "state": {"running": {"startedAt": "2026-11-26T16:53:49Z"}}}
+    own = {"name": "main", "state": {"waiting": {"reason": "ErrImagePull", "message": "no such image"}}}
+    found = run_pods.parse(pod(containerStatuses=[beside, own]))
+    assert (found.phase, found.obstacle.reason) == (run_pods.Phase.PENDING, "ErrImagePull")
+    own["state"] = {"running": {"startedAt": "2026-11-26T16:53:50Z"}}
+    assert run_pods.parse(pod(containerStatuses=[beside, own])).phase is run_pods.Phase.RUNNING

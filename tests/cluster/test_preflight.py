@@ -384,7 +384,8 @@ IDENTITY = {"metadata": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:
         (
             {"get secret mammogan-s3 kubeflow": {"data": {"AWS_ACCESS_KEY_ID": "x"}}, LOG: log(DENIED, MLFLOW_WORKS)},
             False,
-            "lacks AWS_SECRET_ACCESS_KEY; fill in k8s/secrets.template.yaml and kubectl apply -n kubeflow -f k8s/secr",
+            "lacks AWS_SECRET_ACCESS_KEY; fill in k8s/secrets.template.yaml and kubectl apply -n kubeflow -l "
+            "app.kubernetes.io/component=steps -f k8s/secr",
         ),
         ({**NO_SECRET, LOG: log(DENIED, MLFLOW_WORKS)}, False, "lacks AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY; fill"),
         ({**NO_SECRET, POD: waiting("ErrImagePull")}, False, "lacks AWS_ACCESS_KEY_ID"),

@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 import pipeline
-from launch import admission, footprint, nodes, quantity
 from launch.compiled import compile_pipeline
-from launch.footprint import Container, Placement, amounts
 from launch.pods import Pods
+from launch.preflight import admission, footprint, nodes, quantity
+from launch.preflight.footprint import Container, Placement, amounts
 from mammogan.steps import Step
 
 HERE = Path(__file__).parent

@@ -8,16 +8,16 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from launch import run_pods
-from launch.run_pods import Phase
+from launch.following import run_pods
+from launch.following.run_pods import Phase
 from mammogan.ledger import Fate, State
 from mammogan.steps import Step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from launch.run_pods import RunPod
-    from launch.watch import View
+    from launch.following.run_pods import RunPod
+    from launch.following.watch import View
     from mammogan.tracking.standing import Standing
 
 FINISHED, RUNNING, SUCCEEDED = "FINISHED", "RUNNING", "SUCCEEDED"

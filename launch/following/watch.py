@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from launch import rows
+from launch.following import rows
 from launch.server import RefusedError
 from mammogan.ledger import State
 
 if TYPE_CHECKING:
     import kfp_server_api
 
-    from launch.rows import Row
+    from launch.following.rows import Row
     from launch.server import Server
     from mammogan.tracking.standing import Standing
 

@@ -10,19 +10,19 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
-from launch import table, termination, verdict
-from launch.links import Links, links
+from launch.following import table, termination, verdict
+from launch.following.links import Links, links
+from launch.following.termination import GRACE_S
+from launch.following.waiting import Waiting
+from launch.following.watch import Watch, experiment
 from launch.server import RefusedError
-from launch.termination import GRACE_S
-from launch.waiting import Waiting
-from launch.watch import Watch, experiment
 from mammogan.console import say
 from mammogan.ledger import Fate
 
 if TYPE_CHECKING:
+    from launch.following.table import Show
+    from launch.following.watch import View
     from launch.server import Server
-    from launch.table import Show
-    from launch.watch import View
 
 POLL_S = 5.0
 MINUTE_S = 60.0
@@ -61,12 +61,12 @@ def follow(
     try:
         _Following(server, run_id, tracking_uri, pending_minutes, places, page).to_its_end(poll_s)
     except KeyboardInterrupt:
-        say(_goes_on(server, run_id, places))
+        say(_goes_on(server, run_id, tracking_uri, places))
         raise
     except RefusedError as refusal:
         if refusal.status == MISSING:
             raise
-        raise RefusedError(f"{refusal}; {_goes_on(server, run_id, places)}", refusal.status) from refusal
+        raise RefusedError(f"{refusal}; {_goes_on(server, run_id, tracking_uri, places)}", refusal.status) from refusal
 
 
 def show_links(server: Server, run_id: str, tracking_uri: str = "", settings: str = "mammogan") -> None:
@@ -96,9 +96,15 @@ def _mlflow_page(server: Server, run_id: str, tracking_uri: str, places: Links) 
     return places.experiment("")
 
 
-def _goes_on(server: Server, run_id: str, places: Links) -> str:
-    host = "port-forward" if server.forwarded else server.host
-    command = f"python pipeline.py submit --host {host} --follow {run_id}"
+def _goes_on(server: Server, run_id: str, tracking_uri: str, places: Links) -> str:
+    given = {
+        "--host": "port-forward" if server.forwarded else server.host,
+        "--namespace": server.namespace,
+        "--tracking-uri": tracking_uri,
+        "--follow": run_id,
+    }
+    options = " ".join(f"{name} {value}" for name, value in given.items() if value)
+    command = f"python pipeline.py submit {options}"
     return f"the run goes on: {places.kubeflow}; `{command}` comes back to it"
 
 

@@ -13,7 +13,7 @@ from mammogan.ledger import State, Task
 if TYPE_CHECKING:
     from rich.console import Group
 
-    from launch.rows import Row
+    from launch.following.rows import Row
 
 COLOURS = {State.DONE: "green", State.FAILED: "red", State.STOPPED: "yellow", State.RUNNING: "cyan"}
 NOTE_EVERY_S = 60.0

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from launch.footprint import Amounts, Placement, amounts
+from launch.preflight.footprint import Amounts, Placement, amounts
 
 KEEPS_AWAY = ("NoSchedule", "NoExecute")
 COMPARED = ("cpu", "memory")

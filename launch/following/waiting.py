@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from launch import rows, run_pods
-from launch.run_pods import Phase
+from launch.following import rows, run_pods
+from launch.following.run_pods import Phase
 
 if TYPE_CHECKING:
-    from launch.run_pods import RunPod
-    from launch.watch import View
+    from launch.following.run_pods import RunPod
+    from launch.following.watch import View
 
 ASK_AFTER_S = 120.0
 """Time without any change after which Kubernetes is asked what the run waits for."""

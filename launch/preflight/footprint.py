@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from launch import quantity
 from launch.pods import Pods, parse_toleration
+from launch.preflight import quantity
 from mammogan.steps import ACCELERATED, Step
 
 Amounts = Mapping[str, Decimal]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from launch.verdict import close, told
-from launch.watch import Watch
+from launch.following.verdict import close, told
+from launch.following.watch import Watch
 from mammogan.console import say
 from mammogan.ledger import Fate
 
 if TYPE_CHECKING:
+    from launch.following.watch import View
     from launch.server import Server
-    from launch.watch import View
 
 LIMIT_S = 600.0
 """How long the end of a run is waited for: its exit step pulls an image and writes a report."""

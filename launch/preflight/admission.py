@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from launch.footprint import Amounts, Container, amounts, limits, requests
-from launch.quantity import shown
+from launch.preflight.footprint import Amounts, Container, amounts, limits, requests
+from launch.preflight.quantity import shown
 
 NAMED = ("cpu", "memory")
 """Resources that every container must name where a quota counts them."""

@@ -61,6 +61,8 @@ def parse(pod: Mapping[str, Any]) -> RunPod:
     """What matters here of a pod as Kubernetes gives it."""
     meta, status = pod["metadata"], pod.get("status", {})
     phase = Phase(status.get("phase", Phase.UNKNOWN))
+    if phase is Phase.RUNNING and _waits(status):
+        phase = Phase.PENDING
     obstacle = condition.hindrance(status) if phase is Phase.PENDING else None
     return RunPod(meta["name"], _step(meta), phase, obstacle, _lost(status) if phase is Phase.FAILED else "")
 
@@ -71,6 +73,12 @@ def lost(pods: Sequence[RunPod], name: str) -> str:
         return ""
     pod = next((pod for pod in pods if pod.name == name), None)
     return "its pod is no longer there: it was deleted" if pod is None else pod.lost
+
+
+def _waits(status: Mapping[str, Any]) -> bool:
+    """Whether the step's own container has not begun, whatever runs beside it."""
+    own = [item for item in status.get("containerStatuses") or () if item.get("name") == MAIN]
+    return any("waiting" in item.get("state", {}) for item in own)
 
 
 def _step(meta: Mapping[str, Any]) -> str:
