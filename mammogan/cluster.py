@@ -28,6 +28,8 @@ ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 WORKFLOW_LABEL = "workflows.argoproj.io/workflow"
 TIMEOUT_S = 10
 OVER = ("Succeeded", "Failed", "Error")
+MAIN = "main"
+"""Container of the step itself."""
 DELETED = "pod deleted"
 """Argo's word for a pod that is gone before its end."""
 
@@ -89,26 +91,34 @@ def fate(workflow: str, ledger: Ledger) -> Fate:
     found = _ask_for(workflow)
     if not found:
         return Fate()
-    parsed = _parse(found)
+    parsed, name = _parse(found), workflow.partition("/")[2]
     unended = [entry for entry in ledger.entries.values() if entry.state in (State.RUNNING, State.STOPPED)]
     causes = {entry.task: cause for entry in unended if (cause := _cause(entry.pod, parsed))}
-    return Fate(parsed.terminated, causes, _not_begun(parsed))
+    return Fate(parsed.terminated, causes, _not_begun(parsed, name))
 
 
 def _cause(pod: str, workflow: Workflow) -> str:
     """Why a pod of the run ended, by its own status, else by its node's message; empty where neither tells."""
-    found = _ask(f"/api/v1/namespaces/{_namespace()}/pods/{pod}") if pod else None
-    for status in (found or {}).get("status", {}).get("containerStatuses", ()):
+    if told := _told_by(pod):
+        return told
+    message = str(_node_of(pod, workflow.nodes).get("message", ""))
+    return "its pod was deleted more often than a step is tried again" if message == DELETED else message
+
+
+def _told_by(pod: str) -> str:
+    """What a pod's own status says of its end; empty where it says nothing, or the pod is gone."""
+    found = (_ask(f"/api/v1/namespaces/{_namespace()}/pods/{pod}") if pod else None) or {}
+    for status in found.get("status", {}).get("containerStatuses", ()):
         ended = status.get("state", {}).get("terminated") or {}
-        if status.get("name") == "main" and ended.get("reason") == "OOMKilled":
-            return "out of memory: the kernel ended it"
-    if reason := (found or {}).get("status", {}).get("message", ""):
-        return " ".join(reason.split())
-    node = _node_of(pod, workflow.nodes)
-    message = str(node.get("message", ""))
-    if message == DELETED:
-        return "its pod was deleted more often than a step is tried again"
-    return f"out of memory: {message}" if message.startswith("OOMKilled") else message
+        if status.get("name") == MAIN and ended.get("reason") == "OOMKilled":
+            return f"out of memory: the kernel ended it at its limit of {_memory_limit(found)}"
+    return " ".join(str(found.get("status", {}).get("message", "")).split())
+
+
+def _memory_limit(pod: Mapping[str, Any]) -> str:
+    own = [item for item in pod.get("spec", {}).get("containers", ()) if item.get("name") == MAIN]
+    limits = [item.get("resources", {}).get("limits", {}).get("memory") for item in own]
+    return next(filter(None, limits), "memory")
 
 
 def _node_of(pod: str, nodes: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
@@ -117,12 +127,16 @@ def _node_of(pod: str, nodes: Mapping[str, Mapping[str, Any]]) -> Mapping[str, A
     return next((node for key, node in nodes.items() if number and key.endswith(f"-{number}")), {})
 
 
-def _not_begun(workflow: Workflow) -> str:
-    """Message of the last pod that failed or cannot start, a driver's among them."""
+def _not_begun(workflow: Workflow, name: str) -> str:
+    """Why the last pod failed or cannot start, a driver's among them."""
     pods = [node for node in workflow.nodes.values() if node.get("type") == "Pod" and node.get("message")]
     failed = [node for node in pods if node.get("phase") in ("Failed", "Error", "Pending")]
     failed.sort(key=lambda node: str(node.get("finishedAt") or node.get("startedAt") or ""))
-    return f"{_task_name(failed[-1])}: {failed[-1]['message']}" if failed else ""
+    if not failed:
+        return ""
+    last = failed[-1]
+    pod = f"{name}-{last.get('templateName', '')}-{str(last.get('id', '')).rpartition('-')[2]}"
+    return f"{_task_name(last)}: {_told_by(pod) or last['message']}"
 
 
 def _task_name(node: Mapping[str, Any]) -> str:

@@ -181,9 +181,11 @@ def _terminated(ledger: Ledger, due: Sequence[Task]) -> str:
 
 def _lost(entry: Entry, fate: Fate) -> str:
     """Why a step neither ended nor goes on."""
-    cause = fate.causes.get(entry.task) or entry.reason or "its process ended without a word"
-    limit = f"; its memory limit was {entry.memory_limit / 2**30:.2f} GiB" if entry.memory_limit else ""
-    return f"lost with its pod {entry.pod}: {cause}{limit}" if entry.pod else f"{cause}{limit}"
+    cause = fate.causes.get(entry.task) or entry.reason
+    if not cause:
+        limit = f"; its memory limit was {entry.memory_limit / 2**30:.2f} GiB" if entry.memory_limit else ""
+        cause = f"its process ended without a word{limit}"
+    return f"lost with its pod {entry.pod}: {cause}" if entry.pod else cause
 
 
 def in_order(entries: Mapping[Task, Entry]) -> Iterator[Entry]:

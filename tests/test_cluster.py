@@ -93,8 +93,12 @@ def test_a_deleted_pod_is_told_by_its_node(api):
 
 def test_a_pod_that_was_killed_for_memory_says_so_itself(api):
     ended = {"name": "main", "state": {"terminated": {"reason": "OOMKilled", "exitCode": 137}}}
-    api[PODS + "p-1"] = {"status": {"containerStatuses": [ended]}}
-    assert fate_of(api, "train-pod-evicted", "p-1").causes == {TASK: "out of memory: the kernel ended it"}
+    sizes = [{"name": "wait"}, {"name": "main", "resources": {"limits": {"memory": "11Gi"}}}]
+    api[PODS + "p-1"] = {"spec": {"containers": sizes}, "status": {"containerStatuses": [ended]}}
+    said = "out of memory: the kernel ended it at its limit of 11Gi"
+    assert fate_of(api, "train-pod-evicted", "p-1").causes == {TASK: said}
+    api[PODS + "w-retry-system-container-impl-1849566795"] = api[PODS + "p-1"]
+    assert fate_of(api, "smoke-retried-defaults-on").not_begun == f"fail: {said}", "before it could say that it began"
 
 
 def test_compressed_nodes_are_read_alike(api):

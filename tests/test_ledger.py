@@ -64,16 +64,22 @@ def test_all_that_failed_is_told_also_where_the_rest_went_on_to_a_champion():
 
 
 @pytest.mark.parametrize("state", [State.RUNNING, State.STOPPED])
-def test_a_pod_that_was_lost_is_a_failure_with_its_cause_and_limit(state):
+def test_a_pod_that_was_lost_is_a_failure_with_its_cause(state):
     lost = entry(TRAIN, state, pod="x-42", memory_limit=2**31, reason="told to stop" if state is State.STOPPED else "")
     entries = done(*BEFORE_TRAINING) | {TRAIN: lost}
     ended = ending(Ledger(entries), BRANCHES, Fate(False, {TRAIN: "out of memory: the kernel ended it"}))
     assert ended.status is Status.FAILED
+    assert ended.reason == "train of lambda=3,seed=0: lost with its pod x-42: out of memory: the kernel ended it"
+    assert list(ended.lost) == [BRANCHES[1]]
+
+
+def test_where_nobody_tells_why_a_pod_was_lost_its_memory_limit_is_named():
+    lost = entry(TRAIN, State.RUNNING, pod="x-42", memory_limit=2**31)
+    ended = ending(Ledger(done(*BEFORE_TRAINING) | {TRAIN: lost}), BRANCHES, CALM)
     assert ended.reason == (
-        "train of lambda=3,seed=0: lost with its pod x-42: out of memory: the kernel ended it; "
+        "train of lambda=3,seed=0: lost with its pod x-42: its process ended without a word; "
         "its memory limit was 2.00 GiB"
     )
-    assert list(ended.lost) == [BRANCHES[1]]
 
 
 def test_without_a_word_from_anybody_a_running_step_was_lost():

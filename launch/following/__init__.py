@@ -31,6 +31,8 @@ AGREE_S = 120.0
 """How long Kubeflow may say that a run goes on whose record has ended."""
 RECORD_S = 600.0
 """How long a record is waited for that cannot be read when the run has ended."""
+GIVE_UP_S = 120.0
+"""How long the end of a run is waited for that could not begin a step."""
 STANDS_STILL_S = 60.0
 NO_RECORD = (
     "no --tracking-uri: states and reasons come from Kubeflow and the pods; epochs, losses, the names of the branches "
@@ -177,7 +179,9 @@ class _Following:
         reason = f"nothing of it could run for {self._pending_minutes} minutes, so it was ended: {why}"
         say(reason)
         self._watch.server.terminate(self._watch.run_id)
-        view = termination.wait_for_end(self._watch, poll_s)
+        view = termination.wait_for_end(self._watch, GIVE_UP_S, poll_s)
+        if not view.ended:
+            say(f"Kubeflow still says {view.run.state}; {termination.hangs(self._watch)}")
         if not (view.standing and view.standing.status == verdict.FINISHED):
             view = verdict.close(view, Fate(terminated=False), reason, self._tracking_uri)
         raise RuntimeError(f"the run ended FAILED: {reason}; see {self._place(view)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from launch.following import run_pods
 from launch.following.verdict import close, told
 from launch.following.watch import Watch
 from mammogan.console import say
@@ -26,7 +27,7 @@ def stop(server: Server, run_id: str, tracking_uri: str = "", poll_s: float = PO
     """End a run in Kubeflow and in MLflow; return how it ended, one line. One that has ended already is only told of.
 
     The run's exit step closes its record; where it does not, as where it was deleted or no node takes it, that is done
-    here. Raises RuntimeError where the run has not ended after ten minutes.
+    here. Raises RuntimeError where Kubeflow has not ended it after ten minutes.
     """
     watch = Watch(server, run_id, tracking_uri)
     view = first_view(watch, poll_s)
@@ -39,20 +40,26 @@ def stop(server: Server, run_id: str, tracking_uri: str = "", poll_s: float = PO
     if not view.ended:
         server.terminate(run_id)
         say(f"run {run_id} was told to end; waiting for its exit step")
-    view = wait_for_end(watch, poll_s)
+    view = wait_for_end(watch, LIMIT_S, poll_s)
     if view.standing and _is_open(view):
         view = close(view, Fate(terminated=True), STOPPED, tracking_uri)
+    if not view.ended:
+        raise RuntimeError(f"run {run_id} is still {view.run.state} in Kubeflow; {hangs(watch)}")
     if view.unreadable:
         say(f"{view.unreadable}; the run's exit step, or the janitor, ends its record")
     return f"run {run_id} was stopped: {told(view)}"
 
 
-def wait_for_end(watch: Watch, poll_s: float = POLL_S) -> View:
-    """The run when it has ended in Kubeflow and in its record, or in Kubeflow a minute ago.
+def hangs(watch: Watch) -> str:
+    """What to do with a run that Kubeflow cannot end, as where its exit step has an image that nobody has."""
+    namespace = watch.server.pods_namespace()
+    command = f"kubectl delete workflows -n {namespace} -l {run_pods.RUN_LABEL}={watch.run_id}"
+    return f"its exit step cannot run either; `{command}` removes it"
 
-    Raises RuntimeError where it has not after ten minutes.
-    """
-    until_s, ended_at_s = time.monotonic() + LIMIT_S, None
+
+def wait_for_end(watch: Watch, limit_s: float, poll_s: float = POLL_S) -> View:
+    """The run when it has ended in Kubeflow and in its record, or in Kubeflow a minute ago, or after ``limit_s``."""
+    until_s, ended_at_s = time.monotonic() + limit_s, None
     while True:
         view = first_view(watch, poll_s)
         now = time.monotonic()
@@ -60,7 +67,7 @@ def wait_for_end(watch: Watch, poll_s: float = POLL_S) -> View:
         if view.ended and (not _is_open(view) or now - (ended_at_s or now) >= GRACE_S):
             return view
         if now > until_s:
-            raise RuntimeError(f"run {watch.run_id} is still {view.run.state} after {LIMIT_S:.0f} s; look at its pods")
+            return view
         time.sleep(poll_s)
 
 

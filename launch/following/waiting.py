@@ -79,7 +79,7 @@ class Waiting:
         if not _is_idle(view):
             return ""
         asking = f"kubectl describe workflows -n {self._namespace} -l {run_pods.RUN_LABEL}={self._run_id}"
-        return f"no pod of the run is there, as where a quota is used up; {asking} tells why"
+        return f"no pod of the run is there: a step's next attempt is due, or a quota is used up; {asking} tells why"
 
 
 def _obstacles(pending: Sequence[RunPod]) -> str:

@@ -49,7 +49,8 @@ def secrets(namespace: str, account: str, pods: Pods, store_works: bool) -> str:
         return f"{pods.s3_secret}: none; service account {account} has an identity by {identity}"
     raise LookupError(
         f"Secret {pods.s3_secret} lacks {', '.join(missing)}; fill in k8s/secrets.template.yaml and "
-        f"kubectl apply -n {namespace} -l app.kubernetes.io/component=steps -f k8s/secrets.yaml, or give service account {account} an identity"
+        f"kubectl apply -n {namespace} -l app.kubernetes.io/component=steps -f k8s/secrets.yaml, "
+        f"or give service account {account} an identity"
     )
 
 

@@ -640,8 +640,23 @@ def test_a_run_that_does_not_end_is_told_after_a_while(kubeflow, host, monkeypat
     monkeypatch.setattr(termination, "LIMIT_S", 0.0)
     kubeflow.after_stop = ["terminating"]
     run_id = kubeflow.play("demo-nameless-task")
-    with pytest.raises(RuntimeError, match=f"run {run_id} is still CANCELING after 0 s"):
+    with pytest.raises(RuntimeError, match=f"run {run_id} is still CANCELING in Kubeflow; .*kubectl delete workf"):
         stop(Server(host), run_id, poll_s=0.0)
+
+
+def test_a_run_whose_exit_step_cannot_begin_either_is_given_up_with_its_reason(
+    kubeflow, host, record, uri, play_kubectl, monkeypatch, capsys
+):
+    play_kubectl(PENDING)
+    monkeypatch.setattr(waiting, "ASK_AFTER_S", 0.0)
+    monkeypatch.setattr(following, "GIVE_UP_S", 0.0)
+    kubeflow.after_stop = ["terminating"]
+    run_id = kubeflow.play("demo-nameless-task")
+    parent = record(run_id, *done(*BEFORE))
+    with pytest.raises(RuntimeError, match=r"the run ended FAILED: nothing of it could run.*nvidia.com/gpu"):
+        follow(Server(host), run_id, uri, pending_minutes=0, poll_s=0.0)
+    assert status(uri, parent)[0] == "FAILED"
+    assert f"kubectl delete workflows -n kubeflow -l pipeline/runid={run_id}" in capsys.readouterr().err
 
 
 # Where to look.
