@@ -108,11 +108,16 @@ def _cause(pod: str, workflow: Workflow) -> str:
 def _told_by(pod: str) -> str:
     """What a pod's own status says of its end; empty where it says nothing, or the pod is gone."""
     found = (_ask(f"/api/v1/namespaces/{_namespace()}/pods/{pod}") if pod else None) or {}
-    for status in found.get("status", {}).get("containerStatuses", ()):
+    return out_of_memory(found) or " ".join(str(found.get("status", {}).get("message", "")).split())
+
+
+def out_of_memory(pod: Mapping[str, Any]) -> str:
+    """That a pod, as Kubernetes gives it, was ended for memory, with its limit; empty where it was not."""
+    for status in pod.get("status", {}).get("containerStatuses") or ():
         ended = status.get("state", {}).get("terminated") or {}
         if status.get("name") == MAIN and ended.get("reason") == "OOMKilled":
-            return f"out of memory: the kernel ended it at its limit of {_memory_limit(found)}"
-    return " ".join(str(found.get("status", {}).get("message", "")).split())
+            return f"out of memory: the kernel ended it at its limit of {_memory_limit(pod)}"
+    return ""
 
 
 def _memory_limit(pod: Mapping[str, Any]) -> str:

@@ -12,11 +12,11 @@ from typing import Any
 
 from launch import condition, kubectl
 from launch.condition import Hindrance
+from mammogan import cluster
 
 RUN_LABEL = "pipeline/runid"
 STEP_LABEL = "app.kubernetes.io/component"
 NODE_NAME = "workflows.argoproj.io/node-name"
-MAIN = "main"
 
 
 class Phase(StrEnum):
@@ -27,9 +27,6 @@ class Phase(StrEnum):
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
     UNKNOWN = "Unknown"
-
-
-OUT_OF_MEMORY = "OOMKilled"
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,7 @@ def parse(pod: Mapping[str, Any]) -> RunPod:
     if phase is Phase.RUNNING and _waits(status):
         phase = Phase.PENDING
     obstacle = condition.hindrance(status) if phase is Phase.PENDING else None
-    return RunPod(meta["name"], _step(meta), phase, obstacle, _lost(status) if phase is Phase.FAILED else "")
+    return RunPod(meta["name"], _step(meta), phase, obstacle, _lost(pod) if phase is Phase.FAILED else "")
 
 
 def lost(pods: Sequence[RunPod], name: str) -> str:
@@ -77,7 +74,7 @@ def lost(pods: Sequence[RunPod], name: str) -> str:
 
 def _waits(status: Mapping[str, Any]) -> bool:
     """Whether the step's own container has not begun, whatever runs beside it."""
-    own = [item for item in status.get("containerStatuses") or () if item.get("name") == MAIN]
+    own = [item for item in status.get("containerStatuses") or () if item.get("name") == cluster.MAIN]
     return any("waiting" in item.get("state", {}) for item in own)
 
 
@@ -87,11 +84,12 @@ def _step(meta: Mapping[str, Any]) -> str:
     return meta.get("labels", {}).get(STEP_LABEL) or path.rpartition(".")[2].partition("(")[0]
 
 
-def _lost(status: Mapping[str, Any]) -> str:
-    ended = (item for item in status.get("containerStatuses") or () if item.get("name") == MAIN)
+def _lost(pod: Mapping[str, Any]) -> str:
+    if told := cluster.out_of_memory(pod):
+        return told
+    status = pod.get("status", {})
+    ended = (item for item in status.get("containerStatuses") or () if item.get("name") == cluster.MAIN)
     for state in (item.get("state", {}).get("terminated") or {} for item in ended):
-        if state.get("reason") == OUT_OF_MEMORY:
-            return "out of memory: the kernel ended it at its memory limit"
         if state.get("exitCode"):
             return f"it ended with exit code {state['exitCode']}"
     told = " ".join(f"{status.get('reason', '')} {status.get('message', '')}".split())[:500]

@@ -124,7 +124,8 @@ def deserialised(body, model):
 def pod(name="train-pod", step="train", phase="Running", **more):
     """A pod with the fields of Kubernetes' API that are looked at."""
     meta = {"name": name, "labels": {"app.kubernetes.io/component": step, "pipeline/runid": "x"}}
-    return {"metadata": meta, "status": {"phase": phase, **more}}
+    sizes = [{"name": "wait"}, {"name": "main", "resources": {"limits": {"memory": "1Gi"}}}]
+    return {"metadata": meta, "spec": {"containers": sizes}, "status": {"phase": phase, **more}}
 
 
 def ended(reason, code):
@@ -270,7 +271,7 @@ def test_every_bad_end_has_a_reason_or_the_command_that_tells(kubeflow, host, na
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (ended("OOMKilled", 137), "train: out of memory: the kernel ended it at its memory limit"),
+        (ended("OOMKilled", 137), "train: out of memory: the kernel ended it at its limit of 1Gi"),
         (ended("Error", 1), "train: it ended with exit code 1; kubectl logs -n kubeflow train-pod -c main tells more"),
         ({"reason": "Evicted", "message": "node was low"}, "train: Evicted node was low"),
     ],
@@ -315,7 +316,7 @@ def test_a_record_that_nobody_ended_is_ended_here_with_what_the_pods_tell(kubefl
     word, reason = status(uri, parent)
     assert word == "FAILED"
     assert "out of memory" in reason
-    assert "1.00 GiB" in reason
+    assert "at its limit of 1Gi" in reason
 
 
 def test_a_pod_that_is_gone_is_told_as_deleted_only_where_others_are_there(kubeflow, host, record, uri, play_kubectl):
