@@ -41,6 +41,8 @@ class RunPod:
     """What keeps it from beginning; None where nothing is known to."""
     lost: str = ""
     """Why it failed, one line; empty where it did not."""
+    began: str = ""
+    """When a node took it, as Kubernetes writes it; empty for one that no node took."""
 
 
 def find(run_id: str, namespace: str) -> list[RunPod]:
@@ -61,7 +63,8 @@ def parse(pod: Mapping[str, Any]) -> RunPod:
     if phase is Phase.RUNNING and _waits(status):
         phase = Phase.PENDING
     obstacle = condition.hindrance(status) if phase is Phase.PENDING else None
-    return RunPod(meta["name"], _step(meta), phase, obstacle, _lost(pod) if phase is Phase.FAILED else "")
+    lost = _lost(pod) if phase is Phase.FAILED else ""
+    return RunPod(meta["name"], _step(meta), phase, obstacle, lost, status.get("startTime", ""))
 
 
 def lost(pods: Sequence[RunPod], name: str) -> str:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from launch.following import run_pods
 from launch.following.run_pods import Phase
 from mammogan.ledger import Fate, State
-from mammogan.steps import Step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,9 +79,8 @@ def pods_of(view: View, namespace: str) -> Sequence[RunPod]:
 
 
 def _failed(pods: Sequence[RunPod], namespace: str) -> str:
-    """The first pod in the graph that failed, and why, or that cannot begin; empty where there is none."""
-    order = {step: number for number, step in enumerate(Step)}
-    in_order = sorted(pods, key=lambda pod: order.get(pod.step, -1))
+    """The first pod that failed, and why, or that cannot begin; empty where there is none."""
+    in_order = sorted(pods, key=lambda pod: pod.began)
     for pod in in_order:
         if pod.phase is Phase.FAILED:
             return f"{pod.step}: {pod.lost}; kubectl logs -n {namespace} {pod.name} -c main tells more"

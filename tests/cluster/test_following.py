@@ -278,7 +278,8 @@ def test_every_bad_end_has_a_reason_or_the_command_that_tells(kubeflow, host, na
 )
 def test_the_reason_comes_from_the_pod_where_it_can_be_asked(kubeflow, host, play_kubectl, answer, said):
     run_id = kubeflow.play("train-pod-evicted")
-    play_kubectl(pod("x-finish", "finish", "Failed", **ended("Error", 1)), pod(phase="Failed", **answer))
+    later = pod("x-finish", "finish", "Failed", startTime="2026-11-26T14:14:12Z", **ended("Error", 1))
+    play_kubectl(later, pod(phase="Failed", startTime="2026-11-26T14:12:49Z", **answer))
     with pytest.raises(RuntimeError, match=f"step train failed: {said}"):
         follow(Server(host), run_id, poll_s=0.0)
 
