@@ -6,6 +6,7 @@ start -> ingest -> filter_minority -> check_changes; if there is something to tr
 """
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -32,6 +33,7 @@ from launch.following import termination
 from launch.pods import Pods
 from launch.server import Server, reach
 from mammogan import console, storage
+from mammogan.addresses import masked
 from mammogan.commands import options
 
 
@@ -256,18 +258,34 @@ def stop_(
 
 @app.command(name="schedule")
 def schedule_(
-    file: Annotated[Path, typer.Option(help="File that says which schedules there are.")],
+    file: Annotated[Path, typer.Option(help="File that says which schedules there are, and whose they are.")],
     host: cluster.Host = "",
     namespace: cluster.Namespace = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
+    now: Annotated[
+        bool, typer.Option("--now", help="End the run in flight of what is replaced or removed; else it is waited for.")
+    ] = False,
+    tracking_uri: options.TrackingUri = "",
 ) -> None:
     """Make Kubeflow's recurring runs those of a file: create, replace, enable, remove; show each change."""
     wanted = schedule.read(file)
+    for warning in filter(None, (schedule.warning(entry.cron) for entry in wanted.schedules)):
+        console.say(warning)
     with reach(host, namespace) as server:
-        changes = schedule.reconcile(server, experiment, wanted, dry_run=dry_run)
-    for change in changes:
-        print(change)
-    console.say(f"{len(changes)} changes {'to make' if dry_run else 'made'}, {len(wanted)} schedules")
+        for line in schedule.forecast(server, wanted, datetime.now(UTC)):
+            print(line)
+        try:
+            changes = schedule.reconcile(
+                server, experiment, wanted, dry_run=dry_run, now=now, tracking_uri=tracking_uri, show=_show
+            )
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+    console.say(f"{len(changes)} changes {'to make' if dry_run else 'made'}, {len(wanted.schedules)} schedules")
+
+
+def _show(change: object) -> None:
+    """Print at once, also into a pipe."""
+    print(change, flush=True)
 
 
 @app.command(name="preflight")
@@ -285,7 +303,7 @@ def preflight_(
         chosen = cluster.pods(pods, image, gpu_image)
         findings = preflight.check(server, chosen, namespace, service_account, store)
     for finding in findings:
-        print(f"{'ok  ' if finding.ok else 'MEND'} {finding.what}: {finding.said}")
+        print(masked(f"{'ok  ' if finding.ok else 'MEND'} {finding.what}: {finding.said}"))
     if wrong := sum(not finding.ok for finding in findings):
         raise RuntimeError(f"{wrong} of {len(findings)} checks failed; mend them from the top")
 

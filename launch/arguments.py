@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mammogan import config
+
+LONGEST_EXPERIMENT = 128
+"""Characters that Kubeflow's table has for an experiment's name; MLflow's has 500."""
+LAST_LETTER = 0xFFFF
+"""Last code point that the three-byte UTF-8 of Kubeflow's database can write; emoji lie behind it."""
+
+_IN_BUCKET = re.compile(r"s3://[A-Za-z0-9._\-]+(/.*)?")
 
 
 def graph_arguments(
@@ -22,12 +30,15 @@ def graph_arguments(
     """Arguments of the pipeline function for a preset, its overrides and where the data are.
 
     Without ``force`` the run stops before training where data, code and settings are those of the champion.
-    Raises ValueError where the configuration is wrong, before anything runs.
+    Raises ValueError where the configuration, the experiment's name or an address is wrong, before anything runs.
     """
     text = json.dumps(dict(overrides), sort_keys=True)
     settings = config.resolve(preset, text)
+    require_experiment(experiment)
     if not source and preset != "demo":
         raise ValueError("--source='': give a folder or an s3:// address with the images, or phantom")
+    require_bucket("--source", source)
+    require_bucket("--labels", labels)
     return {
         "branches": [branch.name for branch in settings.branches],
         "preset": preset,
@@ -37,6 +48,24 @@ def graph_arguments(
         "experiment": experiment,
         "force": force,
     }
+
+
+def require_experiment(name: str) -> None:
+    """Raise ValueError for a name of an experiment that Kubeflow or MLflow cannot store, or not tell from another."""
+    argument = f"experiment={name!r}"
+    if not name or name != name.strip():
+        raise ValueError(f"{argument}: give a name, without space at its ends")
+    if len(name) > LONGEST_EXPERIMENT:
+        raise ValueError(f"{argument}: give at most {LONGEST_EXPERIMENT} characters; Kubeflow stores no more")
+    wrong = [letter for letter in name if ord(letter) > LAST_LETTER or not letter.isprintable()]
+    if wrong:
+        raise ValueError(f"{argument}: leave out {wrong[0]!r}; Kubeflow's database cannot store it")
+
+
+def require_bucket(argument: str, location: str) -> None:
+    """Raise ValueError for an s3:// address without a bucket that there can be."""
+    if location.startswith("s3://") and not _IN_BUCKET.fullmatch(location):
+        raise ValueError(f"{argument}={location!r}: give s3://bucket/prefix, with the bucket's name")
 
 
 def is_path(location: str) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from mammogan.addresses import masked
+
 if TYPE_CHECKING:
     from mammogan.tracking import Outcome
 
@@ -39,4 +41,4 @@ def _shown(key: str, measure: Mapping[str, float | None]) -> str:
 def open_hint(tracking_uri: str) -> str:
     """Command or address that opens the MLflow UI on a run's store."""
     local = tracking_uri.startswith("sqlite:")
-    return f"mlflow ui --backend-store-uri {tracking_uri}" if local else tracking_uri
+    return f"mlflow ui --backend-store-uri {tracking_uri}" if local else masked(tracking_uri)

@@ -7,22 +7,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from launch import naming
 from mammogan.steps import Step
 
 USER = 1000
 """User id of every pod, in group 0; the image's files are readable to any user of that group."""
 
-_BY_DIGEST = re.compile(r"[\w.\-:/]+@sha256:[0-9a-f]{64}")
-_PAIR = re.compile(r"[\w.\-/]+=[\w.\-]*")
+_BY_DIGEST = re.compile(r"[\w.\-:/]+@sha256:[0-9a-f]{64}", re.ASCII)
 _TOLERATION = re.compile(
     r"(?P<key>[\w.\-/]+)(=(?P<value>[\w.\-]+))?(:(?P<effect>NoSchedule|PreferNoSchedule|NoExecute))?"
 )
-_NAME = re.compile(r"[a-z0-9]([a-z0-9.\-]*[a-z0-9])?")
-_LABEL = re.compile(r"[a-z0-9]([a-z0-9\-]{0,61}[a-z0-9])?")
-"""A name that can also be a volume's."""
-_KEY = re.compile(r"([a-z0-9.\-]+/)?[A-Za-z0-9][\w.\-]*")
 _OURS = re.compile(r"(app\.kubernetes\.io|kueue\.x-k8s\.io|workflows\.argoproj\.io|pipelines\.kubeflow\.org)/")
 """Labels that the network's policies, the queue and the backend go by."""
+_NAME_OR_NOTHING = "give a Kubernetes name, or nothing: small letters, digits, '-' and '.' between them"
 _CORES = re.compile(r"[1-9]\d*m|[1-9]\d*(\.\d{1,3})?|0\.\d{1,3}")
 _QUANTITY = re.compile(r"[1-9]\d*(Mi|Gi|Ti)")
 _CHECKS: tuple[tuple[str, re.Pattern[str], str], ...] = (
@@ -135,19 +132,26 @@ class Pods:
         for name in ("image", "gpu_image"):
             self._check(name, lambda text: not text or _BY_DIGEST.fullmatch(text), "give it by digest: NAME@sha256:...")
         for name in ("node_selector", "labels"):
-            self._check(name, lambda value: all(map(_PAIR.fullmatch, value)), "write it as KEY=VALUE,KEY=VALUE")
-        self._check(
-            "tolerations", lambda value: all(map(_TOLERATION.fullmatch, value)), "write it as KEY=VALUE:NoSchedule"
-        )
+            self._check(
+                name,
+                lambda value: all(map(naming.is_label_pair, value)),
+                "write it as KEY=VALUE,KEY=VALUE, both of at most 63 letters, digits, '-', '_' and '.' that begin and "
+                "end with a letter or a digit",
+            )
+            keys = [pair.partition("=")[0] for pair in getattr(self, name)]
+            self._check(name, lambda _, keys=keys: len(set(keys)) == len(keys), "give each key once")
+        self._check("tolerations", lambda value: all(map(_is_toleration, value)), "write it as KEY=VALUE:NoSchedule")
         self._check(
             "labels",
             lambda value: not any(map(_OURS.match, value)),
             "give keys of your own, not of Kubernetes, Kueue, Argo or Kubeflow",
         )
-        self._check("accelerator", _KEY.fullmatch, "give a resource's name such as nvidia.com/gpu")
+        self._check("accelerator", naming.is_qualified, "give a resource's name such as nvidia.com/gpu")
         taken: set[str] = set()
-        for name in ("settings", "s3_secret", "mlflow_secret"):
-            self._check(name, _LABEL.fullmatch, "give a Kubernetes name: small letters, digits and '-'")
+        for name in ("settings", "s3_secret", "mlflow_secret"):  # which are volumes' names too
+            self._check(
+                name, naming.is_label, "give a Kubernetes name: at most 63 small letters, digits and '-' between them"
+            )
             _require(
                 name,
                 getattr(self, name),
@@ -155,8 +159,12 @@ class Pods:
                 "give settings and the two secrets three names",
             )
             taken.add(getattr(self, name))
-        for name in ("queue", "pull_secret"):
-            self._check(name, lambda text: not text or _NAME.fullmatch(text), "give a Kubernetes name, or nothing")
+        self._check("pull_secret", lambda text: not text or naming.is_subdomain(text), _NAME_OR_NOTHING)
+        self._check(  # whose name a label of each pod carries
+            "queue",
+            lambda text: not text or (naming.is_subdomain(text) and naming.is_label_value(text)),
+            f"{_NAME_OR_NOTHING}, of at most 63 characters",
+        )
 
     def _check_numbers(self) -> None:
         self._check("shm", _QUANTITY.fullmatch, "give a size such as 8Gi")
@@ -183,10 +191,15 @@ def _require(name: str, value: object, accept: Callable[[Any], object], mend: st
         raise ValueError(f"pods.{name}={value!r}: {mend}")
 
 
+def _is_toleration(text: str) -> bool:
+    match = _TOLERATION.fullmatch(text)
+    return bool(match) and naming.is_qualified(match["key"]) and naming.is_label_value(match["value"] or "")
+
+
 def parse_toleration(text: str) -> dict[str, str]:
     """Kubernetes toleration of KEY[=VALUE][:EFFECT]; without a value any value is tolerated, without an effect any."""
     match = _TOLERATION.fullmatch(text)
-    if not match:
+    if not match or not _is_toleration(text):
         raise ValueError(f"toleration={text!r}: write it as KEY=VALUE:NoSchedule")
     operator = "Equal" if match["value"] else "Exists"
     return {"key": match["key"], "operator": operator} | {

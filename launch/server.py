@@ -15,8 +15,11 @@ import time
 import urllib.parse
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from launch import naming
+from mammogan import addresses
 from mammogan.console import say
 
 if TYPE_CHECKING:
@@ -29,6 +32,11 @@ PORT_FORWARD = "port-forward"
 ATTEMPTS = 5
 PAUSE_S = 1.0
 """Pause before the second attempt; doubled before each further one."""
+LOOKS = 3
+"""Looks for a thing whose making had no answer, with pauses as between attempts, before it is sent again..."""
+LATE_LOOKS = 6
+"""...and where the server may still be at it."""
+SERVER_FAULT, GATEWAY_TIMEOUT = 500, 504
 PAGE = 100
 CONNECT_S = 10
 """Seconds to reach the server, for each request..."""
@@ -36,6 +44,9 @@ ANSWER_S = 60
 """...and between two pieces of its answer."""
 OWN_NAMESPACE = "kubeflow"
 """Where Kubeflow itself runs, and on a standalone installation the pods of every run."""
+
+SHORTEST_SECRET = 6
+"""Characters of the shortest piece of a sign-in that is taken out of a message."""
 
 _SIGN_IN = (302, 303, 307, 401)
 _GATEWAY = "a gateway stands before it and asks to sign in; give KFP_COOKIE or KFP_TOKEN"
@@ -53,6 +64,16 @@ _WORDS = {
 }
 
 
+class Effect(StrEnum):
+    """What a request that failed may have done all the same."""
+
+    NONE = "none"
+    UNSURE = "unsure"
+    """The answer was lost on its way."""
+    UNDER_WAY = "under way"
+    """The server may still be at it: somebody's patience ended before it answered."""
+
+
 @dataclass(frozen=True)
 class SignIn:
     """What a request carries to say who asks; where all is empty, at an address inside the cluster, the pod's token."""
@@ -64,10 +85,37 @@ class SignIn:
     user: str = ""
     """Name for a server reached past its gateway, where nothing else says who asks."""
 
+    def __post_init__(self) -> None:
+        """Take off what a copy brings along: space, a line's end, the word Bearer.
+
+        Raises ValueError, which never shows the value, for one that no header can carry.
+        """
+        for name in ("token", "cookie", "user"):
+            object.__setattr__(self, name, _header_value(f"KFP_{name.upper()}", getattr(self, name)))
+        object.__setattr__(self, "token", re.sub(r"(?i)^bearer(\s+|$)", "", self.token))
+
+    @property
+    def secrets(self) -> list[str]:
+        """What must not be said: token, cookie and the values in it, longest first."""
+        pieces = re.split(r"[;\s]+", self.cookie)
+        values = {self.token, self.cookie, *pieces, *(piece.partition("=")[2] for piece in pieces)}
+        return sorted((value for value in values if len(value) >= SHORTEST_SECRET), key=len, reverse=True)
+
     @classmethod
     def from_environment(cls) -> SignIn:
         """``KFP_TOKEN``, ``KFP_COOKIE`` and ``KFP_USER``: variables, because options show in every process list."""
         return cls(*(os.environ.get(f"KFP_{name}", "") for name in ("TOKEN", "COOKIE", "USER")))
+
+
+def _header_value(name: str, text: str) -> str:
+    """The text without space at its ends. Raises ValueError without the value where it holds what no header can."""
+    value = text.strip()
+    if not (value.isascii() and value.isprintable()):
+        raise ValueError(
+            f"{name}: it holds a line's end, another control character or a letter outside ASCII, which no request can "
+            "carry; give it anew, in one line"
+        )
+    return value
 
 
 class Server:
@@ -78,7 +126,15 @@ class Server:
     ) -> None:
         self.host = (host or IN_CLUSTER).rstrip("/")
         if not self.host.startswith(("http://", "https://")):
-            raise ValueError(f"--host={host!r}: write it with http:// or https://")
+            shown = re.sub(r"^[^/]*@", "***@", addresses.masked(host))
+            raise ValueError(f"--host={shown!r}: write it with http:// or https://")
+        if "@" in urllib.parse.urlsplit(self.host).netloc:
+            shown = addresses.masked(host)
+            raise ValueError(f"--host={shown!r}: leave out user and password; KFP_TOKEN or KFP_COOKIE sign in")
+        if namespace and not naming.is_label(namespace):
+            raise ValueError(
+                f"--namespace={namespace!r}: give a namespace's name: small letters, digits and '-' between"
+            )
         self.namespace = namespace
         self._forward = forward
         self._given = sign_in
@@ -89,8 +145,8 @@ class Server:
         import kfp_server_api as api
 
         in_cluster = self.host == IN_CLUSTER or _is_inside(self.host)
-        client = _client(self.host, self._given or SignIn.from_environment(), in_cluster=in_cluster)
-        self._client = client
+        self._sign_in = self._given or SignIn.from_environment()
+        self._client = client = _client(self.host, self._sign_in, in_cluster=in_cluster)
         self.experiments = api.ExperimentServiceApi(client)
         self.pipelines = api.PipelineServiceApi(client)
         self.uploads = api.PipelineUploadServiceApi(client)
@@ -111,18 +167,57 @@ class Server:
         """Answer of one request, tried again where the server or the connection fails.
 
         ``what`` completes "could not ...". A request that creates something is tried again only where it surely had
-        no effect. Raises RuntimeError in words, with :attr:`RefusedError.status` for whom it matters.
+        no effect; :meth:`make` looks whether it had. Raises :class:`RefusedError` in words.
         """
         creates = bool(re.search(r"_create_|^upload_", getattr(action, "__name__", "")))
         for attempt in range(1, ATTEMPTS):
             try:
                 return self.once(what, action, *arguments, **named)
             except RefusedError as refusal:
-                if not refusal.is_worth_another_try(creates):
+                if not refusal.may_pass or (creates and refusal.effect is not Effect.NONE):
                     raise
                 say(f"{refusal}; trying again ({attempt} of {ATTEMPTS - 1})")
             time.sleep(PAUSE_S * 2 ** (attempt - 1))
         return self.once(what, action, *arguments, **named)
+
+    def make(self, what: str, find: Callable[[], str], make: Callable[[], str]) -> str:
+        """Id of what ``make`` makes by one request; where its answer is lost, of what ``find`` then finds.
+
+        ``find`` gives the id of the thing by a name that no other one has, empty where there is none. Only where it
+        finds none is the request sent again, and never after a failure of the server's own (500), which another
+        attempt would repeat. ``what`` completes "could not ..." as in the refusals of ``make``.
+        """
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return make()
+            except RefusedError as refusal:
+                if not refusal.may_pass:
+                    raise
+                if refusal.effect is not Effect.NONE and (found := self._look(what, refusal, find)):
+                    return found
+                if attempt == ATTEMPTS or refusal.status == SERVER_FAULT:
+                    raise
+                say(f"{refusal}; trying again ({attempt} of {ATTEMPTS - 1})")
+            time.sleep(PAUSE_S * 2 ** (attempt - 1))
+        raise AssertionError("the last attempt returns or raises")
+
+    def _look(self, what: str, refusal: RefusedError, find: Callable[[], str]) -> str:
+        """What ``find`` finds, looking several times: what had no answer may appear a little later."""
+        looks = LATE_LOOKS if refusal.effect is Effect.UNDER_WAY else LOOKS
+        for look in range(looks):
+            time.sleep(PAUSE_S * 2**look)
+            try:
+                found = find()
+            except RefusedError as blind:
+                raise RefusedError(
+                    f"could not {what}, or it was done and the answer got lost ({refusal}; {blind}); look in Kubeflow "
+                    "before you repeat it",
+                    blind.status,
+                    refusal.effect,
+                ) from None
+            if found:
+                return found
+        return ""
 
     def once(self, what: str, action: Callable[..., Answer], *arguments: object, **named: object) -> Answer:
         """Answer of one request, made once, with a limit to how long it may take. Raises ``RefusedError`` in words."""
@@ -131,16 +226,32 @@ class Server:
         try:
             answer = action(*arguments, _request_timeout=(CONNECT_S, ANSWER_S), **named)
         except Exception as error:
-            raise _refusal(what, self.host, error) from error
+            refusal = _refusal(what, self.host, error)
+            if refusal is None:
+                raise
+            # what the client raised shows headers in its text, and a notebook shows what an exception came from
+            raise RefusedError(self._without_secrets(str(refusal)), refusal.status, refusal.effect) from None
         self._require_json(what)
         return answer
 
+    def _without_secrets(self, text: str) -> str:
+        """The text without what signs in, which some gateways repeat in their refusals."""
+        carried = self._client.configuration.api_key.get("authorization") or ""
+        for secret in SignIn(token=carried, cookie=self._sign_in.cookie).secrets:
+            text = text.replace(secret, "***")
+        return addresses.masked(text)
+
     def _require_json(self, what: str) -> None:
-        """Refuse a page of HTML, out of which the generated client would make an empty answer."""
+        """Refuse a page of HTML and half an answer, out of which the generated client would make an empty one."""
         response = self._client.last_response
         kind = response.getheader("Content-Type", "") if response else ""
         if "json" not in kind:
             raise RefusedError(f"could not {what}: {self.host} answers with {kind or 'nothing'}; {_GATEWAY}", 401)
+        try:
+            json.loads(response.data)
+        except ValueError:
+            words = f"could not {what}: the answer of {self.host} ends too early"
+            raise RefusedError(words, 0, Effect.UNSURE) from None
 
     def each(self, what: str, action: Callable[..., Any], items: str, **named: object) -> Iterator[Any]:
         """Every item of a listing, page by page."""
@@ -184,10 +295,12 @@ class Server:
 class RefusedError(RuntimeError):
     """A request that the server, or the way to it, did not grant; says so in one line."""
 
-    def __init__(self, message: str, status: int) -> None:
+    def __init__(self, message: str, status: int, effect: Effect = Effect.NONE) -> None:
         super().__init__(message)
         self.status = status
         """HTTP status; 0 where there was no answer."""
+        self.effect = effect
+        """What the request may have done all the same."""
 
     @property
     def may_pass(self) -> bool:
@@ -199,26 +312,38 @@ class RefusedError(RuntimeError):
         """Whether a fresh token or cookie would help."""
         return self.status in _SIGN_IN
 
-    def is_worth_another_try(self, creates: bool) -> bool:
-        """Whether the same request may succeed later, and cannot have had its effect already."""
-        return self.may_pass and (self.status < 500 or self.status == 503 or not creates)
 
-
-def _refusal(what: str, host: str, error: Exception) -> RefusedError:
-    """Turn what the client raised into words. Anything that is no refusal is raised again."""
+def _refusal(what: str, host: str, error: Exception) -> RefusedError | None:
+    """What the client raised, in words; None for what comes of no request, such as a wrong argument."""
     import urllib3
     from kfp_server_api import ApiException
+    from kfp_server_api.exceptions import OpenApiException
 
+    if not isinstance(error, OpenApiException) and isinstance(error.__context__, ApiException):
+        error = error.__context__  # the client stumbled over the body of the refusal
     if isinstance(error, urllib3.exceptions.HTTPError):
-        return RefusedError(
-            f"could not {what}: no answer from {host}; check --host and the way to it ({_reason(error)})", 0
-        )
-    if not isinstance(error, ApiException):
-        raise error
-    status = error.status or 0
-    words = _WORDS.get(status, f"the server failed with status {status}" if status else f"{host} cannot be trusted")
-    said = _message(error)
-    return RefusedError(f"could not {what}: {words}{f' ({said})' if said else ''}", status)
+        words = f"could not {what}: no answer from {host}; check --host and the way to it ({_reason(error)})"
+        return RefusedError(words, 0, _effect(error))
+    if isinstance(error, ApiException):
+        status = error.status or 0
+        words = _WORDS.get(status, f"the server failed with status {status}" if status else f"{host} cannot be trusted")
+        said = _message(error)
+        effect = Effect.UNDER_WAY if status == GATEWAY_TIMEOUT else Effect.UNSURE
+        effect = effect if status >= SERVER_FAULT else Effect.NONE
+        return RefusedError(f"could not {what}: {words}{f' ({said})' if said else ''}", status, effect)
+    if isinstance(error, (ValueError, OSError)) and not isinstance(error, OpenApiException):
+        words = f"could not {what}: request to or answer of {host} cannot be read ({type(error).__name__})"
+        return RefusedError(words, 0, Effect.UNSURE)
+    return None
+
+
+def _effect(error: Exception) -> Effect:
+    """What a request may have done whose answer did not come."""
+    from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTimeoutError
+
+    if isinstance(error, (ConnectTimeoutError, NewConnectionError)):
+        return Effect.NONE
+    return Effect.UNDER_WAY if isinstance(error, ReadTimeoutError) else Effect.UNSURE
 
 
 def _reason(error: Exception) -> str:

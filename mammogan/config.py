@@ -6,6 +6,7 @@ overrides, because Kubeflow turns the integers of a dictionary parameter into fl
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import hashlib
@@ -19,6 +20,15 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 SUBSETS = ("calc-train", "calc-test", "mass-train", "mass-test")
+
+MODEL_LOCK = ".lock"
+"""What the name of a registered model ends in that is held while the aliases of another one move."""
+LONGEST_MODEL_NAME = 256 - len(MODEL_LOCK)
+_NOT_IN_MODEL_NAMES = "/:'\"`\\@?#%"
+"""MLflow refuses the first two; the others end a name in its filters and in the address models:/NAME@ALIAS."""
+
+LARGEST_INTEGER = 2**53
+"""Beyond it floating-point numbers, and so JSON in many a reader, leave out integers."""
 
 EXTRACTORS = ("auto", "inception", "inception_clean", "radimagenet", "random")
 EXPORTED_SUFFIXES = (".torchscript", ".ts", ".onnx")
@@ -39,6 +49,17 @@ def _require_choices(config: object, section: str) -> None:
             choices = typing.get_args(kind)
             value = getattr(config, name)
             _require(value in choices, f"{section}.{name}", value, f"choose one of {', '.join(map(str, choices))}")
+
+
+def _require_model_name(name: str) -> None:
+    """Refuse what MLflow's registry would refuse after the training, or could not find again by filter or address."""
+    argument = "select.model_name"
+    _require(bool(name.strip()) and name == name.strip(), argument, name, "give a name without space at its ends")
+    wrong = [letter for letter in name if letter in _NOT_IN_MODEL_NAMES or not letter.isprintable()]
+    _require(not wrong, argument, name, f"leave out {' '.join(map(repr, dict.fromkeys(wrong)))}")
+    _require(not name.startswith("..") and name != ".", argument, name, "begin it with something else than dots")
+    _require(len(name) <= LONGEST_MODEL_NAME, argument, name, f"give at most {LONGEST_MODEL_NAME} characters")
+    _require(not name.endswith(MODEL_LOCK), argument, name, f"end it in something else than {MODEL_LOCK}")
 
 
 @dataclass(frozen=True)
@@ -247,7 +268,7 @@ class SelectConfig:
         for name in self.metrics.split(","):
             _require(name in ("kid", "fid"), "select.metrics", self.metrics, "join any of kid, fid with ','")
         _require(self.min_diversity >= 0, "select.min_diversity", self.min_diversity, "give a number from 0")
-        _require(bool(self.model_name), "select.model_name", self.model_name, "give a name")
+        _require_model_name(self.model_name)
 
 
 @dataclass(frozen=True)
@@ -496,14 +517,27 @@ def _convert(key: str, value: Any, kind: Any) -> Any:  # noqa: ANN401  (values c
     try:
         if kind is bool:
             return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
-        if kind is int:
-            number = float(text)
-            if not number.is_integer():
-                raise ValueError(text)
-            return int(number)
-        return kind(text)
+        converted = _whole(text) if kind is int else kind(text)
     except (ValueError, KeyError, OverflowError) as error:
         raise ValueError(f"{key}={value!r}: give a value of type {kind.__name__}") from error
+    if kind is int:
+        _require(
+            abs(converted) <= LARGEST_INTEGER,
+            key,
+            value,
+            f"give a whole number up to {LARGEST_INTEGER}; larger ones are rounded on their way",
+        )
+    return converted
+
+
+def _whole(text: str) -> int:
+    """The integer that a text is, written as 3, 3.0 or 3e2."""
+    with contextlib.suppress(ValueError):
+        return int(text)
+    number = float(text)
+    if not number.is_integer():
+        raise ValueError(text)
+    return int(number)
 
 
 def _field_types(config: object) -> dict[str, Any]:

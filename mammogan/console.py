@@ -10,6 +10,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Protocol
 
+from mammogan.addresses import masked
+
 PLAIN_INTERVAL_S = 10.0
 
 
@@ -25,12 +27,12 @@ def unseen(steps: int = 1, note: str = "") -> None:
 
 
 def say(message: str) -> None:
-    """Print one line to standard error, which leaves standard output to ``--json``.
+    """Print one line to standard error, which leaves standard output to ``--json``; passwords in addresses are masked.
 
     ``$MAMMOGAN_SAY_PREFIX`` goes before it: by that the local runner tells our lines in a step's log from others'.
     """
     try:
-        print(f"{os.environ.get('MAMMOGAN_SAY_PREFIX', '')}{message}", file=sys.stderr, flush=True)
+        print(f"{os.environ.get('MAMMOGAN_SAY_PREFIX', '')}{masked(message)}", file=sys.stderr, flush=True)
     except BrokenPipeError:
         _let_go()
 

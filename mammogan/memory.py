@@ -82,17 +82,17 @@ def guarded(root: Path = ROOT, own: Path = OWN) -> Generator[None]:
     if group is None or most is None or threading.current_thread() is not threading.main_thread():
         yield
         return
-    over = threading.Event()
+    over, seen = threading.Event(), [0]
 
     def watch() -> None:
         while not over.wait(LOOK_EVERY_S):
-            if group.read_used() > SHARE * most and not over.is_set():
+            seen[0] = group.read_used()
+            if seen[0] > SHARE * most and not over.is_set():
                 signal.pthread_kill(threading.main_thread().ident or 0, SIGNAL)
                 return
 
     def end(_number: int, _frame: FrameType | None) -> None:
-        held = group.read_used() / 2**30
-        raise MemoryError(f"out of memory: {held:.2f} GiB in use of its limit of {most / 2**30:.2f} GiB")
+        raise MemoryError(f"out of memory: {seen[0] / 2**30:.2f} GiB in use of its limit of {most / 2**30:.2f} GiB")
 
     before = signal.signal(SIGNAL, end)
     watcher = threading.Thread(target=watch, name="memory", daemon=True)

@@ -72,6 +72,43 @@ def test_wrong_overrides_name_argument_value_and_mend(overrides, words):
     assert "\n" not in message
 
 
+LARGEST = 2**53
+
+
+@pytest.mark.parametrize("key", ["train.epochs", "data.split_seed", "seeds", "evaluate.seed", "synthesise.seed"])
+@pytest.mark.parametrize("value", [LARGEST + 1, str(LARGEST + 1), -LARGEST - 1, "1e16", 1e300, "9" * 400])
+def test_an_integer_that_would_be_rounded_is_refused(key, value):
+    with pytest.raises(ValueError, match=f"{key}=.*(give a whole number up to 9007199254740992|of type int)"):
+        config.override(config.PRESETS["demo"], {key: value})
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [(LARGEST, LARGEST), (str(LARGEST - 1), LARGEST - 1), (3.0, 3), ("3e2", 300), ("3.0", 3), (" 4 ", 4)],
+)
+def test_an_integer_arrives_as_it_was_given(value, wanted):
+    got = config.resolve("demo", json.dumps({"data.split_seed": value, "seeds": [value]}))
+    assert (got.data.split_seed, got.seeds) == (wanted, (wanted,))
+    branch = config.Branch.parse(got.branches[0].name)
+    assert branch.seed == wanted
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", " ", " a", "a ", "team/mammogan", "kt:1", "kt'q", 'kt"q', "a`b", "a\\b", "a@champion", "a?b", "a#b", "a%20b",
+     "a\nb", "a\0b", "a\u200bb", ".", "..", "../a", "a" * 252, "mammogan.lock"],
+)  # fmt: skip
+def test_a_models_name_that_only_the_registry_would_refuse(name):
+    with pytest.raises(ValueError, match=r"^select\.model_name=") as caught:
+        config.SelectConfig(model_name=name)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["mammogan", "Team A", "brüste-2.1_x", "a" * 251, "a+b", "a&b=c", "(x), y"])
+def test_a_models_name_that_is_fine(name):
+    assert config.resolve("demo", json.dumps({"select.model_name": name})).select.model_name == name
+
+
 @pytest.mark.parametrize("text", ["", "[]", "3", "{"])
 def test_overrides_must_be_a_json_object(text):
     with pytest.raises(ValueError, match="JSON object"):

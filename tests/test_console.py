@@ -50,3 +50,8 @@ def test_a_reader_that_is_gone_is_no_reason_to_end(tmp_path):
     os.close(writing)
     assert done.returncode == 0
     assert told.read_text() == "went on"
+
+
+def test_no_password_in_an_address_is_said(capsys):
+    console.say("MLflow at http://anna:geheim@mlflow:5000/ui does not answer; see https://b:c@d/")
+    assert capsys.readouterr().err == "MLflow at http://***@mlflow:5000/ui does not answer; see https://***@d/\n"

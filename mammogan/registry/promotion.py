@@ -22,6 +22,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from mammogan import gates, tracking
+from mammogan.config import MODEL_LOCK
 from mammogan.tracking import heartbeat
 
 CHAMPION, PREVIOUS, CHALLENGER = "champion", "previous", "challenger"
@@ -143,7 +144,7 @@ def _recorded(client: MlflowClient, model: str) -> list[Move]:
 
 def _finished(client: MlflowClient, model: str, version: str) -> Move:
     """The move that made ``version`` champion, brought to its end, its lock removed, where its process died."""
-    left = client.search_registered_models(f"name = '{model}.lock'")
+    left = client.search_registered_models(f"name = '{model}{MODEL_LOCK}'")
     if left or PENDING in client.get_registered_model(model).tags:
         with _lock(client, model) as mine:
             if mine:
@@ -189,7 +190,7 @@ def _lock(client: MlflowClient, model: str) -> Generator[bool]:
 
     At once where that process was on this machine, else when it is two minutes old, which is waited for.
     """
-    name, owner = f"{model}.lock", uuid.uuid4().hex
+    name, owner = f"{model}{MODEL_LOCK}", uuid.uuid4().hex
     until = time.monotonic() + LOCK_WAIT_S
     while not (mine := _acquire(client, name, owner)) and time.monotonic() < until:
         time.sleep(0.2)

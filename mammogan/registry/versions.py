@@ -17,6 +17,7 @@ from mammogan.console import say
 from mammogan.registry import card
 from mammogan.registry.model import save
 from mammogan.registry.promotion import CHALLENGER
+from mammogan.tracking.server import require_model_name
 
 SNAPSHOT = "mammogan.snapshot_sha256"
 PARENT_RUN = "mammogan.parent_run"
@@ -110,9 +111,10 @@ def _winner_tags(decision: Mapping[str, Any], run_tags: Mapping[str, str]) -> di
 
 
 def ensure_registered_model(client: MlflowClient, name: str) -> None:
-    """Create the registered model of that name where there is none."""
+    """Create the registered model of that name where there is none. Raises ValueError where it is a prompt's name."""
     try:
         client.create_registered_model(name, description="Generator of synthetic mammograms of the rare class")
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
+        require_model_name(client, name)

@@ -11,17 +11,19 @@ from mammogan.steps import Step
 from mammogan.tracking.ending import end_if_over
 from mammogan.tracking.ledger import step
 from mammogan.tracking.runs import describe_parent, find_or_create_parent, key_of
-from mammogan.tracking.server import KIND, WORKFLOW, client, find_runs
+from mammogan.tracking.server import KIND, WORKFLOW, client, find_runs, require_model_name
 
 
 def begin(experiment: str, run: str, config: Config, tags: Mapping[str, str], tracking_uri: str = "") -> str:
     """Run id of the parent run of Kubeflow's run ``run``, found or created, described, and its record begun.
 
     Earlier runs of the experiment whose workflow is over or gone, and that still count as running, are ended. Raises
-    ValueError where the run of that key was made with another configuration.
+    ValueError where the run of that key was made with another configuration, and where the model's name, which is
+    needed when all is trained, is a prompt's.
     """
     run_id = find_or_create_parent(experiment, key_of(run), config, tags, tracking_uri)
     with step(run_id, Step.START, tracking_uri):
+        require_model_name(client(tracking_uri), config.select.model_name)
         describe_parent(run_id, config, {**tags, WORKFLOW: cluster.own_workflow()}, tracking_uri)
         _end_abandoned(run_id, tracking_uri)
     return run_id

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 
 import mlflow
 from mlflow import MlflowClient
@@ -14,7 +13,7 @@ from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR
 from mlflow.exceptions import MlflowException
 from urllib3 import Retry
 
-from mammogan import patience
+from mammogan import addresses, patience
 
 RUN_KEY = "mammogan.run_key"
 BRANCH = "mammogan.branch"
@@ -45,6 +44,9 @@ REPORT_PAGE = "report.html"
 logging.getLogger("mlflow").setLevel(logging.WARNING)  # it announces every database it makes
 logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # and this every attempt that is made again
 
+PROMPT = "mlflow.prompt.is_prompt"
+"""Tag by which MLflow tells a prompt from a model; both are in one table, and so are their names."""
+
 TAG_LENGTH = 5000  # MLflow's own limit
 
 
@@ -53,11 +55,12 @@ def client(tracking_uri: str = "") -> MlflowClient:
 
     It becomes the whole process's server too, because parts of MLflow's registry ask for that one whatever client they
     are called on. A server that is away is waited for as ``patience`` says, unless MLflow's own variable does.
-    Raises ValueError where neither names a server.
+    Raises ValueError where neither names a server, and for a sign-in that no request can carry.
     """
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI", "")
     if not uri:
         raise ValueError("MLFLOW_TRACKING_URI='': name the MLflow server, or sqlite:///runs/mlflow.db for a local one")
+    uri = _sign_in(uri)
     retries = patience.retries(MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR.get() or 1, Retry.DEFAULT_BACKOFF_MAX)
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", str(retries))
     os.environ.setdefault("_MLFLOW_HTTP_REQUEST_MAX_RETRIES_LIMIT", str(max(10, retries)))  # else 10: ten minutes
@@ -68,21 +71,50 @@ def client(tracking_uri: str = "") -> MlflowClient:
     return MlflowClient(tracking_uri=uri)
 
 
+def _sign_in(uri: str) -> str:
+    """The address without user and password, which go where MLflow's errors do not show them.
+
+    Raises ValueError, which does not show the value, for a sign-in that no request can carry.
+    """
+    if uri.startswith(("http://", "https://")):
+        uri, user, password = addresses.sign_in_of(uri)
+        if user:
+            os.environ |= {"MLFLOW_TRACKING_USERNAME": user, "MLFLOW_TRACKING_PASSWORD": password}
+    for name in ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
+        if value := os.environ.get(name, ""):
+            os.environ[name] = value = value.strip("\r\n").strip(" " if name == "MLFLOW_TRACKING_TOKEN" else "")
+            if not value.isprintable() or not (value.isascii() or name != "MLFLOW_TRACKING_TOKEN"):
+                raise ValueError(f"{name}: it holds what no request can carry; give it anew, in one line")
+    return uri
+
+
 def ensure_experiment(experiment: str, artifacts: str = "", tracking_uri: str = "") -> str:
     """Id of the experiment of that name, created where there is none; two that ask at once get the same one.
 
     ``artifacts`` is where a new experiment keeps its artifacts; empty leaves it to the server.
-    Raises ValueError for an experiment that was deleted.
+    Raises ValueError for an experiment that was deleted, and for a name that MLflow refuses.
     """
     server = client(tracking_uri)
     found = server.get_experiment_by_name(experiment)
     if found is None:
-        with suppress(MlflowException):  # another process created it since we looked; else the check below says so
+        try:
             return server.create_experiment(experiment, artifacts or None)
-        found = server.get_experiment_by_name(experiment)
-    if found is None or found.lifecycle_stage != "active":
-        raise ValueError(f"experiment={experiment!r}: it cannot be used; restore it in MLflow or choose another name")
+        except MlflowException as error:
+            found = server.get_experiment_by_name(experiment)  # another process created it since we looked
+            if found is None:
+                said = " ".join(error.message.split())[:300]
+                raise ValueError(
+                    f"experiment={experiment!r}: MLflow refuses it ({said}); choose another name"
+                ) from error
+    if found.lifecycle_stage != "active":
+        raise ValueError(f"experiment={experiment!r}: it is in MLflow's trash; restore it there or choose another name")
     return found.experiment_id
+
+
+def require_model_name(server: MlflowClient, name: str) -> None:
+    """Raise ValueError where the registry would take a model of that name for a prompt: both share their names."""
+    if server.search_registered_models(f"name = '{name}' and tags.`{PROMPT}` = 'true'", max_results=1):
+        raise ValueError(f"select.model_name={name!r}: it is a prompt's name in this MLflow; choose another one")
 
 
 def find_runs(server: MlflowClient, experiments: Sequence[str], tags: Mapping[str, str]) -> list[Run]:

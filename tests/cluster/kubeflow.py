@@ -8,7 +8,9 @@ test names the recorded answers that follow one another.
 import itertools
 import json
 import re
+import socket
 import threading
+import unicodedata
 import urllib.parse
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -67,6 +69,20 @@ def check(model, data):
             raise RefusedError(400, f"{model.__name__}.{key}={value!r} is no {kind}")
 
 
+def unescaped(text):
+    """A filter as Go's url.QueryUnescape reads it, once more than HTTP does."""
+    broken = re.search(r"%(?![0-9A-Fa-f]{2}).{0,2}", text)
+    if broken:
+        raise RefusedError(400, f'failed to parse valid filter: invalid URL escape "{broken[0]}"')
+    return urllib.parse.unquote_plus(text)
+
+
+def folded(name):
+    """A name as MariaDB's usual collation compares it."""
+    plain = unicodedata.normalize("NFKD", name.casefold())
+    return "".join(letter for letter in plain if not unicodedata.combining(letter)).rstrip()
+
+
 class Kubeflow:
     """The state of the pretended installation, and how it misbehaves when a test asks for it."""
 
@@ -75,7 +91,12 @@ class Kubeflow:
         self.page_limit = page_limit
         self.ids = (f"id-{number}" for number in itertools.count(1))
         self.experiments, self.pipelines, self.versions, self.runs, self.recurring = {}, {}, {}, {}, {}
+        self.compare = str  # how the database compares names
+        self.losses = []  # [method, pattern of the path, times, whether the request is done, status or None]
         self.faults = []  # [method, pattern of the path, status, times, body]
+        self.unseen = {}  # for each run how often it is still not listed...
+        self.looks = {}  # ...and how often as RUNNING before it has SUCCEEDED
+        self.killed = []  # runs whose recurring run was deleted under them
         self.requests = []
         self.multi_user, self.ui = multi_user, ui
         self.script = []  # recorded answers, one each time a run is asked for; the last one stays
@@ -83,6 +104,17 @@ class Kubeflow:
 
     def fail(self, method, pattern, status, times=1, body=None):
         self.faults.append([method, pattern, status, times, body])
+
+    def lose(self, method, pattern, times=1, *, done=True, status=None):
+        """Lose answers: the connection ends without one, or a gateway answers with ``status`` in its place."""
+        self.losses.append([method, pattern, times, done, status])
+
+    def loss(self, method, path):
+        for loss in self.losses:
+            if loss[0] == method and re.search(loss[1], path) and loss[2] > 0:
+                loss[2] -= 1
+                return loss
+        return None
 
     def fault(self, method, path):
         for fault in self.faults:
@@ -95,12 +127,13 @@ class Kubeflow:
         unknown = set(query) - {"page_size", "page_token", "sort_by", "filter", "namespace", "experiment_id"}
         if unknown:
             raise RefusedError(400, f"unknown query {unknown}")
-        for predicate in json.loads(query.get("filter") or "{}").get("predicates", []):
+        for predicate in json.loads(unescaped(query.get("filter") or "{}")).get("predicates", []):
             if predicate["operation"] != "EQUALS":
                 raise RefusedError(400, "this server knows only EQUALS")
-            if predicate["key"] not in ("display_name", "name", "description"):
+            if predicate["key"] not in ("display_name", "name", "description", "recurring_run_id"):
                 raise RefusedError.recorded("filter-bad", "nokey", predicate["key"])
-            items = [item for item in items if item[predicate["key"]] == predicate["stringValue"]]
+            wanted = self.compare(predicate["stringValue"])
+            items = [item for item in items if self.compare(item.get(predicate["key"], "")) == wanted]
         start = int(query.get("page_token") or 0)
         end = start + min(int(query.get("page_size") or 20), self.page_limit)
         page = {kind: items[start:end], "next_page_token": str(end) if end < len(items) else ""}
@@ -118,7 +151,10 @@ class Kubeflow:
 
     def create_experiment(self, query, body):
         check(api.V2beta1Experiment, body)
-        if any(item["display_name"] == body["display_name"] for item in self.experiments.values()):
+        name = body["display_name"]
+        if not name or len(name) > 128 or max(map(ord, name)) > 0xFFFF:
+            raise RefusedError(500, "Failed to create experiment: the database refuses the name")
+        if any(self.compare(item["display_name"]) == self.compare(name) for item in self.experiments.values()):
             raise RefusedError.recorded("experiment-duplicate", "mammogan", body["display_name"])
         return self.keep(self.experiments, "experiment_id", {**body, "storage_state": "AVAILABLE"})
 
@@ -183,6 +219,28 @@ class Kubeflow:
         begun = {"state": "PENDING", "state_history": [{"update_time": NOW.isoformat(), "state": "PENDING"}]}
         return self.keep(self.runs, "run_id", {**body, **begun})
 
+    def fire(self, recurring_run_id, looks=10**6, unseen=0):
+        """Id of a run that a recurring run begins, as the controller does; it ends well after so many looks."""
+        schedule = self.recurring[recurring_run_id]
+        state = {"state": "RUNNING", "recurring_run_id": recurring_run_id}
+        run = {key: schedule[key] for key in ("experiment_id", "pipeline_version_reference", "runtime_config")}
+        run_id = self.keep(self.runs, "run_id", {"display_name": "fired", **run, **state})["run_id"]
+        self.looks[run_id], self.unseen[run_id] = looks, unseen
+        return run_id
+
+    def list_runs(self, query, body):
+        for run_id in self.looks:
+            if self.unseen[run_id] > 0:
+                continue
+            if self.runs[run_id]["state"] == "RUNNING" and self.looks[run_id] <= 0:
+                self.runs[run_id]["state"] = "SUCCEEDED"
+            self.looks[run_id] -= 1
+        wanted = query.get("experiment_id")
+        found = [run for run in self.runs.values() if wanted in (None, run["experiment_id"])]
+        found = [run for run in found if self.unseen.get(run["run_id"], 0) <= 0]
+        self.unseen = {run_id: left - 1 for run_id, left in self.unseen.items()}
+        return self.page(found, "runs", query)
+
     def play(self, *names):
         """Id of a run that was recorded, which from now on answers with these recordings in turn."""
         first = recorded("runs", names[0])
@@ -226,11 +284,17 @@ class Kubeflow:
         return self.keep(self.recurring, "recurring_run_id", filled)
 
     def delete_recurring(self, identity, query, body):
+        """Kubernetes removes the workflow that it owns; the run stays as it was in Kubeflow's database."""
         if self.recurring.pop(identity, None) is None:
             raise RefusedError(404, f"recurring run {identity} not found")
+        ended = ("SUCCEEDED", "FAILED")
+        ours = [run for run in self.runs.values() if run.get("recurring_run_id") == identity]
+        self.killed += [run["run_id"] for run in ours if run["state"] not in ended]
         return {}
 
     def set_mode(self, identity, verb, query, body):
+        if identity not in self.recurring:
+            raise RefusedError(404, f"recurring run {identity} not found")
         self.recurring[identity].update(mode=verb.upper(), status=verb.upper() + "D")
         return {}
 
@@ -243,6 +307,7 @@ ROUTES = [
     (f"{BASE}/pipelines", "POST", Kubeflow.create_pipeline),
     (f"{BASE}/pipelines/upload_version", "POST", Kubeflow.upload_version),
     (f"{BASE}/pipelines/([^/]+)/versions", "GET", Kubeflow.list_versions),
+    (f"{BASE}/runs", "GET", Kubeflow.list_runs),
     (f"{BASE}/runs", "POST", Kubeflow.create_run),
     (f"{BASE}/runs/([^/:]+)", "GET", Kubeflow.get_run),
     (f"{BASE}/runs/([^/:]+):terminate", "POST", Kubeflow.terminate_run),
@@ -267,10 +332,18 @@ class Handler(BaseHTTPRequestHandler):
         fault = self.state.fault(self.command, url.path)
         if fault:
             return self.reply(fault[0], fault[1] if fault[1] is not None else {"message": "injected"})
+        loss = self.state.loss(self.command, url.path)
         try:
-            return self.reply(200, self.answered(url, raw))
+            answer = self.answered(url, raw) if loss is None or loss[3] else None
+            if loss is None:
+                return self.reply(200, answer)
+            return self.reply(loss[4], {"message": "gateway"}) if loss[4] else self.hang_up()
         except RefusedError as refused:
             return self.reply(refused.status, refused.body)
+
+    def hang_up(self):
+        self.close_connection = True
+        self.connection.shutdown(socket.SHUT_RDWR)
 
     def answered(self, url, raw):
         for header, wanted in self.state.sign_in.items():

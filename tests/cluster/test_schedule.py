@@ -4,27 +4,41 @@ import itertools
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from kubeflow import Kubeflow
+from kfp import dsl
+from kubeflow import Kubeflow, recorded
 from mlflow import MlflowClient
 from typer.testing import CliRunner
 from walk import BEFORE, Walk
 
 import pipeline
-from launch.schedule import OWNED, Recurring, list_owned, plan, read, reconcile
-from launch.server import RefusedError, Server
+from launch.schedule import read, reconcile, reconciliation, recurring
+from launch.schedule.ownership import BEFORE_OWNERS, Kind, describe, mark
+from launch.schedule.plan import Change, Verb, plan, unadopted
+from launch.schedule.recurring import Recurring, listed
+from launch.server import LOOKS, RefusedError, Server
 from mammogan import tracking
 from mammogan.registry.versions import PARENT_RUN
 
 FILE = Path(__file__).resolve().parents[2] / "k8s" / "schedules.yaml"
 IMAGE = "registry.example.org/mammogan@sha256:" + "c" * 64
 
+OWNER = "imaging-group"
+
 pytestmark = pytest.mark.usefixtures("quick")
+
+
+@pytest.fixture(autouse=True)
+def _brisk(monkeypatch):
+    """No time between the looks at runs in flight."""
+    monkeypatch.setattr(reconciliation, "POLL_S", 0.0)
+    monkeypatch.setattr(reconciliation, "SETTLE_S", 0.0)
 
 
 def entry(name, cron="0 0 3 * * 1", **more):
@@ -34,9 +48,9 @@ def entry(name, cron="0 0 3 * * 1", **more):
 
 @pytest.fixture
 def write(tmp_path):
-    def write(*entries):
+    def write(*entries, owner=OWNER):
         path = tmp_path / "schedules.yaml"
-        path.write_text(yaml.safe_dump({"schedules": list(entries)}))
+        path.write_text(yaml.safe_dump({"owner": owner, "schedules": list(entries)}))
         return path
 
     return write
@@ -46,8 +60,9 @@ def write(tmp_path):
 def apply(host, write):
     """Reconcile the server with these entries; the changes as text."""
 
-    def apply(*entries, **options):
-        changes = reconcile(Server(host), pipeline.experiment, read(write(*entries)), **options)
+    def apply(*entries, owner=OWNER, **options):
+        file = read(write(*entries, owner=owner))
+        changes = reconcile(Server(host), pipeline.experiment, file, **options)
         return [f"{change.verb} {change.target.name}" for change in changes]
 
     return apply
@@ -66,14 +81,18 @@ wanted_ones = st.builds(
     experiment_id=st.just("e"),
     service_account=st.just("steps"),
     enabled=st.booleans(),
+    owner=st.just(OWNER),
 )
+files = st.lists(wanted_ones, max_size=3, unique_by=lambda item: item.name)
 
 
 @st.composite
 def present_ones(draw):
+    """What may be there: the owner's, of another owner, of before owners were recorded."""
     found = draw(st.lists(wanted_ones, max_size=6))
+    owners = st.sampled_from([OWNER, OWNER, "radiology", ""])
     return [
-        Recurring(**{**vars(item), "id": str(number), "max_concurrency": draw(st.sampled_from([1, 5]))})
+        replace(item, id=str(number), max_concurrency=draw(st.sampled_from([1, 5])), owner=draw(owners))
         for number, item in enumerate(found)
     ]
 
@@ -81,47 +100,83 @@ def present_ones(draw):
 fresh = itertools.count()
 
 
-def carry_out(changes, present):
+def requests(changes):
+    """What is asked of the server one after the other: what ends is switched off first, all of it."""
+    for change in changes:
+        if not change.ends:
+            yield change.verb, change.target
+    for change in changes:
+        if change.ends:
+            yield Verb.DISABLE, change.target
+    for change in changes:
+        if change.ends and change.wanted:
+            yield Verb.CREATE, change.wanted
+        if change.ends:
+            yield Verb.REMOVE, change.target
+
+
+def carry_out(asked, present):
     """What the server holds afterwards."""
     state = {item.id: item for item in present}
-    for change in changes:
-        target = change.target
-        if change.verb == "create":
+    for verb, target in asked:
+        if verb is Verb.CREATE:
             identity = f"made {next(fresh)}"
-            state[identity] = Recurring(**{**vars(target), "id": identity})
-        elif change.verb == "remove":
+            state[identity] = replace(target, id=identity)
+        elif verb is Verb.REMOVE:
             del state[target.id]
         else:
-            state[target.id] = Recurring(**{**vars(target), "enabled": change.verb == "enable"})
+            state[target.id] = replace(state[target.id], enabled=verb is Verb.ENABLE)
     return list(state.values())
 
 
-def without_id(items):
-    return sorted(({**vars(item), "id": ""} for item in items), key=lambda item: item["name"])
+def changes_for(wanted, present):
+    """As reconcile asks: the server's listing leaves out other owners'."""
+    return plan(OWNER, wanted, [item for item in present if item.owner in (OWNER, "")])
 
 
-@given(st.lists(wanted_ones, max_size=3, unique_by=lambda item: item.name), present_ones())
+def in_order(items):
+    return sorted((vars(replace(item, id="")) for item in items), key=lambda item: item["name"])
+
+
+@given(files, present_ones())
 def test_any_state_becomes_the_files_in_one_pass_and_the_second_does_nothing(wanted, present):
-    after = carry_out(plan(wanted, present), present)
-    assert without_id(after) == without_id(wanted)
-    assert plan(wanted, after) == []
+    after = carry_out(requests(changes_for(wanted, present)), present)
+    assert in_order(item for item in after if item.owner == OWNER) == in_order(wanted)
+    assert changes_for(wanted, after) == []
 
 
-@given(st.lists(wanted_ones, max_size=3, unique_by=lambda item: item.name), present_ones(), st.data())
+@given(files, present_ones(), st.data())
 def test_a_pass_that_was_cut_short_is_finished_by_the_next_and_loses_no_schedule(wanted, present, data):
-    changes = plan(wanted, present)
-    cut = data.draw(st.integers(0, len(changes)))
-    halfway = carry_out(changes[:cut], present)
-    both = {item.name for item in wanted} & {item.name for item in present}
+    asked = list(requests(changes_for(wanted, present)))
+    halfway = carry_out(asked[: data.draw(st.integers(0, len(asked)))], present)
+    both = {item.name for item in wanted} & {item.name for item in present if item.owner in (OWNER, "")}
     assert both <= {item.name for item in halfway}
-    after = carry_out(plan(wanted, halfway), halfway)
-    assert without_id(after) == without_id(wanted)
+    after = carry_out(requests(changes_for(wanted, halfway)), halfway)
+    assert in_order(item for item in after if item.owner == OWNER) == in_order(wanted)
 
 
-@given(st.lists(wanted_ones, max_size=3, unique_by=lambda item: item.name))
+@given(files, present_ones())
+def test_what_is_of_another_owner_or_nobodys_and_not_named_is_not_touched(wanted, present):
+    names = {item.name for item in wanted}
+    asked = list(requests(changes_for(wanted, present)))
+    touched = {target.id for _, target in asked}
+    assert not touched & {item.id for item in present if item.owner == "radiology"}
+    assert not touched & {item.id for item in present if not item.owner and item.name not in names}
+
+
+@given(files)
 def test_what_is_right_is_not_touched(wanted):
-    present = [Recurring(**{**vars(item), "id": item.name}) for item in wanted]
-    assert plan(wanted, present) == []
+    present = [replace(item, id=item.name) for item in wanted]
+    assert changes_for(wanted, present) == []
+
+
+def test_beside_its_own_an_owner_takes_only_what_an_adoption_left_over():
+    own = Recurring("weekly", "0 0 3 * * 1", {}, "p", "v", "e", "steps", owner=OWNER, id="own")
+    left = replace(own, owner="", id="old", enabled=False)
+    alive = replace(left, enabled=True)
+    assert plan(OWNER, [own], [own, left]) == [Change(Verb.REMOVE, left, "left over from its adoption")]
+    assert plan(OWNER, [own], [own, alive]) == []
+    assert unadopted([own, alive], []) == ["weekly"]
 
 
 # The same against a server that speaks the API.
@@ -130,7 +185,7 @@ def test_what_is_right_is_not_touched(wanted):
 def test_create_replace_disable_enable_remove(kubeflow, apply):
     assert apply(entry("weekly"), entry("daily", cron="0 0 4 * * *")) == ["create weekly", "create daily"]
     assert apply(entry("weekly"), entry("daily", cron="0 0 4 * * *")) == []
-    assert apply(entry("weekly"), entry("daily", cron="0 0 5 * * *")) == ["create daily", "remove daily"]
+    assert apply(entry("weekly"), entry("daily", cron="0 0 5 * * *")) == ["replace daily"]
     assert apply(entry("weekly", enabled=False), entry("daily", cron="0 0 5 * * *")) == ["disable weekly"]
     assert apply(entry("weekly"), entry("daily", cron="0 0 5 * * *")) == ["enable weekly"]
     assert apply(entry("weekly")) == ["remove daily"]
@@ -166,7 +221,7 @@ def test_a_run_gets_the_arguments_of_the_file(kubeflow, apply):
 
 def test_force_is_a_change_of_the_schedule(kubeflow, apply):
     apply(entry("weekly"))
-    assert apply(entry("weekly", force=True)) == ["create weekly", "remove weekly"]
+    assert apply(entry("weekly", force=True)) == ["replace weekly"]
     (made,) = kubeflow.recurring.values()
     assert made["runtime_config"]["parameters"]["force"] is True
 
@@ -174,7 +229,7 @@ def test_force_is_a_change_of_the_schedule(kubeflow, apply):
 def test_an_account_that_kubeflow_chooses_is_no_difference(kubeflow, apply):
     assert apply(entry("weekly", service_account="")) == ["create weekly"]
     assert apply(entry("weekly", service_account="")) == []
-    assert apply(entry("weekly", service_account="mine")) == ["create weekly", "remove weekly"]
+    assert apply(entry("weekly", service_account="mine")) == ["replace weekly"]
 
 
 @pytest.mark.long
@@ -216,7 +271,7 @@ def run_command(name, command):
 def test_a_new_image_replaces_the_schedule(kubeflow, apply):
     apply(entry("weekly"))
     pods = {"image": IMAGE.replace("c" * 64, "e" * 64), "accelerators": 0}
-    assert apply(entry("weekly", pods=pods)) == ["create weekly", "remove weekly"]
+    assert apply(entry("weekly", pods=pods)) == ["replace weekly"]
 
 
 def test_a_dry_run_shows_the_same_and_changes_nothing(kubeflow, apply):
@@ -249,7 +304,7 @@ def test_many_are_read_to_the_last_page(kubeflow, apply, host):
     entries = [entry(f"schedule {number}") for number in range(5)]
     assert len(apply(*entries)) == 5
     assert apply(*entries) == []
-    assert len(list_owned(Server(host))) == 5
+    assert len(listed(Server(host), OWNER)) == 5
 
 
 def test_an_interrupted_pass_is_finished_by_the_next(kubeflow, apply):
@@ -261,21 +316,26 @@ def test_an_interrupted_pass_is_finished_by_the_next(kubeflow, apply):
     assert apply(entry("weekly", cron="0 0 9 * * *")) == ["remove weekly"]
     (left,) = kubeflow.recurring.values()
     assert left["trigger"]["cron_schedule"]["cron"] == "0 0 9 * * *"
-    assert left["description"] == OWNED
+    assert left["description"] == describe(OWNER)
 
 
 # The file.
 
 
 def test_the_projects_own_file_is_valid_and_starts_nothing_by_itself():
-    (weekly,) = read(FILE)
+    (weekly,) = read(FILE).schedules
     assert not weekly.enabled
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"cron": "0 3 * * 1"}, r"cron='0 3 \* \* 1': give six fields"),
+        ({"cron": "3 * * 1"}, r"cron='3 \* \* 1': it has 4 fields; give six fields"),
+        ({"cron": "0 0 3 * * 7"}, r"cron='0 0 3 \* \* 7': day of the week '7': values go from 0 up to 6; give six"),
+        ({"cron": "0 0 0 30 2 *"}, "no such time comes"),
+        ({"service_account": "My_Steps"}, "service_account='My_Steps': give a Kubernetes name"),
+        ({"name": " "}, "name=' ': give 1 to 128 plain characters"),
+        ({"experiment": ""}, "experiment='': give a name"),
         ({"crom": "x"}, "unknown field 'crom'; the fields are cron, enabled"),
         ({"store": "/data"}, "--store='/data': give s3://bucket/prefix"),
         ({"enabled": "yes"}, "enabled='yes': give a value of type bool"),
@@ -288,15 +348,17 @@ def test_the_projects_own_file_is_valid_and_starts_nothing_by_itself():
 )
 def test_a_wrong_entry_is_named_with_its_mend(write, change, said):
     path = write({**entry("weekly"), **change})
-    with pytest.raises(ValueError, match=f"schedule weekly: .*{said}"):
+    with pytest.raises(ValueError, match=f"schedule .*: .*{said}"):
         read(path)
 
 
-@pytest.mark.parametrize("text", ["", "- a", "schedules: {}", "schedules: []\nmore: 1", "{: bad"])
+@pytest.mark.parametrize(
+    "text", ["", "- a", "owner: a\nschedules: {}", "owner: a\nschedules: []\nmore: 1", "{: bad", "owner: a"]
+)
 def test_a_file_of_another_kind_is_refused(tmp_path, text):
     path = tmp_path / "schedules.yaml"
     path.write_text(text)
-    with pytest.raises(ValueError, match=r"--file=.*(give one list named schedules|no YAML)"):
+    with pytest.raises(ValueError, match=r"--file=.*(give an owner and one list named schedules|no YAML)"):
         read(path)
 
 
@@ -308,25 +370,316 @@ def test_a_name_twice_is_refused(write):
 def test_an_empty_list_removes_all_but_an_empty_file_does_not(kubeflow, apply, tmp_path):
     apply(entry("weekly"))
     (tmp_path / "empty.yaml").write_text("")
-    with pytest.raises(ValueError, match=r"\[\] removes all"):
+    with pytest.raises(ValueError, match=r"\[\] removes all of the owner's"):
         read(tmp_path / "empty.yaml")
     assert apply() == ["remove weekly"]
 
 
-def test_the_command_prints_the_diff(kubeflow, host, write):
-    def run(path, *more):
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("schedules: []", "no owner; say at its top whose schedules these are, such as 'owner: imaging-group'"),
+        ("owner: 7\nschedules: []", "owner=7: give 1 to 63 letters"),
+        ("owner: ''\nschedules: []", "owner='': give 1 to 63 letters"),
+        ("owner: a;b\nschedules: []", "owner='a;b': give 1 to 63 letters"),
+        (f"owner: {'a' * 64}\nschedules: []", "give 1 to 63 letters"),
+    ],
+)
+def test_a_file_says_whose_it_is(tmp_path, text, said):
+    path = tmp_path / "schedules.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=said):
+        read(path)
+
+
+@pytest.fixture
+def command(host, write):
+    def run(*entries, more=(), owner=OWNER):
+        path = write(*entries, owner=owner)
         return CliRunner().invoke(pipeline.app, ["schedule", "--host", host, "--file", str(path), *more])
 
-    assert "+ create weekly (0 0 3 * * 1)" in run(write(entry("weekly")), "--dry-run").stdout
+    return run
+
+
+def diff(result):
+    return [line for line in result.stdout.splitlines() if line[:2] in ("+ ", "- ", "~ ")]
+
+
+def test_the_command_prints_the_diff(kubeflow, command):
+    assert diff(command(entry("weekly"), more=["--dry-run"])) == ["+ create weekly (0 0 3 * * 1)"]
     assert not kubeflow.recurring
-    assert "1 changes made, 1 schedules" in run(write(entry("weekly"))).output
-    changed = run(write(entry("weekly", cron="0 0 4 * * 1"))).stdout
-    assert "+ create weekly (0 0 4 * * 1): cron '0 0 3 * * 1' -> '0 0 4 * * 1'" in changed
-    assert "- remove weekly (0 0 3 * * 1): replaced" in changed
-    assert run(write(entry("weekly", cron="0 0 4 * * 1"))).stdout == ""
-    refused = run(write(entry("weekly", cron="often")))
+    assert "1 changes made, 1 schedules" in command(entry("weekly")).output
+    changed = command(entry("weekly", cron="0 0 4 * * 1"))
+    assert diff(changed) == ["~ replace weekly (0 0 4 * * 1): cron '0 0 3 * * 1' -> '0 0 4 * * 1'"]
+    assert diff(command(entry("weekly", cron="0 0 4 * * 1"))) == []
+    refused = command(entry("weekly", cron="often"))
     assert refused.exit_code == 2
     assert len(refused.output.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_the_command_shows_the_next_times_and_what_five_fields_mean(command, more):
+    said = command(entry("weekly", enabled=False), entry("odd", cron="0 3 * * 1"), more=more)
+    weekly, odd = (line for line in said.stdout.splitlines() if line.startswith("  "))
+    assert weekly.count("Mon 20") == weekly.count(" 03:00:00") == 3
+    assert weekly.endswith(" UTC; switched off")
+    assert odd.count("-01-01 0") == 3
+    assert "minute 3, hour *, day *, month 1" in said.stderr
+    assert "weekly" not in said.stderr
+
+
+def test_a_change_is_printed_when_it_is_made_not_at_the_end(kubeflow, command):
+    """Row 11: the second entry is refused by the server, the first was made and is told."""
+    kubeflow.fail("POST", "recurringruns", 200, body={"recurring_run_id": "made elsewhere"})
+    kubeflow.fail("POST", "recurringruns", 403)
+    said = command(entry("first"), entry("second"))
+    assert diff(said) == ["+ create first (0 0 3 * * 1)"]
+    assert said.exit_code == 1
+    assert "could not create schedule second" in said.stderr
+
+
+# A run in flight.
+
+
+def the_one(kubeflow):
+    (identity,) = kubeflow.recurring
+    return identity
+
+
+def test_a_change_waits_for_the_run_in_flight(kubeflow, apply, capsys):
+    apply(entry("weekly"))
+    run_id = kubeflow.fire(the_one(kubeflow), looks=3)
+    kubeflow.requests.clear()
+    assert apply(entry("weekly", cron="0 0 9 * * *")) == ["replace weekly"]
+    assert kubeflow.killed == []
+    assert kubeflow.runs[run_id]["state"] == "SUCCEEDED"
+    assert kubeflow.recurring[the_one(kubeflow)]["trigger"]["cron_schedule"]["cron"] == "0 0 9 * * *"
+    asked = [(method, path.rpartition("/")[2].rpartition(":")[2]) for method, path in kubeflow.requests]
+    disabled, created = asked.index(("POST", "disable")), asked.index(("POST", "recurringruns"))
+    looks = [number for number, what in enumerate(asked) if what == ("GET", "runs")]
+    assert disabled < looks[0] < looks[-1] < created
+    said = capsys.readouterr().err
+    assert f"to replace weekly, its run in flight {run_id} (RUNNING) is waited for; Ctrl-C leaves" in said
+
+
+def test_a_removal_waits_too_and_an_idle_one_goes_meanwhile(kubeflow, apply, capsys):
+    apply(entry("busy"), entry("idle"))
+    busy = next(iter(kubeflow.recurring))
+    kubeflow.fire(busy, looks=4)
+    apply()
+    assert kubeflow.killed == []
+    assert kubeflow.recurring == {}
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[-2:] == [
+        "- remove idle (0 0 3 * * 1): not in the file",
+        "- remove busy (0 0 3 * * 1): not in the file",
+    ]
+
+
+def test_switching_on_and_off_waits_for_nothing(kubeflow, apply):
+    apply(entry("weekly"))
+    kubeflow.fire(the_one(kubeflow))
+    assert apply(entry("weekly", enabled=False)) == ["disable weekly"]
+    assert apply(entry("weekly")) == ["enable weekly"]
+    assert kubeflow.killed == []
+
+
+def test_a_run_that_kubeflow_learns_of_late_is_seen(kubeflow, apply, monkeypatch):
+    monkeypatch.setattr(reconciliation, "POLL_S", 0.05)
+    monkeypatch.setattr(reconciliation, "SETTLE_S", 0.2)
+    apply(entry("weekly"))
+    kubeflow.fire(the_one(kubeflow), looks=2, unseen=2)
+    apply(entry("weekly", cron="0 0 9 * * *"))
+    assert kubeflow.killed == []
+
+
+def test_ctrl_c_leaves_it_switched_off_and_the_same_command_goes_on(kubeflow, command, monkeypatch):
+    command(entry("weekly"))
+    old = the_one(kubeflow)
+    run_id = kubeflow.fire(old)
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(reconciliation.time, "sleep", interrupt)
+    said = command(entry("weekly", cron="0 0 9 * * *"))
+    assert said.exit_code == 130
+    assert "switched off until the change is made: weekly; the same command goes on" in said.stderr
+    assert kubeflow.recurring[old]["mode"] == "DISABLE"
+    assert the_one(kubeflow) == old
+    monkeypatch.undo()
+    kubeflow.runs[run_id]["state"] = "SUCCEEDED"
+    monkeypatch.setattr(reconciliation, "SETTLE_S", 0.0)
+    assert len(diff(command(entry("weekly", cron="0 0 9 * * *")))) == 1
+    assert the_one(kubeflow) != old
+    assert kubeflow.recurring[the_one(kubeflow)]["mode"] == "ENABLE"
+
+
+def test_now_ends_the_run_before_it_replaces(kubeflow, command):
+    command(entry("weekly"))
+    run_id = kubeflow.fire(the_one(kubeflow))
+    said = command(entry("weekly", cron="0 0 9 * * *"), more=["--now"])
+    assert said.exit_code == 0, said.output
+    assert f"run {run_id} was stopped: FAILED, terminated in Kubeflow" in said.stderr
+    assert kubeflow.killed == []
+    paths = [path for method, path in kubeflow.requests if method in ("POST", "DELETE")]
+    (terminated,) = (number for number, path in enumerate(paths) if path.endswith(f"{run_id}:terminate"))
+    (deleted,) = (number for number, path in enumerate(paths) if "/recurringruns/" in path and ":" not in path)
+    assert terminated < deleted
+
+
+def test_now_ends_the_record_in_mlflow_too(kubeflow, command, monkeypatch):
+    """How a record is closed as KILLED is tested beside ``stop``; here, that it is asked for."""
+    asked = []
+    monkeypatch.setattr(reconciliation.termination, "stop", lambda _, *given: asked.append(given) or "stopped")
+    command(entry("weekly"))
+    run_id = kubeflow.fire(the_one(kubeflow))
+    command(entry("weekly", cron="0 0 9 * * *"), more=["--now", "--tracking-uri", "http://mlflow:5000"])
+    assert [given[:2] for given in asked] == [(run_id, "http://mlflow:5000")]
+
+
+def test_now_goes_on_where_kubeflow_has_lost_the_workflow(kubeflow, apply, capsys):
+    """Terminating it fails for ever; the person said that it may go."""
+    apply(entry("weekly"))
+    run_id = kubeflow.fire(the_one(kubeflow))
+    kubeflow.fail("POST", "terminate", 500, times=99)
+    assert apply(entry("weekly", cron="0 0 9 * * *"), now=True) == ["replace weekly"]
+    assert kubeflow.killed == [run_id]
+    assert "it goes with its schedule" in capsys.readouterr().err
+
+
+def test_now_does_not_go_on_where_the_run_may_not_be_ended(kubeflow, apply):
+    apply(entry("weekly"))
+    kubeflow.fire(the_one(kubeflow))
+    kubeflow.fail("POST", "terminate", 403)
+    with pytest.raises(RefusedError, match="could not stop the run: this user may not"):
+        apply(entry("weekly", cron="0 0 9 * * *"), now=True)
+    assert kubeflow.killed == []
+    assert len(kubeflow.recurring) == 1
+
+
+def test_a_server_that_is_away_while_a_run_is_waited_for_is_waited_for(kubeflow, apply, capsys):
+    apply(entry("weekly"))
+    kubeflow.fire(the_one(kubeflow), looks=1)
+    kubeflow.fail("GET", "v2beta1/runs", 502, times=12)
+    assert apply(entry("weekly", cron="0 0 9 * * *")) == ["replace weekly"]
+    assert kubeflow.killed == []
+    assert "waiting for it" in capsys.readouterr().err
+
+
+# Owners.
+
+
+def test_two_owners_on_one_kubeflow_do_not_touch_each_other(kubeflow, host, apply):
+    assert apply(entry("weekly"), entry("ours")) == ["create weekly", "create ours"]
+    assert apply(entry("weekly", cron="0 0 5 * * *"), owner="radiology") == ["create weekly"]
+    assert apply(entry("weekly"), entry("ours")) == []
+    assert [have.name for have in listed(Server(host), "radiology")] == ["weekly"]
+    assert apply(owner="radiology") == ["remove weekly"]
+    assert sorted(item["display_name"] for item in kubeflow.recurring.values()) == ["ours", "weekly"]
+
+
+def before_owners(kubeflow):
+    for item in kubeflow.recurring.values():
+        item["description"] = BEFORE_OWNERS
+
+
+def test_what_was_made_before_owners_is_adopted_by_name_and_the_rest_left_alone_and_said(kubeflow, apply, capsys):
+    apply(entry("weekly"), entry("theirs"))
+    before_owners(kubeflow)
+    run_id = kubeflow.fire(next(iter(kubeflow.recurring)), looks=2)
+    assert apply(entry("weekly")) == ["replace weekly"]
+    assert kubeflow.runs[run_id]["state"] == "SUCCEEDED"
+    said = capsys.readouterr()
+    assert "~ replace weekly (0 0 3 * * 1): made before owners were recorded, adopted by imaging-group\n" in said.out
+    assert "left alone, made before owners were recorded: theirs; a file that names one adopts it" in said.err
+    descriptions = {item["display_name"]: item["description"] for item in kubeflow.recurring.values()}
+    assert descriptions == {"weekly": describe(OWNER), "theirs": BEFORE_OWNERS}
+    assert apply(entry("weekly")) == []
+
+
+def test_the_recorded_entry_of_a_real_kubeflow_is_one_from_before_owners(kubeflow, host):
+    (real,) = recorded("api", "recurring-list")["body"]["recurringRuns"]
+    kubeflow.recurring[real["recurring_run_id"]] = real
+    (have,) = listed(Server(host), OWNER)
+    assert (have.name, have.owner, have.enabled) == ("idle", "", False)
+    assert have.made_at.isoformat() == "2026-11-26T14:02:12+00:00"
+
+
+def test_an_owner_is_read_back_as_it_was_written():
+    assert mark(describe("a.b-c_9")).owner == "a.b-c_9"
+    assert mark("mammogan").kind is Kind.FOREIGN
+    assert mark("").kind is Kind.FOREIGN
+    assert mark(describe("ab")) != mark(describe("a"))
+
+
+def test_what_a_later_version_made_is_not_replaced(kubeflow, apply):
+    apply(entry("weekly"))
+    kubeflow.recurring[the_one(kubeflow)]["description"] = describe(OWNER).replace("v1", "v2")
+    with pytest.raises(RuntimeError, match="schedule weekly: a later version of this project made it"):
+        apply(entry("weekly"))
+    assert apply(entry("weekly"), owner="radiology") == ["create weekly"]
+
+
+# Lost answers, and what a dry run finds.
+
+
+@pytest.mark.parametrize("loss", [{}, {"status": 503}, {"status": 504}, {"done": False}])
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_creation_whose_answer_was_lost_is_looked_for_before_it_is_asked_for_again(kubeflow, apply, loss, times):
+    kubeflow.lose("POST", "recurringruns$", times=times, **loss)
+    assert apply(entry("weekly")) == ["create weekly"]
+    assert len(kubeflow.recurring) == 1
+    asked = kubeflow.requests.count(("POST", "/apis/v2beta1/recurringruns"))
+    assert asked == (1 if loss.get("done", True) else times + 1)
+    assert apply(entry("weekly")) == []
+
+
+def test_what_was_made_but_is_found_late_is_removed_again(kubeflow, apply, monkeypatch):
+    equal, looks = recurring._equal, iter(range(10**6))
+    monkeypatch.setattr(recurring, "_equal", lambda *given: equal(*given) if next(looks) >= LOOKS else [])
+    kubeflow.lose("POST", "recurringruns$")
+    assert apply(entry("weekly")) == ["create weekly"]
+    assert kubeflow.requests.count(("POST", "/apis/v2beta1/recurringruns")) == 2
+    assert len(kubeflow.recurring) == 1
+
+
+def test_a_removal_whose_answer_was_lost_is_done(kubeflow, apply):
+    apply(entry("weekly"))
+    kubeflow.lose("DELETE", "recurringruns")
+    assert apply() == ["remove weekly"]
+    assert kubeflow.recurring == {}
+
+
+def test_another_owners_of_the_same_name_is_not_taken_for_the_lost_one(kubeflow, apply):
+    apply(entry("weekly"), owner="radiology")
+    kubeflow.lose("POST", "recurringruns$", done=False)
+    apply(entry("weekly"))
+    assert {item["description"] for item in kubeflow.recurring.values()} == {describe("radiology"), describe(OWNER)}
+
+
+@dsl.component(base_image="python:3.11")
+def smallest():
+    pass
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_arguments_that_the_pipeline_does_not_take_are_refused_before_anything_is_made(kubeflow, host, write, dry_run):
+    @dsl.pipeline(name="mammogan")
+    def other(branches: list[str], preset: str, needed: str):
+        smallest()
+
+    with pytest.raises(ValueError, match=r"schedule weekly: .* unknown: experiment, force, .*, missing: needed"):
+        reconcile(Server(host), other, read(write(entry("weekly"))), dry_run=dry_run)
+    assert kubeflow.requests == []
+
+
+def test_an_archived_experiment_is_refused_by_a_dry_run_too(kubeflow, apply):
+    kubeflow.keep(kubeflow.experiments, "experiment_id", {"display_name": "mammogan", "storage_state": "ARCHIVED"})
+    for dry_run in (True, False):
+        with pytest.raises(ValueError, match="archived"):
+            apply(entry("weekly"), dry_run=dry_run)
+    assert kubeflow.recurring == {}
 
 
 def test_the_server_of_these_tests_is_strict():

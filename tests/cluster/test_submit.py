@@ -125,10 +125,9 @@ def test_creating_is_tried_again_where_it_had_no_effect(kubeflow, host, argument
     assert len(kubeflow.runs) == runs
 
 
-@pytest.mark.parametrize("status", [500, 502, 504])
-def test_creating_is_not_tried_again_where_it_may_have_had_its_effect(kubeflow, host, arguments, status):
-    kubeflow.fail("POST", "runs$", status)
-    with pytest.raises(RefusedError, match=f"could not start the run: the server failed with status {status}"):
+def test_a_failure_of_the_servers_own_is_not_tried_again(kubeflow, host, arguments):
+    kubeflow.fail("POST", "runs$", 500)
+    with pytest.raises(RefusedError, match="could not start the run: the server failed with status 500"):
         start(host, arguments)
     assert sum(request == ("POST", "/apis/v2beta1/runs") for request in kubeflow.requests) == 1
 
