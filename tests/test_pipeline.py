@@ -141,7 +141,7 @@ def _tells_what_was_lost(out, done):
 
 
 def _mlflow_holds_everything():
-    client = MlflowClient()
+    client = MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
     experiment = client.get_experiment_by_name("mammogan").experiment_id
     runs = client.search_runs([experiment])
     parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
@@ -229,7 +229,7 @@ def test_retraining_stops_without_a_change_runs_with_one_and_keeps_a_better_cham
     write_crops(tmp_path / "crops", 62)
     worse = run_graph(tmp_path, *given, **{**trained, "train.epochs": "1", "train.learning_rate": "1e-9"})
     assert worse.returncode == 0, worse.stderr
-    client = MlflowClient()
+    client = MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
     runs = client.search_runs([client.get_experiment_by_name("mammogan").experiment_id], order_by=["start_time"])
     first, stopped, last = [run for run in runs if run.data.tags["mammogan.kind"] == "pipeline"]
     assert [run.info.status for run in (first, stopped, last)] == ["FINISHED"] * 3
@@ -259,7 +259,7 @@ def test_sigterm_ends_every_step_and_the_same_command_goes_on(tmp_path, monkeypa
     assert process.returncode != 0
     assert "the same command goes on" in shown
     assert not [step for step in steps if step.is_running() and step.status() != psutil.STATUS_ZOMBIE]
-    client = MlflowClient()
+    client = MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
     runs = client.search_runs([client.get_experiment_by_name("mammogan").experiment_id])
     assert {run.info.status for run in runs} == {"KILLED"}
     assert list((tmp_path / "store").rglob("step_*.pt"))

@@ -238,7 +238,7 @@ def test_a_scheduled_run_stops_where_nothing_changed_unless_forced(kubeflow, app
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.setenv("MAMMOGAN_IMAGE", IMAGE)
     monkeypatch.setenv("PATH", os.path.dirname(sys.executable), prepend=":")
-    client = MlflowClient()
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
 
     def tick(name, **changed):
         """One run of the schedule as far as its decision, and the id of its run in MLflow."""

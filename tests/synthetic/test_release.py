@@ -52,13 +52,12 @@ def released(dataset, snapshot, tmp_path_factory):
         tracking.ensure_experiment("mammogan", str(folder / "artifacts"))
         client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
         parent = tracking.open_parent("mammogan", "key", config.resolve(**GIVEN), tags={})
-        (folder / "run").write_text(parent)
         digest = filter_minority(dataset, "malignant", folder / "minority")["data_digest"]
         versions = [version_of(client, snapshot, folder / name) for name in ("first", "second")]
-        run, places = dsl.Artifact(uri=str(folder / "run")), {}
+        places = {}
         for name in ("filled", "privacy", "benefit"):
             places[name] = dsl.Dataset(uri=str(folder / name))
-        given = {**GIVEN, "version": versions[1], "run": run}
+        given = {**GIVEN, "version": versions[1], "run": "key"}
         synthesise.python_func(
             **given, dataset=dsl.Dataset(uri=str(dataset)), minority=dsl.Dataset(uri=str(folder / "minority")),
             winner=dsl.Model(uri=str(snapshot)), filled=places["filled"],
@@ -123,7 +122,7 @@ def test_a_version_that_the_audit_refused_is_not_promoted(released, tmp_path, da
     save_snapshot(flat, 1, tmp_path / "flat.pt")
     before = client.get_model_version_by_alias("mammogan", "champion").version
     version = version_of(client, tmp_path / "flat.pt", tmp_path / "model", champion=False)
-    given = {**GIVEN, "version": version, "run": dsl.Artifact(uri=str(folder / "run"))}
+    given = {**GIVEN, "version": version, "run": "key"}
     filled = dsl.Dataset(uri=str(tmp_path / "filled"))
     synthesise.python_func(
         **given, dataset=dsl.Dataset(uri=str(dataset)), minority=dsl.Dataset(uri=str(folder / "minority")),
