@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -137,10 +137,6 @@ class Ledger:
         """Entries of steps that have begun and not ended."""
         return [entry for entry in self.entries.values() if entry.state is State.RUNNING]
 
-    def latest_ms(self) -> int:
-        """Time of the latest begin or end, milliseconds since 1970; 0 for an empty record."""
-        return max((entry.ended_ms or entry.began_ms for entry in self.entries.values()), default=0)
-
 
 def ending(ledger: Ledger, branches: Sequence[str], fate: Fate) -> Ending:
     """What a run came to that is over: FINISHED where every step that was due did its work, whatever its verdict.
@@ -186,9 +182,3 @@ def _lost(entry: Entry, fate: Fate) -> str:
         limit = f"; its memory limit was {entry.memory_limit / 2**30:.2f} GiB" if entry.memory_limit else ""
         cause = f"its process ended without a word{limit}"
     return f"lost with its pod {entry.pod}: {cause}" if entry.pod else cause
-
-
-def in_order(entries: Mapping[Task, Entry]) -> Iterator[Entry]:
-    """Entries by the order of the graph, branches by that of their first step."""
-    order = list(Step)
-    yield from sorted(entries.values(), key=lambda entry: (order.index(entry.task.step), entry.began_ms))
