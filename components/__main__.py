@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import components
-from mammogan import mounted
+from mammogan import cores, mounted
 
 PATIENCE_S = 600
 """How long a step waits for a server that is away, unless its pod says otherwise: a restart must not cost a run."""
@@ -33,8 +33,13 @@ def main(arguments: Sequence[str], mounts: Path = components.MOUNTS) -> int:
     ):
         parser.add_argument(name, required=True, help=described)
     given = parser.parse_args(arguments)
-    mounted.read(mounts)
+    try:
+        mounted.read(mounts)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return 2
     os.environ.setdefault("MAMMOGAN_PATIENCE_S", str(PATIENCE_S))
+    os.environ.setdefault("OMP_NUM_THREADS", str(cores.share()))  # before anything imports PyTorch
     if refusal := _refusal(given.version):
         print(f"error: {refusal}", file=sys.stderr, flush=True)
         return 2

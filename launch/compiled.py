@@ -14,14 +14,14 @@ import yaml
 
 import components
 from components import IMAGE
-from launch.pods import USER, Pods, parse_toleration
+from launch.pods import DAY_S, USER, Pods, parse_toleration
+from mammogan import cores
 from mammogan.steps import ACCELERATED, Step
 
 if TYPE_CHECKING:
     from kfp.dsl.base_component import BaseComponent
 
 HOUR_S = 3600
-DAY_S = 24 * HOUR_S
 
 REQUIRED_SETTINGS = components.REQUIRED_SETTINGS
 """Keys that the ConfigMap must have, each the environment variable of its name."""
@@ -130,8 +130,9 @@ def _fill_container(container: dict[str, Any], step: str, pods: Pods, version: s
     container["args"] = ["--version", version, "--executor_input", "{{$}}", "--function_to_execute", function]
     image = (pods.gpu_image or pods.image) if _accelerated(step, pods) else pods.image
     container["image"] = image
+    container["env"] = [{"name": cores.VARIABLE, "value": str(pods.size(step).whole_cores)}]
     if step == Step.START:  # which writes it into the run's tags
-        container["env"] = [{"name": "MAMMOGAN_IMAGE", "value": image}]
+        container["env"].append({"name": "MAMMOGAN_IMAGE", "value": image})
     container["resources"] = _resources(step, pods)
 
 
@@ -147,7 +148,8 @@ def _deadline_s(step: str, pods: Pods) -> int:
 def _resources(step: str, pods: Pods) -> dict[str, Any]:
     """In the fields of KFP from 2.12 on; the older numeric ones are deprecated.
 
-    Memory is limited to its request, as what a node lacks ends some pod; cores are not, as what is idle costs nothing.
+    Memory is limited to its request, as what a node lacks ends some pod; cores are not, as a limit would
+    stop a pod in mid-work: it fills no more than it asked for because ``MAMMOGAN_CORES`` says so.
     """
     size = pods.size(step)
     resources: dict[str, Any] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +11,9 @@ from typing import Any
 from launch import naming
 from mammogan.steps import Step
 
+DAY_S = 24 * 3600
+MOST_SECONDS = 2**31 - 1
+"""Kubernetes keeps a workflow's time to live in 32 bits."""
 USER = 1000
 """User id of every pod, in group 0; the image's files are readable to any user of that group."""
 
@@ -31,7 +35,7 @@ _CHECKS: tuple[tuple[str, re.Pattern[str], str], ...] = (
 
 @dataclass(frozen=True)
 class Size:
-    """What one step's pod requests. It gets no more memory than that, and as many idle cores as its node has."""
+    """What one step's pod requests; it gets no more memory than that, and fills no more cores."""
 
     cpu: str
     """Cores, such as 3 or 500m."""
@@ -39,6 +43,11 @@ class Size:
     """Main memory, such as 12Gi; the step is ended where it needs more."""
     scratch: str
     """Space under /tmp, such as 40Gi. Inputs, outputs and the image lie beside it, on the node's disk too."""
+
+    @property
+    def whole_cores(self) -> int:
+        """Threads or processes that fill the cores, a part of one counted as one."""
+        return math.ceil(int(self.cpu[:-1]) / 1000 if self.cpu.endswith("m") else float(self.cpu))
 
 
 LIGHT = Size("1", "2Gi", "2Gi")
@@ -176,6 +185,8 @@ class Pods:
         self._check("parallelism", lambda value: value >= 0, "give a whole number from 0")
         for name in ("train_hours", "step_hours", "pending_minutes", "ttl_days"):
             self._check(name, lambda value: value >= 1, "give a whole number from 1")
+        longest = MOST_SECONDS // DAY_S
+        self._check("ttl_days", lambda value: value <= longest, f"give at most {longest}, some 68 years")
 
     def _check(self, name: str, accept: Callable[[Any], object], mend: str) -> None:
         _require(name, getattr(self, name), accept, mend)

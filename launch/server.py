@@ -19,7 +19,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from launch import naming
-from mammogan import addresses
+from mammogan import addresses, trust
 from mammogan.console import say
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ LOOKS = 3
 LATE_LOOKS = 6
 """...and where the server may still be at it."""
 SERVER_FAULT, GATEWAY_TIMEOUT = 500, 504
+UNTRUSTED = 495
+"""Stands for a status where the server's certificate is not trusted, as in nginx; waiting does not mend it."""
 PAGE = 100
 CONNECT_S = 10
 """Seconds to reach the server, for each request..."""
@@ -146,7 +148,9 @@ class Server:
 
         in_cluster = self.host == IN_CLUSTER or _is_inside(self.host)
         self._sign_in = self._given or SignIn.from_environment()
-        self._client = client = _client(self.host, self._sign_in, in_cluster=in_cluster)
+        self._client = client = _client(
+            self.host, self._sign_in, in_cluster=in_cluster, through=None if self.forwarded else _proxy(self.host)
+        )
         self.experiments = api.ExperimentServiceApi(client)
         self.pipelines = api.PipelineServiceApi(client)
         self.uploads = api.PipelineUploadServiceApi(client)
@@ -284,7 +288,7 @@ class Server:
         import urllib3
 
         try:
-            answer = urllib3.request(
+            answer = self._client.rest_client.pool_manager.request(
                 "GET", f"{self.host}/", retries=False, redirect=False, timeout=urllib3.Timeout(connect=5, read=5)
             )
         except urllib3.exceptions.HTTPError:
@@ -305,7 +309,7 @@ class RefusedError(RuntimeError):
     @property
     def may_pass(self) -> bool:
         """Whether the server is away or overloaded, which ends by itself."""
-        return self.status in (0, 429) or self.status >= 500
+        return self.status in (0, 429) or self.status >= SERVER_FAULT
 
     @property
     def asks_to_sign_in(self) -> bool:
@@ -325,6 +329,9 @@ def _refusal(what: str, host: str, error: Exception) -> RefusedError | None:
         words = f"could not {what}: no answer from {host}; check --host and the way to it ({_reason(error)})"
         return RefusedError(words, 0, _effect(error))
     if isinstance(error, ApiException):
+        if untrusted := trust.distrust(error):
+            words = f"could not {what}: the certificate of {host} is not trusted ({untrusted}); {trust.MEND}"
+            return RefusedError(words, UNTRUSTED)
         status = error.status or 0
         words = _WORDS.get(status, f"the server failed with status {status}" if status else f"{host} cannot be trusted")
         said = _message(error)
@@ -361,12 +368,18 @@ def _message(error: kfp_server_api.ApiException) -> str:
     return " ".join(str(text).split())[:300]
 
 
-def _client(host: str, sign_in: SignIn, *, in_cluster: bool) -> kfp_server_api.ApiClient:
+def _client(
+    host: str, sign_in: SignIn, *, in_cluster: bool, through: tuple[str, dict[str, str]] | None
+) -> kfp_server_api.ApiClient:
+    """Client of ``host`` through a proxy's address and the headers that sign in there, or without one."""
     import kfp_server_api as api
     import urllib3
 
     configuration = api.Configuration(host=host)
     configuration.retries = urllib3.Retry(False)
+    configuration.ssl_ca_cert = trust.share()
+    if through:
+        configuration.proxy, configuration.proxy_headers = through
     if sign_in.token:
         configuration.api_key = {"authorization": sign_in.token}
         configuration.api_key_prefix = {"authorization": "Bearer"}
@@ -376,6 +389,16 @@ def _client(host: str, sign_in: SignIn, *, in_cluster: bool) -> kfp_server_api.A
     if sign_in.user:
         client.set_default_header("kubeflow-userid", sign_in.user)
     return client
+
+
+def _proxy(host: str) -> tuple[str, dict[str, str]] | None:
+    """The environment's proxy for ``host``: its address without a sign-in, and the headers that carry that."""
+    import urllib3
+
+    if not (given := trust.proxy_for(host)):
+        return None
+    address, user, password = addresses.sign_in_of(given if "://" in given else f"http://{given}")
+    return address, urllib3.make_headers(proxy_basic_auth=f"{user}:{password}") if user else {}
 
 
 def _is_inside(host: str) -> bool:

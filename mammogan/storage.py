@@ -12,7 +12,6 @@ import functools
 import hashlib
 import os
 import shutil
-import ssl
 import tempfile
 import urllib.request
 from collections.abc import Callable, Generator
@@ -20,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
-from mammogan import patience
+from mammogan import patience, trust
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
@@ -63,6 +62,7 @@ def s3() -> BaseClient:
     from botocore import UNSIGNED
     from botocore.config import Config
 
+    trust.share()
     session = boto3.Session()
     config = Config(retries={"total_max_attempts": 1}, connect_timeout=CONNECT_S, read_timeout=ANSWER_S)
     if session.get_credentials() is None:
@@ -96,14 +96,7 @@ def _may_pass(error: Exception) -> bool:
     broken = (exceptions.IncompleteReadError, exceptions.ResponseStreamingError, exceptions.FlexibleChecksumError)
     broken = (*broken, parsers.ResponseParserError)  # half of a listing is no XML
     passing = (exceptions.ConnectionError, exceptions.HTTPClientError, *broken)
-    return isinstance(error, passing) and not _is_distrust(error)
-
-
-def _is_distrust(error: BaseException | None) -> bool:
-    """Whether a certificate that is not trusted lies behind an error of boto3."""
-    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
-        error = error.__cause__ or error.__context__
-    return error is not None
+    return isinstance(error, passing) and not trust.distrust(error)
 
 
 @contextmanager
@@ -123,6 +116,8 @@ def _one_line(uri: str) -> Generator[None]:
             raise AwayError(f"{answer}; {_waited()}, try again later") from error
         raise OSError(f"{answer}; {_S3_MENDS.get(code, 'check the address and the rights of the key')}") from error
     except (BotoCoreError, ResponseParserError) as error:
+        if untrusted := trust.distrust(error):
+            raise OSError(f"{uri}: the store's certificate is not trusted ({untrusted}); {trust.MEND}") from error
         why = (str(error).splitlines() or [type(error).__name__])[0]
         mend = "check the network and AWS_ENDPOINT_URL_S3, then run again"
         if _may_pass(error):

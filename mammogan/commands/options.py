@@ -25,6 +25,7 @@ Experiment = Annotated[str, typer.Option("--experiment", help="MLflow experiment
 TrackingUri = Annotated[str, typer.Option(envvar="MLFLOW_TRACKING_URI", help="MLflow server or sqlite:/// file.")]
 LpipsWeights = Annotated[str, typer.Option(help="File of the AlexNet LPIPS v0.1 weights.")]
 Class = Annotated[str, typer.Option("--class", help="Class of the images: benign or malignant.")]
+Mounts = Annotated[Path | None, typer.Option(help="Folder of the pod's settings and secrets, a file a key.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")]
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mammogan import mounted
-from mammogan.commands.options import Json, print_json
+from mammogan.commands.options import Json, Mounts, print_json
 from mammogan.probe import Part, look
 from mammogan.probe.finding import ACCELERATOR, MLFLOW, STORE
 from mammogan.probe.finding import as_json as jsonable
@@ -25,7 +24,7 @@ IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOU
 def probe(
     store: Annotated[str, typer.Option(help="Store of the run to come: s3://bucket/prefix.")] = "",
     accelerator: Annotated[bool, typer.Option("--accelerator", help="Compute on the accelerator too.")] = False,
-    mounts: Annotated[Path | None, typer.Option(help="Folder of the pod's settings and secrets, a file a key.")] = None,
+    mounts: Mounts = None,
     as_json: Json = False,
 ) -> None:
     """Try object store, MLflow and accelerator as a step uses them; exit 1 with what to mend."""

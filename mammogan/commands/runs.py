@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mammogan.commands.options import Experiment, Json, TrackingUri, print_json
+from mammogan import mounted
+from mammogan.commands.options import Experiment, Json, Mounts, TrackingUri, print_json
 from mammogan.console import progress, say
 
 if TYPE_CHECKING:
@@ -185,12 +186,15 @@ def janitor(
     experiment: Experiment = "mammogan",
     silent_hours: Annotated[float, typer.Option(min=0, help="Longest silence of a living run.")] = 12.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be ended.")] = False,
+    mounts: Mounts = None,
     as_json: Json = False,
     tracking_uri: TrackingUri = "",
 ) -> None:
     """End runs that say RUNNING although nothing works on them any more."""
     from mammogan.tracking import janitor as cleaning
 
+    if mounts is not None:
+        mounted.read(mounts)
     act = cleaning.dead_runs if dry_run else cleaning.sweep
     dead = act(experiment, silent_hours * 3600, tracking_uri)
     if as_json:

@@ -25,7 +25,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mammogan import console, storage
+from mammogan import console, cores, storage
 from mammogan.config import DataConfig, digest
 from mammogan.data import manifest, quarantine, sources, split, worker
 from mammogan.data.finished import Finished
@@ -141,7 +141,7 @@ def _without_duplicates(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]
 
 
 def _suitable_workers(jobs: int) -> int:
-    return min(len(os.sched_getaffinity(0)), CORES_PER_PROCESS * max(1, jobs // JOBS_PER_PROCESS))
+    return min(cores.share(), CORES_PER_PROCESS * max(1, jobs // JOBS_PER_PROCESS))
 
 
 def _results(jobs: list[Job], config: DataConfig, images: Finished, workers: int) -> Iterator[dict[str, Any] | Bad]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mammogan import cores
 from mammogan.data import cbis_ddsm, idc, split
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _reading(
 
 
 def measured_rate_mb_s(config: DataConfig) -> float:
-    """Megabytes a second that all cores of this machine turn from DICOM into squares, measured on one image."""
+    """Megabytes a second that all cores that it may use turn from DICOM into squares, measured on one image."""
     from mammogan.data import dicom, phantom, preprocess
 
     pixels = np.random.default_rng(0).integers(0, 65535, FULL_SIZE, dtype=np.uint16)
@@ -73,7 +73,7 @@ def measured_rate_mb_s(config: DataConfig) -> float:
         start = time.perf_counter()
         preprocess.square(dicom.decode(content), config)
         seconds.append(time.perf_counter() - start)
-    return len(content) / 1e6 / min(seconds) * len(os.sched_getaffinity(0))
+    return len(content) / 1e6 / min(seconds) * cores.share()
 
 
 def _split(frame: pd.DataFrame, config: DataConfig) -> dict[str, Any]:

@@ -9,6 +9,8 @@ import uuid
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
+from mammogan import trust
+
 if TYPE_CHECKING:
     from botocore.client import BaseClient
 
@@ -67,6 +69,7 @@ def _client() -> tuple[BaseClient, bool]:
     from botocore import UNSIGNED
     from botocore.config import Config
 
+    trust.share()
     session = boto3.Session()
     signed = session.get_credentials() is not None
     settings: dict[str, Any] = {} if signed else {"signature_version": UNSIGNED}
@@ -100,6 +103,9 @@ def _told(doing: str, store: str, signed: bool = True) -> Generator[None]:
     except exceptions.ClientError as error:
         raise OSError(f"could not {doing} {store}: {_refusal(error, store, signed)}") from error
     except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:
+        if untrusted := trust.distrust(error):
+            said = f"the certificate of {_endpoint()} is not trusted ({untrusted}); {trust.MEND}"
+            raise OSError(f"could not {doing} {store}: {said}") from error
         raise OSError(f"could not {doing} {store}: {_silence()}") from error
     except (exceptions.BotoCoreError, ValueError) as error:  # ValueError: of boto3, for an address that is none
         mend = "check AWS_ENDPOINT_URL_S3 in the ConfigMap, and the service account's identity"

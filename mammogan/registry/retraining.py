@@ -1,7 +1,8 @@
 """Whether training again can give anything new: what changed since the models that there are.
 
 A schedule starts runs by the clock. A run on the same data with the same code and settings as the champion's, or as
-that of a challenger that was already refused, would only repeat it.
+any that trained already and came to a verdict, would only repeat it: its model may have been refused by the champion,
+by its images' audit, or by the selection, which then registers none.
 """
 
 from __future__ import annotations
@@ -15,9 +16,13 @@ from mlflow.exceptions import MlflowException
 
 from mammogan import selection, tracking
 from mammogan.console import say
+from mammogan.ledger import State, Task
 from mammogan.registry.promotion import CHALLENGER, CHAMPION
 from mammogan.registry.versions import PARENT_RUN
+from mammogan.steps import Step
+from mammogan.tracking import ledger
 from mammogan.tracking.environment import GIT_COMMIT, GIT_DIRTY, IMAGE
+from mammogan.tracking.server import KIND, VERDICT, find_anywhere
 
 SETTING = "cfg."
 RETRAINING = "mammogan.retraining"
@@ -43,28 +48,40 @@ def check_changes(parent_id: str, model: str, *, force: bool = False, tracking_u
 
 
 def decide(parent_id: str, model: str, *, force: bool = False, tracking_uri: str = "") -> Retraining:
-    """Compare the run ``parent_id``, whose data set is known by now, with the runs of @champion and @challenger.
+    """Compare the run ``parent_id``, whose data set is known by now, with the champion's and with all that were tried.
 
-    Training is needed where there is no champion, or where data, code or settings differ from both. A run that
-    already registered its model goes on, and a challenger whose run did not finish was never refused. ``force`` skips
-    the comparison.
+    Training is needed where data, code or settings differ from each of them. A run that already registered its model
+    goes on, and a run that did not finish has tried nothing. ``force`` skips the comparison.
     """
     if force:
         return Retraining(True, "training in any case: no comparison with the champion was asked for")
     client = tracking.client(tracking_uri)
     ours = client.get_run(parent_id)
-    found = {alias: run for alias in (CHAMPION, CHALLENGER) if (run := _run_of(client, model, alias))}
-    if parent_id in [run.info.run_id for run in found.values()]:
+    registered = {alias: run for alias in (CHAMPION, CHALLENGER) if (run := _run_of(client, model, alias))}
+    if parent_id in [run.info.run_id for run in registered.values()]:
         return Retraining(True, "this run has registered its model already and goes on")
-    if CHALLENGER in found and found[CHALLENGER].info.status != "FINISHED":
-        del found[CHALLENGER]
-    changes = {alias: list(_changes(run, ours)) for alias, run in found.items()}
-    for alias, changed in changes.items():
-        if not changed:
-            return Retraining(False, f"nothing to train: data, code and settings are those of {model}@{alias}")
-    if CHAMPION not in changes:
+    changes = list(_changes(registered[CHAMPION], ours)) if CHAMPION in registered else None
+    if changes == []:
+        return Retraining(False, f"nothing to train: data, code and settings are those of {model}@{CHAMPION}")
+    if tried := _tried(client, ours):
+        verdict = tried.data.tags.get(tracking.PROMOTION) or tried.data.tags.get(VERDICT) or "no verdict"
+        told = f"nothing to train: run {tried.info.run_name} has tried these data, code and settings: {verdict}"
+        return Retraining(False, told)
+    if changes is None:
         return Retraining(True, f"model {model} has no champion yet")
-    return Retraining(True, f"changed since {model}@{CHAMPION}: {'; '.join(changes[CHAMPION])}")
+    return Retraining(True, f"changed since {model}@{CHAMPION}: {'; '.join(changes)}")
+
+
+def _tried(client: MlflowClient, ours: Run) -> Run | None:
+    """The latest other run of the same data, code and settings that trained and finished, whatever came of it."""
+    digest = ours.data.tags.get(tracking.DATA_DIGEST)
+    alike = find_anywhere(client, {tracking.DATA_DIGEST: digest, KIND: "pipeline"}) if digest else []
+    for run in reversed(alike):
+        if run.info.status != "FINISHED" or run.info.run_id == ours.info.run_id:
+            continue
+        if ledger.read(run).state(Task(Step.SELECT)) is State.DONE and not list(_changes(run, ours)):
+            return run
+    return None
 
 
 def _run_of(client: MlflowClient, model: str, alias: str) -> Run | None:
@@ -81,7 +98,7 @@ def _changes(before: Run, now: Run) -> Iterator[str]:
     data = (run.data.tags.get(tracking.DATA_DIGEST, "unknown") for run in (before, now))
     yield from _change("data", *(digest[:12] for digest in data))
     yield from _change("code", _code(before.data.tags), _code(now.data.tags))
-    if now.data.tags.get(GIT_DIRTY) == "true" and not now.data.tags.get(IMAGE):
+    if any(run.data.tags.get(GIT_DIRTY) == "true" and not run.data.tags.get(IMAGE) for run in (before, now)):
         yield "code has changes that are in no commit"
     names = {name for run in (before, now) for name in run.data.params if name.startswith(SETTING)}
     for name in sorted(names):

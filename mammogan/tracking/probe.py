@@ -14,6 +14,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
+from mammogan import trust
+from mammogan.tracking.server import require_trust
+
 EXPERIMENT = "mammogan-preflight"
 METRIC, VALUE = "preflight", 0.5
 TIMEOUT_S = 10
@@ -26,12 +29,15 @@ def probe(tracking_uri: str = "") -> str:
     """Write a run with a metric, read it back and delete it, which a database behind the server must keep.
 
     Empty is ``MLFLOW_TRACKING_URI``. The run is deleted after a failure too. Raises ValueError where no server is
-    named, RuntimeError in one line with the mend where something is refused or away.
+    named or its certificate is not trusted, RuntimeError in one line with the mend where something is refused or away.
     """
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI", "")
     if not uri:
         raise ValueError(f"MLFLOW_TRACKING_URI='': nothing was tried; set {_SETTING}")
     begun = time.monotonic()
+    trust.share()
+    if uri.startswith("https://"):
+        require_trust(uri)
     if uri.startswith(("http://", "https://")):
         _require_way(uri)
     try:

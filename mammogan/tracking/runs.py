@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Param, Run, RunTag, ViewType
+from mlflow.entities import Dataset, DatasetInput, InputTag, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
 from mammogan.config import PRESETS, Branch, Config
@@ -33,6 +34,7 @@ from mammogan.tracking.server import (
     VERDICT,
     client,
     ensure_experiment,
+    find_anywhere,
     find_runs,
 )
 
@@ -47,9 +49,7 @@ LOCAL_KEY = "MAMMOGAN_RUN_KEY"
 
 def find_parent(run_key: str, tracking_uri: str = "") -> str | None:
     """Run id of the parent run with that key, or None; in any experiment, because names of experiments change."""
-    mlflow = client(tracking_uri)
-    experiments = [found.experiment_id for found in mlflow.search_experiments(ViewType.ACTIVE_ONLY)]
-    runs = find_runs(mlflow, experiments, {RUN_KEY: run_key})
+    runs = find_anywhere(client(tracking_uri), {RUN_KEY: run_key})
     return runs[0].info.run_id if runs else None
 
 
@@ -139,7 +139,12 @@ def _log_missing_params(mlflow: MlflowClient, run_id: str, values: Mapping[str, 
 
 
 def _text(value: object) -> str:
-    return (value if isinstance(value, str) else json.dumps(value))[:PARAM_LENGTH]
+    """The value as a parameter; one that is too long ends in its digest, so that two never look alike."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    if len(text) <= PARAM_LENGTH:
+        return text
+    digest = f"... sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+    return text[: PARAM_LENGTH - len(digest)] + digest
 
 
 def open_parent(experiment: str, run_key: str, config: Config, tags: Mapping[str, str], tracking_uri: str = "") -> str:

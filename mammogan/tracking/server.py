@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -11,9 +12,11 @@ from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR
 from mlflow.exceptions import MlflowException
+from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.rest_utils import http_request
 from urllib3 import Retry
 
-from mammogan import addresses, patience
+from mammogan import addresses, patience, trust
 
 RUN_KEY = "mammogan.run_key"
 BRANCH = "mammogan.branch"
@@ -48,6 +51,7 @@ PROMPT = "mlflow.prompt.is_prompt"
 """Tag by which MLflow tells a prompt from a model; both are in one table, and so are their names."""
 
 TAG_LENGTH = 5000  # MLflow's own limit
+HANDSHAKE_S = 10
 
 
 def client(tracking_uri: str = "") -> MlflowClient:
@@ -55,7 +59,8 @@ def client(tracking_uri: str = "") -> MlflowClient:
 
     It becomes the whole process's server too, because parts of MLflow's registry ask for that one whatever client they
     are called on. A server that is away is waited for as ``patience`` says, unless MLflow's own variable does.
-    Raises ValueError where neither names a server, and for a sign-in that no request can carry.
+    Raises ValueError where neither names a server, for a sign-in that no request can carry, and for a server whose
+    certificate is not trusted.
     """
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI", "")
     if not uri:
@@ -66,9 +71,28 @@ def client(tracking_uri: str = "") -> MlflowClient:
     os.environ.setdefault("_MLFLOW_HTTP_REQUEST_MAX_RETRIES_LIMIT", str(max(10, retries)))  # else 10: ten minutes
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    trust.share()
+    if uri.startswith("https://"):
+        require_trust(uri)
     if mlflow.get_tracking_uri() != uri:
         mlflow.set_tracking_uri(uri)
     return MlflowClient(tracking_uri=uri)
+
+
+@functools.cache
+def require_trust(uri: str) -> None:
+    """Raise ValueError where the server's certificate is not trusted: MLflow's client would only ask again and again.
+
+    Asked once a process. A server that is away has not been looked at, and is waited for later.
+    """
+    try:
+        http_request(
+            get_default_host_creds(uri), "/health", "GET", max_retries=0, raise_on_status=False, timeout=HANDSHAKE_S
+        )
+    except MlflowException as error:
+        if untrusted := trust.distrust(error):
+            told = f"MLFLOW_TRACKING_URI={uri!r}: its certificate is not trusted ({untrusted}); {trust.MEND}"
+            raise ValueError(told) from error
 
 
 def _sign_in(uri: str) -> str:
@@ -133,3 +157,9 @@ def find_runs(server: MlflowClient, experiments: Sequence[str], tags: Mapping[st
             break
         found, token = found + list(page), page.token
     return found
+
+
+def find_anywhere(server: MlflowClient, tags: Mapping[str, str]) -> list[Run]:
+    """Runs that carry all the tags, in whatever experiment that is not in the trash; oldest first."""
+    experiments = server.search_experiments(ViewType.ACTIVE_ONLY)
+    return find_runs(server, [found.experiment_id for found in experiments], tags)

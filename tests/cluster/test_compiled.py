@@ -25,7 +25,8 @@ from launch.arguments import graph_arguments
 from launch.compiled import RETRIES, compile_pipeline
 from launch.pods import Pods, Size, parse_toleration
 from launch.schedule import Schedule
-from mammogan import config
+from mammogan import config, cores
+from mammogan.data import ingest
 from mammogan.steps import ACCELERATED, PER_BRANCH, Step
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -146,9 +147,10 @@ def test_secrets_come_by_name_never_by_value(executors, documents):
     for _, pod in executors.values():
         mounts = {mount["secretName"]: mount["mountPath"] for mount in pod["secretAsVolume"]}
         assert mounts == {"mammogan-s3": "/etc/mammogan/s3", "mammogan-mlflow": "/etc/mammogan/mlflow"}
-    named = {name: container["env"] for name, (container, _) in executors.items() if "env" in container}
+    named = {name: {item["name"]: item["value"] for item in box["env"]} for name, (box, _) in executors.items()}
     image = executors["start"][0]["image"]
-    assert named == {"start": [{"name": "MAMMOGAN_IMAGE", "value": image}]}, "it writes the run's tags"
+    assert named.pop("start") == {"MAMMOGAN_IMAGE": image, "MAMMOGAN_CORES": "1"}, "it writes the run's tags"
+    assert all(variables.keys() == {"MAMMOGAN_CORES"} for variables in named.values())
     suspicious = re.compile(r"secret|token|password|credential|access_?key|api_?key|cookie", re.IGNORECASE)
     components = (documents[0]["root"], *documents[0]["components"].values())
     for component in components:
@@ -390,12 +392,38 @@ def test_a_size_that_was_set_reaches_the_steps_container(tmp_path):
         ("filter_minority.cpu", "0"),
         ("filter_minority.cpu", "0.000"),
         ("filter_minority.cpu", "0m"),
+        ("ttl_days", "24856"),
+        ("ttl_days", "0"),
     ],
 )
 def test_a_wrong_size_is_refused_by_its_own_name(key, value):
-    with pytest.raises(ValueError, match=rf"^pods\.{re.escape(key)}='{value}': give ") as refused:
+    with pytest.raises(ValueError, match=rf"^pods\.{re.escape(key)}='?{value}'?: give ") as refused:
         config.override(Pods(), {key: value})
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("cpu", "threads"), [("3", 3), ("500m", 1), ("1500m", 2), ("0.5", 1), ("2.5", 3), ("3000m", 3)]
+)
+def test_a_step_fills_the_cores_that_its_pod_asks_for(cpu, threads, monkeypatch):
+    pods = config.override(CPU, {"train.cpu": cpu})
+    graph, _ = yaml.safe_load_all(compiled(pods))
+    (variable,) = graph["deploymentSpec"]["executors"]["exec-train"]["container"]["env"]
+    assert variable == {"name": cores.VARIABLE, "value": str(threads)}
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(64)))
+    assert cores.share() == 64
+    monkeypatch.setenv(**variable)
+    assert cores.share() == threads
+    assert ingest._suitable_workers(10**6) == threads, "64 readers would need more memory than the pod has"
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0})
+    assert cores.share() == 1
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5"])
+def test_a_wrong_number_of_cores_is_refused(text, monkeypatch):
+    monkeypatch.setenv(cores.VARIABLE, text)
+    with pytest.raises(ValueError, match=f"MAMMOGAN_CORES='{text}': give the cores to use, a whole number from 1"):
+        cores.share()
 
 
 def test_a_step_that_there_is_not_has_no_size():
@@ -458,12 +486,12 @@ def test_a_step_runs_from_its_installed_module_with_the_pods_settings(tmp_path):
         "sys.exit(main(['--version', components.version(), *sys.argv[2:]], Path(sys.argv[1])))"
     )
     words = [str(mounts), "--executor_input", json.dumps(given), "--function_to_execute", "select"]
-    environment = {"PATH": os.environ["PATH"], "MAMMOGAN_IMAGE": "here"}
+    environment = {"PATH": os.environ["PATH"], "MAMMOGAN_IMAGE": "here", "MAMMOGAN_CORES": "1"}
     done = subprocess.run([sys.executable, "-c", start, *words], cwd=folder.parent, env=environment, text=True,
                           capture_output=True)  # fmt: skip
     assert done.returncode == 0, done.stderr
     said = json.loads(output.read_text())["parameterValues"]["Output"]
-    assert said == "x: of the secret, http://mlflow:5000, here, 600"
+    assert said == "x: of the secret, http://mlflow:5000, here, 600, 1"
 
 
 SELECT = """
@@ -480,7 +508,7 @@ def select(text: str) -> str:
 
     assert hasattr(select, "poll")
     assert "kfp.compiler" not in sys.modules
-    names = ("AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_URI", "MAMMOGAN_IMAGE", "MAMMOGAN_PATIENCE_S")
+    names = ("AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_URI", "MAMMOGAN_IMAGE", "MAMMOGAN_PATIENCE_S", "OMP_NUM_THREADS")
     return f"{text}: " + ", ".join(os.environ[name] for name in names)
 """
 

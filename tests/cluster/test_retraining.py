@@ -4,8 +4,11 @@ import pytest
 from mlflow import MlflowClient
 
 from mammogan import config, tracking
+from mammogan.ledger import State, Task
 from mammogan.registry import retraining
 from mammogan.registry.versions import PARENT_RUN
+from mammogan.steps import Step
+from mammogan.tracking import ledger
 from mammogan.tracking.environment import GIT_DIRTY, IMAGE
 
 MODEL = "mammogan"
@@ -72,14 +75,58 @@ def test_one_change_in_data_code_or_settings_trains_again(champion, open_run, ch
     assert found == retraining.Retraining(True, f"changed since mammogan@champion: {said}")
 
 
+def closed(run_id, *, chosen=True, status="FINISHED"):
+    """End the run, as one that trained, or as one that had nothing to train."""
+    for name, goes_on in ((Step.CHECK_CHANGES, chosen), *([(Step.SELECT, False)] if chosen else [])):
+        entry = ledger.begun(Task(name))
+        ledger.write(run_id, ledger.ended(entry, State.DONE, goes_on=goes_on))
+    tracking.close(run_id, status)
+
+
+OTHER = {"data": "e2" * 32}
+
+
 def test_what_was_tried_and_refused_is_not_tried_every_week(champion, open_run):
     champion("1")
-    run_id = champion("2", alias="challenger", data="e2" * 32)
+    run_id = champion("2", alias="challenger", **OTHER)
     assert retraining.decide(open_run("begun"), MODEL).why.startswith("nothing")
-    assert retraining.decide(open_run("unfinished", data="e2" * 32), MODEL).needed  # never refused: its run died
-    tracking.close(run_id, "FINISHED")
-    assert not retraining.decide(open_run("3", data="e2" * 32), MODEL).needed
+    assert retraining.decide(open_run("unfinished", **OTHER), MODEL).needed  # never refused: its run died
+    closed(run_id)
+    assert not retraining.decide(open_run("3", **OTHER), MODEL).needed
     assert retraining.decide(open_run("4", data="f3" * 32), MODEL).needed
+
+
+def test_a_run_whose_selection_registered_nothing_was_tried_too(open_run):
+    tried = open_run("1")
+    tracking.log_decision(tried, {"verdict": "no candidate: nothing is registered"})
+    closed(tried)
+    found = retraining.decide(open_run("2"), MODEL)
+    assert not found.needed
+    assert found.why.endswith("has tried these data, code and settings: no candidate: nothing is registered")
+    assert retraining.decide(open_run("3", **OTHER), MODEL).needed
+    assert retraining.decide(open_run("4", **{"train.epochs": 13}), MODEL).needed
+
+
+def test_a_refusal_is_remembered_after_later_challengers_and_in_a_renamed_experiment(uri, champion, open_run):
+    champion("1")
+    closed(champion("2", alias="challenger", **OTHER))
+    closed(champion("3", alias="challenger", data="f3" * 32))
+    client = MlflowClient(uri)
+    client.rename_experiment(client.get_experiment_by_name("mammogan").experiment_id, "before")
+    assert not retraining.decide(open_run("4", **OTHER), MODEL).needed
+
+
+@pytest.mark.parametrize("how", [{"status": "FAILED"}, {"status": "KILLED"}, {"chosen": False}])
+def test_a_run_without_a_verdict_of_its_own_has_tried_nothing(champion, open_run, how):
+    champion("1")
+    closed(open_run("2", **OTHER), **how)
+    assert retraining.decide(open_run("3", **OTHER), MODEL).needed
+
+
+def test_settings_too_long_for_a_parameter_still_differ(champion, open_run):
+    label = ",".join(str(number) for number in range(1, 3000))
+    champion("1", seeds=label + ",3001")
+    assert retraining.decide(open_run("2", seeds=label + ",3002"), MODEL).needed
 
 
 def test_force_trains_in_any_case(champion, open_run):
@@ -92,3 +139,8 @@ def test_a_dirty_checkout_without_an_image_counts_as_changed(uri, champion, open
     run_id = open_run("2", image="")
     tracking.set_tags(run_id, {GIT_DIRTY: "true"})
     assert "code has changes that are in no commit" in retraining.decide(run_id, MODEL).why
+
+
+def test_what_a_dirty_checkout_tried_is_not_what_its_commit_would_give(uri, champion, open_run):
+    tracking.set_tags(champion("1", image=""), {GIT_DIRTY: "true"})
+    assert retraining.decide(open_run("2", image=""), MODEL).needed

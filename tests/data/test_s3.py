@@ -247,7 +247,8 @@ def entries(store):
 def turn_upside_down(address):
     """Give the DICOM file at the address other pixels."""
     dataset = pydicom.dcmread(io.BytesIO(storage.read_bytes(address)))
-    dataset.decompress()
+    if dataset.file_meta.TransferSyntaxUID.is_compressed:
+        dataset.decompress()
     dataset.PixelData = dataset.pixel_array[::-1].tobytes()
     buffer = io.BytesIO()
     dataset.save_as(buffer)

@@ -1,0 +1,206 @@
+"""Behind a private CA and a proxy: object store, MLflow and Kubeflow are reached, or each says what is missing."""
+
+import contextlib
+import json
+import os
+import threading
+import time
+from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import certifi
+import pytest
+from mlflow import MlflowClient
+from private_network import Authority, encrypted, proxy
+from servers import seaweedfs
+
+from launch.server import RefusedError, Server
+from mammogan import mounted, storage, tracking, trust
+from mammogan.probe import store as store_probe
+from mammogan.tracking import probe as tracking_probe
+from mammogan.tracking.server import require_trust
+
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
+
+
+class Answers(BaseHTTPRequestHandler):
+    """What MLflow answers to its health and a search of experiments, and Kubeflow to its health."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self._say(b"OK" if self.path == "/health" else json.dumps({"multi_user": True}).encode())
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self._say(json.dumps({"experiments": []}).encode())
+
+    def _say(self, body):
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    """Addresses of an S3 server and of one for MLflow and Kubeflow, both behind a private CA; and the CA."""
+    folder = tmp_path_factory.mktemp("network")
+    with ExitStack() as stack:
+        authority = Authority(folder)
+        context = authority.context("127.0.0.1")
+        weed = stack.enter_context(seaweedfs(folder / "weed"))
+        answers = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+        threading.Thread(target=answers.serve_forever, daemon=True).start()
+        stack.callback(answers.shutdown)
+        plain = f"http://127.0.0.1:{answers.server_address[1]}"
+        s3 = stack.enter_context(encrypted(weed.endpoint, context))
+        yield weed, s3, stack.enter_context(encrypted(plain, context)), authority.file, plain
+
+
+@pytest.fixture(autouse=True)
+def _bare(network, monkeypatch):
+    """No certificate and no proxy in the environment, none that a test sets left behind, and no client kept."""
+    weed, s3, *_ = network
+    for name in (*trust.VARIABLES, *PROXIES, *map(str.lower, PROXIES), "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {**weed.environment, "AWS_ENDPOINT_URL_S3": s3, "MAMMOGAN_PATIENCE_S": "60"}.items():
+        monkeypatch.setenv(name, value)
+    storage.s3.cache_clear()
+    require_trust.cache_clear()
+    yield
+    storage.s3.cache_clear()
+
+
+def make_bucket():
+    trust.share()
+    with contextlib.suppress(storage.s3().exceptions.BucketAlreadyOwnedByYou):
+        storage.s3().create_bucket(Bucket="bucket")
+
+
+def reach_all(network):
+    """Ask all three; returns what the object store kept."""
+    _, _, server, *_ = network
+    make_bucket()
+    storage.write_bytes("s3://bucket/key", b"kept")
+    assert tracking.client(server).search_experiments() == []
+    assert Server(server).multi_user() is True
+    return storage.read_bytes("s3://bucket/key")
+
+
+@pytest.mark.parametrize("variable", trust.VARIABLES)
+def test_a_ca_that_any_variable_names_is_trusted_by_all(network, monkeypatch, variable):
+    monkeypatch.setenv(variable, network[3])
+    assert reach_all(network) == b"kept"
+
+
+def test_without_it_each_says_at_once_and_in_one_line_what_is_missing(network):
+    _, s3, server, *_ = network
+    begun = time.monotonic()
+    asked = {
+        "bucket/key": lambda: storage.read_bytes("s3://bucket/key"),
+        s3: lambda: store_probe.probe("s3://bucket/store"),
+        "MLFLOW_TRACKING_URI=": lambda: tracking.client(server),
+        server: lambda: Server(server).multi_user(),
+        "MLFLOW_TRACKING_URI='": lambda: tracking_probe.probe(server),
+    }
+    for named, ask in asked.items():
+        with pytest.raises((OSError, ValueError, RuntimeError)) as refused:
+            ask()
+        said = str(refused.value)
+        assert named in said
+        assert "is not trusted (unable to get local issuer certificate)" in said
+        assert "\n" not in said
+        assert said.endswith(trust.MEND)
+    assert time.monotonic() - begun < 20
+
+
+def test_a_certificate_of_another_name_is_told_apart(network, monkeypatch):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", network[3])
+    other = network[2].replace("127.0.0.1", "localhost")
+    with pytest.raises(
+        RefusedError, match=r"not trusted \(Hostname mismatch, certificate is not valid for 'localhost'"
+    ):
+        Server(other).multi_user()
+
+
+@pytest.mark.parametrize("content", [None, "no certificate", ""])
+def test_a_file_without_certificates_is_named(tmp_path, monkeypatch, content):
+    path = tmp_path / "ca.pem"
+    if content is not None:
+        path.write_text(content)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(path))
+    with pytest.raises(ValueError, match=r"AWS_CA_BUNDLE='.*ca.pem': no certificates there .* give a PEM file"):
+        trust.share()
+
+
+def test_a_step_trusts_the_ca_of_its_configmap_beside_the_public_ones(network, tmp_path):
+    (tmp_path / "settings").mkdir()
+    (tmp_path / "settings" / "ca.crt").write_bytes(Path(network[3]).read_bytes())
+    mounted.read(tmp_path)
+    together = Path(os.environ["SSL_CERT_FILE"]).read_bytes()
+    assert Path(certifi.where()).read_bytes() in together
+    assert reach_all(network) == b"kept"
+    (tmp_path / "settings" / "ca.crt").write_text("-----BEGIN CERTIFICATE-----\nhalf")
+    with pytest.raises(ValueError, match=r"settings/ca\.crt: no certificates there"):
+        mounted.read(tmp_path)
+
+
+def test_all_go_through_the_proxy_with_its_sign_in_and_never_say_it(network, monkeypatch):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", network[3])
+    with proxy() as through:
+        monkeypatch.setenv("HTTPS_PROXY", through.address)
+        monkeypatch.setenv("HTTP_PROXY", through.address)
+        assert reach_all(network) == b"kept"
+        ports = {address.rpartition(":")[2] for address in network[1:3]}
+        assert {entry.rpartition(":")[2] for entry in through.asked} == ports
+        assert all(entry.startswith("CONNECT ") for entry in through.asked)
+        assert Server(network[4]).multi_user() is True
+        assert through.asked[-1] == f"GET {network[4].removeprefix('http://')}"
+
+        monkeypatch.setenv("HTTPS_PROXY", through.address.replace("hunter2", "wrong-word"))
+        for ask in (
+            lambda: Server(network[2]).once("ask", Server(network[2]).health.healthz_service_get_healthz),
+            lambda: Server(network[2]).multi_user(),
+        ):
+            monkeypatch.setattr("launch.server.PAUSE_S", 0.0)
+            with pytest.raises(RefusedError) as refused:
+                ask()
+            assert "wrong-word" not in str(refused.value)
+            assert "407" in str(refused.value)
+
+        before = len(through.asked)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        storage.s3.cache_clear()
+        assert reach_all(network) == b"kept"
+        assert len(through.asked) == before
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"HTTPS_PROXY": "http://proxy:3128"}, f"{trust.INSIDE},10.0.0.1"),
+        ({"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "own"}, "own"),
+        ({}, None),
+    ],
+)
+def test_a_step_asks_the_proxy_for_nothing_inside_the_cluster(tmp_path, monkeypatch, given, expected):
+    (tmp_path / "settings").mkdir()
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    for name, value in given.items():
+        (tmp_path / "settings" / name).write_text(value)
+    mounted.read(tmp_path)
+    assert os.environ.get("NO_PROXY") == expected
+    inside = trust.proxy_for("https://mlflow.mammogan.svc.cluster.local:5000")
+    assert (inside is None) == (expected != "own")
+    assert (trust.proxy_for("https://ml-pipeline.example.org") is None) == (not given)
+
+
+def test_mlflow_that_is_away_counts_as_unlooked_at(monkeypatch):
+    monkeypatch.setattr("mammogan.tracking.server.HANDSHAKE_S", 0.5)
+    assert isinstance(tracking.client("https://127.0.0.1:9"), MlflowClient)
