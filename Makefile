@@ -9,7 +9,7 @@ UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode
 TORCH ?= $(shell command -v nvidia-smi >/dev/null 2>&1 && echo cuda || echo cpu)
 OUT ?= runs
 
-.PHONY: setup run test test-long lint ui bench preflight lock clean
+.PHONY: setup run test test-long test-kubeflow lint ui bench preflight lock clean
 
 setup: $(VENV)/.ready
 
@@ -35,6 +35,12 @@ test: setup
 
 test-long: setup
 	@$(BIN)/python -m pytest -m long
+
+# Whether your cluster carries the experiment, after preflight: make test-kubeflow HOST=URL IMAGE=NAME@sha256:...
+#   STORE=s3://BUCKET/PREFIX TRACKING_URI=URL [NAMESPACE=...] [PODS="accelerators=1 train.cpu=6"]; sign-in as for submit
+test-kubeflow: setup
+	@KUBEFLOW_HOST="$(HOST)" KUBEFLOW_IMAGE="$(IMAGE)" KUBEFLOW_STORE="$(STORE)" KUBEFLOW_NAMESPACE="$(NAMESPACE)" \
+	  KUBEFLOW_TRACKING_URI="$(TRACKING_URI)" KUBEFLOW_PODS="$(PODS)" $(BIN)/python -m pytest tests/kubeflow -v -x
 
 lint: setup
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/ty check

@@ -16,6 +16,7 @@ import urllib.parse
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from launch import naming
@@ -44,6 +45,8 @@ CONNECT_S = 10
 """Seconds to reach the server, for each request..."""
 ANSWER_S = 60
 """...and between two pieces of its answer."""
+POD_TOKEN = "/var/run/secrets/kubeflow/pipelines/token"  # noqa: S105  (a path)
+"""Where Kubeflow mounts a pod's token for its API, unless ``KF_PIPELINES_SA_TOKEN_PATH`` says otherwise."""
 OWN_NAMESPACE = "kubeflow"
 """Where Kubeflow itself runs, and on a standalone installation the pods of every run."""
 
@@ -275,6 +278,11 @@ class Server:
         """Whether each user has a namespace here; a standalone installation runs all pods in its own."""
         return bool(self.call("ask which kind of Kubeflow it is", self.health.healthz_service_get_healthz).multi_user)
 
+    def require_namespace(self) -> None:
+        """Raise ValueError on a multi-user Kubeflow where no namespace was given, before anything is sent there."""
+        if not self.namespace and self.multi_user():
+            raise ValueError("--namespace='': this Kubeflow has many users; give the namespace of your profile")
+
     def pods_namespace(self) -> str:
         """Namespace in which the pods of a run are: on a standalone installation Kubeflow's, whatever was asked for."""
         return self.namespace if self.namespace and self.multi_user() else OWN_NAMESPACE
@@ -407,14 +415,19 @@ def _is_inside(host: str) -> bool:
 
 
 def _use_service_account(configuration: kfp_server_api.Configuration) -> None:
-    """Take the pod's token, read anew for each request because it is renewed; without one go unsigned."""
-    from kfp.client import ServiceAccountTokenVolumeCredentials
+    """Take the pod's token, read anew for each request because it is renewed; without one go unsigned.
 
-    refresh: Any = ServiceAccountTokenVolumeCredentials().refresh_api_key_hook  # typed for Kubernetes' own client
-    with contextlib.suppress(OSError):
-        configuration.api_key_prefix = {"authorization": "Bearer"}
-        refresh(configuration)
-        configuration.refresh_api_key_hook = refresh
+    kfp's own class for it writes to the root logger where there is none.
+    """
+    path = Path(os.environ.get("KF_PIPELINES_SA_TOKEN_PATH") or POD_TOKEN)
+
+    def refresh(asked: kfp_server_api.Configuration) -> None:
+        with contextlib.suppress(OSError):
+            asked.api_key["authorization"] = path.read_text().strip()
+
+    configuration.api_key_prefix = {"authorization": "Bearer"}
+    refresh(configuration)
+    configuration.refresh_api_key_hook = refresh
 
 
 @contextlib.contextmanager

@@ -82,6 +82,7 @@ def submit(
     require_experiment(arguments["experiment"])
     if service_account and not naming.is_subdomain(service_account):
         raise ValueError(f"--service-account={service_account!r}: give the name of a Kubernetes service account")
+    server.require_namespace()
     version = upload(server, pipeline, pods)
     run = api.V2beta1Run(
         experiment_id=find_or_make_experiment(server, arguments["experiment"]),

@@ -12,8 +12,6 @@ import tempfile
 import urllib.request
 from pathlib import Path
 
-import certifi
-
 VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE", "CURL_CA_BUNDLE")
 """Variables that name the file, in the order in which they count: of Python, requests, boto3 and curl."""
 MEND = "give its CA's certificate as SSL_CERT_FILE=FILE.pem, to the steps as the key ca.crt of their ConfigMap"
@@ -40,6 +38,8 @@ def add(certificates: Path) -> None:
 
     Raises ValueError where it holds no certificate.
     """
+    import certifi
+
     _require_certificates(str(certificates), certificates)
     together = Path(tempfile.mkdtemp(prefix="mammogan-trust-"), "ca.pem")
     together.write_bytes(Path(certifi.where()).read_bytes() + b"\n" + certificates.read_bytes())

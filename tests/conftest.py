@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-# Before PyTorch is imported, here or in a process that a test starts: threads that share too few cores spin.
-WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // WORKERS)))
+if WORKERS := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    # Before PyTorch is imported, here or in a process that a test starts: threads that share too few cores spin.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // int(WORKERS))))
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

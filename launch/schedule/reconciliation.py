@@ -52,6 +52,7 @@ def reconcile(
     """
     for schedule in file.schedules:
         _require_arguments(pipeline, schedule)
+    server.require_namespace()
     wanted = [_wanted(server, pipeline, file.owner, schedule, make=not dry_run) for schedule in file.schedules]
     present = recurring.listed(server, file.owner)
     changes = plan(file.owner, wanted, present)
@@ -70,7 +71,8 @@ def reconcile(
 
 
 def forecast(server: Server, file: File, now: datetime) -> list[str]:
-    """A line for each entry: when it fires next."""
+    """A line for each entry: when it fires next. Raises ValueError where a namespace is needed and none was given."""
+    server.require_namespace()
     made = {have.name: have.made_at for have in recurring.listed(server, file.owner) if have.made_at}
     lines = []
     for schedule in file.schedules:

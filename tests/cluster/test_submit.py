@@ -1,6 +1,7 @@
 """Submit, against a server that speaks the official API."""
 
 import threading
+from datetime import UTC, datetime
 
 import kfp_server_api as api
 import pytest
@@ -11,6 +12,8 @@ import pipeline
 from launch import server as server_module
 from launch.arguments import graph_arguments
 from launch.pods import Pods
+from launch.schedule.entries import File
+from launch.schedule.reconciliation import forecast, reconcile
 from launch.server import RefusedError, Server, SignIn, reach
 from launch.submit import submit
 
@@ -192,6 +195,37 @@ def test_the_service_accounts_token_is_read_anew_for_each_request(arguments, tmp
         kubeflow.sign_in["Authorization"] = "Bearer renewed"
         submit(inside, pipeline.experiment, arguments, PODS)
     assert len(kubeflow.runs) == 2
+
+
+def test_inside_without_a_token_it_goes_unsigned_and_no_library_speaks_up(
+    kubeflow, host, arguments, tmp_path, monkeypatch, caplog, capsys
+):
+    token = tmp_path / "token"
+    monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(token))
+    monkeypatch.setattr(server_module, "IN_CLUSTER", host)
+    inside = Server("")
+    submit(inside, pipeline.experiment, arguments, PODS)
+    token.write_text("one")
+    assert inside.multi_user() is False
+    token.unlink()
+    assert inside.multi_user() is False, "a token that is being replaced"
+    assert not caplog.records
+    assert "ERROR" not in capsys.readouterr().err
+
+
+def test_a_missing_namespace_is_told_before_anything_is_sent(arguments):
+    kubeflow = Kubeflow(multi_user=True)
+    refused = pytest.raises(ValueError, match=r"^--namespace='': this Kubeflow has many users; give the namespace")
+    with serve(kubeflow) as host:
+        with refused:
+            start(host, arguments)
+        with refused:
+            reconcile(Server(host), pipeline.experiment, File("mine", ()))
+        with refused:
+            forecast(Server(host), File("mine", ()), datetime.now(UTC))
+        assert set(kubeflow.requests) == {("GET", "/apis/v2beta1/healthz")}
+        start(host, arguments, namespace="mine")
+    assert len(kubeflow.runs) == 1
 
 
 def test_secrets_never_show(capsys, arguments, monkeypatch):

@@ -1,0 +1,115 @@
+"""Whether a cluster can carry the experiment: ``make test-kubeflow``. In this order; each case uses the one before."""
+
+import re
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from mammogan.tracking.server import REASON
+
+pytestmark = [pytest.mark.kubeflow, pytest.mark.timeout(3 * 3600)]
+
+LONG = {"train.epochs": 1500, "train.snapshot_every": 1500, "train.checkpoint_every": 5}
+"""Minutes of training at 28 px, with a checkpoint every few seconds."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _ready(cluster):
+    """What preflight refuses would only fail later and slower."""
+    checked = cluster.command(
+        "preflight", "--image", cluster.image, "--store", cluster.store.rpartition("/")[0], *cluster.options
+    )
+    if checked.ended(1200):
+        said = [line for line in checked.said.splitlines() if not line.startswith("ok ")]
+        pytest.exit("preflight: " + "; ".join(said), returncode=1)
+
+
+def test_a_run_ends_well(cluster, row):
+    run = cluster.submit()
+    assert run.ended() == 0, run.said[-3000:]
+    parent = cluster.parent(run.run_id())
+    row("a run ends well", run, parent.info.status)
+    assert parent.info.status == "FINISHED"
+    assert [child.info.status for child in cluster.children(parent)] == ["FINISHED"]
+    aliases = cluster.mlflow().get_registered_model(cluster.name).aliases
+    assert str(aliases["champion"]) == "1"
+    assert {"report", "decision.json"} <= {item.path for item in cluster.mlflow().list_artifacts(parent.info.run_id)}
+
+
+def test_a_run_that_fails_says_where_and_why(cluster, row):
+    run = cluster.submit(source=f"{cluster.store}/nothing-there")
+    assert run.ended() == 1, run.said[-3000:]
+    parent = cluster.parent(run.run_id())
+    row("a run fails", run, parent.info.status)
+    assert parent.info.status == "FAILED"
+    assert parent.data.tags[REASON].startswith("ingest: ")
+    assert "nothing-there" in run.last
+
+
+def paces(cluster, parent):
+    """Milliseconds since 1970 at which each epoch of the only branch was logged, in the order of the epochs."""
+    (child,) = cluster.children(parent)
+    history = cluster.mlflow().get_metric_history(child.info.run_id, "train/wasserstein")
+    return [point.timestamp for point in sorted(history, key=lambda point: point.step)]
+
+
+@pytest.fixture(scope="module")
+def stopped(cluster):
+    """A run that was stopped while it trained: what stopped it, what followed it, and its record."""
+    run = cluster.submit(**LONG)
+    run.until(r"train of \S+: running: epoch \d+")
+    time.sleep(30)
+    stop = cluster.command("stop", run.run_id())
+    assert stop.ended(600) == 0, stop.said
+    run.ended()
+    return run, cluster.parent(run.run_id())
+
+
+def test_a_run_that_is_stopped_is_killed_in_both(cluster, row, stopped):
+    run, parent = stopped
+    row("a run is stopped", run, parent.info.status)
+    assert run.process.returncode == 1
+    assert parent.info.status == "KILLED"
+    assert "terminated in train of lambda=3,seed=0" in parent.data.tags[REASON]
+    state = cluster.server.call("ask", cluster.server.runs.run_service_get_run, run.run_id()).state
+    assert state in ("CANCELED", "CANCELING", "FAILED")
+
+
+def test_the_same_again_goes_on_where_it_was_stopped(cluster, row, stopped):
+    _, before = stopped
+    first = paces(cluster, before)
+    assert len(first) > 20, "it was stopped before it had trained"
+    run = cluster.submit(**LONG)
+    assert run.ended() == 0, run.said[-3000:]
+    parent = cluster.parent(run.run_id())
+    second = paces(cluster, parent)
+    row("the same goes on", run, parent.info.status)
+    assert parent.info.status == "FINISHED"
+    assert len(second) == LONG["train.epochs"]
+    reached = len(first) - 10  # a checkpoint every five steps
+    took, took_first = (epochs[reached] - epochs[0] for epochs in (second, first))
+    assert took < took_first / 2, f"{reached} epochs were trained anew: {took} ms, at first {took_first} ms"
+
+
+def test_a_schedule_fires_trains_nothing_twice_and_is_removed(cluster, row):
+    begun = datetime.now(UTC)
+    made = cluster.command("schedule", "--file", cluster.schedule_file("0 * * * * *"))
+    assert made.ended(600) == 0, made.said
+    deadline = time.monotonic() + 300
+    while not (fired := [run for run in cluster.runs() if run.recurring_run_id]):
+        assert time.monotonic() < deadline, f"no run since {begun:%H:%M:%S} UTC; look at ml-pipeline-scheduledworkflow"
+        time.sleep(5)
+    run_id = fired[0].run_id
+    removed = cluster.command("schedule", "--file", cluster.schedule_file(""))
+    assert removed.ended() == 0, removed.said
+    assert re.search(r"1 changes? made, 0 schedules", removed.said), removed.said
+    parent = cluster.parent(run_id)
+    told = parent.data.tags.get("mammogan.retraining", "")
+    row("a schedule fires", made, parent.info.status, told)
+    assert parent.info.status == "FINISHED", "the run in flight was waited for before its schedule was removed"
+    assert told.startswith("nothing to train: ")
+    assert not cluster.children(parent)
+    count = len(cluster.runs())
+    time.sleep(75)
+    assert len(cluster.runs()) == count, "a removed schedule has fired"
