@@ -22,6 +22,7 @@ Settings = Annotated[
 Source = Annotated[str, typer.Option(help="Images: a folder, an s3:// address, or phantom.")]
 Labels = Annotated[str, typer.Option(help="Folder of the case-description CSVs.")]
 Experiment = Annotated[str, typer.Option("--experiment", help="MLflow experiment.")]
+SomeExperiment = Annotated[str, typer.Option("--experiment", help="MLflow experiment; all if none.")]
 TrackingUri = Annotated[str, typer.Option(envvar="MLFLOW_TRACKING_URI", help="MLflow server or sqlite:/// file.")]
 LpipsWeights = Annotated[str, typer.Option(help="File of the AlexNet LPIPS v0.1 weights.")]
 Class = Annotated[str, typer.Option("--class", help="Class of the images: benign or malignant.")]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mammogan import mounted
-from mammogan.commands.options import Experiment, Json, Mounts, TrackingUri, print_json
+from mammogan.commands.options import Json, Mounts, SomeExperiment, TrackingUri, print_json
 from mammogan.console import progress, say
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def compare(
 @app.command()
 def lineage(
     target: Annotated[str, typer.Argument(help="Run id, models:/NAME@ALIAS, data:DIGEST, or source:SHA256 or :UID.")],
-    experiment: Experiment = "mammogan",
+    experiment: SomeExperiment = "",
     as_json: Json = False,
     tracking_uri: TrackingUri = "",
 ) -> None:
@@ -183,7 +183,7 @@ def _tell(model: str, move: Move) -> None:
 
 @app.command()
 def janitor(
-    experiment: Experiment = "mammogan",
+    experiment: SomeExperiment = "",
     silent_hours: Annotated[float, typer.Option(min=0, help="Longest silence of a living run.")] = 12.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be ended.")] = False,
     mounts: Mounts = None,
@@ -202,4 +202,4 @@ def janitor(
         return
     for item in dead:
         say(f"{'would end' if dry_run else 'ended'} {item.name} ({item.run_id}): {item.why}")
-    say(f"{len(dead)} dead runs in experiment {experiment}")
+    say(f"{len(dead)} dead runs in {f'experiment {experiment}' if experiment else 'all experiments'}")

@@ -18,7 +18,7 @@ from mammogan import cluster
 from mammogan.tracking.ending import end_if_over
 from mammogan.tracking.heartbeat import HEARTBEAT, PROCESS, process_is_gone
 from mammogan.tracking.runs import close
-from mammogan.tracking.server import KIND, PARENT, WORKFLOW, client, find_runs
+from mammogan.tracking.server import KIND, PARENT, WORKFLOW, client, experiments, find_runs
 
 
 @dataclass(frozen=True)
@@ -36,21 +36,19 @@ class Dead:
 
 
 def dead_runs(experiment: str, patience_s: float, tracking_uri: str = "") -> list[Dead]:
-    """Runs of an experiment that are RUNNING and dead, branches before their parents.
+    """Runs of an experiment, of all where it is empty, that are RUNNING and dead, branches before their parents.
 
     ``patience_s`` is the longest silence of a living run, in seconds; give more than the longest step takes, since
     ingest reports nothing while it works. Raises ValueError for an experiment that is not there.
     """
     mlflow = client(tracking_uri)
-    found = mlflow.get_experiment_by_name(experiment)
-    if found is None:
-        raise ValueError(f"experiment={experiment!r}: there is none of that name on this server")
-    runs = _running(mlflow, found.experiment_id)
+    looked_at = experiments(mlflow, experiment)
+    runs = _running(mlflow, looked_at)
     branches = [run for run in runs if run.data.tags[KIND] == "branch"]
     dead = [replace(verdict, branch=True) for run in branches if (verdict := _judge(run, [run], patience_s))]
     dead_ids = {item.run_id for item in dead}
     for parent in (run for run in runs if run.data.tags[KIND] == "pipeline"):
-        children = find_runs(mlflow, [found.experiment_id], {PARENT: parent.info.run_id})
+        children = find_runs(mlflow, looked_at, {PARENT: parent.info.run_id})
         alive = [run for run in children if run.info.status == "RUNNING" and run.info.run_id not in dead_ids]
         presence = cluster.state_of(parent.data.tags.get(WORKFLOW, ""))
         if presence in (cluster.Presence.OVER, cluster.Presence.GONE):
@@ -65,7 +63,7 @@ def dead_runs(experiment: str, patience_s: float, tracking_uri: str = "") -> lis
 
 
 def sweep(experiment: str, patience_s: float, tracking_uri: str = "") -> list[Dead]:
-    """End the dead runs of an experiment, saying why; returns them.
+    """End the dead runs of an experiment, of all where it is empty, saying why; returns them.
 
     One whose workflow is over ends as its record says, any other one as KILLED.
     """
@@ -76,8 +74,8 @@ def sweep(experiment: str, patience_s: float, tracking_uri: str = "") -> list[De
     return dead
 
 
-def _running(mlflow: MlflowClient, experiment: str) -> list[Run]:
-    kinds = [find_runs(mlflow, [experiment], {KIND: kind}) for kind in ("branch", "pipeline")]
+def _running(mlflow: MlflowClient, looked_at: list[str]) -> list[Run]:
+    kinds = [find_runs(mlflow, looked_at, {KIND: kind}) for kind in ("branch", "pipeline")]
     return [run for runs in kinds for run in runs if run.info.status == "RUNNING"]
 
 

@@ -18,18 +18,18 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from mammogan.tracking.environment import GIT_COMMIT, GIT_DIRTY, IMAGE
-from mammogan.tracking.server import BRANCH, DATA_DIGEST, KIND, MANIFEST_FILE, PARENT, client, find_runs
+from mammogan.tracking.server import BRANCH, DATA_DIGEST, KIND, MANIFEST_FILE, PARENT, client, experiments, find_runs
 
 SOURCE_FIELDS = ("image_id", "source", "source_uid", "source_sha256", "patient_id", "split")
 MODEL_PREFIX = "models:/"
 
 
-def lineage(target: str, experiment: str = "mammogan", tracking_uri: str = "") -> dict[str, Any]:
+def lineage(target: str, experiment: str = "", tracking_uri: str = "") -> dict[str, Any]:
     """``{"target", "runs": [...]}``: every pipeline run that the target is part of, with all before and after it.
 
     ``target`` is a run id (of a pipeline run or of a branch), ``models:/NAME@ALIAS``, ``models:/NAME/VERSION``,
     ``data:DIGEST`` (or its beginning), or ``source:TEXT``, a sha256 or a series UID of a source file. The last two are
-    looked for in ``experiment``. Raises ValueError for a target that is not found.
+    looked for in ``experiment``, in all where it is empty. Raises ValueError for a target that is not found.
     """
     mlflow = client(tracking_uri)
     kind, _, text = target.partition(":")
@@ -42,7 +42,7 @@ def lineage(target: str, experiment: str = "mammogan", tracking_uri: str = "") -
     else:
         parents, wanted = [_parent(mlflow, target)], None
     if not parents:
-        raise ValueError(f"target={target!r}: no run of experiment {experiment!r} knows it")
+        raise ValueError(f"target={target!r}: no run of {experiment or 'any experiment'} knows it")
     return {"target": target, "runs": [_describe(mlflow, parent, wanted) for parent in parents]}
 
 
@@ -74,10 +74,7 @@ def _parent(mlflow: MlflowClient, run_id: str) -> Run:
 
 
 def _pipelines(mlflow: MlflowClient, experiment: str) -> list[Run]:
-    found = mlflow.get_experiment_by_name(experiment)
-    if found is None:
-        raise ValueError(f"experiment={experiment!r}: there is none of that name on this server")
-    return find_runs(mlflow, [found.experiment_id], {KIND: "pipeline"})
+    return find_runs(mlflow, experiments(mlflow, experiment), {KIND: "pipeline"})
 
 
 def _with_digest(mlflow: MlflowClient, experiment: str, digest: str) -> list[Run]:

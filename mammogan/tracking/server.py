@@ -159,7 +159,19 @@ def find_runs(server: MlflowClient, experiments: Sequence[str], tags: Mapping[st
     return found
 
 
+def experiments(server: MlflowClient, name: str = "") -> list[str]:
+    """Id of the experiment of that name; of every one that is not in the trash where it is empty.
+
+    Raises ValueError where there is none of that name.
+    """
+    if not name:
+        return [found.experiment_id for found in server.search_experiments(ViewType.ACTIVE_ONLY)]
+    found = server.get_experiment_by_name(name)
+    if found is None:
+        raise ValueError(f"experiment={name!r}: there is none of that name on this server")
+    return [found.experiment_id]
+
+
 def find_anywhere(server: MlflowClient, tags: Mapping[str, str]) -> list[Run]:
-    """Runs that carry all the tags, in whatever experiment that is not in the trash; oldest first."""
-    experiments = server.search_experiments(ViewType.ACTIVE_ONLY)
-    return find_runs(server, [found.experiment_id for found in experiments], tags)
+    """Runs that carry all the tags, oldest first, whatever experiment they are in: those can be renamed."""
+    return find_runs(server, experiments(server), tags)

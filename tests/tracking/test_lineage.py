@@ -149,6 +149,11 @@ def test_janitor_ends_what_a_killed_process_left(run, tmp_path, monkeypatch):
     assert "is gone" in found[children["dead"]]
     assert {client.get_run(run_id).info.status for run_id in found} == {"RUNNING"}  # a dry run ends nothing
 
+    client.rename_experiment(client.get_experiment_by_name(name).experiment_id, f"{name} renamed")
+    assert {item.run_id for item in janitor.dead_runs("", 3600)} >= set(found), "wherever they are"
+    with pytest.raises(ValueError, match="there is none of that name"):
+        janitor.dead_runs(name, 3600)
+    name = f"{name} renamed"
     assert {item.run_id for item in janitor.sweep(name, 3600)} == set(found)
     assert {client.get_run(run_id).info.status for run_id in found} == {"KILLED"}
     assert client.get_run(children["alive"]).info.status == "RUNNING"
