@@ -10,7 +10,6 @@ from collections import Counter
 import pytest
 from faulty import faulty
 from kubeflow import Kubeflow, serve
-from typer.testing import CliRunner
 
 import pipeline
 from launch import following, schedule
@@ -71,7 +70,6 @@ class Session:
             command()
         except (RuntimeError, ValueError) as error:
             told = str(error)
-            assert type(error).__module__.startswith(("builtins", "launch")), f"{type(error)}: {error}"
         assert "\n" not in told, told
         took_s = time.monotonic() - began
         assert took_s < LONGEST_S, f"{command.__name__} took {took_s:.0f} s"
