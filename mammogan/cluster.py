@@ -45,6 +45,25 @@ class Workflow:
     """Its nodes by their id."""
 
 
+@dataclass(frozen=True)
+class Right:
+    """One thing that an account may do in its own namespace."""
+
+    verb: str
+    """Such as get or create."""
+    group: str
+    """API group; empty is Kubernetes' own."""
+    resource: str
+    """Kind of the object, in the plural."""
+    name: str = ""
+    """One object alone; empty is all."""
+
+    def __str__(self) -> str:
+        """As kubectl spells it: ``get workflows.argoproj.io``."""
+        kind = ".".join(filter(None, (self.resource, self.group)))
+        return f"{self.verb} {'/'.join(filter(None, (kind, self.name)))}"
+
+
 def this_pod() -> str:
     """Name of the pod around this process; empty outside Kubeflow."""
     return os.environ.get(POD, "")
@@ -194,6 +213,35 @@ def _ask(path: str) -> dict[str, Any] | None:
         say(f"Kubernetes does not answer ({type(error).__name__}); the record in MLflow must do")
         return None
     return dict(answer)
+
+
+def may(right: Right) -> bool | None:
+    """Whether the pod's own account has that right; None where nobody can be asked."""
+    from kubernetes.client import ApiException
+    from urllib3.exceptions import HTTPError
+
+    client = _client()
+    if client is None:
+        return None
+    asked = {"namespace": _namespace(), "verb": right.verb, "group": right.group, "resource": right.resource}
+    body = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": {**asked, **({"name": right.name} if right.name else {})}},
+    }
+    try:
+        answer, *_ = client.call_api(
+            "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+            "POST",
+            header_params={**_sign_in(), "Content-Type": "application/json"},
+            body=body,
+            response_type="object",
+            _request_timeout=TIMEOUT_S,
+        )
+    except (ApiException, HTTPError):
+        return None
+    allowed = dict(answer).get("status", {}).get("allowed")
+    return allowed if isinstance(allowed, bool) else None
 
 
 def _sign_in() -> dict[str, str]:

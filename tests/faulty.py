@@ -10,7 +10,8 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
-STATUSES = (401, 429, 502, 503, 504)
+TOO_MANY = 429
+STATUSES = (401, TOO_MANY, 502, 503, 504)
 FAULTS = ("lost", "answer lost", "cut", "late", "hangs", "page", *STATUSES)
 """Request lost, answer lost, answer cut in the middle, late, later than anybody waits, a page of HTML, a refusal."""
 
@@ -27,6 +28,7 @@ class Gateway:
         with self.lock:
             wrong = self.rng.random() < self.rate
             fault, forwarded = self.rng.choice(FAULTS), self.rng.random() < 0.5
+            forwarded = forwarded and fault != TOO_MANY  # which limits the rate of what the server gets
             self.done.append((request, fault if wrong else None))
         return (fault if wrong else None), forwarded
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from mammogan import cluster
-from mammogan.cluster import Presence
+from mammogan.cluster import Presence, Right
 from mammogan.ledger import Entry, Fate, Ledger, State, Task
+from mammogan.probe import rights
 from mammogan.steps import Step
 
 RECORDED = Path(__file__).parent / "cluster" / "recorded" / "workflows"
@@ -38,6 +39,19 @@ def serve(answers):
             self.send_header("Content-Type", "application/json")
             self.end_headers()
             self.wfile.write(json.dumps(body).encode())
+
+        def do_POST(self):
+            """Grant what ``answers["granted"]`` holds of verb, group, resource and name."""
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["spec"]["resourceAttributes"]
+            assert self.path == "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+            assert self.headers["Authorization"] == "Bearer token"
+            assert asked.pop("namespace") == "kubeflow"
+            granted = answers.get("granted")
+            self.send_response(201 if granted is not None else 403)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            allowed = granted is not None and Right(**asked) in granted
+            self.wfile.write(json.dumps({"spec": {}, "status": {"allowed": allowed}}).encode())
 
         def log_message(self, *arguments):
             pass
@@ -148,3 +162,23 @@ def test_the_workflow_of_this_pod_is_known_by_its_label(api, monkeypatch):
     monkeypatch.setenv(cluster.POD, "p-1")
     api[PODS + "p-1"] = {"metadata": {"labels": {cluster.WORKFLOW_LABEL: "mammogan-x"}}}
     assert cluster.own_workflow() == "kubeflow/mammogan-x"
+
+
+def test_an_account_with_every_right_passes(api):
+    api["granted"] = set(rights.NEEDED)
+    assert rights.probe() == "the pod's account may do all 6 things that a step's pod does"
+
+
+@pytest.mark.parametrize("missing", rights.NEEDED, ids=str)
+def test_a_right_that_is_missing_is_named(api, missing):
+    api["granted"] = set(rights.NEEDED) - {missing}
+    with pytest.raises(RuntimeError, match=rf"^the pod's account may not {missing}: .* apply k8s/steps in this namesp"):
+        rights.probe()
+
+
+def test_rights_that_nobody_tells_of_have_not_passed(api, monkeypatch, tmp_path):
+    with pytest.raises(RuntimeError, match="Kubernetes cannot be asked from here"):
+        rights.probe()  # the API refuses to say
+    monkeypatch.setattr(cluster, "ACCOUNT", tmp_path / "nowhere")
+    with pytest.raises(RuntimeError, match="Kubernetes cannot be asked from here"):
+        rights.probe()

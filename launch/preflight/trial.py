@@ -14,7 +14,7 @@ from launch.pods import USER
 from launch.preflight import footprint
 from mammogan.console import say
 from mammogan.probe import Finding
-from mammogan.probe.finding import ACCELERATOR, MLFLOW, STORE, from_log
+from mammogan.probe.finding import ACCELERATOR, MLFLOW, RIGHTS, STORE, from_log
 from mammogan.steps import Step
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ class Trial:
         arguments = [
             f"--mounts={components.MOUNTS}",
             f"--store={self.store}",
+            *(["--rights"] if RIGHTS in self.expected else []),
             *(["--accelerator"] if accelerated else []),
         ]
         limits = {"memory": self.size["memory"], **({pods.accelerator: str(pods.accelerators)} if accelerated else {})}
@@ -125,7 +126,7 @@ def try_out(pods: Pods, namespace: str, service_account: str, store: str) -> lis
         said = "no --image was given: neither its pull nor object store and MLflow from inside were tried"
         return [Finding("a step's pod", False, said)]
     shared = (pods, namespace, service_account, store)
-    trials = [Trial(NAME, "a step's pod", Step.START, pods.image, SIZE, (STORE, MLFLOW), "", *shared)]
+    trials = [Trial(NAME, "a step's pod", Step.START, pods.image, SIZE, (RIGHTS, STORE, MLFLOW), "", *shared)]
     if pods.accelerators:
         name, what, inside = f"{NAME}-accelerated", "an accelerated step's pod", (STORE, MLFLOW, ACCELERATOR)
         image = pods.gpu_image or pods.image

@@ -9,12 +9,12 @@ import typer
 from mammogan import mounted
 from mammogan.commands.options import Json, Mounts, print_json
 from mammogan.probe import Part, look
-from mammogan.probe.finding import ACCELERATOR, MLFLOW, STORE
+from mammogan.probe.finding import ACCELERATOR, MLFLOW, RIGHTS, STORE
 from mammogan.probe.finding import as_json as jsonable
 
 app = typer.Typer()
 
-STORE_S, MLFLOW_S, ACCELERATOR_S = 60.0, 90.0, 120.0
+STORE_S, MLFLOW_S, ACCELERATOR_S, RIGHTS_S = 60.0, 90.0, 120.0, 90.0
 """Limits of the parts, which run at the same time; half a core needs some twenty seconds to import PyTorch."""
 IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 """MLflow's client reads these when it asks; a step's own patience is far longer."""
@@ -24,13 +24,14 @@ IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOU
 def probe(
     store: Annotated[str, typer.Option(help="Store of the run to come: s3://bucket/prefix.")] = "",
     accelerator: Annotated[bool, typer.Option("--accelerator", help="Compute on the accelerator too.")] = False,
+    rights: Annotated[bool, typer.Option("--rights", help="Ask what the pod's account may do too.")] = False,
     mounts: Mounts = None,
     as_json: Json = False,
 ) -> None:
     """Try object store, MLflow and accelerator as a step uses them; exit 1 with what to mend."""
     if mounts is not None:
         mounted.read(mounts)
-    findings = look(parts(store, accelerator))
+    findings = look(parts(store, accelerator=accelerator, rights=rights))
     if as_json:
         print_json(jsonable(findings))
     else:
@@ -39,7 +40,7 @@ def probe(
     raise typer.Exit(0 if all(item.ok for item in findings) else 1)
 
 
-def parts(store: str, accelerator: bool) -> list[Part]:
+def parts(store: str, *, accelerator: bool, rights: bool) -> list[Part]:
     """What is looked at: the first two always, because what is not tried has not passed."""
     found = [
         Part(STORE, _store, (store,), STORE_S, "check AWS_ENDPOINT_URL_S3 and the NetworkPolicies"),
@@ -47,6 +48,8 @@ def parts(store: str, accelerator: bool) -> list[Part]:
     ]
     if accelerator:
         found.append(Part(ACCELERATOR, _accelerator, (), ACCELERATOR_S, "check the node's driver"))
+    if rights:
+        found.append(Part(RIGHTS, _rights, (), RIGHTS_S, "check the NetworkPolicies between pods and Kubernetes' API"))
     return found
 
 
@@ -58,6 +61,12 @@ def _store(store: str) -> str:
 
 def _mlflow() -> str:
     from mammogan.tracking.probe import probe
+
+    return probe()
+
+
+def _rights() -> str:
+    from mammogan.probe.rights import probe
 
     return probe()
 

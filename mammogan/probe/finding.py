@@ -8,7 +8,7 @@ import os
 import re
 from dataclasses import dataclass
 
-STORE, MLFLOW, ACCELERATOR = "object store", "MLflow", "accelerator"
+STORE, MLFLOW, ACCELERATOR, RIGHTS = "object store", "MLflow", "accelerator", "rights"
 """Names of the probe's findings."""
 SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 """Environment variables whose values never appear in a finding."""

@@ -16,6 +16,9 @@ import yaml
 import pipeline
 from launch import compiled
 from launch.pods import Pods, Size
+from launch.submit import SERVICE_ACCOUNT
+from mammogan.cluster import Right
+from mammogan.probe.rights import NEEDED
 from mammogan.steps import ACCELERATED, Step
 
 K8S = Path(__file__).resolve().parents[2] / "k8s"
@@ -314,6 +317,21 @@ def test_housekeeping_calls_commands_that_there_are(overlay):
     assert container["command"][:3] == ["python3", "-m", "mammogan"]
     done = subprocess.run([sys.executable, *container["command"][1:], "--help"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_steps_account_has_the_rights_that_preflight_asks_for():
+    (role,) = [
+        item for item in build("steps") if item["kind"] == "Role" and item["metadata"]["name"] == SERVICE_ACCOUNT
+    ]
+    granted = {
+        Right(verb, group, resource, name)
+        for rule in role["rules"]
+        for verb in rule["verbs"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for name in rule.get("resourceNames", [""])
+    }
+    assert set(NEEDED) <= granted
 
 
 def test_a_run_finds_its_settings_and_secrets():

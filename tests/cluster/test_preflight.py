@@ -66,6 +66,7 @@ def node(name="node", cpu="8", memory="32Gi", labels=None, taints=(), cordoned=F
 GPU = {"nvidia.com/gpu": "2"}
 GPU_NODE = node("gpu", labels={"pool": "gpu"}, taints=[{"key": "nvidia.com/gpu", "effect": "NoSchedule"}], **GPU)
 STORE_WORKS, MLFLOW_WORKS = ("object store", True, "wrote"), ("MLflow", True, "wrote a run")
+MAY_ALL = ("rights", True, "may do all")
 SEES_GPU = ("accelerator", True, "NVIDIA L4, 22 GiB")
 DENIED = ("object store", False, "InvalidAccessKeyId; mend AWS_ACCESS_KEY_ID")
 READY = {
@@ -86,7 +87,7 @@ READY = {
     "create": {},
     "delete": {"text": ""},
     "get pod mammogan-preflight kubeflow": {"status": {"phase": "Succeeded"}},
-    "logs mammogan-preflight kubeflow": log(STORE_WORKS, MLFLOW_WORKS),
+    "logs mammogan-preflight kubeflow": log(MAY_ALL, STORE_WORKS, MLFLOW_WORKS),
     "get pod mammogan-preflight-accelerated kubeflow": {"status": {"phase": "Succeeded"}},
     "logs mammogan-preflight-accelerated kubeflow": log(STORE_WORKS, MLFLOW_WORKS, SEES_GPU),
 }
@@ -150,6 +151,7 @@ def test_a_ready_cluster_has_nothing_to_mend_and_keeps_no_pod(play, host):
         "nodes",
         "a step's pod",
         "steps in the image",
+        "rights",
         "object store",
         "MLflow",
         "an accelerated step's pod",
@@ -191,7 +193,7 @@ def test_the_pods_are_a_steps_own_and_the_restricted_standard_admits_them(play, 
         assert labels["team"] == "imaging"
         assert "cpu" not in container["resources"]["limits"], "as a step's"
     assert plain["spec"]["containers"][0]["image"] == IMAGE
-    assert plain["spec"]["containers"][0]["command"][4:] == ["--mounts=/etc/mammogan", f"--store={STORE}"]
+    assert plain["spec"]["containers"][0]["command"][4:] == ["--mounts=/etc/mammogan", f"--store={STORE}", "--rights"]
     assert accelerated["spec"]["containers"][0]["image"] == GPU_IMAGE
     assert accelerated["spec"]["containers"][0]["command"][-1] == "--accelerator"
     assert accelerated["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
@@ -289,9 +291,15 @@ RANGE = {"metadata": {"name": "r"}, "spec": {"limits": [{"type": "Container", "m
             {GPU_POD: waiting("ImagePullBackOff")},
             "ImagePullBackOff; check the image's name",
         ),
-        ("object store", {LOG: log(DENIED, MLFLOW_WORKS)}, "InvalidAccessKeyId; mend AWS_ACCESS_KEY_ID"),
-        ("object store", {LOG: log(MLFLOW_WORKS)}, "the probe did not report it; build the image from this checkout"),
-        ("MLflow", {LOG: log(STORE_WORKS, ("MLflow", False, "401; give"))}, "401; give"),
+        ("object store", {LOG: log(MAY_ALL, DENIED, MLFLOW_WORKS)}, "InvalidAccessKeyId; mend AWS_ACCESS_KEY_ID"),
+        (
+            "object store",
+            {LOG: log(MAY_ALL, MLFLOW_WORKS)},
+            "the probe did not report it; build the image from this checkout",
+        ),
+        ("MLflow", {LOG: log(MAY_ALL, STORE_WORKS, ("MLflow", False, "401; give"))}, "401; give"),
+        ("rights", {LOG: log(("rights", False, "may not get pods"), STORE_WORKS, MLFLOW_WORKS)}, "may not get pods"),
+        ("rights", {LOG: log(STORE_WORKS, MLFLOW_WORKS)}, "the probe did not report it; build the image"),
         (
             "accelerator of an accelerated step",
             {GPU_LOG: log(STORE_WORKS, MLFLOW_WORKS, ("accelerator", False, "no driver; mend"))},
@@ -300,7 +308,7 @@ RANGE = {"metadata": {"name": "r"}, "spec": {"limits": [{"type": "Container", "m
         ("accelerator of an accelerated step", {GPU_LOG: log(STORE_WORKS, MLFLOW_WORKS)}, "did not report it"),
         (
             "steps in the image",
-            {LOG: log(STORE_WORKS, MLFLOW_WORKS, version="0123456789ab")},
+            {LOG: log(MAY_ALL, STORE_WORKS, MLFLOW_WORKS, version="0123456789ab")},
             f"0123456789ab, and this checkout has {VERSION}; build the image",
         ),
     ],
@@ -382,15 +390,26 @@ IDENTITY = {"metadata": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:
     [
         (NO_SECRET, True, "none, and none needed: the object store works from inside without it"),
         (
-            {"get secret mammogan-s3 kubeflow": {"data": {"AWS_ACCESS_KEY_ID": "x"}}, LOG: log(DENIED, MLFLOW_WORKS)},
+            {
+                "get secret mammogan-s3 kubeflow": {"data": {"AWS_ACCESS_KEY_ID": "x"}},
+                LOG: log(MAY_ALL, DENIED, MLFLOW_WORKS),
+            },
             False,
             "lacks AWS_SECRET_ACCESS_KEY; fill in k8s/secrets.template.yaml and kubectl apply -n kubeflow -l "
             "app.kubernetes.io/component=steps -f k8s/secr",
         ),
-        ({**NO_SECRET, LOG: log(DENIED, MLFLOW_WORKS)}, False, "lacks AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY; fill"),
+        (
+            {**NO_SECRET, LOG: log(MAY_ALL, DENIED, MLFLOW_WORKS)},
+            False,
+            "lacks AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY; fill",
+        ),
         ({**NO_SECRET, POD: waiting("ErrImagePull")}, False, "lacks AWS_ACCESS_KEY_ID"),
         (
-            {**NO_SECRET, LOG: log(DENIED, MLFLOW_WORKS), "get serviceaccount mammogan-steps kubeflow": IDENTITY},
+            {
+                **NO_SECRET,
+                LOG: log(MAY_ALL, DENIED, MLFLOW_WORKS),
+                "get serviceaccount mammogan-steps kubeflow": IDENTITY,
+            },
             True,
             "none; service account mammogan-steps has an identity by eks.amazonaws.com/role-arn",
         ),
@@ -585,7 +604,7 @@ def test_the_command_prints_all_and_fails_if_one_is_wrong(play, host):
     command = ["preflight", "--host", host, "--image", IMAGE, "--pods", "accelerators=0"]
     result = CliRunner().invoke(pipeline.app, command)
     assert result.exit_code == 0, result.output
-    assert result.stdout.count("ok ") == 14
+    assert result.stdout.count("ok ") == 15
     play({"get storageclass": {"items": []}})
     result = CliRunner().invoke(pipeline.app, command)
     assert result.exit_code == 1
