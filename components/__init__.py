@@ -12,6 +12,9 @@ IMAGE = "python:3.11"
 MOUNTS = Path("/etc/mammogan")
 """Where a pod of a run finds its settings and secrets: a folder for each ConfigMap and Secret, a file for each key."""
 
+CORES = 1
+"""Cores that a step fills whose pod does not say how many it asked for."""
+
 REQUIRED_SETTINGS = ("MLFLOW_TRACKING_URI",)
 """Environment variables without which no step of a cluster can work."""
 

@@ -130,10 +130,17 @@ def _fill_container(container: dict[str, Any], step: str, pods: Pods, version: s
     container["args"] = ["--version", version, "--executor_input", "{{$}}", "--function_to_execute", function]
     image = (pods.gpu_image or pods.image) if _accelerated(step, pods) else pods.image
     container["image"] = image
-    container["env"] = [{"name": cores.VARIABLE, "value": str(pods.size(step).whole_cores)}]
-    if step == Step.START:  # which writes it into the run's tags
-        container["env"].append({"name": "MAMMOGAN_IMAGE", "value": image})
+    if env := dict(_environment(step, pods, image)):
+        container["env"] = [{"name": name, "value": value} for name, value in env.items()]
     container["resources"] = _resources(step, pods)
+
+
+def _environment(step: str, pods: Pods, image: str) -> Iterator[tuple[str, str]]:
+    """What cannot come as a file. Each byte of it is in the workflow six times for each pod, so no default is named."""
+    if (count := pods.size(step).whole_cores) > components.CORES:
+        yield cores.VARIABLE, str(count)
+    if step == Step.START:  # which writes it into the run's tags
+        yield "MAMMOGAN_IMAGE", image
 
 
 def _accelerated(step: str, pods: Pods) -> bool:
