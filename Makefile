@@ -37,10 +37,12 @@ test-long: setup
 	@$(BIN)/python -m pytest -m long
 
 # Whether your cluster carries the experiment, after preflight: make test-kubeflow HOST=URL IMAGE=NAME@sha256:...
-#   STORE=s3://BUCKET/PREFIX TRACKING_URI=URL [NAMESPACE=...] [PODS="accelerators=1 train.cpu=6"]; sign-in as for submit
+#   STORE=s3://BUCKET/PREFIX TRACKING_URI=URL [NAMESPACE=...] [POD_SETTINGS="accelerators=1 train.cpu=6"]; sign-in as for submit
 test-kubeflow: setup
+	@test -n "$(HOST)" -a -n "$(IMAGE)" -a -n "$(STORE)" -a -n "$(TRACKING_URI)" \
+	  || { echo "give HOST=..., IMAGE=..., STORE=... and TRACKING_URI=..."; exit 2; }
 	@KUBEFLOW_HOST="$(HOST)" KUBEFLOW_IMAGE="$(IMAGE)" KUBEFLOW_STORE="$(STORE)" KUBEFLOW_NAMESPACE="$(NAMESPACE)" \
-	  KUBEFLOW_TRACKING_URI="$(TRACKING_URI)" KUBEFLOW_PODS="$(PODS)" $(BIN)/python -m pytest tests/kubeflow -v -x
+	  KUBEFLOW_TRACKING_URI="$(TRACKING_URI)" KUBEFLOW_POD_SETTINGS="$(POD_SETTINGS)" $(BIN)/python -m pytest tests/kubeflow -v -x
 
 lint: setup
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/ty check

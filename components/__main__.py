@@ -35,12 +35,12 @@ def main(arguments: Sequence[str], mounts: Path = components.MOUNTS) -> int:
     given = parser.parse_args(arguments)
     try:
         mounted.read(mounts)
+        os.environ.setdefault("MAMMOGAN_PATIENCE_S", str(PATIENCE_S))
+        os.environ.setdefault(cores.VARIABLE, str(components.CORES))
+        os.environ.setdefault("OMP_NUM_THREADS", str(cores.share()))  # before anything imports PyTorch
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return 2
-    os.environ.setdefault("MAMMOGAN_PATIENCE_S", str(PATIENCE_S))
-    os.environ.setdefault(cores.VARIABLE, str(components.CORES))
-    os.environ.setdefault("OMP_NUM_THREADS", str(cores.share()))  # before anything imports PyTorch
     if refusal := _refusal(given.version):
         print(f"error: {refusal}", file=sys.stderr, flush=True)
         return 2

@@ -24,6 +24,8 @@ def ingest(
     from mammogan.steps import Step
 
     data = config.resolve(preset, overrides).data
-    with tracking.step(tracking.parent_of(run), Step.INGEST):
+    parent_id = tracking.parent_of(run)
+    with tracking.step(parent_id, Step.INGEST):
         kept = Path(work) if work else None  # a folder that outlives the step needs no copy in the store
-        ingest(source, labels, data, Path(dataset.path), kept, store="" if kept else store)
+        summary = ingest(source, labels, data, Path(dataset.path), kept, store="" if kept else store)
+        tracking.set_tags(parent_id, {tracking.WHOLE_DIGEST: summary["data_digest"]})

@@ -141,6 +141,8 @@ def _environment(step: str, pods: Pods, image: str) -> Iterator[tuple[str, str]]
         yield cores.VARIABLE, str(count)
     if step == Step.START:  # which writes it into the run's tags
         yield "MAMMOGAN_IMAGE", image
+        if _accelerated(Step.TRAIN, pods) and pods.gpu_image not in ("", image):
+            yield "MAMMOGAN_GPU_IMAGE", pods.gpu_image
 
 
 def _accelerated(step: str, pods: Pods) -> bool:

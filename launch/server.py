@@ -11,8 +11,10 @@ import json
 import os
 import re
 import subprocess
+import threading
 import time
 import urllib.parse
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -37,7 +39,7 @@ LOOKS = 3
 """Looks for a thing whose making had no answer, with pauses as between attempts, before it is sent again..."""
 LATE_LOOKS = 6
 """...and where the server may still be at it."""
-SERVER_FAULT, GATEWAY_TIMEOUT = 500, 504
+SERVER_FAULT = 500
 UNTRUSTED = 495
 """Stands for a status where the server's certificate is not trusted, as in nginx; waiting does not mend it."""
 PAGE = 100
@@ -145,6 +147,12 @@ class Server:
         self._given = sign_in
         self.sign_in()
 
+    @property
+    def _way(self) -> str:
+        """The address and what stands before it, as it may be said."""
+        proxy = self._client.configuration.proxy
+        return f"{self.host} through the proxy {addresses.masked(proxy)}" if proxy else self.host
+
     def sign_in(self) -> None:
         """Ask from now on with the token or cookie that was given, else with what environment and pod hold now."""
         import kfp_server_api as api
@@ -233,7 +241,7 @@ class Server:
         try:
             answer = action(*arguments, _request_timeout=(CONNECT_S, ANSWER_S), **named)
         except Exception as error:
-            refusal = _refusal(what, self.host, error)
+            refusal = _refusal(what, self._way, error)
             if refusal is None:
                 raise
             # what the client raised shows headers in its text, and a notebook shows what an exception came from
@@ -343,7 +351,7 @@ def _refusal(what: str, host: str, error: Exception) -> RefusedError | None:
         status = error.status or 0
         words = _WORDS.get(status, f"the server failed with status {status}" if status else f"{host} cannot be trusted")
         said = _message(error)
-        effect = Effect.UNDER_WAY if status == GATEWAY_TIMEOUT else Effect.UNSURE
+        effect = Effect.UNDER_WAY if status > SERVER_FAULT else Effect.UNSURE  # a gateway that lost its patience
         effect = effect if status >= SERVER_FAULT else Effect.NONE
         return RefusedError(f"could not {what}: {words}{f' ({said})' if said else ''}", status, effect)
     if isinstance(error, (ValueError, OSError)) and not isinstance(error, OpenApiException):
@@ -362,7 +370,7 @@ def _effect(error: Exception) -> Effect:
 
 
 def _reason(error: Exception) -> str:
-    return str(getattr(error, "reason", error)).rpartition(": ")[2][:200]
+    return re.sub(r"['\")]+$", "", str(getattr(error, "reason", error)).rpartition(": ")[2])[:200]
 
 
 def _message(error: kfp_server_api.ApiException) -> str:
@@ -403,9 +411,15 @@ def _proxy(host: str) -> tuple[str, dict[str, str]] | None:
     """The environment's proxy for ``host``: its address without a sign-in, and the headers that carry that."""
     import urllib3
 
+    trust.share()
     if not (given := trust.proxy_for(host)):
         return None
-    address, user, password = addresses.sign_in_of(given if "://" in given else f"http://{given}")
+    scheme, _, rest = (given if "://" in given else f"http://{given}").partition("://")
+    before, _, place = rest.rpartition("@")  # a proxy's address has no path, so all before the last @ signs in
+    user, _, password = (urllib.parse.unquote(part) for part in before.partition(":"))
+    address = f"{scheme}://{place}"
+    if not re.fullmatch(r"\w+://(\[[0-9a-fA-F:.]+\]|[^/?#@:\s]+)(:\d{1,5})?/?", address):
+        raise ValueError("HTTPS_PROXY, HTTP_PROXY: no address of a proxy; write it as http://USER:PASSWORD@HOST:PORT")
     return address, urllib3.make_headers(proxy_basic_auth=f"{user}:{password}") if user else {}
 
 
@@ -480,6 +494,8 @@ class Forward:
             self._end()
             raise RuntimeError(f"--host=port-forward: kubectl could not reach the cluster ({said[:300]})")
         self.port = int(match[1])
+        for pipe in (process.stdout, process.stderr):  # it tells of each connection, and stops where nobody reads
+            threading.Thread(target=deque, args=(pipe, 0), daemon=True).start()
 
     def __enter__(self) -> Self:
         self._start()

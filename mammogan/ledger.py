@@ -15,6 +15,7 @@ from enum import StrEnum
 from mammogan.steps import AFTER_A_WINNER, BEFORE_TRAINING, PER_BRANCH, Step
 
 REASON_LENGTH = 1000
+"""Characters of a reason in its record, which as JSON must fit into a tag."""
 
 
 class State(StrEnum):
@@ -70,8 +71,9 @@ class Entry:
     def to_json(self) -> str:
         """The entry as one line of JSON, which a tag can hold."""
         content = dataclasses.asdict(self)
-        content |= {"task": [self.task.step, self.task.branch], "reason": self.reason[:REASON_LENGTH]}
-        return json.dumps(content, separators=(",", ":"))
+        reason = self.reason[:REASON_LENGTH].encode(errors="replace").decode()
+        content |= {"task": [self.task.step, self.task.branch], "reason": reason}
+        return json.dumps(content, separators=(",", ":"), ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> Entry:
@@ -147,9 +149,9 @@ def ending(ledger: Ledger, branches: Sequence[str], fate: Fate) -> Ending:
     due = ledger.due(branches)
     stopped = [task for task in due if ledger.state(task) in (State.STOPPED, State.RUNNING)]
     missing = [task for task in due if ledger.state(task) is None]
-    if fate.terminated and (stopped or missing):
-        return Ending(Status.KILLED, _terminated(ledger, due))
     failed = [f"{task}: {ledger.entries[task].reason}" for task in due if ledger.state(task) is State.FAILED]
+    if fate.terminated and (stopped or (missing and not failed)):
+        return Ending(Status.KILLED, _terminated(ledger, due))
     if fate.terminated is None and not failed and not fate.causes:
         told = [ledger.entries[task] for task in due if ledger.state(task) is State.STOPPED]
         if told:

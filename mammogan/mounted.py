@@ -23,6 +23,6 @@ def read(mounts: Path) -> None:
     for path in sorted(mounts.glob("*/*")):
         if _VARIABLE.fullmatch(path.name) and path.is_file():
             os.environ.setdefault(path.name, path.read_text().strip())
-    for path in sorted(mounts.glob(f"*/{CERTIFICATES}")):
-        trust.add(path)
+    if certificates := sorted(mounts.glob(f"*/{CERTIFICATES}")):
+        trust.add(certificates)
     trust.keep_inside()

@@ -10,20 +10,23 @@ import os
 import ssl
 import tempfile
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 
 VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE", "CURL_CA_BUNDLE")
 """Variables that name the file, in the order in which they count: of Python, requests, boto3 and curl."""
 MEND = "give its CA's certificate as SSL_CERT_FILE=FILE.pem, to the steps as the key ca.crt of their ConfigMap"
 INSIDE = "localhost,127.0.0.1,.svc,.svc.cluster.local"
-"""What a pod never asks a proxy for, unless ``NO_PROXY`` says otherwise."""
+"""What is never asked of a proxy, unless ``NO_PROXY`` says otherwise."""
 
 
 def share() -> str | None:
     """File of trusted certificates that the environment names, made known to every library; None without one.
 
-    Raises ValueError where there is no such file, or where it holds no certificate.
+    And no proxy is asked for what is inside the cluster or on this machine, see ``keep_inside``. Raises ValueError
+    where there is no such file, or where it holds no certificate.
     """
+    keep_inside()
     for name in VARIABLES:
         if path := os.environ.get(name):
             _require_certificates(f"{name}={path!r}", Path(path))
@@ -33,23 +36,25 @@ def share() -> str | None:
     return None
 
 
-def add(certificates: Path) -> None:
-    """Trust ``certificates``, a PEM file, beside the public CAs, in this process and in those that it starts.
+def add(certificates: Sequence[Path]) -> None:
+    """Trust ``certificates``, PEM files, beside the public CAs, in this process and in those that it starts.
 
-    Raises ValueError where it holds no certificate.
+    Raises ValueError where one holds no certificate.
     """
     import certifi
 
-    _require_certificates(str(certificates), certificates)
+    for path in certificates:
+        _require_certificates(str(path), path)
     together = Path(tempfile.mkdtemp(prefix="mammogan-trust-"), "ca.pem")
-    together.write_bytes(Path(certifi.where()).read_bytes() + b"\n" + certificates.read_bytes())
+    together.write_bytes(b"\n".join(path.read_bytes() for path in (Path(certifi.where()), *certificates)))
     for name in VARIABLES[:3]:
         os.environ.setdefault(name, str(together))
 
 
 def _require_certificates(what: str, path: Path) -> None:
     try:
-        ssl.create_default_context(cafile=str(path))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(**{"capath" if path.is_dir() else "cafile": str(path)})
     except (OSError, ssl.SSLError) as error:
         raise ValueError(f"{what}: no certificates there ({error}); give a PEM file") from error
 
@@ -62,7 +67,7 @@ def proxy_for(address: str) -> str | None:
 
 
 def keep_inside() -> None:
-    """Where there is a proxy and no ``NO_PROXY``, ask it for nothing that is inside the cluster."""
+    """Where there is a proxy and no ``NO_PROXY``, ask it for nothing inside the cluster or on this machine."""
     proxies = urllib.request.getproxies()
     if ("http" in proxies or "https" in proxies) and "no" not in proxies:
         kubernetes = os.environ.get("KUBERNETES_SERVICE_HOST", "")

@@ -58,6 +58,15 @@ def test_a_failed_step_is_named_with_its_branch_and_reason():
     assert (ended.status, ended.reason) == (Status.FAILED, "train of lambda=3,seed=0: no room left")
 
 
+def test_a_step_that_failed_is_the_reason_also_where_somebody_asked_to_stop_later():
+    ingest = Task(Step.INGEST)
+    entries = done(Step.START) | {ingest: entry(ingest, State.FAILED, reason="no such bucket")}
+    ended = ending(Ledger(entries), BRANCHES, TERMINATED)
+    assert (ended.status, ended.reason) == (Status.FAILED, "ingest: no such bucket")
+    beside = entries | {TRAIN: entry(TRAIN, State.RUNNING)} | done(*BEFORE_TRAINING[2:])
+    assert ending(Ledger(beside), BRANCHES, TERMINATED).status is Status.KILLED
+
+
 def test_all_that_failed_is_told_also_where_the_rest_went_on_to_a_champion():
     entries = done(*EVERYTHING) | {TRAIN: entry(TRAIN, State.FAILED, reason="out of memory")}
     assert ending(Ledger(entries), BRANCHES, CALM).reason == "train of lambda=3,seed=0: out of memory"

@@ -154,6 +154,7 @@ def test_a_step_trusts_the_ca_of_its_configmap_beside_the_public_ones(network, t
 def test_all_go_through_the_proxy_with_its_sign_in_and_never_say_it(network, monkeypatch):
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", network[3])
     with proxy() as through:
+        monkeypatch.setenv("NO_PROXY", "nothing.example.org")  # else nothing of this machine goes there
         monkeypatch.setenv("HTTPS_PROXY", through.address)
         monkeypatch.setenv("HTTP_PROXY", through.address)
         assert reach_all(network) == b"kept"
@@ -199,6 +200,41 @@ def test_a_step_asks_the_proxy_for_nothing_inside_the_cluster(tmp_path, monkeypa
     inside = trust.proxy_for("https://mlflow.mammogan.svc.cluster.local:5000")
     assert (inside is None) == (expected != "own")
     assert (trust.proxy_for("https://ml-pipeline.example.org") is None) == (not given)
+
+
+def test_every_ca_that_is_mounted_is_trusted(network, tmp_path):
+    for folder, source in (("s3", network[3]), ("settings", Authority(tmp_path).file)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "ca.crt").write_bytes(Path(source).read_bytes())
+    mounted.read(tmp_path)
+    together = Path(os.environ["SSL_CERT_FILE"]).read_bytes()
+    assert all(path.read_bytes().strip() in together for path in tmp_path.glob("*/ca.crt"))
+    assert reach_all(network) == b"kept"
+
+
+def test_without_a_no_proxy_nothing_of_this_machine_or_the_cluster_goes_to_the_proxy(network, monkeypatch):
+    """Else a port-forward would not be found, and a notebook's token would pass the proxy in clear."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://proxy.invalid:3128")
+    assert Server(network[4]).multi_user() is True
+    assert Server("")._client.configuration.proxy is None
+    assert Server("https://kubeflow.example.org")._client.configuration.proxy == "http://proxy.invalid:3128"
+
+
+@pytest.mark.parametrize("password", ["ge#heim123", "geheim/123", "ge@heim123", "ge%23heim123", "ge?heim 123"])
+def test_no_part_of_a_proxys_sign_in_is_ever_said(monkeypatch, password):
+    monkeypatch.setattr("launch.server.PAUSE_S", 0.0)
+    monkeypatch.setenv("NO_PROXY", "nothing.example.org")
+    for place in ("127.0.0.1:1", "127.0.0.1:no", ""):
+        monkeypatch.setenv("HTTPS_PROXY", f"http://user:{password}@{place}")
+        with pytest.raises((RefusedError, ValueError)) as refused:
+            Server("https://kubeflow.example.org").multi_user()
+        assert "heim" not in str(refused.value)
+        assert "\n" not in str(refused.value)
+    assert "HTTPS_PROXY" in str(refused.value)
+    monkeypatch.setenv("HTTPS_PROXY", f"http://user:{password}@127.0.0.1:1")
+    with pytest.raises(RefusedError, match=r"no answer from \S+ through the proxy http://127"):
+        Server("https://kubeflow.example.org").multi_user()
 
 
 def test_mlflow_that_is_away_counts_as_unlooked_at(monkeypatch):

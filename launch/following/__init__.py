@@ -124,7 +124,7 @@ class _Following:
     def to_its_end(self, poll_s: float) -> None:
         """Look until the run is over, then say how it ended, or raise RuntimeError."""
         termination.first_view(self._watch, poll_s)
-        self._namespace = self._watch.server.pods_namespace()
+        self._namespace = self._pods_namespace(poll_s)
         self._waiting = Waiting(self._watch.run_id, self._namespace, self._pending_minutes * MINUTE_S)
         with table.shown() as show:
             while True:
@@ -139,6 +139,16 @@ class _Following:
                         self._give_up(wait.said, poll_s)
                 time.sleep(poll_s)
         self._conclude(self._closed(view))
+
+    def _pods_namespace(self, poll_s: float) -> str:
+        """Where the run's pods are; a Kubeflow that is away just now is waited for as at any other time."""
+        while True:
+            try:
+                return self._watch.server.pods_namespace()
+            except RefusedError as refusal:
+                if not refusal.may_pass:
+                    raise
+                termination.first_view(self._watch, poll_s)  # raises when the patience is over
 
     def _show(self, show: Show, view: View, waits_for: str) -> None:
         if view.standing:
@@ -178,6 +188,7 @@ class _Following:
         """End a run that cannot begin a step. Raises RuntimeError with the reason."""
         reason = f"nothing of it could run for {self._pending_minutes} minutes, so it was ended: {why}"
         say(reason)
+        self._tell_given_up(reason)
         self._watch.server.terminate(self._watch.run_id)
         view = termination.wait_for_end(self._watch, GIVE_UP_S, poll_s)
         if not view.ended:
@@ -185,6 +196,15 @@ class _Following:
         if not (view.standing and view.standing.status == verdict.FINISHED):
             view = verdict.close(view, Fate(terminated=False), reason, self._tracking_uri)
         raise RuntimeError(f"the run ended FAILED: {reason}; see {self._place(view)}")
+
+    def _tell_given_up(self, reason: str) -> None:
+        """Its exit step may come late, and would take it for a run that somebody stopped."""
+        from mammogan.tracking.standing import UnreadableError, tell_given_up
+
+        view = self._watch.look()
+        if view and view.standing:
+            with contextlib.suppress(UnreadableError):
+                tell_given_up(view.standing.run_id, reason, self._tracking_uri)
 
     def _conclude(self, view: View) -> None:
         status = view.standing.status if view.standing else view.run.state

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING
 
 from launch.following import run_pods
 from launch.following.verdict import close, told
 from launch.following.watch import Watch
+from launch.server import RefusedError
 from mammogan.console import say
 from mammogan.ledger import Fate
 
@@ -38,7 +40,7 @@ def stop(server: Server, run_id: str, tracking_uri: str = "", poll_s: float = PO
 
         ask_to_stop(view.standing.run_id, tracking_uri)
     if not view.ended:
-        server.terminate(run_id)
+        _terminate(server, view, tracking_uri)
         say(f"run {run_id} was told to end; waiting for its exit step")
     view = wait_for_end(watch, LIMIT_S, poll_s)
     if view.standing and _is_open(view):
@@ -48,6 +50,19 @@ def stop(server: Server, run_id: str, tracking_uri: str = "", poll_s: float = PO
     if view.unreadable:
         say(f"{view.unreadable}; the run's exit step, or the janitor, ends its record")
     return f"run {run_id} was stopped: {told(view)}"
+
+
+def _terminate(server: Server, view: View, tracking_uri: str) -> None:
+    """Ask Kubeflow to end it; where that is refused, the record must not say that somebody stopped it."""
+    try:
+        server.terminate(view.run.run_id)
+    except RefusedError:
+        if view.standing and _is_open(view):
+            from mammogan.tracking.standing import UnreadableError, withdraw_stop
+
+            with contextlib.suppress(UnreadableError):
+                withdraw_stop(view.standing.run_id, tracking_uri)
+        raise
 
 
 def hangs(watch: Watch) -> str:

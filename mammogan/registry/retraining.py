@@ -21,10 +21,12 @@ from mammogan.registry.promotion import CHALLENGER, CHAMPION
 from mammogan.registry.versions import PARENT_RUN
 from mammogan.steps import Step
 from mammogan.tracking import ledger
-from mammogan.tracking.environment import GIT_COMMIT, GIT_DIRTY, IMAGE
+from mammogan.tracking.environment import GIT_COMMIT, GIT_DIRTY, GPU_IMAGE, IMAGE
 from mammogan.tracking.server import KIND, VERDICT, find_anywhere
 
 SETTING = "cfg."
+NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+"""MLflow's words for a model, an alias (the second) or a run that there is not."""
 RETRAINING = "mammogan.retraining"
 """Tag of a pipeline run that says why it trains, or why not."""
 
@@ -79,24 +81,34 @@ def _tried(client: MlflowClient, ours: Run) -> Run | None:
     for run in reversed(alike):
         if run.info.status != "FINISHED" or run.info.run_id == ours.info.run_id:
             continue
-        if ledger.read(run).state(Task(Step.SELECT)) is State.DONE and not list(_changes(run, ours)):
+        if _has_selected(run) and not list(_changes(run, ours)):
             return run
     return None
+
+
+def _has_selected(run: Run) -> bool:
+    """Whether the run got to a verdict; one whose record another version wrote has other code anyway."""
+    try:
+        return ledger.read(run).state(Task(Step.SELECT)) is State.DONE
+    except ValueError:
+        return False
 
 
 def _run_of(client: MlflowClient, model: str, alias: str) -> Run | None:
     """Pipeline run that made the version with that alias; None without one, or where the run was purged."""
     try:
         version = client.get_model_version_by_alias(model, alias)
-        return client.get_run(version.tags[PARENT_RUN])
-    except (MlflowException, KeyError):
+        return client.get_run(version.tags[PARENT_RUN]) if PARENT_RUN in version.tags else None
+    except MlflowException as error:
+        if error.error_code not in NOT_THERE:
+            raise
         return None
 
 
 def _changes(before: Run, now: Run) -> Iterator[str]:
     """What differs in data, code and settings, in words."""
-    data = (run.data.tags.get(tracking.DATA_DIGEST, "unknown") for run in (before, now))
-    yield from _change("data", *(digest[:12] for digest in data))
+    for what, tag in (("data", tracking.DATA_DIGEST), ("data set", tracking.WHOLE_DIGEST)):
+        yield from _change(what, *(run.data.tags.get(tag, "unknown")[:12] for run in (before, now)))
     yield from _change("code", _code(before.data.tags), _code(now.data.tags))
     if any(run.data.tags.get(GIT_DIRTY) == "true" and not run.data.tags.get(IMAGE) for run in (before, now)):
         yield "code has changes that are in no commit"
@@ -112,5 +124,6 @@ def _change(what: str, before: str, now: str) -> Iterator[str]:
 
 
 def _code(tags: Mapping[str, str]) -> str:
-    """The image's digest, which is all that runs; without one the commit."""
-    return tags.get(IMAGE, "").rpartition("@")[2] or tags.get(GIT_COMMIT) or "unknown"
+    """Digests of the images, which are all that runs; without one the commit."""
+    images = [tags[name].rpartition("@")[2] for name in (IMAGE, GPU_IMAGE) if tags.get(name)]
+    return " and ".join(images) or tags.get(GIT_COMMIT) or "unknown"

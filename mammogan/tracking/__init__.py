@@ -26,13 +26,22 @@ from mammogan.tracking.runs import (
     parent_of,
     set_tags,
 )
-from mammogan.tracking.server import DATA_DIGEST, MODEL_VERSION, PROMOTION, REPORT, client, ensure_experiment
+from mammogan.tracking.server import (
+    DATA_DIGEST,
+    MODEL_VERSION,
+    PROMOTION,
+    REPORT,
+    WHOLE_DIGEST,
+    client,
+    ensure_experiment,
+)
 
 __all__ = [
     "DATA_DIGEST",
     "MODEL_VERSION",
     "PROMOTION",
     "REPORT",
+    "WHOLE_DIGEST",
     "BranchLog",
     "Outcome",
     "begin",

@@ -10,7 +10,7 @@ from mammogan.config import Branch
 from mammogan.ledger import Ending, Fate, Status, ending
 from mammogan.tracking import ledger
 from mammogan.tracking.runs import close, close_branches
-from mammogan.tracking.server import STOP_ASKED, WORKFLOW, client
+from mammogan.tracking.server import CLUSTER, GIVEN_UP, STOP_ASKED, WORKFLOW, client
 
 GONE = "its workflow is no longer there: the run, or the schedule that started it, was deleted"
 OTHERS = "the run ended before this branch did"
@@ -23,7 +23,9 @@ def end(run_id: str, fate: Fate, why: str = "", tracking_uri: str = "") -> Endin
     """
     mlflow = client(tracking_uri)
     run = mlflow.get_run(run_id)
-    if run.data.tags.get(STOP_ASKED):
+    if given_up := run.data.tags.get(GIVEN_UP):
+        fate, why = dataclasses.replace(fate, terminated=False), given_up
+    elif run.data.tags.get(STOP_ASKED):
         fate = dataclasses.replace(fate, terminated=True)
     ended = ending(ledger.read(run), _branches(run.data.params), fate)
     if why and ended.status is not Status.FINISHED:
@@ -38,8 +40,9 @@ def end_if_over(run_id: str, tracking_uri: str = "") -> Ending | None:
 
     Kubernetes is asked, which only a pod of the same namespace may do: elsewhere nothing is known.
     """
-    workflow = client(tracking_uri).get_run(run_id).data.tags.get(WORKFLOW, "")
-    state = cluster.state_of(workflow) if workflow else cluster.Presence.UNKNOWN
+    tags = client(tracking_uri).get_run(run_id).data.tags
+    workflow = tags.get(WORKFLOW, "")
+    state = cluster.state_of(workflow, tags.get(CLUSTER, "")) if workflow else cluster.Presence.UNKNOWN
     if state is cluster.Presence.GONE:
         return end(run_id, Fate(terminated=True), GONE, tracking_uri)
     if state is cluster.Presence.OVER:

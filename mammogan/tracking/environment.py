@@ -13,6 +13,7 @@ ENVIRONMENT_FILE = "environment.txt"
 GIT_COMMIT = "mlflow.source.git.commit"
 GIT_DIRTY = "mammogan.git_dirty"
 IMAGE = "mammogan.image"
+GPU_IMAGE = "mammogan.gpu_image"
 
 
 def source_tags() -> dict[str, str]:
@@ -25,6 +26,7 @@ def source_tags() -> dict[str, str]:
         "mlflow.source.type": "PROJECT",
         "mlflow.user": os.environ.get("USER", ""),
         IMAGE: os.environ.get("MAMMOGAN_IMAGE", ""),
+        GPU_IMAGE: os.environ.get("MAMMOGAN_GPU_IMAGE", ""),
         GIT_COMMIT: os.environ.get("MAMMOGAN_GIT_COMMIT", "") or _git("rev-parse", "HEAD"),
     }
     if tags[GIT_COMMIT] and not os.environ.get("MAMMOGAN_GIT_COMMIT"):

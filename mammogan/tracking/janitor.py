@@ -15,10 +15,11 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from mammogan import cluster
+from mammogan.console import say
 from mammogan.tracking.ending import end_if_over
 from mammogan.tracking.heartbeat import HEARTBEAT, PROCESS, process_is_gone
 from mammogan.tracking.runs import close
-from mammogan.tracking.server import KIND, PARENT, WORKFLOW, client, experiments, find_runs
+from mammogan.tracking.server import CLUSTER, KIND, PARENT, WORKFLOW, client, experiments, find_runs
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,12 @@ def dead_runs(experiment: str, patience_s: float, tracking_uri: str = "") -> lis
     for parent in (run for run in runs if run.data.tags[KIND] == "pipeline"):
         children = find_runs(mlflow, looked_at, {PARENT: parent.info.run_id})
         alive = [run for run in children if run.info.status == "RUNNING" and run.info.run_id not in dead_ids]
-        presence = cluster.state_of(parent.data.tags.get(WORKFLOW, ""))
+        presence = cluster.state_of(parent.data.tags.get(WORKFLOW, ""), parent.data.tags.get(CLUSTER, ""))
         if presence in (cluster.Presence.OVER, cluster.Presence.GONE):
             dead.append(
                 Dead(parent.info.run_id, parent.info.run_name or parent.info.run_id, f"its workflow is {presence}")
             )
-        elif presence in (cluster.Presence.RUNS, cluster.Presence.ELSEWHERE):
+        elif presence is cluster.Presence.RUNS:
             continue
         elif not alive and (verdict := _judge(parent, [parent, *children], patience_s)):
             dead.append(verdict)
@@ -69,9 +70,18 @@ def sweep(experiment: str, patience_s: float, tracking_uri: str = "") -> list[De
     """
     dead = dead_runs(experiment, patience_s, tracking_uri)
     for item in dead:
-        if item.branch or end_if_over(item.run_id, tracking_uri) is None:
+        if item.branch or not _ended_by_record(item.run_id, tracking_uri):
             close(item.run_id, "KILLED", f"janitor: {item.why}", tracking_uri)
     return dead
+
+
+def _ended_by_record(run_id: str, tracking_uri: str) -> bool:
+    """Whether the run's own record has ended it; one that this version cannot read has not."""
+    try:
+        return end_if_over(run_id, tracking_uri) is not None
+    except ValueError as error:
+        say(f"{run_id}: {error}")
+        return False
 
 
 def _running(mlflow: MlflowClient, looked_at: list[str]) -> list[Run]:

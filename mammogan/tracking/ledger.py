@@ -82,7 +82,7 @@ def step(run_id: str, name: Step, tracking_uri: str = "") -> Generator[Progress]
     Meanwhile it gives a sign of life every minute, SIGTERM ends the block by SystemExit, and it ends by MemoryError
     before the container's memory limit would end it without a word.
     """
-    reopen(run_id, tracking_uri)
+    reopen(run_id, tracking_uri, anew=name is not Step.FINISH)
     entry, progress = begun(Task(Step(name))), Progress()
     write(run_id, entry, tracking_uri)
     try:

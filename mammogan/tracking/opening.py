@@ -11,7 +11,7 @@ from mammogan.steps import Step
 from mammogan.tracking.ending import end_if_over
 from mammogan.tracking.ledger import step
 from mammogan.tracking.runs import describe_parent, find_or_create_parent, key_of
-from mammogan.tracking.server import KIND, WORKFLOW, client, find_runs, require_model_name
+from mammogan.tracking.server import CLUSTER, KIND, WORKFLOW, client, find_runs, require_model_name
 
 
 def begin(experiment: str, run: str, config: Config, tags: Mapping[str, str], tracking_uri: str = "") -> str:
@@ -24,7 +24,9 @@ def begin(experiment: str, run: str, config: Config, tags: Mapping[str, str], tr
     run_id = find_or_create_parent(experiment, key_of(run), config, tags, tracking_uri)
     with step(run_id, Step.START, tracking_uri):
         require_model_name(client(tracking_uri), config.select.model_name)
-        describe_parent(run_id, config, {**tags, WORKFLOW: cluster.own_workflow()}, tracking_uri)
+        describe_parent(
+            run_id, config, {**tags, WORKFLOW: cluster.own_workflow(), CLUSTER: cluster.identity()}, tracking_uri
+        )
         _end_abandoned(run_id, tracking_uri)
     return run_id
 
@@ -34,5 +36,10 @@ def _end_abandoned(run_id: str, tracking_uri: str) -> None:
     for run in find_runs(mlflow, [mlflow.get_run(run_id).info.experiment_id], {KIND: "pipeline"}):
         if run.info.status != "RUNNING" or run.info.run_id == run_id:
             continue
-        if ended := end_if_over(run.info.run_id, tracking_uri):
+        try:
+            ended = end_if_over(run.info.run_id, tracking_uri)
+        except ValueError as error:  # another version's record must not keep this run from starting
+            say(f"could not look after {run.info.run_name}: {error}")
+            continue
+        if ended:
             say(f"ended {run.info.run_name}, which nobody had closed: {ended.status} {ended.reason}")

@@ -22,6 +22,7 @@ from mammogan.tracking.server import (
     CONFIG_FILE,
     DATA_DIGEST,
     DECISION_FILE,
+    GIVEN_UP,
     KIND,
     MANIFEST_FILE,
     PARENT,
@@ -29,6 +30,7 @@ from mammogan.tracking.server import (
     RUN_KEY,
     RUN_NAME,
     STATUS,
+    STOP_ASKED,
     SUMMARY_FILE,
     TAG_LENGTH,
     VERDICT,
@@ -94,16 +96,21 @@ def _find_or_create(mlflow: MlflowClient, experiment: str, key: Mapping[str, str
     return runs[0].info.run_id
 
 
-def reopen(run_id: str, tracking_uri: str = "") -> None:
-    """Make a run RUNNING again that had ended, without the status and the reason that it then got."""
+def reopen(run_id: str, tracking_uri: str = "", *, anew: bool = True) -> None:
+    """Make a run RUNNING again that had ended, without the status and the reason that it then got.
+
+    ``anew`` also forgets that somebody ended it; not so for its exit step, which has to know.
+    """
     mlflow = client(tracking_uri)
-    _reopen(mlflow, mlflow.get_run(run_id))
+    _reopen(mlflow, mlflow.get_run(run_id), anew=anew)
 
 
-def _reopen(mlflow: MlflowClient, run: Run) -> None:
+def _reopen(mlflow: MlflowClient, run: Run, *, anew: bool = True) -> None:
+    forgotten = [STATUS, REASON]
     if run.info.status != "RUNNING":
         mlflow.update_run(run.info.run_id, status="RUNNING")
-    for name in (STATUS, REASON):
+        forgotten += [STOP_ASKED, GIVEN_UP] if anew else []
+    for name in forgotten:
         if run.data.tags.get(name):
             mlflow.set_tag(run.info.run_id, name, "")
 
@@ -210,7 +217,13 @@ def find_branch(parent_id: str, branch: Branch, tracking_uri: str = "") -> str |
 
 def set_tags(run_id: str, tags: Mapping[str, str], tracking_uri: str = "") -> None:
     """Set tags of a run; empty values are left out."""
-    client(tracking_uri).log_batch(run_id, tags=[RunTag(name, str(value)) for name, value in tags.items() if value])
+    given = [RunTag(name, _storable(str(value))) for name, value in tags.items() if value]
+    client(tracking_uri).log_batch(run_id, tags=given)
+
+
+def _storable(text: str) -> str:
+    """The text without what no database takes, such as the bytes of a file's name that are no letters."""
+    return text.encode(errors="replace").decode()
 
 
 def log_artifact(run_id: str, path: Path, folder: str = "", tracking_uri: str = "") -> None:
@@ -246,7 +259,7 @@ def log_decision(parent_id: str, decision: Mapping[str, Any], tracking_uri: str 
 def close(run_id: str, status: str, reason: str = "", tracking_uri: str = "") -> None:
     """End a run: FINISHED, FAILED or KILLED, with the reason as a tag."""
     mlflow = client(tracking_uri)
-    mlflow.log_batch(run_id, tags=[RunTag(STATUS, status.lower()), RunTag(REASON, reason[:TAG_LENGTH])])
+    mlflow.log_batch(run_id, tags=[RunTag(STATUS, status.lower()), RunTag(REASON, _storable(reason[:TAG_LENGTH]))])
     mlflow.set_terminated(run_id, status)
 
 

@@ -24,9 +24,15 @@ STATUS = "mammogan.status"
 REASON = "mammogan.reason"
 KIND = "mammogan.kind"
 DATA_DIGEST = "mammogan.data_digest"
+WHOLE_DIGEST = "mammogan.whole_digest"
+"""Tag with the digest of the whole data set, whose rare class alone has ``DATA_DIGEST``."""
 VERDICT = "mammogan.verdict"
 STOP_ASKED = "mammogan.stop_asked"
 """Tag of a run that somebody asked to end."""
+GIVEN_UP = "mammogan.given_up"
+"""Tag of a run that was ended because nothing of it could run, with the reason."""
+CLUSTER = "mammogan.cluster"
+"""Tag that tells the cluster of the run's workflow from others."""
 WORKFLOW = "mammogan.workflow"
 """Tag that names the run's workflow on its cluster: namespace/name."""
 MODEL_VERSION = "mammogan.model_version"
@@ -165,7 +171,13 @@ def experiments(server: MlflowClient, name: str = "") -> list[str]:
     Raises ValueError where there is none of that name.
     """
     if not name:
-        return [found.experiment_id for found in server.search_experiments(ViewType.ACTIVE_ONLY)]
+        ids, token = [], None
+        while not ids or token:
+            page = server.search_experiments(ViewType.ACTIVE_ONLY, page_token=token)
+            ids, token = [*ids, *(found.experiment_id for found in page)], page.token
+            if not page:
+                break
+        return ids
     found = server.get_experiment_by_name(name)
     if found is None:
         raise ValueError(f"experiment={name!r}: there is none of that name on this server")

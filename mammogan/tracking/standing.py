@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 from mammogan.ledger import Ledger
 from mammogan.tracking import ledger
 from mammogan.tracking.runs import find_parent, set_tags
-from mammogan.tracking.server import BRANCH, KIND, PARENT, REASON, STOP_ASKED, client, find_runs
+from mammogan.tracking.server import BRANCH, GIVEN_UP, KIND, PARENT, REASON, STOP_ASKED, client, find_runs
 
 RETRIES = "1"
 TIMEOUT_S = "10"
@@ -71,6 +71,18 @@ def ask_to_stop(run_id: str, tracking_uri: str) -> None:
     """Leave word in the parent run that somebody ended it on purpose. Raises ``UnreadableError``."""
     with _brief(tracking_uri):
         set_tags(run_id, {STOP_ASKED: str(time.time_ns() // 1_000_000)}, tracking_uri)
+
+
+def withdraw_stop(run_id: str, tracking_uri: str) -> None:
+    """Take that word back, where the run could not be ended. Raises ``UnreadableError``."""
+    with _brief(tracking_uri):
+        client(tracking_uri).set_tag(run_id, STOP_ASKED, "")
+
+
+def tell_given_up(run_id: str, reason: str, tracking_uri: str) -> None:
+    """Leave word in the parent run that it is ended because nothing of it could run. Raises ``UnreadableError``."""
+    with _brief(tracking_uri):
+        set_tags(run_id, {GIVEN_UP: reason}, tracking_uri)
 
 
 def _standing(mlflow: MlflowClient, run: Run) -> Standing:

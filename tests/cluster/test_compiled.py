@@ -148,7 +148,10 @@ def test_secrets_come_by_name_never_by_value(executors, documents):
         mounts = {mount["secretName"]: mount["mountPath"] for mount in pod["secretAsVolume"]}
         assert mounts == {"mammogan-s3": "/etc/mammogan/s3", "mammogan-mlflow": "/etc/mammogan/mlflow"}
     named = {name: {item["name"]: item["value"] for item in box.get("env", ())} for name, (box, _) in executors.items()}
-    assert named.pop("start") == {"MAMMOGAN_IMAGE": executors["start"][0]["image"]}, "it writes the run's tags"
+    tagged = {"MAMMOGAN_IMAGE": executors["start"][0]["image"]}
+    if (trained := executors["train"][0]["image"]) != tagged["MAMMOGAN_IMAGE"]:
+        tagged["MAMMOGAN_GPU_IMAGE"] = trained
+    assert named.pop("start") == tagged, "it writes the run's tags"
     assert all(variables.keys() <= {"MAMMOGAN_CORES"} for variables in named.values())
     suspicious = re.compile(r"secret|token|password|credential|access_?key|api_?key|cookie", re.IGNORECASE)
     components = (documents[0]["root"], *documents[0]["components"].values())

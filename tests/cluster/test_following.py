@@ -23,7 +23,7 @@ from mammogan.config import Branch
 from mammogan.ledger import Entry, Fate, Ledger, State, Task
 from mammogan.steps import Step
 from mammogan.tracking import ledger
-from mammogan.tracking.server import STOP_ASKED
+from mammogan.tracking.server import GIVEN_UP, STOP_ASKED
 from mammogan.tracking.standing import Losses, Standing, find_standing
 
 RUNS = sorted(path.stem for path in (RECORDED / "runs").glob("*.json"))
@@ -594,6 +594,7 @@ def test_a_run_of_which_nothing_can_begin_is_ended_with_the_reason(
     assert word == "FAILED"
     assert "Insufficient nvidia.com/gpu" in reason
     assert "train of lambda=3,seed=0 never began" in reason
+    assert tracking.client(uri).get_run(parent).data.tags[GIVEN_UP] in reason, "for an exit step that comes late"
 
 
 # Stopping.
@@ -606,6 +607,16 @@ def test_stop_ends_the_run_in_kubeflow_and_in_mlflow(kubeflow, host, record, uri
     assert said == f"run {run_id} was stopped: KILLED: {termination.STOPPED}; terminated in train of lambda=3,seed=0"
     assert status(uri, parent)[0] == "KILLED"
     assert tracking.client(uri).get_run(parent).data.tags[STOP_ASKED]
+
+
+def test_a_stop_that_is_refused_leaves_no_word_behind(kubeflow, host, record, uri):
+    run_id = kubeflow.play("demo-nameless-task")
+    parent = record(run_id, *done(*BEFORE), Entry(TRAIN, State.RUNNING, NOW_MS))
+    kubeflow.fail("POST", "terminate", 403)
+    with pytest.raises(RefusedError, match="this user may not do that"):
+        stop(Server(host), run_id, uri, poll_s=0.0)
+    assert not tracking.client(uri).get_run(parent).data.tags.get(STOP_ASKED)
+    assert status(uri, parent)[0] == "RUNNING"
 
 
 def test_stop_leaves_the_last_word_to_the_exit_step(kubeflow, host, record, uri, monkeypatch):

@@ -2,6 +2,7 @@
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import RestException
 
 from mammogan import config, tracking
 from mammogan.ledger import State, Task
@@ -9,7 +10,7 @@ from mammogan.registry import retraining
 from mammogan.registry.versions import PARENT_RUN
 from mammogan.steps import Step
 from mammogan.tracking import ledger
-from mammogan.tracking.environment import GIT_DIRTY, IMAGE
+from mammogan.tracking.environment import GIT_DIRTY, GPU_IMAGE, IMAGE
 
 MODEL = "mammogan"
 
@@ -127,6 +128,43 @@ def test_settings_too_long_for_a_parameter_still_differ(champion, open_run):
     label = ",".join(str(number) for number in range(1, 3000))
     champion("1", seeds=label + ",3001")
     assert retraining.decide(open_run("2", seeds=label + ",3002"), MODEL).needed
+
+
+def test_a_new_gpu_image_is_new_code(champion, open_run):
+    tracking.set_tags(champion("1"), {GPU_IMAGE: "gpu@sha256:" + "a" * 64})
+    run_id = open_run("2")
+    tracking.set_tags(run_id, {GPU_IMAGE: "gpu@sha256:" + "b" * 64})
+    assert f"and sha256:{'b' * 64}" in retraining.decide(run_id, MODEL).why
+
+
+def test_another_majority_class_is_another_data_set(champion, open_run):
+    """The filled set, its audit and what it is good for rest on all images, not on the rare class alone."""
+    tracking.set_tags(champion("1"), {tracking.WHOLE_DIGEST: "a" * 64})
+    run_id = open_run("2")
+    tracking.set_tags(run_id, {tracking.WHOLE_DIGEST: "b" * 64})
+    found = retraining.decide(run_id, MODEL)
+    assert found == retraining.Retraining(
+        True, "changed since mammogan@champion: data set aaaaaaaaaaaa -> bbbbbbbbbbbb"
+    )
+
+
+def test_a_registry_that_refuses_is_not_one_without_a_champion(champion, open_run, monkeypatch):
+    champion("1")
+
+    def refuse(*_):
+        raise RestException({"error_code": "PERMISSION_DENIED", "message": "no"})
+
+    monkeypatch.setattr(MlflowClient, "get_model_version_by_alias", refuse)
+    with pytest.raises(RestException):
+        retraining.decide(open_run("2"), MODEL)
+
+
+def test_a_record_that_another_version_wrote_tries_nothing(champion, open_run):
+    champion("1")
+    other = open_run("2", **OTHER)
+    tracking.set_tags(other, {"mammogan.step.calibrate": "{}"})
+    closed(other)
+    assert retraining.decide(open_run("3", **OTHER), MODEL).needed
 
 
 def test_force_trains_in_any_case(champion, open_run):

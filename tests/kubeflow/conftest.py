@@ -67,7 +67,10 @@ class Command:
 
     def ended(self, timeout_s=ANSWER_S):
         """Its exit status; its last line is ``last``."""
-        return self.process.wait(timeout_s)
+        try:
+            return self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:  # whose text is the whole command
+            pytest.fail(f"no end after {timeout_s} s: {self.said[-3000:]}", pytrace=False)
 
     @property
     def last(self):
@@ -86,6 +89,7 @@ class Cluster:
     options: list[str]
     folder: Path
     server: Server
+    commands: list[Command] = field(default_factory=list)
     name: str = field(default_factory=lambda: f"acceptance-{uuid.uuid4().hex[:8]}")
 
     def command(self, verb, *words, where=True):
@@ -93,13 +97,17 @@ class Cluster:
         given = [verb, *words]
         if where:
             given += ["--host", self.host, *(["--namespace", self.namespace] if self.namespace else [])]
-            given += ["--tracking-uri", self.tracking_uri] if verb != "preflight" and self.tracking_uri else []
         path = self.folder / f"{len(list(self.folder.iterdir()))}-{verb}.log"
         with path.open("w") as log:
             process = subprocess.Popen(
-                [sys.executable, "pipeline.py", *given], cwd=ROOT, stdout=log, stderr=subprocess.STDOUT
+                [sys.executable, "pipeline.py", *given],
+                cwd=ROOT,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "MLFLOW_TRACKING_URI": self.tracking_uri},  # a sign-in in it is nobody's to read
             )
-        return Command(process, path)
+        self.commands.append(Command(process, path))
+        return self.commands[-1]
 
     def settings(self, **changes):
         """Settings of a toy run of this session."""
@@ -144,6 +152,8 @@ class Cluster:
 
     def clean_up(self, versions):
         """Remove what this session made; returns what could not be removed."""
+        for command in self.commands:
+            command.process.kill()
         left = []
         for what, action in (
             ("its schedules", self._remove_schedules),
@@ -160,7 +170,7 @@ class Cluster:
         return left
 
     def _remove_schedules(self):
-        assert self.command("schedule", "--file", self.schedule_file(""), "--now").ended(300) == 0
+        assert self.command("schedule", "--file", self.schedule_file(""), "--now").ended(900) == 0
 
     def _remove_runs(self):
         for run in self.runs():
@@ -172,17 +182,26 @@ class Cluster:
             self.server.call("delete the experiment", deleting, found)
 
     def versions(self):
-        """Every version of every pipeline, by its id."""
-        listing, versions = self.server.pipelines.pipeline_service_list_pipelines, {}
-        for pipeline in self.server.each("list pipelines", listing, "pipelines", **self.server.scope()):
-            each = self.server.pipelines.pipeline_service_list_pipeline_versions
-            for item in self.server.each("list versions", each, "pipeline_versions", pipeline_id=pipeline.pipeline_id):
-                versions[item.pipeline_version_id] = pipeline.pipeline_id
-        return versions
+        """Every version of this project's pipeline: its name by its id and its pipeline's."""
+        pipelines = self.server.pipelines
+        found = {}
+        for pipeline in self.server.each("list pipelines", pipelines.pipeline_service_list_pipelines, "pipelines"):
+            each = pipelines.pipeline_service_list_pipeline_versions
+            if pipeline.display_name == "mammogan":
+                listed = self.server.each("list versions", each, "pipeline_versions", pipeline_id=pipeline.pipeline_id)
+                found |= {(pipeline.pipeline_id, item.pipeline_version_id): item.display_name for item in listed}
+        return found
 
     def _remove_versions(self, before):
-        for version, pipeline in self.versions().items():
-            if version not in before:
+        """Those that this session's commands named, were not there before, and no schedule of anybody names."""
+        ours = {name for command in self.commands for name in re.findall(r"of version (\S+)", command.said)}
+        listing = self.server.recurring.recurring_run_service_list_recurring_runs
+        used = {
+            entry.pipeline_version_reference.pipeline_version_id
+            for entry in self.server.each("list schedules", listing, "recurring_runs", **self.server.scope())
+        }
+        for (pipeline, version), name in self.versions().items():
+            if name in ours and (pipeline, version) not in before and version not in used:
                 deleting = self.server.pipelines.pipeline_service_delete_pipeline_version
                 self.server.call("delete the version", deleting, pipeline, version)
 
@@ -206,7 +225,7 @@ def cluster(tmp_path_factory, request):
     if missing := [name for name, value in given.items() if not value]:
         pytest.skip(f"no cluster was named: make test-kubeflow {' '.join(f'{name}=...' for name in missing)}")
     namespace = os.environ.get("KUBEFLOW_NAMESPACE", "")
-    options = [word for item in os.environ.get("KUBEFLOW_PODS", "").split() for word in ("--pods", item)]
+    options = [word for item in os.environ.get("KUBEFLOW_POD_SETTINGS", "").split() for word in ("--pods", item)]
     options = options or ["--pods", "accelerators=0"]
     with reach(given["HOST"], namespace) as server:
         found = Cluster(
@@ -227,9 +246,9 @@ def cluster(tmp_path_factory, request):
 def row(request, cluster):
     """Note what one case showed, for the table at the end."""
 
-    def note(case, command, status="", reason=""):
+    def note(case, command, said=""):
         rows = request.config.stash.setdefault(ROWS, [])
-        rows.append((case, command.process.returncode, status, reason or command.last))
+        rows.append((case, command.process.returncode, said or command.last))
 
     return note
 
@@ -238,7 +257,7 @@ def pytest_terminal_summary(terminalreporter, config):
     rows = config.stash.get(ROWS, [])
     if rows:
         terminalreporter.section("the cluster")
-        for case, code, status, said in rows:
-            terminalreporter.write_line(f"{case:<28} exit {code!s:<4} {status:<9} {said[:160]}")
+        for case, code, said in rows:
+            terminalreporter.write_line(f"{case:<20} exit {code!s:<4} {said[:200]}")
     for left in config.stash.get(LEFT, []):
         terminalreporter.write_line(f"left behind: {left}")

@@ -9,9 +9,9 @@ from mammogan.config import PRESETS
 from mammogan.ledger import Fate, Task
 from mammogan.selection import select
 from mammogan.steps import AFTER_A_WINNER, Step
-from mammogan.tracking import ledger
+from mammogan.tracking import janitor, ledger
 from mammogan.tracking.ledger import begun
-from mammogan.tracking.server import STOP_ASKED, WORKFLOW
+from mammogan.tracking.server import CLUSTER, GIVEN_UP, STOP_ASKED, WORKFLOW
 
 CONFIG = PRESETS["demo"]
 BRANCHES = CONFIG.branches
@@ -161,7 +161,7 @@ def test_a_run_that_never_opened_still_gets_a_page_and_fails(tmp_path):
 )
 def test_the_next_run_closes_what_nobody_closed(mlflow, parent, tmp_path, monkeypatch, presence, status, said):
     tracking.set_tags(parent, {WORKFLOW: "kubeflow/mammogan-x"})
-    monkeypatch.setattr(cluster, "state_of", lambda workflow: presence)
+    monkeypatch.setattr(cluster, "state_of", lambda workflow, at: presence)
     monkeypatch.setattr(cluster, "fate", lambda *_: Fate(terminated=False))
     own = tracking.begin(tmp_path.name, "next", CONFIG, {})
     run = mlflow.get_run(parent)
@@ -176,3 +176,88 @@ def test_costs_follow_the_hour_price(parent, tmp_path):
     object.__setattr__(record, "config", priced)
     page = report.build(record, tmp_path / "report").read_text()
     assert "<td>5.00</td>" in page
+
+
+def test_a_run_that_was_given_up_keeps_its_reason_when_its_exit_step_comes_late(mlflow, parent, tmp_path, monkeypatch):
+    """Ending it sets the same deadline in its workflow as somebody who stops it does."""
+    why = "nothing of it could run for 60 minutes, so it was ended: no node has a GPU"
+    tracking.set_tags(parent, {GIVEN_UP: why})
+    tracking.close(parent, "FAILED", why)
+    monkeypatch.setattr(cluster, "fate", lambda *_: Fate(terminated=True))
+    close(tmp_path)
+    run = mlflow.get_run(parent)
+    assert run.info.status == "FAILED"
+    assert run.data.tags["mammogan.reason"].startswith(why)
+
+
+def test_a_run_that_goes_on_after_it_was_stopped_is_no_longer_a_stopped_one(mlflow, parent, tmp_path):
+    """Kubeflow can retry a run that ended; what ended it the first time says nothing of the second."""
+    tracking.set_tags(parent, {STOP_ASKED: "anna", GIVEN_UP: "no node"})
+    tracking.close(parent, "KILLED", "terminated")
+    with pytest.raises(OSError, match="disk full"), tracking.step(parent, Step.SELECT):
+        raise OSError("disk full")
+    close(tmp_path)
+    run = mlflow.get_run(parent)
+    assert (run.info.status, run.data.tags["mammogan.reason"]) == ("FAILED", "select: disk full")
+
+
+@pytest.mark.parametrize("text", ["\N{PILE OF POO}" * 3000, '"\\' * 3000, "caf\udce9.dcm: no DICOM", "\x00\x1b" * 999])
+def test_no_reason_breaks_its_own_record(mlflow, parent, tmp_path, text):
+    with pytest.raises(OSError, match=r".*"), tracking.step(parent, Step.SELECT):
+        raise OSError(text)
+    assert tracking.read_ledger(parent).entries[Task(Step.SELECT)].reason
+    close(tmp_path)
+    assert mlflow.get_run(parent).info.status == "FAILED"
+
+
+def test_a_record_of_another_version_stops_neither_the_next_run_nor_the_janitor(mlflow, parent, tmp_path, monkeypatch):
+    other = tracking.begin(tmp_path.name, "other", CONFIG, {})
+    for run_id in (parent, other):
+        tracking.set_tags(run_id, {WORKFLOW: "kubeflow/mammogan-x"})
+    tracking.set_tags(parent, {"mammogan.step.calibrate": '{"task": ["calibrate", ""], "state": "done"}'})
+    monkeypatch.setattr(cluster, "state_of", lambda workflow, at: Presence.GONE)
+    monkeypatch.setattr("mammogan.tracking.janitor.close", tracking.close)
+    own = tracking.begin(tmp_path.name, "next", CONFIG, {})
+    assert mlflow.get_run(own).info.status == "RUNNING"
+    assert mlflow.get_run(other).info.status == "KILLED"
+    assert mlflow.get_run(parent).info.status == "RUNNING"
+    janitor.sweep(tmp_path.name, 3600)
+    assert mlflow.get_run(parent).info.status == "KILLED"
+    assert mlflow.get_run(parent).data.tags["mammogan.reason"] == "janitor: its workflow is gone"
+
+
+def test_a_run_of_another_cluster_is_judged_by_its_silence_alone(mlflow, parent, tmp_path, monkeypatch):
+    """Two clusters, one MLflow: a workflow that is not here may go on over there."""
+    (tmp_path / "account").mkdir()
+    for name, content in (("namespace", "kubeflow"), ("ca.crt", "one")):
+        (tmp_path / "account" / name).write_text(content)
+    monkeypatch.setattr(cluster, "ACCOUNT", tmp_path / "account")
+    monkeypatch.setattr(cluster, "_ask", lambda path: {})
+    tracking.set_tags(parent, {WORKFLOW: "kubeflow/mammogan-x", CLUSTER: "another"})
+    tracking.begin(tmp_path.name, "next", CONFIG, {})
+    assert mlflow.get_run(parent).info.status == "RUNNING"
+    assert [item.run_id for item in janitor.dead_runs(tmp_path.name, 3600) if item.run_id == parent] == []
+    monkeypatch.setattr(janitor, "_last_sign_ms", lambda run: 0)
+    found = {item.run_id: item.why for item in janitor.dead_runs(tmp_path.name, 3600)}
+    assert found[parent].startswith("silent for ")
+    tracking.set_tags(parent, {CLUSTER: cluster.identity()})
+    assert {item.run_id: item.why for item in janitor.dead_runs(tmp_path.name, 3600)}[parent] == "its workflow is gone"
+
+
+def test_a_run_of_another_namespace_is_judged_by_its_silence(parent, tmp_path, monkeypatch):
+    tracking.set_tags(parent, {WORKFLOW: "team-a/mammogan-x"})
+    monkeypatch.setattr(cluster, "_namespace", lambda: "team-b")
+    assert janitor.dead_runs(tmp_path.name, 3600) == []
+    monkeypatch.setattr(janitor, "_last_sign_ms", lambda run: 0)
+    assert parent in {item.run_id for item in janitor.dead_runs(tmp_path.name, 3600)}
+
+
+def test_the_run_is_found_among_more_experiments_than_a_page_holds(mlflow, parent, tmp_path, monkeypatch):
+    real = type(mlflow).search_experiments
+    monkeypatch.setattr(
+        type(mlflow),
+        "search_experiments",
+        lambda self, *given, **more: real(self, *given, **{"max_results": 1, **more}),
+    )
+    tracking.ensure_experiment(f"{tmp_path.name} newer", str(tmp_path / "artifacts"))
+    assert tracking.find_parent(tmp_path.name) == parent
