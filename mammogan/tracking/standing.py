@@ -85,6 +85,16 @@ def tell_given_up(run_id: str, reason: str, tracking_uri: str) -> None:
         set_tags(run_id, {GIVEN_UP: reason}, tracking_uri)
 
 
+def _in_words(error: MlflowException | ValueError) -> str:
+    """A server that is away in two words, where its client tells of pools and retries; else the first line."""
+    from requests import ConnectionError as NoConnection
+    from requests import Timeout
+
+    if isinstance(error.__context__, NoConnection | Timeout):
+        return "no answer"
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]
+
+
 def _standing(mlflow: MlflowClient, run: Run) -> Standing:
     children = find_runs(mlflow, [run.info.experiment_id], {PARENT: run.info.run_id, KIND: "branch"})
     losses = {child.data.tags[BRANCH]: found for child in children if (found := _losses(child))}
@@ -116,8 +126,7 @@ def _brief(tracking_uri: str) -> Generator[None]:
     try:
         yield
     except (MlflowException, ValueError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UnreadableError(f"MLflow at {tracking_uri} cannot be read: {first[:300]}") from error
+        raise UnreadableError(f"MLflow at {tracking_uri} cannot be read: {_in_words(error)}") from error
     finally:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})

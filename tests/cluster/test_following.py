@@ -477,7 +477,9 @@ def test_an_mlflow_that_is_away_is_told_and_kubeflows_states_are_shown(kubeflow,
     follow(Server(host), run_id, "http://127.0.0.1:9", poll_s=0.0)
     assert time.monotonic() - begun < 30, "a follower asks once and looks again"
     said = capsys.readouterr().err
-    assert said.count("MLflow at http://127.0.0.1:9 cannot be read") == 2, "once while it runs, once for the verdict"
+    assert said.count("MLflow at http://127.0.0.1:9 cannot be read: no answer;") == 2, (
+        "once while it runs, once for the verdict"
+    )
     assert "start: done after 10 s" in said
 
 
