@@ -48,7 +48,7 @@ lint: setup
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/ty check
 
 ui: setup
-	@$(BIN)/mlflow ui --backend-store-uri sqlite:///$(abspath $(OUT))/mlflow.db --port 5000
+	@MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --backend-store-uri sqlite:///$(abspath $(OUT))/mlflow.db --port 5000
 
 bench: setup
 	@for name in endurance evaluate synthesise tracking train_step; do $(BIN)/python benchmarks/$$name.py || exit 1; done

@@ -2,6 +2,8 @@
 
 import math
 import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -240,3 +242,12 @@ def test_no_server_is_a_value_error(monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     with pytest.raises(ValueError, match="MLFLOW_TRACKING_URI=''"):
         tracking.client()
+
+
+def test_mlflow_tells_its_makers_nothing_unasked():
+    """MLflow reads the variable when it is imported, so it must stand before."""
+    asks = "import sys, mammogan, os; assert 'mlflow' not in sys.modules; print(os.environ['MLFLOW_DISABLE_TELEMETRY'])"
+    bare = {name: value for name, value in os.environ.items() if name != "MLFLOW_DISABLE_TELEMETRY"}
+    for given, told in (({}, "true"), ({"MLFLOW_DISABLE_TELEMETRY": "false"}, "false")):
+        done = subprocess.run([sys.executable, "-c", asks], env={**bare, **given}, capture_output=True, text=True)
+        assert done.stdout.strip() == told, done.stderr
