@@ -37,6 +37,7 @@ def check(server: Server, pods: Pods, namespace: str, service_account: str, stor
     return [
         *found,
         _finding("Kubeflow", installation.kubeflow),
+        _finding("retries", installation.retries),
         _finding("namespace", lambda: installation.described(home)),
         _finding("service account", lambda: installation.service_account(home.namespace, service_account)),
         _finding("settings", lambda: settings.addresses(home.namespace, pods)),

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from launch import kubectl
 from launch.server import OWN_NAMESPACE
 
@@ -18,6 +20,9 @@ LISTS_ACCOUNTS = (2, 18)
 """First release that is expected to run pods only under accounts that the API server's setting below lists
 (kubeflow/pipelines#14181, which is not in 2.17.0)."""
 ACCOUNTS = "ALLOWEDSERVICEACCOUNTS"
+CONTROLLER = "workflow-controller-configmap"
+REPLACES_LOST_PODS = ("OnError", "Always")
+"""Argo's policies under which a pod that was deleted or whose node is gone is started again."""
 
 
 @dataclass(frozen=True)
@@ -124,3 +129,24 @@ def storage() -> str:
     if not default:
         raise LookupError("no default StorageClass; make one the default, or name one in k8s/base/postgres.yaml")
     return f"default StorageClass {default[0]['metadata']['name']}"
+
+
+def retries() -> str:
+    """Whether Argo starts a pod again that was lost with its node, which no pipeline of Kubeflow can ask for itself.
+
+    Argo's own policy is to retry what failed, and a lost pod is an error: Kubeflow ships defaults that say otherwise.
+    Raises LookupError where they were taken out.
+    """
+    settings = kubectl.ask("get", "configmap", CONTROLLER, "--namespace", OWN_NAMESPACE).get("data", {})
+    try:
+        defaults = yaml.safe_load(settings.get("workflowDefaults") or "{}")
+        policy = defaults["spec"]["templateDefaults"]["retryStrategy"]["retryPolicy"]
+    except (yaml.YAMLError, KeyError, TypeError):
+        policy = None
+    if policy not in REPLACES_LOST_PODS:
+        raise LookupError(
+            f"a pod that is lost with its node would not be started again: set retryPolicy: OnError below "
+            f"spec.templateDefaults.retryStrategy in workflowDefaults of ConfigMap {CONTROLLER} in {OWN_NAMESPACE}, as "
+            f"Kubeflow ships it (there: {policy})"
+        )
+    return f"lost pods are started again (retryPolicy {policy})"

@@ -69,9 +69,14 @@ STORE_WORKS, MLFLOW_WORKS = ("object store", True, "wrote"), ("MLflow", True, "w
 MAY_ALL = ("rights", True, "may do all")
 SEES_GPU = ("accelerator", True, "NVIDIA L4, 22 GiB")
 DENIED = ("object store", False, "InvalidAccessKeyId; mend AWS_ACCESS_KEY_ID")
+KUBEFLOWS_OWN = {"deployment", "workflow-controller-configmap"}
+CONTROLLER = "get configmap workflow-controller-configmap kubeflow"
+SHIPPED = "spec: {templateDefaults: {retryStrategy: {limit: '2', retryPolicy: OnError}}}"
+"""Of Kubeflow Pipelines 2.17.0's manifests/kustomize/third-party/argo."""
 READY = {
     "version": {"serverVersion": {"gitVersion": "v1.34.1"}},
     "get deployment ml-pipeline kubeflow": api_server("2.17.0"),
+    CONTROLLER: {"data": {"workflowDefaults": SHIPPED}},
     "get namespace kubeflow": {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "baseline"}}},
     "get serviceaccount mammogan-steps kubeflow": {"metadata": {}},
     "get configmap mammogan kubeflow": {"data": {"MLFLOW_TRACKING_URI": "http://me:c2VjcmV0@mlflow:5000"}},
@@ -141,6 +146,7 @@ def test_a_ready_cluster_has_nothing_to_mend_and_keeps_no_pod(play, host):
     assert list(found) == [
         "kubectl",
         "Kubeflow",
+        "retries",
         "namespace",
         "service account",
         "settings",
@@ -443,14 +449,15 @@ def multi_user(kubeflow):
 
 
 def test_a_multi_user_kubeflow_is_looked_at_in_the_given_namespace(play, host, kubeflow):
-    moved = {key.replace(" kubeflow", " team"): value for key, value in READY.items() if "deployment" not in key}
+    moved = {key.replace(" kubeflow", " team"): value for key, value in READY.items() if not KUBEFLOWS_OWN & set(key.split())}
     folder = play(moved)
     multi_user(kubeflow)
     found = look(host, namespace="team")
     assert [item for item in found if not item.ok] == []
-    assert found[2].said == "team of a multi-user Kubeflow; Pod Security baseline"
+    assert found[3].said == "team of a multi-user Kubeflow; Pod Security baseline"
     asked = [line for line in (folder / "calls").read_text().splitlines() if "--namespace kubeflow" in line]
-    assert {line.split()[1] for line in asked} == {"deployment"}
+    assert {line.split()[1] for line in asked} == {"deployment", "configmap"}
+    assert {line.split()[2] for line in asked} == {"ml-pipeline", "workflow-controller-configmap"}
 
 
 def test_a_multi_user_kubeflow_needs_a_namespace_that_is_there(play, host, kubeflow):
@@ -599,12 +606,31 @@ def test_what_a_limit_range_gives_to_kubeflows_containers_is_counted(play):
     )
 
 
+@pytest.mark.parametrize(
+    ("defaults", "there"),
+    [
+        (None, "None"),
+        ("", "None"),
+        ("spec: {ttlStrategy: {secondsAfterCompletion: 60}}", "None"),
+        (SHIPPED.replace("OnError", "OnFailure"), "OnFailure"),
+        ("{half", "None"),
+        ("just words", "None"),
+    ],
+)
+def test_a_cluster_that_does_not_replace_lost_pods_is_told(play, host, defaults, there):
+    play({CONTROLLER: {"data": {} if defaults is None else {"workflowDefaults": defaults}}})
+    (found,) = wrong(host)
+    assert found.what == "retries"
+    assert found.said.startswith("a pod that is lost with its node would not be started again: set retryPolicy: OnErr")
+    assert found.said.endswith(f"(there: {there})")
+
+
 def test_the_command_prints_all_and_fails_if_one_is_wrong(play, host):
     play()
     command = ["preflight", "--host", host, "--image", IMAGE, "--pods", "accelerators=0"]
     result = CliRunner().invoke(pipeline.app, command)
     assert result.exit_code == 0, result.output
-    assert result.stdout.count("ok ") == 15
+    assert result.stdout.count("ok ") == 16
     play({"get storageclass": {"items": []}})
     result = CliRunner().invoke(pipeline.app, command)
     assert result.exit_code == 1
