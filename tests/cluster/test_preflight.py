@@ -449,7 +449,8 @@ def multi_user(kubeflow):
 
 
 def test_a_multi_user_kubeflow_is_looked_at_in_the_given_namespace(play, host, kubeflow):
-    moved = {key.replace(" kubeflow", " team"): value for key, value in READY.items() if not KUBEFLOWS_OWN & set(key.split())}
+    of_profile = {key: value for key, value in READY.items() if not KUBEFLOWS_OWN & set(key.split())}
+    moved = {key.replace(" kubeflow", " team"): value for key, value in of_profile.items()}
     folder = play(moved)
     multi_user(kubeflow)
     found = look(host, namespace="team")
