@@ -6,6 +6,7 @@ Each library has its own variable for the file of trusted certificates, and some
 
 from __future__ import annotations
 
+import functools
 import os
 import ssl
 import tempfile
@@ -29,7 +30,7 @@ def share() -> str | None:
     keep_inside()
     for name in VARIABLES:
         if path := os.environ.get(name):
-            _require_certificates(f"{name}={path!r}", Path(path))
+            _require_once(f"{name}={path!r}", Path(path))
             for other in VARIABLES[:3]:
                 os.environ.setdefault(other, path)
             return path
@@ -57,6 +58,10 @@ def _require_certificates(what: str, path: Path) -> None:
         context.load_verify_locations(**{"capath" if path.is_dir() else "cafile": str(path)})
     except (OSError, ssl.SSLError) as error:
         raise ValueError(f"{what}: no certificates there ({error}); give a PEM file") from error
+
+
+_require_once = functools.cache(_require_certificates)
+"""For the environment's file, which is asked for with every client that is made."""
 
 
 def proxy_for(address: str) -> str | None:

@@ -9,6 +9,7 @@ import images
 import pytest
 import yaml
 from mlflow import MlflowClient
+from quick_run import QUICK
 from walk import ORDER, Walk
 
 import pipeline
@@ -17,20 +18,6 @@ from launch.compiled import compile_pipeline
 from launch.pods import Pods
 
 BRANCH = "lambda=3,seed=0"
-QUICK = {
-    "lambdas": "3",
-    "data.size": 28,
-    "train.epochs": 2,
-    "train.snapshot_every": 2,
-    "model.generator_channels": 32,
-    "model.critic_channels": 4,
-    "evaluate.fakes": 8,
-    "evaluate.pairs": 16,
-    "select.min_diversity": 0,
-    "audit.max_duplicates": 1,
-    "utility.steps": 2,
-    "utility.shares": "1.0",
-}
 AS_A_POD = 'touch /opt/x 2>/dev/null && exit 90; [ "$(id -u):$(id -g)" = 1000:0 ] || exit 91; cd /tmp; exec "$@"'
 PREPARE = """
 set -e

@@ -10,26 +10,14 @@ import nbclient
 import nbformat
 import numpy as np
 import pytest
+import quick_run
 from kubeflow import Kubeflow, serve
 from PIL import Image
 
 from mammogan import tracking
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "submit_and_compare.ipynb"
-QUICK = {
-    "lambdas": "0.5,3",
-    "data.size": 28,
-    "train.epochs": 2,
-    "train.snapshot_every": 2,
-    "model.generator_channels": 32,
-    "model.critic_channels": 4,
-    "evaluate.fakes": 8,
-    "evaluate.pairs": 16,
-    "select.min_diversity": 0,
-    "audit.max_duplicates": 1,
-    "utility.steps": 2,
-    "utility.shares": "1.0",
-}
+QUICK = {**quick_run.QUICK, "lambdas": "0.5,3"}
 
 
 def texts(notebook):

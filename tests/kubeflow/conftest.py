@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from quick_run import QUICK
 
 from launch import submit
 from launch.server import RefusedError, Server, reach
@@ -20,21 +21,6 @@ from mammogan import storage, tracking
 from mammogan.tracking.server import KIND, PARENT, find_runs
 
 ROOT = Path(__file__).resolve().parents[2]
-TOY = {
-    "lambdas": "3",
-    "data.size": 28,
-    "train.epochs": 2,
-    "train.snapshot_every": 2,
-    "model.generator_channels": 32,
-    "model.critic_channels": 4,
-    "evaluate.fakes": 8,
-    "evaluate.pairs": 16,
-    "select.min_diversity": 0,
-    "audit.max_duplicates": 1,
-    "utility.steps": 2,
-    "utility.shares": "1.0",
-}
-"""The whole graph on the phantom at 28 px, with gates that two epochs can pass."""
 RUN_ID = re.compile(r"run ([0-9a-f]{8}-[0-9a-f-]{27})")
 ANSWER_S = 3600
 """Longest that a toy run may take; each of its dozen pods may have to pull the image first."""
@@ -92,11 +78,9 @@ class Cluster:
     commands: list[Command] = field(default_factory=list)
     name: str = field(default_factory=lambda: f"acceptance-{uuid.uuid4().hex[:8]}")
 
-    def command(self, verb, *words, where=True):
+    def command(self, verb, *words):
         """Start a command; the sign-in is the environment's."""
-        given = [verb, *words]
-        if where:
-            given += ["--host", self.host, *(["--namespace", self.namespace] if self.namespace else [])]
+        given = [verb, *words, "--host", self.host, *(["--namespace", self.namespace] if self.namespace else [])]
         path = self.folder / f"{len(list(self.folder.iterdir()))}-{verb}.log"
         with path.open("w") as log:
             process = subprocess.Popen(
@@ -111,21 +95,21 @@ class Cluster:
 
     def settings(self, **changes):
         """Settings of a toy run of this session."""
-        return {**TOY, "select.model_name": self.name, **changes}
+        return {**QUICK, "select.model_name": self.name, **changes}
 
-    def submit(self, *words, source="phantom", **changes):
+    def submit(self, *, source="phantom", **changes):
         """Start a toy run and follow it."""
         sets = [word for name, value in self.settings(**changes).items() for word in ("--set", f"{name}={value}")]
         given = ["--preset", "demo", "--source", source, "--store", self.store, "--image", self.image]
-        given += ["--experiment", self.name, "--wait", *self.options, *sets, *words]
+        given += ["--experiment", self.name, "--wait", *self.options, *sets]
         return self.command("submit", *given)
 
-    def schedule_file(self, cron, **changes):
-        """A file with one entry, of this session as its owner."""
+    def schedule_file(self, cron):
+        """A file with one entry, of this session as its owner; with none where ``cron`` is empty."""
         pods = dict(option.split("=", 1) for option in self.options[1::2] if "=" in option)
         entry = {
             "name": self.name, "cron": cron, "preset": "demo", "source": "phantom", "store": self.store,
-            "experiment": self.name, "settings": self.settings(), "pods": {"image": self.image, **pods}, **changes,
+            "experiment": self.name, "settings": self.settings(), "pods": {"image": self.image, **pods},
         }  # fmt: skip
         path = self.folder / f"schedules-{uuid.uuid4().hex[:8]}.yaml"
         path.write_text(yaml.safe_dump({"owner": self.name, "schedules": [entry] if cron else []}))
