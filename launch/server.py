@@ -39,9 +39,12 @@ LOOKS = 3
 """Looks for a thing whose making had no answer, with pauses as between attempts, before it is sent again..."""
 LATE_LOOKS = 6
 """...and where the server may still be at it."""
+BAD_REQUEST = 400
 SERVER_FAULT = 500
 UNTRUSTED = 495
 """Stands for a status where the server's certificate is not trusted, as in nginx; waiting does not mend it."""
+GOING_ON = ("PENDING", "RUNNING", "PAUSED")
+"""States of a run that Kubeflow would end if it was asked to."""
 PAGE = 100
 CONNECT_S = 10
 """Seconds to reach the server, for each request..."""
@@ -296,8 +299,14 @@ class Server:
         return self.namespace if self.namespace and self.multi_user() else OWN_NAMESPACE
 
     def terminate(self, run_id: str) -> None:
-        """Ask Kubeflow to end a run; its exit step runs all the same."""
-        self.call("stop the run", self.runs.run_service_terminate_run, run_id)
+        """Ask Kubeflow to end a run, unless it ends already; its exit step runs all the same."""
+        try:
+            self.call("stop the run", self.runs.run_service_terminate_run, run_id)
+        except RefusedError as refusal:  # so is a second request, as after a first one whose answer was lost
+            if refusal.status != BAD_REQUEST:
+                raise
+            if self.call("look at the run", self.runs.run_service_get_run, run_id).state in GOING_ON:
+                raise
 
     def has_ui(self) -> bool:
         """Whether the address shows pages to a browser: the API server itself knows none, a gateway or the UI does."""

@@ -258,8 +258,10 @@ class Kubeflow:
         return self.runs[run_id]
 
     def terminate_run(self, run_id, query, body):
-        self.get_run(run_id, query, body)
+        if self.get_run(run_id, query, body)["state"] not in ("PENDING", "RUNNING", "PAUSED"):
+            raise RefusedError.recorded("terminated-twice", "d4454cc2-4756-4e7b-9785-74367046b1cd", run_id)
         self.script = list(self.after_stop)
+        self.get_run(run_id, query, body)
         return {}
 
     def healthz(self, query, body):

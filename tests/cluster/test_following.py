@@ -621,6 +621,23 @@ def test_a_stop_that_is_refused_leaves_no_word_behind(kubeflow, host, record, ur
     assert status(uri, parent)[0] == "RUNNING"
 
 
+def test_a_run_that_ends_already_is_not_a_refusal(kubeflow, host):
+    run_id = kubeflow.play("demo-nameless-task")
+    kubeflow.lose("POST", "terminate")
+    assert stop(Server(host), run_id, poll_s=0.0).endswith("was stopped: FAILED, terminated in Kubeflow")
+    asked = [path for method, path in kubeflow.requests if method == "POST" and "terminate" in path]
+    assert len(asked) == 2, "the second one gets the recorded refusal"
+    run_id = kubeflow.play("terminating", "terminating", "terminating", "terminated")
+    assert stop(Server(host), run_id, poll_s=0.0).endswith("was stopped: FAILED, terminated in Kubeflow")
+
+
+def test_a_run_that_goes_on_was_not_stopped(kubeflow, host):
+    run_id = kubeflow.play("demo-nameless-task")
+    kubeflow.fail("POST", "terminate", 400)
+    with pytest.raises(RefusedError, match="could not stop the run: the request was refused"):
+        stop(Server(host), run_id, poll_s=0.0)
+
+
 def test_stop_leaves_the_last_word_to_the_exit_step(kubeflow, host, record, uri, monkeypatch):
     run_id = kubeflow.play("demo-nameless-task")
     parent = record(run_id, *done(*BEFORE))
