@@ -13,28 +13,28 @@ from typing import Annotated
 import typer
 from kfp import dsl
 
-from components.audit import audit
-from components.check_changes import check_changes
-from components.evaluate import evaluate
-from components.filter_minority import filter_minority
-from components.finish import finish
-from components.ingest import ingest
-from components.promote import promote
-from components.register import register
-from components.select import select
-from components.start import start
-from components.synthesise import synthesise
-from components.train import train
-from components.utility import utility
-from launch import compiled, following, local, preflight, schedule, submit
-from launch import options as cluster
-from launch.arguments import graph_arguments
-from launch.following import termination
-from launch.pods import Pods
-from launch.server import Server, reach
 from mammogan import console, storage
 from mammogan.addresses import masked
 from mammogan.commands import options
+from mammogan.components.audit import audit
+from mammogan.components.check_changes import check_changes
+from mammogan.components.evaluate import evaluate
+from mammogan.components.filter_minority import filter_minority
+from mammogan.components.finish import finish
+from mammogan.components.ingest import ingest
+from mammogan.components.promote import promote
+from mammogan.components.register import register
+from mammogan.components.select import select
+from mammogan.components.start import start
+from mammogan.components.synthesise import synthesise
+from mammogan.components.train import train
+from mammogan.components.utility import utility
+from mammogan.launch import compiled, following, local, preflight, schedule, submit
+from mammogan.launch import options as cluster
+from mammogan.launch.arguments import graph_arguments
+from mammogan.launch.following import termination
+from mammogan.launch.pods import Pods
+from mammogan.launch.server import Server, reach
 
 
 @dsl.pipeline(

@@ -21,9 +21,9 @@ from pathlib import Path
 import torch
 
 from mammogan.config import PRESETS, Branch, override
-from mammogan.models.densenet import random_frozen
+from mammogan.features.densenet import random_frozen
 from mammogan.models.folded import FoldedDenseNet
-from mammogan.training.loop import device_name, train_branch
+from mammogan.training.trial import device_name, train_branch
 
 MOST_GROWTH = 0.05
 SETTINGS = {

@@ -70,7 +70,7 @@ def random_inception_state() -> dict[str, Any]:
 def run_mammogan(folder: Path, pairs: int, device: str) -> dict[str, float]:
     """Measure with this project: everything that ``python -m mammogan evaluate`` measures."""
     from mammogan.config import EvaluateConfig
-    from mammogan.evaluation import evaluate_folders
+    from mammogan.evaluation.snapshots import evaluate_folders
 
     config = EvaluateConfig(
         extractor="inception",
@@ -92,8 +92,8 @@ def run_usual(folder: Path, pairs: int, device: str) -> dict[str, float]:
     import torch_fidelity
     from pytorch_msssim import ms_ssim
 
-    from mammogan.metrics.images import read_images
-    from mammogan.metrics.intervals import pairs_between, pairs_within
+    from mammogan.data.image_folder import read_images
+    from mammogan.statistics import pairs_between, pairs_within
 
     reals, fakes = (len(list((folder / name).iterdir())) for name in ("real", "fake"))
     measured = torch_fidelity.calculate_metrics(
@@ -144,9 +144,9 @@ def measure_forward(folder: Path, device: str) -> dict[str, float]:
     import torch
 
     from mammogan.config import EvaluateConfig
-    from mammogan.metrics.features import extract, inception
-    from mammogan.metrics.images import read_images
-    from mammogan.metrics.measurement import CPU_BATCH
+    from mammogan.data.image_folder import read_images
+    from mammogan.evaluation.measurement import CPU_BATCH
+    from mammogan.features.extractor import extract, inception
 
     images = torch.cat([read_images(folder / name) for name in ("real", "fake")])
     extractor = inception(folder / "inception.pth", "inception", torch.device(device))

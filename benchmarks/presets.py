@@ -30,13 +30,13 @@ from torch import Tensor
 
 from mammogan import console, storage
 from mammogan.config import PRESETS, Branch, override
-from mammogan.metrics.features import Extractor, extract, random_vgg
-from mammogan.metrics.frechet import frechet_distance, frechet_estimate
-from mammogan.metrics.intervals import Floats
-from mammogan.metrics.kernel import kernel_distance, kernel_estimate
-from mammogan.metrics.weights import read_state
-from mammogan.models.densenet import load_frozen
+from mammogan.features.densenet import load_frozen
+from mammogan.features.extractor import Extractor, extract, random_vgg
+from mammogan.features.weights import read_state
+from mammogan.metrics.fid import frechet_distance, frechet_estimate
+from mammogan.metrics.kid import kernel_distance, kernel_estimate
 from mammogan.models.generator import load_generator, sample, save_snapshot
+from mammogan.statistics import Floats
 from mammogan.training.grid import save_grid, tile
 from mammogan.training.interruption import deferred_signals
 from mammogan.training.trainer import Trainer

@@ -22,7 +22,7 @@ from mammogan.audit import Reals, inspect
 from mammogan.audit.distances import Space, pixel_embedding
 from mammogan.config import AuditConfig
 from mammogan.data import manifest
-from mammogan.metrics.perceptual import load_perceptual
+from mammogan.metrics.lpips import load_perceptual
 from mammogan.synthesis.rows import read_rows
 
 MALIGNANT = 1

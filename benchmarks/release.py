@@ -23,8 +23,8 @@ from typing import Any
 from mammogan import config, storage
 from mammogan.audit import audit_dataset
 from mammogan.data.ingest import ingest, read_summary
-from mammogan.findings import interval, short
-from mammogan.gates import NOT_CHECKED, answer, tally
+from mammogan.reporting.findings import interval, short
+from mammogan.selection.gates import NOT_CHECKED, answer, tally
 from mammogan.synthesis import fill, load_model
 from mammogan.utility import study
 

@@ -22,9 +22,9 @@ from PIL import Image, ImageFilter
 from torch import Tensor
 
 from mammogan.config import EvaluateConfig
-from mammogan.evaluation import evaluate_images
-from mammogan.metrics.features import Extractor, extract, random_vgg
-from mammogan.metrics.neighbours import distances
+from mammogan.evaluation.snapshots import evaluate_images
+from mammogan.features.extractor import Extractor, extract, random_vgg
+from mammogan.metrics.prdc import distances
 
 Damage = Callable[[Tensor, Tensor], Tensor]
 

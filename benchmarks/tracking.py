@@ -19,7 +19,7 @@ from typing import Any
 from unittest import mock
 
 from mammogan import config, tracking
-from mammogan.spool import Spool
+from mammogan.tracking.spool import Spool
 
 
 class Meter:
@@ -48,7 +48,7 @@ def measure(size: int, epochs: int, folder: Path) -> Mapping[str, float]:
     """Train with one batch an epoch at ``size`` px; seconds of the step, of waiting and of the sending thread."""
     import torch
 
-    from mammogan.training.loop import train_branch
+    from mammogan.training.trial import train_branch
 
     base = "demo" if size <= 56 else "paper"
     settings = config.override(

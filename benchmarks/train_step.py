@@ -34,13 +34,13 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from mammogan import storage
+from mammogan.features.densenet import random_frozen
 from mammogan.models.critic import Critic
-from mammogan.models.densenet import random_frozen
 from mammogan.models.folded import FoldedDenseNet
 from mammogan.models.generator import Generator
-from mammogan.training import reference, step
-from mammogan.training.loop import device_name, pick_device
+from mammogan.training import gradients, reference
 from mammogan.training.losses import Objective
+from mammogan.training.trial import device_name, pick_device
 
 Result = TypeVar("Result")
 Readout = Literal["flat", "projected"]
@@ -78,14 +78,14 @@ class Bench:
         """Gradients of one critic update."""
         batch = (self.critic, self.real, self.fake, self.alpha, OBJECTIVE)
         if self.fast:
-            step.critic_gradients(*batch, real_maps)
+            gradients.critic_gradients(*batch, real_maps)
         else:
             reference.critic_gradients(*batch)
 
     def generator_update(self) -> None:
         """Gradients of one generator update."""
         if self.fast:
-            step.generator_gradients(self.generator, self.critic, self.generator(self.z))
+            gradients.generator_gradients(self.generator, self.critic, self.generator(self.z))
         else:
             reference.generator_gradients(self.generator, self.critic, self.z)
 

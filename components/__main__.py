@@ -1,6 +1,6 @@
 """What a pod of a run starts: one step of this image.
 
-    python3 -m components --version DIGEST --executor_input JSON --function_to_execute NAME
+    python3 -m mammogan.components --version DIGEST --executor_input JSON --function_to_execute NAME
 
 The compiled pipeline names the step and carries none of its source. Settings and secrets come as files below
 ``components.MOUNTS`` and become environment variables, because Kubeflow repeats all that a pod's description holds six
@@ -16,8 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import components
-from mammogan import cores, mounted
+from mammogan import components, cores, mounted
 
 PATIENCE_S = 600
 """How long a step waits for a server that is away, unless its pod says otherwise: a restart must not cost a run."""
@@ -25,7 +24,7 @@ PATIENCE_S = 600
 
 def main(arguments: Sequence[str], mounts: Path = components.MOUNTS) -> int:
     """Run one step; the exit status is 2 where the image or its settings are not those that it needs."""
-    parser = argparse.ArgumentParser(prog="python3 -m components", allow_abbrev=False)
+    parser = argparse.ArgumentParser(prog="python3 -m mammogan.components", allow_abbrev=False)
     for name, described in (
         ("--version", "components.version() of the steps that the pipeline was compiled for"),
         ("--executor_input", "what Kubeflow's launcher hands to the step, as JSON"),
@@ -68,7 +67,7 @@ def _execute(name: str, executor_input: str) -> None:
     os.environ["_KFP_RUNTIME"] = "true"  # kfp then imports neither its compiler nor its client
     from kfp.dsl.executor import Executor
 
-    function = getattr(importlib.import_module(f"components.{name}"), name)
+    function = getattr(importlib.import_module(f"mammogan.components.{name}"), name)
     Executor(executor_input=json.loads(executor_input), function_to_execute=function).execute()
 
 

@@ -1,6 +1,6 @@
 """Find out whether training again can give anything new."""
 
-from components import step
+from mammogan.components import step
 
 
 @step()
@@ -12,7 +12,7 @@ def check_changes(
 ) -> bool:
     """Compare data, code and settings with the champion's and the challenger's; True to train, always by force."""
     from mammogan import config, registry, tracking
-    from mammogan.steps import Step
+    from mammogan.graph import Step
 
     settings = config.resolve(preset, overrides)
     parent_id = tracking.parent_of(run)

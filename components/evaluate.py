@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components import step
+from mammogan.components import step
 
 
 @step()
@@ -20,8 +20,8 @@ def evaluate(
     from pathlib import Path
 
     from mammogan import config, tracking
-    from mammogan.evaluation import evaluate_or_lose
-    from mammogan.steps import Step
+    from mammogan.evaluation.snapshots import evaluate_or_lose
+    from mammogan.graph import Step
 
     settings = config.resolve(preset, overrides)
     with tracking.branch_log(tracking.parent_of(run), config.Branch.parse(branch), settings, step=Step.EVALUATE) as log:

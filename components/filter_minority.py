@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components import step
+from mammogan.components import step
 
 
 @step()
@@ -18,7 +18,7 @@ def filter_minority(
 
     from mammogan import config, tracking
     from mammogan.data.minority import filter_minority
-    from mammogan.steps import Step
+    from mammogan.graph import Step
 
     data = config.resolve(preset, overrides).data
     parent_id = tracking.parent_of(run)

@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components import step
+from mammogan.components import step
 
 
 @step()

@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components import step
+from mammogan.components import step
 
 
 @step()
@@ -21,7 +21,7 @@ def ingest(
 
     from mammogan import config, tracking
     from mammogan.data.ingest import ingest
-    from mammogan.steps import Step
+    from mammogan.graph import Step
 
     data = config.resolve(preset, overrides).data
     parent_id = tracking.parent_of(run)

@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components import step
+from mammogan.components import step
 
 
 @step()
@@ -17,7 +17,7 @@ def register(
     from pathlib import Path
 
     from mammogan import config, registry, tracking
-    from mammogan.steps import Step
+    from mammogan.graph import Step
 
     settings = config.resolve(preset, overrides)
     parent_id = tracking.parent_of(run)

@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components import step
+from mammogan.components import step
 
 
 @step()
@@ -19,13 +19,14 @@ def select(
     """Write the decision, the winning snapshot and its critic; return whether there is one to register."""
     from pathlib import Path
 
-    from mammogan import config, selection, tracking
-    from mammogan.steps import Step
+    from mammogan import config, tracking
+    from mammogan.graph import Step
+    from mammogan.selection import ranking
 
     settings = config.resolve(preset, overrides)
     parent_id = tracking.parent_of(run)
     with tracking.step(parent_id, Step.SELECT) as progress:
-        made = selection.decide(
+        made = ranking.decide(
             [Path(item.path) for item in evaluations],
             store,
             settings.select,
@@ -34,6 +35,6 @@ def select(
             Path(critic.path),
         )
         tracking.log_decision(parent_id, made)
-        selection.require_survivor(made)
+        ranking.require_survivor(made)
         progress.goes_on = made["accepted"]
     return progress.goes_on

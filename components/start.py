@@ -1,6 +1,6 @@
 """Open the run in MLflow before anything else."""
 
-from components import step
+from mammogan.components import step
 
 
 @step()

@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components import step
+from mammogan.components import step
 
 
 @step()
@@ -21,7 +21,7 @@ def synthesise(
 
     from mammogan import config, release, tracking
     from mammogan.data.ingest import read_summary
-    from mammogan.steps import Step
+    from mammogan.graph import Step
 
     settings = config.resolve(preset, overrides)
     label = read_summary(Path(minority.path))["label"]

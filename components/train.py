@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components import step
+from mammogan.components import step
 
 
 @step()
@@ -20,8 +20,8 @@ def train(
 
     from mammogan import config, tracking
     from mammogan.data.minority import training_set
-    from mammogan.steps import Step
-    from mammogan.training.loop import train_branch
+    from mammogan.graph import Step
+    from mammogan.training.trial import train_branch
 
     settings = config.resolve(preset, overrides)
     part = config.Branch.parse(branch)

@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components import step
+from mammogan.components import step
 
 
 @step()
@@ -18,7 +18,7 @@ def utility(
     from pathlib import Path
 
     from mammogan import config, release, tracking
-    from mammogan.steps import Step
+    from mammogan.graph import Step
 
     settings = config.resolve(preset, overrides)
     place = release.Place(tracking.parent_of(run), Path(filled.path), Path(benefit.path))

@@ -1,7 +1,13 @@
 """Mammogan: synthetic mammograms of the rare class, from CBIS-DDSM to a registered WGAN-GP generator."""
 
 import os
+from pathlib import Path
+
+__version__ = "0.1.0"
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when MLflow is imported: nothing goes out unasked
 
-__version__ = "0.1.0"
+_ROOT = Path(__file__).resolve().parents[1]
+if (_ROOT / "pipeline.py").is_file() and (_ROOT / "components").is_dir():
+    # a checkout and an image keep graph and components beside the package; a wheel brings them inside
+    __path__.append(str(_ROOT))

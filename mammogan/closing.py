@@ -6,9 +6,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from mammogan import cluster, report, storage, tracking
+from mammogan import cluster, storage, tracking
 from mammogan.console import say
-from mammogan.steps import Step
+from mammogan.graph import Step
+from mammogan.reporting import report
 
 
 def close_with_report(run: str, workflow: str, page: Path) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from mammogan.steps import AFTER_A_WINNER, BEFORE_TRAINING, PER_BRANCH, Step
+from mammogan.graph import AFTER_A_WINNER, BEFORE_TRAINING, PER_BRANCH, Step
 
 REASON_LENGTH = 1000
 """Characters of a reason in its record, which as JSON must fit into a tag."""

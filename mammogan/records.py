@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mammogan.config import Branch
-from mammogan.findings import Findings
+from mammogan.reporting.findings import Findings
 
 
 @dataclass(frozen=True)

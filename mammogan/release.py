@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mammogan import findings, gates, registry, storage, tracking
+from mammogan import registry, storage, tracking
 from mammogan.audit import audit_dataset
 from mammogan.config import Config, override
 from mammogan.console import say
 from mammogan.data import manifest
 from mammogan.registry import notes
+from mammogan.reporting import findings
+from mammogan.selection import gates
 from mammogan.synthesis import fill, load_model
 from mammogan.synthesis.balance import missing
 from mammogan.tracking.findings import STEPS, log_findings

@@ -5,10 +5,11 @@ import io
 import numpy as np
 from PIL import Image
 
-from mammogan import config, report
+from mammogan import config
 from mammogan.config import Branch
 from mammogan.records import BranchRecord, RunRecord
-from mammogan.selection import select
+from mammogan.reporting import report
+from mammogan.selection.ranking import select
 
 COLUMNS = {
     "kid": ("kid", "train", "kid/inception/train", 0.01, "lower"),

@@ -8,11 +8,11 @@ import time
 from collections import Counter
 from typing import Protocol
 
-import pipeline
-from launch import following, schedule
-from launch.following import termination
-from launch.schedule.entries import File, Schedule
-from launch.submit import submit
+from mammogan import pipeline
+from mammogan.launch import following, schedule
+from mammogan.launch.following import termination
+from mammogan.launch.schedule.entries import File, Schedule
+from mammogan.launch.submit import submit
 
 SECRET = "geheim-0123456789"
 

@@ -12,9 +12,9 @@ import pytest
 
 from mammogan import cluster
 from mammogan.cluster import Presence, Right
+from mammogan.graph import Step
 from mammogan.ledger import Entry, Fate, Ledger, State, Task
 from mammogan.probe import rights
-from mammogan.steps import Step
 
 RECORDED = Path(__file__).parent / "cluster" / "recorded" / "workflows"
 WORKFLOWS = "/apis/argoproj.io/v1alpha1/namespaces/kubeflow/workflows/"

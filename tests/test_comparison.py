@@ -7,8 +7,8 @@ import pytest
 from sample_run import paper_run
 from scipy import stats
 
-from mammogan.comparison import compare_branches, compare_lambdas, compare_run, told
 from mammogan.config import SelectConfig
+from mammogan.selection.comparison import compare_branches, compare_lambdas, compare_run, told
 
 
 def evaluation(gp_lambda, seed, values, **changes):

@@ -9,10 +9,11 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from mammogan import console, evaluation
+from mammogan import console
 from mammogan.commands.evaluate import app
 from mammogan.config import EvaluateConfig
 from mammogan.data import manifest
+from mammogan.evaluation import snapshots
 from mammogan.models.generator import Generator, save_snapshot
 
 SIZE = 28
@@ -88,7 +89,7 @@ class Reports(list):
 
 def evaluate(branch, dataset, out, config=CONFIG):
     reports = Reports()
-    return evaluation.evaluate_branch(branch, dataset, config, out, reports), reports
+    return snapshots.evaluate_branch(branch, dataset, config, out, reports), reports
 
 
 def test_every_snapshot_gets_the_six_metrics_with_floors_and_intervals(branch, dataset, tmp_path):
@@ -152,8 +153,8 @@ def test_counts_say_who_took_part(branch, dataset, tmp_path):
 def test_running_again_measures_only_new_snapshots_and_reports_all(branch, dataset, tmp_path, monkeypatch):
     first, reports = evaluate(branch, dataset, tmp_path / "out")
     measured = []
-    original = evaluation.compare
-    monkeypatch.setattr(evaluation, "compare", lambda *args: measured.append(1) or original(*args))
+    original = snapshots.compare
+    monkeypatch.setattr(snapshots, "compare", lambda *args: measured.append(1) or original(*args))
     again, reports_again = evaluate(branch, dataset, tmp_path / "out")
     assert (again, reports_again, measured) == (first, reports, [])
     save_snapshot(Generator(SIZE, 6, 8), 8, branch / "snapshots/epoch_0008.pt")
@@ -361,20 +362,20 @@ def test_folders_that_cannot_be_compared_say_why(folders, break_it, message):
     real, fake = folders
     break_it(real)
     with pytest.raises(ValueError, match=message):
-        evaluation.evaluate_folders(real, fake, CONFIG)
+        snapshots.evaluate_folders(real, fake, CONFIG)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P"])
 def test_grey_saved_as_colour_is_grey(mode, folders):
     real, fake = folders
-    plain = evaluation.evaluate_folders(real, fake, CONFIG)["records"]
+    plain = snapshots.evaluate_folders(real, fake, CONFIG)["records"]
     for path in real.iterdir():
         Image.open(path).convert(mode).save(path)
-    assert evaluation.evaluate_folders(real, fake, CONFIG)["records"] == plain
+    assert snapshots.evaluate_folders(real, fake, CONFIG)["records"] == plain
 
 
 def test_floats_and_colour_tensors_are_refused():
-    from mammogan.metrics.images import checked_images
+    from mammogan.data.image_folder import checked_images
 
     for wrong, message in (
         (torch.zeros(2, 1, 9, 9), "float32: give uint8"),
@@ -387,11 +388,11 @@ def test_floats_and_colour_tensors_are_refused():
 
 def test_with_a_store_another_run_measures_nothing_again(branch, dataset, tmp_path, monkeypatch):
     store = str(tmp_path / "store")
-    first = evaluation.evaluate_branch(branch, dataset, CONFIG, tmp_path / "one", Reports(), store)
+    first = snapshots.evaluate_branch(branch, dataset, CONFIG, tmp_path / "one", Reports(), store)
     assert len(list((tmp_path / "store" / "evaluations").iterdir())) == 2
-    monkeypatch.setattr(evaluation, "_snapshot_result", None)
+    monkeypatch.setattr(snapshots, "_snapshot_result", None)
     reports = Reports()
-    assert evaluation.evaluate_branch(branch, dataset, CONFIG, tmp_path / "two", reports, store) == first
+    assert snapshots.evaluate_branch(branch, dataset, CONFIG, tmp_path / "two", reports, store) == first
     assert [epoch for epoch, _ in reports] == [1, 4], "the new run's tracker is told all the same"
 
 
@@ -399,11 +400,11 @@ def test_a_fault_of_the_evaluation_loses_one_branch_and_raises_nothing(branch, d
     def no_memory(*_):
         raise MemoryError("out of memory: 1.99 GiB in use of its limit of 2.00 GiB")
 
-    monkeypatch.setattr(evaluation, "_snapshot_result", no_memory)
-    result = evaluation.evaluate_or_lose(branch, dataset, CONFIG, tmp_path / "out", Reports())
+    monkeypatch.setattr(snapshots, "_snapshot_result", no_memory)
+    result = snapshots.evaluate_or_lose(branch, dataset, CONFIG, tmp_path / "out", Reports())
     assert json.loads((tmp_path / "out/evaluation.json").read_text()) == result
     assert (result["status"], result["lost_in"]) == ("failed", "evaluate")
     assert result["reason"] == "MemoryError: out of memory: 1.99 GiB in use of its limit of 2.00 GiB"
-    monkeypatch.setattr(evaluation, "_snapshot_result", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(snapshots, "_snapshot_result", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
-        evaluation.evaluate_or_lose(branch, dataset, CONFIG, tmp_path / "other", Reports())
+        snapshots.evaluate_or_lose(branch, dataset, CONFIG, tmp_path / "other", Reports())

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from mammogan.gates import Verdict, audited, better_than, diverse, measured, not_memorised, tally
+from mammogan.selection.gates import Verdict, audited, better_than, diverse, measured, not_memorised, tally
 
 KEY = "kid/inception/train"
 

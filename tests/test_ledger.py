@@ -2,8 +2,8 @@
 
 import pytest
 
+from mammogan.graph import AFTER_A_WINNER, BEFORE_TRAINING, Step
 from mammogan.ledger import Entry, Fate, Ledger, State, Status, Task, ending
-from mammogan.steps import AFTER_A_WINNER, BEFORE_TRAINING, Step
 
 BRANCHES = ("lambda=0.5,seed=0", "lambda=3,seed=0")
 NOBODY = Fate()

@@ -4,9 +4,9 @@ import io
 
 import pytest
 
-from launch import local
-from launch.arguments import graph_arguments
 from mammogan import config
+from mammogan.launch import local
+from mammogan.launch.arguments import graph_arguments
 
 
 def test_the_same_arguments_go_on_until_they_finish(tmp_path):

@@ -18,7 +18,7 @@ from kfp import compiler
 from mlflow import MlflowClient
 from PIL import Image
 
-import pipeline
+from mammogan import pipeline
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = {

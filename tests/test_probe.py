@@ -17,10 +17,9 @@ import servers
 import typer
 from mlflow import MlflowClient
 
-import components.__main__
-from launch.preflight import trial
-from mammogan import mounted
+from mammogan import components, mounted
 from mammogan.commands import probe as command
+from mammogan.launch.preflight import trial
 from mammogan.probe import Finding, Part, accelerator, look
 from mammogan.probe import store as object_store
 from mammogan.probe.finding import as_json, from_log, masked

@@ -7,9 +7,9 @@ import re
 import pytest
 from sample_run import paper_run, summary
 
-from mammogan import figures, report
 from mammogan.config import PRESETS
 from mammogan.records import Production, RunRecord
+from mammogan.reporting import figures, report
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import pytest
 from sample_run import evaluation, measured
 
 from mammogan.config import Branch, SelectConfig
-from mammogan.report import paper_tables
-from mammogan.selection import decide, select
+from mammogan.reporting.report import paper_tables
+from mammogan.selection.ranking import decide, select
 
 
 def paper(**lost):

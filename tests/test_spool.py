@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from mammogan import spool
-from mammogan.spool import Spool
+from mammogan.tracking import spool
+from mammogan.tracking.spool import Spool
 
 
 @pytest.fixture(autouse=True)

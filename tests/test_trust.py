@@ -15,8 +15,8 @@ from mlflow import MlflowClient
 from private_network import Authority, encrypted, proxy
 from servers import seaweedfs
 
-from launch.server import RefusedError, Server
 from mammogan import mounted, storage, tracking, trust
+from mammogan.launch.server import RefusedError, Server
 from mammogan.probe import store as store_probe
 from mammogan.tracking import probe as tracking_probe
 from mammogan.tracking.server import require_trust
@@ -169,7 +169,7 @@ def test_all_go_through_the_proxy_with_its_sign_in_and_never_say_it(network, mon
             lambda: Server(network[2]).once("ask", Server(network[2]).health.healthz_service_get_healthz),
             lambda: Server(network[2]).multi_user(),
         ):
-            monkeypatch.setattr("launch.server.PAUSE_S", 0.0)
+            monkeypatch.setattr("mammogan.launch.server.PAUSE_S", 0.0)
             with pytest.raises(RefusedError) as refused:
                 ask()
             assert "wrong-word" not in str(refused.value)
@@ -223,7 +223,7 @@ def test_without_a_no_proxy_nothing_of_this_machine_or_the_cluster_goes_to_the_p
 
 @pytest.mark.parametrize("password", ["ge#heim123", "geheim/123", "ge@heim123", "ge%23heim123", "ge?heim 123"])
 def test_no_part_of_a_proxys_sign_in_is_ever_said(monkeypatch, password):
-    monkeypatch.setattr("launch.server.PAUSE_S", 0.0)
+    monkeypatch.setattr("mammogan.launch.server.PAUSE_S", 0.0)
     monkeypatch.setenv("NO_PROXY", "nothing.example.org")
     for place in ("127.0.0.1:1", "127.0.0.1:no", ""):
         monkeypatch.setenv("HTTPS_PROXY", f"http://user:{password}@{place}")

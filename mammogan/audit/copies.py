@@ -23,7 +23,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mammogan.metrics.intervals import Estimate, Floats, Ints, blocks_of
+from mammogan.statistics import Estimate, Floats, Ints, blocks_of
 
 ALPHA = 0.5
 NEIGHBOURS = 50

@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from mammogan.config import Config
-from mammogan.metrics.intervals import Floats
+from mammogan.statistics import Floats
 
 if TYPE_CHECKING:
     from mammogan.models.critic_file import KeptCritic
@@ -46,10 +46,10 @@ def critic_scores(path: Path, train: Reals, held_out: Reals, data_digest: str, c
     images of the class, as ``training_set`` gives it. Raises as ``load_critic`` and ``load_frozen`` do, and ValueError
     for a critic of another size or of other data, and for scores that are not finite.
     """
+    from mammogan.features.densenet import load_frozen
     from mammogan.models.critic_file import load_critic
-    from mammogan.models.densenet import load_frozen
-    from mammogan.training.carve_out import carve_out
-    from mammogan.training.watch import scores
+    from mammogan.training.diagnostics import scores
+    from mammogan.training.holdout_split import carve_out
 
     kept = load_critic(path)
     _check_data(kept, train.images.shape[-1], data_digest)  # before weights are fetched

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from mammogan.config import EvaluateConfig
-from mammogan.metrics.intervals import Floats
+from mammogan.statistics import Floats
 
 BLOCK_BYTES = 256 << 20
 """Embeddings that are in memory at once, of either side."""
@@ -59,8 +59,8 @@ def pixel_embedding(images: Tensor) -> Tensor:
 
 def load_spaces(config: EvaluateConfig) -> list[Space]:
     """The three spaces, with the networks that the evaluation uses. Raises as their loaders do."""
-    from mammogan.metrics.features import load_extractor
-    from mammogan.metrics.perceptual import load_perceptual
+    from mammogan.features.extractor import load_extractor
+    from mammogan.metrics.lpips import load_perceptual
 
     device = torch.device(config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
     perceptual = load_perceptual(config.lpips_weights, device)

@@ -18,10 +18,10 @@ from mammogan.audit.critic_scores import CriticScores, Reals, critic_scores
 from mammogan.audit.distances import Distances, Space, load_spaces, measure
 from mammogan.config import AuditConfig, Config
 from mammogan.data import manifest
+from mammogan.data.image_folder import same_size
 from mammogan.data.ingest import read_summary
-from mammogan.gates import NOT_CHECKED, Verdict
-from mammogan.metrics.images import same_size
-from mammogan.metrics.intervals import Estimate, Ints
+from mammogan.selection.gates import NOT_CHECKED, Verdict
+from mammogan.statistics import Estimate, Ints
 from mammogan.synthesis.rows import read_rows
 
 FILE = "audit.json"

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mammogan.metrics.intervals import Estimate, Floats, Ints, Variance, combine_within, jackknife
+from mammogan.statistics import Estimate, Floats, Ints, Variance, combine_within, jackknife
 
 
 def auc(members: Floats, others: Floats) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from mammogan import findings
+from mammogan.reporting import findings
 
 PAIRS = "pairs.png"
 PAGE = "audit.html"

@@ -38,7 +38,7 @@ def evaluate(
     Of a data set --real takes the real images and --fake the synthetic ones, of both classes unless --class names one;
     a snapshot or model, which knows one class, is compared with the rarer class of the train split.
     """
-    from mammogan.evaluation import evaluate_images, read_reals
+    from mammogan.evaluation.snapshots import evaluate_images, read_reals
 
     shortcuts = {
         "evaluate.fakes": count,
@@ -63,7 +63,7 @@ def _is_drawn(fake: str) -> bool:
 
 def _label(real: Path, fake: str, kind: str) -> int | None:
     """Label to which data sets are restricted: that of ``--class``, or the one that a generator has learnt."""
-    from mammogan.evaluation import class_learnt, is_dataset
+    from mammogan.evaluation.snapshots import class_learnt, is_dataset
 
     if kind and not (is_dataset(real) or (not _is_drawn(fake) and is_dataset(Path(fake)))):
         raise ValueError(f"--class={kind!r}: neither --real nor --fake is a data set with classes; leave it out")
@@ -74,7 +74,7 @@ def _label(real: Path, fake: str, kind: str) -> int | None:
 
 def _classes(real: Path, fake: str, label: int | None) -> dict[str, list[str] | None]:
     """Names of the classes on either side; None where no manifest tells them."""
-    from mammogan.evaluation import classes_in, is_dataset
+    from mammogan.evaluation.snapshots import classes_in, is_dataset
 
     has_fakes = not _is_drawn(fake) and is_dataset(Path(fake))
     return {
@@ -87,7 +87,7 @@ def _fakes(source: str, label: int | None, config: EvaluateConfig) -> Tensor:
     """Generated images (N, 1, H, W), uint8, of a folder, a data set, a snapshot or a registered model."""
     import torch
 
-    from mammogan.evaluation import read_fakes
+    from mammogan.evaluation.snapshots import read_fakes
 
     if source.startswith("models:/"):
         from mammogan.registry.model import generate

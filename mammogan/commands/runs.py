@@ -69,7 +69,7 @@ def report(
     tracking_uri: TrackingUri = "",
 ) -> None:
     """Build the report of a run again, from MLflow alone."""
-    from mammogan import report as reporting
+    from mammogan.reporting import report as reporting
 
     say(f"report: {reporting.rebuild(run, out, tracking_uri)}")
 
@@ -82,7 +82,9 @@ def compare(
     tracking_uri: TrackingUri = "",
 ) -> None:
     """Show runs side by side: a row per branch with its best snapshot, and each run's lambdas by paired differences."""
-    from mammogan import comparison, figures, runs_table, storage, tracking
+    from mammogan import storage, tracking
+    from mammogan.reporting import figures, runs_table
+    from mammogan.selection import comparison
 
     records = [tracking.read_run(run, tracking_uri) for run in runs]
     table = runs_table.compare(records)

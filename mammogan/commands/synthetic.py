@@ -85,7 +85,7 @@ def audit(
 ) -> None:
     """Check synthetic images for copies of training images; exit status 1 where the gate refuses them."""
     from mammogan.audit import audit_dataset
-    from mammogan.gates import NOT_CHECKED, answer, tally
+    from mammogan.selection.gates import NOT_CHECKED, answer, tally
 
     chosen = _config(preset, settings, shortcuts(lpips_weights=lpips_weights))
     fakes = _images(fake)
@@ -114,7 +114,7 @@ def utility(
     as_json: Json = False,
 ) -> None:
     """Compare classifiers trained with and without synthetic images, on patients whom nobody has seen."""
-    from mammogan.findings import interval, short
+    from mammogan.reporting.findings import interval, short
     from mammogan.utility import study
 
     fakes = _images(fake)
@@ -152,6 +152,6 @@ def _model(address: str, tracking_uri: str) -> Model:
 
 
 def _images(fake: str) -> Tensor | None:
-    from mammogan.metrics.images import read_images
+    from mammogan.data.image_folder import read_images
 
     return read_images(Path(fake)) if fake else None

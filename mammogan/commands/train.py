@@ -30,8 +30,8 @@ def train(
 ) -> None:
     """Train one branch; run again, it continues or copies what is finished; exit status 1 where it is lost."""
     from mammogan.data.minority import training_set
-    from mammogan.training.loop import train_branch
     from mammogan.training.ranks import joined
+    from mammogan.training.trial import train_branch
 
     chosen = config.override(config.resolve(preset), overrides(settings))
     first = chosen.branches[0]

@@ -35,7 +35,7 @@ def write_card(dataset: Path, out: Path) -> Path:
     if "splits" not in summary:
         raise ValueError(f"dataset={str(dataset)!r}: a minority class alone; give the data set that ingest wrote")
     picture = _png(draw(frame, dataset))
-    templates = Environment(autoescape=True, loader=PackageLoader("mammogan"))
+    templates = Environment(autoescape=True, loader=PackageLoader("mammogan.reporting"))
     page = templates.get_template("card.html").render(
         summary=summary,
         columns=("images", "benign", "malignant", "patients"),

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mammogan.models.densenet import DEPTH_STRIDES, OUT_CHANNELS, FrozenDenseNet
+from mammogan.features.densenet import DEPTH_STRIDES, OUT_CHANNELS, FrozenDenseNet
 from mammogan.models.folded import FoldedDenseNet
 from mammogan.models.generator import BASE_SIDE, LEAK, doublings
 

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from mammogan import storage
+from mammogan.features.densenet import FrozenDenseNet
+from mammogan.features.saved import read_saved
 from mammogan.models.critic import Critic
-from mammogan.models.densenet import FrozenDenseNet
 from mammogan.models.folded import FoldedDenseNet
-from mammogan.models.saved import read_saved
 
 FORMAT = 1
 

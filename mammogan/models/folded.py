@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.densenet import _DenseLayer
 
-from mammogan.models.densenet import FrozenDenseNet
+from mammogan.features.densenet import FrozenDenseNet
 
 CHANNELS_LAST = torch.channels_last
 

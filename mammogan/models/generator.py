@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from mammogan import storage
-from mammogan.models.saved import read_saved
+from mammogan.features.saved import read_saved
 
 SNAPSHOT_FORMAT = 1
 BASE_SIDE = 7

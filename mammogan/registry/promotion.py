@@ -21,8 +21,9 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from mammogan import gates, tracking
+from mammogan import tracking
 from mammogan.config import MODEL_LOCK
+from mammogan.selection import gates
 from mammogan.tracking import heartbeat
 
 CHAMPION, PREVIOUS, CHALLENGER = "champion", "previous", "challenger"

@@ -11,11 +11,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from mammogan import evaluation, gates, selection, storage, tracking
+from mammogan import storage, tracking
 from mammogan.config import Config
 from mammogan.console import say
+from mammogan.evaluation import snapshots
 from mammogan.registry.model import snapshot_of
 from mammogan.registry.promotion import CHAMPION, Rival, alias_version, candidate_of
+from mammogan.selection import gates, ranking
 
 
 def rematch(version: str, dataset: Path, config: Config, tracking_uri: str = "") -> Rival | None:
@@ -50,6 +52,6 @@ def _measure(
         snapshot = snapshot_of(model_uri, Path(folder, "model"), tracking_uri)
         storage.write_bytes(str(branch / "snapshots" / f"epoch_{known['epoch']:04d}.pt"), snapshot.read_bytes())
         storage.write_bytes(str(branch / "branch.json"), json.dumps({**origin, "status": "finished"}).encode())
-        found = evaluation.evaluate_branch(branch, dataset, config.evaluate, out, lambda *_: None)
-    measured, _ = selection.candidates_of([{**found, **origin, "data_digest": data_digest}], config.select)
+        found = snapshots.evaluate_branch(branch, dataset, config.evaluate, out, lambda *_: None)
+    measured, _ = ranking.candidates_of([{**found, **origin, "data_digest": data_digest}], config.select)
     return measured

@@ -14,12 +14,13 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from mammogan import selection, tracking
+from mammogan import tracking
 from mammogan.console import say
+from mammogan.graph import Step
 from mammogan.ledger import State, Task
 from mammogan.registry.promotion import CHALLENGER, CHAMPION
 from mammogan.registry.versions import PARENT_RUN
-from mammogan.steps import Step
+from mammogan.selection import ranking
 from mammogan.tracking import ledger
 from mammogan.tracking.environment import GIT_COMMIT, GIT_DIRTY, GPU_IMAGE, IMAGE
 from mammogan.tracking.server import KIND, VERDICT, find_anywhere
@@ -45,7 +46,7 @@ def check_changes(parent_id: str, model: str, *, force: bool = False, tracking_u
     say(found.why)
     tracking.set_tags(parent_id, {RETRAINING: found.why}, tracking_uri)
     if not found.needed:
-        tracking.log_decision(parent_id, selection.nothing_to_train(found.why), tracking_uri)
+        tracking.log_decision(parent_id, ranking.nothing_to_train(found.why), tracking_uri)
     return found.needed
 
 

@@ -14,9 +14,9 @@ from mlflow.exceptions import MlflowException
 from mammogan import storage, tracking
 from mammogan.config import Branch, Config
 from mammogan.console import say
-from mammogan.registry import card
 from mammogan.registry.model import save
 from mammogan.registry.promotion import CHALLENGER
+from mammogan.reporting import card
 from mammogan.tracking.server import require_model_name
 
 SNAPSHOT = "mammogan.snapshot_sha256"

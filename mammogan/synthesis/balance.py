@@ -20,8 +20,8 @@ from mammogan.config import Config, SynthesiseConfig, digest
 from mammogan.data import manifest
 from mammogan.data.ingest import SUMMARY, read_summary
 from mammogan.synthesis import publication
-from mammogan.synthesis.drawing import Model
 from mammogan.synthesis.plausibility import load_filter
+from mammogan.synthesis.sampling import Model
 from mammogan.synthesis.stream import Stream
 
 if TYPE_CHECKING:

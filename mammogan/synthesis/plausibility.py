@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mammogan.config import Config, SynthesiseConfig
-from mammogan.metrics.intervals import Floats
+from mammogan.statistics import Floats
 
 K = 3
 REASONS = ("implausible", "near a training image")
@@ -79,7 +79,7 @@ def load_filter(config: Config, train: Tensor | None) -> Filter:
             ("min_realism", wanted.min_realism), ("min_distance", wanted.min_distance), key=lambda x: x[1]
         )
         raise ValueError(f"synthesise.{name}={value:g}: a filter needs real images; give a data set")
-    from mammogan.metrics.features import extract, load_extractor
+    from mammogan.features.extractor import extract, load_extractor
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     extractor = load_extractor(config.evaluate, device)

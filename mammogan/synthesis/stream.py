@@ -23,8 +23,8 @@ from mammogan import storage
 from mammogan.config import SynthesiseConfig
 from mammogan.data.picture import encode_png
 from mammogan.synthesis import secondary_capture
-from mammogan.synthesis.drawing import BATCH_SIZE, Model, batches
 from mammogan.synthesis.plausibility import Filter
+from mammogan.synthesis.sampling import BATCH_SIZE, Model, batches
 from mammogan.synthesis.secondary_capture import Origin
 
 CHUNK = 8 * BATCH_SIZE

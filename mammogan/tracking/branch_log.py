@@ -20,12 +20,12 @@ from mlflow.exceptions import MlflowException
 from mammogan import memory
 from mammogan.config import Branch, Config
 from mammogan.console import say
+from mammogan.graph import Step
 from mammogan.ledger import Entry, State, Task
-from mammogan.spool import Record, Spool
-from mammogan.steps import Step
 from mammogan.tracking import heartbeat, ledger, system
 from mammogan.tracking.runs import close, open_branch, set_tags
 from mammogan.tracking.server import BRANCH_FILE, DATA_DIGEST, EVALUATION_FILE, GRIDS, client
+from mammogan.tracking.spool import Record, Spool
 
 RESULT_FILES: dict[Step, str] = {Step.TRAIN: BRANCH_FILE, Step.EVALUATE: EVALUATION_FILE}
 LAST_WORDS_S = 600.0

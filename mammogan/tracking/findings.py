@@ -12,7 +12,7 @@ from typing import Any
 
 from mlflow.entities import Metric
 
-from mammogan.findings import Findings
+from mammogan.reporting.findings import Findings
 from mammogan.tracking.server import client
 
 FOLDER = "findings"

@@ -15,8 +15,8 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from mammogan import cluster, memory
+from mammogan.graph import Step
 from mammogan.ledger import Entry, Ledger, State, Task
-from mammogan.steps import Step
 from mammogan.tracking import heartbeat
 from mammogan.tracking.runs import reopen, set_tags
 from mammogan.tracking.server import client

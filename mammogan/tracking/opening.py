@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from mammogan import cluster
 from mammogan.config import Config
 from mammogan.console import say
-from mammogan.steps import Step
+from mammogan.graph import Step
 from mammogan.tracking.ending import end_if_over
 from mammogan.tracking.ledger import step
 from mammogan.tracking.runs import describe_parent, find_or_create_parent, key_of

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from mammogan import console, storage
-from mammogan.models.saved import read_saved
+from mammogan.features.saved import read_saved
 
 KEEP = 2
 NAME = re.compile(r"step_(\d{9})\.([0-9a-f]{64})\.pt")

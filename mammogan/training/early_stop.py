@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from mammogan.metrics.features import Extractor, extract
-from mammogan.metrics.kernel import kernel_distance
+from mammogan.features.extractor import Extractor, extract
+from mammogan.metrics.kid import kernel_distance
 from mammogan.models.generator import Generator, sample
 
 KID = "train/kid_held_out"

@@ -1,205 +1,216 @@
-"""Training of one branch, from images to the folder it hands on; run again, it continues or copies what is there."""
+"""The epochs of a branch: train, measure, write, and leave when asked to."""
 
 from __future__ import annotations
 
+import contextlib
+import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from mammogan import console, storage
-from mammogan.config import Branch, Config
-from mammogan.metrics.features import Extractor, load_extractor
-from mammogan.models.critic import Critic
-from mammogan.models.critic_file import save_critic
-from mammogan.models.densenet import FrozenDenseNet, load_frozen
-from mammogan.training.branch_folder import CRITIC, BranchFolder, branch_key
-from mammogan.training.carve_out import carve_out
+from mammogan.models.generator import save_snapshot
+from mammogan.training.branch_folder import HISTORY, BranchFolder, parse_history
 from mammogan.training.checkpoint import Checkpoints
-from mammogan.training.early_stop import HeldOutKid
-from mammogan.training.epochs import CHECKPOINTS, DivergedError, Epochs, Report, ReportGrid, report_again
-from mammogan.training.interruption import Interruption, deferred_signals
-from mammogan.training.ranks import Ranks
-from mammogan.training.trainer import ALONE, Trainer
-from mammogan.training.watch import Overfitting
+from mammogan.training.diagnostics import Overfitting, memory_mb
+from mammogan.training.early_stop import KID, HeldOutKid, best_epoch, snapshots_without_gain
+from mammogan.training.grid import save_grid
+from mammogan.training.interruption import Interruption
+from mammogan.training.trainer import Trainer
 
-RETRY_PAUSES_S = (1.0, 10.0)
-"""Pauses before a branch that failed is continued in the same process."""
+Report = Callable[[int, Mapping[str, float]], None]
+ReportGrid = Callable[[int, Path], None]
+CHECKPOINTS = "checkpoints"
 
 
-def train_branch(
-    images: Tensor,
-    config: Config,
-    branch: Branch,
-    *,
-    data_digest: str,
-    store: str,
-    out: Path,
-    report: Report,
-    report_grid: ReportGrid,
-    patients: Sequence[str] | None = None,
-    ranks: Ranks = ALONE,
-) -> dict[str, Any]:
-    """Train one (lambda, seed) on uint8 images (N, 1, size, size) and return the content of its ``branch.json``.
+class DivergedError(Exception):
+    """A loss or a weight is no longer finite."""
 
-    Writes the branch folder of docs/architecture.md to ``out``, and the state to ``store/branches/<key>/``. A finished
-    branch is copied out at once; an interrupted one continues, on the CPU to the bit as if it never stopped. In both
-    cases the epochs and grids of the earlier run are reported again. SIGTERM and Ctrl-C save and leave, by SystemExit
-    and KeyboardInterrupt. What may pass, such as memory that another process holds, is tried again from the last
-    checkpoint, twice; then it, a store that was away for too long and divergence end in the status, never in a raise.
 
-    ``patients`` names that of each image, for ``train.validation_fraction``. Of several processes (``ranks``) the
-    leader writes, and a fault raises, because only a new start of all of them can mend it.
-    Raises ValueError for fewer than 2 images, for another shape or type and for a carve-out that leaves too few;
-    OSError where not even ``branch.json`` can be written.
+class Epochs:
+    """The epochs of a branch, from its last checkpoint on.
+
+    Of several processes that train together all compute, and only the leader writes and reports; what decides about
+    the course, a divergence, a stop, a signal, they agree upon first.
     """
-    _check_images(images, config, ranks)
-    kept, held_out = carve_out(len(images), config.train.validation_fraction, patients)
-    record = _new_record(config, branch, data_digest)
-    try:
-        work = _Work(images[kept], images[held_out], config, branch, ranks, record, report, report_grid)
-        return work.finished(store, out)
-    except DivergedError as error:
-        record |= {"status": "diverged", "reason": str(error)}
-    except Exception as error:
-        if ranks.world > 1:
-            raise
-        record |= {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
-    if ranks.leads:
-        console.say(f"{branch.name}: {record['status']}: {record['reason']}")
-        BranchFolder(out, "").write_record(record)
-    return record
 
-
-@dataclass(frozen=True)
-class _Work:
-    """A branch, its images (uint8, to train on and held out) and those whom it tells."""
-
-    images: Tensor
-    held_out: Tensor
-    config: Config
-    branch: Branch
-    ranks: Ranks
-    record: dict[str, Any]
-    report: Report
-    report_grid: ReportGrid
-
-    def finished(self, store: str, out: Path) -> dict[str, Any]:
-        """The record of the finished branch, copied or trained; raises what training raises."""
-        config, record = self.config, self.record
-        device = pick_device(config.train.device)
-        frozen, record["frozen"] = load_frozen(config.model.frozen_weights, config.model.frozen_sha256)
-        judge = load_extractor(config.evaluate, device) if config.train.patience else None
-        judged_by = judge.sha256 if judge else ""
-        record["key"] = branch_key(config, self.branch, record["data_digest"], record["frozen"]["sha256"], judged_by)
-        folder = BranchFolder(out, storage.join(store, "branches", record["key"]))
-        if self.ranks.leads:
-            folder.restore()
-        if earlier := folder.finished_record():
-            if self.ranks.leads:
-                console.say(f"{self.branch.name}: finished by an earlier run, copied from {folder.uri}")
-                report_again(folder, folder.read_history(), self.report, self.report_grid)
-            return earlier
-        record["device"] = device_name(device, self.ranks.world)
-        with deferred_signals() as interruption:
-            self._train(folder, frozen, device, judge, interruption)
-        record["status"] = "finished"
-        if self.ranks.leads:
-            folder.write_record(record)
-            Checkpoints(storage.join(folder.uri, CHECKPOINTS)).clear()
-        return record
-
-    def _train(
+    def __init__(
         self,
+        trainer: Trainer,
+        overfitting: Overfitting,
+        judge: HeldOutKid | None,
         folder: BranchFolder,
-        frozen: FrozenDenseNet,
-        device: torch.device,
-        extractor: Extractor | None,
+        record: dict[str, Any],
         interruption: Interruption,
+        report: Report,
+        report_grid: ReportGrid,
     ) -> None:
-        judge = HeldOutKid(self.held_out, extractor) if extractor else None
-        overfitting = Overfitting(self.images, self.held_out)
-        untrained = dict(self.record)
+        self.trainer, self.overfitting, self.judge = trainer, overfitting, judge
+        self.folder, self.record, self.interruption = folder, record, interruption
+        self.report, self.report_grid = report, report_grid
+        self.checkpoints = Checkpoints(storage.join(folder.uri, CHECKPOINTS))
+        self.leads = trainer.ranks.leads
+        self.history: list[dict[str, Any]] = []
+        self.epoch_s = 0.0
 
-        def attempt() -> None:
-            self.record.update(untrained)
-            trainer = Trainer(self.images, self.config, self.branch, frozen, device, self.ranks)
-            Epochs(
-                trainer, overfitting, judge, folder, self.record, interruption, self.report, self.report_grid
-            ).to_the_end()
-            if self.ranks.leads:
-                self._leave_critic(trainer.critic, folder)
-
-        _persistently(attempt, self.branch.name, RETRY_PAUSES_S if self.ranks.world == 1 else ())
-
-    def _leave_critic(self, critic: Critic, folder: BranchFolder) -> None:
-        save_critic(
-            critic,
-            folder.out / CRITIC,
-            frozen_sha256=self.record["frozen"]["sha256"],
-            data_digest=self.record["data_digest"],
-            validation_fraction=self.config.train.validation_fraction,
-        )
-        folder.publish(CRITIC)
-
-
-def _persistently(attempt: Callable[[], None], name: str, pauses_s: Sequence[float]) -> None:
-    """Make the attempt, and another one after each pause when the machine let it down; a store was waited for."""
-    for pause_s in pauses_s:
+    def to_the_end(self) -> None:
+        """Train every epoch that is left; the first divergence goes back to the last checkpoint, once."""
+        state = self.checkpoints.latest()
+        if state is not None:
+            self._restore(state)
+        elif self.leads:
+            self.folder.write_history("")
+        if self.leads:
+            report_again(self.folder, self.history, self.report, self.report_grid)
         try:
-            return attempt()
-        except storage.AwayError:
-            raise
-        except (OSError, RuntimeError) as error:
-            console.say(f"{name}: {type(error).__name__}: {error}; continuing from the last checkpoint in {pause_s} s")
-            time.sleep(pause_s)
-    return attempt()
+            self._train()
+        except DivergedError as error:
+            state = self.checkpoints.latest()
+            if state is None or self.trainer.attempt:
+                raise
+            self._say(f"{error}; going back to the last checkpoint, once")
+            self._restore(state)
+            self.trainer.attempt = 1
+            self._train()
+        self.record["reason"] = self._why_stopped_early()
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.trainer.load_state(state["trainer"])
+        self.history, self.epoch_s = parse_history(state["history"]), state["epoch_s"]
+        self.record |= state["counts"]
+        if self.leads:
+            self.folder.write_history(state["history"])
+        self._say(f"continues after step {self.trainer.step} of {self.trainer.total_steps}")
+
+    def _train(self) -> None:
+        trainer = self.trainer
+        bar = console.progress if self.leads else _no_progress
+        with bar(self.record["branch"], trainer.total_steps, trainer.step) as advance:
+            while not self._is_done():
+                epoch = self.record["epochs_done"] + 1
+                self._train_epoch(epoch, advance)
+                self._finish_epoch(epoch)
+
+    def _is_done(self) -> bool:
+        return self.record["epochs_done"] >= self.trainer.config.epochs or bool(self._why_stopped_early())
+
+    def _why_stopped_early(self) -> str:
+        patience = self.trainer.config.patience
+        if not patience or snapshots_without_gain(self.history) < patience:
+            return ""
+        return (
+            f"stopped after epoch {self.history[-1]['epoch']}: KID against the held-out images was lowest at epoch "
+            f"{best_epoch(self.history)}"
+        )
+
+    def _train_epoch(self, epoch: int, advance: console.Advance) -> None:
+        trainer = self.trainer
+        started = time.perf_counter() - self.epoch_s
+        note = f"epoch {epoch}" + (
+            f", W {self.history[-1]['metrics']['train/wasserstein']:.3g}" if self.history else ""
+        )
+        while trainer.step < epoch * trainer.steps_per_epoch:
+            trainer.advance()
+            advance(note=note)
+            signal = trainer.ranks.highest(self.interruption.signal or 0)
+            if signal:
+                self.epoch_s = time.perf_counter() - started
+                self._save()
+                self._say(f"stopped after step {trainer.step}; run again to continue")
+                self.interruption.leave(signal)
+        self.epoch_s = time.perf_counter() - started
+
+    def _finish_epoch(self, epoch: int) -> None:
+        trainer, config = self.trainer, self.trainer.config
+        measures = trainer.take_means() | self._measures(epoch)
+        metrics = trainer.ranks.agreed({f"train/{name}": value for name, value in measures.items()})
+        self._check_finite(epoch, metrics)
+        snapshots = epoch in (1, config.epochs) or epoch % config.snapshot_every == 0
+        if snapshots and self.judge:
+            metrics |= trainer.ranks.agreed({KID: self.judge.of(trainer.snapshot_generator())})
+        self.history.append({"epoch": epoch, "metrics": metrics})
+        self.record["epochs_done"] = epoch
+        self.record["train_s"] += self.epoch_s
+        self.record["images_seen"] += trainer.images_per_step * trainer.steps_per_epoch
+        self.epoch_s = 0.0
+        if self.leads:
+            self.folder.append_history(self.history[-1])
+            self.report(epoch, metrics)
+        if snapshots:
+            self._snapshot(epoch)
+        if epoch % config.checkpoint_every == 0 or self._is_done():
+            self._save()
+
+    def _measures(self, epoch: int) -> dict[str, float]:
+        """What is watched beside the losses."""
+        trainer = self.trainer
+        epochs_left = trainer.config.epochs - epoch
+        return {
+            "learning_rate": trainer.learning_rate_of(trainer.step - 1),
+            "images_per_s": trainer.images_per_step * trainer.steps_per_epoch / self.epoch_s,
+            "eta_s": (self.record["train_s"] + self.epoch_s) / epoch * epochs_left,
+            "memory_mb": memory_mb(trainer.device),
+            **self.overfitting.measures(trainer.critic, trainer.generator),
+        }
+
+    def _check_finite(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        for name, value in metrics.items():
+            if not math.isfinite(value):
+                raise DivergedError(f"epoch {epoch}: {name} is {value}")
+        wrong = _not_finite(self.trainer.snapshot_generator())
+        if self.trainer.ranks.highest(bool(wrong)):
+            raise DivergedError(f"epoch {epoch}: the generator's {wrong} holds values that are not finite")
+
+    def _snapshot(self, epoch: int) -> None:
+        if not self.leads:
+            return
+        generator = self.trainer.snapshot_generator()
+        snapshot, grid = f"snapshots/epoch_{epoch:04d}.pt", f"grids/epoch_{epoch:04d}.png"
+        save_snapshot(generator, epoch, self.folder.out / snapshot)
+        save_grid(generator, self.folder.out / grid)
+        self.folder.publish(snapshot)
+        self.report_grid(epoch, self.folder.publish(grid))
+
+    def _save(self) -> None:
+        if not self.leads:
+            return
+        self.folder.publish(HISTORY)
+        state = {
+            "trainer": self.trainer.state(),
+            "history": self.folder.history_lines(),
+            "epoch_s": self.epoch_s,
+            "counts": {key: self.record[key] for key in ("epochs_done", "train_s", "images_seen")},
+        }
+        self.checkpoints.save(self.trainer.step, state)
+
+    def _say(self, message: str) -> None:
+        if self.leads:
+            console.say(f"{self.record['branch']}: {message}")
 
 
-def _new_record(config: Config, branch: Branch, data_digest: str) -> dict[str, Any]:
-    return {
-        "branch": branch.name,
-        "gp_lambda": branch.gp_lambda,
-        "seed": branch.seed,
-        "key": "",
-        "data_digest": data_digest,
-        "status": "",
-        "reason": "",
-        "epochs_done": 0,
-        "epochs": config.train.epochs,
-        "frozen": {"name": "", "sha256": ""},
-        "device": "",
-        "train_s": 0.0,
-        "images_seen": 0,
-    }
+def _not_finite(network: torch.nn.Module) -> str:
+    """Name of the first tensor that holds NaN or infinity; empty where all are finite. Waits for the device once."""
+    state = {name: value for name, value in network.state_dict().items() if value.is_floating_point()}
+    finite = torch.stack([value.isfinite().all() for value in state.values()]).tolist()
+    return next((name for name, whole in zip(state, finite, strict=True) if not whole), "")
 
 
-def _check_images(images: Tensor, config: Config, ranks: Ranks) -> None:
-    side = config.data.size
-    shape = tuple(images.shape)
-    if images.dtype != torch.uint8 or shape[1:] != (1, side, side):
-        raise ValueError(f"images={images.dtype} {shape}: give uint8 (N, 1, {side}, {side}), as data.size={side} says")
-    if len(images) < 2:
-        raise ValueError(f"images={shape}: give at least 2 images of the class to synthesise")
-    batch = min(config.train.batch_size, len(images))
-    if batch < ranks.world:
-        raise ValueError(f"--nproc-per-node={ranks.world}: a batch has {batch} images; start at most as many processes")
+@contextlib.contextmanager
+def _no_progress(*_: object) -> Generator[console.Advance]:
+    def advance(steps: int = 1, note: str = "") -> None:
+        """Show nothing: the leader's bar is enough."""
+
+    yield advance
 
 
-def pick_device(name: str) -> torch.device:
-    """Torch device of a name; ``auto`` takes a GPU where there is one, that of the local rank under ``torchrun``."""
-    if name == "auto":
-        return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
-    return torch.device(name)
-
-
-def device_name(device: torch.device, processes: int = 1) -> str:
-    """What the device is called, such as ``NVIDIA H100``, ``4 x NVIDIA H100`` or ``cpu, 2 threads``."""
-    times = f"{processes} x " if processes > 1 else ""
-    if device.type == "cuda":
-        return times + torch.cuda.get_device_name(device)
-    return f"{times}{device.type}, {torch.get_num_threads()} threads"
+def report_again(folder: BranchFolder, history: list[dict[str, Any]], report: Report, report_grid: ReportGrid) -> None:
+    """Tell a new run's tracker what an earlier run has done."""
+    for row in history:
+        report(row["epoch"], row["metrics"])
+    done = history[-1]["epoch"] if history else 0
+    for epoch, path in folder.grids():
+        if epoch <= done:
+            report_grid(epoch, path)

@@ -11,16 +11,16 @@ from torch import Tensor, nn
 
 from mammogan import console
 from mammogan.config import Branch, Config, TrainConfig
+from mammogan.features.densenet import FrozenDenseNet
 from mammogan.models.critic import Critic
-from mammogan.models.densenet import FrozenDenseNet
 from mammogan.models.folded import FoldedDenseNet
 from mammogan.models.generator import Generator, to_float
 from mammogan.training.augment import augment
 from mammogan.training.diffaugment import diff_augment
+from mammogan.training.gradients import critic_gradients, generator_gradients
 from mammogan.training.losses import Objective
 from mammogan.training.randomness import BatchOrder, rng_for, weights_seed
 from mammogan.training.ranks import Ranks
-from mammogan.training.step import critic_gradients, generator_gradients
 
 Gradients = TypeVar("Gradients")
 OF_CRITIC = ("wasserstein", "penalty", "critic_loss", "gradient_norm", "critic_grad_norm")

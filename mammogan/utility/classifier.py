@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from mammogan import storage
 from mammogan.config import Config
-from mammogan.models.densenet import PREFIXES
+from mammogan.features.densenet import PREFIXES
 from mammogan.models.generator import to_float
 from mammogan.training.augment import augment
 from mammogan.training.randomness import rng_for, weights_seed
@@ -50,7 +50,7 @@ class DenseNetClassifier(nn.Module):
 
 
 def _features_of(path: Path) -> dict[str, Tensor]:
-    from mammogan.metrics.weights import read_state
+    from mammogan.features.weights import read_state
 
     state = read_state(path)
     prefix = next((prefix for prefix in PREFIXES if f"{prefix}conv0.weight" in state), None)

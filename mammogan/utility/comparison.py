@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mammogan.metrics.intervals import Estimate, Floats, Variance, combine, jackknife
+from mammogan.statistics import Estimate, Floats, Variance, combine, jackknife
 from mammogan.utility.arms import REAL
 
 CALIBRATION_BINS = 10

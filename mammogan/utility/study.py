@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mammogan import console, findings, storage
+from mammogan import console, storage
 from mammogan.config import Config, digest
 from mammogan.data import manifest
-from mammogan.metrics.intervals import Floats
+from mammogan.reporting import findings
+from mammogan.statistics import Floats
 from mammogan.synthesis.rows import read_rows
 from mammogan.utility import curves
 from mammogan.utility.arms import Arm, Pool, arms
@@ -127,7 +128,7 @@ def _shaping(config: Config) -> list[object]:
 
 
 def _content(arm: Arm) -> list[str]:
-    from mammogan.metrics.images import digest_of
+    from mammogan.data.image_folder import digest_of
 
     return [digest_of(images) for images in arm.classes]
 

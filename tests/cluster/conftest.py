@@ -5,9 +5,9 @@ import functools
 import pytest
 from kubeflow import Kubeflow, serve
 
-import pipeline
-from launch import compiled
-from launch import server as server_module
+from mammogan import pipeline
+from mammogan.launch import compiled
+from mammogan.launch import server as server_module
 
 compile_pipeline = compiled.compile_pipeline
 

@@ -17,18 +17,17 @@ from kfp.kubernetes import kubernetes_executor_config_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
 from typer.testing import CliRunner
 
-import components
-import pipeline
-from components import IMAGE
-from components.__main__ import main as run_step
-from launch.arguments import graph_arguments
-from launch.compiled import RETRIES, compile_pipeline
-from launch.pods import Pods, Size, parse_toleration
-from launch.schedule import Schedule
-from mammogan import config, cores
+from mammogan import components, config, cores, pipeline
+from mammogan.components import IMAGE
+from mammogan.components.__main__ import main as run_step
 from mammogan.data import ingest
-from mammogan.steps import ACCELERATED, PER_BRANCH, Step
+from mammogan.graph import ACCELERATED, PER_BRANCH, Step
+from mammogan.launch.arguments import graph_arguments
+from mammogan.launch.compiled import RETRIES, compile_pipeline
+from mammogan.launch.pods import Pods, Size, parse_toleration
+from mammogan.launch.schedule import Schedule
 
+ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = Path(__file__).parent / "golden"
 CPU_IMAGE = "registry.example.org/mammogan@sha256:" + "c" * 64
 GPU_IMAGE = "registry.example.org/mammogan-gpu@sha256:" + "d" * 64
@@ -230,7 +229,7 @@ def test_every_step_is_retried_and_no_deadline_cuts_its_attempts_short(executors
 
 def test_each_step_is_the_images_own_by_a_short_command(executors, case):
     for step, (container, _) in executors.items():
-        assert container["command"] == ["python3", "-m", "components"]
+        assert container["command"] == ["python3", "-m", "mammogan.components"]
         given = ["--executor_input", "{{$}}", "--function_to_execute", step.replace("-", "_")]
         assert container["args"] == ["--version", components.version(), *given]
     assert "def train" not in case[2], "Kubeflow would keep a step's source six times for each of its pods"
@@ -449,16 +448,22 @@ def test_a_pod_without_settings_says_so_instead_of_writing_elsewhere(tmp_path, c
     assert "MLFLOW_TRACKING_URI is not set: apply k8s/steps" in capsys.readouterr().err
 
 
+def as_in_the_image(tmp_path):
+    """Folder of the components in a copy of the code as the Dockerfile lays it out."""
+    code = tmp_path / "code" / "mammogan"
+    shutil.copytree(ROOT / "mammogan", code, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "components", code / "components", ignore=shutil.ignore_patterns("__pycache__"))
+    return code / "components"
+
+
 def test_the_version_is_that_of_the_sources_wherever_they_lie(tmp_path):
     """In the checkout as in the image, with or without what Python compiled beside them."""
-    folder = tmp_path / "code" / "components"
-    folder.mkdir(parents=True)
-    for path in Path(components.__file__).parent.glob("*.py"):
-        shutil.copy(path, folder)
-    ask = [sys.executable, "-B", "-c", "import sys, components; print(components.version(), 'kfp' in sys.modules)"]
+    folder = as_in_the_image(tmp_path)
+    told = "import sys; from mammogan import components; print(components.version(), 'kfp' in sys.modules)"
+    ask = [sys.executable, "-B", "-c", told]
 
     def asked():
-        return subprocess.run(ask, cwd=folder.parent, check=True, capture_output=True, text=True).stdout.split()
+        return subprocess.run(ask, cwd=tmp_path / "code", check=True, capture_output=True, text=True).stdout.split()
 
     assert asked() == [components.version(), "False"]
     (folder / "train.py").write_text((folder / "train.py").read_text() + "\n")
@@ -467,12 +472,9 @@ def test_the_version_is_that_of_the_sources_wherever_they_lie(tmp_path):
 
 def test_a_step_runs_from_its_installed_module_with_the_pods_settings(tmp_path):
     """Its files become its environment; a step named like a module of the standard library leaves that alone."""
-    folder, mounts = tmp_path / "code" / "components", tmp_path / "mounts"
+    folder, mounts = as_in_the_image(tmp_path), tmp_path / "mounts"
     (mounts / "s3").mkdir(parents=True)
     (mounts / "settings").mkdir()
-    folder.mkdir(parents=True)
-    for path in Path(components.__file__).parent.glob("__*__.py"):
-        shutil.copy(path, folder)
     (folder / "select.py").write_text(SELECT)
     # Kubernetes links each key to a file in a dated folder beside it, and names that folder ..data
     (mounts / "s3" / "..data").mkdir()
@@ -484,12 +486,13 @@ def test_a_step_runs_from_its_installed_module_with_the_pods_settings(tmp_path):
     given = {"inputs": {"parameterValues": {"text": "x"}}, "outputs": {"outputFile": str(output), "parameters": {
         "Output": {"outputFile": str(tmp_path / "Output")}}}}  # fmt: skip
     start = (
-        "import sys; from pathlib import Path; import components; from components.__main__ import main; "
+        "import sys; from pathlib import Path; from mammogan import components; "
+        "from mammogan.components.__main__ import main; "
         "sys.exit(main(['--version', components.version(), *sys.argv[2:]], Path(sys.argv[1])))"
     )
     words = [str(mounts), "--executor_input", json.dumps(given), "--function_to_execute", "select"]
     environment = {"PATH": os.environ["PATH"], "MAMMOGAN_IMAGE": "here"}
-    done = subprocess.run([sys.executable, "-c", start, *words], cwd=folder.parent, env=environment, text=True,
+    done = subprocess.run([sys.executable, "-c", start, *words], cwd=tmp_path / "code", env=environment, text=True,
                           capture_output=True)  # fmt: skip
     assert done.returncode == 0, done.stderr
     said = json.loads(output.read_text())["parameterValues"]["Output"]
@@ -499,7 +502,7 @@ def test_a_step_runs_from_its_installed_module_with_the_pods_settings(tmp_path):
 SELECT = """
 from kfp import dsl
 
-from components import step
+from mammogan.components import step
 
 
 @step()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kubeflow import recorded
 
-from launch.schedule.cron import CronError, Every, parse, require, upcoming, warning
+from mammogan.launch.schedule.cron import CronError, Every, parse, require, upcoming, warning
 
 NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
 ANSWERS = recorded("api", "crons")["answers"]

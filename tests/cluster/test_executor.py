@@ -12,10 +12,10 @@ from mlflow import MlflowClient
 from quick_run import QUICK
 from walk import ORDER, Walk
 
-import pipeline
-from launch.arguments import graph_arguments
-from launch.compiled import compile_pipeline
-from launch.pods import Pods
+from mammogan import pipeline
+from mammogan.launch.arguments import graph_arguments
+from mammogan.launch.compiled import compile_pipeline
+from mammogan.launch.pods import Pods
 
 BRANCH = "lambda=3,seed=0"
 AS_A_POD = 'touch /opt/x 2>/dev/null && exit 90; [ "$(id -u):$(id -g)" = 1000:0 ] || exit 91; cd /tmp; exec "$@"'

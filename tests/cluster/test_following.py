@@ -11,17 +11,17 @@ import kfp_server_api as api
 import pytest
 from kubeflow import RECORDED, Kubeflow, recorded, serve
 
-from launch import following
-from launch.following import follow, rows, run_pods, show_links, table, termination, waiting, watch
-from launch.following.links import links
-from launch.following.termination import stop
-from launch.following.waiting import Waiting
-from launch.following.watch import View
-from launch.server import Forward, RefusedError, Server
 from mammogan import config, tracking
 from mammogan.config import Branch
+from mammogan.graph import Step
+from mammogan.launch import following
+from mammogan.launch.following import follow, rows, run_pods, show_links, table, termination, waiting, watch
+from mammogan.launch.following.links import links
+from mammogan.launch.following.termination import stop
+from mammogan.launch.following.waiting import Waiting
+from mammogan.launch.following.watch import View
+from mammogan.launch.server import Forward, RefusedError, Server
 from mammogan.ledger import Entry, Fate, Ledger, State, Task
-from mammogan.steps import Step
 from mammogan.tracking import ledger
 from mammogan.tracking.server import GIVEN_UP, STOP_ASKED
 from mammogan.tracking.standing import Losses, Standing, find_standing

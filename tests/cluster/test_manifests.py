@@ -13,13 +13,13 @@ import kubernetes_validate
 import pytest
 import yaml
 
-import pipeline
-from launch import compiled
-from launch.pods import Pods, Size
-from launch.submit import SERVICE_ACCOUNT
+from mammogan import pipeline
 from mammogan.cluster import Right
+from mammogan.graph import ACCELERATED, Step
+from mammogan.launch import compiled
+from mammogan.launch.pods import Pods, Size
+from mammogan.launch.submit import SERVICE_ACCOUNT
 from mammogan.probe.rights import NEEDED
-from mammogan.steps import ACCELERATED, Step
 
 K8S = Path(__file__).resolve().parents[2] / "k8s"
 OVERLAYS = sorted(path.name for path in (K8S / "overlays").iterdir())

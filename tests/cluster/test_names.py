@@ -4,12 +4,12 @@ import pytest
 from kubeflow import Kubeflow, folded, serve
 from typer.testing import CliRunner
 
-import pipeline
-from launch import naming
-from launch.arguments import graph_arguments
-from launch.pods import Pods, parse_toleration
-from launch.server import Server
-from launch.submit import find_experiment, find_or_make_experiment, submit
+from mammogan import pipeline
+from mammogan.launch import naming
+from mammogan.launch.arguments import graph_arguments
+from mammogan.launch.pods import Pods, parse_toleration
+from mammogan.launch.server import Server
+from mammogan.launch.submit import find_experiment, find_or_make_experiment, submit
 
 IMAGE = "registry.example.org/mammogan@sha256:" + "c" * 64
 PODS = Pods(image=IMAGE)

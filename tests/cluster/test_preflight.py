@@ -8,12 +8,11 @@ import kubernetes_validate
 import pytest
 from typer.testing import CliRunner
 
-import components
-import pipeline
-from launch import compiled, kubectl, preflight
-from launch.pods import Pods, Size
-from launch.preflight import room, trial
-from launch.server import Server
+from mammogan import components, pipeline
+from mammogan.launch import compiled, kubectl, preflight
+from mammogan.launch.pods import Pods, Size
+from mammogan.launch.preflight import room, trial
+from mammogan.launch.server import Server
 
 IMAGE = "registry.example.org/mammogan@sha256:" + "c" * 64
 GPU_IMAGE = "registry.example.org/mammogan-gpu@sha256:" + "d" * 64

@@ -10,12 +10,12 @@ import pytest
 from kubeflow import Kubeflow, serve
 from typer.testing import CliRunner
 
-import pipeline
-from launch import server as server_module
-from launch.arguments import graph_arguments
-from launch.pods import Pods
-from launch.server import Effect, RefusedError, Server, SignIn
-from launch.submit import run_name, submit
+from mammogan import pipeline
+from mammogan.launch import server as server_module
+from mammogan.launch.arguments import graph_arguments
+from mammogan.launch.pods import Pods
+from mammogan.launch.server import Effect, RefusedError, Server, SignIn
+from mammogan.launch.submit import run_name, submit
 
 IMAGE = "registry.example.org/mammogan@sha256:" + "c" * 64
 PODS = Pods(image=IMAGE)

@@ -5,10 +5,10 @@ from mlflow import MlflowClient
 from mlflow.exceptions import RestException
 
 from mammogan import config, tracking
+from mammogan.graph import Step
 from mammogan.ledger import State, Task
 from mammogan.registry import retraining
 from mammogan.registry.versions import PARENT_RUN
-from mammogan.steps import Step
 from mammogan.tracking import ledger
 from mammogan.tracking.environment import GIT_DIRTY, GPU_IMAGE, IMAGE
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-import pipeline
-from launch.compiled import compile_pipeline
-from launch.pods import Pods
-from launch.preflight import admission, footprint, nodes, quantity
-from launch.preflight.footprint import Container, Placement, amounts
-from mammogan.steps import Step
+from mammogan import pipeline
+from mammogan.graph import Step
+from mammogan.launch.compiled import compile_pipeline
+from mammogan.launch.pods import Pods
+from mammogan.launch.preflight import admission, footprint, nodes, quantity
+from mammogan.launch.preflight.footprint import Container, Placement, amounts
 
 HERE = Path(__file__).parent
 IMAGE = "registry.example.org/mammogan@sha256:" + "c" * 64

@@ -17,13 +17,12 @@ from mlflow import MlflowClient
 from typer.testing import CliRunner
 from walk import BEFORE, Walk
 
-import pipeline
-from launch.schedule import read, reconcile, reconciliation, recurring
-from launch.schedule.ownership import BEFORE_OWNERS, Kind, describe, mark
-from launch.schedule.plan import Change, Verb, plan, unadopted
-from launch.schedule.recurring import Recurring, listed
-from launch.server import LOOKS, RefusedError, Server
-from mammogan import tracking
+from mammogan import pipeline, tracking
+from mammogan.launch.schedule import read, reconcile, reconciliation, recurring
+from mammogan.launch.schedule.ownership import BEFORE_OWNERS, Kind, describe, mark
+from mammogan.launch.schedule.plan import Change, Verb, plan, unadopted
+from mammogan.launch.schedule.recurring import Recurring, listed
+from mammogan.launch.server import LOOKS, RefusedError, Server
 from mammogan.registry.versions import PARENT_RUN
 
 FILE = Path(__file__).resolve().parents[2] / "k8s" / "schedules.yaml"

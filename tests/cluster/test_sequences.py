@@ -10,13 +10,13 @@ from faulty import faulty
 from kubeflow import Kubeflow, serve
 from sequences import SECRET, Session
 
-from launch import following
-from launch import server as server_module
-from launch.arguments import graph_arguments
-from launch.following import termination, watch
-from launch.pods import Pods
-from launch.schedule import reconciliation
-from launch.server import Server, SignIn
+from mammogan.launch import following
+from mammogan.launch import server as server_module
+from mammogan.launch.arguments import graph_arguments
+from mammogan.launch.following import termination, watch
+from mammogan.launch.pods import Pods
+from mammogan.launch.schedule import reconciliation
+from mammogan.launch.server import Server, SignIn
 
 PODS = Pods(image="registry.example.org/mammogan@sha256:" + "c" * 64)
 PATIENCE_S = 0.3

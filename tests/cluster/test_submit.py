@@ -9,14 +9,14 @@ import pytest
 from kubeflow import Kubeflow, recorded, serve
 from typer.testing import CliRunner
 
-import pipeline
-from launch import server as server_module
-from launch.arguments import graph_arguments
-from launch.pods import Pods
-from launch.schedule.entries import File
-from launch.schedule.reconciliation import forecast, reconcile
-from launch.server import RefusedError, Server, SignIn, reach
-from launch.submit import submit
+from mammogan import pipeline
+from mammogan.launch import server as server_module
+from mammogan.launch.arguments import graph_arguments
+from mammogan.launch.pods import Pods
+from mammogan.launch.schedule.entries import File
+from mammogan.launch.schedule.reconciliation import forecast, reconcile
+from mammogan.launch.server import RefusedError, Server, SignIn, reach
+from mammogan.launch.submit import submit
 
 IMAGE = "registry.example.org/mammogan@sha256:" + "c" * 64
 PODS = Pods(image=IMAGE)

@@ -15,9 +15,9 @@ import pytest
 import yaml
 from quick_run import QUICK
 
-from launch import submit
-from launch.server import RefusedError, Server, reach
 from mammogan import storage, tracking
+from mammogan.launch import submit
+from mammogan.launch.server import RefusedError, Server, reach
 from mammogan.tracking.server import KIND, PARENT, find_runs
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,14 +10,14 @@ import pytest
 from faulty import faulty
 from sequences import SECRET, Session
 
-from launch import following, schedule
-from launch import server as server_module
-from launch.arguments import graph_arguments
-from launch.following import termination, watch
-from launch.pods import Pods
-from launch.schedule import reconciliation, recurring
-from launch.schedule.entries import File
-from launch.server import Server, SignIn
+from mammogan.launch import following, schedule
+from mammogan.launch import server as server_module
+from mammogan.launch.arguments import graph_arguments
+from mammogan.launch.following import termination, watch
+from mammogan.launch.pods import Pods
+from mammogan.launch.schedule import reconciliation, recurring
+from mammogan.launch.schedule.entries import File
+from mammogan.launch.server import Server, SignIn
 
 pytestmark = [pytest.mark.kubeflow, pytest.mark.long, pytest.mark.timeout(12 * 3600)]
 

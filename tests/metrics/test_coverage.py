@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from mammogan.metrics import intervals, structural
-from mammogan.metrics.kernel import kernel_estimate
-from mammogan.metrics.perceptual import Perceptual, embedded, mean_between, mean_within
+from mammogan import statistics
+from mammogan.metrics import ms_ssim
+from mammogan.metrics.kid import kernel_estimate
+from mammogan.metrics.lpips import Perceptual, embedded, mean_between, mean_within
 
 DRAWS = 500
 HONEST = (0.92, 0.98)
@@ -68,7 +69,7 @@ def similarities():
     smooth = torch.nn.functional.interpolate(coarse, size=(161, 161), mode="bilinear")
     pictures = smooth.clamp(0, 1).mul(255).round().byte()
     left, right = (index.flatten() for index in np.indices((60, 60)))
-    return structural.ms_ssim(pictures, pictures, left, right, torch.device("cpu")).reshape(60, 60)
+    return ms_ssim.ms_ssim(pictures, pictures, left, right, torch.device("cpu")).reshape(60, 60)
 
 
 @pytest.mark.slow
@@ -78,9 +79,9 @@ def test_ms_ssim(similarities, rng, most):
     estimates = {"within": [], "between": []}
     for seed in range(DRAWS):
         x, y = rng.integers(60, size=25), rng.integers(60, size=40)
-        left, right = intervals.pairs_within(25, most, seed)
-        estimates["within"].append(intervals.pair_mean(similarities[x[left], x[right]], left, right, True, 0.95))
-        left, right = intervals.pairs_between(25, 40, most, seed)
-        estimates["between"].append(intervals.pair_mean(similarities[x[left], y[right]], left, right, False, 0.95))
+        left, right = statistics.pairs_within(25, most, seed)
+        estimates["within"].append(statistics.pair_mean(similarities[x[left], x[right]], left, right, True, 0.95))
+        left, right = statistics.pairs_between(25, 40, most, seed)
+        estimates["between"].append(statistics.pair_mean(similarities[x[left], y[right]], left, right, False, 0.95))
     for found in estimates.values():
         assert HONEST[0] <= share_held(found, similarities.mean()) <= HONEST[1]

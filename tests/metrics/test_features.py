@@ -8,9 +8,9 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 from weights_files import write_inception
 
 from mammogan.config import EvaluateConfig
-from mammogan.metrics import features
-from mammogan.metrics.features import extract, extract_cached, load_extractor
-from mammogan.metrics.inception import resized_as_tensorflow1, resized_clean
+from mammogan.features import extractor as extractors
+from mammogan.features.extractor import extract, extract_cached, load_extractor
+from mammogan.features.inception import resized_as_tensorflow1, resized_clean
 
 CPU = torch.device("cpu")
 
@@ -49,7 +49,7 @@ def test_fid_and_kid_of_two_folders_are_torch_fidelitys(inception_file, tmp_path
     """The whole way from PNG files to the numbers, to 1e-4 as published figures are read."""
     import torch_fidelity
 
-    from mammogan.evaluation import evaluate_folders
+    from mammogan.evaluation.snapshots import evaluate_folders
 
     for name, images in (("real", noise(7, seed=2)), ("fake", noise(8, seed=3) // 2)):
         (tmp_path / name).mkdir()
@@ -96,7 +96,7 @@ def test_auto_takes_what_it_finds_and_names_it(inception_file, tmp_path):
     assert load("auto").name == "random_vgg"
     hub = tmp_path / "torch/hub/checkpoints"
     hub.mkdir(parents=True)
-    (hub / features.INCEPTION_FILE).write_bytes(inception_file.read_bytes())
+    (hub / extractors.INCEPTION_FILE).write_bytes(inception_file.read_bytes())
     found = load("auto")
     assert found.name == f"inception_{found.sha256[:8]}"
     assert "other than the published" in found.note
@@ -105,12 +105,12 @@ def test_auto_takes_what_it_finds_and_names_it(inception_file, tmp_path):
 
 def test_the_published_weights_alone_are_called_inception(inception_file, monkeypatch):
     sha256 = hashlib.sha256(inception_file.read_bytes()).hexdigest()
-    monkeypatch.setattr(features, "INCEPTION_SHA256_START", sha256[:8])
+    monkeypatch.setattr(extractors, "INCEPTION_SHA256_START", sha256[:8])
     assert load("inception", inception_file).name == "inception"
 
 
 def test_inception_that_cannot_be_had_is_an_error_that_says_what_to_do(tmp_path, monkeypatch):
-    monkeypatch.setattr(features, "INCEPTION_URL", (tmp_path / "nothing.pth").as_uri())
+    monkeypatch.setattr(extractors, "INCEPTION_URL", (tmp_path / "nothing.pth").as_uri())
     with pytest.raises(OSError, match=r"give the file as evaluate\.extractor_weights"):
         load("inception")
     with pytest.raises(FileNotFoundError, match=r"none\.pth"):
@@ -185,7 +185,7 @@ def test_an_unknown_extractor_names_the_known_ones():
 
 def test_random_features_are_fixed_finite_and_independent_of_the_batch():
     torch.manual_seed(11)
-    first, again = features.random_vgg(CPU), features.random_vgg(CPU)
+    first, again = extractors.random_vgg(CPU), extractors.random_vgg(CPU)
     assert first.sha256 == again.sha256
     images = noise(5)
     whole = extract(first, images, 5)
@@ -196,7 +196,7 @@ def test_random_features_are_fixed_finite_and_independent_of_the_batch():
 
 
 def test_large_images_are_averaged_down_and_tiny_ones_refused():
-    extractor = features.random_vgg(CPU)
+    extractor = extractors.random_vgg(CPU)
     large = noise(2, 112).repeat_interleave(2, dim=-1).repeat_interleave(2, dim=-2)
     assert extract(extractor, large, 2) == pytest.approx(extract(extractor, noise(2, 112), 2), rel=1e-4, abs=1e-6)
     with pytest.raises(ValueError, match="need sides from 16"):
@@ -205,7 +205,7 @@ def test_large_images_are_averaged_down_and_tiny_ones_refused():
 
 def test_cached_features_are_read_again_and_made_again_when_torn(tmp_path):
     calls = []
-    extractor = features.Extractor("mean", "sha", "", lambda x: calls.append(len(x)) or x.float().mean(dim=(2, 3)))
+    extractor = extractors.Extractor("mean", "sha", "", lambda x: calls.append(len(x)) or x.float().mean(dim=(2, 3)))
     images = noise(5, 16)
     first = extract_cached(extractor, images, 3)
     assert (extract_cached(extractor, images, 3) == first).all()
@@ -214,5 +214,5 @@ def test_cached_features_are_read_again_and_made_again_when_torn(tmp_path):
     stored.write_bytes(stored.read_bytes()[:100])
     assert (extract_cached(extractor, images, 3) == first).all()
     extract_cached(extractor, images.flip(0), 3)
-    extract_cached(features.Extractor("mean", "other", "", extractor.features), images, 3)
+    extract_cached(extractors.Extractor("mean", "other", "", extractor.features), images, 3)
     assert sum(calls) == 4 * 5

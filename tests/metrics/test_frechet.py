@@ -3,7 +3,7 @@ import pytest
 from scipy import linalg
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
-from mammogan.metrics.frechet import frechet_distance, frechet_estimate, frechet_extrapolated
+from mammogan.metrics.fid import frechet_distance, frechet_estimate, frechet_extrapolated
 
 
 def with_moments(rng, mean, covariance, count):

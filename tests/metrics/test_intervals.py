@@ -2,23 +2,23 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mammogan.metrics import intervals
+from mammogan import statistics
 
 
 def test_the_jackknife_of_a_mean_is_its_standard_error_and_student_t(rng):
     sample = rng.normal(size=25)
     without = (sample.sum() - sample) / 24
-    part = intervals.jackknife(sample.mean(), without)
+    part = statistics.jackknife(sample.mean(), without)
     assert part.variance == pytest.approx(sample.var(ddof=1) / 25)
-    estimate = intervals.combine(sample.mean(), [part], 0.9)
+    estimate = statistics.combine(sample.mean(), [part], 0.9)
     expected = stats.t.interval(0.9, 24, loc=sample.mean(), scale=stats.sem(sample))
     assert (estimate.low, estimate.high) == pytest.approx(expected)
 
 
 def test_two_samples_get_welchs_degrees_of_freedom(rng):
     x, y = rng.normal(size=9), rng.normal(scale=3, size=14)
-    parts = [intervals.jackknife(s.mean(), (s.sum() - s) / (len(s) - 1)) for s in (x, y)]
-    low, high = intervals.combine(x.mean() - y.mean(), parts, 0.95)[1:]
+    parts = [statistics.jackknife(s.mean(), (s.sum() - s) / (len(s) - 1)) for s in (x, y)]
+    low, high = statistics.combine(x.mean() - y.mean(), parts, 0.95)[1:]
     expected = stats.ttest_ind(x, y, equal_var=False).confidence_interval(0.95)
     assert (low, high) == pytest.approx((expected.low, expected.high))
 
@@ -27,16 +27,16 @@ def test_blocks_of_different_size_estimate_the_variance_of_the_mean(rng):
     ratios = []
     for _ in range(400):
         sample = rng.normal(size=70)
-        blocks = intervals.blocks_of(70, 30)
+        blocks = statistics.blocks_of(70, 30)
         without = np.array([np.delete(sample, block).mean() for block in blocks])
         sizes = np.array([len(block) for block in blocks])
-        ratios.append(intervals.jackknife(sample.mean(), without, sizes).variance * 70)
+        ratios.append(statistics.jackknife(sample.mean(), without, sizes).variance * 70)
     assert np.mean(ratios) == pytest.approx(1, abs=0.06)
 
 
 @pytest.mark.parametrize(("count", "most"), [(2, 5), (7, 100), (7, 20), (8, 27), (9, 4), (200, 400)])
 def test_pairs_within_are_distinct_balanced_and_as_many_as_allowed(count, most):
-    left, right = intervals.pairs_within(count, most, seed=3)
+    left, right = statistics.pairs_within(count, most, seed=3)
     pairs = {frozenset(pair) for pair in zip(left.tolist(), right.tolist(), strict=True)}
     assert len(pairs) == len(left) == min(most, count * (count - 1) // 2)
     assert all(len(pair) == 2 for pair in pairs)
@@ -48,7 +48,7 @@ def test_pairs_within_are_distinct_balanced_and_as_many_as_allowed(count, most):
     ("n", "m", "most"), [(1, 1, 9), (4, 6, 100), (4, 6, 13), (5, 5, 25), (5, 5, 11), (60, 200, 400)]
 )
 def test_pairs_between_are_distinct_balanced_and_as_many_as_allowed(n, m, most):
-    left, right = intervals.pairs_between(n, m, most, seed=3)
+    left, right = statistics.pairs_between(n, m, most, seed=3)
     assert len(set(zip(left.tolist(), right.tolist(), strict=True))) == len(left) == min(most, n * m)
     for side, count in ((left, n), (right, m)):
         uses = np.bincount(side, minlength=count)
@@ -56,7 +56,7 @@ def test_pairs_between_are_distinct_balanced_and_as_many_as_allowed(n, m, most):
 
 
 def test_pair_seeds_differ():
-    assert (intervals.pairs_within(50, 60, 0)[0] != intervals.pairs_within(50, 60, 1)[0]).any()
+    assert (statistics.pairs_within(50, 60, 0)[0] != statistics.pairs_within(50, 60, 1)[0]).any()
 
 
 @pytest.mark.parametrize("most", [60, 400, 10**6])
@@ -67,43 +67,45 @@ def test_pair_means_hold_the_truth_as_often_as_they_say(rng, most, one_sample):
     for draw in range(500):
         a, b = rng.normal(size=30), rng.uniform(-2, 2, size=40)
         if one_sample:
-            left, right = intervals.pairs_within(30, most, draw)
+            left, right = statistics.pairs_within(30, most, draw)
             b = a
         else:
-            left, right = intervals.pairs_between(30, 40, most, draw)
+            left, right = statistics.pairs_between(30, 40, most, draw)
         values = a[left] + b[right] + rng.normal(size=len(left))
-        _, low, high = intervals.pair_mean(values, left, right, one_sample, 0.95)
+        _, low, high = statistics.pair_mean(values, left, right, one_sample, 0.95)
         held.append(low <= 0 <= high)
     assert 0.92 <= np.mean(held) <= 0.98
 
 
 @pytest.mark.parametrize(("hits", "count"), [(0, 20), (3, 20), (17, 20), (20, 20), (250, 1000)])
 def test_the_score_interval_is_wilsons(hits, count):
-    found = intervals.score_interval(hits / count, count, 1e9, 0.95)
+    found = statistics.score_interval(hits / count, count, 1e9, 0.95)
     expected = stats.binomtest(hits, count).proportion_ci(0.95, method="wilson")
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-7)
 
 
 def test_the_score_interval_of_a_mean_count_solves_its_equation():
     value, count = 1.3, 40
-    found = intervals.score_interval(value, count, 1e9, 0.9, most=np.inf)
+    found = statistics.score_interval(value, count, 1e9, 0.9, most=np.inf)
     for end in (found.low, found.high):
         assert abs(value - end) == pytest.approx(stats.norm.ppf(0.95) * np.sqrt(end / count))
-    assert intervals.score_interval(0.0, count, 1e9, 0.9, most=np.inf).low == 0
+    assert statistics.score_interval(0.0, count, 1e9, 0.9, most=np.inf).low == 0
 
 
 def test_shares_with_their_jackknife_stay_shares(rng):
     shares = rng.random(30) < 0.9
-    part = intervals.jackknife(shares.mean(), (shares.sum() - shares) / 29)
-    _, low, high = intervals.combine_within(shares.mean(), [part], 0.999, 30)
+    part = statistics.jackknife(shares.mean(), (shares.sum() - shares) / 29)
+    _, low, high = statistics.combine_within(shares.mean(), [part], 0.999, 30)
     assert 0 < low < high < 1
-    assert intervals.combine_within(1.0, [intervals.Variance(0.0, 29)], 0.95, 30).low == pytest.approx(0.8775, abs=1e-3)
+    assert statistics.combine_within(1.0, [statistics.Variance(0.0, 29)], 0.95, 30).low == pytest.approx(
+        0.8775, abs=1e-3
+    )
 
 
 def test_a_single_pair_has_no_interval_and_no_pair_is_an_error():
     one = np.array([0])
-    assert intervals.pair_mean(np.array([0.5]), one, one, False, 0.95) == (0.5, None, None)
+    assert statistics.pair_mean(np.array([0.5]), one, one, False, 0.95) == (0.5, None, None)
     with pytest.raises(ValueError, match="pairs=0"):
-        intervals.pair_mean(np.array([]), one[:0], one[:0], False, 0.95)
+        statistics.pair_mean(np.array([]), one[:0], one[:0], False, 0.95)
     with pytest.raises(ValueError, match="blocks=1"):
-        intervals.jackknife(1.0, np.array([1.0]))
+        statistics.jackknife(1.0, np.array([1.0]))

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from torch_fidelity.metric_kid import kernel_mmd, kernel_poly, mmd2
 
-from mammogan.metrics import kernel
-from mammogan.metrics.kernel import kernel_distance, kernel_estimate
+from mammogan.metrics import kid
+from mammogan.metrics.kid import kernel_distance, kernel_estimate
 
 DEFAULTS = {
     "kid_kernel": "poly",
@@ -42,12 +42,12 @@ def test_agrees_with_torch_fidelity(rng, unbiased):
 def test_chunks_of_rows_do_not_change_the_value(rng, monkeypatch):
     x, y = rng.normal(size=(23, 5)), rng.normal(size=(31, 5))
     whole = kernel_estimate(x, y, 0.95)
-    monkeypatch.setattr(kernel, "ROWS_AT_ONCE", 4)
+    monkeypatch.setattr(kid, "ROWS_AT_ONCE", 4)
     assert kernel_estimate(x, y, 0.95) == pytest.approx(whole)
 
 
 def test_the_interval_is_that_of_leaving_images_out_for_real(rng):
-    from mammogan.metrics.intervals import combine, jackknife
+    from mammogan.statistics import combine, jackknife
 
     x, y = rng.normal(size=(12, 5)), rng.normal(size=(9, 5)) + 0.5
     value = kernel_distance(x, y)
@@ -64,15 +64,15 @@ def test_the_variance_of_pairs_is_that_of_distinct_images_one_by_one(rng):
     x, y = rng.normal(size=(6, 3)), rng.normal(size=(5, 3))
 
     def within(x):
-        k = kernel._cubic(x, x)
+        k = kid._cubic(x, x)
         terms = [k[i, j] * (k[i, j] + k[p, q] - 2 * k[i, p]) for i, j, p, q in itertools.permutations(range(len(x)), 4)]
         return 2 * np.mean(terms) / (len(x) * (len(x) - 1))
 
-    k = kernel._cubic(x, y)
+    k = kid._cubic(x, y)
     rows, columns = (list(itertools.permutations(range(count), 2)) for count in k.shape)
     across = np.mean([(k[i, p] - k[j, p] - k[i, q] + k[j, q]) ** 2 / 4 for i, j in rows for p, q in columns])
     expected = within(x) + within(y) + 4 * across / k.size
-    assert kernel._of_pairs(*kernel._sums(x, y)) == pytest.approx(expected)
+    assert kid._of_pairs(*kid._sums(x, y)) == pytest.approx(expected)
 
 
 def test_identical_images_have_no_variance():
@@ -91,11 +91,11 @@ def test_subsets_are_those_of_torch_fidelity(rng, sizes, monkeypatch):
     from torch_fidelity.metric_kid import kid_features_to_metric
 
     x, y = rng.normal(size=(sizes[0], 6)), rng.normal(size=(sizes[1], 6)) + 0.2
-    monkeypatch.setattr(kernel, "SUBSET_SIZE", 100)
+    monkeypatch.setattr(kid, "SUBSET_SIZE", 100)
     theirs = kid_features_to_metric(
         torch.from_numpy(x), torch.from_numpy(y), kid_subset_size=min(100, *sizes), verbose=False
     )
-    ours = kernel.kernel_subsets(x, y)
+    ours = kid.kernel_subsets(x, y)
     assert ours.mean == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-6)
     assert ours.std == pytest.approx(theirs["kernel_inception_distance_std"], rel=1e-6, abs=1e-12)
     assert ours.size == min(100, *sizes)

@@ -3,7 +3,7 @@ import threading
 import pytest
 import torch
 
-from mammogan.metrics.lanes import each_batch
+from mammogan.features.parallel_batches import each_batch
 
 CPU = torch.device("cpu")
 

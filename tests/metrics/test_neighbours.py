@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mammogan.metrics.neighbours import NAMES, K, distances, neighbourhood_estimates, neighbourhoods
+from mammogan.metrics.prdc import NAMES, K, distances, neighbourhood_estimates, neighbourhoods
 
 
 def naive(real, fake):

@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from mammogan.metrics import perceptual
-from mammogan.metrics.perceptual import embedded, load_perceptual, mean_between, mean_within
+from mammogan.metrics import lpips
+from mammogan.metrics.lpips import embedded, load_perceptual, mean_between, mean_within
 
 CPU = torch.device("cpu")
 
@@ -41,7 +41,7 @@ def test_known_distances_of_the_reference_implementations_examples(shared, alexn
         name: torch.from_numpy(np.array(Image.open(folder / f"ex_{name}.png"))).permute(2, 0, 1)[None] / 127.5 - 1
         for name in ("ref", "p0", "p1")
     }
-    network = perceptual._from_state(perceptual.weights_files.read_state(alexnet), str(alexnet))
+    network = lpips._from_state(lpips.weights_files.read_state(alexnet), str(alexnet))
     with torch.inference_mode():
         phi = {name: network(image) for name, image in images.items()}
     distances = [float((phi["ref"] - phi[name]).square().sum()) for name in ("p0", "p1")]
@@ -81,7 +81,7 @@ def test_the_hub_caches_trunk_and_the_packages_heads_make_the_same_network(alexn
         for kind in ("weight", "bias")
     }
     (tmp_path / "hub/checkpoints").mkdir(parents=True)
-    torch.save(trunk, tmp_path / "hub/checkpoints" / perceptual.TRUNK_FILE)
+    torch.save(trunk, tmp_path / "hub/checkpoints" / lpips.TRUNK_FILE)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     found, given = load_perceptual("", CPU), load_perceptual(str(alexnet), CPU)
     assert found.name == "lpips"
@@ -90,7 +90,7 @@ def test_the_hub_caches_trunk_and_the_packages_heads_make_the_same_network(alexn
 
 @pytest.mark.parametrize(("n", "m", "blocks"), [(1, 1, 50), (7, 4, 50), (7, 9, 3)])
 def test_means_are_those_over_all_pairs(random_network, monkeypatch, n, m, blocks):
-    monkeypatch.setattr(perceptual, "BLOCKS", blocks)
+    monkeypatch.setattr(lpips, "BLOCKS", blocks)
     x, y = noise(n), noise(m, seed=1)
     phi, psi = random_network.embed(x), random_network.embed(y)
     between = [float((a - b).double().square().sum()) for a in phi for b in psi]
@@ -106,7 +106,7 @@ def test_the_interval_is_that_of_leaving_images_out_for_real(random_network):
     whole = mean_within(embedded(random_network, x, 8), 0.95)
     keep = [[j for j in range(6) if j != i] for i in range(6)]
     without = np.array([mean_within(embedded(random_network, x[k], 8), 0.95).value for k in keep])
-    from mammogan.metrics.intervals import combine, jackknife
+    from mammogan.statistics import combine, jackknife
 
     assert whole == pytest.approx(combine(whole.value, [jackknife(whole.value, without)], 0.95), rel=1e-4)
     between = mean_between(embedded(random_network, x, 8), embedded(random_network, y, 8), 0.95)

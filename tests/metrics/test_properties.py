@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mammogan.config import EvaluateConfig
-from mammogan.evaluation import evaluate_images
-from mammogan.metrics.frechet import frechet_distance
-from mammogan.metrics.intervals import pair_mean, pairs_between, pairs_within
-from mammogan.metrics.kernel import kernel_distance, kernel_estimate
-from mammogan.metrics.neighbours import distances, neighbourhoods
+from mammogan.evaluation.snapshots import evaluate_images
+from mammogan.metrics.fid import frechet_distance
+from mammogan.metrics.kid import kernel_distance, kernel_estimate
+from mammogan.metrics.prdc import distances, neighbourhoods
+from mammogan.statistics import pair_mean, pairs_between, pairs_within
 
 SHAPES = {"n": st.integers(2, 30), "m": st.integers(2, 30), "d": st.integers(1, 40), "seed": st.integers(0, 2**32 - 1)}
 

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from mammogan.features.densenet import random_frozen
 from mammogan.models.critic import Critic
-from mammogan.models.densenet import random_frozen
 
 
 @pytest.fixture(scope="module")

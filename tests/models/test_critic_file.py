@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from mammogan.features.densenet import load_frozen
 from mammogan.models.critic import Critic
 from mammogan.models.critic_file import load_critic, save_critic
-from mammogan.models.densenet import load_frozen
 from mammogan.models.generator import Generator, save_snapshot
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torchvision.models import densenet121
 
-from mammogan.models.densenet import load_frozen, random_frozen
+from mammogan.features.densenet import load_frozen, random_frozen
 
 
 @pytest.fixture(scope="module")

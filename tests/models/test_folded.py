@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mammogan.models.densenet import random_frozen
+from mammogan.features.densenet import random_frozen
 from mammogan.models.folded import FoldedDenseNet
 
 

@@ -8,19 +8,20 @@ import pytest
 import torch
 from scipy.stats import binomtest, mannwhitneyu
 
-from mammogan import config, findings
+from mammogan import config
 from mammogan.audit import Reals, audit_dataset, copies, inspect, inspection, membership
 from mammogan.audit.critic_scores import CriticScores
 from mammogan.audit.distances import Distances, Space, between, measure, pixel_embedding
 from mammogan.audit.inspection import statistics
 from mammogan.data import manifest
 from mammogan.data.minority import filter_minority, training_set
+from mammogan.features.densenet import load_frozen
 from mammogan.models.critic import Critic
 from mammogan.models.critic_file import save_critic
-from mammogan.models.densenet import load_frozen
 from mammogan.models.folded import FoldedDenseNet
+from mammogan.reporting import findings
 from mammogan.synthesis import fill
-from mammogan.training.carve_out import carve_out
+from mammogan.training.holdout_split import carve_out
 
 PIXEL = Space("pixel", "pixels", pixel_embedding)
 LIMITS = config.AuditConfig()
@@ -372,7 +373,7 @@ class TestDataset:
         assert not (tmp_path / "audit").exists()
 
     def test_the_critics_file_is_opened_before_weights_are_fetched(self, dataset, tmp_path, monkeypatch):
-        monkeypatch.setattr("mammogan.models.densenet.load_frozen", None)
+        monkeypatch.setattr("mammogan.features.densenet.load_frozen", None)
         with pytest.raises(FileNotFoundError, match=r"critic='.*absent.pt': there is no such file"):
             audited_with(tmp_path / "absent.pt", dataset, tmp_path)
 

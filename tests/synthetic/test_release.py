@@ -9,21 +9,21 @@ import torch
 from kfp import dsl
 from mlflow import MlflowClient
 
-from components.audit import audit
-from components.promote import promote
-from components.synthesise import synthesise
-from components.utility import utility
 from mammogan import config, registry, tracking
+from mammogan.components.audit import audit
+from mammogan.components.promote import promote
+from mammogan.components.synthesise import synthesise
+from mammogan.components.utility import utility
 from mammogan.data import manifest
 from mammogan.data.minority import filter_minority
-from mammogan.findings import section
+from mammogan.features.densenet import load_frozen
 from mammogan.models.critic import Critic
 from mammogan.models.critic_file import save_critic
-from mammogan.models.densenet import load_frozen
 from mammogan.models.generator import load_generator, save_snapshot
 from mammogan.registry import notes
 from mammogan.registry.model import save
 from mammogan.registry.versions import ensure_registered_model
+from mammogan.reporting.findings import section
 from mammogan.tracking.findings import read_findings
 
 SETTINGS = {
@@ -186,7 +186,7 @@ def test_the_command_line_starts_without_heavy_imports():
 
 
 def test_the_report_holds_the_section(released, tmp_path):
-    from mammogan import report
+    from mammogan.reporting import report
 
     _, _, parent, _ = released
     page = report.build(tracking.read_run(parent), tmp_path).read_text()

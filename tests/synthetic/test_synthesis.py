@@ -17,7 +17,7 @@ from mammogan.data.ingest import read_summary
 from mammogan.data.minority import filter_minority
 from mammogan.data.verify import verify
 from mammogan.models.generator import draw_latents, sample
-from mammogan.synthesis import balance, drawing, plausibility, publication, stream
+from mammogan.synthesis import balance, plausibility, publication, sampling, stream
 from mammogan.synthesis import fill as fill_dataset
 
 
@@ -70,7 +70,7 @@ def test_the_pixels_are_those_of_the_generator(dataset, model, tmp_path):
 
 
 def test_latents_go_on_where_draw_latents_would(model):
-    rows = drawing.latents(16, 9, 37)
+    rows = sampling.latents(16, 9, 37)
     assert torch.equal(torch.stack([next(rows) for _ in range(5)]), draw_latents(42, 16, 9)[37:])
 
 

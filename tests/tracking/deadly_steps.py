@@ -24,24 +24,27 @@ import sklearn.linear_model
 import torchvision
 from mlflow import MlflowClient
 
-from components.audit import audit
-from components.check_changes import check_changes
-from components.evaluate import evaluate
-from components.filter_minority import filter_minority
-from components.finish import finish
-from components.ingest import ingest
-from components.promote import promote
-from components.register import register
-from components.select import select
-from components.start import start
-from components.synthesise import synthesise
-from components.train import train
-from components.utility import utility
-from mammogan import evaluation, findings, registry, release, report, selection
-from mammogan.training import loop
+from mammogan import registry, release
+from mammogan.components.audit import audit
+from mammogan.components.check_changes import check_changes
+from mammogan.components.evaluate import evaluate
+from mammogan.components.filter_minority import filter_minority
+from mammogan.components.finish import finish
+from mammogan.components.ingest import ingest
+from mammogan.components.promote import promote
+from mammogan.components.register import register
+from mammogan.components.select import select
+from mammogan.components.start import start
+from mammogan.components.synthesise import synthesise
+from mammogan.components.train import train
+from mammogan.components.utility import utility
+from mammogan.evaluation import snapshots
+from mammogan.reporting import findings, report
+from mammogan.selection import ranking
+from mammogan.training import trial
 
 IMPORTED_ONCE = (lpips, matplotlib.figure, mlflow.pyfunc, sklearn.linear_model, torchvision)
-IMPORTED_ONCE += (evaluation, findings, registry, release, report, selection, loop)
+IMPORTED_ONCE += (snapshots, findings, registry, release, report, ranking, trial)
 BRANCH = "lambda=3,seed=0"
 EXPERIMENT, RUN_KEY = "mammogan", "killed"
 SETTINGS = {

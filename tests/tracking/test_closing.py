@@ -3,12 +3,13 @@
 import pytest
 from sample_run import evaluation, measured
 
-from mammogan import closing, cluster, report, tracking
+from mammogan import closing, cluster, tracking
 from mammogan.cluster import Presence
 from mammogan.config import PRESETS
+from mammogan.graph import AFTER_A_WINNER, Step
 from mammogan.ledger import Fate, Task
-from mammogan.selection import select
-from mammogan.steps import AFTER_A_WINNER, Step
+from mammogan.reporting import report
+from mammogan.selection.ranking import select
 from mammogan.tracking import janitor, ledger
 from mammogan.tracking.ledger import begun
 from mammogan.tracking.server import CLUSTER, GIVEN_UP, STOP_ASKED, WORKFLOW

@@ -8,10 +8,11 @@ import pytest
 from sample_run import evaluation, measured
 from typer.testing import CliRunner
 
-from mammogan import report, tracking
+from mammogan import tracking
 from mammogan.__main__ import app
 from mammogan.config import Branch, override, resolve
-from mammogan.selection import select
+from mammogan.reporting import report
+from mammogan.selection.ranking import select
 
 CONFIG = override(resolve("demo"), {"lambdas": "0.5,3,5", "seeds": "0,1"})
 KID = {0.5: (0.1, 0.2), 3.0: (0.2, 0.30001), 5.0: (0.15, 0.31)}

@@ -10,11 +10,12 @@ import pytest
 from sample_run import evaluation, measured, paper_run
 from typer.testing import CliRunner
 
-from mammogan import registry, report, runs_table, tracking
+from mammogan import registry, tracking
 from mammogan.__main__ import app
 from mammogan.config import PRESETS, Branch
 from mammogan.models.generator import Generator, save_snapshot
-from mammogan.selection import select
+from mammogan.reporting import report, runs_table
+from mammogan.selection.ranking import select
 from mammogan.tracking import heartbeat, janitor
 from mammogan.tracking.lineage import lineage
 

@@ -19,8 +19,9 @@ from mammogan import registry, tracking
 from mammogan.__main__ import app
 from mammogan.config import PRESETS, Branch
 from mammogan.models.generator import Generator, save_snapshot
-from mammogan.registry import card, promotion
-from mammogan.selection import select
+from mammogan.registry import promotion
+from mammogan.reporting import card
+from mammogan.selection.ranking import select
 from mammogan.tracking import heartbeat
 
 CONFIG = PRESETS["demo"]

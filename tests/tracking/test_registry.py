@@ -19,7 +19,7 @@ from sample_run import evaluation, measured
 from mammogan import registry, serving, tracking
 from mammogan.config import PRESETS, Branch
 from mammogan.models.generator import Generator, load_generator, sample, save_snapshot
-from mammogan.selection import select
+from mammogan.selection.ranking import select
 from mammogan.tracking.findings import log_findings
 
 CONFIG = PRESETS["demo"]

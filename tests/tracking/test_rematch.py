@@ -7,11 +7,13 @@ import pytest
 import torch
 from PIL import Image
 
-from mammogan import evaluation, registry, release, selection, tracking
+from mammogan import registry, release, tracking
 from mammogan.config import PRESETS, override
 from mammogan.data import manifest
+from mammogan.evaluation import snapshots
 from mammogan.models.generator import Generator, load_generator, sample, save_snapshot
 from mammogan.registry import promotion
+from mammogan.selection import ranking
 
 SIDE = 28
 NAME = "rematch"
@@ -66,9 +68,9 @@ def add(client, tmp_path):
         (branch / "snapshots").mkdir(parents=True)
         (branch / "snapshots" / "epoch_0001.pt").write_bytes(snapshot.read_bytes())
         (branch / "branch.json").write_text(json.dumps({**info, "data_digest": dataset.name}))
-        found = evaluation.evaluate_branch(branch, dataset, CONFIG.evaluate, tmp_path / f"e-{lam}", lambda *_: None)
+        found = snapshots.evaluate_branch(branch, dataset, CONFIG.evaluate, tmp_path / f"e-{lam}", lambda *_: None)
         parent = tracking.open_parent(tmp_path.name, f"run {lam}", CONFIG, {})
-        (tmp_path / "decision.json").write_text(json.dumps(selection.select([found], CONFIG.select)))
+        (tmp_path / "decision.json").write_text(json.dumps(ranking.select([found], CONFIG.select)))
         version = registry.register(snapshot, tmp_path / "decision.json", parent, CONFIG)
         client.set_model_version_tag(NAME, version, promotion.AUDIT, "passed")
         release.promote(version, dataset, CONFIG, parent)
@@ -112,7 +114,7 @@ def test_the_champion_s_new_figure_is_what_evaluating_it_there_gives(client, add
     (folder / "snapshots").mkdir(parents=True)
     (folder / "snapshots" / "epoch_0001.pt").write_bytes(good.read_bytes())
     (folder / "branch.json").write_text(json.dumps({"branch": "x", "status": "finished"}))
-    found = evaluation.evaluate_branch(folder, after, CONFIG.evaluate, tmp_path / "hand", lambda *_: None)
+    found = snapshots.evaluate_branch(folder, after, CONFIG.evaluate, tmp_path / "hand", lambda *_: None)
     by_hand = {item["key"]: item["value"] for item in found["records"]}
     for key, measure in rival.candidate["metrics"].items():
         assert measure["value"] == by_hand[key]

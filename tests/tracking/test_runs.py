@@ -13,8 +13,9 @@ from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 from sample_run import evaluation, grid
 
-from mammogan import spool, tracking
+from mammogan import tracking
 from mammogan.config import PRESETS, Branch, override
+from mammogan.tracking import spool
 
 CONFIG = PRESETS["demo"]
 BRANCH = Branch(0.5, 0)

@@ -10,8 +10,8 @@ import pytest
 
 from mammogan import tracking
 from mammogan.config import PRESETS, Branch
+from mammogan.graph import Step
 from mammogan.ledger import State, Task
-from mammogan.steps import Step
 from mammogan.tracking import ledger
 
 CONFIG = PRESETS["demo"]

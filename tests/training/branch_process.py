@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 
 from mammogan.config import Branch, resolve
-from mammogan.training.loop import train_branch
 from mammogan.training.trainer import Trainer
+from mammogan.training.trial import train_branch
 
 OVERRIDES = {
     "data.size": 28,

@@ -11,7 +11,7 @@ import torch
 from branch_process import OVERRIDES, blobs
 
 from mammogan.config import Branch, resolve
-from mammogan.models.densenet import random_frozen
+from mammogan.features.densenet import random_frozen
 from mammogan.training.ranks import joined
 from mammogan.training.trainer import Trainer
 

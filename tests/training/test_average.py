@@ -3,7 +3,7 @@ import copy
 import torch
 
 from mammogan.config import PRESETS, Branch, override
-from mammogan.models.densenet import random_frozen
+from mammogan.features.densenet import random_frozen
 from mammogan.training.trainer import Trainer
 
 

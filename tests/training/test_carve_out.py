@@ -1,6 +1,6 @@
 import pytest
 
-from mammogan.training.carve_out import carve_out
+from mammogan.training.holdout_split import carve_out
 
 
 def test_nothing_is_held_out_at_zero():

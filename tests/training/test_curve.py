@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from mammogan.features.densenet import random_frozen
 from mammogan.models.critic import Critic
-from mammogan.models.densenet import random_frozen
 from mammogan.models.folded import FoldedDenseNet
 from mammogan.models.generator import Generator
-from mammogan.training import reference, step
+from mammogan.training import gradients, reference
 from mammogan.training.losses import Objective
 
 GOLDEN = Path(__file__).parent / "golden" / "curve.json"
@@ -36,7 +36,7 @@ def discs(count, rng):
 def curve(readout, way, steps=STEPS):
     """Wasserstein estimate, penalty and generator's loss of every step: (steps, 3)."""
     generator, critic = networks(readout)
-    if way is step:
+    if way is gradients:
         critic.frozen = FoldedDenseNet(critic.frozen)
     optimisers = [torch.optim.Adam(network.parameters(), lr=5e-4, betas=(0.0, 0.9)) for network in (generator, critic)]
     rng = torch.Generator().manual_seed(1)
@@ -48,7 +48,7 @@ def curve(readout, way, steps=STEPS):
             fake = generator(z[0])
         measures = way.critic_gradients(critic, discs(BATCH, rng), fake, alpha, OBJECTIVE)
         optimisers[1].step()
-        drawn = generator(z[1]) if way is step else z[1]
+        drawn = generator(z[1]) if way is gradients else z[1]
         loss = way.generator_gradients(generator, critic, drawn)
         optimisers[0].step()
         rows.append(torch.stack([measures.wasserstein, measures.penalty, loss]))
@@ -75,7 +75,7 @@ def _one_thread():
 @pytest.mark.parametrize("readout", ["flat", "projected"])
 def test_200_fast_steps_give_the_straightforward_ones_golden_curve(readout):
     """To 1e-6: what differs by 1e-15 in the first step grows as the networks learn."""
-    torch.testing.assert_close(kept(curve(readout, step)), golden(readout), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(kept(curve(readout, gradients)), golden(readout), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("readout", ["flat", "projected"])
@@ -103,8 +103,8 @@ def without_the_frozen_branch(surrogate):
 @pytest.mark.parametrize("broken", [doubled, without_the_frozen_branch])
 def test_a_broken_penalty_leaves_the_golden_curve(broken, monkeypatch):
     """Its value is right in either case; only its derivative is not."""
-    monkeypatch.setattr(step, "_penalty_surrogate", broken(step._penalty_surrogate))
-    begun = kept(curve("flat", step, 2 * KEPT_EVERY))
+    monkeypatch.setattr(gradients, "_penalty_surrogate", broken(gradients._penalty_surrogate))
+    begun = kept(curve("flat", gradients, 2 * KEPT_EVERY))
     assert (begun - golden("flat")[:2]).abs().max() > 1e-3
 
 

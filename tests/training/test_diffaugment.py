@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mammogan.config import PRESETS, Branch, TrainConfig, override
-from mammogan.models.densenet import random_frozen
+from mammogan.features.densenet import random_frozen
 from mammogan.training import trainer
 from mammogan.training.diffaugment import diff_augment
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 from branch_process import blobs, result, train
 
-from mammogan.metrics.features import Extractor
-from mammogan.metrics.kernel import kernel_distance
+from mammogan.features.extractor import Extractor
+from mammogan.metrics.kid import kernel_distance
 from mammogan.models.generator import Generator, sample
-from mammogan.training import early_stop, loop
-from mammogan.training.carve_out import carve_out
+from mammogan.training import early_stop, trial
 from mammogan.training.early_stop import KID, HeldOutKid, best_epoch, snapshots_without_gain
+from mammogan.training.holdout_split import carve_out
 from mammogan.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -66,7 +66,7 @@ def seen(monkeypatch):
         batches.append(images)
         return moments(images)
 
-    monkeypatch.setattr(loop, "load_extractor", lambda *_: Extractor("moments", "0", "", features))
+    monkeypatch.setattr(trial, "load_extractor", lambda *_: Extractor("moments", "0", "", features))
     return batches
 
 
@@ -99,7 +99,7 @@ def cut(*_):
 def test_stopped_right_before_the_end_is_stopped_when_run_again(tmp_path, seen, worse_from_epoch_4, monkeypatch):
     train(tmp_path / "whole", **SETTINGS)
     with monkeypatch.context() as patch:
-        patch.setattr(loop.BranchFolder, "write_record", cut)
+        patch.setattr(trial.BranchFolder, "write_record", cut)
         with pytest.raises(SystemExit):
             train(tmp_path / "cut", **SETTINGS)
     worse_from_epoch_4.clear()
@@ -118,7 +118,7 @@ def test_only_held_out_images_of_whole_patients_are_judged(tmp_path, seen):
 
 def test_the_features_make_another_branch(tmp_path, seen, monkeypatch):
     first = train(tmp_path, **SETTINGS)["key"]
-    monkeypatch.setattr(loop, "load_extractor", lambda *_: Extractor("others", "1", "", moments))
+    monkeypatch.setattr(trial, "load_extractor", lambda *_: Extractor("others", "1", "", moments))
     assert train(tmp_path, **SETTINGS)["key"] != first
 
 

@@ -12,7 +12,7 @@ from branch_process import OVERRIDES, blobs, result, train
 
 from mammogan.models.critic_file import load_critic
 from mammogan.models.generator import load_generator
-from mammogan.training import epochs, loop, trainer
+from mammogan.training import loop, trainer, trial
 from mammogan.training.trainer import Trainer
 
 SCRIPT = Path(__file__).with_name("branch_process.py")
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture(autouse=True)
 def _no_pause_before_a_retry(monkeypatch):
-    monkeypatch.setattr(loop, "RETRY_PAUSES_S", (0.0, 0.0))
+    monkeypatch.setattr(trial, "RETRY_PAUSES_S", (0.0, 0.0))
 
 
 def run_and_signal(folder, number, at_step):
@@ -240,7 +240,7 @@ def test_a_full_disk_ends_as_failed_and_the_next_run_continues_to_the_same_bits(
             raise OSError(28, "No space left on device")
         fsync(descriptor)
 
-    monkeypatch.setattr(loop.storage.os, "fsync", filling)
+    monkeypatch.setattr(trial.storage.os, "fsync", filling)
     with pytest.raises(OSError, match="No space left"):
         # even branch.json does not fit
         train(tmp_path)
@@ -254,7 +254,7 @@ def test_another_exception_ends_as_failed(tmp_path, monkeypatch):
     def broken(*_):
         raise RuntimeError("the disk is on fire")
 
-    monkeypatch.setattr(epochs, "save_grid", broken)
+    monkeypatch.setattr(loop, "save_grid", broken)
     record = train(tmp_path)
     assert (record["status"], record["reason"]) == ("failed", "RuntimeError: the disk is on fire")
 
@@ -294,7 +294,7 @@ def test_a_fault_that_passes_is_outlived_in_the_same_process(
 
 
 def test_a_store_that_was_waited_for_in_vain_ends_the_branch_at_once(tmp_path, monkeypatch):
-    tries = faulty(monkeypatch, 7, 99, loop.storage.AwayError("s3://bucket/key: away"))
+    tries = faulty(monkeypatch, 7, 99, trial.storage.AwayError("s3://bucket/key: away"))
     record = train(tmp_path)
     assert (record["status"], record["reason"]) == ("failed", "AwayError: s3://bucket/key: away")
     assert len(tries) == 1

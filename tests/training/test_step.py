@@ -8,11 +8,11 @@ import torch
 from linear_piece import Recorded, Replayed
 
 from mammogan.config import TrainConfig
+from mammogan.features.densenet import random_frozen
 from mammogan.models.critic import Critic
-from mammogan.models.densenet import random_frozen
 from mammogan.models.folded import FoldedDenseNet
 from mammogan.models.generator import Generator
-from mammogan.training import reference, step
+from mammogan.training import gradients, reference
 from mammogan.training.augment import augment
 from mammogan.training.losses import Objective
 
@@ -45,7 +45,7 @@ def inputs(size, dtype, augmented):
     return real, fake, torch.rand(2, 1, 1, 1, dtype=dtype)
 
 
-def gradients(network):
+def weight_gradients(network):
     return {name: weight.grad for name, weight in network.named_parameters() if weight.requires_grad}
 
 
@@ -55,7 +55,7 @@ def relative_error(ours, reference):
 
 def whole(network):
     """All gradients of a network as one vector."""
-    return torch.cat([gradient.flatten() for gradient in gradients(network).values()])
+    return torch.cat([gradient.flatten() for gradient in weight_gradients(network).values()])
 
 
 def case(size, *rest):
@@ -78,10 +78,10 @@ def test_critic_gradients_equal_the_straightforward_ones_in_float64(size, readou
     plain, fast = pair(size, head, torch.float64, readout)
     batch = inputs(size, torch.float64, augmented)
     expected = reference.critic_gradients(plain, *batch, PENALISED)
-    ours = step.critic_gradients(fast, *batch, PENALISED)
+    ours = gradients.critic_gradients(fast, *batch, PENALISED)
     for one, other in zip(ours, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
-    got, wanted = gradients(fast), gradients(plain)
+    got, wanted = weight_gradients(fast), weight_gradients(plain)
     assert got.keys() == wanted.keys()
     for name in wanted:
         # the linear head's bias adds the same to every score and must not move
@@ -95,10 +95,10 @@ def test_other_objectives_equal_the_straightforward_ones(readout, objective):
     plain, fast = pair(28, "linear", torch.float64, readout)
     batch = inputs(28, torch.float64, augmented=False)
     expected = reference.critic_gradients(plain, *batch, objective)
-    for one, other in zip(step.critic_gradients(fast, *batch, objective, None, 2), expected, strict=True):
+    for one, other in zip(gradients.critic_gradients(fast, *batch, objective, None, 2), expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
-    for name, wanted in gradients(plain).items():
-        assert relative_error(gradients(fast)[name], wanted) < 1e-10, name
+    for name, wanted in weight_gradients(plain).items():
+        assert relative_error(weight_gradients(fast)[name], wanted) < 1e-10, name
 
 
 SINGLE = [
@@ -120,7 +120,7 @@ def test_float32_agrees_to_1e_4_with_the_straightforward_step_in_float64(size, r
     """
     plain, fast = pair(size, head, torch.float32, readout)
     batch = inputs(size, torch.float32, augmented)
-    for way, network in ((step, fast), (reference, plain)):
+    for way, network in ((gradients, fast), (reference, plain)):
         exact = copy.deepcopy(plain).double()
         with Recorded() as recorded:
             measures = way.critic_gradients(network, *batch, PENALISED)
@@ -133,7 +133,7 @@ def test_float32_agrees_to_1e_4_with_the_straightforward_step_in_float64(size, r
         for one, other in zip(measures, wanted, strict=True):
             torch.testing.assert_close(one.double(), other, rtol=1e-4, atol=1e-4)
         found = errors(network, exact)
-        assert found.keys() == gradients(network).keys()
+        assert found.keys() == weight_gradients(network).keys()
         assert max(found.values()) < 1e-4, (way.__name__, found)
 
 
@@ -146,11 +146,11 @@ def in_one_pass(taken):
 
 def errors(network, exact):
     """Error of every weight's gradient relative to its norm; of the head's bias to the terms that cancel in it."""
-    wanted = gradients(exact)
+    wanted = weight_gradients(exact)
     return {
         name: (gradient.double() - wanted[name]).norm().item()
         / (1 if name == "head.bias" else wanted[name].norm().item())
-        for name, gradient in gradients(network).items()
+        for name, gradient in weight_gradients(network).items()
     }
 
 
@@ -180,10 +180,10 @@ def test_a_batch_in_pieces_gives_the_same_gradients(readout, head):
     _, fast = pair(28, head, torch.float64, readout)
     real, fake = torch.rand(2, 5, 1, 28, 28, dtype=torch.float64) * 2 - 1
     batch = (real, fake, torch.rand(5, 1, 1, 1, dtype=torch.float64), PENALISED, None)
-    expected = step.critic_gradients(fast, *batch)
+    expected = gradients.critic_gradients(fast, *batch)
     wanted = whole(fast)
     for pieces in (2, 3, 5):
-        for one, other in zip(step.critic_gradients(fast, *batch, pieces), expected, strict=True):
+        for one, other in zip(gradients.critic_gradients(fast, *batch, pieces), expected, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
         assert relative_error(whole(fast), wanted) < 1e-12
 
@@ -192,11 +192,11 @@ def test_a_batch_in_pieces_gives_the_same_gradients(readout, head):
 def test_given_maps_of_the_reals_change_nothing(readout):
     _, fast = pair(56, "linear", torch.float64, readout)
     real, fake, alpha = inputs(56, torch.float64, augmented=False)
-    alone = step.critic_gradients(fast, real, fake, alpha, PENALISED)
-    before = gradients(fast)
-    given = step.critic_gradients(fast, real, fake, alpha, PENALISED, fast.frozen_maps(real))
+    alone = gradients.critic_gradients(fast, real, fake, alpha, PENALISED)
+    before = weight_gradients(fast)
+    given = gradients.critic_gradients(fast, real, fake, alpha, PENALISED, fast.frozen_maps(real))
     assert alone == given
-    assert all(torch.equal(before[name], gradient) for name, gradient in gradients(fast).items())
+    assert all(torch.equal(before[name], gradient) for name, gradient in weight_gradients(fast).items())
 
 
 @pytest.mark.parametrize(
@@ -212,12 +212,12 @@ def test_generator_gradients_equal_the_straightforward_ones(size, readout, head,
     generator = Generator(size, 10, 16).double()
     z = torch.randn(4 if size == 56 else 2, 10, dtype=torch.float64)
     expected = reference.generator_gradients(generator, plain, z)
-    wanted = gradients(generator)
-    ours = step.generator_gradients(generator, fast, generator(z), pieces)
+    wanted = weight_gradients(generator)
+    ours = gradients.generator_gradients(generator, fast, generator(z), pieces)
     torch.testing.assert_close(ours, expected, rtol=1e-10, atol=1e-10)
-    for name, gradient in gradients(generator).items():
+    for name, gradient in weight_gradients(generator).items():
         assert relative_error(gradient, wanted[name]) < 1e-10
-    assert all(gradient is None for gradient in (*gradients(plain).values(), *gradients(fast).values()))
+    assert all(gradient is None for gradient in (*weight_gradients(plain).values(), *weight_gradients(fast).values()))
 
 
 @pytest.mark.parametrize(("size", "readout", "head"), SINGLE)
@@ -227,12 +227,12 @@ def test_generator_float32_agrees_to_1e_4_on_the_same_linear_piece(size, readout
     exact_plain, exact = copy.deepcopy(plain).double(), copy.deepcopy(generator).double()
     z = torch.randn(2, 10)
     with Recorded() as recorded:
-        ours = step.generator_gradients(generator, fast, generator(z))
+        ours = gradients.generator_gradients(generator, fast, generator(z))
     with Replayed(recorded.taken) as replayed:
         expected = reference.generator_gradients(exact, exact_plain, z.double())
     assert not replayed.left
     assert max(replayed.moved, default=0) < 1e-4
     torch.testing.assert_close(ours.double(), expected, rtol=1e-4, atol=1e-4)
-    wanted = gradients(exact)
-    for name, gradient in gradients(generator).items():
+    wanted = weight_gradients(exact)
+    for name, gradient in weight_gradients(generator).items():
         assert relative_error(gradient.double(), wanted[name]) < 1e-4, name

@@ -6,7 +6,7 @@ from branch_process import blobs, train
 from torch import nn
 
 from mammogan.models.generator import Generator
-from mammogan.training.watch import Overfitting, mean_score, memory_mb
+from mammogan.training.diagnostics import Overfitting, mean_score, memory_mb
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -34,7 +34,7 @@ def test_the_mean_score_is_that_of_the_images_in_their_range():
 
 @pytest.mark.parametrize(("held_out", "expected"), [(255, 0.0), (0, 1.0)])
 def test_a_critic_that_takes_held_out_images_for_fakes_is_wholly_overfitted(held_out, expected, monkeypatch):
-    monkeypatch.setattr("mammogan.training.watch.sample", lambda _generator, count, *_: grey(0, count))
+    monkeypatch.setattr("mammogan.training.diagnostics.sample", lambda _generator, count, *_: grey(0, count))
     measures = Overfitting(grey(255), grey(held_out)).measures(Brightness(), Generator(28, 4, 8))
     assert measures == {"held_out_wasserstein": pytest.approx(2 - 2 * expected), "overfitting": pytest.approx(expected)}
 
@@ -58,7 +58,7 @@ def test_a_branch_reports_them_every_epoch_and_is_trained_as_on_the_other_images
         **{"train.epochs": 2, "train.validation_fraction": 0.2},
     )
     assert all({"train/overfitting", "train/held_out_wasserstein"} <= set(row) for row in rows)
-    from mammogan.training.carve_out import carve_out
+    from mammogan.training.holdout_split import carve_out
 
     kept, held_out = carve_out(len(blobs()), 0.2)
     assert len(held_out) == 3

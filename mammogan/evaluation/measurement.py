@@ -1,0 +1,316 @@
+"""Fake images against real ones: every number with its floor, its interval and its protocol.
+
+Precision, recall, density, coverage, KID and FID compare features; LPIPS and MS-SSIM compare images pair by pair: real
+with fake, fake with fake and, as the floor that a perfect generator would reach, real with real. A *record* is one
+number with all that a reviewer asks for; docs/metrics.md lists its fields. What cannot be measured is listed under
+``omitted`` with the reason.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mammogan import console
+from mammogan.config import EvaluateConfig
+from mammogan.data.image_folder import checked_images, same_size
+from mammogan.features.extractor import Extractor, extract, extract_cached, load_extractor
+from mammogan.metrics import fid, kid, lpips, ms_ssim, prdc
+from mammogan.metrics.lpips import Embedded, Perceptual, embedded, load_perceptual, mean_between, mean_within
+from mammogan.statistics import Estimate, Floats, pair_mean, pairs_between, pairs_within
+
+HALVINGS = 5
+CPU_BATCH = 6
+NETWORKS = 2
+"""The extractor and that of LPIPS."""
+IMPLEMENTATIONS = {
+    "kid": "unbiased cubic-kernel MMD of all images, float64; jackknife over images, at least the variance of pairs",
+    "fid": "nuclear norm of centred features, float64; jackknife over up to 20 blocks of images",
+    **dict.fromkeys(prdc.NAMES, "5 nearest neighbours, float64; score interval from random halves"),
+    "lpips": "all pairs through block sums; jackknife over up to 20 blocks of images",
+    "ms_ssim": "11x11 Gaussian, 5 scales, [0, 1], valid windows; jackknife over images that share pairs",
+}
+ENLARGED = {
+    "lpips": (lpips.SMALLEST_SIDE, lpips.ENLARGED_SIDE),
+    "ms_ssim": (ms_ssim.SMALLEST_SIDE, ms_ssim.ENLARGED_SIDE),
+}
+"""By metric: the side below which images are enlarged, and to which."""
+UNKNOWN = Estimate(math.nan, None, None)
+
+Record = dict[str, Any]
+Direction = Literal["lower", "higher", "near_floor"]
+
+
+@dataclass(frozen=True)
+class Instruments:
+    """Networks and settings that every measurement of an evaluation shares."""
+
+    extractor: Extractor
+    perceptual: Perceptual
+    device: torch.device
+    config: EvaluateConfig
+
+    @property
+    def batch_size(self) -> int:
+        """Images per forward pass: a CPU is as fast with few, and needs less memory."""
+        return min(self.config.batch_size, CPU_BATCH) if self.device.type == "cpu" else self.config.batch_size
+
+    def described(self) -> dict[str, dict[str, str]]:
+        """Names, sha256 and notes of both networks, as an evaluation's file carries them."""
+        return {
+            label: {"name": network.name, "sha256": network.sha256, "note": network.note}
+            for label, network in (("extractor", self.extractor), ("lpips", self.perceptual))
+        }
+
+
+def load_instruments(config: EvaluateConfig) -> Instruments:
+    """Extractor and LPIPS network on the configured device, saying which weights they are. Raises as the loaders do."""
+    name = config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(name)
+    networks = load_extractor(config, device), load_perceptual(config.lpips_weights, device)
+    for network in networks:
+        console.say(f"{network.name}: {network.note}")
+    return Instruments(*networks, device, config)
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images (N, 1, H, W), uint8, with what the networks make of them."""
+
+    images: Tensor
+    features: Floats
+    embedded: Embedded | None
+    """None for a set that no pair metric uses, and for one without images."""
+
+    @property
+    def count(self) -> int:
+        """Number of images."""
+        return len(self.images)
+
+
+def image_set(
+    images: Tensor, instruments: Instruments, advance: console.Advance, *, real: bool = False, pairs: bool = True
+) -> ImageSet:
+    """Featurise uint8 ``images`` (N, 1, H, W); N may be 0.
+
+    Features of ``real`` images are kept on disk, and with ``pairs`` what LPIPS needs is made too. ``advance`` counts
+    the images that a network has seen.
+    """
+    if not len(images):
+        return ImageSet(images, np.empty((0, 0)), None)
+    size, perceptual = instruments.batch_size, instruments.perceptual
+    features = (extract_cached if real else extract)(instruments.extractor, images, size, advance)
+    return ImageSet(images, features, embedded(perceptual, images, size, advance) if pairs else None)
+
+
+def steps_of(by_pairing: Mapping[str, Tensor]) -> int:
+    """Steps by which ``measure_reals`` advances: both networks see the first set, the extractor alone the others."""
+    main, *others = (len(images) for images in by_pairing.values())
+    return NETWORKS * main + sum(others)
+
+
+@dataclass(frozen=True)
+class Reals:
+    """The real side of an evaluation, featurised once, with its floors."""
+
+    sets: Mapping[str, ImageSet]
+    """By pairing; the first is the one that the pair metrics and the neighbourhoods use."""
+    floors: Mapping[tuple[str, str], float | None]
+    """Real against real of the feature metrics, by (metric, pairing)."""
+    pair_floors: Mapping[str, Estimate | None]
+    """Real with real of the pair metrics, by metric."""
+
+    @property
+    def main(self) -> ImageSet:
+        """The first set."""
+        return next(iter(self.sets.values()))
+
+
+def measure_reals(
+    by_pairing: Mapping[str, Tensor], instruments: Instruments, advance: console.Advance = console.unseen
+) -> Reals:
+    """Featurise the real images and measure real against real.
+
+    The floor of the first pairing compares random halves of it (mean of 5 halvings); that of a later one compares the
+    first set with it, because new real images are what a perfect generator would give.
+    """
+    main, *others = by_pairing
+    sets = {
+        pairing: image_set(images, instruments, advance, real=True, pairs=pairing == main)
+        for pairing, images in by_pairing.items()
+    }
+    features, seed = sets[main].features, instruments.config.seed
+    floors: dict[tuple[str, str], float | None] = {}
+    for metric, distance in (("kid", kid.kernel_distance), ("fid", fid.frechet_distance)):
+        floors[metric, main] = _halves_floor(features, distance, seed, least=fid.FEWEST)
+        for pairing in others:
+            enough = min(len(features), sets[pairing].count) >= fid.FEWEST
+            floors[metric, pairing] = distance(features, sets[pairing].features) if enough else None
+    for number, metric in enumerate(prdc.NAMES):
+        share = functools.partial(_neighbourhood, number)
+        floors[metric, main] = _halves_floor(features, share, seed, least=prdc.FEWEST)
+    pair_floors = {metric: _within(metric, sets[main], instruments) for metric in ("lpips", "ms_ssim")}
+    return Reals(sets, floors, pair_floors)
+
+
+def _neighbourhood(number: int, real: Floats, fake: Floats) -> float:
+    return float(prdc.neighbourhoods(prdc.distances(real, fake))[number])
+
+
+def _halves_floor(features: Floats, distance: Callable[[Floats, Floats], float], seed: int, least: int) -> float | None:
+    half = len(features) // 2
+    if half < least:
+        return None
+    rng = np.random.default_rng(seed)
+    orders = [rng.permutation(len(features)) for _ in range(HALVINGS)]
+    return float(np.mean([distance(features[order[:half]], features[order[half:]]) for order in orders]))
+
+
+def _within(metric: str, images: ImageSet, instruments: Instruments) -> Estimate | None:
+    """Mean over pairs of two images of one set; None for fewer than 2."""
+    config = instruments.config
+    if images.count < 2 or images.embedded is None:
+        return None
+    if metric == "lpips":
+        return mean_within(images.embedded, config.confidence)
+    left, right = pairs_within(images.count, config.pairs, config.seed)
+    values = ms_ssim.ms_ssim(images.images, images.images, left, right, instruments.device)
+    return pair_mean(values, left, right, one_sample=True, confidence=config.confidence)
+
+
+def _between(metric: str, real: ImageSet, fake: ImageSet, instruments: Instruments) -> Estimate:
+    config = instruments.config
+    if metric == "lpips":
+        assert real.embedded is not None
+        assert fake.embedded is not None
+        return mean_between(real.embedded, fake.embedded, config.confidence)
+    left, right = pairs_between(real.count, fake.count, config.pairs, config.seed)
+    values = ms_ssim.ms_ssim(real.images, fake.images, left, right, instruments.device)
+    return pair_mean(values, left, right, one_sample=False, confidence=config.confidence)
+
+
+class Reading(NamedTuple):
+    """What a measure gives: its estimate, and figures that stand beside it in the record."""
+
+    estimate: Estimate
+    beside: Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One number to be taken: its names, what it needs and how it is computed."""
+
+    metric: str
+    pairing: str
+    key: str
+    direction: Direction
+    counts: tuple[int, int]
+    """Real and fake images that take part."""
+    least: tuple[int, int]
+    """Fewest real and fake images that it needs."""
+    floor: float | None
+    read: Callable[[], Reading]
+
+
+def measures(reals: Reals, fake: ImageSet, instruments: Instruments) -> Iterable[Measure]:
+    """Every number that is taken of ``fake``, in the order of the paper's tables."""
+    confidence, seed = instruments.config.confidence, instruments.config.seed
+    # the record of two folders has one set of reals, which needs no mention
+    name = {pairing: "" if pairing == "real_fake" else f"/{pairing}" for pairing in reals.sets}
+
+    def read_kid(x: Floats) -> Reading:
+        subsets = kid.kernel_subsets(x, fake.features)
+        beside = {"subset_mean": subsets.mean, "subset_std": subsets.std, "subset_size": subsets.size}
+        return Reading(kid.kernel_estimate(x, fake.features, confidence), beside)
+
+    def read_fid(x: Floats) -> Reading:
+        beside = {"extrapolated": fid.frechet_extrapolated(x, fake.features, seed)}
+        return Reading(fid.frechet_estimate(x, fake.features, confidence), beside)
+
+    @functools.cache
+    def shares() -> dict[str, Estimate]:
+        return prdc.neighbourhood_estimates(reals.main.features, fake.features, confidence, seed)
+
+    def feature_measure(
+        metric: str, pairing: str, direction: Direction, least: int, read: Callable[[], Reading]
+    ) -> Measure:
+        key = f"{metric}/{instruments.extractor.name}{name[pairing]}"
+        counts = reals.sets[pairing].count, fake.count
+        return Measure(metric, pairing, key, direction, counts, (least, least), reals.floors[metric, pairing], read)
+
+    for metric, read in (("kid", read_kid), ("fid", read_fid)):
+        for pairing, real in reals.sets.items():
+            yield feature_measure(metric, pairing, "lower", 2, functools.partial(read, real.features))
+    for metric in ("lpips", "ms_ssim"):
+        yield from _pair_measures(metric, reals, fake, instruments)
+    for metric in prdc.NAMES:
+        read_share = functools.partial(lambda metric: Reading(shares()[metric], {}), metric)
+        yield feature_measure(metric, next(iter(reals.sets)), "higher", prdc.FEWEST, read_share)
+
+
+def _pair_measures(metric: str, reals: Reals, fake: ImageSet, instruments: Instruments) -> Iterable[Measure]:
+    real, floor = reals.main, reals.pair_floors[metric]
+    name = instruments.perceptual.name if metric == "lpips" else metric
+    for pairing, counts, least, estimate in (
+        ("real_fake", (real.count, fake.count), (1, 1), lambda: _between(metric, real, fake, instruments)),
+        ("fake_fake", (0, fake.count), (0, 2), lambda: _within(metric, fake, instruments)),
+        ("real_real", (real.count, 0), (2, 0), lambda: floor),
+    ):
+        value = None if floor is None else floor.value
+        read = functools.partial(lambda estimate: Reading(estimate() or UNKNOWN, {}), estimate)
+        yield Measure(metric, pairing, f"{name}/{pairing}", "near_floor", counts, least, value, read)
+
+
+def take(measure: Measure, instruments: Instruments, side: int) -> tuple[Record | None, str]:
+    """Record of one measure, or None and why there is none. ``side`` is the images' smaller side in pixels."""
+    for kind, count, least in zip(("real", "fake"), measure.counts, measure.least, strict=True):
+        if count < least:
+            return None, f"{count} {kind} images: at least {least} are needed"
+    (value, low, high), beside = measure.read()
+    if not math.isfinite(value):
+        return None, "the value is not finite"
+    smallest, enlarged = ENLARGED.get(measure.metric, (0, 0))
+    note = f"; enlarged from {side} to {enlarged} px" if side < smallest else ""
+    return {
+        "metric": measure.metric,
+        "pairing": measure.pairing,
+        "key": measure.key,
+        "value": value,
+        "low": low,
+        "high": high,
+        "confidence": instruments.config.confidence,
+        "floor": measure.floor,
+        "direction": measure.direction,
+        "n_real": measure.counts[0],
+        "n_fake": measure.counts[1],
+        "seed": instruments.config.seed,
+        "implementation": IMPLEMENTATIONS[measure.metric] + note,
+        **beside,
+    }, ""
+
+
+def compare(
+    reals: Reals, fakes: Tensor, instruments: Instruments, advance: console.Advance = console.unseen
+) -> dict[str, list[Record]]:
+    """``{"records": [...], "omitted": [...]}`` of uint8 ``fakes`` (N, 1, H, W) against the reals.
+
+    ``advance`` moves by two steps an image, one for each network. Raises ValueError for images of another kind or size.
+    """
+    checked_images("fake", fakes)
+    same_size(reals.main.images, fakes)
+    fake = image_set(fakes, instruments, advance)
+    records, omitted = [], []
+    for measure in measures(reals, fake, instruments):
+        record, reason = take(measure, instruments, min(fakes.shape[-2:]))
+        if record is None:
+            omitted.append({"key": measure.key, "reason": reason})
+        else:
+            records.append(record)
+    return {"records": records, "omitted": omitted}

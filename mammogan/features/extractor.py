@@ -1,0 +1,171 @@
+"""Feature extractors for KID and FID: plain callables from grey images to feature vectors.
+
+The seam is ``images uint8 (B, 1, H, W) -> features (B, D) float32``. Each extractor has a name that stands in the
+metric's key, because features of different networks are different scales, and the sha256 of its weights.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mammogan import console, storage
+from mammogan.config import RADIMAGENET_SHA256, RADIMAGENET_URL, EvaluateConfig, digest
+from mammogan.data.image_folder import digest_of
+from mammogan.features import weights
+from mammogan.features.exported import load_exported
+from mammogan.features.inception import Inception
+from mammogan.features.parallel_batches import each_batch
+from mammogan.features.radimagenet import RadImageNet
+from mammogan.features.vgg import RandomVgg
+from mammogan.statistics import Floats
+
+CPU = torch.device("cpu")
+INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
+INCEPTION_SHA256_START = "6726825d"
+INCEPTION_URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{INCEPTION_FILE}"
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """A feature extractor and where its weights come from."""
+
+    name: str
+    """Part of the metric's key: ``inception``, ``radimagenet``, ``random_vgg``, ..."""
+    sha256: str
+    """Of the weights' file, or of the random weights themselves."""
+    note: str
+    """What to know about the features, in a sentence."""
+    features: Callable[[Tensor], Tensor]
+    """uint8 (B, 1, H, W) on any device -> (B, D), float32."""
+    device: torch.device = CPU
+    """Where the network is."""
+
+
+def load_extractor(config: EvaluateConfig, device: torch.device) -> Extractor:
+    """Extractor that ``config.extractor`` asks for.
+
+    ``auto`` is Inception where its weights are found, else the random VGG16. The named ones take their weights from
+    ``config.extractor_weights``, else from the cache, else from their published address. Raises FileNotFoundError for
+    a path that is missing, ValueError for a file of other content, OSError where a download fails.
+    """
+    choice = config.extractor
+    if choice == "auto":
+        found = config.extractor_weights or weights.in_hub_cache(INCEPTION_FILE).is_file()
+        choice = "inception" if found else "random"
+    if choice == "random":
+        return random_vgg(device)
+    if choice in ("inception", "inception_clean"):
+        return inception(_inception_file(config.extractor_weights), choice, device)
+    if choice == "radimagenet":
+        return radimagenet(config.extractor_weights, device)
+    return exported(storage.fetch(choice), device)
+
+
+def _inception_file(given: str) -> Path:
+    """File given, or torch-fidelity's weights in torch's hub cache, downloaded if they are not there."""
+    if given:
+        return storage.fetch(given)
+    path = weights.in_hub_cache(INCEPTION_FILE)
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(INCEPTION_URL, str(path), INCEPTION_SHA256_START, progress=False)
+        except OSError as error:
+            raise OSError(
+                f"evaluate.extractor='inception': {INCEPTION_URL} cannot be fetched ({error}); give the file as "
+                "evaluate.extractor_weights, or set evaluate.extractor=random"
+            ) from error
+    return path
+
+
+def inception(path: Path, name: str, device: torch.device) -> Extractor:
+    """Inception v3 of FID; ``inception_clean`` resizes as clean-fid does, ``inception`` as torch-fidelity.
+
+    Weights other than the published ones put a part of their sha256 in the name. Raises ValueError for another file.
+    """
+    sha256 = storage.sha256_of(path)
+    model = Inception(path, "clean" if name == "inception_clean" else "tf1")
+    if sha256.startswith(INCEPTION_SHA256_START):
+        return Extractor(
+            name, sha256, "torch-fidelity's Inception v3 with the published weights", _on(model, device), device
+        )
+    note = "torch-fidelity's Inception v3 with weights other than the published ones: comparable only within this key"
+    return Extractor(f"{name}_{sha256[:8]}", sha256, note, _on(model, device), device)
+
+
+def radimagenet(given: str, device: torch.device) -> Extractor:
+    """DenseNet121 of RadImageNet from a file, or from its published address. Raises as ``storage.fetch`` does."""
+    path = storage.fetch(given) if given else storage.fetch(RADIMAGENET_URL, RADIMAGENET_SHA256)
+    sha256 = storage.sha256_of(path)
+    published = sha256 == RADIMAGENET_SHA256
+    name = "radimagenet" if published else f"radimagenet_{sha256[:8]}"
+    note = f"DenseNet121 with {'the published RadImageNet weights' if published else 'weights of the given file'}"
+    return Extractor(name, sha256, note, _on(RadImageNet(path), device), device)
+
+
+def random_vgg(device: torch.device) -> Extractor:
+    """VGG16 with random weights of fixed seed."""
+    model = RandomVgg()
+    note = "VGG16 with random weights of fixed seed, another scale than Inception's: compare only within this key"
+    return Extractor("random_vgg", weights.sha256_of_state(model), note, _on(model, device), device)
+
+
+def exported(path: Path, device: torch.device) -> Extractor:
+    """Network of a TorchScript or ONNX file; file name and sha256 make its name."""
+    sha256 = storage.sha256_of(path)
+    name = f"{re.sub('[^A-Za-z0-9]+', '_', path.stem)}_{sha256[:8]}"
+    return Extractor(name, sha256, f"network of {path.name}", _on(load_exported(path, device), device), device)
+
+
+def _on(model: Callable[[Tensor], Tensor], device: torch.device) -> Callable[[Tensor], Tensor]:
+    if isinstance(model, nn.Module):
+        model.to(device).eval().requires_grad_(False)
+
+    @torch.inference_mode()
+    def features(images: Tensor) -> Tensor:
+        return model(images.to(device))
+
+    return features
+
+
+def extract(extractor: Extractor, images: Tensor, batch_size: int, advance: console.Advance = console.unseen) -> Floats:
+    """Features (N, D), float64, of uint8 ``images`` (N, 1, H, W), a batch at a time; ``advance`` counts images."""
+    # one array from the start: a small one kept for each batch would pin the heap that the next batches' maps need
+    found, done = np.empty((0, 0)), 0
+    for features in each_batch(extractor.features, images, batch_size, extractor.device):
+        if not done:
+            found = np.empty((len(images), features.shape[1]))
+        found[done : done + len(features)] = features.cpu().numpy()
+        done += len(features)
+        advance(len(features))
+    return found
+
+
+def extract_cached(
+    extractor: Extractor, images: Tensor, batch_size: int, advance: console.Advance = console.unseen
+) -> Floats:
+    """``extract``, kept in ``$MAMMOGAN_CACHE`` (``~/.cache/mammogan``) by pixels, extractor and weights.
+
+    For real images, which every snapshot, branch and run compares with. A file that cannot be read is made again.
+    """
+    cache = Path(os.environ.get("MAMMOGAN_CACHE", "~/.cache/mammogan")).expanduser()
+    path = cache / "features" / f"{digest([digest_of(images), extractor.name, extractor.sha256])}.npy"
+    try:
+        features = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        features = extract(extractor, images, batch_size, advance)
+        content = io.BytesIO()
+        np.save(content, features)
+        storage.write_bytes(str(path), content.getvalue())
+    else:
+        advance(len(images))
+    return features

@@ -1,0 +1,77 @@
+"""Where a person looks at a run: Kubeflow's page and MLflow's. A link that leads nowhere is not given."""
+
+from __future__ import annotations
+
+import os
+import urllib.parse
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mammogan.launch import kubectl
+from mammogan.launch.outcome import open_hint
+from mammogan.launch.server import OWN_NAMESPACE
+
+if TYPE_CHECKING:
+    from mammogan.launch.server import Server
+
+UI_URL = "MLFLOW_UI_URL"
+"""MLflow's address for browsers: a variable of the person, else a key of the steps' ConfigMap."""
+QUICK_S = 5.0
+FORWARDED_PORT = 8080
+
+
+@dataclass(frozen=True)
+class Links:
+    """The two pages of a run."""
+
+    kubeflow: str
+    """Address of its page, or its id and how to open it."""
+    mlflow: str = ""
+    """MLflow's address for browsers, or the command that opens it; empty where neither is known."""
+
+    def experiment(self, experiment_id: str) -> str:
+        """MLflow's page of an experiment, or the list of them."""
+        return self._page(f"#/experiments/{experiment_id}" if experiment_id else "#/experiments")
+
+    def run(self, experiment_id: str, run_id: str) -> str:
+        """MLflow's page of a run."""
+        return self._page(f"#/experiments/{experiment_id}/runs/{run_id}")
+
+    def _page(self, path: str) -> str:
+        return f"{self.mlflow}/{path}" if self.mlflow.startswith("http") else self.mlflow
+
+
+def links(server: Server, run_id: str, tracking_uri: str = "", settings: str = "mammogan") -> Links:
+    """Both pages of a run; ``settings`` names the ConfigMap of the steps, ``tracking_uri`` MLflow for this machine."""
+    return Links(_kubeflow(server, run_id), _mlflow(server, tracking_uri, settings))
+
+
+def _kubeflow(server: Server, run_id: str) -> str:
+    if not server.forwarded and server.has_ui():
+        return server.link("runs/details", run_id)
+    page = f"http://localhost:{FORWARDED_PORT}/#/runs/details/{run_id}"
+    forward = f"kubectl port-forward -n {OWN_NAMESPACE} service/ml-pipeline-ui {FORWARDED_PORT}:80"
+    return f"run {run_id} ({forward} shows it at {page})"
+
+
+def _mlflow(server: Server, tracking_uri: str, settings: str) -> str:
+    named = os.environ.get(UI_URL) or _in_config_map(server, settings)
+    address = _without_password(named or tracking_uri)
+    if address.startswith(("http://", "https://")):
+        return address.rstrip("/")
+    return open_hint(tracking_uri) if tracking_uri.startswith("sqlite:") else ""
+
+
+def _in_config_map(server: Server, settings: str) -> str:
+    try:
+        namespace = server.pods_namespace()
+        found = kubectl.ask("get", "configmap", settings, "--namespace", namespace, timeout_s=QUICK_S)
+    except (LookupError, RuntimeError):
+        return ""
+    return (found.get("data") or {}).get(UI_URL, "")
+
+
+def _without_password(address: str) -> str:
+    """An address as it may be shown: MLflow's may carry a sign-in."""
+    parts = urllib.parse.urlsplit(address)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

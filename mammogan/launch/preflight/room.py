@@ -1,0 +1,194 @@
+"""Whether every step's pod is let in and finds a node: by quota, limits, node sizes, labels and taints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import ROUND_CEILING, Decimal
+from typing import TYPE_CHECKING
+
+from mammogan.graph import Step
+from mammogan.launch import kubectl
+from mammogan.launch.preflight import admission, footprint, nodes, quantity
+from mammogan.launch.preflight.footprint import Placement
+from mammogan.launch.preflight.quantity import GIB, shown
+from mammogan.probe import Finding
+
+if TYPE_CHECKING:
+    from mammogan.launch.pods import Pods
+    from mammogan.launch.preflight.admission import Bound, Quota, Refusal
+    from mammogan.launch.preflight.footprint import Amounts, Container
+    from mammogan.launch.preflight.nodes import Node
+
+SCALES = "a node pool that scales from zero shows none until it is needed"
+DRIVERS = "Kubeflow's drivers"
+SHOWN = 3
+"""So many nodes are named one by one."""
+OTHERS = "what other pods take of them is not counted"
+
+
+def look(namespace: str, pods: Pods) -> list[Finding]:
+    """Findings on quota and limits, on accelerators, and on the nodes for each step."""
+    try:
+        bounds, quotas = _rules(namespace)
+        admitted = _admitted(namespace, pods, bounds, quotas)
+    except (LookupError, ValueError) as error:
+        bounds, admitted = [], [Finding("quota and limits", False, str(error.args[0]))]
+    try:
+        found = [nodes.read(item) for item in kubectl.ask("get", "nodes")["items"]]
+        return [*admitted, *_placed(pods, bounds, found)]
+    except (LookupError, ValueError) as error:
+        said = f"{error.args[0]}; let somebody look who may list nodes"
+        return [*admitted, Finding("nodes", False, said)]
+
+
+def _rules(namespace: str) -> tuple[list[Bound], list[Quota]]:
+    ranges = kubectl.ask("get", "limitrange", "--namespace", namespace).get("items", ())
+    found = kubectl.ask("get", "resourcequota", "--namespace", namespace).get("items", ())
+    bounds = [bound for item in ranges for bound in admission.bounds(item)]
+    return bounds, [quota for item in found if (quota := admission.quota(item))]
+
+
+def _admitted(namespace: str, pods: Pods, bounds: Sequence[Bound], quotas: Sequence[Quota]) -> list[Finding]:
+    """One finding for each refusal, with the steps that it concerns."""
+    refused: dict[Refusal, list[str]] = {}
+    for step in Step:
+        for refusal in admission.refusals(footprint.containers(step, pods), bounds, quotas):
+            refused.setdefault(refusal, []).append(step)
+    told = {(item.by, item.resource) for item in refused}
+    for refusal in admission.refusals(footprint.DRIVER, bounds, quotas):
+        if (refusal.by, refusal.resource) not in told:
+            refused[refusal] = [DRIVERS]
+    if not refused:
+        names = sorted({f"LimitRange {item.of}" for item in bounds} | {f"ResourceQuota {item.name}" for item in quotas})
+        said = f"{' and '.join(names)} let every step in" if names else "none"
+        return [Finding("quota and limits", True, f"{said}, in namespace {namespace}")]
+    return [Finding("quota and limits", False, _told(item, of, namespace, pods)) for item, of in refused.items()]
+
+
+def _told(refusal: Refusal, names: Sequence[str], namespace: str, pods: Pods) -> str:
+    smaller = _setting(refusal.resource, [step for step in Step if step in names], pods)
+    kind, name = refusal.by.split()
+    where = f"kubectl edit {kind.lower()} {name} -n {namespace}"
+    instead = f", or set {smaller} lower" if smaller else ""
+    return f"{_listed(names)}: {refusal.by}: the pod {refusal.said}; {refusal.mend} ({where}){instead}"
+
+
+def _setting(resource: str, steps: Sequence[Step], pods: Pods) -> str:
+    """The setting that a step's request for a resource comes from; empty where there is none."""
+    kind = resource.removeprefix("requests.").removeprefix("limits.")
+    if steps and kind in nodes.COMPARED:
+        return f"--pods {steps[0].name.lower()}.{kind}"
+    return "--pods accelerators" if kind == pods.accelerator else ""
+
+
+def _placed(pods: Pods, bounds: Sequence[Bound], found: Sequence[Node]) -> list[Finding]:
+    """The accelerators' finding, then that of the nodes; or one for each step that has none.
+
+    Steps that share a reason other than their size are told together, the accelerated ones by their own finding.
+    """
+    fast = [step for step in Step if footprint.accelerated(step, pods)]
+    slow = [step for step in Step if step not in fast]
+    accelerators = _accelerators(pods, found)
+    compared = [step for step in Step if step in slow or accelerators.ok]
+    if all(node.barrier(Placement()) for node in found):
+        said = f"no node that {_listed(slow)} may use: {_barriers(found, Placement())} ({SCALES})"
+        return [accelerators, Finding("nodes", False, said)]
+    pod = {step: admission.filled(footprint.containers(step, pods), bounds) for step in compared}
+    misfits = [said for step in compared if (said := _misfit(step, pods, pod[step], found))]
+    if misfits:
+        return [accelerators, *(Finding("nodes", False, said) for said in misfits)]
+    return [accelerators, _fitting(compared, pods, found)]
+
+
+def _fitting(steps: Sequence[Step], pods: Pods, found: Sequence[Node]) -> Finding:
+    largest = max(steps, key=lambda step: [quantity.parse(getattr(pods.size(step), n)) for n in nodes.COMPARED])
+    size = f"{shown('cpu', quantity.parse(pods.size(largest).cpu))} and {pods.size(largest).memory}"
+    compared = "every step" if len(steps) == len(Step) else f"of the steps compared ({_listed(steps)}) each"
+    said = f"{compared} fits one of {len(found)}, {largest} with {size} too; {OTHERS}"
+    return Finding("nodes", True, said)
+
+
+def _accelerators(pods: Pods, found: Sequence[Node]) -> Finding:
+    """Accelerators on the nodes that an accelerated step may use."""
+    if not pods.accelerators:
+        return Finding("accelerators", True, "none asked for")
+    placement = footprint.placement(Step.TRAIN, pods)
+    having = [node for node in found if node.allocatable.get(pods.accelerator, 0) >= pods.accelerators]
+    usable = [node for node in having if not node.barrier(placement)]
+    if usable:
+        total = sum(node.allocatable[pods.accelerator] for node in usable)
+        where = "1 node" if len(usable) == 1 else f"{len(usable)} nodes"
+        return Finding("accelerators", True, f"{total:f} x {pods.accelerator} on {where}")
+    if having:
+        said = f"no node with {pods.accelerator} may be used: {_barriers(having, placement)}"
+        return Finding("accelerators", False, said)
+    mend = "add one or install its device plugin, or compile with --pods accelerators=0"
+    return Finding("accelerators", False, f"no node has {pods.accelerators} x {pods.accelerator}; {mend} ({SCALES})")
+
+
+def _barriers(found: Sequence[Node], placement: Placement) -> str:
+    """Why none of these nodes may be used, of the first few, and the mend."""
+    if not found:
+        return "there is none"
+    said = "; ".join(f"{node.name} {node.barrier(placement)}" for node in found[:SHOWN])
+    more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    settings = (
+        ", or --pods node_selector and --pods tolerations" if placement.tolerations else " or take the taint away"
+    )
+    return f"{said}{more}: kubectl uncordon{settings}"
+
+
+def _misfit(step: Step, pods: Pods, pod: Sequence[Container], found: Sequence[Node]) -> str:
+    """Why no node can take a step's pod, with the setting that would let one; empty where one can."""
+    placement = footprint.placement(step, pods)
+    demand = footprint.requests(pod)
+    usable = [node for node in found if not node.barrier(placement)]
+    if any(not node.lacking(demand) for node in usable):
+        return ""
+    if footprint.accelerated(step, pods):
+        usable = [node for node in usable if pods.accelerator not in node.lacking(demand)]
+    node = nodes.largest(usable, demand)
+    beside = _beside(pod, pods.size(step).cpu, pods.size(step).memory)
+    settings = _smaller(step, node, demand, beside)
+    return (
+        f"{step} asks for {_shown(demand)}{_added(beside)}; the largest node that it may use, {node.name}, offers "
+        f"{_shown(node.allocatable)}: {settings} ({SCALES})"
+    )
+
+
+def _beside(pod: Sequence[Container], cpu: str, memory: str) -> dict[str, Decimal]:
+    """What the pod asks for beyond the step's own size."""
+    total = footprint.requests(pod)
+    own = {"cpu": quantity.parse(cpu), "memory": quantity.parse(memory)}
+    return {name: total.get(name, Decimal(0)) - amount for name, amount in own.items()}
+
+
+def _added(beside: Mapping[str, Decimal]) -> str:
+    added = [shown(name, amount) for name, amount in beside.items() if amount > 0]
+    return f" ({' and '.join(added)} of them for Kubeflow's own containers)" if added else ""
+
+
+def _shown(found: Amounts) -> str:
+    return " and ".join(shown(name, found.get(name, Decimal(0))) for name in nodes.COMPARED)
+
+
+def _smaller(step: Step, node: Node, demand: Amounts, beside: Mapping[str, Decimal]) -> str:
+    """Settings with which the step fits this node and leaves something to what runs on every node."""
+    parts = []
+    for name in node.lacking(demand):
+        left = node.allocatable.get(name, Decimal(0)) - beside[name]
+        parts.append(f"--pods {step.name.lower()}.{name}={_below(name, left)}")
+    return " ".join(parts)
+
+
+def _below(name: str, amount: Decimal) -> str:
+    """The largest whole number of cores or GiB below an amount; below one of them the half of it."""
+    unit, suffix, small, part = (
+        (Decimal(1), "", "m", Decimal("0.001")) if name == "cpu" else (GIB, "Gi", "Mi", GIB / 1024)
+    )
+    whole = (amount / unit).to_integral_value(ROUND_CEILING) - 1
+    return f"{whole:f}{suffix}" if whole >= 1 else f"{max(int(amount / 2 / part), 1)}{small}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return "every step" if set(Step) <= set(names) else ", ".join(names)

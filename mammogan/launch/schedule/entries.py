@@ -1,0 +1,149 @@
+"""The file that says which recurring runs an owner has."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mammogan import config
+from mammogan.launch import submit
+from mammogan.launch.arguments import LAST_LETTER, graph_arguments
+from mammogan.launch.naming import is_subdomain
+from mammogan.launch.pods import Pods
+from mammogan.launch.schedule import cron
+
+OWNER = re.compile(r"[A-Za-z0-9._-]{1,63}")
+_LONGEST = 128
+"""Characters of an entry's name; Kubernetes names the schedule and its runs by what it can use of them."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """One entry of the file."""
+
+    name: str
+    """Name of the recurring run."""
+    cron: str
+    """When it fires, as Kubeflow reads it, in the server's time zone, which is UTC: six fields, seconds first."""
+    source: str = ""
+    """Images, as the option of submit."""
+    labels: str = ""
+    """Case-description CSVs, as the option of submit."""
+    store: str = ""
+    """Where branches keep their checkpoints: s3://bucket/prefix."""
+    preset: str = "paper"
+    """Starting configuration."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Settings by their dotted names."""
+    experiment: str = "mammogan"
+    """MLflow's experiment, and Kubeflow's."""
+    pods: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of mammogan/launch/pods.py, the image among them."""
+    service_account: str = submit.SERVICE_ACCOUNT
+    """Service account of the pods; empty is Kubeflow's own."""
+    force: bool = False
+    """Whether its runs train also where data, code and settings are those of the champion."""
+    enabled: bool = True
+    """Whether it starts runs."""
+
+    def __post_init__(self) -> None:
+        """Check what Kubeflow would only refuse, or not even that, when the time comes."""
+        plain = self.name.isprintable() and all(ord(letter) <= LAST_LETTER for letter in self.name)
+        if not plain or not 1 <= len(self.name) <= _LONGEST or self.name != self.name.strip():
+            raise ValueError(f"name={self.name!r}: give 1 to {_LONGEST} plain characters in one line, without emoji")
+        cron.require(self.cron)
+        if self.service_account and not is_subdomain(self.service_account):
+            raise ValueError(
+                f"service_account={self.service_account!r}: give a Kubernetes name: small letters, digits, '-' and '.'"
+            )
+        submit.require_store(self.arguments)
+        submit.require_remote(self.arguments)
+        if not self.pod_settings.image:
+            raise ValueError("pods.image='': give the project's image by digest, NAME@sha256:...")
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Arguments of its runs."""
+        found = graph_arguments(
+            self.preset,
+            self.settings,
+            source=self.source,
+            labels=self.labels,
+            experiment=self.experiment,
+            force=self.force,
+        )
+        return {**found, "store": self.store}
+
+    @property
+    def pod_settings(self) -> Pods:
+        """Pods of its runs."""
+        return config.override(Pods(), self.pods)
+
+
+@dataclass(frozen=True)
+class File:
+    """All entries of one owner; what the owner has on Kubeflow beside them is removed."""
+
+    owner: str
+    """Whose they are: 1 to 63 letters, digits, ``.``, ``_`` and ``-``. Files of two owners do not touch each other."""
+    schedules: Sequence[Schedule]
+
+
+def read(path: Path) -> File:
+    """A YAML file. Raises ValueError naming the file, the entry, the field and the mend."""
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ValueError(f"--file={path}: it cannot be read ({error.strerror}); give a YAML file") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"--file={path}: it is no YAML ({' '.join(str(error).split())})") from error
+    if (
+        not isinstance(content, dict)
+        or not {"schedules"} <= set(content) <= {"owner", "schedules"}
+        or not isinstance(content["schedules"], list)
+    ):
+        raise ValueError(f"--file={path}: give an owner and one list named schedules; [] removes all of the owner's")
+    owner = _owner(path, content)
+    found = [_parse(path, entry) for entry in content["schedules"]]
+    for name, count in Counter(schedule.name for schedule in found).items():
+        if count > 1:
+            raise ValueError(f"--file={path}: schedule {name!r} stands there {count} times; give each its own name")
+    return File(owner, found)
+
+
+def _owner(path: Path, content: Mapping[str, Any]) -> str:
+    if "owner" not in content:
+        raise ValueError(
+            f"--file={path}: no owner; say at its top whose schedules these are, such as 'owner: imaging-group', "
+            "another one in each file"
+        )
+    owner = content["owner"]
+    if not isinstance(owner, str) or not OWNER.fullmatch(owner):
+        raise ValueError(f"--file={path}: owner={owner!r}: give 1 to 63 letters, digits, '-', '.' and '_', in quotes")
+    return owner
+
+
+def _parse(path: Path, entry: object) -> Schedule:
+    where = f"--file={path}: schedule {entry.get('name', '') if isinstance(entry, dict) else entry}"
+    if not isinstance(entry, dict):
+        raise ValueError(f"{where}: write it as fields with values")
+    known = {item.name for item in fields(Schedule)}
+    wrong, missing = sorted(set(map(str, entry)) - known), sorted({"name", "cron"} - set(entry))
+    if wrong or missing:
+        what = f"unknown field {wrong[0]!r}" if wrong else f"no field {missing[0]!r}"
+        raise ValueError(f"{where}: {what}; the fields are {', '.join(sorted(known))}")
+    kinds = {"enabled": bool, "force": bool, "settings": dict, "pods": dict}
+    for name, value in entry.items():
+        kind = kinds.get(name, str)
+        if not isinstance(value, kind):
+            raise ValueError(f"{where}: {name}={value!r}: give a value of type {kind.__name__}")
+    try:
+        return Schedule(**entry)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error

@@ -1,0 +1,84 @@
+"""Fréchet distance between the Gaussians fitted to two sets of features (FID, Heusel et al. 2017, equation 6).
+
+FID = |mu_x - mu_y|^2 + tr(S_x) + tr(S_y) - 2 tr((S_x S_y)^(1/2)), with unbiased covariances. For centred features X_c
+(n, D) and Y_c (m, D) the last trace is the nuclear norm of X_c Y_c^T divided by sqrt((n - 1)(m - 1)): its singular
+values squared are the eigenvalues of S_x S_y. That needs no (D, D) matrix while min(n, m) < D; beyond, QR first turns
+X_c and Y_c into triangles with the same covariance. The value depends on n and m: read it beside its floor.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from mammogan.statistics import Estimate, Floats, blocks_of, combine, jackknife
+
+FEWEST = 2
+BLOCKS = 20
+SIZES = 15
+SMALLEST_SHARE = 1 / 3
+
+
+def frechet_distance(x: Floats, y: Floats) -> float:
+    """FID of features ``x`` (n, D) and ``y`` (m, D), computed in float64; never negative beyond rounding.
+
+    Raises ValueError for other shapes, fewer than 2 rows or numbers that are not finite.
+    """
+    x, y = checked_features("x", x), checked_features("y", y)
+    if x.shape[1] != y.shape[1]:
+        raise ValueError(f"y has {y.shape[1]} features, x has {x.shape[1]}: use one extractor for both")
+    x_mean, y_mean = x.mean(axis=0), y.mean(axis=0)
+    x_root, y_root = _root(x - x_mean), _root(y - y_mean)
+    traces = np.square(x_root).sum() + np.square(y_root).sum()
+    nuclear = np.linalg.svd(x_root @ y_root.T, compute_uv=False).sum()
+    return float(np.square(x_mean - y_mean).sum() + traces - 2 * nuclear)
+
+
+def _root(centred: Floats) -> Floats:
+    """R with R^T R the unbiased covariance: the centred features themselves, or their triangle if that is smaller."""
+    rows, columns = centred.shape
+    triangle = np.asarray(np.linalg.qr(centred, mode="r")) if rows > columns else centred
+    return triangle / math.sqrt(rows - 1)
+
+
+def checked_features(name: str, features: Floats) -> Floats:
+    """``features`` as float64 (N, D). Raises ValueError for another shape, N < 2, NaN or infinity."""
+    features = np.asarray(features, dtype=np.float64)
+    if features.ndim != 2 or len(features) < FEWEST:
+        raise ValueError(f"{name} has shape {features.shape}: give features (N, D) of at least {FEWEST} images")
+    if not np.isfinite(features).all():
+        raise ValueError(f"{name} holds NaN or infinity: look for broken images or weights")
+    return features
+
+
+def frechet_estimate(x: Floats, y: Floats, confidence: float) -> Estimate:
+    """FID at this n and m, with the interval of a jackknife over up to 20 blocks of images on either side."""
+    value = frechet_distance(x, y)
+    if min(len(x), len(y)) <= FEWEST:
+        return Estimate(value, None, None)
+    x_blocks, y_blocks = blocks_of(len(x), BLOCKS), blocks_of(len(y), BLOCKS)
+    without_x = np.array([frechet_distance(np.delete(x, block, axis=0), y) for block in x_blocks])
+    without_y = np.array([frechet_distance(x, np.delete(y, block, axis=0)) for block in y_blocks])
+    parts = [
+        jackknife(value, without, np.array([len(block) for block in blocks]))
+        for without, blocks in ((without_x, x_blocks), (without_y, y_blocks))
+    ]
+    return combine(value, parts, confidence)
+
+
+def frechet_extrapolated(x: Floats, y: Floats, seed: int) -> float | None:
+    """FID at infinitely many images (FID-infinity, Chong and Forsyth 2020): the intercept of FID over 1/size.
+
+    15 random subsets of both sets, from all images down to a third of them, evenly spaced in 1/size. None where a third
+    is fewer than 2 images. Below D images the bias is not quite linear in 1/size: take it as a direction, not a value.
+    """
+    if min(len(x), len(y)) * SMALLEST_SHARE < FEWEST:
+        return None
+    rng = np.random.default_rng(seed)
+    inverses = np.linspace(1, 1 / SMALLEST_SHARE, SIZES)
+    values = []
+    for inverse in inverses:
+        x_some, y_some = (rng.choice(len(f), round(len(f) / inverse), replace=False) for f in (x, y))
+        values.append(frechet_distance(x[x_some], y[y_some]))
+    return float(np.polyfit(inverses, values, deg=1)[1])
