@@ -42,7 +42,7 @@ from mammogan.launch.server import Server, reach
     description="Synthetic mammograms of the rare class: one WGAN-GP per gradient-penalty weight and seed.",
 )
 def experiment(
-    branches: list[str],
+    trials: list[str],
     preset: str = "paper",
     overrides: str = "{}",
     source: str = "",
@@ -69,16 +69,16 @@ def experiment(
 
         checked = check_changes(**given, force=force).after(kept)
         with dsl.If(checked.output == True, name="changed"):  # noqa: E712  (KFP builds the condition)
-            with dsl.ParallelFor(branches, name="branches") as branch:  # ty: ignore[invalid-argument-type]  (a channel here)
+            with dsl.ParallelFor(trials, name="trials") as trial:  # ty: ignore[invalid-argument-type]  (a channel here)
                 trained = train(
                     **given,
-                    branch=branch,
+                    trial=trial,
                     store=store,
                     minority=kept.outputs["minority"],
                 )
                 evaluated = evaluate(
                     **given,
-                    branch=branch,
+                    trial=trial,
                     store=store,
                     minority=kept.outputs["minority"],
                     trained=trained.outputs["trained"],
@@ -251,7 +251,7 @@ def stop_(
     namespace: cluster.Namespace = "",
     tracking_uri: options.TrackingUri = "",
 ) -> None:
-    """End a run on Kubeflow and in MLflow; what its branches have saved stays in the store."""
+    """End a run on Kubeflow and in MLflow; what its trials have saved stays in the store."""
     with reach(host, namespace) as server:
         console.say(termination.stop(server, run_id, tracking_uri))
 
@@ -298,14 +298,14 @@ def preflight_(
     store: cluster.Store = "",
     pods: cluster.PodSettings = None,
 ) -> None:
-    """Check a cluster before the first run and say what to mend."""
+    """Check a cluster before the first run and say what to fix."""
     with reach(host) as server:
         chosen = cluster.pods(pods, image, gpu_image)
         findings = preflight.check(server, chosen, namespace, service_account, store)
     for finding in findings:
-        print(masked(f"{'ok  ' if finding.ok else 'MEND'} {finding.what}: {finding.said}"))
+        print(masked(f"{'ok  ' if finding.ok else 'FIX'} {finding.what}: {finding.said}"))
     if wrong := sum(not finding.ok for finding in findings):
-        raise RuntimeError(f"{wrong} of {len(findings)} checks failed; mend them from the top")
+        raise RuntimeError(f"{wrong} of {len(findings)} checks failed; fix them from the top")
 
 
 if __name__ == "__main__":

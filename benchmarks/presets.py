@@ -29,7 +29,7 @@ from PIL import Image
 from torch import Tensor
 
 from mammogan import console, storage
-from mammogan.config import PRESETS, Branch, override
+from mammogan.config import PRESETS, Trial, override
 from mammogan.features.densenet import load_frozen
 from mammogan.features.extractor import Extractor, extract, random_vgg
 from mammogan.features.weights import read_state
@@ -42,7 +42,7 @@ from mammogan.training.interruption import deferred_signals
 from mammogan.training.trainer import Trainer
 
 SIZE = 56
-BRANCHES = {"paper": Branch(gp_lambda=3.0, seed=0), "modern": Branch(gp_lambda=0.0, seed=0)}
+TRIALS = {"paper": Trial(gp_lambda=3.0, seed=0), "modern": Trial(gp_lambda=0.0, seed=0)}
 COMMON: dict[str, Any] = {"data.size": SIZE, "model.frozen_weights": "random", "model.frozen_sha256": ""}
 SCALED_DOWN: dict[str, dict[str, Any]] = {
     "paper": {},
@@ -142,7 +142,7 @@ def train(arguments: argparse.Namespace) -> None:
     config = override(PRESETS[name], {**COMMON, **SCALED_DOWN[name]})
     frozen, _ = load_frozen("random")
     images = read_crops(arguments.folder)["train"]
-    run = Run(Trainer(images, config, BRANCHES[name], frozen, torch.device("cpu")), arguments.work / name)
+    run = Run(Trainer(images, config, TRIALS[name], frozen, torch.device("cpu")), arguments.work / name)
     storage.write_bytes(str(run.folder / "config.json"), json.dumps(config.to_dict(), indent=1).encode())
     run.resume()
     run.to_the_end(60 * arguments.minutes, 60 * arguments.mark_minutes)
@@ -193,7 +193,7 @@ def measure(arguments: argparse.Namespace) -> None:
     crops = read_crops(arguments.folder)
     reals = {split: extract(extractor, images, BATCH_SIZE) for split, images in crops.items()}
     rows: list[dict[str, Any]] = []
-    for name in BRANCHES:
+    for name in TRIALS:
         folder = arguments.work / name
         snapshots = sorted((folder / "snapshots").glob("epoch_*.pt"))
         with console.progress(f"measure {name}", len(snapshots)) as advance:
@@ -201,8 +201,8 @@ def measure(arguments: argparse.Namespace) -> None:
                 rows.append({"preset": name, **measured(folder, snapshot, reals, extractor)})
                 advance()
     both = reals["train"], reals["test"]
-    floors = {"kid": kernel_distance(*both), "fid": frechet_distance(*both)}
-    text = table(rows, floors, {split: len(images) for split, images in crops.items()}, extractor.note)
+    references = {"kid": kernel_distance(*both), "fid": frechet_distance(*both)}
+    text = table(rows, references, {split: len(images) for split, images in crops.items()}, extractor.note)
     console.say(text)
     if arguments.out:
         storage.write_bytes(str(arguments.out), text.encode())
@@ -220,7 +220,7 @@ def save_samples(snapshot: Path, path: Path) -> None:
     storage.write_bytes(str(path), buffer.getvalue())
 
 
-def table(rows: list[dict[str, Any]], floors: dict[str, float], counts: dict[str, int], features: str) -> str:
+def table(rows: list[dict[str, Any]], references: dict[str, float], counts: dict[str, int], features: str) -> str:
     """Markdown of all snapshots, the oldest first."""
     head = ["preset", "CPU min", "steps", *COLUMNS]
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
@@ -230,7 +230,7 @@ def table(rows: list[dict[str, Any]], floors: dict[str, float], counts: dict[str
     note = (
         f"{counts['train']} training and {counts['test']} held-out crops of {SIZE} px, {FAKES} samples a snapshot; "
         f"{features} (no Inception weights were at hand); intervals of {CONFIDENCE:.0%}. Train against test: "
-        f"KID {floors['kid']:.4f}, FID {floors['fid']:.2f}."
+        f"KID {references['kid']:.4f}, FID {references['fid']:.2f}."
     )
     return "\n".join(["# Presets at equal CPU time", "", note, "", *_changes(), "", *lines]) + "\n"
 
@@ -239,8 +239,8 @@ def _changes() -> list[str]:
     """What was set beside the presets, a list of Markdown."""
     said = [("both", COMMON), *SCALED_DOWN.items()]
     listed = {name: ", ".join(f"`{key}={value}`" for key, value in settings.items()) for name, settings in said}
-    branches = ", ".join(f"{name} {branch.gp_lambda:g}" for name, branch in BRANCHES.items())
-    return [f"Lambda: {branches}. Set beside the presets, for one core and minutes:", ""] + [
+    trials = ", ".join(f"{name} {trial.gp_lambda:g}" for name, trial in TRIALS.items())
+    return [f"Lambda: {trials}. Set beside the presets, for one core and minutes:", ""] + [
         f"- {name}: {settings or 'nothing'}" for name, settings in listed.items()
     ]
 
@@ -256,7 +256,7 @@ def main() -> None:
     commands = parser.add_subparsers(required=True)
     training = commands.add_parser("train")
     training.add_argument("folder", type=Path)
-    training.add_argument("preset", choices=sorted(BRANCHES))
+    training.add_argument("preset", choices=sorted(TRIALS))
     training.add_argument("--work", type=Path, required=True)
     training.add_argument("--minutes", type=float, default=25.0, help="CPU time")
     training.add_argument("--mark-minutes", type=float, default=2.5, help="CPU time between snapshots")

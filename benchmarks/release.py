@@ -1,8 +1,8 @@
 r"""What a trained generator is worth on real crops: the set filled up, the audit and the utility study, in one table.
 
     python benchmarks/release.py FOLDER --work DIR --size 56
-    python -m mammogan train --data DIR/crops --out BRANCH --set data.minority=malignant --set data.size=56 ...
-    python benchmarks/release.py FOLDER --work DIR --model BRANCH/snapshots/epoch_0100.pt --critic BRANCH/critic.pt \
+    python -m mammogan train --data DIR/crops --out TRIAL --set data.minority=malignant --set data.size=56 ...
+    python benchmarks/release.py FOLDER --work DIR --model TRIAL/snapshots/epoch_0100.pt --critic TRIAL/critic.pt \
         --lpips-weights FILE --out PAGE.md
 
 The first prepares the crops, the second trains on them, the third measures. FOLDER holds crops and manifest.csv with
@@ -118,7 +118,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--size", type=int, default=56, help="pixels, of the prepared crops")
     parser.add_argument("--model", type=Path, help="snapshot; without one the crops are prepared and nothing else")
-    parser.add_argument("--critic", type=Path, help="critic.pt of the snapshot's branch")
+    parser.add_argument("--critic", type=Path, help="critic.pt of the snapshot's trial")
     parser.add_argument("--about", default="", help="how the generator was trained, for the page's first paragraph")
     parser.add_argument("--lpips-weights", type=Path)
     parser.add_argument("--work", type=Path, required=True)

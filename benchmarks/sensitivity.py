@@ -87,7 +87,7 @@ def copied(reals: Tensor, images: Tensor, extractor: Extractor) -> float:
 
 
 DAMAGES: dict[str, Damage] = {
-    "nothing (floor)": lambda images, _: images,
+    "nothing (reference)": lambda images, _: images,
     "blur, radius 1": each(lambda picture: picture.filter(ImageFilter.GaussianBlur(1))),
     "noise, sd 10": with_noise,
     "JPEG, quality 15": each(as_jpeg),

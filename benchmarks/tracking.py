@@ -48,7 +48,7 @@ def measure(size: int, epochs: int, folder: Path) -> Mapping[str, float]:
     """Train with one batch an epoch at ``size`` px; seconds of the step, of waiting and of the sending thread."""
     import torch
 
-    from mammogan.training.trial import train_branch
+    from mammogan.training.trial import train_trial
 
     base = "demo" if size <= 56 else "paper"
     settings = config.override(
@@ -59,18 +59,18 @@ def measure(size: int, epochs: int, folder: Path) -> Mapping[str, float]:
             "model.frozen_sha256": "",
         },
     )  # fmt: skip
-    branch = config.Branch(3.0, 0)
+    trial = config.Trial(3.0, 0)
     images = torch.randint(0, 256, (8, 1, size, size), dtype=torch.uint8)
     parent = tracking.open_parent("benchmark", f"{size}", settings, {})
     waiting, sending = Meter(time.perf_counter), Meter(time.thread_time)
     started = time.perf_counter()
     with (
         mock.patch.object(Spool, "_send_next", sending.around(Spool._send_next)),
-        tracking.branch_log(parent, branch, settings, step="train") as log,
+        tracking.trial_log(parent, trial, settings, step="train") as log,
     ):
         report, grid = waiting.around(log.metrics), waiting.around(log.grid)
-        train_branch(
-            images, settings, branch, data_digest="x", store=str(folder / "store"), out=folder / "out",
+        train_trial(
+            images, settings, trial, data_digest="x", store=str(folder / "store"), out=folder / "out",
             report=report, report_grid=grid,
         )  # fmt: skip
         train_s = time.perf_counter() - started

@@ -64,8 +64,8 @@ class Bench:
         torch.manual_seed(0)
         frozen = random_frozen().to(memory_format=torch.channels_last)
         self.fast = way == "fast"
-        branch = FoldedDenseNet(frozen) if self.fast else frozen
-        self.critic = Critic(size, CRITIC_CHANNELS, branch, readout=readout).to(device)
+        trial = FoldedDenseNet(frozen) if self.fast else frozen
+        self.critic = Critic(size, CRITIC_CHANNELS, trial, readout=readout).to(device)
         self.generator = Generator(size, LATENT_DIM, GENERATOR_CHANNELS).to(device)
         self.real, self.fake = (torch.rand(2, batch, 1, size, size) * 2 - 1).to(device)
         self.alpha, self.z = torch.rand(batch, 1, 1, 1, device=device), torch.randn(batch, LATENT_DIM, device=device)

@@ -1,4 +1,4 @@
-"""Measure every snapshot of one branch."""
+"""Measure every snapshot of one trial."""
 
 from kfp import dsl
 
@@ -9,14 +9,14 @@ from mammogan.components import step
 def evaluate(
     preset: str,
     overrides: str,
-    branch: str,
+    trial: str,
     run: str,
     store: str,
     minority: dsl.Input[dsl.Dataset],
     trained: dsl.Input[dsl.Model],
     evaluation: dsl.Output[dsl.Artifact],
 ) -> str:
-    """Write the six metrics of each snapshot; return the branch's status, never raise for a lost branch."""
+    """Write the six metrics of each snapshot; return the trial's status, never raise for a lost trial."""
     from pathlib import Path
 
     from mammogan import config, tracking
@@ -24,7 +24,7 @@ def evaluate(
     from mammogan.graph import Step
 
     settings = config.resolve(preset, overrides)
-    with tracking.branch_log(tracking.parent_of(run), config.Branch.parse(branch), settings, step=Step.EVALUATE) as log:
+    with tracking.trial_log(tracking.parent_of(run), config.Trial.parse(trial), settings, step=Step.EVALUATE) as log:
         result = evaluate_or_lose(
             Path(trained.path), Path(minority.path), settings.evaluate, Path(evaluation.path), log.metrics, store
         )

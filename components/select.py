@@ -1,4 +1,4 @@
-"""Choose the best snapshot among all branches."""
+"""Choose the best snapshot among all trials."""
 
 from kfp import dsl
 

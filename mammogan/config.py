@@ -37,9 +37,9 @@ RADIMAGENET_URL = "https://huggingface.co/Lab-Rasool/RadImageNet/resolve/main/De
 RADIMAGENET_SHA256 = "5011b427acf483b3c05d9d4ac6ea4ff0baf5714c23937c0fcdc7c446226d0a14"
 
 
-def _require(ok: bool, argument: str, value: object, mend: str) -> None:
+def _require(ok: bool, argument: str, value: object, fix: str) -> None:
     if not ok:
-        raise ValueError(f"{argument}={value!r}: {mend}")
+        raise ValueError(f"{argument}={value!r}: {fix}")
 
 
 def _require_choices(config: object, section: str) -> None:
@@ -143,7 +143,7 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The WGAN-GP training of one branch, that is of one (lambda, seed)."""
+    """The WGAN-GP training of one trial, that is of one (lambda, seed)."""
 
     epochs: int = 1000
     """Passes over the minority class of the train split."""
@@ -189,7 +189,7 @@ class TrainConfig:
     """Share of the training images held out from every update, by patient, to watch the critic's overfitting and to
     stop early; 0, the paper's, trains on all."""
     patience: int = 0
-    """Snapshots in a row without a lower KID against the held-out images after which a branch stops; 0 never stops
+    """Snapshots in a row without a lower KID against the held-out images after which a trial stops; 0 never stops
     early."""
     device: str = "auto"
     """Torch device; 'auto' takes a GPU where there is one."""
@@ -251,7 +251,7 @@ class EvaluateConfig:
 
 @dataclass(frozen=True)
 class SelectConfig:
-    """How the winner among all snapshots of all branches is chosen."""
+    """How the winner among all snapshots of all trials is chosen."""
 
     metrics: str = "kid,fid"
     """Metrics that decide, the first one first, later ones break ties."""
@@ -369,12 +369,12 @@ class UtilityConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """One experiment: its data, its networks, its branches, and how they are judged."""
+    """One experiment: its data, its networks, its trials, and how they are judged."""
 
     preset: str = "paper"
     """Name of the preset this configuration started from."""
     lambdas: tuple[float, ...] = (0.5, 3.0, 5.0)
-    """Gradient-penalty weights, finite and not negative; one branch for each with each seed."""
+    """Gradient-penalty weights, finite and not negative; one trial for each with each seed."""
     seeds: tuple[int, ...] = (0,)
     """Training seeds."""
     hour_price: float = 0.0
@@ -384,7 +384,7 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     """The two networks."""
     train: TrainConfig = field(default_factory=TrainConfig)
-    """The training of a branch."""
+    """The training of a trial."""
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     """The metrics of a snapshot."""
     select: SelectConfig = field(default_factory=SelectConfig)
@@ -397,7 +397,7 @@ class Config:
     """The measure of what the synthetic images are good for."""
 
     def __post_init__(self) -> None:
-        """Check the branch lists."""
+        """Check the trial lists."""
         _require(bool(self.lambdas), "lambdas", self.lambdas, "give at least one gradient-penalty weight")
         _require(bool(self.seeds), "seeds", self.seeds, "give at least one seed")
         _require(
@@ -409,9 +409,9 @@ class Config:
             _require(len(set(values)) == len(values), name, values, "give each value once")
 
     @property
-    def branches(self) -> tuple[Branch, ...]:
+    def trials(self) -> tuple[Trial, ...]:
         """Every (lambda, seed), in the order of the lists."""
-        return tuple(Branch(gp_lambda, seed) for gp_lambda in self.lambdas for seed in self.seeds)
+        return tuple(Trial(gp_lambda, seed) for gp_lambda in self.lambdas for seed in self.seeds)
 
     def to_dict(self) -> dict[str, Any]:
         """Nested plain dictionary, ready for JSON."""
@@ -428,8 +428,8 @@ class Config:
 
 
 @dataclass(frozen=True)
-class Branch:
-    """One branch of the fan-out: a gradient-penalty weight and a training seed."""
+class Trial:
+    """One trial of the fan-out: a gradient-penalty weight and a training seed."""
 
     gp_lambda: float
     """Gradient-penalty weight lambda."""
@@ -442,13 +442,13 @@ class Branch:
         return f"lambda={repr(self.gp_lambda).removesuffix('.0')},seed={self.seed}"
 
     @classmethod
-    def parse(cls, name: str) -> Branch:
+    def parse(cls, name: str) -> Trial:
         """Inverse of ``name``. Raises ValueError for any other text."""
         try:
             lambda_part, seed_part = name.split(",")
             return cls(float(lambda_part.removeprefix("lambda=")), int(seed_part.removeprefix("seed=")))
         except ValueError as error:
-            raise ValueError(f"branch={name!r}: write it as lambda=0.5,seed=0") from error
+            raise ValueError(f"trial={name!r}: write it as lambda=0.5,seed=0") from error
 
 
 PRESETS: dict[str, Config] = {
@@ -559,7 +559,7 @@ def override(config: _Settings, overrides: Mapping[str, Any]) -> _Settings:
 
     ``config`` is a ``Config``, or any other frozen dataclass of settings.
 
-    Raises ValueError naming the key, the value and the mend: an unknown key with its nearest
+    Raises ValueError naming the key, the value and the fix: an unknown key with its nearest
     neighbours, a value of the wrong type, or a value that the field does not admit.
     """
     types = _field_types(config)

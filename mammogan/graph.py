@@ -23,7 +23,7 @@ class Step(StrEnum):
     FINISH = "finish"
 
 
-PER_BRANCH = (Step.TRAIN, Step.EVALUATE)
+PER_TRIAL = (Step.TRAIN, Step.EVALUATE)
 """Steps of which there is one for each (lambda, seed)."""
 ACCELERATED = (Step.TRAIN, Step.EVALUATE, Step.AUDIT, Step.UTILITY)
 """Steps that run on an accelerator where there is one."""

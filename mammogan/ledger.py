@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from mammogan.graph import AFTER_A_WINNER, BEFORE_TRAINING, PER_BRANCH, Step
+from mammogan.graph import AFTER_A_WINNER, BEFORE_TRAINING, PER_TRIAL, Step
 
 REASON_LENGTH = 1000
 """Characters of a reason in its record, which as JSON must fit into a tag."""
@@ -38,15 +38,15 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, order=True)
 class Task:
-    """One step of one run; of a step that stands in the fan-out that of one branch."""
+    """One step of one run; of a step that stands in the fan-out that of one trial."""
 
     step: Step
-    branch: str = ""
-    """Name of the branch, such as ``lambda=3,seed=0``; empty outside the fan-out."""
+    trial: str = ""
+    """Name of the trial, such as ``lambda=3,seed=0``; empty outside the fan-out."""
 
     def __str__(self) -> str:
         """As a person reads it: ``train of lambda=3,seed=0``."""
-        return f"{self.step} of {self.branch}" if self.branch else str(self.step)
+        return f"{self.step} of {self.trial}" if self.trial else str(self.step)
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Entry:
         """The entry as one line of JSON, which a tag can hold."""
         content = dataclasses.asdict(self)
         reason = self.reason[:REASON_LENGTH].encode(errors="replace").decode()
-        content |= {"task": [self.task.step, self.task.branch], "reason": reason}
+        content |= {"task": [self.task.step, self.task.trial], "reason": reason}
         return json.dumps(content, separators=(",", ":"), ensure_ascii=False)
 
     @classmethod
@@ -80,8 +80,8 @@ class Entry:
         """Inverse of ``to_json``. Raises ValueError for any other text."""
         try:
             content = json.loads(text)
-            step, branch = content.pop("task")
-            task, state = Task(Step(step), branch), State(content.pop("state"))
+            step, trial = content.pop("task")
+            task, state = Task(Step(step), trial), State(content.pop("state"))
             return cls(task=task, state=state, **content)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"entry={text[:200]!r}: it is no record of a step ({error})") from error
@@ -106,7 +106,7 @@ class Ending:
     status: Status
     reason: str = ""
     lost: Mapping[str, str] = field(default_factory=dict)
-    """Branches that were lost with their pods, with the cause."""
+    """Trials that were lost with their pods, with the cause."""
 
 
 @dataclass(frozen=True)
@@ -120,12 +120,12 @@ class Ledger:
         entry = self.entries.get(task)
         return entry.state if entry else None
 
-    def due(self, branches: Sequence[str]) -> list[Task]:
+    def due(self, trials: Sequence[str]) -> list[Task]:
         """Every step that the run has to do, as far as is known by now, in order; ``finish`` is not among them."""
         tasks = [Task(step) for step in BEFORE_TRAINING]
         if self._goes_on(Step.CHECK_CHANGES) is False:
             return tasks
-        tasks += [Task(step, branch) for branch in branches for step in PER_BRANCH]
+        tasks += [Task(step, trial) for trial in trials for step in PER_TRIAL]
         tasks.append(Task(Step.SELECT))
         if self._goes_on(Step.SELECT):
             tasks += [Task(step) for step in AFTER_A_WINNER]
@@ -140,13 +140,13 @@ class Ledger:
         return [entry for entry in self.entries.values() if entry.state is State.RUNNING]
 
 
-def ending(ledger: Ledger, branches: Sequence[str], fate: Fate) -> Ending:
+def ending(ledger: Ledger, trials: Sequence[str], fate: Fate) -> Ending:
     """What a run came to that is over: FINISHED where every step that was due did its work, whatever its verdict.
 
     KILLED where it was terminated, or where a step was told to stop and nobody knows of more; else FAILED, with the
     steps that failed, those whose pods were lost, or the first one that never began.
     """
-    due = ledger.due(branches)
+    due = ledger.due(trials)
     stopped = [task for task in due if ledger.state(task) in (State.STOPPED, State.RUNNING)]
     missing = [task for task in due if ledger.state(task) is None]
     failed = [f"{task}: {ledger.entries[task].reason}" for task in due if ledger.state(task) is State.FAILED]
@@ -159,9 +159,7 @@ def ending(ledger: Ledger, branches: Sequence[str], fate: Fate) -> Ending:
     lost = {task: _lost(ledger.entries[task], fate) for task in stopped}
     if failed or lost:
         told = [*failed, *(f"{task}: {cause}" for task, cause in lost.items())]
-        return Ending(
-            Status.FAILED, "; ".join(told), {task.branch: cause for task, cause in lost.items() if task.branch}
-        )
+        return Ending(Status.FAILED, "; ".join(told), {task.trial: cause for task, cause in lost.items() if task.trial})
     if missing:
         return Ending(Status.FAILED, f"{missing[0]} never began{f': {fate.not_begun}' if fate.not_begun else ''}")
     return Ending(Status.FINISHED)

@@ -1,6 +1,6 @@
 """The memory limit of the container around this process, and an end by MemoryError before it is reached.
 
-A process that the kernel ends for memory says nothing, and with it goes what a branch could have reported. Kubernetes
+A process that the kernel ends for memory says nothing, and with it goes what a trial could have reported. Kubernetes
 gives a container's limit to its control group, version 2 or 1.
 """
 

@@ -1,7 +1,7 @@
 """How long a process waits for a server that is away, S3 or MLflow: ``$MAMMOGAN_PATIENCE_S`` seconds, 60 where unset.
 
 A request that failed for a reason that may pass is made again after pauses that grow, until that time is over since
-it failed first; what waiting does not mend is raised at once.
+it failed first; what waiting does not fix is raised at once.
 """
 
 from __future__ import annotations

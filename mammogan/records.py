@@ -6,26 +6,26 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
-from mammogan.config import Branch
+from mammogan.config import Trial
 from mammogan.reporting.findings import Findings
 
 
 @dataclass(frozen=True)
-class BranchRecord:
+class TrialRecord:
     """One child run, read back."""
 
     run_id: str
     """Run id of the child."""
-    branch: Branch
+    trial: Trial
     """Its (lambda, seed)."""
     status: str
     """MLflow's status: RUNNING, FINISHED, FAILED or KILLED."""
     tags: dict[str, str]
     """All its tags."""
     info: dict[str, Any]
-    """branch.json of the training; empty where it was never logged."""
+    """trial.json of the training; empty where it was never logged."""
     evaluation: dict[str, Any]
-    """evaluation.json; empty where the branch was never evaluated."""
+    """evaluation.json; empty where the trial was never evaluated."""
     history: dict[str, list[tuple[int, float]]]
     """Metric key to its (step, value), by step; the training's metrics only."""
     grids: dict[int, bytes]
@@ -33,7 +33,7 @@ class BranchRecord:
 
     @property
     def reason(self) -> str:
-        """Why the branch was lost; empty where it finished."""
+        """Why the trial was lost; empty where it finished."""
         return self.info.get("reason") or self.evaluation.get("reason") or self.tags.get("mammogan.reason", "")
 
 
@@ -85,7 +85,7 @@ class RunRecord:
     """Summary of the data set; empty where ingest did not end."""
     decision: dict[str, Any]
     """The selection's decision; empty where it was not reached."""
-    branches: tuple[BranchRecord, ...] = field(default=())
+    trials: tuple[TrialRecord, ...] = field(default=())
     """The child runs, in the order of lambda and seed."""
     findings: Findings = field(default_factory=Findings)
     """What the steps after registration found."""
@@ -93,7 +93,7 @@ class RunRecord:
     def to_dict(self) -> dict[str, Any]:
         """Nested plain dictionary without the pictures, ready for JSON."""
         content = dataclasses.asdict(self)
-        for branch in content["branches"]:
-            branch.pop("grids")
+        for trial in content["trials"]:
+            trial.pop("grids")
         content["findings"].pop("pictures")
         return content

@@ -3,7 +3,7 @@
 S3 credentials, region and endpoint come from boto3's usual environment (``AWS_ACCESS_KEY_ID``,
 ``AWS_ENDPOINT_URL_S3``, ...); without credentials requests go unsigned, as public buckets need. While the server is
 away, or breaks off in the middle of an object, every request is made again for as long as ``patience`` says, then
-AwayError is raised; what waiting does not mend is raised at once. Both are OSErrors of one line that names the address.
+AwayError is raised; what waiting does not fix is raised at once. Both are OSErrors of one line that names the address.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def _asked(uri: str, request: Callable[[Any, str, str], Result]) -> Result:
 
 
 def _may_pass(error: Exception) -> bool:
-    """Whether waiting may mend what boto3 raised: a connection that fails or breaks off, a server that is unwell."""
+    """Whether waiting may fix what boto3 raised: a connection that fails or breaks off, a server that is unwell."""
     from botocore import exceptions, parsers
 
     if isinstance(error, exceptions.ClientError):
@@ -117,12 +117,12 @@ def _one_line(uri: str) -> Generator[None]:
         raise OSError(f"{answer}; {_S3_MENDS.get(code, 'check the address and the rights of the key')}") from error
     except (BotoCoreError, ResponseParserError) as error:
         if untrusted := trust.distrust(error):
-            raise OSError(f"{uri}: the store's certificate is not trusted ({untrusted}); {trust.MEND}") from error
+            raise OSError(f"{uri}: the store's certificate is not trusted ({untrusted}); {trust.FIX}") from error
         why = (str(error).splitlines() or [type(error).__name__])[0]
-        mend = "check the network and AWS_ENDPOINT_URL_S3, then run again"
+        fix = "check the network and AWS_ENDPOINT_URL_S3, then run again"
         if _may_pass(error):
-            raise AwayError(f"{uri}: {why}; {_waited()}, {mend}") from error
-        raise OSError(f"{uri}: {why}; {mend}") from error
+            raise AwayError(f"{uri}: {why}; {_waited()}, {fix}") from error
+        raise OSError(f"{uri}: {why}; {fix}") from error
 
 
 def _waited() -> str:
@@ -290,4 +290,4 @@ def _save(body: IO[bytes], target: Path) -> None:
 
 def _check_sha256(path: Path, uri: str, expected: str) -> None:
     if expected and (found := sha256_of(path)) != expected.lower():
-        raise ValueError(f"sha256 of {uri} is {found}, not {expected.lower()}; remove the file or mend the digest")
+        raise ValueError(f"sha256 of {uri} is {found}, not {expected.lower()}; remove the file or fix the digest")

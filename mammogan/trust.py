@@ -16,7 +16,7 @@ from pathlib import Path
 
 VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE", "CURL_CA_BUNDLE")
 """Variables that name the file, in the order in which they count: of Python, requests, boto3 and curl."""
-MEND = "give its CA's certificate as SSL_CERT_FILE=FILE.pem, to the steps as the key ca.crt of their ConfigMap"
+FIX = "give its CA's certificate as SSL_CERT_FILE=FILE.pem, to the steps as the key ca.crt of their ConfigMap"
 INSIDE = "localhost,127.0.0.1,.svc,.svc.cluster.local"
 """What is never asked of a proxy, unless ``NO_PROXY`` says otherwise."""
 

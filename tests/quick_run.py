@@ -14,4 +14,4 @@ QUICK = {
     "utility.steps": 2,
     "utility.shares": "1.0",
 }
-"""One branch on 28 px, two epochs, and gates that these can pass."""
+"""One trial on 28 px, two epochs, and gates that these can pass."""

@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 
 from mammogan import config
-from mammogan.config import Branch
-from mammogan.records import BranchRecord, RunRecord
+from mammogan.config import Trial
+from mammogan.records import RunRecord, TrialRecord
 from mammogan.reporting import report
 from mammogan.selection.ranking import select
 
@@ -15,26 +15,26 @@ COLUMNS = {
     "kid": ("kid", "train", "kid/inception/train", 0.01, "lower"),
     "fid": ("fid", "train", "fid/inception/train", 42.0, "lower"),
     "lpips_real_fake": ("lpips", "real_fake", "lpips/real_fake", 0.26, "lower"),
-    "lpips_fake_fake": ("lpips", "fake_fake", "lpips/fake_fake", 0.29, "near_floor"),
-    "ms_ssim_real_fake": ("ms_ssim", "real_fake", "ms_ssim/real_fake", 0.55, "near_floor"),
-    "ms_ssim_fake_fake": ("ms_ssim", "fake_fake", "ms_ssim/fake_fake", 0.53, "near_floor"),
+    "lpips_fake_fake": ("lpips", "fake_fake", "lpips/fake_fake", 0.29, "match_reference"),
+    "ms_ssim_real_fake": ("ms_ssim", "real_fake", "ms_ssim/real_fake", 0.55, "match_reference"),
+    "ms_ssim_fake_fake": ("ms_ssim", "fake_fake", "ms_ssim/fake_fake", 0.53, "match_reference"),
 }
 
 
 def measured(epoch, name, value, spread=0.05):
-    metric, pairing, key, floor, direction = COLUMNS[name]
+    metric, pairing, key, reference, direction = COLUMNS[name]
     return {
         "epoch": epoch, "metric": metric, "pairing": pairing, "key": key, "value": value,
-        "low": value * (1 - spread), "high": value * (1 + spread), "confidence": 0.95, "floor": floor,
+        "low": value * (1 - spread), "high": value * (1 + spread), "confidence": 0.95, "reference": reference,
         "direction": direction, "n_real": 407, "n_fake": 1000, "seed": 0, "implementation": "mammogan",
     }  # fmt: skip
 
 
-def evaluation(branch, rows, status="finished", reason=""):
-    """evaluation.json of a branch from rows of ``epoch`` and the six columns of the paper's tables."""
+def evaluation(trial, rows, status="finished", reason=""):
+    """evaluation.json of a trial from rows of ``epoch`` and the six columns of the paper's tables."""
     records = [measured(int(row["epoch"]), name, row[name]) for row in rows for name in COLUMNS]
     return {
-        "branch": branch.name, "gp_lambda": branch.gp_lambda, "seed": branch.seed, "status": status,
+        "trial": trial.name, "gp_lambda": trial.gp_lambda, "seed": trial.seed, "status": status,
         "reason": reason, "extractor": {"name": "inception", "sha256": "0" * 64, "note": ""},
         "lpips": {"name": "alex", "note": ""}, "records": records,
     }  # fmt: skip
@@ -50,14 +50,14 @@ def grid(seed, tile=56):
 
 
 def paper_run(lost=None):
-    """The paper's three branches as one run of preset paper; ``lost`` is a lambda that diverged at epoch 300."""
-    branches = []
+    """The paper's three trials as one run of preset paper; ``lost`` is a lambda that diverged at epoch 300."""
+    trials = []
     for gp_lambda, rows in report.paper_tables().items():
-        branch, gone = Branch(gp_lambda, 0), gp_lambda == lost
+        trial, gone = Trial(gp_lambda, 0), gp_lambda == lost
         rows = rows[:2] if gone else rows
         status, reason = ("diverged", "epoch 300: train/penalty is nan") if gone else ("finished", "")
         info = {
-            "branch": branch.name, "gp_lambda": gp_lambda, "seed": 0, "status": status, "reason": reason,
+            "trial": trial.name, "gp_lambda": gp_lambda, "seed": 0, "status": status, "reason": reason,
             "epochs_done": 300 if gone else 1000, "epochs": 1000, "device": "cpu", "train_s": 4321.0,
             "frozen": {"name": "RadImageNet DenseNet121", "sha256": "5" * 64}, "images_seen": 1,
         }  # fmt: skip
@@ -68,10 +68,10 @@ def paper_run(lost=None):
             "train/generator_loss": [(e, np.sin(e / 90)) for e in range(1, last, 10)],
         }
         grids = {epoch: grid(epoch) for epoch in (1, *(int(row["epoch"]) for row in rows))}
-        branches.append(
-            BranchRecord(
-                run_id=f"{int(gp_lambda * 10):032x}", branch=branch, status="FAILED" if gone else "FINISHED", tags={},
-                info=info, evaluation=evaluation(branch, rows, status, reason), history=history, grids=grids,
+        trials.append(
+            TrialRecord(
+                run_id=f"{int(gp_lambda * 10):032x}", trial=trial, status="FAILED" if gone else "FINISHED", tags={},
+                info=info, evaluation=evaluation(trial, rows, status, reason), history=history, grids=grids,
             )
         )  # fmt: skip
     settings = config.override(config.PRESETS["paper"], {"train.batch_size": 16})
@@ -79,7 +79,7 @@ def paper_run(lost=None):
         run_id="a" * 32, name="paper 1b2c3d4e", experiment="mammogan", status="FINISHED",
         started_ms=1_790_000_000_000, ended_ms=1_790_050_000_000, params={}, tags={"kfp.pipeline_run_id": "1b2c3d4e"},
         config=settings.to_dict(), data=summary(),
-        decision=select([branch.evaluation for branch in branches], settings.select), branches=tuple(branches),
+        decision=select([trial.evaluation for trial in trials], settings.select), trials=tuple(trials),
     )  # fmt: skip
 
 

@@ -96,7 +96,7 @@ class Session:
         self.world.let_all_end()
         schedule.reconcile(self.server, pipeline.experiment, file, now=now, show=lambda _: None)
         made = sorted(name for name, _ in self.world.recurring())
-        assert made == sorted(names), "what an earlier command left half done is mended by one that says it is through"
+        assert made == sorted(names), "what an earlier command left half done is fixed by one that says it is through"
 
     def entry(self, name):
         return Schedule(

@@ -8,11 +8,11 @@ from sample_run import paper_run
 from scipy import stats
 
 from mammogan.config import SelectConfig
-from mammogan.selection.comparison import compare_branches, compare_lambdas, compare_run, told
+from mammogan.selection.comparison import compare_lambdas, compare_run, compare_trials, told
 
 
 def evaluation(gp_lambda, seed, values, **changes):
-    base = {"metric": "kid", "pairing": "train", "key": "kid/x/train", "direction": "lower", "floor": 0.0,
+    base = {"metric": "kid", "pairing": "train", "key": "kid/x/train", "direction": "lower", "reference": 0.0,
             "n_real": 9, "n_fake": 9}  # fmt: skip
     records = [{**base, "epoch": epoch, "value": value, **changes} for epoch, value in values.items()]
     return {"gp_lambda": gp_lambda, "seed": seed, "status": "finished", "records": records}
@@ -20,9 +20,9 @@ def evaluation(gp_lambda, seed, values, **changes):
 
 def test_seeds_pair_and_the_interval_is_the_paired_t_test():
     a, b = np.array([0.1, 0.4, 0.2, 0.15]), np.array([0.2, 0.45, 0.35, 0.2])
-    branches = [evaluation(1.0, seed, {10: 9.0, 60: x, 100: x}) for seed, x in enumerate(a)]
-    branches += [evaluation(3.0, seed, {10: 1.0, 60: x, 100: x}) for seed, x in enumerate(b)]
-    (result,) = compare_lambdas(branches, "kid", "train", 0.9)
+    trials = [evaluation(1.0, seed, {10: 9.0, 60: x, 100: x}) for seed, x in enumerate(a)]
+    trials += [evaluation(3.0, seed, {10: 1.0, 60: x, 100: x}) for seed, x in enumerate(b)]
+    (result,) = compare_lambdas(trials, "kid", "train", 0.9)
     expected = stats.ttest_rel(a, b).confidence_interval(0.9)
     assert (result["low"], result["high"]) == pytest.approx((expected.low, expected.high))
     assert (result["pairs"], result["paired_by"], result["verdict"]) == (4, "seed", "lambda=1 is better")
@@ -30,15 +30,15 @@ def test_seeds_pair_and_the_interval_is_the_paired_t_test():
 
 
 def test_several_lambdas_share_the_error_rate_and_lost_seeds_drop_out():
-    branches = [evaluation(g, s, {100: g + s * s}) for g in (0.5, 3.0, 5.0) for s in (0, 1, 2) if (g, s) != (5.0, 2)]
-    results = compare_lambdas(branches, "kid", "train")
+    trials = [evaluation(g, s, {100: g + s * s}) for g in (0.5, 3.0, 5.0) for s in (0, 1, 2) if (g, s) != (5.0, 2)]
+    results = compare_lambdas(trials, "kid", "train")
     assert [(r["one"], r["other"], r["pairs"]) for r in results] == [(0.5, 3, 3), (0.5, 5, 2), (3, 5, 2)]
     assert results[0]["confidence"] == pytest.approx(1 - 0.05 / 3)
 
 
 def test_one_seed_cannot_tell_whatever_its_snapshots_show():
-    branches = [evaluation(g, 0, {e: g * 0.01 + (e % 200) for e in range(100, 1100, 100)}) for g in (1.0, 2.0)]
-    (result,) = compare_lambdas(branches, "kid", "train")
+    trials = [evaluation(g, 0, {e: g * 0.01 + (e % 200) for e in range(100, 1100, 100)}) for g in (1.0, 2.0)]
+    (result,) = compare_lambdas(trials, "kid", "train")
     assert (result["pairs"], result["paired_by"], result["seeds"]) == (6, "epoch", 1)
     assert (result["low"], result["high"]) == pytest.approx((-0.01, -0.01))
     assert (result["verdict"], result["better"]) == ("one seed cannot tell", None)
@@ -47,9 +47,9 @@ def test_one_seed_cannot_tell_whatever_its_snapshots_show():
 
 def test_the_words_are_those_of_the_lambda_they_are_about():
     """Paired differences of exactly 1 and 1 + 0.5 * (-1, 0, 1): t(0.975, 2) = 4.302653 of a printed table."""
-    branches = [evaluation(1.0, seed, {100: 5.0}) for seed in range(3)]
-    branches += [evaluation(2.0, seed, {100: 6.0 + 0.1 * (seed - 1)}) for seed in range(3)]
-    found = compare_lambdas(branches, "kid", "train")
+    trials = [evaluation(1.0, seed, {100: 5.0}) for seed in range(3)]
+    trials += [evaluation(2.0, seed, {100: 6.0 + 0.1 * (seed - 1)}) for seed in range(3)]
+    found = compare_lambdas(trials, "kid", "train")
     half = 4.302653 * 0.1 / 3**0.5
     assert told(found, 1.0) == (
         f"lambda=1 is better than lambda=2 (difference -1 [{-1 - half:.4g}, {-1 + half:.4g}] over 3 seeds)"
@@ -61,9 +61,9 @@ def test_the_words_are_those_of_the_lambda_they_are_about():
 
 
 def test_rivals_of_the_same_verdict_share_a_clause():
-    branches = [evaluation(g, s, {100: s * (-1) ** s}) for g in (1.0, 2.0, 3.0) for s in (0, 1)]
-    branches += [evaluation(g, 0, {100: g}) for g in (4.0, 5.0)] + [evaluation(6.0, 9, {100: 1.0})]
-    assert told(compare_lambdas(branches, "kid", "train"), 1.0) == (
+    trials = [evaluation(g, s, {100: s * (-1) ** s}) for g in (1.0, 2.0, 3.0) for s in (0, 1)]
+    trials += [evaluation(g, 0, {100: g}) for g in (4.0, 5.0)] + [evaluation(6.0, 9, {100: 1.0})]
+    assert told(compare_lambdas(trials, "kid", "train"), 1.0) == (
         "no significant difference between lambda=1 and lambda=2 (difference 0 [0, 0] over 2 seeds) "
         "and lambda=3 (difference 0 [0, 0] over 2 seeds); "
         "one seed cannot tell lambda=1 from lambda=4 and lambda=5; "
@@ -71,11 +71,11 @@ def test_rivals_of_the_same_verdict_share_a_clause():
     )
 
 
-@pytest.mark.parametrize(("direction", "better"), [("lower", 1), ("higher", 2), ("near_floor", 2)])
+@pytest.mark.parametrize(("direction", "better"), [("lower", 1), ("higher", 2), ("match_reference", 2)])
 def test_directions(direction, better):
     values = {1.0: {50: 0.2, 100: 0.21}, 2.0: {50: 0.5, 100: 0.52}}
-    branches = [evaluation(g, s, v, direction=direction, floor=0.5) for g, v in values.items() for s in (0, 1)]
-    assert compare_lambdas(branches, "kid", "train")[0]["verdict"] == f"lambda={better} is better"
+    trials = [evaluation(g, s, v, direction=direction, reference=0.5) for g, v in values.items() for s in (0, 1)]
+    assert compare_lambdas(trials, "kid", "train")[0]["verdict"] == f"lambda={better} is better"
 
 
 def test_what_cannot_be_compared_says_why():
@@ -91,12 +91,12 @@ def test_what_cannot_be_compared_says_why():
 
 
 @pytest.mark.parametrize("lost", [{"value": math.nan}, {"value": None}, {"metric": "fid"}, {"pairing": "test"}])
-def test_a_branch_without_the_metric_and_a_lost_one_are_left_out(lost):
+def test_a_trial_without_the_metric_and_a_lost_one_are_left_out(lost):
     good = [evaluation(1.0, 0, {100: 0.2}), evaluation(3.0, 0, {100: 0.2})]
     gone = {**evaluation(5.0, 0, {100: 0.1}), "status": "diverged"}
-    found = compare_branches([*good, gone, evaluation(2.0, 0, {100: 0.1}, **lost)], SelectConfig())
+    found = compare_trials([*good, gone, evaluation(2.0, 0, {100: 0.1}, **lost)], SelectConfig())
     assert [(item["one"], item["other"]) for item in found] == [(1.0, 3.0)]
-    assert compare_branches([good[0], gone], SelectConfig()) == []
+    assert compare_trials([good[0], gone], SelectConfig()) == []
 
 
 def test_the_papers_own_tables_do_not_show_that_lambda_3_wins(shared):
@@ -104,11 +104,11 @@ def test_the_papers_own_tables_do_not_show_that_lambda_3_wins(shared):
     with (shared / "data/paper_tables.csv").open() as file:
         rows = list(csv.DictReader(file))
     lambdas = sorted({float(row["lambda"]) for row in rows})
-    branches = [
+    trials = [
         evaluation(g, 0, {int(row["epoch"]): float(row["kid"]) for row in rows if float(row["lambda"]) == g})
         for g in lambdas
     ]
-    found = {(r["one"], r["other"]): r for r in compare_lambdas(branches, "kid", "train")}
+    found = {(r["one"], r["other"]): r for r in compare_lambdas(trials, "kid", "train")}
     assert found[0.5, 3.0]["low"] < 0 < found[0.5, 3.0]["high"]
     assert found[0.5, 3.0]["verdict"] == "one seed cannot tell"
 

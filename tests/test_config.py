@@ -89,8 +89,8 @@ def test_an_integer_that_would_be_rounded_is_refused(key, value):
 def test_an_integer_arrives_as_it_was_given(value, wanted):
     got = config.resolve("demo", json.dumps({"data.split_seed": value, "seeds": [value]}))
     assert (got.data.split_seed, got.seeds) == (wanted, (wanted,))
-    branch = config.Branch.parse(got.branches[0].name)
-    assert branch.seed == wanted
+    trial = config.Trial.parse(got.trials[0].name)
+    assert trial.seed == wanted
 
 
 @pytest.mark.parametrize(
@@ -132,16 +132,16 @@ def test_flat_names_every_setting_and_overriding_with_it_changes_nothing(name):
 
 
 @given(st.floats(0, allow_infinity=False), st.integers(0, 2**31))
-def test_branch_name_round_trip(gp_lambda, seed):
-    branch = config.Branch(gp_lambda, seed)
-    assert config.Branch.parse(branch.name) == branch
+def test_trial_name_round_trip(gp_lambda, seed):
+    trial = config.Trial(gp_lambda, seed)
+    assert config.Trial.parse(trial.name) == trial
 
 
-def test_branch_name_of_other_text():
+def test_trial_name_of_other_text():
     with pytest.raises(ValueError, match=r"lambda=0\.5,seed=0"):
-        config.Branch.parse("0.5")
+        config.Trial.parse("0.5")
 
 
-def test_branches_are_lambda_times_seed():
-    names = [branch.name for branch in config.resolve("demo", '{"seeds": "0,1", "lambdas": "0.5,3"}').branches]
+def test_trials_are_lambda_times_seed():
+    names = [trial.name for trial in config.resolve("demo", '{"seeds": "0,1", "lambdas": "0.5,3"}').trials]
     assert names == ["lambda=0.5,seed=0", "lambda=0.5,seed=1", "lambda=3,seed=0", "lambda=3,seed=1"]

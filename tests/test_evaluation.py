@@ -72,13 +72,13 @@ def filled(tmp_path):
 
 
 @pytest.fixture
-def branch(tmp_path):
-    folder = tmp_path / "branch"
+def trial(tmp_path):
+    folder = tmp_path / "trial"
     for epoch in (1, 4):
         torch.manual_seed(epoch)
         save_snapshot(Generator(SIZE, 6, 8), epoch, folder / f"snapshots/epoch_{epoch:04d}.pt")
-    described = {"branch": "lambda=0.5,seed=0", "gp_lambda": 0.5, "seed": 0, "status": "finished", "reason": ""}
-    (folder / "branch.json").write_text(json.dumps(described | {"key": "k"}))
+    described = {"trial": "lambda=0.5,seed=0", "gp_lambda": 0.5, "seed": 0, "status": "finished", "reason": ""}
+    (folder / "trial.json").write_text(json.dumps(described | {"key": "k"}))
     return folder
 
 
@@ -87,15 +87,15 @@ class Reports(list):
         self.append((step, dict(metrics)))
 
 
-def evaluate(branch, dataset, out, config=CONFIG):
+def evaluate(trial, dataset, out, config=CONFIG):
     reports = Reports()
-    return snapshots.evaluate_branch(branch, dataset, config, out, reports), reports
+    return snapshots.evaluate_trial(trial, dataset, config, out, reports), reports
 
 
-def test_every_snapshot_gets_the_six_metrics_with_floors_and_intervals(branch, dataset, tmp_path):
-    result, reports = evaluate(branch, dataset, tmp_path / "out")
+def test_every_snapshot_gets_the_six_metrics_with_floors_and_intervals(trial, dataset, tmp_path):
+    result, reports = evaluate(trial, dataset, tmp_path / "out")
     assert json.loads((tmp_path / "out/evaluation.json").read_text()) == result
-    assert result["branch"] == "lambda=0.5,seed=0"
+    assert result["trial"] == "lambda=0.5,seed=0"
     assert result["omitted"] == []
     keys = [record["key"] for record in result["records"] if record["epoch"] == 4]
     assert keys == [
@@ -109,23 +109,23 @@ def test_every_snapshot_gets_the_six_metrics_with_floors_and_intervals(branch, d
     ]
     for record in result["records"]:
         assert record["low"] <= record["value"] <= record["high"]
-        assert record["floor"] is not None
+        assert record["reference"] is not None
         directions = {"kid": "lower", "fid": "lower", **dict.fromkeys(SHARES, "higher")}
-        assert record["direction"] == directions.get(record["metric"], "near_floor")
+        assert record["direction"] == directions.get(record["metric"], "match_reference")
         sides = [side for side in (64, 224) if f"enlarged from 28 to {side} px" in record["implementation"]]
         assert sides == {"lpips": [64], "ms_ssim": [224]}.get(record["metric"], [])
     assert [step for step, _ in reports] == [1, 4]
-    assert set(reports[1][1]) == {f"{key}{part}" for key in keys for part in ("", "/low", "/high", "/floor")}
+    assert set(reports[1][1]) == {f"{key}{part}" for key in keys for part in ("", "/low", "/high", "/reference")}
 
 
 @pytest.mark.parametrize("finished", [False, True])
 def test_progress_reaches_its_end_within_a_snapshot_and_over_broken_ones(
-    finished, branch, dataset, tmp_path, monkeypatch
+    finished, trial, dataset, tmp_path, monkeypatch
 ):
-    (branch / "snapshots/epoch_0009.pt").write_bytes(b"no snapshot")
+    (trial / "snapshots/epoch_0009.pt").write_bytes(b"no snapshot")
     if finished:
-        evaluate(branch, dataset, tmp_path / "out")
-        (branch / "snapshots/epoch_0012.pt").write_bytes((branch / "snapshots/epoch_0004.pt").read_bytes() + b"x")
+        evaluate(trial, dataset, tmp_path / "out")
+        (trial / "snapshots/epoch_0012.pt").write_bytes((trial / "snapshots/epoch_0004.pt").read_bytes() + b"x")
     steps, totals = [], []
 
     @contextlib.contextmanager
@@ -134,15 +134,15 @@ def test_progress_reaches_its_end_within_a_snapshot_and_over_broken_ones(
         yield lambda count=1, note="": steps.append(count)
 
     monkeypatch.setattr(console, "progress", progress)
-    evaluate(branch, dataset, tmp_path / "out")
+    evaluate(trial, dataset, tmp_path / "out")
     ((total, done),) = totals
     assert done + sum(steps) == total
     assert done == finished * 3 * 2 * CONFIG.fakes
     assert len(steps) > 8
 
 
-def test_counts_say_who_took_part(branch, dataset, tmp_path):
-    result, _ = evaluate(branch, dataset, tmp_path / "out")
+def test_counts_say_who_took_part(trial, dataset, tmp_path):
+    result, _ = evaluate(trial, dataset, tmp_path / "out")
     counts = {(r["metric"], r["pairing"]): (r["n_real"], r["n_fake"]) for r in result["records"]}
     assert counts["kid", "train"] == (14, 9)
     assert counts["fid", "test"] == (5, 9)
@@ -150,69 +150,69 @@ def test_counts_say_who_took_part(branch, dataset, tmp_path):
     assert counts["ms_ssim", "real_real"] == (14, 0)
 
 
-def test_running_again_measures_only_new_snapshots_and_reports_all(branch, dataset, tmp_path, monkeypatch):
-    first, reports = evaluate(branch, dataset, tmp_path / "out")
+def test_running_again_measures_only_new_snapshots_and_reports_all(trial, dataset, tmp_path, monkeypatch):
+    first, reports = evaluate(trial, dataset, tmp_path / "out")
     measured = []
     original = snapshots.compare
     monkeypatch.setattr(snapshots, "compare", lambda *args: measured.append(1) or original(*args))
-    again, reports_again = evaluate(branch, dataset, tmp_path / "out")
+    again, reports_again = evaluate(trial, dataset, tmp_path / "out")
     assert (again, reports_again, measured) == (first, reports, [])
-    save_snapshot(Generator(SIZE, 6, 8), 8, branch / "snapshots/epoch_0008.pt")
-    more, _ = evaluate(branch, dataset, tmp_path / "out")
+    save_snapshot(Generator(SIZE, 6, 8), 8, trial / "snapshots/epoch_0008.pt")
+    more, _ = evaluate(trial, dataset, tmp_path / "out")
     assert len(measured) == 1
     assert {record["epoch"] for record in more["records"]} == {1, 4, 8}
-    evaluate(branch, dataset, tmp_path / "out", EvaluateConfig(**{**vars(CONFIG), "seed": 1}))
+    evaluate(trial, dataset, tmp_path / "out", EvaluateConfig(**{**vars(CONFIG), "seed": 1}))
     assert len(measured) == 4
 
 
-def test_the_batch_size_changes_nothing(branch, dataset, tmp_path):
-    one, _ = evaluate(branch, dataset, tmp_path / "one")
-    other, _ = evaluate(branch, dataset, tmp_path / "other", EvaluateConfig(**{**vars(CONFIG), "batch_size": 7}))
+def test_the_batch_size_changes_nothing(trial, dataset, tmp_path):
+    one, _ = evaluate(trial, dataset, tmp_path / "one")
+    other, _ = evaluate(trial, dataset, tmp_path / "other", EvaluateConfig(**{**vars(CONFIG), "batch_size": 7}))
     for a, b in zip(one["records"], other["records"], strict=True):
         assert a["value"] == pytest.approx(b["value"], rel=1e-4, abs=1e-7)
 
 
-def test_a_single_test_image_leaves_out_its_records_with_a_reason(branch, tmp_path):
-    result, reports = evaluate(branch, make_dataset(tmp_path / "tiny", train=3, test=1), tmp_path / "out")
+def test_a_single_test_image_leaves_out_its_records_with_a_reason(trial, tmp_path):
+    result, reports = evaluate(trial, make_dataset(tmp_path / "tiny", train=3, test=1), tmp_path / "out")
     omitted = {(item["epoch"], item["key"]): item["reason"] for item in result["omitted"]}
     assert omitted[1, "fid/random_vgg/test"] == "1 real images: at least 2 are needed"
     few = {f"{metric}/random_vgg/test" for metric in ("kid", "fid")} | {f"{s}/random_vgg/train" for s in SHARES}
     assert set(omitted) == {(epoch, key) for epoch in (1, 4) for key in few}
     assert not any("test" in key for _, metrics in reports for key in metrics)
     kid = next(record for record in result["records"] if record["metric"] == "kid")
-    assert kid["floor"] is None
+    assert kid["reference"] is None
 
 
-def test_a_data_set_without_test_images_is_measured_against_train(branch, tmp_path):
-    result, _ = evaluate(branch, make_dataset(tmp_path / "tiny", train=5, test=0), tmp_path / "out")
+def test_a_data_set_without_test_images_is_measured_against_train(trial, tmp_path):
+    result, _ = evaluate(trial, make_dataset(tmp_path / "tiny", train=5, test=0), tmp_path / "out")
     assert {record["pairing"] for record in result["records"] if record["metric"] == "kid"} == {"train"}
 
 
-def test_one_train_image_still_gives_what_can_be_measured(branch, tmp_path):
-    result, _ = evaluate(branch, make_dataset(tmp_path / "tiny", train=1, test=1), tmp_path / "out")
+def test_one_train_image_still_gives_what_can_be_measured(trial, tmp_path):
+    result, _ = evaluate(trial, make_dataset(tmp_path / "tiny", train=1, test=1), tmp_path / "out")
     assert {record["key"] for record in result["records"]} == {
         "lpips_random/real_fake", "lpips_random/fake_fake", "ms_ssim/real_fake", "ms_ssim/fake_fake",
     }  # fmt: skip
 
 
-def test_a_lost_branch_keeps_its_status_and_broken_snapshots_are_omitted(branch, dataset, tmp_path):
-    lost = {"branch": "lambda=5,seed=0", "gp_lambda": 5.0, "seed": 0, "status": "diverged", "reason": "loss is NaN"}
-    (branch / "branch.json").write_text(json.dumps(lost))
-    (branch / "snapshots/epoch_0001.pt").write_bytes(b"torn")
+def test_a_lost_trial_keeps_its_status_and_broken_snapshots_are_omitted(trial, dataset, tmp_path):
+    lost = {"trial": "lambda=5,seed=0", "gp_lambda": 5.0, "seed": 0, "status": "diverged", "reason": "loss is NaN"}
+    (trial / "trial.json").write_text(json.dumps(lost))
+    (trial / "snapshots/epoch_0001.pt").write_bytes(b"torn")
     broken = Generator(SIZE, 6, 8)
     torch.nn.init.constant_(broken.last.weight, float("nan"))
-    save_snapshot(broken, 4, branch / "snapshots/epoch_0004.pt")
-    result, reports = evaluate(branch, dataset, tmp_path / "out")
+    save_snapshot(broken, 4, trial / "snapshots/epoch_0004.pt")
+    result, reports = evaluate(trial, dataset, tmp_path / "out")
     assert (result["status"], result["reason"], result["records"]) == ("diverged", "loss is NaN", [])
     assert [item["key"] for item in result["omitted"]] == ["*", "*"]
     assert "not finite" in result["omitted"][1]["reason"]
     assert reports == [(1, {}), (4, {})]
 
 
-def test_snapshots_of_another_size_are_refused(branch, dataset, tmp_path):
-    save_snapshot(Generator(56, 6, 8), 8, branch / "snapshots/epoch_0008.pt")
+def test_snapshots_of_another_size_are_refused(trial, dataset, tmp_path):
+    save_snapshot(Generator(56, 6, 8), 8, trial / "snapshots/epoch_0008.pt")
     with pytest.raises(ValueError, match="real is 28x28, fake is 56x56"):
-        evaluate(branch, dataset, tmp_path / "out")
+        evaluate(trial, dataset, tmp_path / "out")
 
 
 @pytest.fixture
@@ -235,8 +235,8 @@ def test_the_command_prints_one_json_object(folders):
     assert result["extractor"]["name"] == "random_vgg"
 
 
-def test_the_command_draws_from_a_snapshot_and_splits_a_data_set(branch, dataset):
-    snapshot = branch / "snapshots/epoch_0004.pt"
+def test_the_command_draws_from_a_snapshot_and_splits_a_data_set(trial, dataset):
+    snapshot = trial / "snapshots/epoch_0004.pt"
     done = run("--real", dataset, "--fake", snapshot, "--count", 11, "--extractor", "random", "--json")
     records = {record["key"]: record for record in json.loads(done.stdout)["records"]}
     assert (records["kid/random_vgg/test"]["n_real"], records["kid/random_vgg/test"]["n_fake"]) == (5, 11)
@@ -273,13 +273,13 @@ def test_of_a_filled_data_set_real_takes_the_real_images_and_fake_the_synthetic(
     ("asked", "name", "counts"),
     [([], "malignant", (5, 3, 11)), (["--class", "benign"], "benign", (8, 4, 11))],
 )
-def test_a_snapshot_is_compared_with_the_rare_class_of_the_real_images(filled, branch, asked, name, counts):
-    snapshot = branch / "snapshots/epoch_0004.pt"
+def test_a_snapshot_is_compared_with_the_rare_class_of_the_real_images(filled, trial, asked, name, counts):
+    snapshot = trial / "snapshots/epoch_0004.pt"
     found = compared("--real", filled, "--fake", snapshot, "--count", 11, *asked)
     assert found == ({"real": [name], "fake": None}, counts)
 
 
-def test_by_hand_a_snapshot_gets_the_numbers_of_the_graph(filled, branch, tmp_path):
+def test_by_hand_a_snapshot_gets_the_numbers_of_the_graph(filled, trial, tmp_path):
     from mammogan.data.ingest import write_summary
     from mammogan.data.minority import filter_minority
 
@@ -287,15 +287,15 @@ def test_by_hand_a_snapshot_gets_the_numbers_of_the_graph(filled, branch, tmp_pa
     both = write_rows(tmp_path / "both", rows[["split", "label"]].to_dict("records"))
     write_summary({}, both)
     filter_minority(both, "auto", tmp_path / "rare")
-    graph, _ = evaluate(branch, tmp_path / "rare", tmp_path / "out")
-    done = run("--real", both, "--fake", branch / "snapshots/epoch_0004.pt", "--count", CONFIG.fakes, "--json",
+    graph, _ = evaluate(trial, tmp_path / "rare", tmp_path / "out")
+    done = run("--real", both, "--fake", trial / "snapshots/epoch_0004.pt", "--count", CONFIG.fakes, "--json",
                "--extractor", "random", "--set", f"evaluate.pairs={CONFIG.pairs}")  # fmt: skip
     by_hand = {record["key"]: record["value"] for record in json.loads(done.stdout)["records"]}
     assert by_hand == pytest.approx({r["key"]: r["value"] for r in graph["records"] if r["epoch"] == 4}, rel=1e-4)
 
 
-def test_the_graph_takes_no_synthetic_image_for_a_real_one(filled, branch, tmp_path):
-    result, _ = evaluate(branch, filled, tmp_path / "out")
+def test_the_graph_takes_no_synthetic_image_for_a_real_one(filled, trial, tmp_path):
+    result, _ = evaluate(trial, filled, tmp_path / "out")
     assert {r["n_real"] for r in result["records"] if r["metric"] == "kid"} == {13, 7}
 
 
@@ -325,13 +325,13 @@ def test_what_a_data_set_does_not_hold_is_refused_in_one_line(make, message, dat
     assert re.match(message, line)
 
 
-def test_a_data_set_of_synthetic_images_alone_has_no_reals(branch, tmp_path):
+def test_a_data_set_of_synthetic_images_alone_has_no_reals(trial, tmp_path):
     made = write_rows(tmp_path / "made", [{"split": "train", "source": "synthetic"}] * 4)
-    done = run("--real", made, "--fake", branch / "snapshots/epoch_0004.pt", "--extractor", "random")
+    done = run("--real", made, "--fake", trial / "snapshots/epoch_0004.pt", "--extractor", "random")
     assert "its train split holds no real image" in str(done.exception)
 
 
-def test_the_table_names_the_classes(filled, branch):
+def test_the_table_names_the_classes(filled, trial):
     done = run("--real", filled, "--fake", filled, "--extractor", "random")
     assert done.stdout.startswith("real: benign and malignant\nfake: benign and malignant\n")
 
@@ -341,7 +341,7 @@ def test_the_command_prints_a_table(folders, monkeypatch):
     real, fake = folders
     done = run("--real", real, "--fake", fake, "--extractor", "random")
     assert "ms_ssim/fake_fake" in done.stdout
-    assert "near floor" in done.stdout
+    assert "near reference" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -386,25 +386,25 @@ def test_floats_and_colour_tensors_are_refused():
             checked_images("fake", wrong)
 
 
-def test_with_a_store_another_run_measures_nothing_again(branch, dataset, tmp_path, monkeypatch):
+def test_with_a_store_another_run_measures_nothing_again(trial, dataset, tmp_path, monkeypatch):
     store = str(tmp_path / "store")
-    first = snapshots.evaluate_branch(branch, dataset, CONFIG, tmp_path / "one", Reports(), store)
+    first = snapshots.evaluate_trial(trial, dataset, CONFIG, tmp_path / "one", Reports(), store)
     assert len(list((tmp_path / "store" / "evaluations").iterdir())) == 2
     monkeypatch.setattr(snapshots, "_snapshot_result", None)
     reports = Reports()
-    assert snapshots.evaluate_branch(branch, dataset, CONFIG, tmp_path / "two", reports, store) == first
+    assert snapshots.evaluate_trial(trial, dataset, CONFIG, tmp_path / "two", reports, store) == first
     assert [epoch for epoch, _ in reports] == [1, 4], "the new run's tracker is told all the same"
 
 
-def test_a_fault_of_the_evaluation_loses_one_branch_and_raises_nothing(branch, dataset, tmp_path, monkeypatch):
+def test_a_fault_of_the_evaluation_loses_one_trial_and_raises_nothing(trial, dataset, tmp_path, monkeypatch):
     def no_memory(*_):
         raise MemoryError("out of memory: 1.99 GiB in use of its limit of 2.00 GiB")
 
     monkeypatch.setattr(snapshots, "_snapshot_result", no_memory)
-    result = snapshots.evaluate_or_lose(branch, dataset, CONFIG, tmp_path / "out", Reports())
+    result = snapshots.evaluate_or_lose(trial, dataset, CONFIG, tmp_path / "out", Reports())
     assert json.loads((tmp_path / "out/evaluation.json").read_text()) == result
     assert (result["status"], result["lost_in"]) == ("failed", "evaluate")
     assert result["reason"] == "MemoryError: out of memory: 1.99 GiB in use of its limit of 2.00 GiB"
     monkeypatch.setattr(snapshots, "_snapshot_result", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
-        snapshots.evaluate_or_lose(branch, dataset, CONFIG, tmp_path / "other", Reports())
+        snapshots.evaluate_or_lose(trial, dataset, CONFIG, tmp_path / "other", Reports())

@@ -12,7 +12,7 @@ KEY = "kid/inception/train"
 def candidate(value=0.2, half=0.01, train_s=100.0, **changes):
     return {
         "deciding": [KEY],
-        "metrics": {KEY: {"value": value, "low": value - half, "high": value + half, "floor": 0.01}},
+        "metrics": {KEY: {"value": value, "low": value - half, "high": value + half, "reference": 0.01}},
         "protocol": {"n_real": 400, "n_fake": 1000, "seed": 0, "implementation": "x"},
         "data_digest": "d",
         "train_s": train_s,
@@ -83,7 +83,7 @@ def test_the_first_champion_needs_no_rival():
 
 @pytest.mark.parametrize(("value", "passed"), [(0.02, False), (0.13, True), (0.5, True), (None, False)])
 def test_diversity_floor(value, passed):
-    assert diverse(with_metric("lpips/fake_fake", value=value, floor=0.3), 0.4).passed is passed
+    assert diverse(with_metric("lpips/fake_fake", value=value, reference=0.3), 0.4).passed is passed
 
 
 def test_diversity_must_be_measured():
@@ -92,7 +92,7 @@ def test_diversity_must_be_measured():
 
 @pytest.mark.parametrize(("test_kid", "passed"), [(0.23, True), (0.30, False)])
 def test_memorisation_is_a_gap_beyond_the_floor(test_kid, passed):
-    made = with_metric("kid/inception/test", value=test_kid, low=test_kid - 0.01, high=test_kid + 0.01, floor=0.03)
+    made = with_metric("kid/inception/test", value=test_kid, low=test_kid - 0.01, high=test_kid + 0.01, reference=0.03)
     assert not_memorised(made).passed is passed
 
 

@@ -1,4 +1,4 @@
-"""The graph: what its compiled form says, and a small run of it with one branch that is made to fail."""
+"""The graph: what its compiled form says, and a small run of it with one trial that is made to fail."""
 
 import ast
 import json
@@ -117,7 +117,7 @@ def run_graph(out, *arguments, **settings):
 
 @pytest.mark.slow
 def test_a_small_run_and_the_same_command_again(tmp_path, monkeypatch):
-    """Three branches on a phantom, of which lambda=1e300 cannot stay finite; one test, because the run is the cost."""
+    """Three trials on a phantom, of which lambda=1e300 cannot stay finite; one test, because the run is the cost."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     done = run_graph(tmp_path, "--lambdas", "0.5,3,1e300")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -168,7 +168,7 @@ def _champion_makes_images():
 
 
 @pytest.mark.slow
-def test_all_branches_lost_fails_the_run_with_the_reasons(tmp_path):
+def test_all_trials_lost_fails_the_run_with_the_reasons(tmp_path):
     done = run_graph(tmp_path, "--lambdas", "1e300")
     assert done.returncode == 1
     assert "lambda=1e+300" in done.stdout + done.stderr

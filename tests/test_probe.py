@@ -1,4 +1,4 @@
-"""The probe against real servers: what a pod that may do everything says, and each fault with its mend."""
+"""The probe against real servers: what a pod that may do everything says, and each fault with its fix."""
 
 import contextlib
 import io
@@ -19,7 +19,7 @@ from mlflow import MlflowClient
 
 from mammogan import components, mounted
 from mammogan.commands import probe as command
-from mammogan.launch.preflight import trial
+from mammogan.launch.preflight import probe_pod
 from mammogan.probe import Finding, Part, accelerator, look
 from mammogan.probe import store as object_store
 from mammogan.probe.finding import as_json, from_log, masked
@@ -60,24 +60,24 @@ def test_a_store_that_may_be_used_is_written_and_left_as_it_was(signed):
 
 
 @pytest.mark.parametrize(
-    ("changes", "store", "mend"),
+    ("changes", "store", "fix"),
     [
         ({"AWS_SECRET_ACCESS_KEY": "wrong-secret"}, "s3://bucket", "SignatureDoesNotMatch; the secret key is wrong"),
-        ({"AWS_ACCESS_KEY_ID": "stranger"}, "s3://bucket", "InvalidAccessKeyId; the store knows no such key: mend AWS"),
-        ({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "s3://bucket", "it was asked without a key: mend AWS"),
+        ({"AWS_ACCESS_KEY_ID": "stranger"}, "s3://bucket", "InvalidAccessKeyId; the store knows no such key: fix AWS"),
+        ({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "s3://bucket", "it was asked without a key: fix AWS"),
         ({}, "s3://absent/store", "NoSuchBucket; make the bucket absent or name another one with --store"),
         ({"AWS_ENDPOINT_URL_S3": NOWHERE}, "s3://bucket", f"no answer from {NOWHERE}; check AWS_ENDPOINT_URL_S3"),
         ({"AWS_ENDPOINT_URL_S3": "http://no.such.invalid"}, "s3://bucket", "no answer from http://no.such.invalid;"),
         ({"AWS_ENDPOINT_URL_S3": "seaweedfs:9000"}, "s3://bucket", "check AWS_ENDPOINT_URL_S3 in the ConfigMap, and"),
     ],
 )
-def test_each_fault_of_the_store_is_one_line_with_its_mend(signed, monkeypatch, changes, store, mend):
+def test_each_fault_of_the_store_is_one_line_with_its_mend(signed, monkeypatch, changes, store, fix):
     for name, value in changes.items():
         monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name)
     begun = time.monotonic()
     with pytest.raises(OSError, match="could not") as refusal:
         object_store.probe(store)
-    assert mend in str(refusal.value)
+    assert fix in str(refusal.value)
     assert store in str(refusal.value)
     assert "\n" not in str(refusal.value)
     assert "wrong-secret" not in str(refusal.value)
@@ -269,8 +269,8 @@ def shout():
 def test_a_part_never_hangs_and_tidies_up_when_its_time_is_over(tmp_path):
     begun = time.monotonic()
     late = tmp_path / "tidied"
-    found = look([Part("a", sleep, (), 2.0, "mend a"), Part("b", clean_up_late, (str(late),), 4.0, "mend b")])
-    assert found == [Finding("a", False, "no answer in 2 s; mend a"), Finding("b", False, "no answer in 4 s; mend b")]
+    found = look([Part("a", sleep, (), 2.0, "fix a"), Part("b", clean_up_late, (str(late),), 4.0, "fix b")])
+    assert found == [Finding("a", False, "no answer in 2 s; fix a"), Finding("b", False, "no answer in 4 s; fix b")]
     assert late.exists()
     assert time.monotonic() - begun < 20
 
@@ -278,9 +278,9 @@ def test_a_part_never_hangs_and_tidies_up_when_its_time_is_over(tmp_path):
 def test_a_part_that_dies_or_raises_is_told_in_one_line_without_secrets(monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cret")
     died, raised = look(
-        [Part("a", die, (), 20.0, "mend it"), Part("b", shout, (), 20.0, "mend", {"MAMMOGAN_TEST": "given"})]
+        [Part("a", die, (), 20.0, "fix it"), Part("b", shout, (), 20.0, "fix", {"MAMMOGAN_TEST": "given"})]
     )
-    assert died == Finding("a", False, "it was ended from outside (SIGKILL); mend it")
+    assert died == Finding("a", False, "it was ended from outside (SIGKILL); fix it")
     assert raised == Finding("b", False, "KeyError: 'given *** http://***@host/'")
 
 
@@ -305,7 +305,7 @@ def test_the_command_of_a_preflight_pod_reads_its_mounts_and_prints_one_object(w
             (tmp_path / folder / name).write_text(f"{value}\n")
     path = f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"
     bare = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MLFLOW_"))}
-    command = ["sh", "-c", trial.COMMAND, "probe", f"--mounts={tmp_path}", "--store=s3://bucket/store"]
+    command = ["sh", "-c", probe_pod.COMMAND, "probe", f"--mounts={tmp_path}", "--store=s3://bucket/store"]
     done = subprocess.run(command, capture_output=True, text=True, env={**bare, "PATH": path}, timeout=120)
     assert done.returncode == 0, done.stdout
     assert done.stdout.splitlines()[0] == components.version()
@@ -328,4 +328,4 @@ def test_what_was_not_tried_has_not_passed(capsys):
     with pytest.raises(typer.Exit) as ended:
         command.probe()
     assert ended.value.exit_code == 1
-    assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()] == ["MEND object store", "MEND MLflow"]
+    assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()] == ["FIX object store", "FIX MLflow"]

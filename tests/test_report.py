@@ -53,7 +53,7 @@ def test_data_and_settings_are_told(page):
     assert not re.search(r'class="changed"><td>epochs<', page)
 
 
-def test_a_lost_branch_is_named_with_its_reason(tmp_path):
+def test_a_lost_trial_is_named_with_its_reason(tmp_path):
     text = text_of(report.build(paper_run(lost=5.0), tmp_path).read_text())
     assert "lambda=5,seed=0 – diverged: epoch 300: train/penalty is nan" in text
     assert "The paper, λ = 5" in text  # this run lacks epochs of the paper, whose rows then stand below
@@ -72,8 +72,8 @@ def test_a_run_that_failed_at_once_still_has_a_report(tmp_path):
 def test_what_is_random_is_said(tmp_path):
     run = paper_run()
     note = "random weights of seed 0; not comparable with published KID and FID"
-    for branch in run.branches:
-        branch.evaluation["extractor"] = {"name": "random_vgg", "note": note}
+    for trial in run.trials:
+        trial.evaluation["extractor"] = {"name": "random_vgg", "note": note}
     run = dataclasses.replace(run, config=PRESETS["demo"].to_dict(), data=summary())
     text = text_of(report.build(run, tmp_path).read_text())
     assert "diagnostic branch has random weights" in text

@@ -6,35 +6,35 @@ import math
 import pytest
 from sample_run import evaluation, measured
 
-from mammogan.config import Branch, SelectConfig
+from mammogan.config import SelectConfig, Trial
 from mammogan.reporting.report import paper_tables
 from mammogan.selection.ranking import decide, select
 
 
 def paper(**lost):
-    return [evaluation(Branch(gp_lambda, 0), rows, **lost) for gp_lambda, rows in paper_tables().items()]
+    return [evaluation(Trial(gp_lambda, 0), rows, **lost) for gp_lambda, rows in paper_tables().items()]
 
 
 def simple(gp_lambda, kid, fid=100.0, spread=0.05, epoch=1, seed=0, lpips=0.3):
-    branch = Branch(gp_lambda, seed)
+    trial = Trial(gp_lambda, seed)
     records = [
         measured(epoch, "kid", kid, spread),
         measured(epoch, "fid", fid),
         measured(epoch, "lpips_fake_fake", lpips),
     ]
-    return {**evaluation(branch, []), "records": records}
+    return {**evaluation(trial, []), "records": records}
 
 
 def test_papers_numbers_give_the_papers_winner_and_no_lambda_that_is_better():
     decision = select(paper(), SelectConfig())
     assert decision["accepted"]
-    assert (decision["winner"]["branch"], decision["winner"]["epoch"]) == ("lambda=3,seed=0", 1000)
+    assert (decision["winner"]["trial"], decision["winner"]["epoch"]) == ("lambda=3,seed=0", 1000)
     assert decision["winner"]["metrics"]["kid/inception/train"]["value"] == 0.1765
     assert decision["verdict"] == (
         "lambda=3,seed=0 at epoch 1000 has the lowest kid/inception/train: 0.1765 [0.1677, 0.1853]; "
         "one seed cannot tell lambda=3 from lambda=0.5 and lambda=5"
     )
-    assert decision["lambdas"]["3"] == {"value": 0.1765, "low": 0.1765 * 0.95, "high": 0.1765 * 1.05, "floor": 0.01}
+    assert decision["lambdas"]["3"] == {"value": 0.1765, "low": 0.1765 * 0.95, "high": 0.1765 * 1.05, "reference": 0.01}
     assert len(decision["candidates"]) == 30
     values = [c["metrics"]["kid/inception/train"]["value"] for c in decision["candidates"]]
     assert values == sorted(values)
@@ -49,15 +49,15 @@ def test_separate_intervals_of_one_seed_are_no_difference_between_lambdas():
 
 def test_the_second_metric_breaks_a_tie():
     decision = select([simple(0.5, 0.1, fid=50), simple(3, 0.1, fid=40)], SelectConfig())
-    assert decision["winner"]["branch"] == "lambda=3,seed=0"
+    assert decision["winner"]["trial"] == "lambda=3,seed=0"
     swapped = select([simple(0.5, 0.1, fid=50), simple(3, 0.2, fid=40)], SelectConfig(metrics="fid,kid"))
-    assert swapped["winner"]["branch"] == "lambda=3,seed=0"
+    assert swapped["winner"]["trial"] == "lambda=3,seed=0"
 
 
 def test_order_of_the_input_does_not_matter():
     tied = [simple(5, 0.1), simple(3, 0.1, seed=1), simple(3, 0.1), simple(0.5, 0.1, epoch=2)]
     assert select(tied, SelectConfig()) | {"reasons": []} == select(tied[::-1], SelectConfig()) | {"reasons": []}
-    assert select(tied, SelectConfig())["winner"]["branch"] == "lambda=3,seed=0"
+    assert select(tied, SelectConfig())["winner"]["trial"] == "lambda=3,seed=0"
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, None])
@@ -65,7 +65,7 @@ def test_a_metric_that_is_missing_or_not_finite_never_wins(bad):
     good, poor = simple(3, 0.2), simple(0.5, 0.1)
     poor["records"][0]["value"] = bad
     decision = select([good, poor], SelectConfig())
-    assert decision["winner"]["branch"] == "lambda=3,seed=0"
+    assert decision["winner"]["trial"] == "lambda=3,seed=0"
     assert decision["reasons"] == ["lambda=0.5,seed=0 epoch 1: no kid against train"]
     alone = select([poor], SelectConfig())
     assert (alone["accepted"], alone["winner"]) == (False, None)
@@ -77,20 +77,20 @@ def test_test_reals_decide_only_when_asked():
     assert "no kid against test" in decision["reasons"][0]
 
 
-def test_snapshots_of_a_lost_branch_never_win():
+def test_snapshots_of_a_lost_trial_never_win():
     lost = {**simple(0.5, 0.01), "status": "diverged", "reason": "epoch 2: train/penalty is nan"}
     decision = select([lost, simple(3, 0.2)], SelectConfig())
-    assert decision["winner"]["branch"] == "lambda=3,seed=0"
+    assert decision["winner"]["trial"] == "lambda=3,seed=0"
     assert decision["lost"] == [
-        {"branch": "lambda=0.5,seed=0", "status": "diverged", "reason": "epoch 2: train/penalty is nan"}
+        {"trial": "lambda=0.5,seed=0", "status": "diverged", "reason": "epoch 2: train/penalty is nan"}
     ]
     alone = select([lost], SelectConfig())
     assert not alone["accepted"]
     assert "train/penalty is nan" in alone["reasons"][0]
 
 
-def test_no_branch_at_all_is_a_reason():
-    assert select([], SelectConfig())["reasons"] == ["no branch was evaluated"]
+def test_no_trial_at_all_is_a_reason():
+    assert select([], SelectConfig())["reasons"] == ["no trial was evaluated"]
 
 
 def test_different_extractors_are_not_compared():
@@ -104,7 +104,7 @@ def test_different_extractors_are_not_compared():
 
 def test_a_collapsed_snapshot_never_wins():
     decision = select([simple(0.5, 0.01, lpips=0.02), simple(3, 0.2)], SelectConfig())
-    assert decision["winner"]["branch"] == "lambda=3,seed=0"
+    assert decision["winner"]["trial"] == "lambda=3,seed=0"
     assert decision["reasons"] == [
         "lambda=0.5,seed=0 epoch 1 refused: diverse: lpips/fake_fake is 0.07 of real images'; at least 0.4"
     ]
@@ -131,7 +131,7 @@ def test_a_lucky_seed_does_not_make_its_lambda_the_best():
     lucky = [simple(0.5, kid, seed=seed) for seed, kid in enumerate((0.09, 0.40, 0.41, 0.40, 0.41, 0.40))]
     steady = [simple(3, kid, seed=seed) for seed, kid in enumerate((0.10, 0.11, 0.10, 0.11, 0.10, 0.11))]
     decision = select([*lucky, *steady], SelectConfig())
-    assert decision["winner"]["branch"] == "lambda=0.5,seed=0"
+    assert decision["winner"]["trial"] == "lambda=0.5,seed=0"
     assert "; lambda=0.5 is worse than lambda=3 (difference 0.2467 [" in decision["verdict"]
 
 
@@ -147,13 +147,13 @@ def test_other_numbers_of_images_are_not_compared(change):
 def test_decide_hands_on_the_winning_snapshot(tmp_path):
     evaluations = []
     for item in (simple(0.5, 0.2, epoch=3), simple(3, 0.1, epoch=7)):
-        folder, branch = tmp_path / f"e{item['gp_lambda']}", tmp_path / "store" / "branches" / f"k{item['gp_lambda']}"
-        item |= {"key": branch.name, "train_s": 7.5, "data_digest": "d"}
+        folder, trial = tmp_path / f"e{item['gp_lambda']}", tmp_path / "store" / "trials" / f"k{item['gp_lambda']}"
+        item |= {"key": trial.name, "train_s": 7.5, "data_digest": "d"}
         folder.mkdir()
-        (branch / "snapshots").mkdir(parents=True)
+        (trial / "snapshots").mkdir(parents=True)
         (folder / "evaluation.json").write_text(json.dumps(item))
-        (branch / "snapshots" / f"epoch_{item['records'][0]['epoch']:04d}.pt").write_text(item["branch"])
-        (branch / "critic.pt").write_text(f"critic of {item['branch']}")
+        (trial / "snapshots" / f"epoch_{item['records'][0]['epoch']:04d}.pt").write_text(item["trial"])
+        (trial / "critic.pt").write_text(f"critic of {item['trial']}")
         evaluations.append(folder)
     files = [tmp_path / name for name in ("decision.json", "winner.pt", "critic.pt")]
     made = decide(evaluations, str(tmp_path / "store"), SelectConfig(), *files)

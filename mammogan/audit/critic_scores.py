@@ -1,4 +1,4 @@
-"""What a branch's critic says of the images that it was trained on, and of others."""
+"""What a trial's critic says of the images that it was trained on, and of others."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class CriticScores:
 
 
 def critic_scores(path: Path, train: Reals, held_out: Reals, data_digest: str, config: Config) -> CriticScores:
-    """Scores by the critic of a branch that was trained on ``train``, which may have set some of its patients aside.
+    """Scores by the critic of a trial that was trained on ``train``, which may have set some of its patients aside.
 
     Those are neither members nor held out here: the training was stopped by them. ``data_digest`` is that of the real
     images of the class, as ``training_set`` gives it. Raises as ``load_critic`` and ``load_frozen`` do, and ValueError
@@ -59,7 +59,7 @@ def critic_scores(path: Path, train: Reals, held_out: Reals, data_digest: str, c
     members = scores(critic, train.images[seen]).numpy()
     others = scores(critic, held_out.images).numpy() if len(held_out.images) else np.empty(0)
     if not (np.isfinite(members).all() and np.isfinite(others).all()):
-        raise ValueError(f"critic={str(path)!r}: its scores are not finite; train the branch again")
+        raise ValueError(f"critic={str(path)!r}: its scores are not finite; train the trial again")
     return CriticScores(members, others, [train.patients[index] for index in seen.tolist()], held_out.patients)
 
 
@@ -71,5 +71,5 @@ def _check_data(kept: KeptCritic, side: int, data_digest: str) -> None:
     if data_digest != kept.data_digest:
         raise ValueError(
             f"critic={str(kept.path)!r}: it was trained on the data {kept.data_digest[:12]}, the real images of the "
-            f"class are {data_digest[:12]}; give the critic of a branch that learnt from them"
+            f"class are {data_digest[:12]}; give the critic of a trial that learnt from them"
         )

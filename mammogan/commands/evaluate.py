@@ -33,7 +33,7 @@ def evaluate(
     settings: options.Settings = None,
     as_json: options.Json = False,
 ) -> None:
-    """Measure KID, FID, LPIPS, MS-SSIM, precision, recall, density and coverage, with floors and intervals.
+    """Measure KID, FID, LPIPS, MS-SSIM, precision, recall, density and coverage, with references and intervals.
 
     Of a data set --real takes the real images and --fake the synthetic ones, of both classes unless --class names one;
     a snapshot or model, which knows one class, is compared with the rarer class of the train split.
@@ -104,13 +104,13 @@ def _print_table(result: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("metric", "value", "interval", "floor (real-real)", "N real", "N fake", "better")
+    table = Table("metric", "value", "interval", "reference (real-real)", "N real", "N fake", "better")
     for record in result["records"]:
         ends = [record["low"], record["high"]]
         interval = "-" if None in ends else " to ".join(_short(end) for end in ends)
         counts = (str(record["n_real"] or "-"), str(record["n_fake"] or "-"))
         better = record["direction"].replace("_", " ")
-        table.add_row(record["key"], _short(record["value"]), interval, _short(record["floor"]), *counts, better)
+        table.add_row(record["key"], _short(record["value"]), interval, _short(record["reference"]), *counts, better)
     console = Console()
     for side, classes in result["classes"].items():
         if classes is not None:

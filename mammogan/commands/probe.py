@@ -28,7 +28,7 @@ def probe(
     mounts: Mounts = None,
     as_json: Json = False,
 ) -> None:
-    """Try object store, MLflow and accelerator as a step uses them; exit 1 with what to mend."""
+    """Try object store, MLflow and accelerator as a step uses them; exit 1 with what to fix."""
     if mounts is not None:
         mounted.read(mounts)
     findings = look(parts(store, accelerator=accelerator, rights=rights))
@@ -36,7 +36,7 @@ def probe(
         print_json(jsonable(findings))
     else:
         for item in findings:
-            print(f"{'ok  ' if item.ok else 'MEND'} {item.what}: {item.said}")
+            print(f"{'ok  ' if item.ok else 'FIX'} {item.what}: {item.said}")
     raise typer.Exit(0 if all(item.ok for item in findings) else 1)
 
 

@@ -77,11 +77,11 @@ def report(
 @app.command()
 def compare(
     runs: Annotated[list[str], typer.Argument(help="Run ids of pipeline runs in MLflow.")],
-    plot: Annotated[Path | None, typer.Option(help="PNG to draw: KID and FID over epochs, a line a branch.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="PNG to draw: KID and FID over epochs, a line a trial.")] = None,
     as_json: Json = False,
     tracking_uri: TrackingUri = "",
 ) -> None:
-    """Show runs side by side: a row per branch with its best snapshot, and each run's lambdas by paired differences."""
+    """Show runs side by side: a row per trial with its best snapshot, and each run's lambdas by paired differences."""
     from mammogan import storage, tracking
     from mammogan.reporting import figures, runs_table
     from mammogan.selection import comparison
@@ -93,7 +93,7 @@ def compare(
         say(f"drawn to {plot}")
     paired = {record.run_id: comparison.compare_run(record) for record in records}
     if as_json:
-        print_json({"branches": json.loads(str(table.to_json(orient="records"))), "lambdas": paired})
+        print_json({"trials": json.loads(str(table.to_json(orient="records"))), "lambdas": paired})
         return
     shown = [name for name in table if not name.endswith(("/low", "/high")) and name not in ("run", "lambda", "seed")]
     print(table[shown].to_string(index=False, float_format="{:.4g}".format))
@@ -131,10 +131,10 @@ def _tree(found: dict[str, Any]) -> Tree:
         for model in item["models"]:
             aliases = "".join(f" @{alias}" for alias in model["aliases"])
             run.add(
-                f"model {model['name']} version {model['version']}{aliases}: {model['branch']}, epoch {model['epoch']}"
+                f"model {model['name']} version {model['version']}{aliases}: {model['trial']}, epoch {model['epoch']}"
             )
-        for branch in item["branches"]:
-            run.add(f"branch {branch['branch']} ({branch['status'].lower()}) {branch['run_id']}")
+        for trial in item["trials"]:
+            run.add(f"trial {trial['trial']} ({trial['status'].lower()}) {trial['run_id']}")
         run.add(f"image {item['image'] or 'none: it ran without a container'}")
         dirty = " with uncommitted changes" if item["code"]["dirty"] == "true" else ""
         run.add(f"code {item['code']['commit'] or 'unknown'}{dirty}")

@@ -76,7 +76,7 @@ def audit(
     fake: Fake = "",
     kind: Class = "malignant",
     critic: Annotated[
-        Path | None, typer.Option(help="critic.pt of the branch that learnt from the data set's train split.")
+        Path | None, typer.Option(help="critic.pt of the trial that learnt from the data set's train split.")
     ] = None,
     lpips_weights: LpipsWeights = "",
     preset: Preset = "paper",

@@ -1,4 +1,4 @@
-"""``python -m mammogan train``: one branch without the graph, on one device or, under ``torchrun``, on several."""
+"""``python -m mammogan train``: one trial without the graph, on one device or, under ``torchrun``, on several."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ app = typer.Typer()
 @app.command()
 def train(
     data: Annotated[Path, typer.Option(help="Data set of `ingest`; of two classes the one of data.minority.")],
-    out: Annotated[Path, typer.Option(help="Folder for the snapshots, sample grids and history of the branch.")],
+    out: Annotated[Path, typer.Option(help="Folder for the snapshots, sample grids and history of the trial.")],
     gp_lambda: Annotated[
         float | None, typer.Option("--lambda", min=0, help="Gradient-penalty weight; none takes the preset's first.")
     ] = None,
@@ -28,20 +28,20 @@ def train(
     settings: Settings = None,
     as_json: Json = False,
 ) -> None:
-    """Train one branch; run again, it continues or copies what is finished; exit status 1 where it is lost."""
+    """Train one trial; run again, it continues or copies what is finished; exit status 1 where it is lost."""
     from mammogan.data.minority import training_set
     from mammogan.training.ranks import joined
-    from mammogan.training.trial import train_branch
+    from mammogan.training.trial import train_trial
 
     chosen = config.override(config.resolve(preset), overrides(settings))
-    first = chosen.branches[0]
-    branch = config.Branch(first.gp_lambda if gp_lambda is None else gp_lambda, first.seed if seed is None else seed)
+    first = chosen.trials[0]
+    trial = config.Trial(first.gp_lambda if gp_lambda is None else gp_lambda, first.seed if seed is None else seed)
     images, patients, digest = training_set(data, chosen.data.minority)
     with joined() as ranks:
-        record = train_branch(
+        record = train_trial(
             images,
             chosen,
-            branch,
+            trial,
             data_digest=digest,
             store=store or f"{out}.store",
             out=out,

@@ -186,7 +186,7 @@ def _case_rows(labels: str) -> Iterator[tuple[str, dict[str, str]]]:
         found += 1
         absent = [column for column in REQUIRED if column not in table.header]
         if absent:
-            raise ValueError(f"labels={labels!r}: {table.name} lacks the column {', '.join(absent)}; mend its header")
+            raise ValueError(f"labels={labels!r}: {table.name} lacks the column {', '.join(absent)}; fix its header")
         for number, row in table.rows:
             yield f"{table.name}:{number}", row
     if not found:
@@ -227,7 +227,7 @@ def _check_path(column: str, path: str) -> None:
 
 def _bad_row(row: dict[str, str], origin: str, error: ValueError) -> Bad:
     image_id = row.get("image_file_path", "").split("/")[0]
-    return Bad(image_id, origin, str(error), "mend the line, or take the CSV from TCIA again")
+    return Bad(image_id, origin, str(error), "fix the line, or take the CSV from TCIA again")
 
 
 def _may_belong(row: Bad, chosen: list[str]) -> bool:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 PREAMBLE_BYTES = 132
-MEND = "download the file again"
+FIX = "download the file again"
 LARGEST_PIXELS = 100_000_000
 """Six times the largest mammogram of CBIS-DDSM; a header that claims more is broken."""
 LENT_BYTES = 1 << 20
@@ -62,13 +62,13 @@ def series_uid(content: bytes) -> str:
     import pydicom
 
     if not is_dicom(content):
-        raise BadImageError("not a DICOM file", MEND)
+        raise BadImageError("not a DICOM file", FIX)
     try:
         with warnings_as("ignore"):
             header = pydicom.dcmread(io.BytesIO(content), stop_before_pixels=True, specific_tags=["SeriesInstanceUID"])
             return str(header.SeriesInstanceUID)
     except Exception as error:  # pydicom raises whatever the broken bytes lead it to
-        raise BadImageError(f"unreadable DICOM header ({_brief(error)})", MEND) from error
+        raise BadImageError(f"unreadable DICOM header ({_brief(error)})", FIX) from error
 
 
 def decode(content: bytes | memoryview, *, window: bool = False) -> np.ndarray:
@@ -84,12 +84,12 @@ def decode(content: bytes | memoryview, *, window: bool = False) -> np.ndarray:
             file: Any = _Lender(content)  # pydicom asks for bytes, and does with any buffer
             dataset = pydicom.dcmread(file)
             if "PixelData" not in dataset:
-                raise BadImageError("the DICOM file holds no pixels", MEND)
+                raise BadImageError("the DICOM file holds no pixels", FIX)
             pixels = _stored_values(dataset, window)
     except BadImageError:
         raise
     except Exception as error:  # pydicom raises whatever the broken bytes lead it to
-        raise BadImageError(f"unreadable DICOM file ({_brief(error)})", MEND) from error
+        raise BadImageError(f"unreadable DICOM file ({_brief(error)})", FIX) from error
     if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
         pixels = pixels.max() - pixels
     small = pixels.dtype.kind == "u" and pixels.dtype.itemsize <= 2

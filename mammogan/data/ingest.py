@@ -134,8 +134,8 @@ def _without_duplicates(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]
     for row in sorted(rows, key=lambda row: row["image_id"]):
         first = kept.setdefault(row["source_sha256"], row)
         if first is not row:
-            mend = f"remove one of the two, or mend the CSV if {first['image_id']} is the wrong one"
-            bad.append(Bad(row["image_id"], row["source"], f"the same file as {first['source']}", mend))
+            fix = f"remove one of the two, or fix the CSV if {first['image_id']} is the wrong one"
+            bad.append(Bad(row["image_id"], row["source"], f"the same file as {first['source']}", fix))
         bad += [Bad("", name, f"a copy of {row['source']}", "none needed; it was used once") for name in row["copies"]]
     return list(kept.values()), bad
 
@@ -194,7 +194,7 @@ def _check_bad(located: Located, made: int, bad: list[Bad], config: DataConfig, 
         return
     table = quarantine.write(bad, work)
     raise RuntimeError(
-        f"data.max_bad={config.max_bad:g}: {lost} of {located.expected} images cannot be used; see {table}, mend them "
+        f"data.max_bad={config.max_bad:g}: {lost} of {located.expected} images cannot be used; see {table}, fix them "
         "or raise the share, and run again: the good ones are kept"
     )
 

@@ -10,7 +10,7 @@ from PIL import Image
 from mammogan.data.quarantine import BadImageError, warnings_as
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
-MEND = "give a readable picture, or leave its row out of the manifest"
+FIX = "give a readable picture, or leave its row out of the manifest"
 
 
 def decode(content: bytes | memoryview) -> np.ndarray:
@@ -20,7 +20,7 @@ def decode(content: bytes | memoryview) -> np.ndarray:
             image = Image.open(io.BytesIO(content))
             image.load()
     except Exception as error:  # Pillow raises whatever the broken bytes lead it to
-        raise BadImageError(f"unreadable picture ({type(error).__name__})", MEND) from error
+        raise BadImageError(f"unreadable picture ({type(error).__name__})", FIX) from error
     if image.mode.startswith("I;16"):
         return np.asarray(image).astype(np.uint16)
     if image.mode in ("I", "F"):

@@ -28,24 +28,24 @@ class Bad:
     """File, or CSV and line, relative to the source or labels folder."""
     reason: str
     """What is wrong with it."""
-    mend: str
+    fix: str
     """What to do about it."""
 
 
 class BadImageError(ValueError):
-    """An image that cannot be used: carries the reason and the mend for its quarantine row."""
+    """An image that cannot be used: carries the reason and the fix for its quarantine row."""
 
-    def __init__(self, reason: str, mend: str) -> None:
-        super().__init__(f"{reason}; {mend}")
+    def __init__(self, reason: str, fix: str) -> None:
+        super().__init__(f"{reason}; {fix}")
         self.reason = reason
-        self.mend = mend
+        self.fix = fix
 
 
 def write(bad: Iterable[Bad], folder: Path) -> Path:
     """Write the sorted rows to ``folder/quarantine.csv``, a header alone where there are none."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(("image_id", "source", "reason", "mend"))
+    rows.writerow(("image_id", "source", "reason", "fix"))
     rows.writerows(astuple(row) for row in sorted(set(bad)))
     path = folder / FILE
     storage.write_bytes(str(path), text.getvalue().encode())

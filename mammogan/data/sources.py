@@ -143,7 +143,7 @@ def _by_header(root: str, files: list[str]) -> tuple[dict[str, list[str]], list[
             try:
                 series.setdefault(dicom.series_uid(head), []).append(name)
             except BadImageError as error:
-                bad.append(Bad("", name, error.reason, error.mend))
+                bad.append(Bad("", name, error.reason, error.fix))
             advance()
     return series, bad
 
@@ -197,7 +197,7 @@ def _locate_images(source: str, stamps: dict[str, str]) -> Located:
         try:
             job = _image_job(source, row, stamps)
         except ValueError as error:
-            bad.append(Bad("", f"{MANIFEST}:{number}", str(error), "mend the row"))
+            bad.append(Bad("", f"{MANIFEST}:{number}", str(error), "fix the row"))
             continue
         if job.wanted.image_id in jobs:
             bad.append(Bad("", f"{MANIFEST}:{number}", f"{row['file']} stands there twice", "keep one row"))

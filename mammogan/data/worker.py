@@ -87,7 +87,7 @@ def _finish(job: Job, config: DataConfig, images: Finished) -> Row | Bad:
         source, pixels = choose(job, sources, window=config.window == "apply")
         content = picture.encode_png(square(pixels, config))
     except BadImageError as error:
-        return Bad(job.wanted.image_id, ";".join(job.files), error.reason, error.mend)
+        return Bad(job.wanted.image_id, ";".join(job.files), error.reason, error.fix)
     row = _row(job, source, pixels.shape, hashlib.sha256(content).hexdigest())
     row["copies"] = [each.name for each in sources if each.sha256 == source.sha256 and each is not source]
     images.keep(job, row, content)

@@ -1,7 +1,7 @@
-"""Fake images against real ones: every number with its floor, its interval and its protocol.
+"""Fake images against real ones: every number with its reference, its interval and its protocol.
 
 Precision, recall, density, coverage, KID and FID compare features; LPIPS and MS-SSIM compare images pair by pair: real
-with fake, fake with fake and, as the floor that a perfect generator would reach, real with real. A *record* is one
+with fake, fake with fake and, as the reference that a perfect generator would reach, real with real. A *record* is one
 number with all that a reviewer asks for; docs/metrics.md lists its fields. What cannot be measured is listed under
 ``omitted`` with the reason.
 """
@@ -45,7 +45,7 @@ ENLARGED = {
 UNKNOWN = Estimate(math.nan, None, None)
 
 Record = dict[str, Any]
-Direction = Literal["lower", "higher", "near_floor"]
+Direction = Literal["lower", "higher", "match_reference"]
 
 
 @dataclass(frozen=True)
@@ -118,13 +118,13 @@ def steps_of(by_pairing: Mapping[str, Tensor]) -> int:
 
 @dataclass(frozen=True)
 class Reals:
-    """The real side of an evaluation, featurised once, with its floors."""
+    """The real side of an evaluation, featurised once, with its references."""
 
     sets: Mapping[str, ImageSet]
     """By pairing; the first is the one that the pair metrics and the neighbourhoods use."""
-    floors: Mapping[tuple[str, str], float | None]
+    references: Mapping[tuple[str, str], float | None]
     """Real against real of the feature metrics, by (metric, pairing)."""
-    pair_floors: Mapping[str, Estimate | None]
+    pair_references: Mapping[str, Estimate | None]
     """Real with real of the pair metrics, by metric."""
 
     @property
@@ -138,8 +138,8 @@ def measure_reals(
 ) -> Reals:
     """Featurise the real images and measure real against real.
 
-    The floor of the first pairing compares random halves of it (mean of 5 halvings); that of a later one compares the
-    first set with it, because new real images are what a perfect generator would give.
+    The reference of the first pairing compares random halves of it (mean of 5 halvings); that of a later one compares
+    the first set with it, because new real images are what a perfect generator would give.
     """
     main, *others = by_pairing
     sets = {
@@ -147,24 +147,26 @@ def measure_reals(
         for pairing, images in by_pairing.items()
     }
     features, seed = sets[main].features, instruments.config.seed
-    floors: dict[tuple[str, str], float | None] = {}
+    references: dict[tuple[str, str], float | None] = {}
     for metric, distance in (("kid", kid.kernel_distance), ("fid", fid.frechet_distance)):
-        floors[metric, main] = _halves_floor(features, distance, seed, least=fid.FEWEST)
+        references[metric, main] = _halves_reference(features, distance, seed, least=fid.FEWEST)
         for pairing in others:
             enough = min(len(features), sets[pairing].count) >= fid.FEWEST
-            floors[metric, pairing] = distance(features, sets[pairing].features) if enough else None
+            references[metric, pairing] = distance(features, sets[pairing].features) if enough else None
     for number, metric in enumerate(prdc.NAMES):
         share = functools.partial(_neighbourhood, number)
-        floors[metric, main] = _halves_floor(features, share, seed, least=prdc.FEWEST)
-    pair_floors = {metric: _within(metric, sets[main], instruments) for metric in ("lpips", "ms_ssim")}
-    return Reals(sets, floors, pair_floors)
+        references[metric, main] = _halves_reference(features, share, seed, least=prdc.FEWEST)
+    pair_references = {metric: _within(metric, sets[main], instruments) for metric in ("lpips", "ms_ssim")}
+    return Reals(sets, references, pair_references)
 
 
 def _neighbourhood(number: int, real: Floats, fake: Floats) -> float:
     return float(prdc.neighbourhoods(prdc.distances(real, fake))[number])
 
 
-def _halves_floor(features: Floats, distance: Callable[[Floats, Floats], float], seed: int, least: int) -> float | None:
+def _halves_reference(
+    features: Floats, distance: Callable[[Floats, Floats], float], seed: int, least: int
+) -> float | None:
     half = len(features) // 2
     if half < least:
         return None
@@ -215,7 +217,7 @@ class Measure:
     """Real and fake images that take part."""
     least: tuple[int, int]
     """Fewest real and fake images that it needs."""
-    floor: float | None
+    reference: float | None
     read: Callable[[], Reading]
 
 
@@ -243,7 +245,7 @@ def measures(reals: Reals, fake: ImageSet, instruments: Instruments) -> Iterable
     ) -> Measure:
         key = f"{metric}/{instruments.extractor.name}{name[pairing]}"
         counts = reals.sets[pairing].count, fake.count
-        return Measure(metric, pairing, key, direction, counts, (least, least), reals.floors[metric, pairing], read)
+        return Measure(metric, pairing, key, direction, counts, (least, least), reals.references[metric, pairing], read)
 
     for metric, read in (("kid", read_kid), ("fid", read_fid)):
         for pairing, real in reals.sets.items():
@@ -256,16 +258,16 @@ def measures(reals: Reals, fake: ImageSet, instruments: Instruments) -> Iterable
 
 
 def _pair_measures(metric: str, reals: Reals, fake: ImageSet, instruments: Instruments) -> Iterable[Measure]:
-    real, floor = reals.main, reals.pair_floors[metric]
+    real, reference = reals.main, reals.pair_references[metric]
     name = instruments.perceptual.name if metric == "lpips" else metric
     for pairing, counts, least, estimate in (
         ("real_fake", (real.count, fake.count), (1, 1), lambda: _between(metric, real, fake, instruments)),
         ("fake_fake", (0, fake.count), (0, 2), lambda: _within(metric, fake, instruments)),
-        ("real_real", (real.count, 0), (2, 0), lambda: floor),
+        ("real_real", (real.count, 0), (2, 0), lambda: reference),
     ):
-        value = None if floor is None else floor.value
+        value = None if reference is None else reference.value
         read = functools.partial(lambda estimate: Reading(estimate() or UNKNOWN, {}), estimate)
-        yield Measure(metric, pairing, f"{name}/{pairing}", "near_floor", counts, least, value, read)
+        yield Measure(metric, pairing, f"{name}/{pairing}", "match_reference", counts, least, value, read)
 
 
 def take(measure: Measure, instruments: Instruments, side: int) -> tuple[Record | None, str]:
@@ -286,7 +288,7 @@ def take(measure: Measure, instruments: Instruments, side: int) -> tuple[Record 
         "low": low,
         "high": high,
         "confidence": instruments.config.confidence,
-        "floor": measure.floor,
+        "reference": measure.reference,
         "direction": measure.direction,
         "n_real": measure.counts[0],
         "n_fake": measure.counts[1],

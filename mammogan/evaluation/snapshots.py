@@ -1,4 +1,4 @@
-"""The metrics of a branch's snapshots, and of any two folders of images.
+"""The metrics of a trial's snapshots, and of any two folders of images.
 
 docs/architecture.md describes the file of an evaluation, docs/metrics.md its numbers.
 """
@@ -31,7 +31,7 @@ from mammogan.graph import Step
 
 PROTOCOL = 4
 """Raised whenever a number would come out differently, so that no cached one is mixed with new ones."""
-FROM_BRANCH = ("branch", "gp_lambda", "seed", "key", "status", "reason", "data_digest", "train_s")
+FROM_TRIAL = ("trial", "gp_lambda", "seed", "key", "status", "reason", "data_digest", "train_s")
 
 Report = Callable[[int, Mapping[str, float]], None]
 
@@ -109,22 +109,22 @@ def class_learnt(dataset: Path) -> int | None:
     return None if real.empty else minority.to_synthesise(real)
 
 
-def evaluate_branch(
-    branch_dir: Path, dataset: Path, config: EvaluateConfig, out: Path, report: Report, store: str = ""
+def evaluate_trial(
+    trial_dir: Path, dataset: Path, config: EvaluateConfig, out: Path, report: Report, store: str = ""
 ) -> dict[str, Any]:
-    """Evaluate every snapshot of a branch against the train and test reals of a data set.
+    """Evaluate every snapshot of a trial against the train and test reals of a data set.
 
     Writes ``evaluation.json`` below ``out`` and returns its content; docs/architecture.md describes it. Each snapshot's
     result is kept in ``store/evaluations``, without a store in ``out/snapshots``, under a digest of snapshot, images,
     networks and settings, so that running again measures only what is new, also while the training goes on. ``report``
     is called once a snapshot, in order, with the finite numbers: step = epoch, ``{"<key>": value, "<key>/low": ...,
-    "<key>/high": ..., "<key>/floor": ...}``. A snapshot that cannot be used is listed under ``omitted``. Raises OSError
-    for a folder that is no branch.
+    "<key>/high": ..., "<key>/reference": ...}``. A snapshot that cannot be used is listed under ``omitted``. Raises
+    OSError for a folder that is no trial.
     """
-    branch = _read_branch(branch_dir)
+    trial = _read_trial(trial_dir)
     by_pairing = _both_splits(dataset)
     instruments = load_instruments(config)
-    snapshots = sorted((branch_dir / "snapshots").glob("epoch_*.pt"))
+    snapshots = sorted((trial_dir / "snapshots").glob("epoch_*.pt"))
     shared = _shared_key(by_pairing, instruments)
     folder = storage.join(store, "evaluations") if store else str(out / "snapshots")
     keys = [f"{path.stem}-{digest([shared, storage.sha256_of(path)])}.json" for path in snapshots]
@@ -135,7 +135,7 @@ def evaluate_branch(
     total, done = len(snapshots) * each, (len(snapshots) - len(missing)) * each
     if missing:
         total += steps_of(by_pairing)
-    with console.progress(f"evaluate {branch['branch']}", total, done) as advance:
+    with console.progress(f"evaluate {trial['trial']}", total, done) as advance:
         reals = measure_reals(by_pairing, instruments, advance) if missing else None
         for cache, path in caches.items():
             epoch = int(path.stem.removeprefix("epoch_"))
@@ -147,27 +147,27 @@ def evaluate_branch(
             records += [{"epoch": epoch, **record} for record in result["records"]]
             omitted += [{"epoch": epoch, **item} for item in result["omitted"]]
             report(epoch, reported(result["records"]))
-    return _write({**branch, **instruments.described(), "records": records, "omitted": omitted}, out)
+    return _write({**trial, **instruments.described(), "records": records, "omitted": omitted}, out)
 
 
 def evaluate_or_lose(
-    branch_dir: Path, dataset: Path, config: EvaluateConfig, out: Path, report: Report, store: str = ""
+    trial_dir: Path, dataset: Path, config: EvaluateConfig, out: Path, report: Report, store: str = ""
 ) -> dict[str, Any]:
-    """``evaluate_branch``, but a fault of its own ends as a lost branch, with ``lost_in``, so that the others go on."""
-    branch = _read_branch(branch_dir)
+    """``evaluate_trial``, but a fault of its own ends as a lost trial, with ``lost_in``, so that the others go on."""
+    trial = _read_trial(trial_dir)
     try:
-        return evaluate_branch(branch_dir, dataset, config, out, report, store)
+        return evaluate_trial(trial_dir, dataset, config, out, report, store)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
-        console.say(f"{branch['branch']}: not evaluated: {reason}")
+        console.say(f"{trial['trial']}: not evaluated: {reason}")
         lost = {"status": "failed", "reason": reason, "lost_in": str(Step.EVALUATE)}
-        return _write({**branch, **lost, "extractor": {}, "lpips": {}, "records": [], "omitted": []}, out)
+        return _write({**trial, **lost, "extractor": {}, "lpips": {}, "records": [], "omitted": []}, out)
 
 
-def _read_branch(branch_dir: Path) -> dict[str, Any]:
-    """What an evaluation takes over from its branch's record."""
-    branch = json.loads((branch_dir / "branch.json").read_text())
-    return {name: branch[name] for name in FROM_BRANCH if name in branch}
+def _read_trial(trial_dir: Path) -> dict[str, Any]:
+    """What an evaluation takes over from its trial's record."""
+    trial = json.loads((trial_dir / "trial.json").read_text())
+    return {name: trial[name] for name in FROM_TRIAL if name in trial}
 
 
 def _write(evaluation: dict[str, Any], out: Path) -> dict[str, Any]:
@@ -206,7 +206,7 @@ def reported(records: Sequence[Record]) -> dict[str, float]:
     """Flat finite numbers of records, as MLflow takes them."""
     flat = {record["key"]: record["value"] for record in records}
     for record in records:
-        for part in ("low", "high", "floor"):
+        for part in ("low", "high", "reference"):
             if record[part] is not None:
                 flat[f"{record['key']}/{part}"] = record[part]
     return flat

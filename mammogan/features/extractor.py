@@ -155,7 +155,7 @@ def extract_cached(
 ) -> Floats:
     """``extract``, kept in ``$MAMMOGAN_CACHE`` (``~/.cache/mammogan``) by pixels, extractor and weights.
 
-    For real images, which every snapshot, branch and run compares with. A file that cannot be read is made again.
+    For real images, which every snapshot, trial and run compares with. A file that cannot be read is made again.
     """
     cache = Path(os.environ.get("MAMMOGAN_CACHE", "~/.cache/mammogan")).expanduser()
     path = cache / "features" / f"{digest([digest_of(images), extractor.name, extractor.sha256])}.npy"

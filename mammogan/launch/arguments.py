@@ -40,7 +40,7 @@ def graph_arguments(
     require_bucket("--source", source)
     require_bucket("--labels", labels)
     return {
-        "branches": [branch.name for branch in settings.branches],
+        "trials": [trial.name for trial in settings.trials],
         "preset": preset,
         "overrides": text,
         "source": _absolute(source or "phantom"),

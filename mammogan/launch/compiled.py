@@ -75,7 +75,7 @@ def _name_tasks(graph: Mapping[str, Any]) -> None:
     """Name every task by its key, by which the backend looks for what another task takes from it.
 
     KFP's compiler up to 2.17.0 writes a group's display name there, if it has one. Then a run fails where outputs of a
-    loop are collected (kubeflow/pipelines#13239, mended there by #13707) and where an exit step asks for its status.
+    loop are collected (kubeflow/pipelines#13239, fixed there by #13707) and where an exit step asks for its status.
     """
     for key, task in _tasks(graph):
         task["taskInfo"]["name"] = key

@@ -1,4 +1,4 @@
-"""Why a pod does not start or has ended badly, by its own status: Kubernetes' reason, its words, and the mend."""
+"""Why a pod does not start or has ended badly, by its own status: Kubernetes' reason, its words, and the fix."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 _PULL = "check the image's name and digest, the way to its registry, and --pods pull_secret"
 _CONFIG = "apply what it names to that namespace: k8s/steps and the secrets"
-MENDS = {
+FIXES = {
     "Unschedulable": "set a smaller size with --pods, or add a node; a pool that scales from zero needs longer",
     "SchedulingGated": "look at its queue: kubectl get workloads, and --pods queue",
     "ErrImagePull": _PULL,
@@ -21,7 +21,7 @@ MENDS = {
 }
 """What to do for each reason that keeps a pod from starting."""
 MAY_PASS = ("Unschedulable", "SchedulingGated")
-"""Reasons that a node which is being made, or a queue, may mend without anybody."""
+"""Reasons that a node which is being made, or a queue, may fix without anybody."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class Hindrance:
         return self.reason in MAY_PASS
 
     def __str__(self) -> str:
-        """One line: the reason, Kubernetes' own words, the mend."""
+        """One line: the reason, Kubernetes' own words, the fix."""
         said = " ".join(self.message.split())[:300].rstrip(". ")
-        return f"{self.reason}{f': {said}' if said else ''}; {MENDS[self.reason]}"
+        return f"{self.reason}{f': {said}' if said else ''}; {FIXES[self.reason]}"
 
 
 def hindrance(status: Mapping[str, Any]) -> Hindrance | None:
@@ -49,12 +49,12 @@ def hindrance(status: Mapping[str, Any]) -> Hindrance | None:
 
 def _hindrances(status: Mapping[str, Any]) -> Iterator[Hindrance]:
     for item in status.get("conditions") or ():
-        if item.get("type") == "PodScheduled" and item.get("status") == "False" and item.get("reason") in MENDS:
+        if item.get("type") == "PodScheduled" and item.get("status") == "False" and item.get("reason") in FIXES:
             yield Hindrance(item["reason"], item.get("message", ""))
     for field in ("initContainerStatuses", "containerStatuses"):
         for item in status.get(field) or ():
             waiting = item.get("state", {}).get("waiting") or {}
-            if waiting.get("reason") in MENDS:
+            if waiting.get("reason") in FIXES:
                 yield Hindrance(waiting["reason"], waiting.get("message", ""))
 
 

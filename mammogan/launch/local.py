@@ -30,7 +30,7 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _TASK = re.compile(r"(Executing task|Task) '(?P<task>[\w-]+)'(?: finished with status (?P<status>\w+))?$")
 _ERROR = re.compile(r"^\w+(?:Error|Exception|Interrupt)\b.*")
 MAX_PARALLEL_STEPS = 2
-"""Branches that KFP's local runner works on at once."""
+"""Trials that KFP's local runner works on at once."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def require_inputs(arguments: Mapping[str, Any]) -> None:
 def run(pipeline: Callable[..., object], arguments: Mapping[str, Any], out: Path, tracking_uri: str = "") -> LocalRun:
     """Run the graph to its end and print what came out of it; go on where an earlier attempt stopped.
 
-    State lives below ``out``: a folder per run, ``store/`` (branches by content), ``data/`` (finished images),
+    State lives below ``out``: a folder per run, ``store/`` (trials by content), ``data/`` (finished images),
     ``mlflow.db`` and ``artifacts/``. Raises ValueError for inputs that are missing and
     RuntimeError with the failed step's own error line.
     """

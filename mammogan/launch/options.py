@@ -13,7 +13,7 @@ from mammogan.launch.pods import Pods
 
 Image = Annotated[str, typer.Option(help="The project's image by digest: registry/name@sha256:...")]
 GpuImage = Annotated[str, typer.Option(help="Image of the accelerated steps by digest; the same if none.")]
-Parallelism = Annotated[int, typer.Option(help="Branches trained at the same time; 0 leaves it to the cluster.")]
+Parallelism = Annotated[int, typer.Option(help="Trials trained at the same time; 0 leaves it to the cluster.")]
 PodSettings = Annotated[
     list[str] | None,
     typer.Option(
@@ -28,7 +28,7 @@ Force = Annotated[
     bool,
     typer.Option("--force/--if-changed", help="Train in any case, or only if data, code or settings changed."),
 ]
-Store = Annotated[str, typer.Option(help="Where branches keep their checkpoints: s3://bucket/prefix.")]
+Store = Annotated[str, typer.Option(help="Where trials keep their checkpoints: s3://bucket/prefix.")]
 Host = Annotated[
     str, typer.Option(envvar="KFP_HOST", help="Kubeflow Pipelines: an address, port-forward, or empty inside it.")
 ]

@@ -80,7 +80,7 @@ class Pods:
     pending_minutes: int = 60
     """Minutes after which a run whose pod cannot start is ended by who follows it."""
     parallelism: int = 0
-    """Branches trained at the same time; 0 leaves it to the cluster."""
+    """Trials trained at the same time; 0 leaves it to the cluster."""
     queue: str = ""
     """Kueue's local queue that admits the pods; empty starts them directly."""
     labels: tuple[str, ...] = ()
@@ -104,11 +104,11 @@ class Pods:
     check_changes: Size = LIGHT
     """Pod of check-changes."""
     train: Size = HEAVY
-    """Pod of each branch's training."""
+    """Pod of each trial's training."""
     evaluate: Size = HEAVY
-    """Pod of each branch's evaluation."""
+    """Pod of each trial's evaluation."""
     select: Size = Size("1", "4Gi", "20Gi")
-    """Pod of select, which holds every branch's snapshots."""
+    """Pod of select, which holds every trial's snapshots."""
     register: Size = Size("1", "4Gi", "10Gi")
     """Pod of register."""
     synthesise: Size = Size("2", "8Gi", "20Gi")
@@ -128,9 +128,9 @@ class Pods:
         self._check_numbers()
         for step in Step:
             size = self.size(step)
-            for name, pattern, mend in _CHECKS:
+            for name, pattern, fix in _CHECKS:
                 value = getattr(size, name)
-                _require(f"{_field(step)}.{name}", value, pattern.fullmatch, mend)
+                _require(f"{_field(step)}.{name}", value, pattern.fullmatch, fix)
             _require(f"{_field(step)}.cpu", size.cpu, lambda text: text.strip("0.m"), "give more than none")
 
     def size(self, step: Step | str) -> Size:
@@ -188,8 +188,8 @@ class Pods:
         longest = MOST_SECONDS // DAY_S
         self._check("ttl_days", lambda value: value <= longest, f"give at most {longest}, some 68 years")
 
-    def _check(self, name: str, accept: Callable[[Any], object], mend: str) -> None:
-        _require(name, getattr(self, name), accept, mend)
+    def _check(self, name: str, accept: Callable[[Any], object], fix: str) -> None:
+        _require(name, getattr(self, name), accept, fix)
 
 
 def _field(step: Step) -> str:
@@ -197,9 +197,9 @@ def _field(step: Step) -> str:
     return step.name.lower()
 
 
-def _require(name: str, value: object, accept: Callable[[Any], object], mend: str) -> None:
+def _require(name: str, value: object, accept: Callable[[Any], object], fix: str) -> None:
     if not accept(value):
-        raise ValueError(f"pods.{name}={value!r}: {mend}")
+        raise ValueError(f"pods.{name}={value!r}: {fix}")
 
 
 def _is_toleration(text: str) -> bool:

@@ -42,7 +42,7 @@ LATE_LOOKS = 6
 BAD_REQUEST = 400
 SERVER_FAULT = 500
 UNTRUSTED = 495
-"""Stands for a status where the server's certificate is not trusted, as in nginx; waiting does not mend it."""
+"""Stands for a status where the server's certificate is not trusted, as in nginx; waiting does not fix it."""
 GOING_ON = ("PENDING", "RUNNING", "PAUSED")
 """States of a run that Kubeflow would end if it was asked to."""
 PAGE = 100
@@ -355,7 +355,7 @@ def _refusal(what: str, host: str, error: Exception) -> RefusedError | None:
         return RefusedError(words, 0, _effect(error))
     if isinstance(error, ApiException):
         if untrusted := trust.distrust(error):
-            words = f"could not {what}: the certificate of {host} is not trusted ({untrusted}); {trust.MEND}"
+            words = f"could not {what}: the certificate of {host} is not trusted ({untrusted}); {trust.FIX}"
             return RefusedError(words, UNTRUSTED)
         status = error.status or 0
         words = _WORDS.get(status, f"the server failed with status {status}" if status else f"{host} cannot be trusted")

@@ -48,10 +48,10 @@ class Version:
 
 
 def require_store(arguments: Mapping[str, Any]) -> None:
-    """Raise ValueError where branches would keep their checkpoints inside their pods, or in no bucket."""
+    """Raise ValueError where trials would keep their checkpoints inside their pods, or in no bucket."""
     store = str(arguments.get("store", ""))
     if not store.startswith("s3://"):
-        raise ValueError(f"--store={store!r}: give s3://bucket/prefix, from where branches resume")
+        raise ValueError(f"--store={store!r}: give s3://bucket/prefix, from where trials resume")
     require_bucket("--store", store)
 
 

@@ -3,7 +3,7 @@
 FID = |mu_x - mu_y|^2 + tr(S_x) + tr(S_y) - 2 tr((S_x S_y)^(1/2)), with unbiased covariances. For centred features X_c
 (n, D) and Y_c (m, D) the last trace is the nuclear norm of X_c Y_c^T divided by sqrt((n - 1)(m - 1)): its singular
 values squared are the eigenvalues of S_x S_y. That needs no (D, D) matrix while min(n, m) < D; beyond, QR first turns
-X_c and Y_c into triangles with the same covariance. The value depends on n and m: read it beside its floor.
+X_c and Y_c into triangles with the same covariance. The value depends on n and m: read it beside its reference.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ With B(a) the ball around a that reaches its k-th nearest neighbour in its own s
     density   = mean over fakes of the number of B(real) around it, divided by k
     coverage  = share of B(real) that hold a fake.
 
-All four depend on both counts, and real against real does not give 1: read them beside their floor.
+All four depend on both counts, and real against real does not give 1: read them beside their reference.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A branch's critic as a file: for the audit of what was made with it, never for release.
+"""A trial's critic as a file: for the audit of what was made with it, never for release.
 
 The critic has seen the training images and the generator has not, so it is the critic's scores that tell best who was
 among them (Hayes et al. 2019, LOGAN).
@@ -86,7 +86,7 @@ def load_critic(path: Path) -> KeptCritic:
     Raises FileNotFoundError where there is none, ValueError for any other file.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"critic={str(path)!r}: there is no such file; give the critic.pt of a branch")
+        raise FileNotFoundError(f"critic={str(path)!r}: there is no such file; give the critic.pt of a trial")
     names = [field.name for field in fields(KeptCritic) if field.name != "path"]
     try:
         content = read_saved(path)
@@ -106,4 +106,4 @@ def load_critic(path: Path) -> KeptCritic:
 
 def _no_critic(path: Path, error: Exception) -> ValueError:
     reason = " ".join(str(error).split())[:300]
-    return ValueError(f"critic={str(path)!r}: no critic of a branch ({reason}); give the critic.pt of one")
+    return ValueError(f"critic={str(path)!r}: no critic of a trial ({reason}); give the critic.pt of one")

@@ -13,7 +13,7 @@ _DRIVER = Path("/proc/driver/nvidia/version")
 def probe() -> str:
     """Multiply two matrices on the device; says its name, its memory and the versions.
 
-    Raises RuntimeError in one line with the mend where PyTorch sees none or cannot compute on it.
+    Raises RuntimeError in one line with the fix where PyTorch sees none or cannot compute on it.
     """
     import torch
 

@@ -20,14 +20,14 @@ GRACE_S = 5.0
 
 @dataclass(frozen=True)
 class Part:
-    """One thing to look at: ``look`` returns what it found in words, or raises with the fault and its mend."""
+    """One thing to look at: ``look`` returns what it found in words, or raises with the fault and its fix."""
 
     what: str
     look: Callable[..., str]
     """A module's function, because the new process imports it by its name."""
     arguments: tuple[str, ...]
     limit_s: float
-    mend: str
+    fix: str
     """What to do where the time ran out."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables of its process, beside this one's."""
@@ -77,13 +77,13 @@ def _outcome(part: Part, process: Any, result: Connection, begun: float) -> Find
             return found
     except EOFError:
         process.join(GRACE_S)
-        return Finding(part.what, False, f"it was ended from outside ({_ending(process.exitcode)}); {part.mend}")
+        return Finding(part.what, False, f"it was ended from outside ({_ending(process.exitcode)}); {part.fix}")
     finally:
         process.terminate()
         process.join(GRACE_S)
         process.kill()
         result.close()
-    return Finding(part.what, False, f"no answer in {part.limit_s:g} s; {part.mend}")
+    return Finding(part.what, False, f"no answer in {part.limit_s:g} s; {part.fix}")
 
 
 def _ending(code: int | None) -> str:

@@ -19,7 +19,7 @@ NEEDED = (
 def probe() -> str:
     """Ask whether the account has each right that a step needs; says how many there are.
 
-    Raises RuntimeError in one line with the mend where one is missing, or where nobody can be asked.
+    Raises RuntimeError in one line with the fix where one is missing, or where nobody can be asked.
     """
     answers = {right: cluster.may(right) for right in NEEDED}
     if None in answers.values():

@@ -18,7 +18,7 @@ CONTENT = b"mammogan preflight\n"
 CONNECT_S = 5
 READ_S = 10
 
-_KEY = "mend AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the Secret of the object store"
+_KEY = "fix AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the Secret of the object store"
 _RIGHTS = "let this key list, read, write and delete there, or give another key in the Secret of the object store"
 _MENDS = {
     "InvalidAccessKeyId": f"the store knows no such key: {_KEY}",
@@ -27,7 +27,7 @@ _MENDS = {
     "ExpiredToken": _KEY,
     "AuthorizationHeaderMalformed": "set AWS_DEFAULT_REGION in the ConfigMap to the bucket's region",
     "PermanentRedirect": "set AWS_DEFAULT_REGION and AWS_ENDPOINT_URL_S3 in the ConfigMap to the bucket's region",
-    "RequestTimeTooSkewed": "the node's clock is wrong: mend it",
+    "RequestTimeTooSkewed": "the node's clock is wrong: fix it",
 }
 
 
@@ -35,7 +35,7 @@ def probe(store: str) -> str:
     """Write, read back, list and delete one object below ``store``, ``s3://bucket/prefix``; says how it went.
 
     Takes well under a minute, also where nothing answers. The object is deleted after a failure too. Raises
-    ValueError for another address, OSError in one line with the mend where something is refused or away.
+    ValueError for another address, OSError in one line with the fix where something is refused or away.
     """
     bucket, _, prefix = store.removeprefix("s3://").rstrip("/").partition("/")
     if not store.startswith("s3://") or not bucket:
@@ -95,7 +95,7 @@ def _removed(client: BaseClient, bucket: str, key: str) -> Generator[None]:
 
 @contextlib.contextmanager
 def _told(doing: str, store: str, signed: bool = True) -> Generator[None]:
-    """Turn what boto3 raises into an OSError of one line with the mend."""
+    """Turn what boto3 raises into an OSError of one line with the fix."""
     from botocore import exceptions
 
     try:
@@ -104,12 +104,12 @@ def _told(doing: str, store: str, signed: bool = True) -> Generator[None]:
         raise OSError(f"could not {doing} {store}: {_refusal(error, store, signed)}") from error
     except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:
         if untrusted := trust.distrust(error):
-            said = f"the certificate of {_endpoint()} is not trusted ({untrusted}); {trust.MEND}"
+            said = f"the certificate of {_endpoint()} is not trusted ({untrusted}); {trust.FIX}"
             raise OSError(f"could not {doing} {store}: {said}") from error
         raise OSError(f"could not {doing} {store}: {_silence()}") from error
     except (exceptions.BotoCoreError, ValueError) as error:  # ValueError: of boto3, for an address that is none
-        mend = "check AWS_ENDPOINT_URL_S3 in the ConfigMap, and the service account's identity"
-        raise OSError(f"could not {doing} {store}: {error}; {mend}") from error
+        fix = "check AWS_ENDPOINT_URL_S3 in the ConfigMap, and the service account's identity"
+        raise OSError(f"could not {doing} {store}: {error}; {fix}") from error
 
 
 def _silence() -> str:
@@ -123,13 +123,13 @@ def _refusal(error: Any, store: str, signed: bool) -> str:  # noqa: ANN401  (bot
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     bucket = store.removeprefix("s3://").partition("/")[0]
     if code == "NoSuchBucket":
-        mend = f"make the bucket {bucket} or name another one with --store"
+        fix = f"make the bucket {bucket} or name another one with --store"
     elif code in _MENDS:
-        mend = _MENDS[code]
+        fix = _MENDS[code]
     elif status in (401, 403):
-        mend = _RIGHTS if signed else f"it was asked without a key: {_KEY}, or give the service account an identity"
+        fix = _RIGHTS if signed else f"it was asked without a key: {_KEY}, or give the service account an identity"
     elif status >= 500:
-        mend = "the store fails: look at its own log and whether its disk is full"
+        fix = "the store fails: look at its own log and whether its disk is full"
     else:
-        mend = "see the store's own log"
-    return f"{_endpoint()} answers {code or status}; {mend}"
+        fix = "see the store's own log"
+    return f"{_endpoint()} answers {code or status}; {fix}"

@@ -45,13 +45,13 @@ def rematch(version: str, dataset: Path, config: Config, tracking_uri: str = "")
 def _measure(
     model_uri: str, known: dict[str, Any], data_digest: str, dataset: Path, config: Config, tracking_uri: str
 ) -> list[dict[str, Any]]:
-    """Candidates of a branch that has the registered snapshot and no other."""
-    origin = {name: known[name] for name in ("branch", "gp_lambda", "seed", "train_s")}
+    """Candidates of a trial that has the registered snapshot and no other."""
+    origin = {name: known[name] for name in ("trial", "gp_lambda", "seed", "train_s")}
     with tempfile.TemporaryDirectory() as folder:
-        branch, out = Path(folder, "branch"), Path(folder, "evaluation")
+        trial, out = Path(folder, "trial"), Path(folder, "evaluation")
         snapshot = snapshot_of(model_uri, Path(folder, "model"), tracking_uri)
-        storage.write_bytes(str(branch / "snapshots" / f"epoch_{known['epoch']:04d}.pt"), snapshot.read_bytes())
-        storage.write_bytes(str(branch / "branch.json"), json.dumps({**origin, "status": "finished"}).encode())
-        found = snapshots.evaluate_branch(branch, dataset, config.evaluate, out, lambda *_: None)
+        storage.write_bytes(str(trial / "snapshots" / f"epoch_{known['epoch']:04d}.pt"), snapshot.read_bytes())
+        storage.write_bytes(str(trial / "trial.json"), json.dumps({**origin, "status": "finished"}).encode())
+        found = snapshots.evaluate_trial(trial, dataset, config.evaluate, out, lambda *_: None)
     measured, _ = ranking.candidates_of([{**found, **origin, "data_digest": data_digest}], config.select)
     return measured

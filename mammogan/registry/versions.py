@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from mammogan import storage, tracking
-from mammogan.config import Branch, Config
+from mammogan.config import Config, Trial
 from mammogan.console import say
 from mammogan.registry.model import save
 from mammogan.registry.promotion import CHALLENGER
@@ -68,7 +68,7 @@ def _create_version(
     tracking_uri: str,
 ) -> str:
     parent_id, winner = tags[PARENT_RUN], decision["winner"]
-    run_id = tracking.find_branch(parent_id, Branch.parse(winner["branch"]), tracking_uri) or parent_id
+    run_id = tracking.find_trial(parent_id, Trial.parse(winner["trial"]), tracking_uri) or parent_id
     run = client.get_run(run_id)
     all_tags = {**_winner_tags(decision, run.data.tags), **tags}
     short = {key: value[:LONGEST_TAG] for key, value in all_tags.items()}
@@ -103,10 +103,10 @@ def _drop_unfinished(client: MlflowClient, experiment: str, tags: Mapping[str, s
 def _winner_tags(decision: Mapping[str, Any], run_tags: Mapping[str, str]) -> dict[str, str]:
     """What a user of the model must know: how it was trained and chosen, and on what that stands."""
     winner = decision["winner"]
-    branch = Branch.parse(winner["branch"])
+    trial = Trial.parse(winner["trial"])
     values = {key.replace("/", "."): f"{measure['value']:.6g}" for key, measure in winner["metrics"].items()}
     stands_on = {name: value for name, value in run_tags.items() if name in INHERITED_TAGS}
-    told = {"lambda": f"{branch.gp_lambda:g}", "seed": str(branch.seed), "epoch": str(winner["epoch"])}
+    told = {"lambda": f"{trial.gp_lambda:g}", "seed": str(trial.seed), "epoch": str(winner["epoch"])}
     return {**values, **stands_on, **told, "verdict": decision["verdict"]}
 
 

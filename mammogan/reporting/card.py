@@ -35,7 +35,7 @@ def _lines(record: RunRecord, decision: Mapping[str, Any]) -> Iterator[str]:
     winner, config = decision["winner"], record.config
     yield "# Generator of synthetic mammograms"
     yield ""
-    yield f"WGAN-GP generator, {winner['branch']}, epoch {winner['epoch']}, run `{record.run_id}`."
+    yield f"WGAN-GP generator, {winner['trial']}, epoch {winner['epoch']}, run `{record.run_id}`."
     yield f"{decision['verdict']}."
     yield from ("", "## Use", "")
     yield "- Input: a table with `n`, `seed` and optionally `truncation` (0, 1]; output: 8-bit grey PNGs, or an array"
@@ -46,10 +46,10 @@ def _lines(record: RunRecord, decision: Mapping[str, Any]) -> Iterator[str]:
     yield "|---|---|---|---|---|"
     counts = _counts(record, winner)
     for key, measure in winner["metrics"].items():
-        low, high, floor = measure.get("low"), measure.get("high"), measure.get("floor")
+        low, high, reference = measure.get("low"), measure.get("high"), measure.get("reference")
         interval = "" if low is None or high is None else f"{low:.4g} to {high:.4g}"
-        floor_text = "" if floor is None else f"{floor:.4g}"
-        yield f"| {key} | {measure['value']:.4g} | {interval} | {floor_text} | {counts.get(key, '')} |"
+        reference_text = "" if reference is None else f"{reference:.4g}"
+        yield f"| {key} | {measure['value']:.4g} | {interval} | {reference_text} | {counts.get(key, '')} |"
     yield from ("", "## Gates", "")
     yield from gate_lines(decision["gates"])
     yield "- audited: see Privacy below, where the synthetic images were audited; without that it is not promoted."
@@ -69,9 +69,9 @@ def _counts(record: RunRecord, winner: Mapping[str, Any]) -> dict[str, str]:
     """Images on each side of every metric of the winner."""
     return {
         item["key"]: f"{item['n_real']} / {item['n_fake']}"
-        for branch in record.branches
-        if branch.branch.name == winner["branch"]
-        for item in branch.evaluation.get("records", ())
+        for trial in record.trials
+        if trial.trial.name == winner["trial"]
+        for item in trial.evaluation.get("records", ())
         if item["epoch"] == winner["epoch"]
     }
 
@@ -88,9 +88,9 @@ def _data(record: RunRecord) -> Iterator[str]:
 
 
 def _foundations(record: RunRecord, winner: Mapping[str, Any]) -> Iterator[str]:
-    for branch in record.branches:
-        if branch.branch.name == winner["branch"]:
-            yield f"Critic's frozen branch: {(branch.info.get('frozen') or {}).get('name', 'unknown')}."
+    for trial in record.trials:
+        if trial.trial.name == winner["trial"]:
+            yield f"Critic's frozen branch: {(trial.info.get('frozen') or {}).get('name', 'unknown')}."
             for part, label in (("extractor", "KID and FID features"), ("lpips", "LPIPS network")):
-                found = branch.evaluation.get(part) or {}
+                found = trial.evaluation.get(part) or {}
                 yield f"{label}: {found.get('name', 'unknown')}. {found.get('note', '')}".rstrip()

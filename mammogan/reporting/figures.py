@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mammogan.records import BranchRecord, RunRecord
+from mammogan.records import RunRecord, TrialRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,38 +45,38 @@ def columns(against: str) -> tuple[Column, ...]:
     )
 
 
-def measures(branch: BranchRecord, column: Column) -> dict[int, Mapping[str, Any]]:
-    """Epoch to the branch's record of one metric, by epoch; records without a value are left out."""
+def measures(trial: TrialRecord, column: Column) -> dict[int, Mapping[str, Any]]:
+    """Epoch to the trial's record of one metric, by epoch; records without a value are left out."""
     found = {
         record["epoch"]: record
-        for record in branch.evaluation.get("records", ())
+        for record in trial.evaluation.get("records", ())
         if record["metric"] == column.metric and record["pairing"] == column.pairing and record["value"] is not None
     }
     return dict(sorted(found.items()))
 
 
-def by_lambda(record: RunRecord) -> dict[float, list[BranchRecord]]:
-    """Branches of each gradient-penalty weight, ascending."""
-    groups: dict[float, list[BranchRecord]] = {}
-    for branch in sorted(record.branches, key=lambda item: (item.branch.gp_lambda, item.branch.seed)):
-        groups.setdefault(branch.branch.gp_lambda, []).append(branch)
+def by_lambda(record: RunRecord) -> dict[float, list[TrialRecord]]:
+    """Trials of each gradient-penalty weight, ascending."""
+    groups: dict[float, list[TrialRecord]] = {}
+    for trial in sorted(record.trials, key=lambda item: (item.trial.gp_lambda, item.trial.seed)):
+        groups.setdefault(trial.trial.gp_lambda, []).append(trial)
     return groups
 
 
 def metrics_figure(record: RunRecord, against: str) -> bytes | None:
-    """PNG of six panels over epochs: a line per lambda, interval bands, real-real floors dashed; None without data.
+    """PNG of six panels over epochs: a line per lambda, interval bands, real-real references dashed; None without data.
 
     A lambda's line is the mean of its seeds. The band is the interval of a single seed, else the range of the seeds.
     """
     panels = columns(against)
     groups = by_lambda(record)
-    if not any(measures(branch, panel) for group in groups.values() for branch in group for panel in panels):
+    if not any(measures(trial, panel) for group in groups.values() for trial in group for panel in panels):
         return None
     figure, axes = _canvas(3, 2, height=9.0)
     for letter, panel, axis in zip("abcdef", panels, axes, strict=True):
         for number, (gp_lambda, group) in enumerate(groups.items()):
-            _draw_line(axis, [measures(branch, panel) for branch in group], f"λ = {gp_lambda:g}", number)
-        _draw_floor(axis, [branch for group in groups.values() for branch in group], panel)
+            _draw_line(axis, [measures(trial, panel) for trial in group], f"λ = {gp_lambda:g}", number)
+        _draw_reference(axis, [trial for group in groups.values() for trial in group], panel)
         title = f"{panel.title} ({panel.pairing} reals)" if panel.metric in ("kid", "fid") else panel.title
         axis.set_title(f"({letter})  {title}", loc="left", fontsize=10.5, color=INK)
     _share_legend(figure, axes[0])
@@ -101,9 +101,9 @@ def _draw_line(axis: Axes, seeds: Sequence[Mapping[int, Mapping[str, Any]]], lab
     axis.plot(epochs, centre, color=colour, marker=marker, markersize=4, linewidth=1.5, label=label)
 
 
-def _draw_floor(axis: Axes, branches: Sequence[BranchRecord], panel: Column) -> None:
-    floors = [item.get("floor") for branch in branches for item in measures(branch, panel).values()]
-    known = [floor for floor in floors if floor is not None]
+def _draw_reference(axis: Axes, trials: Sequence[TrialRecord], panel: Column) -> None:
+    references = [item.get("reference") for trial in trials for item in measures(trial, panel).values()]
+    known = [reference for reference in references if reference is not None]
     if known:
         axis.axhline(float(np.mean(known)), color=PALE, linestyle=(0, (5, 3)), linewidth=1.2, label="real against real")
 
@@ -115,14 +115,14 @@ def losses_figure(record: RunRecord) -> bytes | None:
         "train/gradient_norm": "Critic's gradient norm",
         "train/generator_loss": "Generator's loss",
     }
-    if not any(branch.history.get(key) for branch in record.branches for key in panels):
+    if not any(trial.history.get(key) for trial in record.trials for key in panels):
         return None
     figure, axes = _canvas(1, 3, height=2.9)
     for (key, title), axis in zip(panels.items(), axes, strict=True):
         for number, (gp_lambda, group) in enumerate(by_lambda(record).items()):
-            for branch in group:
-                points = branch.history.get(key, [])
-                colour, first = COLOURS[number % len(COLOURS)], branch is group[0]
+            for trial in group:
+                points = trial.history.get(key, [])
+                colour, first = COLOURS[number % len(COLOURS)], trial is group[0]
                 label = f"λ = {gp_lambda:g}" if first else None
                 axis.plot(*zip(*points, strict=True), color=colour, linewidth=1.2, label=label) if points else None
         axis.set_title(title, loc="left", fontsize=10.5, color=INK)
@@ -132,12 +132,12 @@ def losses_figure(record: RunRecord) -> bytes | None:
 
 
 def comparison_figure(records: Sequence[RunRecord]) -> bytes:
-    """PNG of KID and FID (train reals) over epochs, a line for each branch of each run."""
+    """PNG of KID and FID (train reals) over epochs, a line for each trial of each run."""
     figure, axes = _canvas(1, 2, height=4.0)
-    branches = [(record, branch) for record in records for branch in record.branches]
+    trials = [(record, trial) for record in records for trial in record.trials]
     for axis, column in zip(axes, columns("train"), strict=False):
-        for number, (record, branch) in enumerate(branches):
-            _draw_line(axis, [measures(branch, column)], f"{record.name}: {branch.branch.name}", number)
+        for number, (record, trial) in enumerate(trials):
+            _draw_line(axis, [measures(trial, column)], f"{record.name}: {trial.trial.name}", number)
         axis.set_title(column.title, loc="left", fontsize=10.5, color=INK)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=8.5)

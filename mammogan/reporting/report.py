@@ -16,13 +16,13 @@ from typing import Any
 
 from mammogan import storage
 from mammogan.config import PRESETS
-from mammogan.records import BranchRecord, Production, RunRecord
+from mammogan.records import Production, RunRecord, TrialRecord
 from mammogan.reporting import figures, findings
 from mammogan.reporting.figures import Column
 from mammogan.selection import gates
 
 PAGE = "report.html"
-AIMS = {"lower": "lower is better", "near_floor": "best near the floor"}
+AIMS = {"lower": "lower is better", "match_reference": "best near the reference"}
 
 
 def rebuild(run_id: str, out: Path, tracking_uri: str = "") -> Path:
@@ -63,10 +63,10 @@ def build(record: RunRecord, out: Path, production: Production | None = None) ->
         columns=_headings(record, figures.columns(against)),
         tables=_tables(record, against),
         caveats=_caveats(record),
-        lost=[branch for branch in record.branches if _is_lost(branch)],
+        lost=[trial for trial in record.trials if _is_lost(trial)],
         data=_data(record.data),
         settings=_settings(record.config),
-        branches=[_branch_row(branch, record.config.get("hour_price", 0)) for branch in record.branches],
+        trials=[_trial_row(trial, record.config.get("hour_price", 0)) for trial in record.trials],
         total=_total(record),
         winner_measures=_winner_measures(record),
         findings=findings.section(record.findings),
@@ -110,8 +110,8 @@ def duration(seconds: float | None) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
-def _is_lost(branch: BranchRecord) -> bool:
-    return branch.status != "FINISHED"
+def _is_lost(trial: TrialRecord) -> bool:
+    return trial.status != "FINISHED"
 
 
 def _pictures(record: RunRecord, against: str) -> dict[str, bytes]:
@@ -127,9 +127,9 @@ def _pictures(record: RunRecord, against: str) -> dict[str, bytes]:
 
 def _winner_grid(record: RunRecord) -> bytes | None:
     winner = record.decision.get("winner") or {}
-    for branch in record.branches:
-        if branch.branch.name == winner.get("branch"):
-            return branch.grids.get(winner["epoch"])
+    for trial in record.trials:
+        if trial.trial.name == winner.get("trial"):
+            return trial.grids.get(winner["epoch"])
     return None
 
 
@@ -138,9 +138,9 @@ def _winner_measures(record: RunRecord) -> list[dict[str, Any]]:
     winner = record.decision.get("winner") or {}
     return [
         item
-        for branch in record.branches
-        if branch.branch.name == winner.get("branch")
-        for item in branch.evaluation.get("records", ())
+        for trial in record.trials
+        if trial.trial.name == winner.get("trial")
+        for item in trial.evaluation.get("records", ())
         if item["epoch"] == winner["epoch"] and item["value"] is not None
     ]
 
@@ -160,7 +160,7 @@ def _headings(record: RunRecord, columns: Sequence[Column]) -> list[dict[str, st
     """Metric and pair of each column, and what counts as good by the records' own direction."""
     headings = []
     for column in columns:
-        found = [item for branch in record.branches for item in figures.measures(branch, column).values()]
+        found = [item for trial in record.trials for item in figures.measures(trial, column).values()]
         name, _, pair = column.title.partition(" ")
         aim = AIMS.get(found[0]["direction"], "") if found else ""
         headings.append({"title": name, "pair": pair or f"{column.pairing} reals", "aim": aim})
@@ -168,7 +168,7 @@ def _headings(record: RunRecord, columns: Sequence[Column]) -> list[dict[str, st
 
 
 def _tables(record: RunRecord, against: str) -> list[dict[str, Any]]:
-    """A table per lambda: this run's rows, the floor, and the paper's numbers where it has that lambda.
+    """A table per lambda: this run's rows, the reference, and the paper's numbers where it has that lambda.
 
     The paper's number stands in the cell of the same epoch; where the run lacks one of its epochs, all stand below.
     """
@@ -184,26 +184,26 @@ def _tables(record: RunRecord, against: str) -> list[dict[str, Any]]:
             {
                 "gp_lambda": gp_lambda,
                 "seeds": len(group),
-                "lost": [branch.branch.name for branch in group if _is_lost(branch)],
+                "lost": [trial.trial.name for trial in group if _is_lost(trial)],
                 "rows": rows,
-                "floors": [_mean(_floors(group, column)) for column in columns],
+                "references": [_mean(_references(group, column)) for column in columns],
                 "paper": {} if beside else paper,
             }
         )
     return tables
 
 
-def _rows(record: RunRecord, group: Sequence[BranchRecord], columns: Sequence[Column]) -> list[dict[str, Any]]:
+def _rows(record: RunRecord, group: Sequence[TrialRecord], columns: Sequence[Column]) -> list[dict[str, Any]]:
     """Rows by epoch: a cell is the record of a single seed, or the mean and range of several."""
     winner = record.decision.get("winner") or {}
-    names = {branch.branch.name for branch in group}
-    found = [[figures.measures(branch, column) for branch in group] for column in columns]
+    names = {trial.trial.name for trial in group}
+    found = [[figures.measures(trial, column) for trial in group] for column in columns]
     epochs = sorted({epoch for column in found for seed in column for epoch in seed})
     return [
         {
             "epoch": epoch,
             "cells": [_cell([seed[epoch] for seed in column if epoch in seed]) for column in found],
-            "wins": winner.get("branch") in names and winner.get("epoch") == epoch,
+            "wins": winner.get("trial") in names and winner.get("epoch") == epoch,
         }
         for epoch in epochs
     ]
@@ -217,9 +217,9 @@ def _cell(items: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     return {"value": _mean(values), **ends}
 
 
-def _floors(group: Iterable[BranchRecord], column: Column) -> list[float]:
-    found = [item.get("floor") for branch in group for item in figures.measures(branch, column).values()]
-    return [floor for floor in found if floor is not None]
+def _references(group: Iterable[TrialRecord], column: Column) -> list[float]:
+    found = [item.get("reference") for trial in group for item in figures.measures(trial, column).values()]
+    return [reference for reference in found if reference is not None]
 
 
 def _mean(values: Sequence[float]) -> float | None:
@@ -229,7 +229,7 @@ def _mean(values: Sequence[float]) -> float | None:
 def _caveats(record: RunRecord) -> list[str]:
     """What a reader must know before believing a number: random parts, leaks, what is missing."""
     config, notes = record.config, []
-    frozen = {(branch.info.get("frozen") or {}).get("name", "") for branch in record.branches} - {""}
+    frozen = {(trial.info.get("frozen") or {}).get("name", "") for trial in record.trials} - {""}
     if config.get("model", {}).get("frozen_weights") == "random":
         notes.append(
             "The critic's diagnostic branch has random weights, not RadImageNet's; it is not the paper's critic."
@@ -237,7 +237,7 @@ def _caveats(record: RunRecord) -> list[str]:
     elif frozen:
         notes.append(f"The critic's diagnostic branch is frozen: {', '.join(sorted(frozen))}.")
     for part, label in (("extractor", "KID and FID"), ("lpips", "LPIPS")):
-        found = [branch.evaluation.get(part) or {} for branch in record.branches]
+        found = [trial.evaluation.get(part) or {} for trial in record.trials]
         told = {f"{item.get('name', '')}: {item['note']}" for item in found if item.get("note")}
         notes += [f"{label} – {note}" for note in sorted(told)]
     if config.get("data", {}).get("split") == "image":
@@ -250,8 +250,8 @@ def _omitted(record: RunRecord) -> list[str]:
     """Measures that the evaluation left out, with the reason, each once."""
     found = {
         f"Not measured: {item['key'] if item['key'] != '*' else 'a whole snapshot'} – {item['reason']}."
-        for branch in record.branches
-        for item in branch.evaluation.get("omitted", ())
+        for trial in record.trials
+        for item in trial.evaluation.get("omitted", ())
     }
     return sorted(found)
 
@@ -296,22 +296,22 @@ def _shown(value: object) -> str:
     return str(value) if value != "" else "–"
 
 
-def _branch_row(branch: BranchRecord, hour_price: float) -> dict[str, Any]:
-    info = branch.info
+def _trial_row(trial: TrialRecord, hour_price: float) -> dict[str, Any]:
+    info = trial.info
     return {
-        "name": branch.branch.name,
-        "status": branch.status.lower(),
+        "name": trial.trial.name,
+        "status": trial.status.lower(),
         "epochs": f"{info['epochs_done']} of {info['epochs']}" if "epochs_done" in info else "–",
         "train_s": info.get("train_s"),
         "device": info.get("device", "–"),
         "cost": (info.get("train_s") or 0) / 3600 * hour_price,
-        "run_id": branch.run_id,
+        "run_id": trial.run_id,
     }
 
 
 def _total(record: RunRecord) -> dict[str, float]:
-    """Seconds of training of all branches, those on a GPU among them, and what they cost."""
-    times = [(branch.info.get("train_s") or 0.0, str(branch.info.get("device", ""))) for branch in record.branches]
+    """Seconds of training of all trials, those on a GPU among them, and what they cost."""
+    times = [(trial.info.get("train_s") or 0.0, str(trial.info.get("device", ""))) for trial in record.trials]
     train_s = sum(seconds for seconds, _ in times)
     gpu_s = sum(seconds for seconds, device in times if device.startswith("cuda"))
     return {"train_s": train_s, "gpu_s": gpu_s, "cost": train_s / 3600 * record.config.get("hour_price", 0)}

@@ -1,4 +1,4 @@
-"""Runs side by side: a row per branch, its settings that differ, its best snapshot and that one's metrics."""
+"""Runs side by side: a row per trial, its settings that differ, its best snapshot and that one's metrics."""
 
 from __future__ import annotations
 
@@ -6,43 +6,43 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mammogan.config import SelectConfig
-from mammogan.records import BranchRecord, RunRecord
+from mammogan.records import RunRecord, TrialRecord
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def compare(records: Sequence[RunRecord]) -> pd.DataFrame:
-    """Table with a row per branch of every run, best first within a run.
+    """Table with a row per trial of every run, best first within a run.
 
-    Columns: run, name, branch, lambda, seed, status, ``cfg.*`` for each setting that differs between the runs, the
-    epoch of the branch's best snapshot by the first metric of the run's ``select.metrics`` that was measured, that
-    snapshot's metrics by key with ``/low`` and ``/high``, and train_s. A branch without metrics has its row too.
+    Columns: run, name, trial, lambda, seed, status, ``cfg.*`` for each setting that differs between the runs, the
+    epoch of the trial's best snapshot by the first metric of the run's ``select.metrics`` that was measured, that
+    snapshot's metrics by key with ``/low`` and ``/high``, and train_s. A trial without metrics has its row too.
     """
     import pandas as pd
 
     changing = _changing(records)
     rows = [
         {
-            **_identity(record, branch),
+            **_identity(record, trial),
             **{f"cfg.{name}": _flat(record).get(name) for name in changing},
-            **_best(branch, _select(record)),
+            **_best(trial, _select(record)),
         }
         for record in records
-        for branch in record.branches
+        for trial in record.trials
     ]
     return pd.DataFrame(rows)
 
 
-def _identity(record: RunRecord, branch: BranchRecord) -> dict[str, Any]:
+def _identity(record: RunRecord, trial: TrialRecord) -> dict[str, Any]:
     return {
         "run": record.run_id,
         "name": record.name,
-        "branch": branch.branch.name,
-        "lambda": branch.branch.gp_lambda,
-        "seed": branch.branch.seed,
-        "status": branch.status,
-        "train_s": branch.info.get("train_s"),
+        "trial": trial.trial.name,
+        "lambda": trial.trial.gp_lambda,
+        "seed": trial.trial.seed,
+        "status": trial.status,
+        "train_s": trial.info.get("train_s"),
     }
 
 
@@ -70,9 +70,9 @@ def _select(record: RunRecord) -> SelectConfig:
     return SelectConfig(**record.config.get("select", {}))
 
 
-def _best(branch: BranchRecord, select: SelectConfig) -> dict[str, Any]:
-    """Epoch and metrics of the branch's best snapshot; empty where nothing was measured."""
-    records = [item for item in branch.evaluation.get("records", ()) if item["value"] is not None]
+def _best(trial: TrialRecord, select: SelectConfig) -> dict[str, Any]:
+    """Epoch and metrics of the trial's best snapshot; empty where nothing was measured."""
+    records = [item for item in trial.evaluation.get("records", ()) if item["value"] is not None]
     for metric in select.metrics.split(","):
         values = [item for item in records if (item["metric"], item["pairing"]) == (metric, select.against)]
         if values:

@@ -34,7 +34,7 @@ def compare_lambdas(
 
     Each is ``{"metric", "pairing", "one", "other", "difference", "low", "high", "confidence", "pairs", "paired_by",
     "seeds", "better", "verdict", "told"}``; the difference is one minus other of the score, where less is better: the
-    value, the value negated where higher is better, or the distance to the floor. ``seeds`` counts those that both
+    value, the value negated where higher is better, or the distance to the reference. ``seeds`` counts those that both
     have. With two or more, ``paired_by`` is ``seed``, and the verdict names the ``better`` lambda or is ``no
     significant difference``. With one the verdict is ``one seed cannot tell``, and the interval is that of its
     snapshots, ``paired_by`` ``epoch``; with none it is ``no seed in common``. ``told`` says it in words.
@@ -50,7 +50,7 @@ def compare_lambdas(
     return [{"metric": metric, "pairing": pairing, **item, "told": told([item], item["one"])} for item in compared]
 
 
-def compare_branches(evaluations: Sequence[Evaluation], settings: SelectConfig) -> list[dict[str, Any]]:
+def compare_trials(evaluations: Sequence[Evaluation], settings: SelectConfig) -> list[dict[str, Any]]:
     """``compare_lambdas`` by the first deciding metric of the settings; empty where fewer than two lambdas have it."""
     metric = settings.metrics.split(",")[0]
     finished = [item for item in evaluations if item["status"] == "finished"]
@@ -65,7 +65,7 @@ def compare_run(record: RunRecord) -> list[dict[str, Any]]:
     if "comparisons" in record.decision:
         return record.decision["comparisons"]
     settings = SelectConfig(**record.config.get("select", {}))
-    return compare_branches([item.evaluation for item in record.branches if item.evaluation], settings)
+    return compare_trials([item.evaluation for item in record.trials if item.evaluation], settings)
 
 
 def told(comparisons: Sequence[Mapping[str, Any]], gp_lambda: float) -> str:
@@ -108,13 +108,13 @@ def _scores(evaluations: Sequence[Evaluation], metric: str, pairing: str) -> Sco
         if chosen:
             scores[item["gp_lambda"], item["seed"]] = chosen
     if len(protocols) > 1:
-        raise ValueError(f"metric={metric!r}: different protocols {sorted(protocols)}; evaluate all branches alike")
+        raise ValueError(f"metric={metric!r}: different protocols {sorted(protocols)}; evaluate all trials alike")
     return scores
 
 
 def _score(record: Mapping[str, Any]) -> float:
-    if record["direction"] == "near_floor":
-        return abs(record["value"] - record["floor"])
+    if record["direction"] == "match_reference":
+        return abs(record["value"] - record["reference"])
     return -record["value"] if record["direction"] == "higher" else record["value"]
 
 

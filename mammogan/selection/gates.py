@@ -86,9 +86,9 @@ def diverse(candidate: Candidate, least: float) -> Verdict:
     """LPIPS among fakes is at least the share ``least`` of LPIPS among reals: a collapsed generator has nearly 0."""
     for key, measure in candidate["metrics"].items():
         if key.startswith("lpips") and key.endswith("/fake_fake"):
-            if not (is_number(measure.get("value")) and is_number(measure.get("floor"))):
-                return Verdict("diverse", False, f"{key} has no finite value and floor")
-            share = measure["value"] / measure["floor"] if measure["floor"] else math.inf
+            if not (is_number(measure.get("value")) and is_number(measure.get("reference"))):
+                return Verdict("diverse", False, f"{key} has no finite value and reference")
+            share = measure["value"] / measure["reference"] if measure["reference"] else math.inf
             return Verdict("diverse", share >= least, f"{key} is {share:.2f} of real images'; at least {least:g}")
     return Verdict("diverse", False, "no LPIPS between fakes was measured")
 
@@ -96,17 +96,17 @@ def diverse(candidate: Candidate, least: float) -> Verdict:
 def not_memorised(candidate: Candidate) -> Verdict:
     """KID does not favour the train reals: a generator that copies them is far nearer to them than to the test reals.
 
-    Train and test reals differ by themselves; that distance is the floor of KID against test. The gate fails when KID
-    against test exceeds KID against train by more than the floor, with both intervals' nearer ends.
+    Train and test reals differ by themselves; that distance is the reference of KID against test. The gate fails when
+    KID against test exceeds KID against train by more than the reference, with both intervals' nearer ends.
     """
     pairs = {key.rpartition("/")[2]: measure for key, measure in candidate["metrics"].items() if key.startswith("kid/")}
     train, test = pairs.get("train", {}), pairs.get("test", {})
-    numbers = (train.get("high"), test.get("low"), test.get("floor"))
+    numbers = (train.get("high"), test.get("low"), test.get("reference"))
     if not all(is_number(number) for number in numbers):
-        return Verdict("not memorised", True, f"{NOT_CHECKED}: KID against test reals has no value, interval or floor")
-    gap = test["low"] - train["high"] - max(test["floor"], 0.0)
+        return Verdict("not memorised", True, f"{NOT_CHECKED}: KID against test lacks a value, interval or reference")
+    gap = test["low"] - train["high"] - max(test["reference"], 0.0)
     return Verdict(
-        "not memorised", gap <= 0, f"KID against test exceeds KID against train and their floor by {gap:.3g}"
+        "not memorised", gap <= 0, f"KID against test exceeds KID against train and their reference by {gap:.3g}"
     )
 
 

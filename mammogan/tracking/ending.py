@@ -1,4 +1,4 @@
-"""Ending a run by the record of its steps: the parent with its true status, and what is left of its branches."""
+"""Ending a run by the record of its steps: the parent with its true status, and what is left of its trials."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import dataclasses
 import json
 
 from mammogan import cluster
-from mammogan.config import Branch
+from mammogan.config import Trial
 from mammogan.ledger import Ending, Fate, Status, ending
 from mammogan.tracking import ledger
-from mammogan.tracking.runs import close, close_branches
+from mammogan.tracking.runs import close, close_trials
 from mammogan.tracking.server import CLUSTER, GIVEN_UP, STOP_ASKED, WORKFLOW, client
 
 GONE = "its workflow is no longer there: the run, or the schedule that started it, was deleted"
-OTHERS = "the run ended before this branch did"
+OTHERS = "the run ended before this trial did"
 
 
 def end(run_id: str, fate: Fate, why: str = "", tracking_uri: str = "") -> Ending:
-    """Close the parent run and its branches as its record and ``fate`` say; ``why`` stands before the reason.
+    """Close the parent run and its trials as its record and ``fate`` say; ``why`` stands before the reason.
 
-    A branch whose pod was lost is FAILED with the cause, another one that still counts as running KILLED.
+    A trial whose pod was lost is FAILED with the cause, another one that still counts as running KILLED.
     """
     mlflow = client(tracking_uri)
     run = mlflow.get_run(run_id)
@@ -27,10 +27,10 @@ def end(run_id: str, fate: Fate, why: str = "", tracking_uri: str = "") -> Endin
         fate, why = dataclasses.replace(fate, terminated=False), given_up
     elif run.data.tags.get(STOP_ASKED):
         fate = dataclasses.replace(fate, terminated=True)
-    ended = ending(ledger.read(run), _branches(run.data.params), fate)
+    ended = ending(ledger.read(run), _trials(run.data.params), fate)
     if why and ended.status is not Status.FINISHED:
         ended = dataclasses.replace(ended, reason="; ".join(filter(None, (why, ended.reason))))
-    close_branches(run_id, OTHERS if ended.status is not Status.KILLED else ended.reason, tracking_uri, ended.lost)
+    close_trials(run_id, OTHERS if ended.status is not Status.KILLED else ended.reason, tracking_uri, ended.lost)
     close(run_id, ended.status, ended.reason, tracking_uri)
     return ended
 
@@ -50,7 +50,7 @@ def end_if_over(run_id: str, tracking_uri: str = "") -> Ending | None:
     return None
 
 
-def _branches(params: dict[str, str]) -> list[str]:
-    """Names of the run's branches, by its parameters; none where it never got that far."""
+def _trials(params: dict[str, str]) -> list[str]:
+    """Names of the run's trials, by its parameters; none where it never got that far."""
     lambdas, seeds = (json.loads(params.get(f"cfg.{name}", "[]")) for name in ("lambdas", "seeds"))
-    return [Branch(float(gp_lambda), int(seed)).name for gp_lambda in lambdas for seed in seeds]
+    return [Trial(float(gp_lambda), int(seed)).name for gp_lambda in lambdas for seed in seeds]

@@ -1,8 +1,8 @@
 """Runs that say RUNNING although nothing works on them any more: a killed process cannot end its own run.
 
 A run on a cluster is dead when its workflow is over or gone, which a janitor in the same namespace may ask. Every step
-gives its run a sign of life each minute, and a branch's log signs its child run with its machine and process: a run is
-dead too when that process is on this machine and gone, or when the last sign of the run and of its branches is older
+gives its run a sign of life each minute, and a trial's log signs its child run with its machine and process: a run is
+dead too when that process is on this machine and gone, or when the last sign of the run and of its trials is older
 than the patience, which must be longer than a step may wait for its pod.
 """
 
@@ -32,12 +32,12 @@ class Dead:
     """Its name."""
     why: str
     """What gave it away."""
-    branch: bool = False
-    """Whether it is a branch's run, not that of a whole pipeline run."""
+    trial: bool = False
+    """Whether it is a trial's run, not that of a whole pipeline run."""
 
 
 def dead_runs(experiment: str, patience_s: float, tracking_uri: str = "") -> list[Dead]:
-    """Runs of an experiment, of all where it is empty, that are RUNNING and dead, branches before their parents.
+    """Runs of an experiment, of all where it is empty, that are RUNNING and dead, trials before their parents.
 
     ``patience_s`` is the longest silence of a living run, in seconds; give more than the longest step takes, since
     ingest reports nothing while it works. Raises ValueError for an experiment that is not there.
@@ -45,8 +45,8 @@ def dead_runs(experiment: str, patience_s: float, tracking_uri: str = "") -> lis
     mlflow = client(tracking_uri)
     looked_at = experiments(mlflow, experiment)
     runs = _running(mlflow, looked_at)
-    branches = [run for run in runs if run.data.tags[KIND] == "branch"]
-    dead = [replace(verdict, branch=True) for run in branches if (verdict := _judge(run, [run], patience_s))]
+    trials = [run for run in runs if run.data.tags[KIND] == "trial"]
+    dead = [replace(verdict, trial=True) for run in trials if (verdict := _judge(run, [run], patience_s))]
     dead_ids = {item.run_id for item in dead}
     for parent in (run for run in runs if run.data.tags[KIND] == "pipeline"):
         children = find_runs(mlflow, looked_at, {PARENT: parent.info.run_id})
@@ -70,7 +70,7 @@ def sweep(experiment: str, patience_s: float, tracking_uri: str = "") -> list[De
     """
     dead = dead_runs(experiment, patience_s, tracking_uri)
     for item in dead:
-        if item.branch or not _ended_by_record(item.run_id, tracking_uri):
+        if item.trial or not _ended_by_record(item.run_id, tracking_uri):
             close(item.run_id, "KILLED", f"janitor: {item.why}", tracking_uri)
     return dead
 
@@ -85,7 +85,7 @@ def _ended_by_record(run_id: str, tracking_uri: str) -> bool:
 
 
 def _running(mlflow: MlflowClient, looked_at: list[str]) -> list[Run]:
-    kinds = [find_runs(mlflow, looked_at, {KIND: kind}) for kind in ("branch", "pipeline")]
+    kinds = [find_runs(mlflow, looked_at, {KIND: kind}) for kind in ("trial", "pipeline")]
     return [run for runs in kinds for run in runs if run.info.status == "RUNNING"]
 
 

@@ -1,4 +1,4 @@
-"""A run's record of its steps, kept as tags of the parent run: one tag a step and branch, replaced as it goes on."""
+"""A run's record of its steps, kept as tags of the parent run: one tag a step and trial, replaced as it goes on."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ INTERRUPTED = "interrupted"
 
 def tag(task: Task) -> str:
     """Name of a step's tag; MLflow allows neither '=' nor ',' nor '+' in it."""
-    branch = re.sub(r"[^\w.\-]", "_", task.branch.replace("+", ""))
-    return f"{PREFIX}{task.step}{'.' if branch else ''}{branch}"
+    trial = re.sub(r"[^\w.\-]", "_", task.trial.replace("+", ""))
+    return f"{PREFIX}{task.step}{'.' if trial else ''}{trial}"
 
 
 def read(run: Run) -> Ledger:

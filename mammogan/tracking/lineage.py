@@ -1,7 +1,7 @@
 """Where a model comes from, down to the sha256 of each source file, and what came of a run, a data set or a file.
 
 One walk serves both ways: it finds the pipeline runs that the target touches, and tells for each what lies behind it
-(image, code, data, source files) and what came of it (branches, model versions with their aliases).
+(image, code, data, source files) and what came of it (trials, model versions with their aliases).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from mammogan.tracking.environment import GIT_COMMIT, GIT_DIRTY, IMAGE
-from mammogan.tracking.server import BRANCH, DATA_DIGEST, KIND, MANIFEST_FILE, PARENT, client, experiments, find_runs
+from mammogan.tracking.server import DATA_DIGEST, KIND, MANIFEST_FILE, PARENT, TRIAL, client, experiments, find_runs
 
 SOURCE_FIELDS = ("image_id", "source", "source_uid", "source_sha256", "patient_id", "split")
 MODEL_PREFIX = "models:/"
@@ -27,7 +27,7 @@ MODEL_PREFIX = "models:/"
 def lineage(target: str, experiment: str = "", tracking_uri: str = "") -> dict[str, Any]:
     """``{"target", "runs": [...]}``: every pipeline run that the target is part of, with all before and after it.
 
-    ``target`` is a run id (of a pipeline run or of a branch), ``models:/NAME@ALIAS``, ``models:/NAME/VERSION``,
+    ``target`` is a run id (of a pipeline run or of a trial), ``models:/NAME@ALIAS``, ``models:/NAME/VERSION``,
     ``data:DIGEST`` (or its beginning), or ``source:TEXT``, a sha256 or a series UID of a source file. The last two are
     looked for in ``experiment``, in all where it is empty. Raises ValueError for a target that is not found.
     """
@@ -64,10 +64,10 @@ def _model_run(mlflow: MlflowClient, target: str) -> str:
 
 
 def _parent(mlflow: MlflowClient, run_id: str) -> Run:
-    """The pipeline run itself, or the one above a branch's run."""
+    """The pipeline run itself, or the one above a trial's run."""
     try:
         run = mlflow.get_run(run_id)
-        above = run.data.tags.get(PARENT) if run.data.tags.get(KIND) == "branch" else None
+        above = run.data.tags.get(PARENT) if run.data.tags.get(KIND) == "trial" else None
         return mlflow.get_run(above) if above else run
     except MlflowException as error:
         raise ValueError(f"target={run_id!r}: no such run; give a run id or models:/NAME@ALIAS") from error
@@ -101,7 +101,7 @@ def _sources(mlflow: MlflowClient, run_id: str, wanted: str | None) -> Iterator[
 
 def _describe(mlflow: MlflowClient, parent: Run, wanted: str | None) -> dict[str, Any]:
     tags, run_id = parent.data.tags, parent.info.run_id
-    children = find_runs(mlflow, [parent.info.experiment_id], {PARENT: run_id, KIND: "branch"})
+    children = find_runs(mlflow, [parent.info.experiment_id], {PARENT: run_id, KIND: "trial"})
     return {
         "run": {
             "run_id": run_id,
@@ -112,20 +112,18 @@ def _describe(mlflow: MlflowClient, parent: Run, wanted: str | None) -> dict[str
         "image": tags.get(IMAGE),
         "code": {"commit": tags.get(GIT_COMMIT), "dirty": tags.get(GIT_DIRTY)},
         "data": {"digest": tags.get(DATA_DIGEST), "sources": list(_sources(mlflow, run_id, wanted))},
-        "branches": [_branch(child) for child in children],
+        "trials": [_trial(child) for child in children],
         "models": [
-            model
-            for run in (*children, parent)
-            for model in _models(mlflow, run.info.run_id, run.data.tags.get(BRANCH))
+            model for run in (*children, parent) for model in _models(mlflow, run.info.run_id, run.data.tags.get(TRIAL))
         ],
     }
 
 
-def _branch(child: Run) -> dict[str, Any]:
-    return {"run_id": child.info.run_id, "branch": child.data.tags[BRANCH], "status": child.info.status}
+def _trial(child: Run) -> dict[str, Any]:
+    return {"run_id": child.info.run_id, "trial": child.data.tags[TRIAL], "status": child.info.status}
 
 
-def _models(mlflow: MlflowClient, run_id: str, branch: str | None) -> Iterator[Mapping[str, Any]]:
+def _models(mlflow: MlflowClient, run_id: str, trial: str | None) -> Iterator[Mapping[str, Any]]:
     found: list[ModelVersion] = mlflow.search_model_versions(f"run_id = '{run_id}'")
     for version in found:
         aliases = mlflow.get_registered_model(version.name).aliases
@@ -133,7 +131,7 @@ def _models(mlflow: MlflowClient, run_id: str, branch: str | None) -> Iterator[M
             "name": version.name,
             "version": str(version.version),
             "aliases": sorted(alias for alias, number in aliases.items() if str(number) == str(version.version)),
-            "branch": branch,
+            "trial": trial,
             "epoch": version.tags.get("epoch"),
             "snapshot_sha256": version.tags.get("mammogan.snapshot_sha256"),
         }

@@ -29,7 +29,7 @@ def probe(tracking_uri: str = "") -> str:
     """Write a run with a metric, read it back and delete it, which a database behind the server must keep.
 
     Empty is ``MLFLOW_TRACKING_URI``. The run is deleted after a failure too. Raises ValueError where no server is
-    named or its certificate is not trusted, RuntimeError in one line with the mend where something is refused or away.
+    named or its certificate is not trusted, RuntimeError in one line with the fix where something is refused or away.
     """
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI", "")
     if not uri:
@@ -120,8 +120,8 @@ def _fault(uri: str, status: int) -> str:
     if status == 403 and _ask(uri, host="localhost") in (200, 401):
         return f"{uri} does not answer to {host} (403); add {host} to MLFLOW_SERVER_ALLOWED_HOSTS of its server"
     if status == 403:
-        mend = f"let this sign-in read and write, or add {host} to MLFLOW_SERVER_ALLOWED_HOSTS of its server"
-        return f"{uri} refuses (403); {mend}"
+        fix = f"let this sign-in read and write, or add {host} to MLFLOW_SERVER_ALLOWED_HOSTS of its server"
+        return f"{uri} refuses (403); {fix}"
     if status >= 500:
         return f"{uri} fails with status {status}; {_database()}"
     return f"{uri} answers {status}, as no MLflow would; check {_SETTING}"

@@ -13,13 +13,11 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from mammogan.config import Branch
-from mammogan.records import BranchRecord, RunRecord
+from mammogan.config import Trial
+from mammogan.records import RunRecord, TrialRecord
 from mammogan.tracking.findings import read_findings
 from mammogan.tracking.runs import find_parent
 from mammogan.tracking.server import (
-    BRANCH,
-    BRANCH_FILE,
     CONFIG_FILE,
     DECISION_FILE,
     EVALUATION_FILE,
@@ -32,13 +30,15 @@ from mammogan.tracking.server import (
     REPORT,
     REPORT_PAGE,
     SUMMARY_FILE,
+    TRIAL,
+    TRIAL_FILE,
     client,
     find_runs,
 )
 
 
 def read_run(parent_id: str, tracking_uri: str = "") -> RunRecord:
-    """The parent run and its branches with everything they logged; what is missing is empty.
+    """The parent run and its trials with everything they logged; what is missing is empty.
 
     Raises ValueError where there is no run of that id.
     """
@@ -49,9 +49,9 @@ def read_run(parent_id: str, tracking_uri: str = "") -> RunRecord:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         raise ValueError(f"run={parent_id!r}: MLflow has no run of that id; copy it from the UI") from error
-    children = find_runs(mlflow, [run.info.experiment_id], {PARENT: parent_id, KIND: "branch"})
-    branches = sorted(
-        (_read_branch(mlflow, child) for child in children), key=lambda item: dataclasses.astuple(item.branch)
+    children = find_runs(mlflow, [run.info.experiment_id], {PARENT: parent_id, KIND: "trial"})
+    trials = sorted(
+        (_read_trial(mlflow, child) for child in children), key=lambda item: dataclasses.astuple(item.trial)
     )
     return RunRecord(
         run_id=parent_id,
@@ -65,21 +65,21 @@ def read_run(parent_id: str, tracking_uri: str = "") -> RunRecord:
         config=_read_json(mlflow, parent_id, CONFIG_FILE),
         data=_read_json(mlflow, parent_id, SUMMARY_FILE),
         decision=_read_json(mlflow, parent_id, DECISION_FILE),
-        branches=tuple(sorted(branches, key=lambda item: dataclasses.astuple(item.branch))),
+        trials=tuple(sorted(trials, key=lambda item: dataclasses.astuple(item.trial))),
         findings=read_findings(parent_id, tracking_uri),
     )
 
 
-def _read_branch(mlflow: MlflowClient, run: Run) -> BranchRecord:
+def _read_trial(mlflow: MlflowClient, run: Run) -> TrialRecord:
     run_id = run.info.run_id
     keys = sorted(key for key in run.data.metrics if key.startswith("train/"))
     history = {key: [(m.step, m.value) for m in mlflow.get_metric_history(run_id, key)] for key in keys}
-    return BranchRecord(
+    return TrialRecord(
         run_id=run_id,
-        branch=Branch.parse(run.data.tags[BRANCH]),
+        trial=Trial.parse(run.data.tags[TRIAL]),
         status=run.info.status,
         tags=run.data.tags,
-        info=_read_json(mlflow, run_id, BRANCH_FILE),
+        info=_read_json(mlflow, run_id, TRIAL_FILE),
         evaluation=_read_json(mlflow, run_id, EVALUATION_FILE),
         history={key: sorted(points) for key, points in history.items()},
         grids=_read_grids(mlflow, run_id),
@@ -117,7 +117,7 @@ class Outcome:
     decision: dict[str, Any]
     """The selection's decision; empty where it was not reached."""
     lost: dict[str, str]
-    """Branches that did not finish, with the reason."""
+    """Trials that did not finish, with the reason."""
     report: Path | None
     """The report's page, or None where there is none."""
     version: str
@@ -137,7 +137,7 @@ def outcome(run_key: str, folder: Path, tracking_uri: str = "") -> Outcome:
         with tempfile.TemporaryDirectory() as scratch:
             shutil.copytree(mlflow.download_artifacts(parent_id, REPORT, scratch), folder, dirs_exist_ok=True)
         page = folder / REPORT_PAGE
-    lost = {item.branch.name: item.reason for item in record.branches if item.status != "FINISHED"}
+    lost = {item.trial.name: item.reason for item in record.trials if item.status != "FINISHED"}
     version, promotion = (record.tags.get(name, "") for name in (MODEL_VERSION, PROMOTION))
     reason = record.tags.get(REASON, "")
     return Outcome(record.status, reason, record.decision, lost, page, version, promotion)

@@ -1,4 +1,4 @@
-"""Opening, describing and closing the parent run of a pipeline run and the child run of each branch."""
+"""Opening, describing and closing the parent run of a pipeline run and the child run of each trial."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
-from mammogan.config import PRESETS, Branch, Config
+from mammogan.config import PRESETS, Config, Trial
 from mammogan.tracking import environment, heartbeat
 from mammogan.tracking.server import (
-    BRANCH,
     CONFIG_FILE,
     DATA_DIGEST,
     DECISION_FILE,
@@ -33,6 +32,7 @@ from mammogan.tracking.server import (
     STOP_ASKED,
     SUMMARY_FILE,
     TAG_LENGTH,
+    TRIAL,
     VERDICT,
     client,
     ensure_experiment,
@@ -124,15 +124,15 @@ def _log_params(mlflow: MlflowClient, run_id: str, settings: Mapping[str, object
         _log_missing_params(mlflow, run_id, values)
 
 
-def _branch_settings(branch: Branch, config: Config) -> dict[str, object]:
-    """What tells a branch from others: lambda, seed, preset, and what differs from the preset.
+def _trial_settings(trial: Trial, config: Config) -> dict[str, object]:
+    """What tells a trial from others: lambda, seed, preset, and what differs from the preset.
 
     The UI prints all parameters of a run into each tile of its image series; the parent run has the full list.
     """
     given = PRESETS[config.preset].flat()
     changed = {name: value for name, value in config.flat().items() if value != given.get(name)}
     changed = {name: value for name, value in changed.items() if name not in ("lambdas", "seeds")}
-    return {"gp_lambda": branch.gp_lambda, "seed": branch.seed, "preset": config.preset, **changed}
+    return {"gp_lambda": trial.gp_lambda, "seed": trial.seed, "preset": config.preset, **changed}
 
 
 def _log_missing_params(mlflow: MlflowClient, run_id: str, values: Mapping[str, str]) -> None:
@@ -197,21 +197,21 @@ def _adopt(mlflow: MlflowClient, announced: str, run_key: str) -> str:
     return run.info.run_id
 
 
-def open_branch(parent_id: str, branch: Branch, config: Config, tracking_uri: str = "") -> str:
-    """Run id of the branch's child run, found by its tags or created, and RUNNING again."""
+def open_trial(parent_id: str, trial: Trial, config: Config, tracking_uri: str = "") -> str:
+    """Run id of the trial's child run, found by its tags or created, and RUNNING again."""
     mlflow = client(tracking_uri)
     experiment = mlflow.get_run(parent_id).info.experiment_id
-    key = {PARENT: parent_id, BRANCH: branch.name}
-    run_id = _find_or_create(mlflow, experiment, key, {RUN_NAME: branch.name, KIND: "branch"})
-    _log_params(mlflow, run_id, _branch_settings(branch, config))
+    key = {PARENT: parent_id, TRIAL: trial.name}
+    run_id = _find_or_create(mlflow, experiment, key, {RUN_NAME: trial.name, KIND: "trial"})
+    _log_params(mlflow, run_id, _trial_settings(trial, config))
     return run_id
 
 
-def find_branch(parent_id: str, branch: Branch, tracking_uri: str = "") -> str | None:
-    """Run id of the branch's child run, or None."""
+def find_trial(parent_id: str, trial: Trial, tracking_uri: str = "") -> str | None:
+    """Run id of the trial's child run, or None."""
     mlflow = client(tracking_uri)
     experiment = mlflow.get_run(parent_id).info.experiment_id
-    runs = find_runs(mlflow, [experiment], {PARENT: parent_id, BRANCH: branch.name})
+    runs = find_runs(mlflow, [experiment], {PARENT: parent_id, TRIAL: trial.name})
     return runs[0].info.run_id if runs else None
 
 
@@ -264,24 +264,24 @@ def close(run_id: str, status: str, reason: str = "", tracking_uri: str = "") ->
 
 
 def close_stopped(run_key: str, reason: str, tracking_uri: str = "") -> None:
-    """End the run of that key and its branches as KILLED, where it was opened and has not ended."""
+    """End the run of that key and its trials as KILLED, where it was opened and has not ended."""
     parent_id = find_parent(run_key, tracking_uri)
     if parent_id is not None and client(tracking_uri).get_run(parent_id).info.status == "RUNNING":
-        close_branches(parent_id, reason, tracking_uri)
+        close_trials(parent_id, reason, tracking_uri)
         close(parent_id, "KILLED", reason, tracking_uri)
 
 
-def close_branches(
+def close_trials(
     parent_id: str, reason: str, tracking_uri: str = "", failed: Mapping[str, str] | None = None
 ) -> list[str]:
     """End every child run that is still RUNNING as KILLED with the reason; returns their names.
 
-    Those of the branches in ``failed`` end as FAILED with their own reason.
+    Those of the trials in ``failed`` end as FAILED with their own reason.
     """
     mlflow, reasons = client(tracking_uri), failed or {}
     experiment = mlflow.get_run(parent_id).info.experiment_id
     running = [run for run in find_runs(mlflow, [experiment], {PARENT: parent_id}) if run.info.status == "RUNNING"]
     for run in running:
-        own = reasons.get(run.data.tags.get(BRANCH, ""))
+        own = reasons.get(run.data.tags.get(TRIAL, ""))
         close(run.info.run_id, "KILLED" if own is None else "FAILED", reason if own is None else own, tracking_uri)
     return [run.data.tags[RUN_NAME] for run in running]

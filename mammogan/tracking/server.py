@@ -19,7 +19,7 @@ from urllib3 import Retry
 from mammogan import addresses, patience, trust
 
 RUN_KEY = "mammogan.run_key"
-BRANCH = "mammogan.branch"
+TRIAL = "mammogan.trial"
 STATUS = "mammogan.status"
 REASON = "mammogan.reason"
 KIND = "mammogan.kind"
@@ -41,7 +41,7 @@ PARENT = "mlflow.parentRunId"
 RUN_NAME = "mlflow.runName"
 
 CONFIG_FILE = "config.json"
-BRANCH_FILE = "branch.json"
+TRIAL_FILE = "trial.json"
 EVALUATION_FILE = "evaluation.json"
 DECISION_FILE = "decision.json"
 SUMMARY_FILE = "summary.json"
@@ -97,7 +97,7 @@ def require_trust(uri: str) -> None:
         )
     except MlflowException as error:
         if untrusted := trust.distrust(error):
-            told = f"MLFLOW_TRACKING_URI={uri!r}: its certificate is not trusted ({untrusted}); {trust.MEND}"
+            told = f"MLFLOW_TRACKING_URI={uri!r}: its certificate is not trusted ({untrusted}); {trust.FIX}"
             raise ValueError(told) from error
 
 

@@ -1,4 +1,4 @@
-"""Where a run stands while it goes on: its status, the record of its steps, and how far each branch has trained."""
+"""Where a run stands while it goes on: its status, the record of its steps, and how far each trial has trained."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 from mammogan.ledger import Ledger
 from mammogan.tracking import ledger
 from mammogan.tracking.runs import find_parent, set_tags
-from mammogan.tracking.server import BRANCH, GIVEN_UP, KIND, PARENT, REASON, STOP_ASKED, client, find_runs
+from mammogan.tracking.server import GIVEN_UP, KIND, PARENT, REASON, STOP_ASKED, TRIAL, client, find_runs
 
 RETRIES = "1"
 TIMEOUT_S = "10"
@@ -28,7 +28,7 @@ class UnreadableError(RuntimeError):
 
 @dataclass(frozen=True)
 class Losses:
-    """What a branch last logged of its training."""
+    """What a trial last logged of its training."""
 
     epoch: int
     wasserstein: float
@@ -49,7 +49,7 @@ class Standing:
     epochs: int
     """Epochs of a training; 0 where that is not known yet."""
     losses: Mapping[str, Losses]
-    """Latest of each branch that trains or has trained, by its name."""
+    """Latest of each trial that trains or has trained, by its name."""
 
 
 def find_experiment(experiment: str, tracking_uri: str) -> str:
@@ -96,8 +96,8 @@ def _in_words(error: MlflowException | ValueError) -> str:
 
 
 def _standing(mlflow: MlflowClient, run: Run) -> Standing:
-    children = find_runs(mlflow, [run.info.experiment_id], {PARENT: run.info.run_id, KIND: "branch"})
-    losses = {child.data.tags[BRANCH]: found for child in children if (found := _losses(child))}
+    children = find_runs(mlflow, [run.info.experiment_id], {PARENT: run.info.run_id, KIND: "trial"})
+    losses = {child.data.tags[TRIAL]: found for child in children if (found := _losses(child))}
     return Standing(
         run_id=run.info.run_id,
         experiment_id=run.info.experiment_id,

@@ -50,7 +50,7 @@ class Checkpoints:
         return None
 
     def clear(self) -> None:
-        """Remove all checkpoints, once the branch is finished."""
+        """Remove all checkpoints, once the trial is finished."""
         self._remove(keep=0)
 
     def _remove(self, keep: int, newest: str = "") -> None:

@@ -1,4 +1,4 @@
-"""When to stop a branch: KID against held-out images of the train split, which no update saw; the test split never."""
+"""When to stop a trial: KID against held-out images of the train split, which no update saw; the test split never."""
 
 from __future__ import annotations
 

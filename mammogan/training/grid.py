@@ -1,4 +1,4 @@
-"""Sample grids: the same z for every snapshot and every branch, so that grids can be compared."""
+"""Sample grids: the same z for every snapshot and every trial, so that grids can be compared."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ def carve_out(count: int, fraction: float, patients: Sequence[str] | None = None
     """Indices (n,), int64, ascending, of the images to train on and of those held out, about ``fraction`` of them.
 
     Whole patients are held out: ``patients`` names that of each image; without it every image is a patient of its own.
-    The choice is the same for every branch, so that what is judged by it can be compared; 0 holds out none.
+    The choice is the same for every trial, so that what is judged by it can be compared; 0 holds out none.
     Raises ValueError for another number of names than of images, and where fewer than 2 images are left on a side.
     """
     if patients is not None and len(patients) != count:

@@ -1,4 +1,4 @@
-"""The epochs of a branch: train, measure, write, and leave when asked to."""
+"""The epochs of a trial: train, measure, write, and leave when asked to."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import torch
 
 from mammogan import console, storage
 from mammogan.models.generator import save_snapshot
-from mammogan.training.branch_folder import HISTORY, BranchFolder, parse_history
 from mammogan.training.checkpoint import Checkpoints
 from mammogan.training.diagnostics import Overfitting, memory_mb
 from mammogan.training.early_stop import KID, HeldOutKid, best_epoch, snapshots_without_gain
 from mammogan.training.grid import save_grid
 from mammogan.training.interruption import Interruption
 from mammogan.training.trainer import Trainer
+from mammogan.training.trial_folder import HISTORY, TrialFolder, parse_history
 
 Report = Callable[[int, Mapping[str, float]], None]
 ReportGrid = Callable[[int, Path], None]
@@ -31,7 +31,7 @@ class DivergedError(Exception):
 
 
 class Epochs:
-    """The epochs of a branch, from its last checkpoint on.
+    """The epochs of a trial, from its last checkpoint on.
 
     Of several processes that train together all compute, and only the leader writes and reports; what decides about
     the course, a divergence, a stop, a signal, they agree upon first.
@@ -42,7 +42,7 @@ class Epochs:
         trainer: Trainer,
         overfitting: Overfitting,
         judge: HeldOutKid | None,
-        folder: BranchFolder,
+        folder: TrialFolder,
         record: dict[str, Any],
         interruption: Interruption,
         report: Report,
@@ -88,7 +88,7 @@ class Epochs:
     def _train(self) -> None:
         trainer = self.trainer
         bar = console.progress if self.leads else _no_progress
-        with bar(self.record["branch"], trainer.total_steps, trainer.step) as advance:
+        with bar(self.record["trial"], trainer.total_steps, trainer.step) as advance:
             while not self._is_done():
                 epoch = self.record["epochs_done"] + 1
                 self._train_epoch(epoch, advance)
@@ -188,7 +188,7 @@ class Epochs:
 
     def _say(self, message: str) -> None:
         if self.leads:
-            console.say(f"{self.record['branch']}: {message}")
+            console.say(f"{self.record['trial']}: {message}")
 
 
 def _not_finite(network: torch.nn.Module) -> str:
@@ -206,7 +206,7 @@ def _no_progress(*_: object) -> Generator[console.Advance]:
     yield advance
 
 
-def report_again(folder: BranchFolder, history: list[dict[str, Any]], report: Report, report_grid: ReportGrid) -> None:
+def report_again(folder: TrialFolder, history: list[dict[str, Any]], report: Report, report_grid: ReportGrid) -> None:
     """Tell a new run's tracker what an earlier run has done."""
     for row in history:
         report(row["epoch"], row["metrics"])

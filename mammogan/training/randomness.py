@@ -15,7 +15,7 @@ def rng_for(seed: int, purpose: str, counter: int, device: torch.device) -> torc
 
 
 def weights_seed(seed: int) -> int:
-    """Seed for the initial weights of a branch with this training seed."""
+    """Seed for the initial weights of a trial with this training seed."""
     return rng_for(seed, "weights", 0, torch.device("cpu")).initial_seed()
 
 

@@ -1,4 +1,4 @@
-"""Several processes that train one branch together, as ``torchrun`` starts them: one batch, shared out by rows.
+"""Several processes that train one trial together, as ``torchrun`` starts them: one batch, shared out by rows.
 
 Let r be a process and R_r its rows of the batch of B. All that is drawn is a function of (seed, step), so every process
 draws the whole batch and runs the generator on all of z: its BatchNorm sees the whole batch's statistics without a word
@@ -21,7 +21,7 @@ from torch import distributed as processes
 
 @dataclass(frozen=True)
 class Ranks:
-    """One process among those that train the branch; by default the only one."""
+    """One process among those that train the trial; by default the only one."""
 
     rank: int = 0
     """Number of this process, from 0."""

@@ -1,4 +1,4 @@
-"""Everything that changes while a branch trains, and one step of that change."""
+"""Everything that changes while a trial trains, and one step of that change."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mammogan import console
-from mammogan.config import Branch, Config, TrainConfig
+from mammogan.config import Config, TrainConfig, Trial
 from mammogan.features.densenet import FrozenDenseNet
 from mammogan.models.critic import Critic
 from mammogan.models.folded import FoldedDenseNet
@@ -30,7 +30,7 @@ ALONE = Ranks()
 
 
 class Trainer:
-    """Networks, optimisers, step counter and the running epoch's sums of one branch.
+    """Networks, optimisers, step counter and the running epoch's sums of one trial.
 
     ``images`` (N, 1, size, size), uint8, stay on ``device`` as they are; float32 exists only for a batch at a time.
     A step is one generator update after ``n_critic`` critic updates. Its random numbers are a function of the
@@ -43,17 +43,17 @@ class Trainer:
         self,
         images: Tensor,
         config: Config,
-        branch: Branch,
+        trial: Trial,
         frozen: FrozenDenseNet,
         device: torch.device,
         ranks: Ranks = ALONE,
     ) -> None:
-        self.config, self.branch, self.device, self.ranks = config.train, branch, device, ranks
+        self.config, self.trial, self.device, self.ranks = config.train, trial, device, ranks
         self.images = images.to(device)
-        self.objective = Objective(branch.gp_lambda, self.config.loss)
-        self.order = BatchOrder(len(images), self.config.batch_size, branch.seed)
+        self.objective = Objective(trial.gp_lambda, self.config.loss)
+        self.order = BatchOrder(len(images), self.config.batch_size, trial.seed)
         self.rows = ranks.rows(self.order.batch_size)
-        self.generator, self.critic = _networks(images.shape[-1], config, branch.seed, frozen, device)
+        self.generator, self.critic = _networks(images.shape[-1], config, trial.seed, frozen, device)
         self.averaged = copy.deepcopy(self.generator).requires_grad_(False) if self.config.ema_decay else None
         self.optimisers = [_adam(network, self.config) for network in (self.generator, self.critic)]
         self.step = 0
@@ -89,7 +89,7 @@ class Trainer:
 
     def advance(self) -> None:
         """Make one step."""
-        rng = rng_for(self.branch.seed, f"step, attempt {self.attempt}", self.step, self.device)
+        rng = rng_for(self.trial.seed, f"step, attempt {self.attempt}", self.step, self.device)
         for optimiser in self.optimisers:
             optimiser.param_groups[0]["lr"] = self.learning_rate_of(self.step)
         for update in range(self.config.n_critic):
@@ -214,7 +214,7 @@ class Trainer:
 def _networks(
     size: int, config: Config, seed: int, frozen: FrozenDenseNet, device: torch.device
 ) -> tuple[Generator, Critic]:
-    """Both networks with initial weights from the branch's seed, on the device."""
+    """Both networks with initial weights from the trial's seed, on the device."""
     model = config.model
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(weights_seed(seed))

@@ -1,4 +1,4 @@
-"""Training of one branch, from images to the folder it hands on; run again, it continues or copies what is there."""
+"""Training of one trial, from images to the folder it hands on; run again, it continues or copies what is there."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ import torch
 from torch import Tensor
 
 from mammogan import console, storage
-from mammogan.config import Branch, Config
+from mammogan.config import Config, Trial
 from mammogan.features.densenet import FrozenDenseNet, load_frozen
 from mammogan.features.extractor import Extractor, load_extractor
 from mammogan.models.critic import Critic
 from mammogan.models.critic_file import save_critic
-from mammogan.training.branch_folder import CRITIC, BranchFolder, branch_key
 from mammogan.training.checkpoint import Checkpoints
 from mammogan.training.diagnostics import Overfitting
 from mammogan.training.early_stop import HeldOutKid
@@ -26,15 +25,16 @@ from mammogan.training.interruption import Interruption, deferred_signals
 from mammogan.training.loop import CHECKPOINTS, DivergedError, Epochs, Report, ReportGrid, report_again
 from mammogan.training.ranks import Ranks
 from mammogan.training.trainer import ALONE, Trainer
+from mammogan.training.trial_folder import CRITIC, TrialFolder, trial_key
 
 RETRY_PAUSES_S = (1.0, 10.0)
-"""Pauses before a branch that failed is continued in the same process."""
+"""Pauses before a trial that failed is continued in the same process."""
 
 
-def train_branch(
+def train_trial(
     images: Tensor,
     config: Config,
-    branch: Branch,
+    trial: Trial,
     *,
     data_digest: str,
     store: str,
@@ -44,24 +44,24 @@ def train_branch(
     patients: Sequence[str] | None = None,
     ranks: Ranks = ALONE,
 ) -> dict[str, Any]:
-    """Train one (lambda, seed) on uint8 images (N, 1, size, size) and return the content of its ``branch.json``.
+    """Train one (lambda, seed) on uint8 images (N, 1, size, size) and return the content of its ``trial.json``.
 
-    Writes the branch folder of docs/architecture.md to ``out``, and the state to ``store/branches/<key>/``. A finished
-    branch is copied out at once; an interrupted one continues, on the CPU to the bit as if it never stopped. In both
+    Writes the trial folder of docs/architecture.md to ``out``, and the state to ``store/trials/<key>/``. A finished
+    trial is copied out at once; an interrupted one continues, on the CPU to the bit as if it never stopped. In both
     cases the epochs and grids of the earlier run are reported again. SIGTERM and Ctrl-C save and leave, by SystemExit
     and KeyboardInterrupt. What may pass, such as memory that another process holds, is tried again from the last
     checkpoint, twice; then it, a store that was away for too long and divergence end in the status, never in a raise.
 
     ``patients`` names that of each image, for ``train.validation_fraction``. Of several processes (``ranks``) the
-    leader writes, and a fault raises, because only a new start of all of them can mend it.
+    leader writes, and a fault raises, because only a new start of all of them can fix it.
     Raises ValueError for fewer than 2 images, for another shape or type and for a carve-out that leaves too few;
-    OSError where not even ``branch.json`` can be written.
+    OSError where not even ``trial.json`` can be written.
     """
     _check_images(images, config, ranks)
     kept, held_out = carve_out(len(images), config.train.validation_fraction, patients)
-    record = _new_record(config, branch, data_digest)
+    record = _new_record(config, trial, data_digest)
     try:
-        work = _Work(images[kept], images[held_out], config, branch, ranks, record, report, report_grid)
+        work = _Work(images[kept], images[held_out], config, trial, ranks, record, report, report_grid)
         return work.finished(store, out)
     except DivergedError as error:
         record |= {"status": "diverged", "reason": str(error)}
@@ -70,38 +70,38 @@ def train_branch(
             raise
         record |= {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
     if ranks.leads:
-        console.say(f"{branch.name}: {record['status']}: {record['reason']}")
-        BranchFolder(out, "").write_record(record)
+        console.say(f"{trial.name}: {record['status']}: {record['reason']}")
+        TrialFolder(out, "").write_record(record)
     return record
 
 
 @dataclass(frozen=True)
 class _Work:
-    """A branch, its images (uint8, to train on and held out) and those whom it tells."""
+    """A trial, its images (uint8, to train on and held out) and those whom it tells."""
 
     images: Tensor
     held_out: Tensor
     config: Config
-    branch: Branch
+    trial: Trial
     ranks: Ranks
     record: dict[str, Any]
     report: Report
     report_grid: ReportGrid
 
     def finished(self, store: str, out: Path) -> dict[str, Any]:
-        """The record of the finished branch, copied or trained; raises what training raises."""
+        """The record of the finished trial, copied or trained; raises what training raises."""
         config, record = self.config, self.record
         device = pick_device(config.train.device)
         frozen, record["frozen"] = load_frozen(config.model.frozen_weights, config.model.frozen_sha256)
         judge = load_extractor(config.evaluate, device) if config.train.patience else None
         judged_by = judge.sha256 if judge else ""
-        record["key"] = branch_key(config, self.branch, record["data_digest"], record["frozen"]["sha256"], judged_by)
-        folder = BranchFolder(out, storage.join(store, "branches", record["key"]))
+        record["key"] = trial_key(config, self.trial, record["data_digest"], record["frozen"]["sha256"], judged_by)
+        folder = TrialFolder(out, storage.join(store, "trials", record["key"]))
         if self.ranks.leads:
             folder.restore()
         if earlier := folder.finished_record():
             if self.ranks.leads:
-                console.say(f"{self.branch.name}: finished by an earlier run, copied from {folder.uri}")
+                console.say(f"{self.trial.name}: finished by an earlier run, copied from {folder.uri}")
                 report_again(folder, folder.read_history(), self.report, self.report_grid)
             return earlier
         record["device"] = device_name(device, self.ranks.world)
@@ -115,7 +115,7 @@ class _Work:
 
     def _train(
         self,
-        folder: BranchFolder,
+        folder: TrialFolder,
         frozen: FrozenDenseNet,
         device: torch.device,
         extractor: Extractor | None,
@@ -127,16 +127,16 @@ class _Work:
 
         def attempt() -> None:
             self.record.update(untrained)
-            trainer = Trainer(self.images, self.config, self.branch, frozen, device, self.ranks)
+            trainer = Trainer(self.images, self.config, self.trial, frozen, device, self.ranks)
             Epochs(
                 trainer, overfitting, judge, folder, self.record, interruption, self.report, self.report_grid
             ).to_the_end()
             if self.ranks.leads:
                 self._leave_critic(trainer.critic, folder)
 
-        _persistently(attempt, self.branch.name, RETRY_PAUSES_S if self.ranks.world == 1 else ())
+        _persistently(attempt, self.trial.name, RETRY_PAUSES_S if self.ranks.world == 1 else ())
 
-    def _leave_critic(self, critic: Critic, folder: BranchFolder) -> None:
+    def _leave_critic(self, critic: Critic, folder: TrialFolder) -> None:
         save_critic(
             critic,
             folder.out / CRITIC,
@@ -160,11 +160,11 @@ def _persistently(attempt: Callable[[], None], name: str, pauses_s: Sequence[flo
     return attempt()
 
 
-def _new_record(config: Config, branch: Branch, data_digest: str) -> dict[str, Any]:
+def _new_record(config: Config, trial: Trial, data_digest: str) -> dict[str, Any]:
     return {
-        "branch": branch.name,
-        "gp_lambda": branch.gp_lambda,
-        "seed": branch.seed,
+        "trial": trial.name,
+        "gp_lambda": trial.gp_lambda,
+        "seed": trial.seed,
         "key": "",
         "data_digest": data_digest,
         "status": "",

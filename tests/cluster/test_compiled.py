@@ -21,7 +21,7 @@ from mammogan import components, config, cores, pipeline
 from mammogan.components import IMAGE
 from mammogan.components.__main__ import main as run_step
 from mammogan.data import ingest
-from mammogan.graph import ACCELERATED, PER_BRANCH, Step
+from mammogan.graph import ACCELERATED, PER_TRIAL, Step
 from mammogan.launch.arguments import graph_arguments
 from mammogan.launch.compiled import RETRIES, compile_pipeline
 from mammogan.launch.pods import Pods, Size, parse_toleration
@@ -216,7 +216,7 @@ def test_the_loop_is_limited(case, documents):
 def test_every_step_is_retried_and_no_deadline_cuts_its_attempts_short(executors, documents):
     """In the loop and at the exit too; Argo counts the longest duration from the first attempt's start over all."""
     retried = {name: task["retryPolicy"] for name, task in tasks(documents[0]) if "retryPolicy" in task}
-    assert set(retried) == set(Step) > set(PER_BRANCH)
+    assert set(retried) == set(Step) > set(PER_TRIAL)
     for name, policy in retried.items():
         assert policy["maxRetryCount"] == RETRIES == 3
         pauses_s = sum(60 * 2**attempt for attempt in range(RETRIES))

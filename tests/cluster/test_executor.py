@@ -17,7 +17,7 @@ from mammogan.launch.arguments import graph_arguments
 from mammogan.launch.compiled import compile_pipeline
 from mammogan.launch.pods import Pods
 
-BRANCH = "lambda=3,seed=0"
+TRIAL = "lambda=3,seed=0"
 AS_A_POD = 'touch /opt/x 2>/dev/null && exit 90; [ "$(id -u):$(id -g)" = 1000:0 ] || exit 91; cd /tmp; exec "$@"'
 PREPARE = """
 set -e
@@ -72,7 +72,7 @@ def test_every_step_runs_by_the_command_that_was_compiled(tmp_path):
     folder = tmp_path / "artifacts"
     folder.mkdir()
     walk = Walk(graph(), arguments(str(tmp_path / "store")), str(folder), folder, run)
-    walk.all_steps(BRANCH)
+    walk.all_steps(TRIAL)
     check(walk, tracking_uri)
 
 
@@ -101,5 +101,5 @@ def test_every_step_runs_in_the_image_as_a_plain_user_on_a_read_only_root(tmp_pa
             assert done.returncode == 0, f"{name}: {done.returncode} {done.stderr[-3000:]}"
 
         walk = Walk(graph(), arguments("/state/store"), "minio://mlpipeline", artifacts, run)
-        walk.all_steps(BRANCH)
+        walk.all_steps(TRIAL)
     check(walk, tracking_uri)

@@ -12,7 +12,7 @@ import pytest
 from kubeflow import RECORDED, Kubeflow, recorded, serve
 
 from mammogan import config, tracking
-from mammogan.config import Branch
+from mammogan.config import Trial
 from mammogan.graph import Step
 from mammogan.launch import following
 from mammogan.launch.following import follow, rows, run_pods, show_links, table, termination, waiting, watch
@@ -95,10 +95,8 @@ def record(uri):
     return record
 
 
-def done(*steps, branch="", goes_on=None):
-    return [
-        Entry(Task(step, branch), State.DONE, NOW_MS - 200_000, NOW_MS - 190_000, goes_on=goes_on) for step in steps
-    ]
+def done(*steps, trial="", goes_on=None):
+    return [Entry(Task(step, trial), State.DONE, NOW_MS - 200_000, NOW_MS - 190_000, goes_on=goes_on) for step in steps]
 
 
 def whole():
@@ -149,7 +147,7 @@ def test_of_every_recorded_run_only_the_own_steps_are_shown_each_once(name):
     found = [row.task for row in rows.from_kubeflow(parsed(name))]
     assert len(found) == len(set(found))
     assert {task.step for task in found} <= set(Step)
-    assert all(task.branch.isdigit() == (task.step in (Step.TRAIN, Step.EVALUATE)) for task in found)
+    assert all(task.trial.isdigit() == (task.step in (Step.TRAIN, Step.EVALUATE)) for task in found)
 
 
 def test_a_nameless_task_and_a_tasks_twin_are_no_rows():
@@ -161,7 +159,7 @@ def test_a_nameless_task_and_a_tasks_twin_are_no_rows():
     ]
 
 
-def test_branches_that_kubeflow_does_not_name_are_numbered_and_stand_together():
+def test_trials_that_kubeflow_does_not_name_are_numbered_and_stand_together():
     found = [str(row.task) for row in rows.from_kubeflow(parsed("demo-frozen-at-end"))]
     assert found[:4] == list(BEFORE)
     assert found[4:10] == [f"{step} of {number}" for number in (1, 2, 3) for step in ("train", "evaluate")]
@@ -169,7 +167,7 @@ def test_branches_that_kubeflow_does_not_name_are_numbered_and_stand_together():
 
 
 def test_a_step_that_kubeflow_left_out_is_no_row():
-    """Behind a branch that was lost: evaluate and select, without a state."""
+    """Behind a trial that was lost: evaluate and select, without a state."""
     found = [str(row.task) for row in rows.from_kubeflow(parsed("train-pod-evicted"))]
     assert found == [*BEFORE, "train of 1", "finish"]
 
@@ -181,16 +179,16 @@ def test_a_step_counts_as_waiting_by_its_pod_not_by_the_task_around_it():
 
 
 def test_the_record_gives_names_order_what_is_due_and_how_far_a_training_is():
-    branches = ["lambda=0.5,seed=0", "lambda=3,seed=0"]
+    trials = ["lambda=0.5,seed=0", "lambda=3,seed=0"]
     running = Entry(TRAIN, State.RUNNING, NOW_MS - 60_000)
-    failed = Entry(Task(Step.TRAIN, branches[0]), State.FAILED, NOW_MS - 9000, NOW_MS - 8000, "no such file")
+    failed = Entry(Task(Step.TRAIN, trials[0]), State.FAILED, NOW_MS - 9000, NOW_MS - 8000, "no such file")
     entries = [*done(*BEFORE), running, failed]
     held = Ledger({entry.task: entry for entry in entries})
-    standing = Standing("r", "1", "RUNNING", "", held, 400, {TRAIN.branch: Losses(12, 0.25, -1.5)})
-    found = rows.from_record(standing, branches)
+    standing = Standing("r", "1", "RUNNING", "", held, 400, {TRAIN.trial: Losses(12, 0.25, -1.5)})
+    found = rows.from_record(standing, trials)
     assert [str(row.task) for row in found] == [
         *BEFORE,
-        *(f"{step} of {branch}" for branch in branches for step in ("train", "evaluate")),
+        *(f"{step} of {trial}" for trial in trials for step in ("train", "evaluate")),
         "select",
     ]
     by_task = {row.task: row for row in found}
@@ -200,10 +198,10 @@ def test_the_record_gives_names_order_what_is_due_and_how_far_a_training_is():
     assert by_task[Task(Step.SELECT)].state is None
 
 
-def test_epoch_and_losses_are_read_from_the_branchs_own_run(uri, record):
+def test_epoch_and_losses_are_read_from_the_trials_own_run(uri, record):
     parent = record("key", *done(*BEFORE))
     settings = config.resolve("demo", '{"lambdas": "3", "train.epochs": 7}')
-    child = tracking.open_branch(parent, Branch(3, 0), settings, uri)
+    child = tracking.open_trial(parent, Trial(3, 0), settings, uri)
     client = tracking.client(uri)
     for epoch, value in ((1, 4.0), (2, 3.0)):
         client.log_metric(child, "train/wasserstein", value, step=epoch)
@@ -386,8 +384,8 @@ def test_a_record_that_has_ended_decides_where_kubeflow_never_does(kubeflow, hos
 
 def test_a_page_that_stands_still_is_told_once_and_the_table_goes_on(kubeflow, host, record, uri, capsys):
     run_id = kubeflow.play(*["demo-frozen-at-end"] * 3)
-    branches = [f"lambda={value},seed=0" for value in ("0.5", "3", "5")]
-    trained = [entry for branch in branches for entry in done(Step.TRAIN, Step.EVALUATE, branch=branch)]
+    trials = [f"lambda={value},seed=0" for value in ("0.5", "3", "5")]
+    trained = [entry for trial in trials for entry in done(Step.TRAIN, Step.EVALUATE, trial=trial)]
     record(run_id, *done(*BEFORE, goes_on=True), *trained, *done(Step.SELECT), lambdas="0.5,3,5", status="FINISHED")
     follow(Server(host), run_id, uri, poll_s=0.0)
     assert capsys.readouterr().err.splitlines().count(following.STANDS_STILL) == 1
@@ -552,7 +550,7 @@ def test_a_run_that_waits_too_long_is_known_to(look, play_kubectl):
 
 
 @pytest.mark.parametrize("beside", ["sibling", "progress"])
-def test_a_branch_that_waits_while_another_one_trains_is_no_such_wait(look, play_kubectl, beside):
+def test_a_trial_that_waits_while_another_one_trains_is_no_such_wait(look, play_kubectl, beside):
     if beside == "sibling":
         play_kubectl(PENDING, pod(phase="Running"))
     else:

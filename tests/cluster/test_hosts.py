@@ -18,7 +18,7 @@ from sysconfig import get_path
 
 import pytest
 import yaml
-from test_executor import BRANCH, arguments, graph
+from test_executor import TRIAL, arguments, graph
 from walk import Walk
 
 K8S = Path(__file__).resolve().parents[2] / "k8s"
@@ -220,7 +220,7 @@ def join_namespace(descriptor):
 
 
 def test_steps_use_only_the_ports_that_the_policies_open(servers, tmp_path):
-    """From the opened run to a trained branch whose checkpoints lie in the object store."""
+    """From the opened run to a trained trial whose checkpoints lie in the object store."""
     environment = {**os.environ, **settings(), **KEYS, "MAMMOGAN_CACHE": str(tmp_path / "cache")}
     environment["PATH"] = f"{os.path.dirname(sys.executable)}:{environment['PATH']}"
 
@@ -234,7 +234,7 @@ def test_steps_use_only_the_ports_that_the_policies_open(servers, tmp_path):
     walk = Walk(graph(), arguments("s3://mammogan/store"), str(folder), folder, run)
     with Wire(STEP) as step, Wire(MLFLOW) as mlflow:
         for name in ("start", "ingest", "filter-minority", "train"):
-            walk.step(name, branch=BRANCH)
+            walk.step(name, trial=TRIAL)
     assert walk.outputs["train"] == "finished"
     print("a step called", sorted(step.opened), "MLflow called", sorted(mlflow.opened))
     assert step.opened == {("tcp", ADDRESSES[MLFLOW], 5000), ("tcp", ADDRESSES[STORE], 9000)}

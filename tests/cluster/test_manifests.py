@@ -192,7 +192,7 @@ def usage(pod, limits):
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 @pytest.mark.parametrize("twice", [False, True], ids=["as they are", "at twice the size"])
-def test_three_branches_are_admitted_beside_all_else(overlay, twice):
+def test_three_trials_are_admitted_beside_all_else(overlay, twice):
     """What the quota's admission does: no container may leave out what it counts, and the sum must fit."""
     hard, limits = named(overlay, "ResourceQuota", "mammogan")["spec"]["hard"], limit_range(overlay)
     pods = Pods(image=IMAGE, accelerators=int(quantity(hard["requests.nvidia.com/gpu"]) > 0))

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from mammogan import components, pipeline
 from mammogan.launch import compiled, kubectl, preflight
 from mammogan.launch.pods import Pods, Size
-from mammogan.launch.preflight import room, trial
+from mammogan.launch.preflight import probe_pod, room
 from mammogan.launch.server import Server
 
 IMAGE = "registry.example.org/mammogan@sha256:" + "c" * 64
@@ -67,7 +67,7 @@ GPU_NODE = node("gpu", labels={"pool": "gpu"}, taints=[{"key": "nvidia.com/gpu",
 STORE_WORKS, MLFLOW_WORKS = ("object store", True, "wrote"), ("MLflow", True, "wrote a run")
 MAY_ALL = ("rights", True, "may do all")
 SEES_GPU = ("accelerator", True, "NVIDIA L4, 22 GiB")
-DENIED = ("object store", False, "InvalidAccessKeyId; mend AWS_ACCESS_KEY_ID")
+DENIED = ("object store", False, "InvalidAccessKeyId; fix AWS_ACCESS_KEY_ID")
 KUBEFLOWS_OWN = {"deployment", "workflow-controller-configmap"}
 CONTROLLER = "get configmap workflow-controller-configmap kubeflow"
 SHIPPED = "spec: {templateDefaults: {retryStrategy: {limit: '2', retryPolicy: OnError}}}"
@@ -111,7 +111,7 @@ def play(tmp_path, monkeypatch):
         monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
         return tmp_path
 
-    monkeypatch.setattr(trial, "POLL_S", 0.0)
+    monkeypatch.setattr(probe_pod, "POLL_S", 0.0)
     monkeypatch.setattr(components, "version", lambda: VERSION)
     return play
 
@@ -296,7 +296,7 @@ RANGE = {"metadata": {"name": "r"}, "spec": {"limits": [{"type": "Container", "m
             {GPU_POD: waiting("ImagePullBackOff")},
             "ImagePullBackOff; check the image's name",
         ),
-        ("object store", {LOG: log(MAY_ALL, DENIED, MLFLOW_WORKS)}, "InvalidAccessKeyId; mend AWS_ACCESS_KEY_ID"),
+        ("object store", {LOG: log(MAY_ALL, DENIED, MLFLOW_WORKS)}, "InvalidAccessKeyId; fix AWS_ACCESS_KEY_ID"),
         (
             "object store",
             {LOG: log(MAY_ALL, MLFLOW_WORKS)},
@@ -307,8 +307,8 @@ RANGE = {"metadata": {"name": "r"}, "spec": {"limits": [{"type": "Container", "m
         ("rights", {LOG: log(STORE_WORKS, MLFLOW_WORKS)}, "the probe did not report it; build the image"),
         (
             "accelerator of an accelerated step",
-            {GPU_LOG: log(STORE_WORKS, MLFLOW_WORKS, ("accelerator", False, "no driver; mend"))},
-            "no driver; mend",
+            {GPU_LOG: log(STORE_WORKS, MLFLOW_WORKS, ("accelerator", False, "no driver; fix"))},
+            "no driver; fix",
         ),
         ("accelerator of an accelerated step", {GPU_LOG: log(STORE_WORKS, MLFLOW_WORKS)}, "did not report it"),
         (
@@ -337,7 +337,7 @@ def test_what_admission_says_is_told_as_it_says_it(play, host):
 
 def test_a_pod_that_finds_no_node_is_given_up_with_its_own_reason_and_removed(play, host, monkeypatch, recorded_pod):
     folder = play({GPU_POD: {"status": recorded_pod["status"]}})
-    monkeypatch.setattr(trial, "NODE_S", 0.2)
+    monkeypatch.setattr(probe_pod, "NODE_S", 0.2)
     (found,) = wrong(host)
     assert found.what == "an accelerated step's pod"
     assert found.said.startswith("Unschedulable: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu; set a smaller")
@@ -354,7 +354,7 @@ def recorded_pod(request):
 )
 def test_a_pod_that_does_not_start_or_end_is_given_up_and_removed(play, host, monkeypatch, phase, limit, said):
     folder = play({POD: {"status": {"phase": phase}}})
-    monkeypatch.setattr(trial, limit, 0.2)
+    monkeypatch.setattr(probe_pod, limit, 0.2)
     begun = time.monotonic()
     assert said in findings(host, Pods(image=IMAGE, accelerators=0))["a step's pod"].said
     assert time.monotonic() - begun < 30
@@ -634,4 +634,4 @@ def test_the_command_prints_all_and_fails_if_one_is_wrong(play, host):
     play({"get storageclass": {"items": []}})
     result = CliRunner().invoke(pipeline.app, command)
     assert result.exit_code == 1
-    assert "MEND storage: no default StorageClass" in result.stdout
+    assert "FIX storage: no default StorageClass" in result.stdout

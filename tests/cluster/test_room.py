@@ -163,7 +163,7 @@ def test_admission_lets_a_training_in_or_says_why_not(entry, hard, used, resourc
         assert found
         assert {item.resource for item in found} == {resource}
         assert said in found[0].said
-        assert found[0].mend
+        assert found[0].fix
         assert found[0].by in ("LimitRange r", "ResourceQuota q")
 
 

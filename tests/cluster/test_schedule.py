@@ -206,7 +206,7 @@ def test_a_run_gets_the_arguments_of_the_file(kubeflow, apply):
     apply(entry("weekly", preset="demo", settings={"lambdas": "3"}, experiment="trial"))
     (made,) = kubeflow.recurring.values()
     assert made["runtime_config"]["parameters"] == {
-        "branches": ["lambda=3,seed=0"],
+        "trials": ["lambda=3,seed=0"],
         "preset": "demo",
         "overrides": '{"lambdas": "3"}',
         "source": "s3://b/cbis",
@@ -665,7 +665,7 @@ def smallest():
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_arguments_that_the_pipeline_does_not_take_are_refused_before_anything_is_made(kubeflow, host, write, dry_run):
     @dsl.pipeline(name="mammogan")
-    def other(branches: list[str], preset: str, needed: str):
+    def other(trials: list[str], preset: str, needed: str):
         smallest()
 
     with pytest.raises(ValueError, match=r"schedule weekly: .* unknown: experiment, force, .*, missing: needed"):

@@ -38,7 +38,7 @@ def start(host, arguments, **options):
 def test_a_run_is_started_of_an_uploaded_version_with_the_arguments(kubeflow, host, arguments):
     run = kubeflow.runs[start(host, arguments)]
     assert run["runtime_config"]["parameters"] == arguments
-    assert run["runtime_config"]["parameters"]["branches"] == ["lambda=0.5,seed=0", "lambda=3,seed=0"]
+    assert run["runtime_config"]["parameters"]["trials"] == ["lambda=0.5,seed=0", "lambda=3,seed=0"]
     assert run["service_account"] == "mammogan-steps"
     assert kubeflow.experiments[run["experiment_id"]]["display_name"] == "mammogan"
     version = kubeflow.versions[run["pipeline_version_reference"]["pipeline_version_id"]]

@@ -59,7 +59,7 @@ class Walk:
         return known.get(key)
 
     def found(self, key):
-        """An artifact by its name; the plural is the one of each branch."""
+        """An artifact by its name; the plural is the one of each trial."""
         key = {"evaluations": "evaluation"}.get(key, key)
         return [self.artifacts[key]]
 
@@ -70,8 +70,8 @@ class Walk:
         """Local path of an address, by the executor's own rule: minio://bucket is /minio/bucket."""
         return re.sub(r"^(minio|s3|gs)://", lambda match: f"/{match[1]}/", f"{self.uri}/{step}/{key}")
 
-    def all_steps(self, branch):
-        """Every step of one branch, in the order of the graph."""
+    def all_steps(self, trial):
+        """Every step of one trial, in the order of the graph."""
         status = {
             "state": "RUNNING",
             "error": {},
@@ -79,4 +79,4 @@ class Walk:
             "pipelineTaskName": "experiment",
         }
         for name in ORDER:
-            self.step(name, branch=branch, status=status)
+            self.step(name, trial=trial, status=status)

@@ -117,7 +117,7 @@ def assert_square_or_reason(content, config):
         assert (made.shape, made.dtype) == ((28, 28), np.uint8)
     else:
         assert bad.reason
-        assert bad.mend
+        assert bad.fix
         assert "\n" not in bad.reason
 
 

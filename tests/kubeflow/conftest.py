@@ -125,7 +125,7 @@ class Cluster:
         return self.mlflow().get_run(found)
 
     def children(self, parent):
-        return find_runs(self.mlflow(), [parent.info.experiment_id], {PARENT: parent.info.run_id, KIND: "branch"})
+        return find_runs(self.mlflow(), [parent.info.experiment_id], {PARENT: parent.info.run_id, KIND: "trial"})
 
     def runs(self):
         """Kubeflow's runs of this session, oldest first."""

@@ -51,7 +51,7 @@ def test_a_run_that_fails_says_where_and_why(cluster, row):
 
 
 def paces(cluster, parent):
-    """Milliseconds since 1970 at which each epoch of the only branch was logged, in the order of the epochs."""
+    """Milliseconds since 1970 at which each epoch of the only trial was logged, in the order of the epochs."""
     (child,) = cluster.children(parent)
     history = cluster.mlflow().get_metric_history(child.info.run_id, "train/wasserstein")
     return [point.timestamp for point in sorted(history, key=lambda point: point.step)]

@@ -1,4 +1,4 @@
-"""The critic that a branch hands on."""
+"""The critic that a trial hands on."""
 
 import pytest
 import torch
@@ -48,7 +48,7 @@ def test_what_is_no_critic_says_so(tmp_path):
     (tmp_path / "text.pt").write_text("nothing")
     torch.save(torch.zeros(2), tmp_path / "tensor.pt")
     for name, found in (("generator", "it has no head, readout, frozen"), ("text", "torch"), ("tensor", "a Tensor")):
-        told = rf"{name}.pt': no critic of a branch \(.*{found}.*give the critic.pt of one"
+        told = rf"{name}.pt': no critic of a trial \(.*{found}.*give the critic.pt of one"
         with pytest.raises(ValueError, match=told):
             load_critic(tmp_path / f"{name}.pt")
     with pytest.raises(FileNotFoundError, match=r"critic='.*absent.pt': there is no such file"):
@@ -69,12 +69,12 @@ def test_what_is_no_critic_says_so(tmp_path):
 def test_a_damaged_critic_says_what_is_wrong(frozen, tmp_path, changes, why):
     network, identity = frozen
     path = saved(Critic(28, 4, network), tmp_path / "critic.pt", identity["sha256"], **changes)
-    with pytest.raises(ValueError, match=rf"critic.pt': no critic of a branch \({why}"):
+    with pytest.raises(ValueError, match=rf"critic.pt': no critic of a trial \({why}"):
         load_critic(path)
 
 
 def test_weights_of_another_critic_are_an_error_of_one_line(frozen, tmp_path):
     network, identity = frozen
     kept = load_critic(saved(Critic(28, 4, network), tmp_path / "critic.pt", identity["sha256"], channels=8))
-    with pytest.raises(ValueError, match=r"critic.pt': no critic of a branch \([^\n]*size mismatch[^\n]*$"):
+    with pytest.raises(ValueError, match=r"critic.pt': no critic of a trial \([^\n]*size mismatch[^\n]*$"):
         kept.critic(network, identity["sha256"])

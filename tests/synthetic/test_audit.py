@@ -285,7 +285,7 @@ RANDOM = config.override(config.PRESETS["demo"], {"evaluate.extractor": "random"
 
 
 def learnt(dataset, folder):
-    """Digest of what a branch of the graph learns from."""
+    """Digest of what a trial of the graph learns from."""
     filter_minority(dataset, "malignant", folder / "minority")
     return training_set(folder / "minority", "auto")[2]
 
@@ -326,7 +326,7 @@ class TestDataset:
         assert told["memorised (random_vgg)"].startswith("not checked: 1 in a random network's features")
 
     @pytest.mark.parametrize("fraction", [0.0, 0.25])
-    def test_the_branchs_critic_is_asked_for_members_and_strangers(self, audited, dataset, tmp_path, fraction):
+    def test_the_trials_critic_is_asked_for_members_and_strangers(self, audited, dataset, tmp_path, fraction):
         """Oracle: the critic itself, run on every image, and Mann and Whitney's statistic.
 
         As in the graph, it learnt from the class alone and is asked on the filled set, whose other rows do not count.

@@ -1,4 +1,4 @@
-"""The steps of the graph, one branch, each in a process of its own that dies by SIGKILL after its n-th write to MLflow.
+"""The steps of the graph, one trial, each in a process of its own that dies by SIGKILL after its n-th write to MLflow.
 
     python deadly_steps.py FOLDER
 
@@ -41,11 +41,11 @@ from mammogan.components.utility import utility
 from mammogan.evaluation import snapshots
 from mammogan.reporting import findings, report
 from mammogan.selection import ranking
-from mammogan.training import trial
+from mammogan.training import trial as trial_training
 
 IMPORTED_ONCE = (lpips, matplotlib.figure, mlflow.pyfunc, sklearn.linear_model, torchvision)
-IMPORTED_ONCE += (snapshots, findings, registry, release, report, ranking, trial)
-BRANCH = "lambda=3,seed=0"
+IMPORTED_ONCE += (snapshots, findings, registry, release, report, ranking, trial_training)
+TRIAL = "lambda=3,seed=0"
 EXPERIMENT, RUN_KEY = "mammogan", "killed"
 SETTINGS = {
     "preset": "demo",
@@ -65,7 +65,7 @@ def steps(folder):
     at = functools.partial(artifact, folder)
     settings, data = {**SETTINGS, "run": RUN_KEY}, {"dataset": at("dataset")}
     minority, trained, measured = at("minority"), at("trained"), at("evaluation")
-    branch = {**settings, "branch": BRANCH, "minority": minority}
+    trial = {**settings, "trial": TRIAL, "minority": minority}
     chosen = {"decision": at("decision"), "winner": at("winner")}
     over = SimpleNamespace(state="RUNNING", error_message=None, pipeline_job_resource_name="mammogan-x")
     return {
@@ -73,9 +73,9 @@ def steps(folder):
         "ingest": lambda: ingest.python_func(**settings, source="phantom", labels="", store="", work="", **data),
         "filter-minority": lambda: filter_minority.python_func(**settings, **data, minority=minority),
         "check-changes": lambda: check_changes.python_func(**settings, force=False),
-        "train": lambda: train.python_func(**branch, store=str(folder / "store"), trained=trained),
+        "train": lambda: train.python_func(**trial, store=str(folder / "store"), trained=trained),
         "evaluate": lambda: evaluate.python_func(
-            **branch, store=str(folder / "store"), trained=trained, evaluation=measured
+            **trial, store=str(folder / "store"), trained=trained, evaluation=measured
         ),
         "select": lambda: select.python_func(
             **settings, store=str(folder / "store"), evaluations=[measured], critic=at("critic"), **chosen

@@ -1,4 +1,4 @@
-"""The exit step: the run's true status, its branches closed, and a report whatever happened before."""
+"""The exit step: the run's true status, its trials closed, and a report whatever happened before."""
 
 import pytest
 from sample_run import evaluation, measured
@@ -15,7 +15,7 @@ from mammogan.tracking.ledger import begun
 from mammogan.tracking.server import CLUSTER, GIVEN_UP, STOP_ASKED, WORKFLOW
 
 CONFIG = PRESETS["demo"]
-BRANCHES = CONFIG.branches
+TRIALS = CONFIG.trials
 
 
 @pytest.fixture(autouse=True)
@@ -28,19 +28,19 @@ def mlflow(database, tmp_path, monkeypatch):
 
 @pytest.fixture
 def parent(tmp_path):
-    """A run whose first branch was evaluated and whose second was left running."""
+    """A run whose first trial was evaluated and whose second was left running."""
     parent = tracking.begin(tmp_path.name, tmp_path.name, CONFIG, {})
     record(parent, Step.INGEST, Step.FILTER_MINORITY)
     record(parent, Step.CHECK_CHANGES, goes_on=True)
     records = [measured(1, "kid", 0.2), measured(1, "fid", 90.0), measured(1, "lpips_fake_fake", 0.3)]
-    item = {**evaluation(BRANCHES[0], []), "records": records}
+    item = {**evaluation(TRIALS[0], []), "records": records}
     for step, result in (
         (Step.TRAIN, {"status": "finished", "train_s": 7200.0, "device": "cuda:0"}),
         (Step.EVALUATE, item),
     ):
-        with tracking.branch_log(parent, BRANCHES[0], CONFIG, step=step) as log:
+        with tracking.trial_log(parent, TRIALS[0], CONFIG, step=step) as log:
             log.finish(result)
-    tracking.open_branch(parent, BRANCHES[1], CONFIG)
+    tracking.open_trial(parent, TRIALS[1], CONFIG)
     tracking.log_decision(parent, select([item], CONFIG.select))
     return parent
 
@@ -51,10 +51,10 @@ def record(parent, *steps, goes_on=None):
             progress.goes_on = goes_on
 
 
-def train(parent, *branches):
-    for branch in branches:
+def train(parent, *trials):
+    for trial in trials:
         for step in (Step.TRAIN, Step.EVALUATE):
-            with tracking.branch_log(parent, branch, CONFIG, step=step) as log:
+            with tracking.trial_log(parent, trial, CONFIG, step=step) as log:
                 log.finish({"status": "finished"})
 
 
@@ -64,7 +64,7 @@ def close(tmp_path):
 
 
 def test_success_is_finished_and_the_report_is_an_artifact(mlflow, parent, tmp_path):
-    train(parent, *BRANCHES[1:])
+    train(parent, *TRIALS[1:])
     record(parent, Step.SELECT, goes_on=True)
     record(parent, *AFTER_A_WINNER)
     page = close(tmp_path)
@@ -74,11 +74,11 @@ def test_success_is_finished_and_the_report_is_an_artifact(mlflow, parent, tmp_p
     assert "7200 GPU seconds" in page
     names = {item.path for item in mlflow.list_artifacts(parent, "report")}
     assert {"report/report.html", "report/metrics.png"} <= names
-    assert {item.status for item in tracking.read_run(parent).branches} == {"FINISHED"}
+    assert {item.status for item in tracking.read_run(parent).trials} == {"FINISHED"}
 
 
 def test_no_winner_is_a_verdict_and_the_run_is_finished(mlflow, parent, tmp_path):
-    train(parent, *BRANCHES[1:])
+    train(parent, *TRIALS[1:])
     record(parent, Step.SELECT, goes_on=False)
     close(tmp_path)
     assert mlflow.get_run(parent).info.status == "FINISHED"
@@ -93,7 +93,7 @@ def test_nothing_to_train_is_finished(mlflow, tmp_path):
 
 
 def test_a_failed_step_fails_the_run_with_its_message(mlflow, parent, tmp_path):
-    train(parent, *BRANCHES[1:])
+    train(parent, *TRIALS[1:])
     record(parent, Step.SELECT, goes_on=True)
     with pytest.raises(OSError, match="disk full"), tracking.step(parent, Step.REGISTER):
         raise OSError("disk full")
@@ -104,17 +104,17 @@ def test_a_failed_step_fails_the_run_with_its_message(mlflow, parent, tmp_path):
     assert "The run failed: register: disk full" in page
 
 
-def test_a_branch_that_was_lost_is_failed_and_its_siblings_keep_what_they_have(mlflow, parent, tmp_path):
-    train(parent, BRANCHES[2])
-    ledger.write(parent, begun(Task(Step.TRAIN, BRANCHES[1].name)))
+def test_a_trial_that_was_lost_is_failed_and_its_siblings_keep_what_they_have(mlflow, parent, tmp_path):
+    train(parent, TRIALS[2])
+    ledger.write(parent, begun(Task(Step.TRAIN, TRIALS[1].name)))
     close(tmp_path)
     run = mlflow.get_run(parent)
     assert run.info.status == "FAILED"
     assert run.data.tags["mammogan.reason"] == "train of lambda=3,seed=0: its process ended without a word"
-    states = {item.branch: (item.status, item.reason) for item in tracking.read_run(parent).branches}
-    assert states[BRANCHES[0]][0] == "FINISHED"
-    assert states[BRANCHES[1]] == ("FAILED", "its process ended without a word")
-    assert states[BRANCHES[2]][0] == "FINISHED"
+    states = {item.trial: (item.status, item.reason) for item in tracking.read_run(parent).trials}
+    assert states[TRIALS[0]][0] == "FINISHED"
+    assert states[TRIALS[1]] == ("FAILED", "its process ended without a word")
+    assert states[TRIALS[2]][0] == "FINISHED"
 
 
 def test_a_run_that_someone_asked_to_stop_is_killed_between_two_steps(mlflow, parent, tmp_path):
@@ -127,12 +127,12 @@ def test_a_run_that_someone_asked_to_stop_is_killed_between_two_steps(mlflow, pa
         == "terminated after evaluate of lambda=0.5,seed=0, before train of lambda=3,seed=0"
     )
     assert "The run was stopped: terminated after" in page
-    (left,) = [item for item in tracking.read_run(parent).branches if item.branch == BRANCHES[1]]
+    (left,) = [item for item in tracking.read_run(parent).trials if item.trial == TRIALS[1]]
     assert left.status == "KILLED"
 
 
 def test_a_report_that_cannot_be_built_leaves_the_run_with_its_true_status(mlflow, parent, tmp_path, monkeypatch):
-    train(parent, *BRANCHES[1:])
+    train(parent, *TRIALS[1:])
     record(parent, Step.SELECT, goes_on=False)
     monkeypatch.setattr(report, "rebuild", lambda *_: (_ for _ in ()).throw(RuntimeError("no fonts")))
     with pytest.raises(RuntimeError, match="no fonts"):

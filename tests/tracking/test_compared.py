@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from mammogan import tracking
 from mammogan.__main__ import app
-from mammogan.config import Branch, override, resolve
+from mammogan.config import Trial, override, resolve
 from mammogan.reporting import report
 from mammogan.selection.ranking import select
 
@@ -28,11 +28,11 @@ def run(database, tmp_path_factory):
         tracking.ensure_experiment("mammogan", str(folder / "artifacts"))
         parent = tracking.open_parent("mammogan", "key", CONFIG, {})
         found = []
-        for branch in CONFIG.branches:
-            records = [measured(1, "kid", KID[branch.gp_lambda][branch.seed]), measured(1, "fid", 90.0)]
+        for trial in CONFIG.trials:
+            records = [measured(1, "kid", KID[trial.gp_lambda][trial.seed]), measured(1, "fid", 90.0)]
             records.append(measured(1, "lpips_fake_fake", 0.3))
-            found.append({**evaluation(Branch(branch.gp_lambda, branch.seed), []), "records": records})
-            with tracking.branch_log(parent, branch, CONFIG, step="evaluate") as log:
+            found.append({**evaluation(Trial(trial.gp_lambda, trial.seed), []), "records": records})
+            with tracking.trial_log(parent, trial, CONFIG, step="evaluate") as log:
                 log.finish(found[-1])
         tracking.log_decision(parent, select(found, CONFIG.select))
         yield parent

@@ -107,22 +107,22 @@ def test_killed_after_each_write_to_mlflow_and_run_again(tmp_path, monkeypatch):
 
 
 def assert_as_if_nothing_had_happened(folder, monkeypatch):
-    """One finished run with one branch, every point once, one version that is champion by one move."""
+    """One finished run with one trial, every point once, one version that is champion by one move."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
     client = tracking.client()
     janitor.sweep("mammogan", patience_s=0)
     experiment = client.get_experiment_by_name("mammogan").experiment_id
     runs = client.search_runs([experiment])
     assert sorted((run.data.tags["mammogan.kind"], run.info.status) for run in runs) == [
-        ("branch", "FINISHED"), ("pipeline", "FINISHED"),
+        ("trial", "FINISHED"), ("pipeline", "FINISHED"),
     ]  # fmt: skip
     for run in runs:
         assert len(run.inputs.dataset_inputs) <= 1
         for key in run.data.metrics:
             steps = [point.step for point in client.get_metric_history(run.info.run_id, key)]
             assert len(set(steps)) == len(steps), f"{key} is doubled"
-    branch = next(run for run in runs if run.data.tags["mammogan.kind"] == "branch")
-    history = client.get_metric_history(branch.info.run_id, "train/penalty")
+    trial = next(run for run in runs if run.data.tags["mammogan.kind"] == "trial")
+    history = client.get_metric_history(trial.info.run_id, "train/penalty")
     assert sorted(metric.step for metric in history) == [1, 2, 3]
     (version,) = client.search_model_versions("name = 'mammogan'")
     (model,) = client.search_registered_models()

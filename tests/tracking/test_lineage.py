@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from mammogan import registry, tracking
 from mammogan.__main__ import app
-from mammogan.config import PRESETS, Branch
+from mammogan.config import PRESETS, Trial
 from mammogan.models.generator import Generator, save_snapshot
 from mammogan.reporting import report, runs_table
 from mammogan.selection.ranking import select
@@ -20,7 +20,7 @@ from mammogan.tracking import heartbeat, janitor
 from mammogan.tracking.lineage import lineage
 
 CONFIG = PRESETS["demo"]
-BRANCH = Branch(3.0, 0)
+TRIAL = Trial(3.0, 0)
 MANIFEST = """image_id,source,source_uid,source_sha256,patient_id,split
 a,a.dcm,1.2.3,aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa,P1,train
 b,b.dcm,1.2.4,bbbb,P2,test
@@ -29,7 +29,7 @@ b,b.dcm,1.2.4,bbbb,P2,test
 
 @pytest.fixture(scope="module")
 def run(database, tmp_path_factory):
-    """A pipeline run with a data set, a branch and a champion; its id."""
+    """A pipeline run with a data set, a trial and a champion; its id."""
     folder = tmp_path_factory.mktemp("lineage")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", database)
@@ -41,9 +41,9 @@ def run(database, tmp_path_factory):
         (folder / "manifest.csv").write_text(MANIFEST)
         tracking.log_dataset(parent, folder, {"name": "malignant", "data_digest": "d1g357"})
         records = [measured(1, "kid", 0.2), measured(1, "fid", 90.0), measured(1, "lpips_fake_fake", 0.3)]
-        item = {**evaluation(BRANCH, []), "records": records}
+        item = {**evaluation(TRIAL, []), "records": records}
         for step, result in (("train", {"status": "finished"}), ("evaluate", item)):
-            with tracking.branch_log(parent, BRANCH, CONFIG, step=step) as log:
+            with tracking.trial_log(parent, TRIAL, CONFIG, step=step) as log:
                 log.finish(result)
         save_snapshot(Generator(28, 4, 8), 1, folder / "winner")
         (folder / "decision.json").write_text(json.dumps(select([item], CONFIG.select)))
@@ -65,11 +65,11 @@ def test_from_the_champion_to_each_source_file(run):
     ]  # fmt: skip
     (model,) = item["models"]
     assert (model["name"], model["version"], model["aliases"]) == ("mammogan", "1", ["champion"])
-    assert (model["branch"], model["epoch"]) == ("lambda=3,seed=0", "1")
+    assert (model["trial"], model["epoch"]) == ("lambda=3,seed=0", "1")
 
 
 def test_every_target_leads_to_the_same_run(run):
-    child = tracking.find_branch(run, BRANCH)
+    child = tracking.find_trial(run, TRIAL)
     for target in (
         run,
         child,
@@ -104,15 +104,15 @@ def test_the_command_shows_a_tree_and_json(run):
     assert json.loads(as_json.stdout) == lineage(run)
 
 
-def test_compare_puts_a_branch_in_a_row_with_its_best_snapshot(run):
+def test_compare_puts_a_trial_in_a_row_with_its_best_snapshot(run):
     table = runs_table.compare([paper_run(), paper_run(lost=5.0)])
     assert len(table) == 6
-    best = table.loc[table["branch"] == "lambda=3,seed=0"].iloc[0]
+    best = table.loc[table["trial"] == "lambda=3,seed=0"].iloc[0]
     assert (best["epoch"], best["kid/inception/train"], best["fid/inception/train"]) == (1000, 0.1765, 179.35)
     assert list(table["status"])[-1] == "FAILED"
     by_fid = paper_run()
     by_fid.config["select"]["metrics"] = "fid,kid"
-    best = runs_table.compare([by_fid]).set_index("branch")["epoch"]
+    best = runs_table.compare([by_fid]).set_index("trial")["epoch"]
     fid = {gp_lambda: min(rows, key=lambda row: row["fid"]) for gp_lambda, rows in report.paper_tables().items()}
     assert dict(best) == {f"lambda={gp_lambda:g},seed=0": row["epoch"] for gp_lambda, row in fid.items()}
     assert not [name for name in table if name.startswith("cfg.")]
@@ -122,8 +122,8 @@ def test_compare_command(run, tmp_path):
     done = CliRunner().invoke(app, ["compare", run, "--json", "--plot", str(tmp_path / "plot.png")])
     assert done.exit_code == 0, done.output
     answer = json.loads(done.stdout)
-    (row,) = answer["branches"]
-    assert answer["lambdas"] == {run: []}  # one branch alone cannot be compared
+    (row,) = answer["trials"]
+    assert answer["lambdas"] == {run: []}  # one trial alone cannot be compared
     assert row["kid/inception/train"] == 0.2
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
     assert CliRunner().invoke(app, ["compare", "nonsense"]).exit_code == 2
@@ -133,7 +133,7 @@ def test_janitor_ends_what_a_killed_process_left(run, tmp_path, monkeypatch):
     name = tmp_path.name
     tracking.ensure_experiment(name, str(tmp_path / "artifacts"))
     parents = {key: tracking.open_parent(name, key, CONFIG, {}) for key in ("dead", "alive", "between", "silent")}
-    children = {key: tracking.open_branch(parent, BRANCH, CONFIG) for key, parent in parents.items()}
+    children = {key: tracking.open_trial(parent, TRIAL, CONFIG) for key, parent in parents.items()}
     gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
     machine = heartbeat.sign_on()[heartbeat.PROCESS].rpartition(":")[0]
     tracking.set_tags(children["dead"], {**heartbeat.beat(), heartbeat.PROCESS: f"{machine}:{gone.stdout.strip()}"})

@@ -1,4 +1,4 @@
-"""Three branches train against MLflow on PostgreSQL and S3 while the server dies and the network loses requests."""
+"""Three trials train against MLflow on PostgreSQL and S3 while the server dies and the network loses requests."""
 
 import contextlib
 import json
@@ -16,7 +16,7 @@ from sample_run import grid
 from servers import seaweedfs
 
 from mammogan import tracking
-from mammogan.config import PRESETS, Branch
+from mammogan.config import PRESETS, Trial
 
 TESTS = Path(__file__).resolve().parents[1]
 LAMBDAS = (0.5, 3.0, 5.0)
@@ -29,11 +29,11 @@ TRAINING = """
 import sys, time
 from pathlib import Path
 from mammogan import tracking
-from mammogan.config import PRESETS, Branch
+from mammogan.config import PRESETS, Trial
 
 parent, name, grids, epochs, epoch_s = sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]), float(sys.argv[5])
 slowest_s = 0.0
-with tracking.branch_log(parent, Branch.parse(name), PRESETS["demo"], step="train") as log:
+with tracking.trial_log(parent, Trial.parse(name), PRESETS["demo"], step="train") as log:
     for epoch in range(1, epochs + 1):
         started = time.monotonic()
         log.metrics(epoch, {key: epoch + i / 10 for i, key in enumerate(sys.argv[6:])})
@@ -41,12 +41,12 @@ with tracking.branch_log(parent, Branch.parse(name), PRESETS["demo"], step="trai
             log.grid(epoch, grids / f"epoch_{epoch:04d}.png")
         slowest_s = max(slowest_s, time.monotonic() - started)
         time.sleep(epoch_s)
-    log.finish({"status": "finished", "branch": name})
+    log.finish({"status": "finished", "trial": name})
 print(slowest_s)
 """
 
 
-# KFP's local runner works on two branches at once, whatever ParallelFor asks for; here it works on three
+# KFP's local runner works on two trials at once, whatever ParallelFor asks for; here it works on three
 GRAPH = """
 import sys
 from kfp.local.orchestrator.enhanced_dag_orchestrator import ParallelExecutor
@@ -88,7 +88,7 @@ def servers(folder):
 
 @pytest.mark.long
 @pytest.mark.timeout(START_S + GRAPH_OUTAGE_S + END_S)
-def test_the_graph_trains_three_branches_at_once_through_an_outage_of_two_minutes(tmp_path, monkeypatch):
+def test_the_graph_trains_three_trials_at_once_through_an_outage_of_two_minutes(tmp_path, monkeypatch):
     with servers(tmp_path) as (server, proxy, s3), start_graph(tmp_path, proxy.uri) as graph:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
         wait_until_three_train(graph, tmp_path)
@@ -103,22 +103,22 @@ def test_the_graph_trains_three_branches_at_once_through_an_outage_of_two_minute
         runs = {run.info.run_name: run for run in all_runs()}
         stored = s3.list_objects_v2(Bucket="mlflow", Prefix="artifacts/")["KeyCount"]
         assert stored > 3 * GRAPH_EPOCHS // 10  # the artifacts are in S3, not on this disk
-        branches = {name: run for name, run in runs.items() if name.startswith("lambda=")}
-        assert sorted(branches) == ["lambda=0.5,seed=0", "lambda=3,seed=0", "lambda=5,seed=0"]
+        trials = {name: run for name, run in runs.items() if name.startswith("lambda=")}
+        assert sorted(trials) == ["lambda=0.5,seed=0", "lambda=3,seed=0", "lambda=5,seed=0"]
         assert {run.info.status for run in runs.values()} == {"FINISHED"}
-        for name, run in branches.items():
+        for name, run in trials.items():
             points = every_point(run)
             assert_each_once(points, trained(tmp_path, name), measured(run))
             at = [point.timestamp for point in points["train/penalty"]]
             assert min(at) < stopped_ms  # each of the three trained before and during the outage
             assert any(stopped_ms + 10_000 < ms < started_ms for ms in at)
-        (parent,) = [run for name, run in runs.items() if name not in branches]
+        (parent,) = [run for name, run in runs.items() if name not in trials]
         found = every_point(parent)
         assert {key.split("/")[0] for key in found} >= {"synthetic", "audit", "utility"}
         assert not {key for key, points in found.items() if len(points) != 1}
         (version,) = tracking.client().search_model_versions("name = 'mammogan'")
-        assert version.run_id in {run.info.run_id for run in branches.values()}
-        print(f"{proxy.lost} of {proxy.seen} requests lost; {stored} objects in S3; {len(points)} keys of a branch")
+        assert version.run_id in {run.info.run_id for run in trials.values()}
+        print(f"{proxy.lost} of {proxy.seen} requests lost; {stored} objects in S3; {len(points)} keys of a trial")
     assert list((tmp_path / "spool").iterdir()) == []
 
 
@@ -141,14 +141,14 @@ def start_graph(folder, tracking_uri):
 
 
 def wait_until_three_train(graph, folder):
-    """Return once MLflow has an epoch of each of the three branches."""
+    """Return once MLflow has an epoch of each of the three trials."""
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and graph.poll() is None:
         training = [run for run in all_runs() if "train/penalty" in run.data.metrics]
         if len(training) == len(LAMBDAS):
             return
         time.sleep(1)
-    pytest.fail(f"three branches never trained at once: {(folder / 'graph.log').read_text()[-4000:]}")
+    pytest.fail(f"three trials never trained at once: {(folder / 'graph.log').read_text()[-4000:]}")
 
 
 def all_runs():
@@ -163,18 +163,18 @@ def every_point(run):
     return {key: client.get_metric_history(run.info.run_id, key) for key in run.data.metrics}
 
 
-def trained(folder, branch):
-    """What the training of a branch left on the disk: (key, epoch) to value."""
-    for record in (folder / "out").rglob("branch.json"):
+def trained(folder, trial):
+    """What the training of a trial left on the disk: (key, epoch) to value."""
+    for record in (folder / "out").rglob("trial.json"):
         history = record.with_name("history.jsonl")
-        if json.loads(record.read_text())["branch"] == branch and history.is_file():
+        if json.loads(record.read_text())["trial"] == trial and history.is_file():
             lines = [json.loads(line) for line in history.read_text().splitlines()]
             return {(key, line["epoch"]): value for line in lines for key, value in line["metrics"].items()}
-    raise AssertionError(f"no history of {branch} below {folder}")
+    raise AssertionError(f"no history of {trial} below {folder}")
 
 
 def measured(run):
-    """What the evaluation of a branch recorded: (key, epoch) to value."""
+    """What the evaluation of a trial recorded: (key, epoch) to value."""
     content = tracking.client().download_artifacts(run.info.run_id, "evaluation.json")
     records = json.loads(Path(content).read_text())["records"]
     return {(item["key"], item["epoch"]): item["value"] for item in records}
@@ -188,7 +188,7 @@ def assert_each_once(points, *expected):
     wanted = {place: value for part in expected for place, value in part.items()}
     assert {place: stored.get(place) for place in wanted} == wanted
     others = {key for key, _ in stored.keys() - wanted.keys() if not key.startswith("system/")}
-    assert not {key for key in others if not key.endswith(("/low", "/high", "/floor"))}
+    assert not {key for key in others if not key.endswith(("/low", "/high", "/reference"))}
     assert {step for key, step in stored if key.startswith("system/")} == set(range(1, GRAPH_EPOCHS + 1))
 
 
@@ -203,22 +203,22 @@ def test_an_outage_and_a_lossy_network_lose_nothing_and_double_nothing(tmp_path,
         monkeypatch.setenv("MAMMOGAN_SPOOL", str(tmp_path / "spool"))
         tracking.ensure_experiment("outage")
         parent = tracking.open_parent("outage", "key", PRESETS["demo"], {})
-        branches = [Branch(gp_lambda, 0) for gp_lambda in LAMBDAS]
-        processes = [start_training(parent, branch, grids) for branch in branches]
+        trials = [Trial(gp_lambda, 0) for gp_lambda in LAMBDAS]
+        processes = [start_training(parent, trial, grids) for trial in trials]
         time.sleep(EPOCHS * EPOCH_S / 3)
         server.stop()
         time.sleep(OUTAGE_S)
         server.start()
         slowest_s = [finished(process) for process in processes]
         record = tracking.read_run(parent)
-        points = {branch: all_points(parent, branch) for branch in branches}
+        points = {trial: all_points(parent, trial) for trial in trials}
         stored = s3.list_objects_v2(Bucket="mlflow", Prefix="artifacts/")["KeyCount"]
     assert proxy.lost >= 10
-    assert [item.branch for item in record.branches] == branches
+    assert [item.trial for item in record.trials] == trials
     expected = {key: [(epoch, epoch + i / 10) for epoch in range(1, EPOCHS + 1)] for i, key in enumerate(KEYS)}
-    for branch in branches:
-        assert points[branch] == expected
-    for item in record.branches:
+    for trial in trials:
+        assert points[trial] == expected
+    for item in record.trials:
         assert item.info["status"] == "finished"
         assert item.grids == {epoch: grid(epoch) for epoch in range(40, EPOCHS + 1, 40)}
     assert stored >= 9
@@ -226,8 +226,8 @@ def test_an_outage_and_a_lossy_network_lose_nothing_and_double_nothing(tmp_path,
     assert list((tmp_path / "spool").iterdir()) == []
 
 
-def start_training(parent, branch, grids):
-    command = [sys.executable, "-c", TRAINING, parent, branch.name, str(grids), str(EPOCHS), str(EPOCH_S), *KEYS]
+def start_training(parent, trial, grids):
+    command = [sys.executable, "-c", TRAINING, parent, trial.name, str(grids), str(EPOCHS), str(EPOCH_S), *KEYS]
     environment = {**os.environ, "PYTHONPATH": str(TESTS.parent)}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
@@ -239,7 +239,7 @@ def finished(process):
     return json.loads(out)
 
 
-def all_points(parent, branch):
+def all_points(parent, trial):
     """Every stored point of the training's metrics, duplicates included."""
-    client, run_id = tracking.client(), tracking.find_branch(parent, branch)
+    client, run_id = tracking.client(), tracking.find_trial(parent, trial)
     return {key: sorted((m.step, m.value) for m in client.get_metric_history(run_id, key)) for key in KEYS}

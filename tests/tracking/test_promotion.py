@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from mammogan import registry, tracking
 from mammogan.__main__ import app
-from mammogan.config import PRESETS, Branch
+from mammogan.config import PRESETS, Trial
 from mammogan.models.generator import Generator, save_snapshot
 from mammogan.registry import promotion
 from mammogan.reporting import card
@@ -25,7 +25,7 @@ from mammogan.selection.ranking import select
 from mammogan.tracking import heartbeat
 
 CONFIG = PRESETS["demo"]
-BRANCH = Branch(3.0, 0)
+TRIAL = Trial(3.0, 0)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def add(client, tmp_path):
         torch.manual_seed(number)
         save_snapshot(Generator(28, 4, 8), 1, tmp_path / "winner")
         records = [measured(1, "kid", kid), measured(1, "fid", 90.0), measured(1, "lpips_fake_fake", 0.3)]
-        item = {**evaluation(BRANCH, []), "records": records, "data_digest": data_digest, "train_s": train_s}
+        item = {**evaluation(TRIAL, []), "records": records, "data_digest": data_digest, "train_s": train_s}
         (tmp_path / "decision.json").write_text(json.dumps(select([item], config.select)))
         version = registry.register(tmp_path / "winner", tmp_path / "decision.json", parent, config)
         client.set_model_version_tag(name, version, promotion.AUDIT, audit)

@@ -17,13 +17,13 @@ from PIL import Image
 from sample_run import evaluation, measured
 
 from mammogan import registry, serving, tracking
-from mammogan.config import PRESETS, Branch
+from mammogan.config import PRESETS, Trial
 from mammogan.models.generator import Generator, load_generator, sample, save_snapshot
 from mammogan.selection.ranking import select
 from mammogan.tracking.findings import log_findings
 
 CONFIG = PRESETS["demo"]
-BRANCH = Branch(3.0, 0)
+TRIAL = Trial(3.0, 0)
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +46,10 @@ def registered(snapshot, database, tmp_path_factory):
         patch.setenv("MAMMOGAN_SPOOL", str(folder / "spool"))
         tracking.ensure_experiment("test", str(folder / "artifacts"))
         parent = tracking.open_parent("test", "key", CONFIG, {})
-        with tracking.branch_log(parent, BRANCH, CONFIG, step="train") as log:
+        with tracking.trial_log(parent, TRIAL, CONFIG, step="train") as log:
             log.finish({"status": "finished", "frozen": {"name": "random DenseNet121"}, "data_digest": "d" * 64})
         rows = [measured(4, "kid", 0.2), measured(4, "fid", 90.0), measured(4, "lpips_fake_fake", 0.3)]
-        item = {**evaluation(BRANCH, []), "records": rows}
+        item = {**evaluation(TRIAL, []), "records": rows}
         decision = folder / "decision.json"
         decision.write_text(json.dumps(select([item], CONFIG.select)))
         number = registry.register(snapshot, decision, parent, CONFIG)
@@ -70,7 +70,7 @@ def test_registering_again_gives_the_same_version(registered, snapshot):
     assert len(client.search_model_versions("name = 'mammogan'")) == 1
     found = client.get_model_version_by_alias("mammogan", "champion")
     assert str(found.version) == number
-    assert found.run_id == tracking.find_branch(parent, BRANCH)
+    assert found.run_id == tracking.find_trial(parent, TRIAL)
     tags = found.tags
     assert (tags["lambda"], tags["epoch"], tags["kid.inception.train"]) == ("3", "4", "0.2")
     assert (tags["mammogan.data_digest"], tags["mammogan.frozen"]) == ("d" * 64, "random DenseNet121")

@@ -63,12 +63,12 @@ def add(client, tmp_path):
     """Measure a snapshot on a data set and register it as a run of the graph would: ``add(snapshot, dataset)``."""
 
     def add(snapshot, dataset, lam):
-        branch = tmp_path / f"branch-{lam}"
-        info = {"branch": f"lambda={lam},seed=0", "gp_lambda": lam, "seed": 0, "status": "finished", "train_s": lam}
-        (branch / "snapshots").mkdir(parents=True)
-        (branch / "snapshots" / "epoch_0001.pt").write_bytes(snapshot.read_bytes())
-        (branch / "branch.json").write_text(json.dumps({**info, "data_digest": dataset.name}))
-        found = snapshots.evaluate_branch(branch, dataset, CONFIG.evaluate, tmp_path / f"e-{lam}", lambda *_: None)
+        trial = tmp_path / f"trial-{lam}"
+        info = {"trial": f"lambda={lam},seed=0", "gp_lambda": lam, "seed": 0, "status": "finished", "train_s": lam}
+        (trial / "snapshots").mkdir(parents=True)
+        (trial / "snapshots" / "epoch_0001.pt").write_bytes(snapshot.read_bytes())
+        (trial / "trial.json").write_text(json.dumps({**info, "data_digest": dataset.name}))
+        found = snapshots.evaluate_trial(trial, dataset, CONFIG.evaluate, tmp_path / f"e-{lam}", lambda *_: None)
         parent = tracking.open_parent(tmp_path.name, f"run {lam}", CONFIG, {})
         (tmp_path / "decision.json").write_text(json.dumps(ranking.select([found], CONFIG.select)))
         version = registry.register(snapshot, tmp_path / "decision.json", parent, CONFIG)
@@ -113,8 +113,8 @@ def test_the_champion_s_new_figure_is_what_evaluating_it_there_gives(client, add
     folder = tmp_path / "by hand"
     (folder / "snapshots").mkdir(parents=True)
     (folder / "snapshots" / "epoch_0001.pt").write_bytes(good.read_bytes())
-    (folder / "branch.json").write_text(json.dumps({"branch": "x", "status": "finished"}))
-    found = snapshots.evaluate_branch(folder, after, CONFIG.evaluate, tmp_path / "hand", lambda *_: None)
+    (folder / "trial.json").write_text(json.dumps({"trial": "x", "status": "finished"}))
+    found = snapshots.evaluate_trial(folder, after, CONFIG.evaluate, tmp_path / "hand", lambda *_: None)
     by_hand = {item["key"]: item["value"] for item in found["records"]}
     for key, measure in rival.candidate["metrics"].items():
         assert measure["value"] == by_hand[key]

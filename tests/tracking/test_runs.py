@@ -14,11 +14,11 @@ from mlflow.exceptions import MlflowException
 from sample_run import evaluation, grid
 
 from mammogan import tracking
-from mammogan.config import PRESETS, Branch, override
+from mammogan.config import PRESETS, Trial, override
 from mammogan.tracking import spool
 
 CONFIG = PRESETS["demo"]
-BRANCH = Branch(0.5, 0)
+TRIAL = Trial(0.5, 0)
 
 
 @pytest.fixture(autouse=True)
@@ -80,24 +80,24 @@ def test_a_lost_answer_does_not_make_two_runs(mlflow, tmp_path, monkeypatch):
     monkeypatch.setattr(MlflowClient, "create_run", twice)
     for key in map(str, range(8)):  # which twin sorts first is chance
         parent = tracking.open_parent(tmp_path.name, key, CONFIG, {})
-        child = tracking.open_branch(parent, BRANCH, CONFIG)
+        child = tracking.open_trial(parent, TRIAL, CONFIG)
         found = [run for run in runs(mlflow, tmp_path.name) if run.data.tags.get("mlflow.parentRunId") == parent]
         assert [run.info.run_id for run in found] == [child]
     assert len(runs(mlflow, tmp_path.name)) == 16
 
 
-def test_branch_is_a_child_found_by_its_tags(mlflow, parent):
-    child = tracking.open_branch(parent, BRANCH, CONFIG)
-    assert tracking.open_branch(parent, BRANCH, CONFIG) == child == tracking.find_branch(parent, BRANCH)
-    assert tracking.open_branch(parent, Branch(0.5, 1), CONFIG) != child
+def test_trial_is_a_child_found_by_its_tags(mlflow, parent):
+    child = tracking.open_trial(parent, TRIAL, CONFIG)
+    assert tracking.open_trial(parent, TRIAL, CONFIG) == child == tracking.find_trial(parent, TRIAL)
+    assert tracking.open_trial(parent, Trial(0.5, 1), CONFIG) != child
     run = mlflow.get_run(child)
     assert run.data.tags["mlflow.parentRunId"] == parent
     assert run.data.params == {"cfg.gp_lambda": "0.5", "cfg.seed": "0", "cfg.preset": "demo"}
 
 
-def test_branch_names_what_differs_from_its_preset(mlflow, tmp_path):
+def test_trial_names_what_differs_from_its_preset(mlflow, tmp_path):
     config = override(CONFIG, {"train.epochs": 3, "lambdas": "0.5"})
-    child = tracking.open_branch(tracking.open_parent(tmp_path.name, tmp_path.name, config, {}), BRANCH, config)
+    child = tracking.open_trial(tracking.open_parent(tmp_path.name, tmp_path.name, config, {}), TRIAL, config)
     assert mlflow.get_run(child).data.params["cfg.train.epochs"] == "3"
     assert len(mlflow.get_run(child).data.params) == 4
 
@@ -110,7 +110,7 @@ def test_kubeflows_announced_run_leads_to_its_top_run(mlflow, tmp_path, monkeypa
     monkeypatch.setenv("MLFLOW_RUN_ID", task)
     opened = tracking.open_parent(tmp_path.name, tmp_path.name, CONFIG, {})
     assert opened == top == tracking.find_parent(tmp_path.name)
-    child = tracking.open_branch(opened, BRANCH, CONFIG)
+    child = tracking.open_trial(opened, TRIAL, CONFIG)
     assert mlflow.get_run(child).data.tags["mlflow.parentRunId"] == top
     assert mlflow.get_run(task).info.run_name == "start"
     assert os.environ["MLFLOW_RUN_ID"] == task
@@ -118,10 +118,10 @@ def test_kubeflows_announced_run_leads_to_its_top_run(mlflow, tmp_path, monkeypa
 
 def test_resumed_training_logs_every_point_once(mlflow, parent, tmp_path):
     for first in (0, 3):  # the second process reports epochs 3 and 4 again, with other values
-        with tracking.branch_log(parent, BRANCH, CONFIG, step="train") as log:
+        with tracking.trial_log(parent, TRIAL, CONFIG, step="train") as log:
             for epoch in range(first, first + 5):
                 log.metrics(epoch, {"train/penalty": epoch + first / 10, "kid/x/train": math.nan})
-    child = tracking.find_branch(parent, BRANCH)
+    child = tracking.find_trial(parent, TRIAL)
     history = mlflow.get_metric_history(child, "train/penalty")
     first_of_each = [0, 1, 2, 3, 4, 5.3, 6.3, 7.3]
     assert sorted((m.step, m.value) for m in history) == list(enumerate(first_of_each))
@@ -138,35 +138,35 @@ def test_an_outage_neither_stops_training_nor_loses_a_point(mlflow, parent, monk
         return real(self, *args, **kwargs)
 
     monkeypatch.setattr(MlflowClient, "log_batch", flaky)
-    with tracking.branch_log(parent, BRANCH, CONFIG, step="train") as log:
+    with tracking.trial_log(parent, TRIAL, CONFIG, step="train") as log:
         for epoch in range(50):
             log.metrics(epoch, {"train/a": epoch, "train/b": -epoch})
-    child = tracking.find_branch(parent, BRANCH)
+    child = tracking.find_trial(parent, TRIAL)
     for key in ("train/a", "train/b"):
         assert sorted(m.step for m in mlflow.get_metric_history(child, key)) == list(range(50))
 
 
 def test_what_the_server_refuses_for_good_does_not_block_the_rest(mlflow, parent, capsys):
-    with tracking.branch_log(parent, BRANCH, CONFIG, step="train") as log:
+    with tracking.trial_log(parent, TRIAL, CONFIG, step="train") as log:
         log.metrics(1, {"train/\n": 1.0})
         log.grid(1, Path("gone.png"))
-        log.finish({"status": "finished", "branch": BRANCH.name})
-    assert tracking.read_run(parent).branches[0].info["status"] == "finished"
+        log.finish({"status": "finished", "trial": TRIAL.name})
+    assert tracking.read_run(parent).trials[0].info["status"] == "finished"
     assert "left out" in capsys.readouterr().err
 
 
 def test_grids_are_artifacts_and_steps_of_an_image_series(mlflow, parent, tmp_path):
     for _ in range(2):
-        with tracking.branch_log(parent, BRANCH, CONFIG, step="train") as log:
+        with tracking.trial_log(parent, TRIAL, CONFIG, step="train") as log:
             for epoch in (1, 4):
                 path = tmp_path / f"epoch_{epoch:04d}.png"
                 path.write_bytes(grid(epoch))
                 log.grid(epoch, path)
-    child = tracking.find_branch(parent, BRANCH)
+    child = tracking.find_trial(parent, TRIAL)
     names = [item.path for item in mlflow.list_artifacts(child, "images") if item.path.endswith(".png")]
     assert len(names) == 2
     assert any(name.startswith("images/samples+step+4+") for name in names)
-    assert tracking.read_run(parent).branches[0].grids == {1: grid(1), 4: grid(4)}
+    assert tracking.read_run(parent).trials[0].grids == {1: grid(1), 4: grid(4)}
 
 
 @pytest.mark.parametrize(
@@ -174,45 +174,45 @@ def test_grids_are_artifacts_and_steps_of_an_image_series(mlflow, parent, tmp_pa
 )
 def test_status_after_an_exception(mlflow, parent, error, status):
     def training():
-        with tracking.branch_log(parent, BRANCH, CONFIG, step="train") as log:
+        with tracking.trial_log(parent, TRIAL, CONFIG, step="train") as log:
             log.metrics(1, {"train/a": 1.0})
             raise error
 
     with pytest.raises(type(error)):
         training()
-    child = mlflow.get_run(tracking.find_branch(parent, BRANCH))
+    child = mlflow.get_run(tracking.find_trial(parent, TRIAL))
     assert child.info.status == status
     assert child.data.metrics["train/a"] == 1.0
 
 
 def test_status_over_training_and_evaluation(mlflow, parent):
-    trained = {"status": "finished", "branch": BRANCH.name, "frozen": {"name": "random DenseNet121"}}
-    with tracking.branch_log(parent, BRANCH, CONFIG, step="train") as log:
+    trained = {"status": "finished", "trial": TRIAL.name, "frozen": {"name": "random DenseNet121"}}
+    with tracking.trial_log(parent, TRIAL, CONFIG, step="train") as log:
         log.finish(trained)
-    child = tracking.find_branch(parent, BRANCH)
+    child = tracking.find_trial(parent, TRIAL)
     assert mlflow.get_run(child).info.status == "RUNNING"
-    with tracking.branch_log(parent, BRANCH, CONFIG, step="evaluate") as log:
-        log.finish(evaluation(BRANCH, []))
+    with tracking.trial_log(parent, TRIAL, CONFIG, step="evaluate") as log:
+        log.finish(evaluation(TRIAL, []))
     assert mlflow.get_run(child).info.status == "FINISHED"
-    record = tracking.read_run(parent).branches[0]
+    record = tracking.read_run(parent).trials[0]
     assert record.info == trained
-    assert record.evaluation == evaluation(BRANCH, [])
+    assert record.evaluation == evaluation(TRIAL, [])
     assert record.tags["mammogan.frozen"] == "random DenseNet121"
 
 
-def test_a_lost_branch_ends_failed_with_its_reason(mlflow, parent):
-    with tracking.branch_log(parent, BRANCH, CONFIG, step="train") as log:
+def test_a_lost_trial_ends_failed_with_its_reason(mlflow, parent):
+    with tracking.trial_log(parent, TRIAL, CONFIG, step="train") as log:
         log.finish({"status": "diverged", "reason": "epoch 2: train/penalty is nan"})
-    record = tracking.read_run(parent).branches[0]
+    record = tracking.read_run(parent).trials[0]
     assert (record.status, record.reason) == ("FAILED", "epoch 2: train/penalty is nan")
 
 
-def test_branches_left_running_are_closed(mlflow, parent):
-    child = tracking.open_branch(parent, BRANCH, CONFIG)
-    assert tracking.close_branches(parent, "the run ended") == [BRANCH.name]
-    assert tracking.close_branches(parent, "again") == []
+def test_trials_left_running_are_closed(mlflow, parent):
+    child = tracking.open_trial(parent, TRIAL, CONFIG)
+    assert tracking.close_trials(parent, "the run ended") == [TRIAL.name]
+    assert tracking.close_trials(parent, "again") == []
     assert mlflow.get_run(child).info.status == "KILLED"
-    assert tracking.read_run(parent).branches[0].reason == "the run ended"
+    assert tracking.read_run(parent).trials[0].reason == "the run ended"
 
 
 def test_data_set_is_one_input_and_its_manifest_an_artifact(mlflow, parent, tmp_path):

@@ -9,13 +9,13 @@ import time
 import pytest
 
 from mammogan import tracking
-from mammogan.config import PRESETS, Branch
+from mammogan.config import PRESETS, Trial
 from mammogan.graph import Step
 from mammogan.ledger import State, Task
 from mammogan.tracking import ledger
 
 CONFIG = PRESETS["demo"]
-BRANCH = Branch(3.0, 0)
+TRIAL = Trial(3.0, 0)
 
 
 @pytest.fixture(autouse=True)
@@ -32,8 +32,8 @@ def parent(tmp_path):
     return tracking.open_parent(tmp_path.name, "key", CONFIG, {})
 
 
-def entry(parent, step, branch=""):
-    return tracking.read_ledger(parent).entries[Task(step, branch)]
+def entry(parent, step, trial=""):
+    return tracking.read_ledger(parent).entries[Task(step, trial)]
 
 
 def test_a_step_is_running_then_done_with_what_follows(parent):
@@ -74,37 +74,37 @@ def test_a_second_start_leaves_nothing_stale(mlflow, parent):
     assert entry(parent, Step.AUDIT).reason == ""
 
 
-def test_a_branch_that_goes_on_after_its_pod_was_lost_says_nothing_of_before(mlflow, parent):
-    with pytest.raises(SystemExit), tracking.branch_log(parent, BRANCH, CONFIG, Step.TRAIN):
+def test_a_trial_that_goes_on_after_its_pod_was_lost_says_nothing_of_before(mlflow, parent):
+    with pytest.raises(SystemExit), tracking.trial_log(parent, TRIAL, CONFIG, Step.TRAIN):
         raise SystemExit(143)
-    assert entry(parent, Step.TRAIN, BRANCH.name).state is State.STOPPED
-    with tracking.branch_log(parent, BRANCH, CONFIG, Step.TRAIN) as log:
+    assert entry(parent, Step.TRAIN, TRIAL.name).state is State.STOPPED
+    with tracking.trial_log(parent, TRIAL, CONFIG, Step.TRAIN) as log:
         log.metrics(1, {"train/x": 1.0})
         child = mlflow.get_run(log.run_id)
         assert (child.info.status, child.data.tags["mammogan.reason"]) == ("RUNNING", "")
         log.finish({"status": "finished"})
-    assert entry(parent, Step.TRAIN, BRANCH.name).state is State.DONE
+    assert entry(parent, Step.TRAIN, TRIAL.name).state is State.DONE
 
 
 def test_divergence_is_a_result_and_a_fault_is_not(parent):
     for status, state in (("diverged", State.DONE), ("failed", State.FAILED)):
-        with tracking.branch_log(parent, BRANCH, CONFIG, Step.TRAIN) as log:
+        with tracking.trial_log(parent, TRIAL, CONFIG, Step.TRAIN) as log:
             log.finish({"status": status, "reason": "epoch 2: nan"})
-        assert entry(parent, Step.TRAIN, BRANCH.name).state is state
-    with tracking.branch_log(parent, BRANCH, CONFIG, Step.EVALUATE) as log:
+        assert entry(parent, Step.TRAIN, TRIAL.name).state is state
+    with tracking.trial_log(parent, TRIAL, CONFIG, Step.EVALUATE) as log:
         log.finish({"status": "failed", "reason": "the training failed"})
-    assert entry(parent, Step.EVALUATE, BRANCH.name).state is State.DONE, "it could do no more"
-    with tracking.branch_log(parent, BRANCH, CONFIG, Step.EVALUATE) as log:
+    assert entry(parent, Step.EVALUATE, TRIAL.name).state is State.DONE, "it could do no more"
+    with tracking.trial_log(parent, TRIAL, CONFIG, Step.EVALUATE) as log:
         log.finish({"status": "failed", "reason": "out of memory", "lost_in": "evaluate"})
-    assert entry(parent, Step.EVALUATE, BRANCH.name).state is State.FAILED
+    assert entry(parent, Step.EVALUATE, TRIAL.name).state is State.FAILED
 
 
-def test_branches_with_odd_numbers_have_tags_of_their_own(parent):
-    branches = [Branch(1e-20, 0), Branch(1e20, 0), Branch(0.5, 0), Branch(5.0, 0), Branch(0.5, 10)]
-    assert len({ledger.tag(Task(Step.TRAIN, branch.name)) for branch in branches}) == len(branches)
-    for branch in branches:
-        ledger.write(parent, ledger.begun(Task(Step.TRAIN, branch.name)))
-    assert len(tracking.read_ledger(parent).running()) == len(branches)
+def test_trials_with_odd_numbers_have_tags_of_their_own(parent):
+    trials = [Trial(1e-20, 0), Trial(1e20, 0), Trial(0.5, 0), Trial(5.0, 0), Trial(0.5, 10)]
+    assert len({ledger.tag(Task(Step.TRAIN, trial.name)) for trial in trials}) == len(trials)
+    for trial in trials:
+        ledger.write(parent, ledger.begun(Task(Step.TRAIN, trial.name)))
+    assert len(tracking.read_ledger(parent).running()) == len(trials)
 
 
 SLOW = """

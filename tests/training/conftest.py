@@ -1,9 +1,9 @@
-"""A branch that nothing interrupted, to which the interrupted ones are compared, and its images as a data set."""
+"""A trial that nothing interrupted, to which the interrupted ones are compared, and its images as a data set."""
 
 import pytest
 import torch
-from branch_process import blobs, train
 from PIL import Image
+from trial_process import blobs, train
 
 from mammogan.data import manifest
 

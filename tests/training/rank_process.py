@@ -1,4 +1,4 @@
-"""A few steps of a branch, by one process or by those of torchrun; the leader writes what came of them.
+"""A few steps of a trial, by one process or by those of torchrun; the leader writes what came of them.
 
 torchrun --nproc-per-node 2 rank_process.py FILE STEPS [SETTINGS_JSON]
 """
@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import torch
-from branch_process import OVERRIDES, blobs
+from trial_process import OVERRIDES, blobs
 
-from mammogan.config import Branch, resolve
+from mammogan.config import Trial, resolve
 from mammogan.features.densenet import random_frozen
 from mammogan.training.ranks import joined
 from mammogan.training.trainer import Trainer
@@ -19,7 +19,7 @@ from mammogan.training.trainer import Trainer
 def outcome(ranks, steps, settings):
     """Gradients of the last step, weights, buffers and sums after ``steps`` steps."""
     config = resolve("demo", json.dumps(OVERRIDES | settings))
-    trainer = Trainer(blobs(), config, Branch(3.0, 0), random_frozen(), torch.device("cpu"), ranks)
+    trainer = Trainer(blobs(), config, Trial(3.0, 0), random_frozen(), torch.device("cpu"), ranks)
     for _ in range(steps):
         trainer.advance()
     gradients = {

@@ -2,7 +2,7 @@ import copy
 
 import torch
 
-from mammogan.config import PRESETS, Branch, override
+from mammogan.config import PRESETS, Trial, override
 from mammogan.features.densenet import random_frozen
 from mammogan.training.trainer import Trainer
 
@@ -23,7 +23,7 @@ def test_the_average_forgets_the_untrained_weights_and_weighs_the_later_ones_by_
         },
     )
     images = torch.randint(0, 256, (4, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    trainer = Trainer(images, config, Branch(3.0, 0), random_frozen(), torch.device("cpu"))
+    trainer = Trainer(images, config, Trial(3.0, 0), random_frozen(), torch.device("cpu"))
     states = [copy.deepcopy(trainer.generator.state_dict())]
     for _ in range(3):
         trainer.advance()

@@ -88,7 +88,7 @@ def doubled(surrogate):
     return lambda *arguments: (surrogate(*arguments)[0] * 2, surrogate(*arguments)[1])
 
 
-def without_the_frozen_branch(surrogate):
+def without_the_frozen_trial(surrogate):
     def broken(critic, x_hat):
         jvp = critic.frozen.jvp
         critic.frozen.jvp = lambda u, path: tuple(torch.zeros_like(tangent) for tangent in jvp(u, path))
@@ -100,7 +100,7 @@ def without_the_frozen_branch(surrogate):
     return broken
 
 
-@pytest.mark.parametrize("broken", [doubled, without_the_frozen_branch])
+@pytest.mark.parametrize("broken", [doubled, without_the_frozen_trial])
 def test_a_broken_penalty_leaves_the_golden_curve(broken, monkeypatch):
     """Its value is right in either case; only its derivative is not."""
     monkeypatch.setattr(gradients, "_penalty_surrogate", broken(gradients._penalty_surrogate))

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mammogan.config import PRESETS, Branch, TrainConfig, override
+from mammogan.config import PRESETS, TrainConfig, Trial, override
 from mammogan.features.densenet import random_frozen
 from mammogan.training import trainer
 from mammogan.training.diffaugment import diff_augment
@@ -103,7 +103,7 @@ def test_reals_and_fakes_are_augmented_for_both_networks(monkeypatch, network):
         },
     )
     chosen = torch.full((4, 1, 28, 28), 255, dtype=torch.uint8)
-    made = trainer.Trainer(chosen, config, Branch(3.0, 0), random_frozen(), torch.device("cpu"))
+    made = trainer.Trainer(chosen, config, Trial(3.0, 0), random_frozen(), torch.device("cpu"))
     made.advance()
     assert len(seen) == {"critic": 2 * config.train.n_critic, "generator": 1}[network]
     # a square as wide as the image covers at least a quarter of it wherever its centre is

@@ -1,16 +1,17 @@
-"""A branch stops by KID against images of its own train split, the same whether it was interrupted or not."""
+"""A trial stops by KID against images of its own train split, the same whether it was interrupted or not."""
 
 import json
 from pathlib import Path
 
 import pytest
 import torch
-from branch_process import blobs, result, train
+from trial_process import blobs, result, train
 
 from mammogan.features.extractor import Extractor
 from mammogan.metrics.kid import kernel_distance
 from mammogan.models.generator import Generator, sample
-from mammogan.training import early_stop, trial
+from mammogan.training import early_stop
+from mammogan.training import trial as trial_training
 from mammogan.training.early_stop import KID, HeldOutKid, best_epoch, snapshots_without_gain
 from mammogan.training.holdout_split import carve_out
 from mammogan.training.trainer import Trainer
@@ -66,7 +67,7 @@ def seen(monkeypatch):
         batches.append(images)
         return moments(images)
 
-    monkeypatch.setattr(trial, "load_extractor", lambda *_: Extractor("moments", "0", "", features))
+    monkeypatch.setattr(trial_training, "load_extractor", lambda *_: Extractor("moments", "0", "", features))
     return batches
 
 
@@ -99,7 +100,7 @@ def cut(*_):
 def test_stopped_right_before_the_end_is_stopped_when_run_again(tmp_path, seen, worse_from_epoch_4, monkeypatch):
     train(tmp_path / "whole", **SETTINGS)
     with monkeypatch.context() as patch:
-        patch.setattr(trial.BranchFolder, "write_record", cut)
+        patch.setattr(trial_training.TrialFolder, "write_record", cut)
         with pytest.raises(SystemExit):
             train(tmp_path / "cut", **SETTINGS)
     worse_from_epoch_4.clear()
@@ -116,9 +117,9 @@ def test_only_held_out_images_of_whole_patients_are_judged(tmp_path, seen):
     assert torch.equal(reals, blobs()[held_out])
 
 
-def test_the_features_make_another_branch(tmp_path, seen, monkeypatch):
+def test_the_features_make_another_trial(tmp_path, seen, monkeypatch):
     first = train(tmp_path, **SETTINGS)["key"]
-    monkeypatch.setattr(trial, "load_extractor", lambda *_: Extractor("others", "1", "", moments))
+    monkeypatch.setattr(trial_training, "load_extractor", lambda *_: Extractor("others", "1", "", moments))
     assert train(tmp_path, **SETTINGS)["key"] != first
 
 

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from branch_process import OVERRIDES, blobs, result, train
+from trial_process import OVERRIDES, blobs, result, train
 
 from mammogan.models.critic_file import load_critic
 from mammogan.models.generator import load_generator
-from mammogan.training import loop, trainer, trial
+from mammogan.training import loop, trainer
+from mammogan.training import trial as trial_training
 from mammogan.training.trainer import Trainer
 
-SCRIPT = Path(__file__).with_name("branch_process.py")
+SCRIPT = Path(__file__).with_name("trial_process.py")
 STEPS = OVERRIDES["train.epochs"] * 3
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture(autouse=True)
 def _no_pause_before_a_retry(monkeypatch):
-    monkeypatch.setattr(trial, "RETRY_PAUSES_S", (0.0, 0.0))
+    monkeypatch.setattr(trial_training, "RETRY_PAUSES_S", (0.0, 0.0))
 
 
 def run_and_signal(folder, number, at_step):
@@ -41,9 +42,9 @@ def run_and_signal(folder, number, at_step):
 def test_the_folder_is_the_one_the_architecture_names(uninterrupted):
     record, folder = uninterrupted
     out = folder / "out"
-    assert record == json.loads((out / "branch.json").read_text())
+    assert record == json.loads((out / "trial.json").read_text())
     assert list(record) == [
-        "branch", "gp_lambda", "seed", "key", "data_digest", "status", "reason", "epochs_done", "epochs",
+        "trial", "gp_lambda", "seed", "key", "data_digest", "status", "reason", "epochs_done", "epochs",
         "frozen", "device", "train_s", "images_seen",
     ]  # fmt: skip
     assert (record["status"], record["reason"], record["epochs_done"]) == ("finished", "", 4)
@@ -51,7 +52,7 @@ def test_the_folder_is_the_one_the_architecture_names(uninterrupted):
     names = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
     epochs = ("0001", "0002", "0004")
     assert names == sorted(
-        ["branch.json", "critic.pt", "history.jsonl"]
+        ["trial.json", "critic.pt", "history.jsonl"]
         + [f"snapshots/epoch_{epoch}.pt" for epoch in epochs]
         + [f"grids/epoch_{epoch}.png" for epoch in epochs]
     )
@@ -88,7 +89,7 @@ def test_every_epoch_reports_every_quantity(tmp_path):
 def test_killed_at_a_random_step_it_continues_to_the_same_bits(uninterrupted, tmp_path):
     at_step = random.SystemRandom().randrange(1, STEPS)
     assert run_and_signal(tmp_path, signal.SIGKILL, at_step) == -signal.SIGKILL
-    assert not (tmp_path / "out" / "branch.json").exists()
+    assert not (tmp_path / "out" / "trial.json").exists()
     train(tmp_path)
     assert result(tmp_path) == result(uninterrupted[1]), f"killed at step {at_step}"
 
@@ -118,7 +119,7 @@ def test_ctrl_c_saves_and_raises_keyboard_interrupt(uninterrupted, tmp_path, mon
     assert result(tmp_path) == result(uninterrupted[1])
 
 
-def test_a_finished_branch_is_copied_and_reported_again_without_training(uninterrupted, tmp_path, monkeypatch):
+def test_a_finished_trial_is_copied_and_reported_again_without_training(uninterrupted, tmp_path, monkeypatch):
     record, folder = uninterrupted
     monkeypatch.setattr(Trainer, "advance", None)
     (tmp_path / "store").symlink_to(folder / "store")
@@ -134,7 +135,7 @@ def test_a_finished_branch_is_copied_and_reported_again_without_training(uninter
     assert grids == [(1, True), (2, True), (4, True)]
 
 
-def test_another_lambda_seed_or_setting_is_another_branch(uninterrupted, tmp_path):
+def test_another_lambda_seed_or_setting_is_another_trial(uninterrupted, tmp_path):
     keys = {train(tmp_path, **{"train.epochs": 1}, gp_lambda=gp_lambda)["key"] for gp_lambda in (3.0, 5.0)}
     assert len(keys | {uninterrupted[0]["key"]}) == 3
 
@@ -143,8 +144,8 @@ def test_a_lambda_that_gives_nan_ends_as_diverged(tmp_path):
     record = train(tmp_path, gp_lambda=float("nan"))
     assert record["status"] == "diverged"
     assert record["reason"] == "epoch 1: train/wasserstein is nan"
-    assert json.loads((tmp_path / "out" / "branch.json").read_text())["status"] == "diverged"
-    assert not list((tmp_path / "store").rglob("branch.json"))
+    assert json.loads((tmp_path / "out" / "trial.json").read_text())["status"] == "diverged"
+    assert not list((tmp_path / "store").rglob("trial.json"))
 
 
 def poison(monkeypatch, at_step, times):
@@ -169,7 +170,7 @@ def test_a_divergence_goes_back_to_the_checkpoint_once(tmp_path, monkeypatch, ca
     assert [row["epoch"] for row in result(tmp_path)[1]] == [1, 2, 3, 4]
 
 
-def test_a_second_divergence_ends_the_branch_with_its_history(tmp_path, monkeypatch):
+def test_a_second_divergence_ends_the_trial_with_its_history(tmp_path, monkeypatch):
     poison(monkeypatch, at_step=8, times=2)
     record = train(tmp_path)
     assert (record["status"], record["reason"]) == ("diverged", "epoch 3: train/penalty is nan")
@@ -240,9 +241,9 @@ def test_a_full_disk_ends_as_failed_and_the_next_run_continues_to_the_same_bits(
             raise OSError(28, "No space left on device")
         fsync(descriptor)
 
-    monkeypatch.setattr(trial.storage.os, "fsync", filling)
+    monkeypatch.setattr(trial_training.storage.os, "fsync", filling)
     with pytest.raises(OSError, match="No space left"):
-        # even branch.json does not fit
+        # even trial.json does not fit
         train(tmp_path)
     assert not list(tmp_path.rglob("*.part"))
     monkeypatch.undo()
@@ -293,14 +294,14 @@ def test_a_fault_that_passes_is_outlived_in_the_same_process(
     assert result(tmp_path) == result(uninterrupted[1])
 
 
-def test_a_store_that_was_waited_for_in_vain_ends_the_branch_at_once(tmp_path, monkeypatch):
-    tries = faulty(monkeypatch, 7, 99, trial.storage.AwayError("s3://bucket/key: away"))
+def test_a_store_that_was_waited_for_in_vain_ends_the_trial_at_once(tmp_path, monkeypatch):
+    tries = faulty(monkeypatch, 7, 99, trial_training.storage.AwayError("s3://bucket/key: away"))
     record = train(tmp_path)
     assert (record["status"], record["reason"]) == ("failed", "AwayError: s3://bucket/key: away")
     assert len(tries) == 1
 
 
-def test_a_fault_that_stays_ends_the_branch_after_two_more_attempts(tmp_path, monkeypatch):
+def test_a_fault_that_stays_ends_the_trial_after_two_more_attempts(tmp_path, monkeypatch):
     tries = faulty(monkeypatch, 7, 99, RuntimeError("CUDA error: unknown"))
     record = train(tmp_path)
     assert (record["status"], record["reason"]) == ("failed", "RuntimeError: CUDA error: unknown")

@@ -1,4 +1,4 @@
-"""Two processes on gloo compute what one does, and a branch that they train together is a branch like any other."""
+"""Two processes on gloo compute what one does, and a trial that they train together is a trial like any other."""
 
 import itertools
 import json
@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from branch_process import OVERRIDES, result, train
 from rank_process import outcome
+from trial_process import OVERRIDES, result, train
 
 from mammogan.training.ranks import Ranks
 
@@ -79,11 +79,11 @@ def command(dataset, folder, **changes):
     return ["-m", "mammogan", "train", "--preset", "demo", "--lambda", "3", *places, *parts]
 
 
-def test_a_branch_of_two_processes_is_stopped_continued_and_finished(tmp_path, dataset):
+def test_a_trial_of_two_processes_is_stopped_continued_and_finished(tmp_path, dataset):
     """One SIGTERM to the launcher; both save at the same step and leave, and both go on from there."""
     many = {"train.epochs": 40, "train.snapshot_every": 20}
     with start(*command(dataset, tmp_path, **many)) as process:
-        checkpoints = tmp_path / "store/branches"
+        checkpoints = tmp_path / "store/trials"
         stop = threading.Timer(240, process.kill)
         stop.start()
         while process.poll() is None and not list(checkpoints.rglob("step_*.pt")):
@@ -93,7 +93,7 @@ def test_a_branch_of_two_processes_is_stopped_continued_and_finished(tmp_path, d
         stop.cancel()
     assert process.returncode not in (0, -signal.SIGKILL)
     assert list(checkpoints.rglob("step_*.pt"))
-    assert not (tmp_path / "out/branch.json").exists()
+    assert not (tmp_path / "out/trial.json").exists()
     out, said = run(*command(dataset, tmp_path, **many), "--json")
     assert said.count("continues after step") == 1
     record = json.loads(out)

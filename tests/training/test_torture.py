@@ -14,11 +14,11 @@ import threading
 import time
 
 import boto3
-import branch_process
 import pytest
 import servers
-from branch_process import OVERRIDES, result
+import trial_process
 from gate import Gate
+from trial_process import OVERRIDES, result
 
 from mammogan.training.checkpoint import Checkpoints
 
@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.xdist_group("s3"), pytest.mark.timeout(900)]
 
 
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["branch_process"])  # else most of a run is importing torch
+PROCESSES.set_forkserver_preload(["trial_process"])  # else most of a run is importing torch
 
 
 def body(folder, store, environment, log):
@@ -39,11 +39,11 @@ def body(folder, store, environment, log):
     for descriptor in (1, 2):
         os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
     os.environ.update(environment)
-    branch_process.main(folder, store)
+    trial_process.main(folder, store)
 
 
 class Run:
-    """A branch in a process of its own."""
+    """A trial in a process of its own."""
 
     def __init__(self, victim, store, log):
         self.log = log
@@ -72,7 +72,7 @@ class Run:
 
 
 class Victim:
-    """A branch's folder, and the store that it writes to."""
+    """A trial's folder, and the store that it writes to."""
 
     def __init__(self, folder, logs, gate, seed):
         self.folder, self.logs, self.gate, self.rng = folder, logs, gate, random.Random(seed)
@@ -127,7 +127,7 @@ def truncated(victim):
 
 
 def disk_full(victim):
-    """Both the branch's folder and the store on a small disk, which another one fills."""
+    """Both the trial's folder and the store on a small disk, which another one fills."""
     with small_disk(victim.folder) as disk:
         run = victim.start_and_wait(victim.local)
         ballast = disk / "ballast"

@@ -1,9 +1,9 @@
-"""``python -m mammogan train``: the same branch as the graph's, by the same name in the store."""
+"""``python -m mammogan train``: the same trial as the graph's, by the same name in the store."""
 
 import json
 
 import pytest
-from branch_process import OVERRIDES
+from trial_process import OVERRIDES
 from typer.testing import CliRunner
 
 from mammogan.__main__ import app
@@ -21,15 +21,15 @@ def test_it_trains_and_copies_what_is_finished(tmp_path, dataset):
     places = ("--data", dataset, "--out", tmp_path / "out")
     first = invoke(*places, "--lambda", 3, "--seed", 7, *QUICK)
     assert first.exit_code == 0, first.output
-    record = json.loads((tmp_path / "out/branch.json").read_text())
-    assert (record["branch"], record["status"]) == ("lambda=3,seed=7", "finished")
-    assert (tmp_path / "out.store/branches" / record["key"] / "branch.json").is_file()
+    record = json.loads((tmp_path / "out/trial.json").read_text())
+    assert (record["trial"], record["status"]) == ("lambda=3,seed=7", "finished")
+    assert (tmp_path / "out.store/trials" / record["key"] / "trial.json").is_file()
     again = invoke(*places, "--lambda", 3, "--seed", 7, *QUICK, "--json")
     assert json.loads(again.stdout) == record
     assert "finished by an earlier run" in again.stderr
 
 
-def test_a_lost_branch_is_status_1_and_a_wrong_value_2(tmp_path, dataset):
+def test_a_lost_trial_is_status_1_and_a_wrong_value_2(tmp_path, dataset):
     places = ("--data", dataset, "--out", tmp_path / "out")
     lost = invoke(*places, *QUICK, "--set", "model.frozen_weights=/absent.pt")
     assert lost.exit_code == 1

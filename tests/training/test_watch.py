@@ -2,8 +2,8 @@ import mmap
 
 import pytest
 import torch
-from branch_process import blobs, train
 from torch import nn
+from trial_process import blobs, train
 
 from mammogan.models.generator import Generator
 from mammogan.training.diagnostics import Overfitting, mean_score, memory_mb
@@ -50,7 +50,7 @@ def test_memory_is_that_of_the_process():
         assert 40 < memory_mb(torch.device("cpu")) - before < 150
 
 
-def test_a_branch_reports_them_every_epoch_and_is_trained_as_on_the_other_images_alone(tmp_path):
+def test_a_trial_reports_them_every_epoch_and_is_trained_as_on_the_other_images_alone(tmp_path):
     rows = []
     train(
         tmp_path / "watched",

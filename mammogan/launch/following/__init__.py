@@ -35,7 +35,7 @@ GIVE_UP_S = 120.0
 """How long the end of a run is waited for that could not begin a step."""
 STANDS_STILL_S = 60.0
 NO_RECORD = (
-    "no --tracking-uri: states and reasons come from Kubeflow and the pods; epochs, losses, the names of the branches "
+    "no --tracking-uri: states and reasons come from Kubeflow and the pods; epochs, losses, the names of the trials "
     "and the run's own verdict are missing"
 )
 STANDS_STILL = "Kubeflow's own page stands still: the workflow is above 1 MB; this table goes on"

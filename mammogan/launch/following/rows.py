@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from mammogan.graph import PER_BRANCH, Step
+from mammogan.graph import PER_TRIAL, Step
 from mammogan.ledger import Entry, State, Task
 
 if TYPE_CHECKING:
@@ -34,10 +34,10 @@ _ORDER = {step: number for number, step in enumerate(Step)}
 
 @dataclass(frozen=True)
 class Row:
-    """One step, in the fan-out of one branch."""
+    """One step, in the fan-out of one trial."""
 
     task: Task
-    """Its branch is a number where it cannot be told which one it is."""
+    """Its trial is a number where it cannot be told which one it is."""
     state: State | None
     """None while it waits."""
     seconds: float | None = None
@@ -46,12 +46,12 @@ class Row:
     """How far it is, or why it failed."""
 
 
-def from_record(standing: Standing, branches: Sequence[str]) -> list[Row]:
+def from_record(standing: Standing, trials: Sequence[str]) -> list[Row]:
     """Every step that the run has begun or has to do, by the record of its steps."""
     ledger = standing.ledger
-    tasks = {*ledger.due(branches), *ledger.entries}
-    known = [*branches, *sorted({task.branch for task in tasks} - {*branches, ""})]
-    ordered = sorted(tasks, key=lambda task: _place(task, known.index(task.branch) if task.branch else 0))
+    tasks = {*ledger.due(trials), *ledger.entries}
+    known = [*trials, *sorted({task.trial for task in tasks} - {*trials, ""})]
+    ordered = sorted(tasks, key=lambda task: _place(task, known.index(task.trial) if task.trial else 0))
     return [_recorded(task, ledger.entries.get(task), standing) for task in ordered]
 
 
@@ -61,10 +61,10 @@ def from_kubeflow(run: kfp_server_api.V2beta1Run, now: datetime | None = None) -
     for step in Step:
         tasks = sorted(_tasks(run, step), key=lambda task: task.start_time)
         for number, task in enumerate(tasks, 1):
-            branch = str(number) if step in PER_BRANCH else ""
+            trial = str(number) if step in PER_TRIAL else ""
             state = STATES.get(task.state)
-            found.append(Row(Task(step, branch), state, _seconds(task, now or datetime.now(UTC)) if state else None))
-    return sorted(found, key=lambda row: _place(row.task, int(row.task.branch or 0)))
+            found.append(Row(Task(step, trial), state, _seconds(task, now or datetime.now(UTC)) if state else None))
+    return sorted(found, key=lambda row: _place(row.task, int(row.task.trial or 0)))
 
 
 def has_ended(task: kfp_server_api.V2beta1PipelineTaskDetail) -> bool:
@@ -79,9 +79,9 @@ def waits(run: kfp_server_api.V2beta1Run) -> bool:
     return "PENDING" in states and "RUNNING" not in states
 
 
-def _place(task: Task, branch: int) -> tuple[int, int, int]:
-    """Place in the graph; a branch's steps stand together."""
-    return (_ORDER[PER_BRANCH[0] if task.step in PER_BRANCH else task.step], branch, _ORDER[task.step])
+def _place(task: Task, trial: int) -> tuple[int, int, int]:
+    """Place in the graph; a trial's steps stand together."""
+    return (_ORDER[PER_TRIAL[0] if task.step in PER_TRIAL else task.step], trial, _ORDER[task.step])
 
 
 def _recorded(task: Task, entry: Entry | None, standing: Standing) -> Row:
@@ -89,7 +89,7 @@ def _recorded(task: Task, entry: Entry | None, standing: Standing) -> Row:
         return Row(task, None)
     ended_ms = time.time() * 1000 if entry.ended_ms is None else entry.ended_ms
     note = entry.reason
-    if task.step is Step.TRAIN and entry.state is State.RUNNING and (losses := standing.losses.get(task.branch)):
+    if task.step is Step.TRAIN and entry.state is State.RUNNING and (losses := standing.losses.get(task.trial)):
         of = f" of {standing.epochs}" if standing.epochs else ""
         note = f"epoch {losses.epoch}{of}, W {losses.wasserstein:.3g}, generator {losses.generator_loss:.3g}"
     return Row(task, entry.state, max(0.0, (ended_ms - entry.began_ms) / 1000), note)

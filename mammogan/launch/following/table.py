@@ -73,9 +73,9 @@ def _drawn(rows: Sequence[Row], remarks: Sequence[str]) -> Group:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("step", "branch", "state", "seconds", "")
+    table = Table("step", "trial", "state", "seconds", "")
     for row in rows:
         state = Text(row.state or "waits", COLOURS.get(row.state, "dim") if row.state else "dim")
         seconds = "" if row.seconds is None else f"{row.seconds:.0f}"
-        table.add_row(Text(row.task.step), Text(row.task.branch), state, seconds, Text(row.note))
+        table.add_row(Text(row.task.step), Text(row.task.trial), state, seconds, Text(row.note))
     return Group(table, *(Text(remark) for remark in remarks))

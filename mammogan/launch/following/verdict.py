@@ -23,7 +23,7 @@ FINISHED, RUNNING, SUCCEEDED = "FINISHED", "RUNNING", "SUCCEEDED"
 
 
 def close(view: View, fate: Fate, why: str, tracking_uri: str) -> View:
-    """The run with its record, where it has one, and its branches' ended; ``why`` stands before the reason."""
+    """The run with its record, where it has one, and its trials' ended; ``why`` stands before the reason."""
     from mammogan import tracking
 
     if view.standing is None:

@@ -30,7 +30,7 @@ class Wait:
 
 
 class Waiting:
-    """Watches for a run of which nothing runs. A branch that waits while another one trains does not count.
+    """Watches for a run of which nothing runs. A trial that waits while another one trains does not count.
 
     What is sure comes from the pods, where kubectl can be asked, else from the run's record in MLflow. Kubeflow's list
     of tasks alone is not enough to end a run by: it stands still for a large workflow.

@@ -53,7 +53,7 @@ class View:
     def rows(self) -> list[Row]:
         """Its steps, by the record where that can be read."""
         if self.standing:
-            return rows.from_record(self.standing, branches(self.run))
+            return rows.from_record(self.standing, trials(self.run))
         return rows.from_kubeflow(self.run)
 
     def stands_still(self, older_than_s: float) -> bool:
@@ -128,9 +128,9 @@ class Watch:
             return None, str(error)
 
 
-def branches(run: kfp_server_api.V2beta1Run) -> Sequence[str]:
-    """Names of the run's branches, as it was started."""
-    return _parameters(run).get("branches") or ()
+def trials(run: kfp_server_api.V2beta1Run) -> Sequence[str]:
+    """Names of the run's trials, as it was started."""
+    return _parameters(run).get("trials") or ()
 
 
 def experiment(run: kfp_server_api.V2beta1Run) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from mammogan.launch.preflight import installation, room, settings, trial
+from mammogan.launch.preflight import installation, probe_pod, room, settings
 from mammogan.launch.server import RefusedError
 from mammogan.probe import Finding
 
@@ -22,7 +22,7 @@ __all__ = ["Finding", "check"]
 
 
 def check(server: Server, pods: Pods, namespace: str, service_account: str, store: str = "") -> list[Finding]:
-    """Every finding, in the order in which one would mend them.
+    """Every finding, in the order in which one would fix them.
 
     ``namespace`` counts on a multi-user Kubeflow only; ``store`` is the run's, ``s3://bucket/prefix``, and without one
     the object store has not passed.
@@ -32,8 +32,8 @@ def check(server: Server, pods: Pods, namespace: str, service_account: str, stor
         home = installation.home(server, namespace)
     except (LookupError, RefusedError) as error:
         return [*found, Finding("Kubeflow", False, f"{error.args[0]}; nothing further was looked at")]
-    tried = trial.try_out(pods, home.namespace, service_account, store)
-    works = any(item.what == trial.STORE and item.ok for item in tried)
+    tried = probe_pod.try_out(pods, home.namespace, service_account, store)
+    works = any(item.what == probe_pod.STORE and item.ok for item in tried)
     return [
         *found,
         _finding("Kubeflow", installation.kubeflow),

@@ -52,7 +52,7 @@ class Refusal:
     resource: str
     said: str
     """What is asked for and what may be, without the step's name."""
-    mend: str
+    fix: str
 
 
 def bounds(limit_range: Mapping[str, Any]) -> tuple[Bound, ...]:

@@ -87,8 +87,8 @@ def described(home: Home) -> str:
     try:
         found = kubectl.ask("get", "namespace", home.namespace)
     except LookupError as error:
-        mend = "give --namespace, that of your profile" if home.multi_user else "install Kubeflow Pipelines there"
-        raise LookupError(f"{error.args[0]}; {mend}") from error
+        fix = "give --namespace, that of your profile" if home.multi_user else "install Kubeflow Pipelines there"
+        raise LookupError(f"{error.args[0]}; {fix}") from error
     level = found["metadata"].get("labels", {}).get("pod-security.kubernetes.io/enforce", "no level")
     if home.multi_user:
         return f"{home.namespace} of a multi-user Kubeflow; Pod Security {level}"

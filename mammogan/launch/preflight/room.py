@@ -70,7 +70,7 @@ def _told(refusal: Refusal, names: Sequence[str], namespace: str, pods: Pods) ->
     kind, name = refusal.by.split()
     where = f"kubectl edit {kind.lower()} {name} -n {namespace}"
     instead = f", or set {smaller} lower" if smaller else ""
-    return f"{_listed(names)}: {refusal.by}: the pod {refusal.said}; {refusal.mend} ({where}){instead}"
+    return f"{_listed(names)}: {refusal.by}: the pod {refusal.said}; {refusal.fix} ({where}){instead}"
 
 
 def _setting(resource: str, steps: Sequence[Step], pods: Pods) -> str:
@@ -122,12 +122,12 @@ def _accelerators(pods: Pods, found: Sequence[Node]) -> Finding:
     if having:
         said = f"no node with {pods.accelerator} may be used: {_barriers(having, placement)}"
         return Finding("accelerators", False, said)
-    mend = "add one or install its device plugin, or compile with --pods accelerators=0"
-    return Finding("accelerators", False, f"no node has {pods.accelerators} x {pods.accelerator}; {mend} ({SCALES})")
+    fix = "add one or install its device plugin, or compile with --pods accelerators=0"
+    return Finding("accelerators", False, f"no node has {pods.accelerators} x {pods.accelerator}; {fix} ({SCALES})")
 
 
 def _barriers(found: Sequence[Node], placement: Placement) -> str:
-    """Why none of these nodes may be used, of the first few, and the mend."""
+    """Why none of these nodes may be used, of the first few, and the fix."""
     if not found:
         return "there is none"
     said = "; ".join(f"{node.name} {node.barrier(placement)}" for node in found[:SHOWN])

@@ -62,11 +62,11 @@ def _missing(name: str, namespace: str) -> list[str]:
     return [key for key in compiled.S3_KEYS if key not in data]
 
 
-def _require(name: str, namespace: str, mend: str) -> None:
+def _require(name: str, namespace: str, fix: str) -> None:
     try:
         kubectl.ask("get", "secret", name, "--namespace", namespace)
     except LookupError as error:
-        raise LookupError(f"{error.args[0]}; {mend}") from error
+        raise LookupError(f"{error.args[0]}; {fix}") from error
 
 
 def _identity(account: str, namespace: str) -> str:

@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from typing import Protocol
 
-MEND = "give six fields, seconds first, such as '0 0 3 * * 1' for Mondays at three, or @weekly, or @every 12h"
+FIX = "give six fields, seconds first, such as '0 0 3 * * 1' for Mondays at three, or @weekly, or @every 12h"
 YEARS = 5
 """How many calendar years ahead a time is looked for."""
 _SECOND = timedelta(seconds=1)
@@ -35,7 +35,7 @@ _UNITS_NS = {
 
 
 class CronError(ValueError):
-    """Kubeflow does not take the expression, or it never comes; says why, and the mend."""
+    """Kubeflow does not take the expression, or it never comes; says why, and the fix."""
 
 
 class Cron(Protocol):
@@ -144,15 +144,15 @@ def parse(text: str) -> Cron:
     if text.startswith(_EVERY):
         return Every(_delay(text))
     if text.startswith("@") and text not in _DESCRIPTORS:
-        raise CronError(f"cron={text!r}: Kubeflow knows {', '.join(_DESCRIPTORS)} and @every, no other word; {MEND}")
+        raise CronError(f"cron={text!r}: Kubeflow knows {', '.join(_DESCRIPTORS)} and @every, no other word; {FIX}")
     fields = _split(_DESCRIPTORS.get(text, text))
     if len(fields) not in (len(_BOUNDS) - 1, len(_BOUNDS)):
-        raise CronError(f"cron={text!r}: it has {len(fields)} fields; {MEND}")
+        raise CronError(f"cron={text!r}: it has {len(fields)} fields; {FIX}")
     fields += ["*"] * (len(_BOUNDS) - len(fields))
     try:
         return Fields(*(_field(field, bounds) for field, bounds in zip(fields, _BOUNDS, strict=True)))
     except CronError as error:
-        raise CronError(f"cron={text!r}: {error}; {MEND}") from error
+        raise CronError(f"cron={text!r}: {error}; {FIX}") from error
 
 
 def require(text: str) -> Cron:
@@ -162,7 +162,7 @@ def require(text: str) -> Cron:
     """
     found = parse(text)
     if found.following(datetime.now(UTC)) is None:
-        raise CronError(f"cron={text!r}: no such time comes within {YEARS} years; {MEND}")
+        raise CronError(f"cron={text!r}: no such time comes within {YEARS} years; {FIX}")
     return found
 
 

@@ -36,7 +36,7 @@ class Schedule:
     labels: str = ""
     """Case-description CSVs, as the option of submit."""
     store: str = ""
-    """Where branches keep their checkpoints: s3://bucket/prefix."""
+    """Where trials keep their checkpoints: s3://bucket/prefix."""
     preset: str = "paper"
     """Starting configuration."""
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -96,7 +96,7 @@ class File:
 
 
 def read(path: Path) -> File:
-    """A YAML file. Raises ValueError naming the file, the entry, the field and the mend."""
+    """A YAML file. Raises ValueError naming the file, the entry, the field and the fix."""
     try:
         content = yaml.safe_load(path.read_text())
     except OSError as error:

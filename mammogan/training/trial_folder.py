@@ -1,4 +1,4 @@
-"""The folder a branch hands on, and its copy in the store."""
+"""The folder a trial hands on, and its copy in the store."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from mammogan import storage
-from mammogan.config import Branch, Config, digest
+from mammogan.config import Config, Trial, digest
 
-RECORD = "branch.json"
+RECORD = "trial.json"
 HISTORY = "history.jsonl"
 CRITIC = "critic.pt"
 NOT_HANDED_ON = "checkpoints/"
 KEY_FORMAT = 2
 
 
-def branch_key(config: Config, branch: Branch, data_digest: str, frozen_sha256: str, judge_sha256: str = "") -> str:
-    """Name of a branch's state in the store: equal for equal results, whatever machine or path they come from.
+def trial_key(config: Config, trial: Trial, data_digest: str, frozen_sha256: str, judge_sha256: str = "") -> str:
+    """Name of a trial's state in the store: equal for equal results, whatever machine or path they come from.
 
-    ``judge_sha256`` is that of the features by whose KID the branch may stop early.
+    ``judge_sha256`` is that of the features by whose KID the trial may stop early.
     """
     model, train = dataclasses.asdict(config.model), dataclasses.asdict(config.train)
     for section, without in ((model, ("frozen_weights", "frozen_sha256")), (train, ("device", "checkpoint_every"))):
@@ -32,7 +32,7 @@ def branch_key(config: Config, branch: Branch, data_digest: str, frozen_sha256: 
             del section[name]
     frozen = {"frozen": frozen_sha256, "size": config.data.size, "format": KEY_FORMAT}
     judge = [judge_sha256] if judge_sha256 else []
-    return digest([data_digest, model, train, branch.gp_lambda, branch.seed, frozen, *judge])
+    return digest([data_digest, model, train, trial.gp_lambda, trial.seed, frozen, *judge])
 
 
 def parse_history(lines: str) -> list[dict[str, Any]]:
@@ -40,8 +40,8 @@ def parse_history(lines: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines.splitlines()]
 
 
-class BranchFolder:
-    """``out``, where a branch's files are made, mirrored to ``uri`` in the store, where the next run finds them."""
+class TrialFolder:
+    """``out``, where a trial's files are made, mirrored to ``uri`` in the store, where the next run finds them."""
 
     def __init__(self, out: Path, uri: str) -> None:
         self.out, self.uri = out, uri
@@ -60,12 +60,12 @@ class BranchFolder:
                 storage.write_bytes(str(storage.inside(self.out, name)), content)
 
     def finished_record(self) -> dict[str, Any] | None:
-        """Content of ``branch.json`` in the store, which only a finished branch leaves there."""
+        """Content of ``trial.json`` in the store, which only a finished trial leaves there."""
         uri = storage.join(self.uri, RECORD)
         return json.loads(storage.read_bytes(uri)) if storage.exists(uri) else None
 
     def write_record(self, record: dict[str, Any]) -> None:
-        """Write ``branch.json`` to ``out``, and to the store when the branch is finished.
+        """Write ``trial.json`` to ``out``, and to the store when the trial is finished.
 
         Raises OSError of one line that also tells the record's reason, where ``out`` has no room for it.
         """

@@ -38,7 +38,7 @@ _VERSION = re.compile(r"^[0-9a-f]{12}$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Trial:
+class ProbePod:
     """One pod to be tried, and what it is made of."""
 
     name: str
@@ -126,46 +126,46 @@ def try_out(pods: Pods, namespace: str, service_account: str, store: str) -> lis
         said = "no --image was given: neither its pull nor object store and MLflow from inside were tried"
         return [Finding("a step's pod", False, said)]
     shared = (pods, namespace, service_account, store)
-    trials = [Trial(NAME, "a step's pod", Step.START, pods.image, SIZE, (RIGHTS, STORE, MLFLOW), "", *shared)]
+    probes = [ProbePod(NAME, "a step's pod", Step.START, pods.image, SIZE, (RIGHTS, STORE, MLFLOW), "", *shared)]
     if pods.accelerators:
         name, what, inside = f"{NAME}-accelerated", "an accelerated step's pod", (STORE, MLFLOW, ACCELERATOR)
         image = pods.gpu_image or pods.image
-        trials.append(
-            Trial(name, what, Step.TRAIN, image, ACCELERATED_SIZE, inside, " of an accelerated step", *shared)
+        probes.append(
+            ProbePod(name, what, Step.TRAIN, image, ACCELERATED_SIZE, inside, " of an accelerated step", *shared)
         )
-    return [finding for trial in trials for finding in _tried(trial)]
+    return [finding for probe in probes for finding in _tried(probe)]
 
 
-def _tried(trial: Trial) -> list[Finding]:
+def _tried(probe: ProbePod) -> list[Finding]:
     """Make the pod, wait for its end, read what it says, remove it."""
-    where = ("--namespace", trial.namespace)
+    where = ("--namespace", probe.namespace)
     try:
-        kubectl.remove(trial.name, trial.namespace)
+        kubectl.remove(probe.name, probe.namespace)
         try:
-            pod = json.dumps(trial.pod())
+            pod = json.dumps(probe.pod())
             kubectl.ask("create", *where, "--filename=-", stdin=pod, timeout_s=kubectl.PATIENT_S)
-            status = _ended(trial)
-            log = kubectl.log(trial.name, trial.namespace, CONTAINER)
+            status = _ended(probe)
+            log = kubectl.log(probe.name, probe.namespace, CONTAINER)
         finally:
-            _remove(trial)
+            _remove(probe)
     except LookupError as error:
-        return [Finding(trial.what, False, str(error.args[0]))]
-    return _read(trial, status, log)
+        return [Finding(probe.what, False, str(error.args[0]))]
+    return _read(probe, status, log)
 
 
-def _remove(trial: Trial) -> None:
+def _remove(probe: ProbePod) -> None:
     try:
-        kubectl.remove(trial.name, trial.namespace)
+        kubectl.remove(probe.name, probe.namespace)
     except LookupError as error:  # a finding must not be lost over it, and the pod ends by its deadline
-        say(f"pod {trial.name} could not be removed from namespace {trial.namespace}: {error.args[0]}")
+        say(f"pod {probe.name} could not be removed from namespace {probe.namespace}: {error.args[0]}")
 
 
-def _ended(trial: Trial) -> dict[str, Any]:
+def _ended(probe: ProbePod) -> dict[str, Any]:
     """Status of the pod at its end. Raises LookupError with the pod's own reason where it does not start or end."""
-    begun, where = time.monotonic(), ("--namespace", trial.namespace)
+    begun, where = time.monotonic(), ("--namespace", probe.namespace)
     running: float | None = None
     while True:
-        status = kubectl.ask("get", "pod", trial.name, *where, timeout_s=kubectl.PATIENT_S).get("status", {})
+        status = kubectl.ask("get", "pod", probe.name, *where, timeout_s=kubectl.PATIENT_S).get("status", {})
         phase, now = status.get("phase"), time.monotonic()
         if phase in ("Succeeded", "Failed"):
             return status
@@ -180,25 +180,25 @@ def _ended(trial: Trial) -> dict[str, Any]:
         time.sleep(POLL_S)
 
 
-def _read(trial: Trial, status: dict[str, Any], log: str) -> list[Finding]:
+def _read(probe: ProbePod, status: dict[str, Any], log: str) -> list[Finding]:
     """What the pod's log says; each thing that it should say and does not has not passed."""
     findings = {item.what: item for item in from_log(log)}
     if not findings:
         said = f"it ended without a word of the probe ({condition.ending(status)}); {_REBUILD}"
-        return [Finding(trial.what, False, said)]
+        return [Finding(probe.what, False, said)]
     silent = "the probe did not report it"
-    inside = [findings.get(what) or Finding(what, False, f"{silent}; {_REBUILD}") for what in trial.expected]
-    named = [Finding(f"{item.what}{trial.suffix}", item.ok, item.said) for item in inside]
-    return [Finding(trial.what, True, "admitted, scheduled, pulled and run"), _steps(trial, log), *named]
+    inside = [findings.get(what) or Finding(what, False, f"{silent}; {_REBUILD}") for what in probe.expected]
+    named = [Finding(f"{item.what}{probe.suffix}", item.ok, item.said) for item in inside]
+    return [Finding(probe.what, True, "admitted, scheduled, pulled and run"), _steps(probe, log), *named]
 
 
 _REBUILD = "build the image from this checkout and give its digest"
 
 
-def _steps(trial: Trial, log: str) -> Finding:
+def _steps(probe: ProbePod, log: str) -> Finding:
     """Whether the image holds the steps that this checkout compiles; a step refuses to run others."""
     match, ours = _VERSION.search(log), components.version()
     held = match[0] if match else "of an unknown version"
     ok = held == ours
     said = f"{ours}, as this checkout" if ok else f"{held}, and this checkout has {ours}; {_REBUILD}"
-    return Finding(f"steps in the image{trial.suffix}", ok, said)
+    return Finding(f"steps in the image{probe.suffix}", ok, said)

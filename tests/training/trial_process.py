@@ -1,6 +1,6 @@
-"""A small branch in a process of its own, to be killed: prints a line before every step.
+"""A small trial in a process of its own, to be killed: prints a line before every step.
 
-python branch_process.py FOLDER [STORE]
+python trial_process.py FOLDER [STORE]
 """
 
 import json
@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 
-from mammogan.config import Branch, resolve
+from mammogan.config import Trial, resolve
 from mammogan.training.trainer import Trainer
-from mammogan.training.trial import train_branch
+from mammogan.training.trial import train_trial
 
 OVERRIDES = {
     "data.size": 28,
@@ -38,7 +38,7 @@ def blobs(count=13, size=28):
 
 
 def train(folder, gp_lambda=3.0, images=None, **changes):
-    """Train the branch in ``folder``; changes with a dot in their name are settings, others go to ``train_branch``."""
+    """Train the trial in ``folder``; changes with a dot in their name are settings, others go to ``train_trial``."""
     settings = {name: value for name, value in changes.items() if "." in name}
     arguments = {
         "data_digest": "blobs",
@@ -47,10 +47,10 @@ def train(folder, gp_lambda=3.0, images=None, **changes):
         "report": lambda _epoch, _metrics: None,
         "report_grid": lambda _epoch, _path: None,
     }
-    return train_branch(
+    return train_trial(
         blobs() if images is None else images,
         resolve("demo", json.dumps(OVERRIDES | settings)),
-        Branch(gp_lambda, 0),
+        Trial(gp_lambda, 0),
         **arguments | {name: value for name, value in changes.items() if "." not in name},
     )
 
@@ -63,7 +63,7 @@ def result(folder):
         assert min(row["metrics"].pop(f"train/{name}") for name in ("images_per_s", "memory_mb")) > 0
         assert row["metrics"].pop("train/eta_s") >= 0
     files = {path.relative_to(out).as_posix(): path.read_bytes() for path in sorted(out.rglob("epoch_*"))}
-    record = json.loads((out / "branch.json").read_text())
+    record = json.loads((out / "trial.json").read_text())
     return files, history, {key: value for key, value in record.items() if key != "train_s"}
 
 
@@ -78,7 +78,7 @@ def announce_steps():
 
 
 def main(folder, *store):
-    """Train the branch, and leave as the command line would."""
+    """Train the trial, and leave as the command line would."""
     torch.set_num_threads(1)
     announce_steps()
     try:

@@ -1,4 +1,4 @@
-"""What a branch reports while it works: spooled, batched, every point once, and never fatal."""
+"""What a trial reports while it works: spooled, batched, every point once, and never fatal."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
 from mammogan import memory
-from mammogan.config import Branch, Config
+from mammogan.config import Config, Trial
 from mammogan.console import say
 from mammogan.graph import Step
 from mammogan.ledger import Entry, State, Task
 from mammogan.tracking import heartbeat, ledger, system
-from mammogan.tracking.runs import close, open_branch, set_tags
-from mammogan.tracking.server import BRANCH_FILE, DATA_DIGEST, EVALUATION_FILE, GRIDS, client
+from mammogan.tracking.runs import close, open_trial, set_tags
+from mammogan.tracking.server import DATA_DIGEST, EVALUATION_FILE, GRIDS, TRIAL_FILE, client
 from mammogan.tracking.spool import Record, Spool
 
-RESULT_FILES: dict[Step, str] = {Step.TRAIN: BRANCH_FILE, Step.EVALUATE: EVALUATION_FILE}
+RESULT_FILES: dict[Step, str] = {Step.TRAIN: TRIAL_FILE, Step.EVALUATE: EVALUATION_FILE}
 LAST_WORDS_S = 600.0
 """How long the end of a step waits for a server that is away to take what is left."""
 METRICS_AT_ONCE = 1000  # MLflow's limit for one log_batch
@@ -39,13 +39,13 @@ def spool_folder() -> Path:
     return Path(os.environ.get("MAMMOGAN_SPOOL") or Path(cache, "mammogan", "spool")).expanduser()
 
 
-def branch_log(parent_id: str, branch: Branch, config: Config, step: Step, tracking_uri: str = "") -> BranchLog:
-    """Log of the branch's child run for one step of the graph."""
-    return BranchLog(_Sender(parent_id, branch, config, tracking_uri), Task(Step(step), branch.name))
+def trial_log(parent_id: str, trial: Trial, config: Config, step: Step, tracking_uri: str = "") -> TrialLog:
+    """Log of the trial's child run for one step of the graph."""
+    return TrialLog(_Sender(parent_id, trial, config, tracking_uri), Task(Step(step), trial.name))
 
 
-class BranchLog:
-    """What a branch reports while it trains or is evaluated; no call waits for the server or raises for it.
+class TrialLog:
+    """What a trial reports while it trains or is evaluated; no call waits for the server or raises for it.
 
     Records go through a spool; its thread opens the child run and sends them, in order. A point that the run already
     holds (same key and step) is not sent again, so a resumed training may report epochs twice. As a context manager
@@ -82,7 +82,7 @@ class BranchLog:
         self._append({"kind": "tags", "tags": {name: str(v) for name, v in values.items() if v not in (None, "")}})
 
     def finish(self, result: Mapping[str, Any]) -> None:
-        """Store the step's record, ``branch.json`` or ``evaluation.json``, and the branch's status.
+        """Store the step's record, ``trial.json`` or ``evaluation.json``, and the trial's status.
 
         The child run ends with the evaluation; after a training that finished it stays RUNNING until then. A training
         that diverged has done its work: that is a result. One that failed has not, nor has an evaluation of its own
@@ -131,7 +131,7 @@ class BranchLog:
 
 
 def _result_tags(result: Mapping[str, Any]) -> dict[str, object]:
-    """Tags that say what a branch stands on: data, device, frozen weights, feature extractor."""
+    """Tags that say what a trial stands on: data, device, frozen weights, feature extractor."""
     parts = {"frozen": "name", "extractor": "name", "lpips": "name"}
     tags = {f"mammogan.{part}": (result.get(part) or {}).get(field) for part, field in parts.items()}
     return {**tags, DATA_DIGEST: result.get("data_digest"), "mammogan.device": result.get("device")}
@@ -143,11 +143,11 @@ class _Sender:
     The same records sent again change nothing.
     """
 
-    def __init__(self, parent_id: str, branch: Branch, config: Config, tracking_uri: str) -> None:
-        self.name = f"{parent_id}-{branch.name}"
+    def __init__(self, parent_id: str, trial: Trial, config: Config, tracking_uri: str) -> None:
+        self.name = f"{parent_id}-{trial.name}"
         self._parent_id = parent_id
         self._tracking_uri = tracking_uri
-        self._open = functools.partial(open_branch, parent_id, branch, config, tracking_uri)
+        self._open = functools.partial(open_trial, parent_id, trial, config, tracking_uri)
         self._run_id = ""
         self._beat_at_s = -math.inf
         self._steps: dict[str, set[int]] = {}
