@@ -16,7 +16,7 @@ from mammogan.graph import Step
 from mammogan.ledger import Entry, Fate, Ledger, State, Task
 from mammogan.probe import rights
 
-RECORDED = Path(__file__).parent / "cluster" / "recorded" / "workflows"
+RECORDED = Path(__file__).parent / "launch" / "recorded" / "workflows"
 WORKFLOWS = "/apis/argoproj.io/v1alpha1/namespaces/kubeflow/workflows/"
 PODS = "/api/v1/namespaces/kubeflow/pods/"
 TASK = Task(Step.TRAIN, "lambda=3,seed=0")

@@ -1,4 +1,4 @@
-"""The random sequences of tests/cluster against a real Kubeflow: hours, and hundreds of runs that are stopped at once.
+"""The random sequences of tests/launch against a real Kubeflow: hours, and hundreds of runs that are stopped at once.
 
 ``KUBEFLOW_HOST=... python -m pytest tests/kubeflow/test_networks.py -m long``, with the variables that
 ``make test-kubeflow`` sets. The image may be one whose steps fail at once.
