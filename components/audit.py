@@ -18,10 +18,7 @@ def audit(
     """Write the audit, log it, and say on the registered version whether it passed."""
     from pathlib import Path
 
-    from mammogan import config, release, tracking
-    from mammogan.graph import Step
+    from mammogan.steps import StepContext, audit
 
-    settings = config.resolve(preset, overrides)
-    place = release.Place(tracking.parent_of(run), Path(filled.path), Path(privacy.path))
-    with tracking.step(place.run, Step.AUDIT):
-        release.audit(version, Path(critic.path), settings, place)
+    context = StepContext.of(preset, overrides, run)
+    audit.run(context, version, Path(filled.path), Path(critic.path), Path(privacy.path))

@@ -11,11 +11,6 @@ def check_changes(
     run: str,
 ) -> bool:
     """Compare data, code and settings with the champion's and the challenger's; True to train, always by force."""
-    from mammogan import config, registry, tracking
-    from mammogan.graph import Step
+    from mammogan.steps import StepContext, check_changes
 
-    settings = config.resolve(preset, overrides)
-    parent_id = tracking.parent_of(run)
-    with tracking.step(parent_id, Step.CHECK_CHANGES) as progress:
-        progress.goes_on = registry.check_changes(parent_id, settings.select.model_name, force=force)
-    return progress.goes_on
+    return check_changes.run(StepContext.of(preset, overrides, run), force=force)

@@ -19,14 +19,7 @@ def evaluate(
     """Write the six metrics of each snapshot; return the trial's status, never raise for a lost trial."""
     from pathlib import Path
 
-    from mammogan import config, tracking
-    from mammogan.evaluation.snapshots import evaluate_or_lose
-    from mammogan.graph import Step
+    from mammogan.steps import StepContext, evaluate
 
-    settings = config.resolve(preset, overrides)
-    with tracking.trial_log(tracking.parent_of(run), config.Trial.parse(trial), settings, step=Step.EVALUATE) as log:
-        result = evaluate_or_lose(
-            Path(trained.path), Path(minority.path), settings.evaluate, Path(evaluation.path), log.metrics, store
-        )
-        log.finish(result)
-    return result["status"]
+    context = StepContext.of(preset, overrides, run)
+    return evaluate.run(context, trial, store, Path(minority.path), Path(trained.path), Path(evaluation.path))

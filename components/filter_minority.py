@@ -16,12 +16,6 @@ def filter_minority(
     """Write the minority class as a data set of its own."""
     from pathlib import Path
 
-    from mammogan import config, tracking
-    from mammogan.data.minority import filter_minority
-    from mammogan.graph import Step
+    from mammogan.steps import StepContext, filter_minority
 
-    data = config.resolve(preset, overrides).data
-    parent_id = tracking.parent_of(run)
-    with tracking.step(parent_id, Step.FILTER_MINORITY):
-        summary = filter_minority(Path(dataset.path), data.minority, Path(minority.path))
-        tracking.log_dataset(parent_id, Path(minority.path), summary)
+    filter_minority.run(StepContext.of(preset, overrides, run), Path(dataset.path), Path(minority.path))

@@ -13,6 +13,6 @@ def finish(run: str, page: dsl.Output[dsl.HTML], status: dsl.PipelineTaskFinalSt
     """
     from pathlib import Path
 
-    from mammogan import closing
+    from mammogan.steps import finish
 
-    closing.close_with_report(run, status.pipeline_job_resource_name or "", Path(page.path))
+    finish.run(run, status.pipeline_job_resource_name or "", Path(page.path))

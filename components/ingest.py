@@ -19,13 +19,6 @@ def ingest(
     """Write the data set; images that an earlier run finished come from the store."""
     from pathlib import Path
 
-    from mammogan import config, tracking
-    from mammogan.data.ingest import ingest
-    from mammogan.graph import Step
+    from mammogan.steps import StepContext, ingest
 
-    data = config.resolve(preset, overrides).data
-    parent_id = tracking.parent_of(run)
-    with tracking.step(parent_id, Step.INGEST):
-        kept = Path(work) if work else None  # a folder that outlives the step needs no copy in the store
-        summary = ingest(source, labels, data, Path(dataset.path), kept, store="" if kept else store)
-        tracking.set_tags(parent_id, {tracking.WHOLE_DIGEST: summary["data_digest"]})
+    ingest.run(StepContext.of(preset, overrides, run), source, labels, store, work, Path(dataset.path))

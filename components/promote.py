@@ -16,10 +16,6 @@ def promote(
     """Make the audited version the champion, or say why not; a refusal is a result and fails nothing."""
     from pathlib import Path
 
-    from mammogan import config, release, tracking
-    from mammogan.graph import Step
+    from mammogan.steps import StepContext, promote
 
-    settings = config.resolve(preset, overrides)
-    parent_id = tracking.parent_of(run)
-    with tracking.step(parent_id, Step.PROMOTE):
-        release.promote(version, Path(minority.path), settings, parent_id)
+    promote.run(StepContext.of(preset, overrides, run), version, Path(minority.path))

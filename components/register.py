@@ -16,10 +16,6 @@ def register(
     """Register the winning generator and move the alias; return the model version."""
     from pathlib import Path
 
-    from mammogan import config, registry, tracking
-    from mammogan.graph import Step
+    from mammogan.steps import StepContext, register
 
-    settings = config.resolve(preset, overrides)
-    parent_id = tracking.parent_of(run)
-    with tracking.step(parent_id, Step.REGISTER):
-        return registry.register(Path(winner.path), Path(decision.path), parent_id, settings)
+    return register.run(StepContext.of(preset, overrides, run), Path(winner.path), Path(decision.path))

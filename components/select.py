@@ -19,22 +19,7 @@ def select(
     """Write the decision, the winning snapshot and its critic; return whether there is one to register."""
     from pathlib import Path
 
-    from mammogan import config, tracking
-    from mammogan.graph import Step
-    from mammogan.selection import ranking
+    from mammogan.steps import StepContext, select
 
-    settings = config.resolve(preset, overrides)
-    parent_id = tracking.parent_of(run)
-    with tracking.step(parent_id, Step.SELECT) as progress:
-        made = ranking.decide(
-            [Path(item.path) for item in evaluations],
-            store,
-            settings.select,
-            Path(decision.path),
-            Path(winner.path),
-            Path(critic.path),
-        )
-        tracking.log_decision(parent_id, made)
-        ranking.require_survivor(made)
-        progress.goes_on = made["accepted"]
-    return progress.goes_on
+    context, folders = StepContext.of(preset, overrides, run), [Path(item.path) for item in evaluations]
+    return select.run(context, folders, store, Path(decision.path), Path(winner.path), Path(critic.path))

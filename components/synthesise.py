@@ -19,12 +19,7 @@ def synthesise(
     """Write the data set filled up to balance; the model's version marks every synthetic image."""
     from pathlib import Path
 
-    from mammogan import config, release, tracking
-    from mammogan.data.ingest import read_summary
-    from mammogan.graph import Step
+    from mammogan.steps import StepContext, synthesise
 
-    settings = config.resolve(preset, overrides)
-    label = read_summary(Path(minority.path))["label"]
-    place = release.Place(tracking.parent_of(run), Path(dataset.path), Path(filled.path))
-    with tracking.step(place.run, Step.SYNTHESISE):
-        release.synthesise(Path(winner.path), version, label, settings, place)
+    paths = [Path(item.path) for item in (dataset, minority, winner, filled)]
+    synthesise.run(StepContext.of(preset, overrides, run), version, *paths)

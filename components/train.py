@@ -18,25 +18,6 @@ def train(
     """Train the generator of one (lambda, seed); return finished, diverged or failed, never raise for a lost trial."""
     from pathlib import Path
 
-    from mammogan import config, tracking
-    from mammogan.data.minority import training_set
-    from mammogan.graph import Step
-    from mammogan.training.trial import train_trial
+    from mammogan.steps import StepContext, train
 
-    settings = config.resolve(preset, overrides)
-    part = config.Trial.parse(trial)
-    with tracking.trial_log(tracking.parent_of(run), part, settings, step=Step.TRAIN) as log:
-        images, patients, data_digest = training_set(Path(minority.path), settings.data.minority)
-        result = train_trial(
-            images,
-            settings,
-            part,
-            data_digest=data_digest,
-            store=store,
-            out=Path(trained.path),
-            report=log.metrics,
-            report_grid=log.grid,
-            patients=patients,
-        )
-        log.finish(result)
-    return result["status"]
+    return train.run(StepContext.of(preset, overrides, run), trial, store, Path(minority.path), Path(trained.path))

@@ -17,10 +17,6 @@ def utility(
     """Write the comparison of classifiers, log it, and say its verdict on the registered version."""
     from pathlib import Path
 
-    from mammogan import config, release, tracking
-    from mammogan.graph import Step
+    from mammogan.steps import StepContext, utility
 
-    settings = config.resolve(preset, overrides)
-    place = release.Place(tracking.parent_of(run), Path(filled.path), Path(benefit.path))
-    with tracking.step(place.run, Step.UTILITY):
-        release.utility(version, settings, place)
+    utility.run(StepContext.of(preset, overrides, run), version, Path(filled.path), Path(benefit.path))

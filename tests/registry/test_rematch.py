@@ -7,13 +7,14 @@ import pytest
 import torch
 from PIL import Image
 
-from mammogan import registry, release, tracking
+from mammogan import registry, tracking
 from mammogan.config import PRESETS, override
 from mammogan.data import manifest
 from mammogan.evaluation import snapshots
 from mammogan.models.generator import Generator, load_generator, sample, save_snapshot
 from mammogan.registry import promotion
 from mammogan.selection import ranking
+from mammogan.steps import StepContext, promote
 
 SIDE = 28
 NAME = "rematch"
@@ -73,7 +74,7 @@ def add(client, tmp_path):
         (tmp_path / "decision.json").write_text(json.dumps(ranking.select([found], CONFIG.select)))
         version = registry.register(snapshot, tmp_path / "decision.json", parent, CONFIG)
         client.set_model_version_tag(NAME, version, promotion.AUDIT, "passed")
-        release.promote(version, dataset, CONFIG, parent)
+        promote.run(StepContext(CONFIG, parent), version, dataset)
         return version, client.get_run(parent).data.tags[tracking.PROMOTION]
 
     return add

@@ -3,13 +3,14 @@
 import pytest
 from sample_run import evaluation, measured
 
-from mammogan import closing, cluster, tracking
+from mammogan import cluster, tracking
 from mammogan.cluster import Presence
 from mammogan.config import PRESETS
 from mammogan.graph import AFTER_A_WINNER, Step
 from mammogan.ledger import Fate, Task
 from mammogan.reporting import report
 from mammogan.selection.ranking import select
+from mammogan.steps import finish
 from mammogan.tracking import janitor, ledger
 from mammogan.tracking.ledger import begun
 from mammogan.tracking.server import CLUSTER, GIVEN_UP, STOP_ASKED, WORKFLOW
@@ -59,7 +60,7 @@ def train(parent, *trials):
 
 
 def close(tmp_path):
-    closing.close_with_report(tmp_path.name, "", tmp_path / "page.html")
+    finish.run(tmp_path.name, "", tmp_path / "page.html")
     return (tmp_path / "page.html").read_text()
 
 
@@ -143,7 +144,7 @@ def test_a_report_that_cannot_be_built_leaves_the_run_with_its_true_status(mlflo
 
 def test_a_run_that_never_opened_still_gets_a_page_and_fails(tmp_path):
     with pytest.raises(RuntimeError, match="has no parent run in MLflow"):
-        closing.close_with_report("unknown", "", tmp_path / "page.html")
+        finish.run("unknown", "", tmp_path / "page.html")
     assert "has no parent run in MLflow" in (tmp_path / "page.html").read_text()
 
 

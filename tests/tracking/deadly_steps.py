@@ -24,7 +24,7 @@ import sklearn.linear_model
 import torchvision
 from mlflow import MlflowClient
 
-from mammogan import registry, release
+from mammogan import registry
 from mammogan.components.audit import audit
 from mammogan.components.check_changes import check_changes
 from mammogan.components.evaluate import evaluate
@@ -41,10 +41,16 @@ from mammogan.components.utility import utility
 from mammogan.evaluation import snapshots
 from mammogan.reporting import findings, report
 from mammogan.selection import ranking
+from mammogan.steps import audit as audit_step
+from mammogan.steps import finish as finish_step
+from mammogan.steps import promote as promote_step
+from mammogan.steps import synthesise as synthesise_step
+from mammogan.steps import utility as utility_step
 from mammogan.training import trial as trial_training
 
 IMPORTED_ONCE = (lpips, matplotlib.figure, mlflow.pyfunc, sklearn.linear_model, torchvision)
-IMPORTED_ONCE += (snapshots, findings, registry, release, report, ranking, trial_training)
+IMPORTED_ONCE += (audit_step, finish_step, promote_step, synthesise_step, utility_step)
+IMPORTED_ONCE += (snapshots, findings, registry, report, ranking, trial_training)
 TRIAL = "lambda=3,seed=0"
 EXPERIMENT, RUN_KEY = "mammogan", "killed"
 SETTINGS = {

@@ -12,15 +12,15 @@ from mammogan.graph import Step
 from mammogan.reporting import report
 
 
-def close_with_report(run: str, workflow: str, page: Path) -> None:
-    """End Kubeflow's run ``run`` as its record says, log its report and copy the page to ``page``.
+def run(kubeflow_run: str, workflow: str, page: Path) -> None:
+    """End Kubeflow's run ``kubeflow_run`` as its record says, log its report and copy the page to ``page``.
 
     ``workflow`` names Argo's workflow in this pod's namespace, which tells whether the run was terminated and why a pod
     was lost. The run is ended before the report is built, so that no fault of the report leaves it RUNNING. Raises
     RuntimeError where not even the parent run was opened, after a page that says so.
     """
     try:
-        parent_id = tracking.parent_of(run)
+        parent_id = tracking.parent_of(kubeflow_run)
     except RuntimeError as error:
         storage.write_bytes(str(page), str(error).encode())
         raise

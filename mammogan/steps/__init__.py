@@ -1,0 +1,5 @@
+"""The steps of the graph, one module a node: what its component does, with everything it needs as arguments."""
+
+from mammogan.steps.context import StepContext
+
+__all__ = ["StepContext"]

@@ -1,0 +1,33 @@
+"""Check the synthetic images for copies of training images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mammogan import tracking
+from mammogan.audit import audit_dataset
+from mammogan.console import say
+from mammogan.graph import Step
+from mammogan.reporting import findings
+from mammogan.selection import gates
+from mammogan.steps import notes
+from mammogan.steps.context import StepContext
+from mammogan.tracking.findings import log_findings
+
+
+def run(context: StepContext, version: str, filled: Path, critic: Path, out: Path) -> None:
+    """Audit the filled data set, and say on run and version how many checks it passed and which could not be made.
+
+    ``critic`` is the file of the critic that the version's generator was trained against.
+    """
+    with context.step(Step.AUDIT):
+        try:
+            result = audit_dataset(filled, context.settings, out, critic=critic)
+        except ValueError as error:
+            notes.not_done(context, version, "audit", error, out)
+            return
+        log_findings(context.parent_id, "audit", out, findings.numbers(result["records"], "audit"))
+        message = gates.tally(result["verdicts"])
+        notes.add(context, version, "audit", message, findings.Findings(audit=result))
+        tracking.set_tags(context.parent_id, {"mammogan.audit": message})
+        say(f"audit of version {version}: {message}")

@@ -1,0 +1,26 @@
+"""What a step after registration leaves on the registered version: a tag, and a section of its card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mammogan import tracking
+from mammogan.console import say
+from mammogan.registry import notes
+from mammogan.reporting import findings
+from mammogan.steps.context import StepContext
+
+
+def add(context: StepContext, version: str, step: str, message: str, found: findings.Findings) -> None:
+    """Put the step's result on the registered version."""
+    model = context.settings.select.model_name
+    notes.write(model, version, step, message, "\n".join(findings.card_lines(found)))
+
+
+def not_done(context: StepContext, version: str, step: str, error: ValueError, out: Path) -> None:
+    """Say on run and version that a data set was too small for a step; the run goes on, nothing counts as passed."""
+    message = f"not done: {error}"
+    notes.write(context.settings.select.model_name, version, step, message, f"## {step.capitalize()}\n\n{message}")
+    tracking.set_tags(context.parent_id, {f"mammogan.{step}": message})
+    say(f"{step}: {message}")
+    out.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,24 @@
+"""Put the registered model into service, if the gates let it pass."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mammogan import registry, tracking
+from mammogan.console import say
+from mammogan.graph import Step
+from mammogan.steps.context import StepContext
+
+
+def run(context: StepContext, version: str, minority: Path) -> registry.Move:
+    """Make the audited version the champion, or say why not; a refusal is a result and fails nothing.
+
+    ``minority`` is what the version was measured on: the champion is measured there too, if it never was.
+    """
+    with context.step(Step.PROMOTE):
+        model = context.settings.select.model_name
+        rival = registry.rematch(version, minority, context.settings)
+        move = registry.promote(model, version, f"selected by run {context.parent_id}", rival=rival)
+        tracking.set_tags(context.parent_id, {tracking.PROMOTION: move.why})
+        say(f"model {model} version {version}: {move.why}")
+    return move

@@ -1,0 +1,15 @@
+"""Register the winner in MLflow's model registry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mammogan import registry
+from mammogan.graph import Step
+from mammogan.steps.context import StepContext
+
+
+def run(context: StepContext, winner: Path, decision: Path) -> str:
+    """Register the winning generator and move the alias; return the model version."""
+    with context.step(Step.REGISTER):
+        return registry.register(winner, decision, context.parent_id, context.settings)

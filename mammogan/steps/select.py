@@ -1,0 +1,23 @@
+"""Choose the best snapshot among all trials."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mammogan import tracking
+from mammogan.graph import Step
+from mammogan.selection import ranking
+from mammogan.steps.context import StepContext
+
+
+def run(
+    context: StepContext, evaluations: Sequence[Path], store: str, decision: Path, winner: Path, critic: Path
+) -> bool:
+    """Write the decision, the winning snapshot and its critic; return whether there is one to register."""
+    with context.step(Step.SELECT) as progress:
+        made = ranking.decide(evaluations, store, context.settings.select, decision, winner, critic)
+        tracking.log_decision(context.parent_id, made)
+        ranking.require_survivor(made)
+        progress.goes_on = made["accepted"]
+    return progress.goes_on

@@ -1,0 +1,12 @@
+"""Open the run in MLflow before anything else."""
+
+from __future__ import annotations
+
+from mammogan import config, tracking
+
+
+def run(preset: str, overrides: str, kubeflow_run: str, experiment: str, source: str) -> str:
+    """Run id of the parent run, found or opened, under which every later step writes; earlier runs are ended."""
+    settings = config.resolve(preset, overrides)
+    tags = {"kfp.pipeline_run_id": kubeflow_run, "mammogan.source": source}
+    return tracking.begin(experiment, kubeflow_run, settings, tags=tags)

@@ -1,0 +1,49 @@
+"""Fill up the rare class with the registered generator's images."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+from mammogan import storage
+from mammogan.config import Config, override
+from mammogan.console import say
+from mammogan.data import manifest
+from mammogan.data.ingest import read_summary
+from mammogan.graph import Step
+from mammogan.steps.context import StepContext
+from mammogan.synthesis import fill, load_model
+from mammogan.synthesis.balance import missing
+from mammogan.tracking.findings import STEPS, log_findings
+
+AUDITED_AT_LEAST = 32
+"""Synthetic images below which an audit says nothing."""
+
+
+def run(context: StepContext, version: str, dataset: Path, minority: Path, winner: Path, filled: Path) -> None:
+    """Write the data set filled up to balance; the model's version marks every synthetic image."""
+    with context.step(Step.SYNTHESISE):
+        label = read_summary(minority)["label"]
+        model = load_model(winner, f"{context.settings.select.model_name}-v{version}")
+        summary = fill(model, dataset, label, _with_count(context.settings, dataset, label), str(filled))
+        made = summary["synthetic"]
+        with tempfile.TemporaryDirectory() as folder:
+            storage.write_bytes(str(Path(folder, STEPS["synthetic"])), json.dumps(made, indent=1).encode())
+            numbers = {"synthetic/images": made["images"], "synthetic/drawn": made["drawn"]}
+            log_findings(context.parent_id, "synthetic", Path(folder), numbers)
+
+
+def _with_count(config: Config, dataset: Path, label: int) -> Config:
+    """Configuration that also makes images where the class is short of few: as many as there are to learn from."""
+    frame = manifest.read(dataset)
+    try:
+        short = missing(frame, label, config.synthesise)
+        message = f"{short} images needed to balance the classes"
+    except ValueError as error:
+        short, message = 0, str(error)
+    if short >= AUDITED_AT_LEAST or config.synthesise.count:
+        return config
+    count = max(short, int(((frame["split"] == "train") & (frame["label"] == label)).sum()))
+    say(f"{message}; {count} images are made, so that there is something to audit")
+    return override(config, {"synthesise.count": count})

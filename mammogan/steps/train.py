@@ -1,0 +1,31 @@
+"""Train one trial of the fan-out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mammogan.config import Trial
+from mammogan.data.minority import training_set
+from mammogan.graph import Step
+from mammogan.steps.context import StepContext
+from mammogan.training.trial import train_trial
+
+
+def run(context: StepContext, trial: str, store: str, minority: Path, out: Path) -> str:
+    """Train the generator of one (lambda, seed); return its status; a trial that fails raises nothing."""
+    part = Trial.parse(trial)
+    with context.trial_log(part, Step.TRAIN) as log:
+        images, patients, data_digest = training_set(minority, context.settings.data.minority)
+        result = train_trial(
+            images,
+            context.settings,
+            part,
+            data_digest=data_digest,
+            store=store,
+            out=out,
+            report=log.metrics,
+            report_grid=log.grid,
+            patients=patients,
+        )
+        log.finish(result)
+    return result["status"]

@@ -1,0 +1,29 @@
+"""Measure whether the synthetic images help a classifier."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mammogan import tracking
+from mammogan.console import say
+from mammogan.graph import Step
+from mammogan.reporting import findings
+from mammogan.steps import notes
+from mammogan.steps.context import StepContext
+from mammogan.tracking.findings import log_findings
+from mammogan.utility import study
+
+
+def run(context: StepContext, version: str, filled: Path, out: Path) -> None:
+    """Write the comparison of classifiers, log it, and say its verdict on the registered version."""
+    with context.step(Step.UTILITY):
+        try:
+            result = study(filled, context.settings, out)
+        except ValueError as error:
+            notes.not_done(context, version, "utility", error, out)
+            return
+        numbers = findings.numbers(result["records"], "utility") | findings.numbers(result["effects"], "utility_effect")
+        log_findings(context.parent_id, "utility", out, numbers)
+        notes.add(context, version, "utility", result["verdict"], findings.Findings(utility=result))
+        tracking.set_tags(context.parent_id, {"mammogan.utility": result["verdict"]})
+        say(f"utility: {result['verdict']}")
