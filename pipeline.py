@@ -5,6 +5,7 @@ start -> ingest -> filter_minority -> check_changes; if there is something to tr
       beside them; whatever happens: finish
 """
 
+import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Annotated
 import typer
 from kfp import dsl
 
-from mammogan import console, storage
+from mammogan import storage
 from mammogan.addresses import masked
 from mammogan.commands import options
 from mammogan.components.audit import audit
@@ -35,6 +36,8 @@ from mammogan.launch.arguments import graph_arguments
 from mammogan.launch.following import termination
 from mammogan.launch.pods import Pods
 from mammogan.launch.server import Server, reach
+
+logger = logging.getLogger("mammogan.pipeline")
 
 
 @dsl.pipeline(
@@ -179,7 +182,7 @@ def compile_(
     submit.require_remote(arguments)
     text = compiled.compile_pipeline(experiment, arguments, cluster.pods(pods, image, gpu_image, parallelism))
     storage.write_bytes(str(path), text.encode())
-    console.say(
+    logger.info(
         f"wrote {path}; upload it in Kubeflow Pipelines and start its runs under the service account "
         f"{submit.SERVICE_ACCOUNT}"
     )
@@ -253,7 +256,7 @@ def stop_(
 ) -> None:
     """End a run on Kubeflow and in MLflow; what its trials have saved stays in the store."""
     with reach(host, namespace) as server:
-        console.say(termination.stop(server, run_id, tracking_uri))
+        logger.info(termination.stop(server, run_id, tracking_uri))
 
 
 @app.command(name="schedule")
@@ -270,7 +273,7 @@ def schedule_(
     """Make Kubeflow's recurring runs those of a file: create, replace, enable, remove; show each change."""
     wanted = schedule.read(file)
     for warning in filter(None, (schedule.warning(entry.cron) for entry in wanted.schedules)):
-        console.say(warning)
+        logger.info(warning)
     with reach(host, namespace) as server:
         for line in schedule.forecast(server, wanted, datetime.now(UTC)):
             print(line)
@@ -280,7 +283,7 @@ def schedule_(
             )
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
-    console.say(f"{len(changes)} changes {'to make' if dry_run else 'made'}, {len(wanted.schedules)} schedules")
+    logger.info(f"{len(changes)} changes {'to make' if dry_run else 'made'}, {len(wanted.schedules)} schedules")
 
 
 def _show(change: object) -> None:

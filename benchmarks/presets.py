@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,8 @@ from mammogan.statistics import Floats
 from mammogan.training.grid import save_grid, tile
 from mammogan.training.interruption import deferred_signals
 from mammogan.training.trainer import Trainer
+
+logger = logging.getLogger("mammogan.benchmarks")
 
 SIZE = 56
 TRIALS = {"paper": Trial(gp_lambda=3.0, seed=0), "modern": Trial(gp_lambda=0.0, seed=0)}
@@ -203,12 +206,12 @@ def measure(arguments: argparse.Namespace) -> None:
     both = reals["train"], reals["test"]
     references = {"kid": kernel_distance(*both), "fid": frechet_distance(*both)}
     text = table(rows, references, {split: len(images) for split, images in crops.items()}, extractor.note)
-    console.say(text)
+    logger.info(text)
     if arguments.out:
         storage.write_bytes(str(arguments.out), text.encode())
     if arguments.grid:
         best = min(rows, key=lambda row: row["kid/train"][0])  # the rule, so that nobody chooses by eye
-        console.say(f"{arguments.grid}: {best['preset']} after {best['cpu_s'] / 60:.1f} CPU minutes")
+        logger.info(f"{arguments.grid}: {best['preset']} after {best['cpu_s'] / 60:.1f} CPU minutes")
         save_samples(arguments.work / best["preset"] / f"snapshots/epoch_{best['mark']:04d}.pt", arguments.grid)
 
 
@@ -269,6 +272,7 @@ def main() -> None:
     measuring.add_argument("--grid", type=Path, help="PNG of samples of the snapshot with the lowest KID to write")
     measuring.set_defaults(run=measure)
     arguments = parser.parse_args()
+    console.configure()
     arguments.run(arguments)
 
 

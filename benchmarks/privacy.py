@@ -90,6 +90,7 @@ def main() -> None:
     parser.add_argument("--lpips-weights", default="")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
+    console.configure()
     frame = manifest.read(arguments.dataset)
     frame = frame[(frame["label"] == MALIGNANT) & (frame["source"] != manifest.SYNTHETIC)]
     images, patients = read_rows(arguments.dataset, frame), frame["patient_id"].to_numpy()

@@ -10,6 +10,7 @@ import base64
 import gzip
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,11 +18,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mammogan.console import say
 from mammogan.ledger import Fate, Ledger, State
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
+
+logger = logging.getLogger(__name__)
 
 POD = "KFP_POD_NAME"
 """Variable in which Kubeflow tells a step the name of its pod."""
@@ -216,10 +218,10 @@ def _ask(path: str) -> dict[str, Any] | None:
     except ApiException as error:
         if error.status == 404:
             return {}
-        say(f"Kubernetes does not tell of this run (status {error.status}); its record in MLflow must do")
+        logger.info(f"Kubernetes does not tell of this run (status {error.status}); its record in MLflow must do")
         return None
     except HTTPError as error:
-        say(f"Kubernetes does not answer ({type(error).__name__}); the record in MLflow must do")
+        logger.info(f"Kubernetes does not answer ({type(error).__name__}); the record in MLflow must do")
         return None
     return dict(answer)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 import time
@@ -11,6 +12,8 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from mammogan.addresses import masked
+
+logger = logging.getLogger(__name__)
 
 PLAIN_INTERVAL_S = 10.0
 
@@ -22,23 +25,37 @@ class Advance(Protocol):
         """Move the bar by ``steps`` and show ``note`` at its end."""
 
 
-def unseen(steps: int = 1, note: str = "") -> None:
+def no_progress(steps: int = 1, note: str = "") -> None:
     """An ``Advance`` for who does not show progress."""
 
 
-def say(message: str) -> None:
-    """Print one line to standard error, which leaves standard output to ``--json``; passwords in addresses are masked.
+class LineHandler(logging.Handler):
+    """One line for each record on standard error, which leaves standard output to ``--json``.
 
-    ``$MAMMOGAN_SAY_PREFIX`` goes before it: by that the local runner tells our lines in a step's log from others'.
+    Passwords in addresses are masked. ``$MAMMOGAN_SAY_PREFIX`` goes before the line: by that the local runner tells
+    our lines in a step's log from others'.
     """
-    try:
-        print(f"{os.environ.get('MAMMOGAN_SAY_PREFIX', '')}{masked(message)}", file=sys.stderr, flush=True)
-    except BrokenPipeError:
-        _let_go()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print the record's message; its traceback is for the log file."""
+        try:
+            line = masked(record.getMessage())
+            print(f"{os.environ.get('MAMMOGAN_SAY_PREFIX', '')}{line}", file=sys.stderr, flush=True)
+        except BrokenPipeError:
+            _let_go()
+
+
+def configure() -> None:
+    """Show what the package logs as lines on standard error; a second call changes nothing."""
+    package = logging.getLogger("mammogan")
+    if not any(isinstance(handler, LineHandler) for handler in package.handlers):
+        package.addHandler(LineHandler())
+        package.setLevel(logging.INFO)
+        package.propagate = False
 
 
 def _let_go() -> None:
-    """Send what is said from now on nowhere: who read it has gone, as a pod's launcher that is ended before its step.
+    """Print nowhere from now on: who read it has gone, as a pod's launcher that is ended before its step.
 
     That must not become the reason why the step ended: SIGTERM, which follows, is.
     """
@@ -103,7 +120,7 @@ def _plain_lines(description: str, total: int, done: int) -> Generator[Advance]:
         now = time.monotonic()
         if now - shown >= PLAIN_INTERVAL_S:
             shown = now
-            say(line(now))
+            logger.info(line(now))
 
     yield advance
-    say(line(time.monotonic()))
+    logger.info(line(time.monotonic()))

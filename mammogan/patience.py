@@ -6,6 +6,7 @@ it failed first; what waiting does not fix is raised at once.
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import threading
@@ -15,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
-from mammogan import console
+logger = logging.getLogger(__name__)
 
 VARIABLE = "MAMMOGAN_PATIENCE_S"
 DEFAULT_S = 60.0
@@ -106,7 +107,7 @@ def _tell(server: str, error: Exception, pause_s: float, left_s: float) -> None:
             return
         _told_until[server] = now + pause_s
     why = (str(error).splitlines() or [type(error).__name__])[0]
-    console.say(f"{server} is away ({why}); trying again in {pause_s:.2g} s, giving up in {left_s:.0f} s")
+    logger.info(f"{server} is away ({why}); trying again in {pause_s:.2g} s, giving up in {left_s:.0f} s")
 
 
 def _slept(pause_s: float) -> bool:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from mammogan import console
+
 if WORKERS := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
     # Before PyTorch is imported, here or in a process that a test starts: threads that share too few cores spin.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // int(WORKERS))))
@@ -19,6 +21,12 @@ def shared():
     if not (SHARED / "data" / "README.md").is_file():
         pytest.skip(f"development data is not at {SHARED}")
     return SHARED
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _lines():
+    """As the command line shows them."""
+    console.configure()
 
 
 @pytest.fixture(scope="session", autouse=True)

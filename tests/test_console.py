@@ -1,10 +1,13 @@
 """A log gets plain, few lines; a person gets a bar."""
 
+import logging
 import os
 import subprocess
 import sys
 
 from mammogan import console
+
+logger = logging.getLogger("mammogan.tests")
 
 
 def test_plain_progress_says_little_and_ends_with_the_total(capsys, monkeypatch):
@@ -20,23 +23,21 @@ def test_plain_progress_says_little_and_ends_with_the_total(capsys, monkeypatch)
     assert lines[-1].startswith("train: 3/3")
 
 
-def test_say_marks_its_lines_for_the_local_runner(capsys, monkeypatch):
+def test_lines_are_marked_for_the_local_runner(capsys, monkeypatch):
     monkeypatch.setenv("MAMMOGAN_SAY_PREFIX", "» ")
-    console.say("hello")
+    logger.info("hello")
     assert capsys.readouterr().err == "» hello\n"
 
 
 PIPE_GONE = """
-import os, sys
-import os
-import subprocess
-import sys
-
+import logging, os, sys
 from mammogan import console
+console.configure()
+logger = logging.getLogger("mammogan.x")
 os.close(0)
 sys.stderr.flush()
-console.say("nobody reads this")
-console.say("nor this")
+logger.info("nobody reads this")
+logger.info("nor this")
 open(sys.argv[1], "w").write("went on")
 """
 
@@ -53,5 +54,5 @@ def test_a_reader_that_is_gone_is_no_reason_to_end(tmp_path):
 
 
 def test_no_password_in_an_address_is_said(capsys):
-    console.say("MLflow at http://anna:geheim@mlflow:5000/ui does not answer; see https://b:c@d/")
+    logger.info("MLflow at http://anna:geheim@mlflow:5000/ui does not answer; see https://b:c@d/")
     assert capsys.readouterr().err == "MLflow at http://***@mlflow:5000/ui does not answer; see https://***@d/\n"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from mammogan import config, console
+from mammogan import config
 from mammogan.commands.options import Json, Labels, Preset, Settings, Source, Subset, overrides, print_json, shortcuts
+
+logger = logging.getLogger(__name__)
 
 app = typer.Typer()
 
@@ -66,7 +69,7 @@ def ingest(
     sides = summary["splits"]
     print(f"{out}: {_counts(summary)}; {summary['quarantined']} rows in quarantine.csv")
     print(f"  train {_counts(sides['train'])}; test {_counts(sides['test'])}; {_leak(sides)}")
-    console.say(f"data_digest {summary['data_digest']}")
+    logger.info(f"data_digest {summary['data_digest']}")
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +11,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from mammogan.console import say
+from mammogan import console
+
+logger = logging.getLogger(__name__)
+
 
 Preset = Annotated[str, typer.Option(help="Starting configuration: demo, paper or modern.")]
 Subset = Annotated[str, typer.Option(help="CBIS-DDSM subsets, such as calc-train or mass-train+mass-test.")]
@@ -77,21 +81,22 @@ class OneLineErrors(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401  (a context of the click that typer carries)
         """Run the chosen command."""
+        console.configure()
         try:
             return super().invoke(ctx)
         except typer.Exit:
             raise
         except ValueError as error:
-            say(f"error: {error}")
+            logger.info(f"error: {error}")
             raise typer.Exit(2) from error
         except (OSError, RuntimeError) as error:
-            say(f"error: {error}")
+            logger.info(f"error: {error}")
             raise typer.Exit(1) from error
         except Exception as error:
             if type(error).__name__ not in REFUSALS:
                 raise
-            say(f"error: {str(error).splitlines()[0]}")
+            logger.info(f"error: {str(error).splitlines()[0]}")
             raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
-            say("stopped; run the same command again to go on")
+            logger.info("stopped; run the same command again to go on")
             raise typer.Exit(130) from error

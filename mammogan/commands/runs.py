@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,12 +12,14 @@ import typer
 
 from mammogan import mounted
 from mammogan.commands.options import Json, Mounts, SomeExperiment, TrackingUri, print_json
-from mammogan.console import progress, say
+from mammogan.console import progress
 
 if TYPE_CHECKING:
     from rich.tree import Tree
 
     from mammogan.registry import Move
+
+logger = logging.getLogger(__name__)
 
 app = typer.Typer()
 
@@ -43,7 +46,7 @@ def generate(
         for index, picture in enumerate(pictures):
             storage.write_bytes(str(out / f"seed{seed}_{index:06d}.png"), png_bytes(picture))
             advance()
-    say(f"{count} images of {model} in {out}")
+    logger.info(f"{count} images of {model} in {out}")
 
 
 @app.command()
@@ -59,7 +62,9 @@ def export(
 
     with tempfile.TemporaryDirectory() as folder:
         errors = exports.export(snapshot_of(model, Path(folder), tracking_uri), out)
-    say(f"exported to {out}; worst errors: {', '.join(f'{name} {error:.1g}' for name, error in errors.items())}")
+    logger.info(
+        f"exported to {out}; worst errors: {', '.join(f'{name} {error:.1g}' for name, error in errors.items())}"
+    )
 
 
 @app.command()
@@ -71,7 +76,7 @@ def report(
     """Build the report of a run again, from MLflow alone."""
     from mammogan.reporting import report as reporting
 
-    say(f"report: {reporting.rebuild(run, out, tracking_uri)}")
+    logger.info(f"report: {reporting.rebuild(run, out, tracking_uri)}")
 
 
 @app.command()
@@ -90,7 +95,7 @@ def compare(
     table = runs_table.compare(records)
     if plot is not None:
         storage.write_bytes(str(plot), figures.comparison_figure(records))
-        say(f"drawn to {plot}")
+        logger.info(f"drawn to {plot}")
     paired = {record.run_id: comparison.compare_run(record) for record in records}
     if as_json:
         print_json({"trials": json.loads(str(table.to_json(orient="records"))), "lambdas": paired})
@@ -180,7 +185,7 @@ def rollback(
 def _tell(model: str, move: Move) -> None:
     if not move.moved:
         raise RuntimeError(f"model {model} version {move.version}: {move.why}")
-    say(f"{model}@champion is version {move.version}, was {move.before or 'none'}: {move.why}")
+    logger.info(f"{model}@champion is version {move.version}, was {move.before or 'none'}: {move.why}")
 
 
 @app.command()
@@ -203,5 +208,5 @@ def janitor(
         print_json({"ended": not dry_run, "runs": [dataclasses.asdict(item) for item in dead]})
         return
     for item in dead:
-        say(f"{'would end' if dry_run else 'ended'} {item.name} ({item.run_id}): {item.why}")
-    say(f"{len(dead)} dead runs in {f'experiment {experiment}' if experiment else 'all experiments'}")
+        logger.info(f"{'would end' if dry_run else 'ended'} {item.name} ({item.run_id}): {item.why}")
+    logger.info(f"{len(dead)} dead runs in {f'experiment {experiment}' if experiment else 'all experiments'}")

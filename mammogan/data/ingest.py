@@ -8,6 +8,7 @@ The pixels and the digest depend on the source's content and the settings alone.
 from __future__ import annotations
 
 import json
+import logging
 import math
 import multiprocessing
 import os
@@ -34,6 +35,8 @@ from mammogan.data.sources import Job, Located
 
 if TYPE_CHECKING:
     import pandas as pd
+
+logger = logging.getLogger(__name__)
 
 SUMMARY = "summary.json"
 PIXEL_SETTINGS = ("images", "size", "fit", "intensity", "region", "orientation", "window")
@@ -74,7 +77,7 @@ def ingest(
     rows, bad = _make_images(located, config, images, workers)
     _check_bad(located, len(rows), bad, config, kept)
     if bad:  # also where the split refuses what is left
-        console.say(f"{len(bad)} rows set aside in {quarantine.write(bad, kept)}, and in the data set")
+        logger.info(f"{len(bad)} rows set aside in {quarantine.write(bad, kept)}, and in the data set")
     kind = "phantom" if source == "phantom" else located.kind
     summary = _publish(rows, bad, located, config, images.folder, out, kind)
     if work is None:
@@ -207,7 +210,7 @@ def _publish(
     frame = pd.DataFrame(rows).sort_values("image_id", ignore_index=True)
     frame["split"] = split.assign(frame, config)
     for lack in split.lacking(frame):
-        console.say(f"warning: {lack}; give more data, or use data.split=image")
+        logger.info(f"warning: {lack}; give more data, or use data.split=image")
     summary = _summary(frame, bad, located, config, kind)
     with replaced_folder(out) as part:
         (part / "images").mkdir()

@@ -9,6 +9,7 @@ number with all that a reviewer asks for; docs/metrics.md lists its fields. What
 from __future__ import annotations
 
 import functools
+import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from mammogan.features.extractor import Extractor, extract, extract_cached, load
 from mammogan.metrics import fid, kid, lpips, ms_ssim, prdc
 from mammogan.metrics.lpips import Embedded, Perceptual, embedded, load_perceptual, mean_between, mean_within
 from mammogan.statistics import Estimate, Floats, pair_mean, pairs_between, pairs_within
+
+logger = logging.getLogger(__name__)
 
 HALVINGS = 5
 CPU_BATCH = 6
@@ -76,7 +79,7 @@ def load_instruments(config: EvaluateConfig) -> Instruments:
     device = torch.device(name)
     networks = load_extractor(config, device), load_perceptual(config.lpips_weights, device)
     for network in networks:
-        console.say(f"{network.name}: {network.note}")
+        logger.info(f"{network.name}: {network.note}")
     return Instruments(*networks, device, config)
 
 
@@ -134,7 +137,7 @@ class Reals:
 
 
 def measure_reals(
-    by_pairing: Mapping[str, Tensor], instruments: Instruments, advance: console.Advance = console.unseen
+    by_pairing: Mapping[str, Tensor], instruments: Instruments, advance: console.Advance = console.no_progress
 ) -> Reals:
     """Featurise the real images and measure real against real.
 
@@ -299,7 +302,7 @@ def take(measure: Measure, instruments: Instruments, side: int) -> tuple[Record 
 
 
 def compare(
-    reals: Reals, fakes: Tensor, instruments: Instruments, advance: console.Advance = console.unseen
+    reals: Reals, fakes: Tensor, instruments: Instruments, advance: console.Advance = console.no_progress
 ) -> dict[str, list[Record]]:
     """``{"records": [...], "omitted": [...]}`` of uint8 ``fakes`` (N, 1, H, W) against the reals.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ from mammogan.evaluation.measurement import (
     steps_of,
 )
 from mammogan.graph import Step
+
+logger = logging.getLogger(__name__)
 
 PROTOCOL = 4
 """Raised whenever a number would come out differently, so that no cached one is mixed with new ones."""
@@ -159,7 +162,7 @@ def evaluate_or_lose(
         return evaluate_trial(trial_dir, dataset, config, out, report, store)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
-        console.say(f"{trial['trial']}: not evaluated: {reason}")
+        logger.info(f"{trial['trial']}: not evaluated: {reason}")
         lost = {"status": "failed", "reason": reason, "lost_in": str(Step.EVALUATE)}
         return _write({**trial, **lost, "extractor": {}, "lpips": {}, "records": [], "omitted": []}, out)
 

@@ -8,6 +8,7 @@ file, (x - 127.5) * 2 / 255 for x in [0, 255]; its Keras file wants another one 
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,8 +17,10 @@ from torch import Tensor, nn
 from torchvision.models import densenet121
 from torchvision.models.densenet import _Transition
 
-from mammogan import console, storage
+from mammogan import storage
 from mammogan.features.saved import read_saved
+
+logger = logging.getLogger(__name__)
 
 RANDOM_SEED = 20240117
 CUT_LAYERS = 4
@@ -78,12 +81,12 @@ def load_frozen(weights: str, sha256: str = "") -> tuple[FrozenDenseNet, dict[st
     if weights == "random":
         frozen = random_frozen()
         identity = {"name": "random", "sha256": _digest(frozen)}
-        console.say(f"frozen branch: RANDOM weights of a fixed seed (sha256 {identity['sha256'][:12]}), no RadImageNet")
+        logger.info(f"frozen branch: RANDOM weights of a fixed seed (sha256 {identity['sha256'][:12]}), no RadImageNet")
         return frozen, identity
     path = storage.fetch(weights, sha256)
     frozen = _with_state(_read_state_dict(path))
     identity = {"name": Path(weights).name, "sha256": storage.sha256_of(path)}
-    console.say(f"frozen branch: {identity['name']} from {weights} (sha256 {identity['sha256'][:12]})")
+    logger.info(f"frozen branch: {identity['name']} from {weights} (sha256 {identity['sha256'][:12]})")
     return frozen, identity
 
 

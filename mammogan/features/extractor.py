@@ -137,7 +137,9 @@ def _on(model: Callable[[Tensor], Tensor], device: torch.device) -> Callable[[Te
     return features
 
 
-def extract(extractor: Extractor, images: Tensor, batch_size: int, advance: console.Advance = console.unseen) -> Floats:
+def extract(
+    extractor: Extractor, images: Tensor, batch_size: int, advance: console.Advance = console.no_progress
+) -> Floats:
     """Features (N, D), float64, of uint8 ``images`` (N, 1, H, W), a batch at a time; ``advance`` counts images."""
     # one array from the start: a small one kept for each batch would pin the heap that the next batches' maps need
     found, done = np.empty((0, 0)), 0
@@ -151,7 +153,7 @@ def extract(extractor: Extractor, images: Tensor, batch_size: int, advance: cons
 
 
 def extract_cached(
-    extractor: Extractor, images: Tensor, batch_size: int, advance: console.Advance = console.unseen
+    extractor: Extractor, images: Tensor, batch_size: int, advance: console.Advance = console.no_progress
 ) -> Floats:
     """``extract``, kept in ``$MAMMOGAN_CACHE`` (``~/.cache/mammogan``) by pixels, extractor and weights.
 

@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import io
 import json
+import logging
 import os
 import re
 import shutil
@@ -17,13 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from mammogan import config, storage
-from mammogan.console import say
 from mammogan.launch.arguments import is_path
 from mammogan.launch.outcome import outcome_lines
 from mammogan.launch.stopping import stoppable
 
 if TYPE_CHECKING:
     from mammogan.tracking import Outcome
+
+logger = logging.getLogger(__name__)
 
 MARK = "» "
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -115,7 +117,7 @@ def run(pipeline: Callable[..., object], arguments: Mapping[str, Any], out: Path
     tracking_uri = tracking_uri or f"sqlite:///{out / 'mlflow.db'}"
     with exclusive(out):
         found = find_or_make(out, arguments)
-        say(f"run {found.key}; every line of every step goes to {found.log}")
+        logger.info(f"run {found.key}; every line of every step goes to {found.log}")
         tracking.ensure_experiment(arguments["experiment"], artifacts, tracking_uri)
         places = {"store": str(out / "store"), "work": str(out / "data")}
         try:
@@ -123,7 +125,7 @@ def run(pipeline: Callable[..., object], arguments: Mapping[str, Any], out: Path
                 execute(pipeline, {**arguments, **places}, found)
         except KeyboardInterrupt:
             tracking.close_stopped(found.key, "stopped by a signal", tracking_uri)
-            say("stopped; the same command goes on where it was")
+            logger.info("stopped; the same command goes on where it was")
             raise
         finally:
             ended = _outcome(arguments, found, tracking_uri)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import re
 import subprocess
@@ -22,11 +23,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from mammogan import addresses, trust
-from mammogan.console import say
 from mammogan.launch import naming
 
 if TYPE_CHECKING:
     import kfp_server_api
+
+logger = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 
@@ -194,7 +196,7 @@ class Server:
             except RefusedError as refusal:
                 if not refusal.may_pass or (creates and refusal.effect is not Effect.NONE):
                     raise
-                say(f"{refusal}; trying again ({attempt} of {ATTEMPTS - 1})")
+                logger.info(f"{refusal}; trying again ({attempt} of {ATTEMPTS - 1})")
             time.sleep(PAUSE_S * 2 ** (attempt - 1))
         return self.once(what, action, *arguments, **named)
 
@@ -215,7 +217,7 @@ class Server:
                     return found
                 if attempt == ATTEMPTS or refusal.status == SERVER_FAULT:
                     raise
-                say(f"{refusal}; trying again ({attempt} of {ATTEMPTS - 1})")
+                logger.info(f"{refusal}; trying again ({attempt} of {ATTEMPTS - 1})")
             time.sleep(PAUSE_S * 2 ** (attempt - 1))
         raise AssertionError("the last attempt returns or raises")
 

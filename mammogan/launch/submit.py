@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import tempfile
 import unicodedata
 import urllib.parse
@@ -20,7 +21,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mammogan.console import say
 from mammogan.launch import compiled, naming
 from mammogan.launch.arguments import is_path, require_bucket, require_experiment
 from mammogan.launch.server import RefusedError
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from mammogan.launch.pods import Pods
     from mammogan.launch.server import Server
+
+logger = logging.getLogger(__name__)
 
 CONFLICT = 409
 SERVICE_ACCOUNT = "mammogan-steps"
@@ -92,7 +94,7 @@ def submit(
         service_account=service_account,
     )
     run_id = _start(server, run)
-    say(f"started run {run_id} of version {version.name}")
+    logger.info(f"started run {run_id} of version {version.name}")
     return run_id
 
 
@@ -238,7 +240,9 @@ def _experiment(listed: Sequence[kfp_server_api.V2beta1Experiment], name: str) -
             f"experiment={name!r}: {found.display_name!r} is archived in Kubeflow; restore it there, or choose another"
         )
     if not same:
-        say(f"experiment {name!r} is {found.display_name!r} in Kubeflow, whose database does not tell them apart")
+        logger.info(
+            f"experiment {name!r} is {found.display_name!r} in Kubeflow, whose database does not tell them apart"
+        )
     return found.experiment_id
 
 

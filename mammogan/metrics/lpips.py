@@ -184,7 +184,7 @@ class Embedded:
 
 
 def embedded(
-    perceptual: Perceptual, images: Tensor, batch_size: int, advance: console.Advance = console.unseen
+    perceptual: Perceptual, images: Tensor, batch_size: int, advance: console.Advance = console.no_progress
 ) -> Embedded:
     """Embed uint8 ``images`` (N, 1, H, W) batch by batch; memory is that of a batch and 20 block sums."""
     blocks = blocks_of(len(images), BLOCKS)

@@ -7,17 +7,19 @@ at hand, so it draws again and is measured as the challenger was.
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from mammogan import storage, tracking
 from mammogan.config import Config
-from mammogan.console import say
 from mammogan.evaluation import snapshots
 from mammogan.registry.model import snapshot_of
 from mammogan.registry.promotion import CHAMPION, Rival, alias_version, candidate_of
 from mammogan.selection import gates, ranking
+
+logger = logging.getLogger(__name__)
 
 
 def rematch(version: str, dataset: Path, config: Config, tracking_uri: str = "") -> Rival | None:
@@ -33,11 +35,11 @@ def rematch(version: str, dataset: Path, config: Config, tracking_uri: str = "")
     new, old = (candidate_of(client, model, number) for number in (version, champion))
     if not (new and old and (difference := gates.protocol_difference(new, old))):
         return None
-    say(f"champion version {champion} is measured again: {difference}")
+    logger.info(f"champion version {champion} is measured again: {difference}")
     try:
         measured = _measure(f"models:/{model}/{champion}", old, new["data_digest"], dataset, config, tracking_uri)
     except ValueError as error:  # of another image size
-        say(f"it cannot be: {error}")
+        logger.info(f"it cannot be: {error}")
         return None
     return Rival(champion, measured[0]) if measured else None
 

@@ -7,6 +7,7 @@ by its images' audit, or by the selection, which then registers none.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -15,7 +16,6 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from mammogan import tracking
-from mammogan.console import say
 from mammogan.graph import Step
 from mammogan.ledger import State, Task
 from mammogan.registry.promotion import CHALLENGER, CHAMPION
@@ -24,6 +24,8 @@ from mammogan.selection import ranking
 from mammogan.tracking import ledger
 from mammogan.tracking.environment import GIT_COMMIT, GIT_DIRTY, GPU_IMAGE, IMAGE
 from mammogan.tracking.server import KIND, VERDICT, find_anywhere
+
+logger = logging.getLogger(__name__)
 
 SETTING = "cfg."
 NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
@@ -43,7 +45,7 @@ class Retraining:
 def check_changes(parent_id: str, model: str, *, force: bool = False, tracking_uri: str = "") -> bool:
     """Whether the run ``parent_id`` has to train; its tag says why, and where it has not, so does its decision."""
     found = decide(parent_id, model, force=force, tracking_uri=tracking_uri)
-    say(found.why)
+    logger.info(found.why)
     tracking.set_tags(parent_id, {RETRAINING: found.why}, tracking_uri)
     if not found.needed:
         tracking.log_decision(parent_id, ranking.nothing_to_train(found.why), tracking_uri)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,11 +14,12 @@ from mlflow.exceptions import MlflowException
 
 from mammogan import storage, tracking
 from mammogan.config import Config, Trial
-from mammogan.console import say
 from mammogan.registry.model import save
 from mammogan.registry.promotion import CHALLENGER
 from mammogan.reporting import card
 from mammogan.tracking.server import require_model_name
+
+logger = logging.getLogger(__name__)
 
 SNAPSHOT = "mammogan.snapshot_sha256"
 PARENT_RUN = "mammogan.parent_run"
@@ -40,7 +42,7 @@ def register(snapshot: Path, decision: Path, parent_id: str, config: Config, tra
     number = _find_version(client, name, tags)
     number = number or _create_version(client, snapshot, made, config, tags, tracking_uri)
     _set_challenger(client, name, number)
-    say(f"model {name} version {number} is registered")
+    logger.info(f"model {name} version {number} is registered")
     tracking.set_tags(parent_id, {tracking.MODEL_VERSION: number}, tracking_uri)
     return number
 

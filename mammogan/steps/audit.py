@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from mammogan import tracking
 from mammogan.audit import audit_dataset
-from mammogan.console import say
 from mammogan.graph import Step
 from mammogan.reporting import findings
 from mammogan.selection import gates
 from mammogan.steps import notes
 from mammogan.steps.context import StepContext
 from mammogan.tracking.findings import log_findings
+
+logger = logging.getLogger(__name__)
 
 
 def run(context: StepContext, version: str, filled: Path, critic: Path, out: Path) -> None:
@@ -30,4 +32,4 @@ def run(context: StepContext, version: str, filled: Path, critic: Path, out: Pat
         message = gates.tally(result["verdicts"])
         notes.add(context, version, "audit", message, findings.Findings(audit=result))
         tracking.set_tags(context.parent_id, {"mammogan.audit": message})
-        say(f"audit of version {version}: {message}")
+        logger.info(f"audit of version {version}: {message}")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 from pathlib import Path
 
-from mammogan import cluster, storage, tracking
-from mammogan.console import say
+from mammogan import cluster, console, storage, tracking
 from mammogan.graph import Step
 from mammogan.reporting import report
+
+logger = logging.getLogger(__name__)
 
 
 def run(kubeflow_run: str, workflow: str, page: Path) -> None:
@@ -19,6 +21,7 @@ def run(kubeflow_run: str, workflow: str, page: Path) -> None:
     was lost. The run is ended before the report is built, so that no fault of the report leaves it RUNNING. Raises
     RuntimeError where not even the parent run was opened, after a page that says so.
     """
+    console.configure()
     try:
         parent_id = tracking.parent_of(kubeflow_run)
     except RuntimeError as error:
@@ -27,7 +30,7 @@ def run(kubeflow_run: str, workflow: str, page: Path) -> None:
     with tracking.step(parent_id, Step.FINISH):
         fate = cluster.fate(cluster.beside(workflow), tracking.read_ledger(parent_id))
         ended = tracking.end(parent_id, fate)
-        say(f"the run {ended.status}{f': {ended.reason}' if ended.reason else ''}")
+        logger.info(f"the run {ended.status}{f': {ended.reason}' if ended.reason else ''}")
         with tempfile.TemporaryDirectory() as folder:
             built = report.rebuild(parent_id, Path(folder))
             tracking.log_artifact(parent_id, built.parent, tracking.REPORT)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from mammogan import tracking
-from mammogan.console import say
 from mammogan.registry import notes
 from mammogan.reporting import findings
 from mammogan.steps.context import StepContext
+
+logger = logging.getLogger(__name__)
 
 
 def add(context: StepContext, version: str, step: str, message: str, found: findings.Findings) -> None:
@@ -22,5 +24,5 @@ def not_done(context: StepContext, version: str, step: str, error: ValueError, o
     message = f"not done: {error}"
     notes.write(context.settings.select.model_name, version, step, message, f"## {step.capitalize()}\n\n{message}")
     tracking.set_tags(context.parent_id, {f"mammogan.{step}": message})
-    say(f"{step}: {message}")
+    logger.info(f"{step}: {message}")
     out.mkdir(parents=True, exist_ok=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from mammogan import registry, tracking
-from mammogan.console import say
 from mammogan.graph import Step
 from mammogan.steps.context import StepContext
+
+logger = logging.getLogger(__name__)
 
 
 def run(context: StepContext, version: str, minority: Path) -> registry.Move:
@@ -20,5 +22,5 @@ def run(context: StepContext, version: str, minority: Path) -> registry.Move:
         rival = registry.rematch(version, minority, context.settings)
         move = registry.promote(model, version, f"selected by run {context.parent_id}", rival=rival)
         tracking.set_tags(context.parent_id, {tracking.PROMOTION: move.why})
-        say(f"model {model} version {version}: {move.why}")
+        logger.info(f"model {model} version {version}: {move.why}")
     return move

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
 from pathlib import Path
 
 from mammogan import storage
 from mammogan.config import Config, override
-from mammogan.console import say
 from mammogan.data import manifest
 from mammogan.data.ingest import read_summary
 from mammogan.graph import Step
@@ -16,6 +16,8 @@ from mammogan.steps.context import StepContext
 from mammogan.synthesis import fill, load_model
 from mammogan.synthesis.balance import missing
 from mammogan.tracking.findings import STEPS, log_findings
+
+logger = logging.getLogger(__name__)
 
 AUDITED_AT_LEAST = 32
 """Synthetic images below which an audit says nothing."""
@@ -45,5 +47,5 @@ def _with_count(config: Config, dataset: Path, label: int) -> Config:
     if short >= AUDITED_AT_LEAST or config.synthesise.count:
         return config
     count = max(short, int(((frame["split"] == "train") & (frame["label"] == label)).sum()))
-    say(f"{message}; {count} images are made, so that there is something to audit")
+    logger.info(f"{message}; {count} images are made, so that there is something to audit")
     return override(config, {"synthesise.count": count})

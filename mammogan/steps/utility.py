@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from mammogan import tracking
-from mammogan.console import say
 from mammogan.graph import Step
 from mammogan.reporting import findings
 from mammogan.steps import notes
 from mammogan.steps.context import StepContext
 from mammogan.tracking.findings import log_findings
 from mammogan.utility import study
+
+logger = logging.getLogger(__name__)
 
 
 def run(context: StepContext, version: str, filled: Path, out: Path) -> None:
@@ -26,4 +28,4 @@ def run(context: StepContext, version: str, filled: Path, out: Path) -> None:
         log_findings(context.parent_id, "utility", out, numbers)
         notes.add(context, version, "utility", result["verdict"], findings.Findings(utility=result))
         tracking.set_tags(context.parent_id, {"mammogan.utility": result["verdict"]})
-        say(f"utility: {result['verdict']}")
+        logger.info(f"utility: {result['verdict']}")

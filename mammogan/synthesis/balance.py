@@ -8,6 +8,7 @@ patient of the real images.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 from collections import Counter
@@ -26,6 +27,8 @@ from mammogan.synthesis.stream import Stream
 
 if TYPE_CHECKING:
     import pandas as pd
+
+logger = logging.getLogger(__name__)
 
 FORMAT = 1
 """Raised when the same settings give other bytes than before."""
@@ -99,7 +102,7 @@ def _finished(out: str, key: str) -> dict[str, Any] | None:
     if storage.exists(uri):
         summary = json.loads(storage.read_bytes(uri))
         if summary.get("synthetic", {}).get("key") == key:
-            console.say(f"{out}: finished by an earlier run")
+            logger.info(f"{out}: finished by an earlier run")
             return summary
     elif not storage.is_remote(out) and Path(out).exists() and (Path(out).is_file() or any(Path(out).iterdir())):
         raise ValueError(f"out={out!r}: something else than a data set stands there; choose another folder")

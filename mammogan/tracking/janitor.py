@@ -8,6 +8,7 @@ than the patience, which must be longer than a step may wait for its pod.
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass, replace
 
@@ -15,11 +16,12 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from mammogan import cluster
-from mammogan.console import say
 from mammogan.tracking.ending import end_if_over
 from mammogan.tracking.heartbeat import HEARTBEAT, PROCESS, process_is_gone
 from mammogan.tracking.runs import close
 from mammogan.tracking.server import CLUSTER, KIND, PARENT, WORKFLOW, client, experiments, find_runs
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def _ended_by_record(run_id: str, tracking_uri: str) -> bool:
     try:
         return end_if_over(run_id, tracking_uri) is not None
     except ValueError as error:
-        say(f"{run_id}: {error}")
+        logger.info(f"{run_id}: {error}")
         return False
 
 

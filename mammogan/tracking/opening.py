@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 from mammogan import cluster
 from mammogan.config import Config
-from mammogan.console import say
 from mammogan.graph import Step
 from mammogan.tracking.ending import end_if_over
 from mammogan.tracking.ledger import step
 from mammogan.tracking.runs import describe_parent, find_or_create_parent, key_of
 from mammogan.tracking.server import CLUSTER, KIND, WORKFLOW, client, find_runs, require_model_name
+
+logger = logging.getLogger(__name__)
 
 
 def begin(experiment: str, run: str, config: Config, tags: Mapping[str, str], tracking_uri: str = "") -> str:
@@ -39,7 +41,7 @@ def _end_abandoned(run_id: str, tracking_uri: str) -> None:
         try:
             ended = end_if_over(run.info.run_id, tracking_uri)
         except ValueError as error:  # another version's record must not keep this run from starting
-            say(f"could not look after {run.info.run_name}: {error}")
+            logger.info(f"could not look after {run.info.run_name}: {error}")
             continue
         if ended:
-            say(f"ended {run.info.run_name}, which nobody had closed: {ended.status} {ended.reason}")
+            logger.info(f"ended {run.info.run_name}, which nobody had closed: {ended.status} {ended.reason}")

@@ -8,6 +8,7 @@ process that opens the same file sends it first: each time some of it, so that o
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from mammogan import storage
-from mammogan.console import say
+
+logger = logging.getLogger(__name__)
 
 Record = dict[str, Any]
 
@@ -67,7 +69,9 @@ class Spool:
         self._thread.join(patience_s)
         self._file.close()
         if self.waiting_bytes:
-            say(f"{self._name} does not answer; {self.waiting_bytes} bytes wait in {self._path} for the next start")
+            logger.info(
+                f"{self._name} does not answer; {self.waiting_bytes} bytes wait in {self._path} for the next start"
+            )
             return False
         self._path.unlink(missing_ok=True)
         self._mark.unlink(missing_ok=True)
@@ -82,7 +86,7 @@ class Spool:
                 failures = 0
             except Exception as error:
                 if not failures:
-                    say(f"{self._name} does not answer ({_first_line(error)}); records are kept and sent later")
+                    logger.info(f"{self._name} does not answer ({_first_line(error)}); records are kept and sent later")
                 failures += 1
             self._pause(failures)
 

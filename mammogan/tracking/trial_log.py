@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import logging
 import math
 import os
 import time
@@ -19,13 +20,14 @@ from mlflow.exceptions import MlflowException
 
 from mammogan import memory
 from mammogan.config import Config, Trial
-from mammogan.console import say
 from mammogan.graph import Step
 from mammogan.ledger import Entry, State, Task
 from mammogan.tracking import heartbeat, ledger, system
 from mammogan.tracking.runs import close, open_trial, set_tags
 from mammogan.tracking.server import DATA_DIGEST, EVALUATION_FILE, GRIDS, TRIAL_FILE, client
 from mammogan.tracking.spool import Record, Spool
+
+logger = logging.getLogger(__name__)
 
 RESULT_FILES: dict[Step, str] = {Step.TRAIN: TRIAL_FILE, Step.EVALUATE: EVALUATION_FILE}
 LAST_WORDS_S = 600.0
@@ -69,7 +71,7 @@ class TrialLog:
         """Report numbers of one step, for instance an epoch. Those that are not finite are left out."""
         finite = {name: float(value) for name, value in values.items() if math.isfinite(value)}
         if lost := sorted(set(values) - set(finite)):
-            say(f"step {step}: {', '.join(lost)} not finite, left out of MLflow")
+            logger.info(f"step {step}: {', '.join(lost)} not finite, left out of MLflow")
         machine = system.sample() if self._step is Step.TRAIN else {}
         self._append({"kind": "metrics", "step": step, "values": {**finite, **machine}})
 
@@ -227,6 +229,6 @@ def _unless_refused(action: Any, what: str) -> None:  # noqa: ANN401  (a call wi
         status = error.get_http_status_code()
         if not 400 <= status < 500 or status in (408, 429):
             raise
-        say(f"MLflow refuses {what}, left out: {error}")
+        logger.info(f"MLflow refuses {what}, left out: {error}")
     except FileNotFoundError as error:
-        say(f"{what} left out of MLflow: no file at {error.filename}")
+        logger.info(f"{what} left out of MLflow: no file at {error.filename}")

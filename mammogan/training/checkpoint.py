@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import re
 from typing import Any
 
 import torch
 
-from mammogan import console, storage
+from mammogan import storage
 from mammogan.features.saved import read_saved
+
+logger = logging.getLogger(__name__)
 
 KEEP = 2
 NAME = re.compile(r"step_(\d{9})\.([0-9a-f]{64})\.pt")
@@ -44,7 +47,7 @@ class Checkpoints:
             content = storage.read_bytes(storage.join(self.uri, name))
             if hashlib.sha256(content).hexdigest() == name.split(".")[1]:
                 return read_saved(io.BytesIO(content))
-            console.say(f"WARNING: checkpoint {name} in {self.uri} is CORRUPT (another sha256); trying the one before")
+            logger.info(f"WARNING: checkpoint {name} in {self.uri} is CORRUPT (another sha256); trying the one before")
         if names:
             raise ValueError(f"store={self.uri!r}: every checkpoint is corrupt; remove the folder to start anew")
         return None
@@ -63,7 +66,7 @@ class Checkpoints:
             for old in others[: max(0, len(others) - max(0, keep - 1))]:
                 storage.remove(storage.join(self.uri, old))
         except OSError as error:
-            console.say(f"old checkpoints stay in {self.uri}: {error}")
+            logger.info(f"old checkpoints stay in {self.uri}: {error}")
 
     def _names(self) -> list[str]:
         return sorted(name for name in storage.list_files(self.uri) if NAME.fullmatch(name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 import time
@@ -9,7 +10,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
 
-from mammogan import console
+logger = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 GRACE_S = 7.0
@@ -37,7 +38,7 @@ class Interruption:
 
     def overdue(self, _number: int, _frame: FrameType | None = None) -> None:
         """Leave without having saved: a slow step or a silent store must not cost the grace period."""
-        console.say(f"not saved within {GRACE_S:.0f} s of SIGTERM; run again to continue from the last checkpoint")
+        logger.info(f"not saved within {GRACE_S:.0f} s of SIGTERM; run again to continue from the last checkpoint")
         raise SystemExit(128 + signal.SIGTERM)
 
     def leave(self, number: int) -> None:

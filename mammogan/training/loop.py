@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -20,6 +21,8 @@ from mammogan.training.grid import save_grid
 from mammogan.training.interruption import Interruption
 from mammogan.training.trainer import Trainer
 from mammogan.training.trial_folder import HISTORY, TrialFolder, parse_history
+
+logger = logging.getLogger(__name__)
 
 Report = Callable[[int, Mapping[str, float]], None]
 ReportGrid = Callable[[int, Path], None]
@@ -188,7 +191,7 @@ class Epochs:
 
     def _say(self, message: str) -> None:
         if self.leads:
-            console.say(f"{self.record['trial']}: {message}")
+            logger.info(f"{self.record['trial']}: {message}")
 
 
 def _not_finite(network: torch.nn.Module) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from mammogan import console
 from mammogan.config import Config, TrainConfig, Trial
 from mammogan.features.densenet import FrozenDenseNet
 from mammogan.models.critic import Critic
@@ -21,6 +21,8 @@ from mammogan.training.gradients import critic_gradients, generator_gradients
 from mammogan.training.losses import Objective
 from mammogan.training.randomness import BatchOrder, rng_for, weights_seed
 from mammogan.training.ranks import Ranks
+
+logger = logging.getLogger(__name__)
 
 Gradients = TypeVar("Gradients")
 OF_CRITIC = ("wasserstein", "penalty", "critic_loss", "gradient_norm", "critic_grad_norm")
@@ -170,7 +172,7 @@ class Trainer:
                 if self.pieces >= self.order.batch_size:
                     raise
                 self.pieces *= 2
-                console.say(f"out of memory: the critic now sees a batch in {self.pieces} pieces, with the same result")
+                logger.info(f"out of memory: the critic now sees a batch in {self.pieces} pieces, with the same result")
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
 

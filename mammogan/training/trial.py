@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mammogan import console, storage
+from mammogan import storage
 from mammogan.config import Config, Trial
 from mammogan.features.densenet import FrozenDenseNet, load_frozen
 from mammogan.features.extractor import Extractor, load_extractor
@@ -26,6 +27,8 @@ from mammogan.training.loop import CHECKPOINTS, DivergedError, Epochs, Report, R
 from mammogan.training.ranks import Ranks
 from mammogan.training.trainer import ALONE, Trainer
 from mammogan.training.trial_folder import CRITIC, TrialFolder, trial_key
+
+logger = logging.getLogger(__name__)
 
 RETRY_PAUSES_S = (1.0, 10.0)
 """Pauses before a trial that failed is continued in the same process."""
@@ -70,7 +73,7 @@ def train_trial(
             raise
         record |= {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
     if ranks.leads:
-        console.say(f"{trial.name}: {record['status']}: {record['reason']}")
+        logger.info(f"{trial.name}: {record['status']}: {record['reason']}")
         TrialFolder(out, "").write_record(record)
     return record
 
@@ -101,7 +104,7 @@ class _Work:
             folder.restore()
         if earlier := folder.finished_record():
             if self.ranks.leads:
-                console.say(f"{self.trial.name}: finished by an earlier run, copied from {folder.uri}")
+                logger.info(f"{self.trial.name}: finished by an earlier run, copied from {folder.uri}")
                 report_again(folder, folder.read_history(), self.report, self.report_grid)
             return earlier
         record["device"] = device_name(device, self.ranks.world)
@@ -155,7 +158,7 @@ def _persistently(attempt: Callable[[], None], name: str, pauses_s: Sequence[flo
         except storage.AwayError:
             raise
         except (OSError, RuntimeError) as error:
-            console.say(f"{name}: {type(error).__name__}: {error}; continuing from the last checkpoint in {pause_s} s")
+            logger.info(f"{name}: {type(error).__name__}: {error}; continuing from the last checkpoint in {pause_s} s")
             time.sleep(pause_s)
     return attempt()
 

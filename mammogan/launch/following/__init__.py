@@ -7,10 +7,10 @@ is above one megabyte, and its status knows no reasons.
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from typing import TYPE_CHECKING
 
-from mammogan.console import say
 from mammogan.launch.following import table, termination, verdict
 from mammogan.launch.following.links import Links, links
 from mammogan.launch.following.termination import GRACE_S
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from mammogan.launch.following.table import Show
     from mammogan.launch.following.watch import View
     from mammogan.launch.server import Server
+
+logger = logging.getLogger(__name__)
 
 POLL_S = 5.0
 MINUTE_S = 60.0
@@ -59,11 +61,11 @@ def follow(
     places = links(server, run_id, tracking_uri, settings)
     page = _say_links(server, run_id, tracking_uri, places)
     if not tracking_uri:
-        say(NO_RECORD)
+        logger.info(NO_RECORD)
     try:
         _Following(server, run_id, tracking_uri, pending_minutes, places, page).to_its_end(poll_s)
     except KeyboardInterrupt:
-        say(_goes_on(server, run_id, tracking_uri, places))
+        logger.info(_goes_on(server, run_id, tracking_uri, places))
         raise
     except RefusedError as refusal:
         if refusal.status == MISSING:
@@ -78,10 +80,10 @@ def show_links(server: Server, run_id: str, tracking_uri: str = "", settings: st
 
 def _say_links(server: Server, run_id: str, tracking_uri: str, places: Links) -> str:
     """Say where to look at a run; returns the line about MLflow."""
-    say(f"Kubeflow: {places.kubeflow}")
+    logger.info(f"Kubeflow: {places.kubeflow}")
     line = f"MLflow: {_mlflow_page(server, run_id, tracking_uri, places)}" if places.mlflow else ""
     if line:
-        say(line)
+        logger.info(line)
     return line
 
 
@@ -162,7 +164,7 @@ class _Following:
     def _once(self, line: str) -> None:
         if line not in self._told:
             self._told.add(line)
-            say(line)
+            logger.info(line)
 
     def _is_over(self, view: View) -> bool:
         """Whether Kubeflow and the record agree that it has ended, or one of them has had time to follow the other."""
@@ -187,12 +189,12 @@ class _Following:
     def _give_up(self, why: str, poll_s: float) -> None:
         """End a run that cannot begin a step. Raises RuntimeError with the reason."""
         reason = f"nothing of it could run for {self._pending_minutes} minutes, so it was ended: {why}"
-        say(reason)
+        logger.info(reason)
         self._tell_given_up(reason)
         self._watch.server.terminate(self._watch.run_id)
         view = termination.wait_for_end(self._watch, GIVE_UP_S, poll_s)
         if not view.ended:
-            say(f"Kubeflow still says {view.run.state}; {termination.hangs(self._watch)}")
+            logger.info(f"Kubeflow still says {view.run.state}; {termination.hangs(self._watch)}")
         if not (view.standing and view.standing.status == verdict.FINISHED):
             view = verdict.close(view, Fate(terminated=False), reason, self._tracking_uri)
         raise RuntimeError(f"the run ended FAILED: {reason}; see {self._place(view)}")
@@ -212,11 +214,11 @@ class _Following:
             why = verdict.reason(view, self._namespace)
             raise RuntimeError(f"the run ended {status}: {why}; see {self._place(view)}")
         if view.ended and view.run.state != verdict.SUCCEEDED:
-            say(f"Kubeflow says {view.run.state}; by the run's record every step that was due did its work")
+            logger.info(f"Kubeflow says {view.run.state}; by the run's record every step that was due did its work")
         if view.standing is None and self._tracking_uri:
             told = view.unreadable or f"MLflow at {self._tracking_uri} has no run {self._watch.run_id}"
-            say(f"{told}; that it ended well is Kubeflow's word")
-        say(f"the run ended {status}; see {self._place(view)}")
+            logger.info(f"{told}; that it ended well is Kubeflow's word")
+        logger.info(f"the run ended {status}; see {self._place(view)}")
 
     def _place(self, view: View) -> str:
         """Where a person reads on: the run in MLflow, else Kubeflow's page."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from mammogan.console import say
 from mammogan.ledger import State, Task
 
 if TYPE_CHECKING:
     from rich.console import Group
 
     from mammogan.launch.following.rows import Row
+
+logger = logging.getLogger(__name__)
 
 COLOURS = {State.DONE: "green", State.FAILED: "red", State.STOPPED: "yellow", State.RUNNING: "cyan"}
 NOTE_EVERY_S = 60.0
@@ -50,10 +52,10 @@ class Lines:
         for row in rows:
             if row.state and self._is_news(row):
                 self._states[row.task], self._told_at_s[row.task] = row.state, time.monotonic()
-                say(_line(row))
+                logger.info(_line(row))
         for remark in remarks:
             if remark not in self._remarks:
-                say(remark)
+                logger.info(remark)
         self._remarks = tuple(remarks)
 
     def _is_news(self, row: Row) -> bool:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from typing import TYPE_CHECKING
 
-from mammogan.console import say
 from mammogan.launch.following import run_pods
 from mammogan.launch.following.verdict import close, told
 from mammogan.launch.following.watch import Watch
@@ -16,6 +16,8 @@ from mammogan.ledger import Fate
 if TYPE_CHECKING:
     from mammogan.launch.following.watch import View
     from mammogan.launch.server import Server
+
+logger = logging.getLogger(__name__)
 
 LIMIT_S = 600.0
 """How long the end of a run is waited for: its exit step pulls an image and writes a report."""
@@ -41,14 +43,14 @@ def stop(server: Server, run_id: str, tracking_uri: str = "", poll_s: float = PO
         ask_to_stop(view.standing.run_id, tracking_uri)
     if not view.ended:
         _terminate(server, view, tracking_uri)
-        say(f"run {run_id} was told to end; waiting for its exit step")
+        logger.info(f"run {run_id} was told to end; waiting for its exit step")
     view = wait_for_end(watch, LIMIT_S, poll_s)
     if view.standing and _is_open(view):
         view = close(view, Fate(terminated=True), STOPPED, tracking_uri)
     if not view.ended:
         raise RuntimeError(f"run {run_id} is still {view.run.state} in Kubeflow; {hangs(watch)}")
     if view.unreadable:
-        say(f"{view.unreadable}; the run's exit step, or the janitor, ends its record")
+        logger.info(f"{view.unreadable}; the run's exit step, or the janitor, ends its record")
     return f"run {run_id} was stopped: {told(view)}"
 
 
@@ -92,7 +94,7 @@ def first_view(watch: Watch, poll_s: float = POLL_S) -> View:
     while not (view := watch.look()):
         if watch.away != told:
             told = watch.away
-            say(f"{told}; waiting for it")
+            logger.info(f"{told}; waiting for it")
         time.sleep(poll_s)
     return view
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mammogan import components
-from mammogan.console import say
 from mammogan.graph import Step
 from mammogan.launch import condition, kubectl
 from mammogan.launch.pods import USER
@@ -19,6 +19,8 @@ from mammogan.probe.finding import ACCELERATOR, MLFLOW, RIGHTS, STORE, from_log
 
 if TYPE_CHECKING:
     from mammogan.launch.pods import Pods
+
+logger = logging.getLogger(__name__)
 
 NAME = "mammogan-preflight"
 CONTAINER = "probe"
@@ -157,7 +159,7 @@ def _remove(probe: ProbePod) -> None:
     try:
         kubectl.remove(probe.name, probe.namespace)
     except LookupError as error:  # a finding must not be lost over it, and the pod ends by its deadline
-        say(f"pod {probe.name} could not be removed from namespace {probe.namespace}: {error.args[0]}")
+        logger.info(f"pod {probe.name} could not be removed from namespace {probe.namespace}: {error.args[0]}")
 
 
 def _ended(probe: ProbePod) -> dict[str, Any]:

@@ -6,12 +6,12 @@ off first, then the end of its run is waited for, then it is replaced or removed
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from mammogan.console import say
 from mammogan.launch import submit
 from mammogan.launch.following import termination
 from mammogan.launch.following.watch import AWAY_S
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from mammogan.launch.schedule.entries import File, Schedule
     from mammogan.launch.schedule.recurring import Flight
     from mammogan.launch.server import Server
+
+logger = logging.getLogger(__name__)
 
 SETTLE_S = 15.0
 """How long after a recurring run was switched off Kubeflow may still learn of a run that it had just begun."""
@@ -57,7 +59,9 @@ def reconcile(
     present = recurring.listed(server, file.owner)
     changes = plan(file.owner, wanted, present)
     if left := unadopted(present, changes):
-        say(f"left alone, made before owners were recorded: {', '.join(sorted(left))}; a file that names one adopts it")
+        logger.info(
+            f"left alone, made before owners were recorded: {', '.join(sorted(left))}; a file that names one adopts it"
+        )
     if dry_run:
         for change in changes:
             show(change)
@@ -167,7 +171,7 @@ class Ending:
                     time.sleep(POLL_S)
         except BaseException:
             if self._left:
-                say(f"switched off until the change is made: {', '.join(self._names())}; {GOES_ON}")
+                logger.info(f"switched off until the change is made: {', '.join(self._names())}; {GOES_ON}")
             raise
 
     def _names(self) -> list[str]:
@@ -220,14 +224,14 @@ class Ending:
         now_s = time.monotonic()
         if now_s - self._said_at_s.get(key, -REMIND_S) >= REMIND_S:
             self._said_at_s[key] = now_s
-            say(line)
+            logger.info(line)
 
     def _stop(self, flight: Flight) -> None:
         """End a run; one that Kubeflow cannot end any more goes with its recurring run."""
         self._stopped.add(flight.run_id)
         try:
-            say(termination.stop(self._server, flight.run_id, self._tracking_uri, POLL_S))
+            logger.info(termination.stop(self._server, flight.run_id, self._tracking_uri, POLL_S))
         except RuntimeError as error:
             if isinstance(error, RefusedError) and not error.may_pass:
                 raise
-            say(f"{error}; it goes with its schedule")
+            logger.info(f"{error}; it goes with its schedule")
