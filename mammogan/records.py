@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mammogan.config import Trial
-from mammogan.reporting.findings import Findings
+from mammogan.config import Config, Trial
+from mammogan.results import Audit, Decision, Evaluation, TrialResult, Utility
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,10 @@ class TrialRecord:
     """MLflow's status: RUNNING, FINISHED, FAILED or KILLED."""
     tags: dict[str, str]
     """All its tags."""
-    info: dict[str, Any]
-    """trial.json of the training; empty where it was never logged."""
-    evaluation: dict[str, Any]
-    """evaluation.json; empty where the trial was never evaluated."""
+    training: TrialResult | None
+    """What its training handed on; None where it never ended."""
+    evaluation: Evaluation | None
+    """Its measurements; None where it was never evaluated."""
     history: dict[str, list[tuple[int, float]]]
     """Metric key to its (step, value), by step; the training's metrics only."""
     grids: dict[int, bytes]
@@ -33,8 +33,21 @@ class TrialRecord:
 
     @property
     def reason(self) -> str:
-        """Why the trial was lost; empty where it finished."""
-        return self.info.get("reason") or self.evaluation.get("reason") or self.tags.get("mammogan.reason", "")
+        """Why the trial failed; empty where it finished."""
+        given = (self.training.reason if self.training else "", self.evaluation.reason if self.evaluation else "")
+        return next(filter(None, given), self.tags.get("mammogan.reason", ""))
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Results of the three steps after registration; what was not reached is None, or empty."""
+
+    synthetic: Mapping[str, Any] = field(default_factory=dict)
+    """Part ``synthetic`` of the filled data set's summary."""
+    audit: Audit | None = None
+    utility: Utility | None = None
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
+    """PNGs: ``pairs``, ``effects``, ``curve``."""
 
 
 @dataclass(frozen=True)
@@ -79,21 +92,13 @@ class RunRecord:
     """All its parameters."""
     tags: dict[str, str]
     """All its tags."""
-    config: dict[str, Any]
-    """The resolved configuration."""
-    data: dict[str, Any]
+    config: Config | None
+    """The resolved configuration; None where the run ended before it was logged."""
+    data: Mapping[str, Any]
     """Summary of the data set; empty where ingest did not end."""
-    decision: dict[str, Any]
-    """The selection's decision; empty where it was not reached."""
+    decision: Decision | None
+    """The selection's decision; None where it was not reached."""
     trials: tuple[TrialRecord, ...] = field(default=())
     """The child runs, in the order of lambda and seed."""
     findings: Findings = field(default_factory=Findings)
     """What the steps after registration found."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Nested plain dictionary without the pictures, ready for JSON."""
-        content = dataclasses.asdict(self)
-        for trial in content["trials"]:
-            trial.pop("grids")
-        content["findings"].pop("pictures")
-        return content

@@ -54,7 +54,7 @@ def critic_scores(path: Path, train: Reals, held_out: Reals, data_digest: str, c
     kept = load_critic(path)
     _check_data(kept, train.images.shape[-1], data_digest)  # before weights are fetched
     frozen, identity = load_frozen(config.model.frozen_weights, config.model.frozen_sha256)
-    critic = kept.critic(frozen, identity["sha256"])
+    critic = kept.critic(frozen, identity.sha256)
     seen, _ = carve_out(len(train.images), kept.validation_fraction, train.patients)
     members = scores(critic, train.images[seen]).numpy()
     others = scores(critic, held_out.images).numpy() if len(held_out.images) else np.empty(0)

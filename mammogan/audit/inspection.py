@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mammogan import console, storage
+from mammogan import console, results, storage
 from mammogan.audit import copies, membership, page
 from mammogan.audit.critic_scores import CriticScores, Reals, critic_scores
-from mammogan.audit.distances import Distances, Space, load_spaces, measure
+from mammogan.audit.distances import Distances, Space, load_spaces, measure, pixel_embedding
 from mammogan.config import AuditConfig, Config
 from mammogan.data import manifest
 from mammogan.data.image_folder import same_size
 from mammogan.data.ingest import read_summary
-from mammogan.selection.gates import NOT_CHECKED, Verdict
+from mammogan.results import Audit, AuditCounts, AuditMeasure, ClosestPair, Outcome, SpaceNote, Verdict
+from mammogan.selection import gates
 from mammogan.statistics import Estimate, Ints
 from mammogan.synthesis.rows import read_rows
 
@@ -37,7 +38,7 @@ MEANINGS = {
     "membership": "AUC of telling train from held-out images by their nearest synthetic one; 0.5 without a leak",
     "membership by the critic": "AUC of telling train from held-out images by the critic's score; 0.5 without a leak",
 }
-Record = dict[str, Any]
+CRITIC_SPACE = Space("critic", "the critic's score", pixel_embedding)
 
 
 def inspect(
@@ -49,46 +50,40 @@ def inspect(
     *,
     batch_size: int = 50,
     critic: CriticScores | None = None,
-) -> dict[str, Any]:
+) -> Audit:
     """Compare synthetic images (M, 1, H, W), uint8, with the training images and with images of other patients.
 
     Exact copies are looked for among all of them, distances are taken of ``config.fakes`` at most.
-    Returns ``passed``, ``verdicts`` as the gates give them, ``records`` with a number each, the ``closest`` pairs, and
-    ``counts``. Raises ValueError for sets that are too small, differ in size, or share a patient.
+    Raises ValueError for sets that are too small, differ in size, or share a patient.
     """
     _check(train, held_out, fakes)
     chosen = _evenly(len(fakes), config.fakes)
     copied = exact_copies(train.images, fakes)
-    records, closest = [], []
+    measures: list[AuditMeasure] = []
+    closest: list[ClosestPair] = []
     with console.progress("audit", len(spaces)) as advance:
         for space in spaces:
             distances = measure(space, train.images, held_out.images, fakes[torch.from_numpy(chosen)], batch_size)
-            records += statistics(distances, train.patients, held_out.patients, config, space.name)
+            measures += statistics(distances, train.patients, held_out.patients, config, space)
             closest += _closest(distances, chosen, space.name)
             advance(note=space.name)
     of_critic = "no critic was given" if critic is None else _unusable(critic)
     if critic is not None and not of_critic:
-        records.append(_by_critic(critic, config))
-    judges = {space.name for space in spaces if space.judges} | {"critic"}
+        measures.append(_by_critic(critic, config))
     verdicts = [_no_exact_copies(copied, len(fakes))]
-    verdicts += [_verdict(record) if record["space"] in judges else _unjudged(record) for record in records]
-    verdicts += _not_checked(records, of_critic)
-    return {
-        "passed": all(verdict.passed for verdict in verdicts),
-        "verdicts": [verdict.to_dict() for verdict in verdicts],
-        "records": records,
-        "closest": closest,
-        "counts": {
-            "train": len(train.images),
-            "held_out": len(held_out.images),
-            "held_out_patients": len(set(held_out.patients)),
-            "fakes": len(fakes),
-            "compared": len(chosen),
-            "exact_copies": copied,
-            "exact_repeats": len(fakes) - len(set(_hashable(fakes))),
-        },
-        "spaces": [{"name": space.name, "note": space.note} for space in spaces],
-    }
+    verdicts += [_verdict(measure) if measure.judged else _unjudged(measure) for measure in measures]
+    verdicts += _not_checked(measures, of_critic)
+    counts = AuditCounts(
+        train=len(train.images),
+        held_out=len(held_out.images),
+        held_out_patients=len(set(held_out.patients)),
+        fakes=len(fakes),
+        compared=len(chosen),
+        exact_copies=copied,
+        exact_repeats=len(fakes) - len(set(_hashable(fakes))),
+    )
+    notes = tuple(SpaceNote(space.name, space.note) for space in spaces)
+    return Audit(tuple(verdicts), tuple(measures), tuple(closest), counts, notes)
 
 
 def _check(train: Reals, held_out: Reals, fakes: Tensor) -> None:
@@ -103,9 +98,9 @@ def _check(train: Reals, held_out: Reals, fakes: Tensor) -> None:
 
 
 def statistics(
-    distances: Distances, train_patients: Sequence[str], held_patients: Sequence[str], config: AuditConfig, space: str
-) -> list[Record]:
-    """Records of one space: copying, repetition and, with enough held-out patients, nearness and membership."""
+    distances: Distances, train_patients: Sequence[str], held_patients: Sequence[str], config: AuditConfig, space: Space
+) -> list[AuditMeasure]:
+    """Measures of one space: copying, repetition and, with enough held-out patients, nearness and membership."""
     known = distances.fake_train.shape[1]
     level = config.confidence
     copied = copies.rate(copies.copy_ratios(distances.fake_train) < copies.ALPHA, level)
@@ -113,9 +108,10 @@ def statistics(
     real_again = copies.repeated(distances.train_train, distances.train_train)
     held = distances.held_train
     base = copies.rate(copies.copy_ratios(held) < copies.ALPHA, level) if len(held) else None
-    records = [
-        _record("memorised", space, copied, max(config.max_memorised, base.value if base else 0.0), base),
-        _record("repeated", space, again, config.max_duplicates, copies.rate(real_again, level)),
+    counts = SampleCounts(known, len(held), len(distances.fake_train), level)
+    measures = [
+        _measure("memorised", space, copied, max(config.max_memorised, base.value if base else 0.0), counts, base),
+        _measure("repeated", space, again, config.max_duplicates, counts, copies.rate(real_again, level)),
     ]
     if len(set(held_patients)) >= FEWEST_PATIENTS:
         train_blocks, held_blocks = copies.patient_blocks(train_patients), copies.patient_blocks(held_patients)
@@ -123,48 +119,72 @@ def statistics(
         attack = membership.auc_estimate(
             -distances.fake_train.min(axis=0), -distances.fake_held.min(axis=0), train_blocks, held_blocks, level
         )
-        records += [
-            _record("nearer", space, nearer, config.max_nearer),
-            _record("membership", space, attack, config.max_membership),
+        measures += [
+            _measure("nearer", space, nearer, config.max_nearer, counts),
+            _measure("membership", space, attack, config.max_membership, counts),
         ]
-    counts = {"n_train": known, "n_held_out": len(held), "n_fake": len(distances.fake_train)}
-    return [{**record, **counts, "confidence": level} for record in records]
+    return measures
 
 
-def _record(statistic: str, space: str, estimate: Estimate, limit: float, reference: Estimate | None = None) -> Record:
-    return {
-        "key": f"{statistic.replace(' ', '_')}/{space}",
-        "statistic": statistic,
-        "space": space,
-        "meaning": MEANINGS[statistic],
-        "value": estimate.value,
-        "low": estimate.low,
-        "high": estimate.high,
-        "reference": reference.value if reference else None,
-        "limit": limit,
-    }
+@dataclass(frozen=True)
+class SampleCounts:
+    """Images that took part in a measure, and the confidence of its interval."""
+
+    train: int
+    held_out: int
+    fake: int
+    confidence: float
 
 
-def _by_critic(scores: CriticScores, config: AuditConfig) -> Record:
+def _measure(
+    statistic: str,
+    space: Space,
+    estimate: Estimate,
+    limit: float,
+    counts: SampleCounts,
+    reference: Estimate | None = None,
+) -> AuditMeasure:
+    assert estimate.low is not None and estimate.high is not None  # noqa: PT018  (rates and AUCs have intervals)
+    return AuditMeasure(
+        statistic=statistic,
+        space=space.name,
+        meaning=MEANINGS[statistic],
+        value=estimate.value,
+        low=estimate.low,
+        high=estimate.high,
+        reference=reference.value if reference else None,
+        limit=limit,
+        judged=space.judges,
+        n_train=counts.train,
+        n_held_out=counts.held_out,
+        n_fake=counts.fake,
+        confidence=counts.confidence,
+    )
+
+
+def _by_critic(scores: CriticScores, config: AuditConfig) -> AuditMeasure:
     blocks = [copies.patient_blocks(patients) for patients in (scores.member_patients, scores.other_patients)]
     estimate = membership.auc_estimate(scores.members, scores.others, blocks[0], blocks[1], config.confidence)
-    record = _record("membership by the critic", "critic", estimate, config.max_critic_membership)
-    counts = {"n_train": len(scores.members), "n_held_out": len(scores.others), "n_fake": 0}
-    return {**record, **counts, "confidence": config.confidence}
+    counts = SampleCounts(len(scores.members), len(scores.others), 0, config.confidence)
+    return _measure("membership by the critic", CRITIC_SPACE, estimate, config.max_critic_membership, counts)
 
 
-def _verdict(record: Record) -> Verdict:
+def _gate(measure: AuditMeasure) -> str:
+    return f"{measure.statistic} ({measure.space})"
+
+
+def _verdict(measure: AuditMeasure) -> Verdict:
     """Refused when the whole interval lies above the limit."""
-    interval = f"{record['value']:.3g} ({record['low']:.3g} to {record['high']:.3g})"
-    base = f", {record['reference']:.3g} among real images" if record["reference"] is not None else ""
-    why = f"{record['meaning']}: {interval}{base}; at most {record['limit']:.3g}"
-    return Verdict(f"{record['statistic']} ({record['space']})", record["low"] <= record["limit"], why)
+    interval = f"{measure.value:.3g} ({measure.low:.3g} to {measure.high:.3g})"
+    base = f", {measure.reference:.3g} among real images" if measure.reference is not None else ""
+    why = f"{measure.meaning}: {interval}{base}; at most {measure.limit:.3g}"
+    return gates.verdict(_gate(measure), measure.low <= measure.limit, why)
 
 
-def _unjudged(record: Record) -> Verdict:
-    """What a random network sees is told, but it refuses nothing: it takes all smooth images for the same."""
-    why = f"{NOT_CHECKED}: {record['value']:.3g} in a random network's features, which do not judge"
-    return Verdict(f"{record['statistic']} ({record['space']})", True, why)
+def _unjudged(measure: AuditMeasure) -> Verdict:
+    """What a random network sees is shown, but it refuses nothing: it takes all smooth images for the same."""
+    why = f"{measure.value:.3g} in a random network's features, which do not judge"
+    return Verdict(_gate(measure), Outcome.NOT_CHECKED, why)
 
 
 def _unusable(critic: CriticScores) -> str:
@@ -175,15 +195,15 @@ def _unusable(critic: CriticScores) -> str:
     return "the critic's scores are all the same" if scores.min() == scores.max() else ""
 
 
-def _not_checked(records: Sequence[Record], of_critic: str) -> list[Verdict]:
-    found = {record["statistic"] for record in records}
+def _not_checked(measures: Sequence[AuditMeasure], of_critic: str) -> list[Verdict]:
+    made = {measure.statistic for measure in measures}
     reasons = {"nearer": FEW, "membership": FEW, "membership by the critic": of_critic}
-    return [Verdict(name, True, f"{NOT_CHECKED}: {why}") for name, why in reasons.items() if name not in found]
+    return [Verdict(name, Outcome.NOT_CHECKED, why) for name, why in reasons.items() if name not in made]
 
 
 def _no_exact_copies(copied: int, count: int) -> Verdict:
     why = f"synthetic images that are a training image pixel by pixel, mirrored or not: {copied} of {count}; at most 0"
-    return Verdict("exact copies", copied == 0, why)
+    return gates.verdict("exact copies", copied == 0, why)
 
 
 def exact_copies(train: Tensor, fakes: Tensor) -> int:
@@ -201,18 +221,18 @@ def _evenly(count: int, most: int) -> Ints:
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
 
 
-def _closest(distances: Distances, chosen: Ints, space: str) -> list[dict[str, Any]]:
+def _closest(distances: Distances, chosen: Ints, space: str) -> list[ClosestPair]:
     """Pairs of a synthetic image, one of the ``chosen``, and its nearest training image, most like copies first."""
     ratios = copies.copy_ratios(distances.fake_train)
     nearest = distances.fake_train.argmin(axis=1)
     return [
-        {
-            "space": space,
-            "fake": int(chosen[index]),
-            "train": int(nearest[index]),
-            "distance": float(distances.fake_train[index, nearest[index]]),
-            "ratio": float(ratios[index]),
-        }
+        ClosestPair(
+            space=space,
+            fake=int(chosen[index]),
+            train=int(nearest[index]),
+            distance=float(distances.fake_train[index, nearest[index]]),
+            ratio=float(ratios[index]),
+        )
         for index in np.argsort(ratios, kind="stable")[:CLOSEST]
     ]
 
@@ -220,13 +240,13 @@ def _closest(distances: Distances, chosen: Ints, space: str) -> list[dict[str, A
 def audit_dataset(
     dataset: Path, config: Config, out: Path, *, fakes: Tensor | None = None, label: int | None = None,
     critic: Path | None = None,
-) -> dict[str, Any]:  # fmt: skip
+) -> Audit:  # fmt: skip
     """Audit the synthetic images of a filled data set, or ``fakes`` against class ``label`` of any data set.
 
     Train are the real train images of the class, held out the test images of patients who are not in train; ``critic``
     is the file of a critic that was trained on the former. Writes ``audit.json``, ``pairs.png`` and ``audit.html``
-    below ``out`` and returns the first one's content. Raises ValueError for a data set without synthetic images where
-    no ``fakes`` are given, and as ``inspect`` and ``critic_scores`` do.
+    below ``out`` and returns the first one. Raises ValueError for a data set without synthetic images where no
+    ``fakes`` are given, and as ``inspect`` and ``critic_scores`` do.
     """
     frame = manifest.read(dataset)
     name = read_summary(dataset).get("synthetic", {}).get("class", "malignant")
@@ -246,14 +266,18 @@ def audit_dataset(
         *reals, fakes, load_spaces(config.evaluate), config.audit,
         batch_size=config.evaluate.batch_size, critic=judged,
     )  # fmt: skip
-    result["class"] = manifest.CLASSES[label]
-    result["counts"]["test_images_of_train_patients"] = len(test) - len(held_out)
-    for pair in result["closest"]:
-        pair["train_image"] = str(train["image_id"].iloc[pair["train"]])
-    picture = page.pairs_figure(result["closest"], fakes, reals[0].images)
+    image_ids = train["image_id"]
+    result = dataclasses.replace(
+        result,
+        label=manifest.CLASSES[label],
+        counts=dataclasses.replace(result.counts, test_images_of_train_patients=len(test) - len(held_out)),
+        closest=tuple(
+            dataclasses.replace(pair, train_image=str(image_ids.iloc[pair.train])) for pair in result.closest
+        ),
+    )
+    picture = page.pairs_figure(result.closest, fakes, reals[0].images)
     # all is made before anything is written, so that a failure leaves no half result
-    content = (json.dumps(result, indent=1, allow_nan=False) + "\n").encode()
-    files = {page.PAIRS: picture, page.PAGE: page.render(result, picture), FILE: content}
+    files = {page.PAIRS: picture, page.PAGE: page.render(result, picture), FILE: results.document(result)}
     for file, written in files.items():
         storage.write_bytes(str(out / file), written)
     return result

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mammogan import codec
 from mammogan.commands import options
 from mammogan.config import EXTRACTORS, Config, EvaluateConfig, override
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from mammogan.evaluation.snapshots import FolderComparison
 
 app = typer.Typer()
 
@@ -49,12 +53,14 @@ def evaluate(
     config = override(Config(), options.overrides(settings, shortcuts)).evaluate
     label = _label(real, fake, kind)
     reals, fakes = read_reals(real, label), _fakes(fake, label, config)
-    compared = {"real": str(real), "fake": fake, "classes": _classes(real, fake, label)}
-    result = {**compared, **evaluate_images(reals, fakes, config)}
+    classes, compared = _classes(real, fake, label), evaluate_images(reals, fakes, config)
     if as_json:
-        options.print_json(result)
+        given = {"real": str(real), "fake": fake, "classes": classes}
+        keys = [{"key": item.key} for item in compared.measurements]
+        measurements = [{**key, **_encoded(item)} for key, item in zip(keys, compared.measurements, strict=True)]
+        options.print_json({**given, **_encoded(compared), "measurements": measurements})
     else:
-        _print_table(result)
+        _print_table(compared, classes)
 
 
 def _is_drawn(fake: str) -> bool:
@@ -100,24 +106,30 @@ def _fakes(source: str, label: int | None, config: EvaluateConfig) -> Tensor:
     return read_fakes(Path(source), label)
 
 
-def _print_table(result: dict[str, Any]) -> None:
+def _encoded(value: object) -> dict[str, object]:
+    content = codec.encode(value)
+    assert isinstance(content, dict)
+    return content
+
+
+def _print_table(compared: FolderComparison, classes: Mapping[str, Sequence[str] | None]) -> None:
     from rich.console import Console
     from rich.table import Table
 
     table = Table("metric", "value", "interval", "reference (real-real)", "N real", "N fake", "better")
-    for record in result["records"]:
-        ends = [record["low"], record["high"]]
+    for item in compared.measurements:
+        ends = [item.low, item.high]
         interval = "-" if None in ends else " to ".join(_short(end) for end in ends)
-        counts = (str(record["n_real"] or "-"), str(record["n_fake"] or "-"))
-        better = record["direction"].replace("_", " ")
-        table.add_row(record["key"], _short(record["value"]), interval, _short(record["reference"]), *counts, better)
+        counts = (str(item.n_real or "-"), str(item.n_fake or "-"))
+        better = item.direction.replace("_", " ")
+        table.add_row(item.key, _short(item.value), interval, _short(item.reference), *counts, better)
     console = Console()
-    for side, classes in result["classes"].items():
-        if classes is not None:
-            console.print(f"{side}: {' and '.join(classes)}")
+    for side, names in classes.items():
+        if names is not None:
+            console.print(f"{side}: {' and '.join(names)}")
     console.print(table)
-    for item in result["omitted"]:
-        console.print(f"left out: {item['key']}: {item['reason']}")
+    for omission in compared.omitted:
+        console.print(f"left out: {omission.key}: {omission.reason}")
 
 
 def _short(value: float | None) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mammogan import mounted
+from mammogan import codec, mounted
 from mammogan.commands.options import Json, Mounts, SomeExperiment, TrackingUri, print_json
 from mammogan.console import progress
 
@@ -98,14 +98,15 @@ def compare(
         logger.info(f"drawn to {plot}")
     paired = {record.run_id: comparison.compare_run(record) for record in records}
     if as_json:
-        print_json({"trials": json.loads(str(table.to_json(orient="records"))), "lambdas": paired})
+        print_json({"trials": json.loads(str(table.to_json(orient="records"))), "lambdas": codec.encode(paired)})
         return
     shown = [name for name in table if not name.endswith(("/low", "/high")) and name not in ("run", "lambda", "seed")]
     print(table[shown].to_string(index=False, float_format="{:.4g}".format))
     for record in records:
-        print(f"\n{record.name} {record.run_id[:8]}: {record.decision.get('verdict') or 'no decision was reached'}")
+        verdict = record.decision.verdict if record.decision else "no decision was reached"
+        print(f"\n{record.name} {record.run_id[:8]}: {verdict}")
         for item in paired[record.run_id]:
-            print(f"- {item['told']}")
+            print(f"- {comparison.sentence(item)}")
 
 
 @app.command()

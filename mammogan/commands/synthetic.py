@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mammogan import config
+from mammogan import codec, config
 from mammogan.commands.options import (
     Class,
     Json,
@@ -85,21 +85,21 @@ def audit(
 ) -> None:
     """Check synthetic images for copies of training images; exit status 1 where the gate refuses them."""
     from mammogan.audit import audit_dataset
-    from mammogan.selection.gates import NOT_CHECKED, answer, tally
+    from mammogan.results import Outcome
+    from mammogan.selection.gates import tally
 
     chosen = _config(preset, settings, shortcuts(lpips_weights=lpips_weights))
     fakes = _images(fake)
     label = label_of(kind) if fakes is not None else None
     result = audit_dataset(dataset, chosen, out, fakes=fakes, label=label, critic=critic)
     if as_json:
-        print_json(result)
+        print_json(codec.encode(result))
     else:
-        for verdict in result["verdicts"]:
-            why = verdict["why"].removeprefix(f"{NOT_CHECKED}: ")
-            print(f"{answer(verdict):11}  {verdict['gate']}: {why}")
+        for verdict in result.verdicts:
+            print(f"{verdict.outcome.words:11}  {verdict.gate}: {verdict.why}")
         print(f"page: {out / 'audit.html'}")
-        print(tally(result["verdicts"]))
-    if not result["passed"]:
+        print(tally(result.verdicts))
+    if result.outcome is Outcome.REFUSED:
         raise typer.Exit(1)
 
 
@@ -113,7 +113,7 @@ def utility(
     settings: Settings = None,
     as_json: Json = False,
 ) -> None:
-    """Compare classifiers trained with and without synthetic images, on patients whom nobody has seen."""
+    """Compare classifiers trained with and without synthetic images, on held-out patients."""
     from mammogan.reporting.findings import interval, short
     from mammogan.utility import study
 
@@ -121,11 +121,11 @@ def utility(
     label = label_of(kind) if fakes is not None else None
     result = study(dataset, _config(preset, settings, {}), out, fakes=fakes, label=label)
     if as_json:
-        print_json(result)
+        print_json(codec.encode(result))
         return
-    print(result["verdict"])
-    for record in result["records"]:
-        print(f"  {record['key']:32} {short(record['value']):>7} ({interval(record)})")
+    print(result.verdict)
+    for measure in result.measures:
+        print(f"  {measure.key:32} {short(measure.value):>7} ({interval(measure)})")
     print(f"page: {out / 'utility.html'}")
 
 

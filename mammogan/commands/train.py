@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mammogan import config
+from mammogan import codec, config
 from mammogan.commands.options import Json, Preset, Settings, overrides, print_json
+
+if TYPE_CHECKING:
+    from mammogan.results import TrialResult
 
 app = typer.Typer()
 
@@ -28,8 +31,9 @@ def train(
     settings: Settings = None,
     as_json: Json = False,
 ) -> None:
-    """Train one trial; run again, it continues or copies what is finished; exit status 1 where it is lost."""
+    """Train one trial; run again, it continues or copies what is finished; exit status 1 where it fails."""
     from mammogan.data.minority import training_set
+    from mammogan.results import TrialStatus
     from mammogan.training.ranks import joined
     from mammogan.training.trial import train_trial
 
@@ -38,7 +42,7 @@ def train(
     trial = config.Trial(first.gp_lambda if gp_lambda is None else gp_lambda, first.seed if seed is None else seed)
     images, patients, digest = training_set(data, chosen.data.minority)
     with joined() as ranks:
-        record = train_trial(
+        result = train_trial(
             images,
             chosen,
             trial,
@@ -52,13 +56,13 @@ def train(
         )
     if ranks.leads:
         if as_json:
-            print_json(record)
+            print_json(codec.encode(result))
         else:
-            print(_line(record, out))
-    if record["status"] != "finished":
+            print(_line(result, out))
+    if result.status is not TrialStatus.FINISHED:
         raise typer.Exit(1)
 
 
-def _line(record: dict[str, Any], out: Path) -> str:
-    after = f" ({record['reason']})" if record["reason"] else ""
-    return f"{out}: {record['status']} after {record['epochs_done']} epochs on {record['device']}{after}"
+def _line(result: TrialResult, out: Path) -> str:
+    after = f" ({result.reason})" if result.reason else ""
+    return f"{out}: {result.status} after {result.epochs_done} epochs on {result.device}{after}"

@@ -1,19 +1,19 @@
 """Fake images against real ones: every number with its reference, its interval and its protocol.
 
 Precision, recall, density, coverage, KID and FID compare features; LPIPS and MS-SSIM compare images pair by pair: real
-with fake, fake with fake and, as the reference that a perfect generator would reach, real with real. A *record* is one
-number with all that a reviewer asks for; docs/metrics.md lists its fields. What cannot be measured is listed under
-``omitted`` with the reason.
+with fake, fake with fake and, as the reference that a perfect generator would reach, real with real. What cannot be
+measured is an omission, with the reason.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from mammogan.data.image_folder import checked_images, same_size
 from mammogan.features.extractor import Extractor, extract, extract_cached, load_extractor
 from mammogan.metrics import fid, kid, lpips, ms_ssim, prdc
 from mammogan.metrics.lpips import Embedded, Perceptual, embedded, load_perceptual, mean_between, mean_within
+from mammogan.results import Direction, Measurement, Network, Omission, Quantity, SubsetScores
 from mammogan.statistics import Estimate, Floats, pair_mean, pairs_between, pairs_within
 
 logger = logging.getLogger(__name__)
@@ -47,12 +48,9 @@ ENLARGED = {
 """By metric: the side below which images are enlarged, and to which."""
 UNKNOWN = Estimate(math.nan, None, None)
 
-Record = dict[str, Any]
-Direction = Literal["lower", "higher", "match_reference"]
-
 
 @dataclass(frozen=True)
-class Instruments:
+class EvaluationNetworks:
     """Networks and settings that every measurement of an evaluation shares."""
 
     extractor: Extractor
@@ -65,22 +63,21 @@ class Instruments:
         """Images per forward pass: a CPU is as fast with few, and needs less memory."""
         return min(self.config.batch_size, CPU_BATCH) if self.device.type == "cpu" else self.config.batch_size
 
-    def described(self) -> dict[str, dict[str, str]]:
-        """Names, sha256 and notes of both networks, as an evaluation's file carries them."""
-        return {
-            label: {"name": network.name, "sha256": network.sha256, "note": network.note}
-            for label, network in (("extractor", self.extractor), ("lpips", self.perceptual))
-        }
+    @property
+    def described(self) -> tuple[Network, Network]:
+        """Extractor and LPIPS network, as an evaluation carries them."""
+        found = [Network(item.name, item.sha256, item.note) for item in (self.extractor, self.perceptual)]
+        return found[0], found[1]
 
 
-def load_instruments(config: EvaluateConfig) -> Instruments:
+def load_networks(config: EvaluateConfig) -> EvaluationNetworks:
     """Extractor and LPIPS network on the configured device, saying which weights they are. Raises as the loaders do."""
     name = config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)
-    networks = load_extractor(config, device), load_perceptual(config.lpips_weights, device)
-    for network in networks:
+    loaded = load_extractor(config, device), load_perceptual(config.lpips_weights, device)
+    for network in loaded:
         logger.info(f"{network.name}: {network.note}")
-    return Instruments(*networks, device, config)
+    return EvaluationNetworks(*loaded, device, config)
 
 
 @dataclass(frozen=True)
@@ -99,7 +96,7 @@ class ImageSet:
 
 
 def image_set(
-    images: Tensor, instruments: Instruments, advance: console.Advance, *, real: bool = False, pairs: bool = True
+    images: Tensor, networks: EvaluationNetworks, advance: console.Advance, *, real: bool = False, pairs: bool = True
 ) -> ImageSet:
     """Featurise uint8 ``images`` (N, 1, H, W); N may be 0.
 
@@ -108,8 +105,8 @@ def image_set(
     """
     if not len(images):
         return ImageSet(images, np.empty((0, 0)), None)
-    size, perceptual = instruments.batch_size, instruments.perceptual
-    features = (extract_cached if real else extract)(instruments.extractor, images, size, advance)
+    size, perceptual = networks.batch_size, networks.perceptual
+    features = (extract_cached if real else extract)(networks.extractor, images, size, advance)
     return ImageSet(images, features, embedded(perceptual, images, size, advance) if pairs else None)
 
 
@@ -137,7 +134,7 @@ class Reals:
 
 
 def measure_reals(
-    by_pairing: Mapping[str, Tensor], instruments: Instruments, advance: console.Advance = console.no_progress
+    by_pairing: Mapping[str, Tensor], networks: EvaluationNetworks, advance: console.Advance = console.no_progress
 ) -> Reals:
     """Featurise the real images and measure real against real.
 
@@ -146,10 +143,10 @@ def measure_reals(
     """
     main, *others = by_pairing
     sets = {
-        pairing: image_set(images, instruments, advance, real=True, pairs=pairing == main)
+        pairing: image_set(images, networks, advance, real=True, pairs=pairing == main)
         for pairing, images in by_pairing.items()
     }
-    features, seed = sets[main].features, instruments.config.seed
+    features, seed = sets[main].features, networks.config.seed
     references: dict[tuple[str, str], float | None] = {}
     for metric, distance in (("kid", kid.kernel_distance), ("fid", fid.frechet_distance)):
         references[metric, main] = _halves_reference(features, distance, seed, least=fid.FEWEST)
@@ -159,7 +156,7 @@ def measure_reals(
     for number, metric in enumerate(prdc.NAMES):
         share = functools.partial(_neighbourhood, number)
         references[metric, main] = _halves_reference(features, share, seed, least=prdc.FEWEST)
-    pair_references = {metric: _within(metric, sets[main], instruments) for metric in ("lpips", "ms_ssim")}
+    pair_references = {metric: _within(metric, sets[main], networks) for metric in ("lpips", "ms_ssim")}
     return Reals(sets, references, pair_references)
 
 
@@ -178,43 +175,42 @@ def _halves_reference(
     return float(np.mean([distance(features[order[:half]], features[order[half:]]) for order in orders]))
 
 
-def _within(metric: str, images: ImageSet, instruments: Instruments) -> Estimate | None:
+def _within(metric: str, images: ImageSet, networks: EvaluationNetworks) -> Estimate | None:
     """Mean over pairs of two images of one set; None for fewer than 2."""
-    config = instruments.config
+    config = networks.config
     if images.count < 2 or images.embedded is None:
         return None
     if metric == "lpips":
         return mean_within(images.embedded, config.confidence)
     left, right = pairs_within(images.count, config.pairs, config.seed)
-    values = ms_ssim.ms_ssim(images.images, images.images, left, right, instruments.device)
+    values = ms_ssim.ms_ssim(images.images, images.images, left, right, networks.device)
     return pair_mean(values, left, right, one_sample=True, confidence=config.confidence)
 
 
-def _between(metric: str, real: ImageSet, fake: ImageSet, instruments: Instruments) -> Estimate:
-    config = instruments.config
+def _between(metric: str, real: ImageSet, fake: ImageSet, networks: EvaluationNetworks) -> Estimate:
+    config = networks.config
     if metric == "lpips":
         assert real.embedded is not None
         assert fake.embedded is not None
         return mean_between(real.embedded, fake.embedded, config.confidence)
     left, right = pairs_between(real.count, fake.count, config.pairs, config.seed)
-    values = ms_ssim.ms_ssim(real.images, fake.images, left, right, instruments.device)
+    values = ms_ssim.ms_ssim(real.images, fake.images, left, right, networks.device)
     return pair_mean(values, left, right, one_sample=False, confidence=config.confidence)
 
 
 class Reading(NamedTuple):
-    """What a measure gives: its estimate, and figures that stand beside it in the record."""
+    """What a measure gives: its estimate, and further figures."""
 
     estimate: Estimate
-    beside: Mapping[str, float | None]
+    subsets: SubsetScores | None = None
+    extrapolated: float | None = None
 
 
 @dataclass(frozen=True)
 class Measure:
     """One number to be taken: its names, what it needs and how it is computed."""
 
-    metric: str
-    pairing: str
-    key: str
+    quantity: Quantity
     direction: Direction
     counts: tuple[int, int]
     """Real and fake images that take part."""
@@ -224,20 +220,18 @@ class Measure:
     read: Callable[[], Reading]
 
 
-def measures(reals: Reals, fake: ImageSet, instruments: Instruments) -> Iterable[Measure]:
+def measures(reals: Reals, fake: ImageSet, networks: EvaluationNetworks) -> Iterable[Measure]:
     """Every number that is taken of ``fake``, in the order of the paper's tables."""
-    confidence, seed = instruments.config.confidence, instruments.config.seed
-    # the record of two folders has one set of reals, which needs no mention
-    name = {pairing: "" if pairing == "real_fake" else f"/{pairing}" for pairing in reals.sets}
+    confidence, seed = networks.config.confidence, networks.config.seed
 
     def read_kid(x: Floats) -> Reading:
         subsets = kid.kernel_subsets(x, fake.features)
-        beside = {"subset_mean": subsets.mean, "subset_std": subsets.std, "subset_size": subsets.size}
-        return Reading(kid.kernel_estimate(x, fake.features, confidence), beside)
+        scores = SubsetScores(subsets.mean, subsets.std, subsets.size)
+        return Reading(kid.kernel_estimate(x, fake.features, confidence), subsets=scores)
 
     def read_fid(x: Floats) -> Reading:
-        beside = {"extrapolated": fid.frechet_extrapolated(x, fake.features, seed)}
-        return Reading(fid.frechet_estimate(x, fake.features, confidence), beside)
+        extrapolated = fid.frechet_extrapolated(x, fake.features, seed)
+        return Reading(fid.frechet_estimate(x, fake.features, confidence), extrapolated=extrapolated)
 
     @functools.cache
     def shares() -> dict[str, Estimate]:
@@ -246,76 +240,89 @@ def measures(reals: Reals, fake: ImageSet, instruments: Instruments) -> Iterable
     def feature_measure(
         metric: str, pairing: str, direction: Direction, least: int, read: Callable[[], Reading]
     ) -> Measure:
-        key = f"{metric}/{instruments.extractor.name}{name[pairing]}"
+        quantity = Quantity(metric, networks.extractor.name, pairing)
         counts = reals.sets[pairing].count, fake.count
-        return Measure(metric, pairing, key, direction, counts, (least, least), reals.references[metric, pairing], read)
+        return Measure(quantity, direction, counts, (least, least), reals.references[metric, pairing], read)
 
     for metric, read in (("kid", read_kid), ("fid", read_fid)):
         for pairing, real in reals.sets.items():
-            yield feature_measure(metric, pairing, "lower", 2, functools.partial(read, real.features))
+            yield feature_measure(metric, pairing, Direction.LOWER, 2, functools.partial(read, real.features))
     for metric in ("lpips", "ms_ssim"):
-        yield from _pair_measures(metric, reals, fake, instruments)
+        yield from _pair_measures(metric, reals, fake, networks)
     for metric in prdc.NAMES:
-        read_share = functools.partial(lambda metric: Reading(shares()[metric], {}), metric)
-        yield feature_measure(metric, next(iter(reals.sets)), "higher", prdc.FEWEST, read_share)
+        read_share = functools.partial(lambda metric: Reading(shares()[metric]), metric)
+        yield feature_measure(metric, next(iter(reals.sets)), Direction.HIGHER, prdc.FEWEST, read_share)
 
 
-def _pair_measures(metric: str, reals: Reals, fake: ImageSet, instruments: Instruments) -> Iterable[Measure]:
+def _pair_measures(metric: str, reals: Reals, fake: ImageSet, networks: EvaluationNetworks) -> Iterable[Measure]:
     real, reference = reals.main, reals.pair_references[metric]
-    name = instruments.perceptual.name if metric == "lpips" else metric
+    extractor = networks.perceptual.name if metric == "lpips" else ""
     for pairing, counts, least, estimate in (
-        ("real_fake", (real.count, fake.count), (1, 1), lambda: _between(metric, real, fake, instruments)),
-        ("fake_fake", (0, fake.count), (0, 2), lambda: _within(metric, fake, instruments)),
+        ("real_fake", (real.count, fake.count), (1, 1), lambda: _between(metric, real, fake, networks)),
+        ("fake_fake", (0, fake.count), (0, 2), lambda: _within(metric, fake, networks)),
         ("real_real", (real.count, 0), (2, 0), lambda: reference),
     ):
         value = None if reference is None else reference.value
-        read = functools.partial(lambda estimate: Reading(estimate() or UNKNOWN, {}), estimate)
-        yield Measure(metric, pairing, f"{name}/{pairing}", "match_reference", counts, least, value, read)
+        read = functools.partial(lambda estimate: Reading(estimate() or UNKNOWN), estimate)
+        quantity = Quantity(metric, extractor, pairing)
+        yield Measure(quantity, Direction.MATCH_REFERENCE, counts, least, value, read)
 
 
-def take(measure: Measure, instruments: Instruments, side: int) -> tuple[Record | None, str]:
-    """Record of one measure, or None and why there is none. ``side`` is the images' smaller side in pixels."""
+def carry_out(measure: Measure, networks: EvaluationNetworks, side: int) -> Measurement | Omission:
+    """The measurement, or why there is none. ``side`` is the images' smaller side in pixels."""
     for kind, count, least in zip(("real", "fake"), measure.counts, measure.least, strict=True):
         if count < least:
-            return None, f"{count} {kind} images: at least {least} are needed"
-    (value, low, high), beside = measure.read()
+            return Omission(measure.quantity.key, f"{count} {kind} images: at least {least} are needed")
+    reading = measure.read()
+    value, low, high = reading.estimate
     if not math.isfinite(value):
-        return None, "the value is not finite"
-    smallest, enlarged = ENLARGED.get(measure.metric, (0, 0))
+        return Omission(measure.quantity.key, "the value is not finite")
+    smallest, enlarged = ENLARGED.get(measure.quantity.metric, (0, 0))
     note = f"; enlarged from {side} to {enlarged} px" if side < smallest else ""
-    return {
-        "metric": measure.metric,
-        "pairing": measure.pairing,
-        "key": measure.key,
-        "value": value,
-        "low": low,
-        "high": high,
-        "confidence": instruments.config.confidence,
-        "reference": measure.reference,
-        "direction": measure.direction,
-        "n_real": measure.counts[0],
-        "n_fake": measure.counts[1],
-        "seed": instruments.config.seed,
-        "implementation": IMPLEMENTATIONS[measure.metric] + note,
-        **beside,
-    }, ""
+    return Measurement(
+        quantity=measure.quantity,
+        value=value,
+        low=low,
+        high=high,
+        confidence=networks.config.confidence,
+        reference=measure.reference,
+        direction=measure.direction,
+        n_real=measure.counts[0],
+        n_fake=measure.counts[1],
+        seed=networks.config.seed,
+        implementation=IMPLEMENTATIONS[measure.quantity.metric] + note,
+        subsets=reading.subsets,
+        extrapolated=reading.extrapolated,
+    )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What was measured of one set of generated images, and what could not be."""
+
+    measurements: tuple[Measurement, ...] = ()
+    omitted: tuple[Omission, ...] = ()
+
+    def at(self, epoch: int) -> Comparison:
+        """The same, of the snapshot of an epoch."""
+        return Comparison(
+            tuple(dataclasses.replace(item, epoch=epoch) for item in self.measurements),
+            tuple(dataclasses.replace(item, epoch=epoch) for item in self.omitted),
+        )
 
 
 def compare(
-    reals: Reals, fakes: Tensor, instruments: Instruments, advance: console.Advance = console.no_progress
-) -> dict[str, list[Record]]:
-    """``{"records": [...], "omitted": [...]}`` of uint8 ``fakes`` (N, 1, H, W) against the reals.
+    reals: Reals, fakes: Tensor, networks: EvaluationNetworks, advance: console.Advance = console.no_progress
+) -> Comparison:
+    """Everything that is measured of uint8 ``fakes`` (N, 1, H, W) against the reals.
 
     ``advance`` moves by two steps an image, one for each network. Raises ValueError for images of another kind or size.
     """
     checked_images("fake", fakes)
     same_size(reals.main.images, fakes)
-    fake = image_set(fakes, instruments, advance)
-    records, omitted = [], []
-    for measure in measures(reals, fake, instruments):
-        record, reason = take(measure, instruments, min(fakes.shape[-2:]))
-        if record is None:
-            omitted.append({"key": measure.key, "reason": reason})
-        else:
-            records.append(record)
-    return {"records": records, "omitted": omitted}
+    fake = image_set(fakes, networks, advance)
+    results = [carry_out(measure, networks, min(fakes.shape[-2:])) for measure in measures(reals, fake, networks)]
+    return Comparison(
+        tuple(item for item in results if isinstance(item, Measurement)),
+        tuple(item for item in results if isinstance(item, Omission)),
+    )

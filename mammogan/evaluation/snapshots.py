@@ -1,61 +1,68 @@
-"""The metrics of a trial's snapshots, and of any two folders of images.
-
-docs/architecture.md describes the file of an evaluation, docs/metrics.md its numbers.
-"""
+"""The metrics of a trial's snapshots, and of any two folders of images; docs/metrics.md describes the numbers."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
-from mammogan import console, storage
+from mammogan import codec, console, results, storage
 from mammogan.config import EvaluateConfig, digest
 from mammogan.data import manifest, minority
 from mammogan.data.image_folder import digest_of, read_images, same_size
 from mammogan.evaluation.measurement import (
     NETWORKS,
-    Instruments,
+    Comparison,
+    EvaluationNetworks,
     Reals,
-    Record,
     compare,
-    load_instruments,
+    load_networks,
     measure_reals,
     steps_of,
 )
 from mammogan.graph import Step
+from mammogan.results import EVALUATION_FORMAT, Evaluation, Measurement, Network, Omission, TrialResult, TrialStatus
+from mammogan.training.trial_folder import RECORD as TRIAL_FILE
 
 logger = logging.getLogger(__name__)
 
-PROTOCOL = 4
+PROTOCOL = 5
 """Raised whenever a number would come out differently, so that no cached one is mixed with new ones."""
-FROM_TRIAL = ("trial", "gp_lambda", "seed", "key", "status", "reason", "data_digest", "train_s")
+FILE = "evaluation.json"
 
 Report = Callable[[int, Mapping[str, float]], None]
 
 
-def evaluate_folders(real: Path, fake: Path, config: EvaluateConfig) -> dict[str, Any]:
-    """Compare the generated images of a folder or data set with the real ones of another; records as of a snapshot.
+@dataclass(frozen=True)
+class FolderComparison:
+    """Two sets of images compared, and the networks that did."""
+
+    extractor: Network
+    lpips: Network
+    measurements: tuple[Measurement, ...]
+    omitted: tuple[Omission, ...]
+
+
+def evaluate_folders(real: Path, fake: Path, config: EvaluateConfig) -> FolderComparison:
+    """Compare the generated images of a folder or data set with the real ones of another.
 
     Raises ValueError for folders without images or with images that cannot be compared, and as the loaders do.
     """
-    compared = evaluate_images(read_reals(real), read_fakes(fake), config)
-    return {"real": str(real), "fake": str(fake), **compared}
+    return evaluate_images(read_reals(real), read_fakes(fake), config)
 
 
-def evaluate_images(by_pairing: Mapping[str, Tensor], fakes: Tensor, config: EvaluateConfig) -> dict[str, Any]:
+def evaluate_images(by_pairing: Mapping[str, Tensor], fakes: Tensor, config: EvaluateConfig) -> FolderComparison:
     """Compare uint8 ``fakes`` (M, 1, H, W) with the sets of real images (N, 1, H, W) of ``read_reals``."""
     same_size(next(iter(by_pairing.values())), fakes)
-    instruments = load_instruments(config)
+    networks = load_networks(config)
     with console.progress("evaluate", steps_of(by_pairing) + NETWORKS * len(fakes)) as advance:
-        reals = measure_reals(by_pairing, instruments, advance)
-        compared = compare(reals, fakes, instruments, advance)
-    return {**instruments.described(), **compared}
+        reals = measure_reals(by_pairing, networks, advance)
+        compared = compare(reals, fakes, networks, advance)
+    return FolderComparison(*networks.described, compared.measurements, compared.omitted)
 
 
 def is_dataset(folder: Path) -> bool:
@@ -114,84 +121,99 @@ def class_learnt(dataset: Path) -> int | None:
 
 def evaluate_trial(
     trial_dir: Path, dataset: Path, config: EvaluateConfig, out: Path, report: Report, store: str = ""
-) -> dict[str, Any]:
+) -> Evaluation:
     """Evaluate every snapshot of a trial against the train and test reals of a data set.
 
-    Writes ``evaluation.json`` below ``out`` and returns its content; docs/architecture.md describes it. Each snapshot's
-    result is kept in ``store/evaluations``, without a store in ``out/snapshots``, under a digest of snapshot, images,
-    networks and settings, so that running again measures only what is new, also while the training goes on. ``report``
-    is called once a snapshot, in order, with the finite numbers: step = epoch, ``{"<key>": value, "<key>/low": ...,
-    "<key>/high": ..., "<key>/reference": ...}``. A snapshot that cannot be used is listed under ``omitted``. Raises
-    OSError for a folder that is no trial.
+    Writes ``evaluation.json`` below ``out`` and returns it. Each snapshot's result is kept in ``store/evaluations``,
+    without a store in ``out/snapshots``, under a digest of snapshot, images, networks and settings, so that running
+    again measures only what is new, also while the training goes on. ``report`` is called once a snapshot, in order,
+    with the finite numbers: step = epoch, ``{"<key>": value, "<key>/low": ..., "<key>/high": ..., "<key>/reference":
+    ...}``. A snapshot that cannot be used is listed under ``omitted``. Raises OSError for a folder that is no trial,
+    ValueError for one that another version wrote.
     """
-    trial = _read_trial(trial_dir)
+    return evaluate_snapshots(_begun(trial_dir), trial_dir, dataset, config, out, report, store)
+
+
+def evaluate_snapshots(
+    begun: Evaluation, folder: Path, dataset: Path, config: EvaluateConfig, out: Path, report: Report, store: str = ""
+) -> Evaluation:
+    """``evaluate_trial`` of the ``snapshots/`` in a folder, for the trial that ``begun`` tells of."""
     by_pairing = _both_splits(dataset)
-    instruments = load_instruments(config)
-    snapshots = sorted((trial_dir / "snapshots").glob("epoch_*.pt"))
-    shared = _shared_key(by_pairing, instruments)
-    folder = storage.join(store, "evaluations") if store else str(out / "snapshots")
+    networks = load_networks(config)
+    snapshots = sorted((folder / "snapshots").glob("epoch_*.pt"))
+    shared = _shared_key(by_pairing, networks)
+    kept = storage.join(store, "evaluations") if store else str(out / "snapshots")
     keys = [f"{path.stem}-{digest([shared, storage.sha256_of(path)])}.json" for path in snapshots]
-    caches = {storage.join(folder, key): path for key, path in zip(keys, snapshots, strict=True)}
+    caches = {storage.join(kept, key): path for key, path in zip(keys, snapshots, strict=True)}
     missing = {cache for cache in caches if not storage.exists(cache)}
-    records, omitted = [], []
+    measurements, omitted = [], []
     each = NETWORKS * config.fakes
     total, done = len(snapshots) * each, (len(snapshots) - len(missing)) * each
     if missing:
         total += steps_of(by_pairing)
-    with console.progress(f"evaluate {trial['trial']}", total, done) as advance:
-        reals = measure_reals(by_pairing, instruments, advance) if missing else None
+    with console.progress(f"evaluate {begun.trial.name}", total, done) as advance:
+        reals = measure_reals(by_pairing, networks, advance) if missing else None
         for cache, path in caches.items():
             epoch = int(path.stem.removeprefix("epoch_"))
             if cache in missing:
                 assert reals is not None
-                storage.write_bytes(cache, _as_json(_snapshot_result(path, reals, instruments, advance)))
+                compared = _compared(path, reals, networks, advance).at(epoch)
+                storage.write_bytes(cache, codec.dumps(compared, EVALUATION_FORMAT))
                 advance(0, note=f"epoch {epoch}")
-            result = json.loads(storage.read_bytes(cache))
-            records += [{"epoch": epoch, **record} for record in result["records"]]
-            omitted += [{"epoch": epoch, **item} for item in result["omitted"]]
-            report(epoch, reported(result["records"]))
-    return _write({**trial, **instruments.described(), "records": records, "omitted": omitted}, out)
+            else:
+                compared = codec.loads(Comparison, storage.read_bytes(cache), EVALUATION_FORMAT, cache)
+            measurements += compared.measurements
+            omitted += compared.omitted
+            report(epoch, results.numbers(compared.measurements))
+    extractor, lpips = networks.described
+    evaluation = dataclasses.replace(
+        begun, extractor=extractor, lpips=lpips, measurements=tuple(measurements), omitted=tuple(omitted)
+    )
+    results.write(evaluation, out / FILE)
+    return evaluation
 
 
-def evaluate_or_lose(
+def evaluate_or_fail(
     trial_dir: Path, dataset: Path, config: EvaluateConfig, out: Path, report: Report, store: str = ""
-) -> dict[str, Any]:
-    """``evaluate_trial``, but a fault of its own ends as a lost trial, with ``lost_in``, so that the others go on."""
-    trial = _read_trial(trial_dir)
+) -> Evaluation:
+    """``evaluate_trial``, but a fault of its own ends as a failed trial, so that the others go on."""
+    begun = _begun(trial_dir)
     try:
         return evaluate_trial(trial_dir, dataset, config, out, report, store)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
-        logger.info(f"{trial['trial']}: not evaluated: {reason}")
-        lost = {"status": "failed", "reason": reason, "lost_in": str(Step.EVALUATE)}
-        return _write({**trial, **lost, "extractor": {}, "lpips": {}, "records": [], "omitted": []}, out)
+        logger.exception(f"{begun.trial.name}: not evaluated: {reason}")
+        failed = dataclasses.replace(begun, status=TrialStatus.FAILED, reason=reason, failed_in=Step.EVALUATE)
+        results.write(failed, out / FILE)
+        return failed
 
 
-def _read_trial(trial_dir: Path) -> dict[str, Any]:
-    """What an evaluation takes over from its trial's record."""
-    trial = json.loads((trial_dir / "trial.json").read_text())
-    return {name: trial[name] for name in FROM_TRIAL if name in trial}
+def _begun(trial_dir: Path) -> Evaluation:
+    """An evaluation with what it takes over from its trial's record."""
+    trained = results.read(TrialResult, trial_dir / TRIAL_FILE)
+    return Evaluation(
+        gp_lambda=trained.gp_lambda,
+        seed=trained.seed,
+        status=trained.status,
+        reason=trained.reason,
+        key=trained.key,
+        data_digest=trained.data_digest,
+        train_s=trained.train_s,
+    )
 
 
-def _write(evaluation: dict[str, Any], out: Path) -> dict[str, Any]:
-    storage.write_bytes(str(out / "evaluation.json"), _as_json(evaluation))
-    return evaluation
-
-
-def _shared_key(by_pairing: Mapping[str, Tensor], instruments: Instruments) -> str:
+def _shared_key(by_pairing: Mapping[str, Tensor], networks: EvaluationNetworks) -> str:
     """Digest of everything that a snapshot's numbers depend on besides the snapshot."""
-    settings = dataclasses.asdict(instruments.config)
+    settings = dataclasses.asdict(networks.config)
     kept = {name: settings[name] for name in ("fakes", "seed", "pairs", "confidence")}
     pixels = {pairing: digest_of(images) for pairing, images in by_pairing.items()}
-    return digest([PROTOCOL, kept, pixels, instruments.described()])
+    return digest([PROTOCOL, kept, pixels, codec.encode(networks.described)])
 
 
-def _snapshot_result(
-    path: Path, reals: Reals, instruments: Instruments, advance: console.Advance
-) -> dict[str, list[Record]]:
+def _compared(path: Path, reals: Reals, networks: EvaluationNetworks, advance: console.Advance) -> Comparison:
     from mammogan.models.generator import load_generator, sample
 
-    config = instruments.config
+    config = networks.config
     try:
         generator = load_generator(path)
         finite = all(bool(value.isfinite().all()) for value in generator.state_dict().values())
@@ -200,20 +222,6 @@ def _snapshot_result(
         unusable = str(error)
     if unusable:
         advance(NETWORKS * config.fakes)
-        return {"records": [], "omitted": [{"key": "*", "reason": unusable}]}
-    fakes = sample(generator.to(instruments.device), config.fakes, config.seed, config.batch_size)
-    return compare(reals, fakes.cpu(), instruments, advance)
-
-
-def reported(records: Sequence[Record]) -> dict[str, float]:
-    """Flat finite numbers of records, as MLflow takes them."""
-    flat = {record["key"]: record["value"] for record in records}
-    for record in records:
-        for part in ("low", "high", "reference"):
-            if record[part] is not None:
-                flat[f"{record['key']}/{part}"] = record[part]
-    return flat
-
-
-def _as_json(content: object) -> bytes:
-    return json.dumps(content, indent=1, allow_nan=False).encode()
+        return Comparison(omitted=(Omission("*", unusable),))
+    fakes = sample(generator.to(networks.device), config.fakes, config.seed, config.batch_size)
+    return compare(reals, fakes.cpu(), networks, advance)

@@ -19,6 +19,7 @@ from torchvision.models.densenet import _Transition
 
 from mammogan import storage
 from mammogan.features.saved import read_saved
+from mammogan.results import Network
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ class FrozenDenseNet(nn.Module):
         return shallow, self.denseblock2(self.transition1(shallow))
 
 
-def load_frozen(weights: str, sha256: str = "") -> tuple[FrozenDenseNet, dict[str, str]]:
+def load_frozen(weights: str, sha256: str = "") -> tuple[FrozenDenseNet, Network]:
     """Frozen branch with the weights at a path or address, or ``random`` ones, and their name and sha256.
 
     Raises FileNotFoundError for a missing path, ValueError for a wrong sha256, for a file that is no plain
@@ -80,13 +81,13 @@ def load_frozen(weights: str, sha256: str = "") -> tuple[FrozenDenseNet, dict[st
     """
     if weights == "random":
         frozen = random_frozen()
-        identity = {"name": "random", "sha256": _digest(frozen)}
-        logger.info(f"frozen branch: RANDOM weights of a fixed seed (sha256 {identity['sha256'][:12]}), no RadImageNet")
+        identity = Network("random", _digest(frozen))
+        logger.info(f"frozen branch: RANDOM weights of a fixed seed (sha256 {identity.sha256[:12]}), no RadImageNet")
         return frozen, identity
     path = storage.fetch(weights, sha256)
     frozen = _with_state(_read_state_dict(path))
-    identity = {"name": Path(weights).name, "sha256": storage.sha256_of(path)}
-    logger.info(f"frozen branch: {identity['name']} from {weights} (sha256 {identity['sha256'][:12]})")
+    identity = Network(Path(weights).name, storage.sha256_of(path))
+    logger.info(f"frozen branch: {identity.name} from {weights} (sha256 {identity.sha256[:12]})")
     return frozen, identity
 
 

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from mammogan import tracking
-from mammogan.registry.promotion import alias_version
+import json
+
+from mammogan import codec, tracking
+from mammogan.registry.promotion import AUDIT_OUTCOME, AuditNote, alias_version
+from mammogan.results import Outcome
 
 LONGEST_TAG = 5000
+LONGEST_SUMMARY = 4000
 MARK = "<!-- {} -->"
 
 
-def write(model: str, version: str, step: str, told: str, section: str, tracking_uri: str = "") -> None:
+def write_outcome(model: str, version: str, outcome: Outcome, summary: str, tracking_uri: str = "") -> None:
+    """Set the tag by which the audit decides about the version's promotion."""
+    note = json.dumps(codec.encode(AuditNote(outcome, summary[:LONGEST_SUMMARY])))
+    tracking.client(tracking_uri).set_model_version_tag(model, version, AUDIT_OUTCOME, note)
+
+
+def write(model: str, version: str, step: str, summary: str, section: str, tracking_uri: str = "") -> None:
     """Set the tag ``mammogan.<step>`` and the step's section of the card; the same step again replaces both."""
     client = tracking.client(tracking_uri)
-    client.set_model_version_tag(model, version, f"mammogan.{step}", told[:LONGEST_TAG])
+    client.set_model_version_tag(model, version, f"mammogan.{step}", summary[:LONGEST_TAG])
     start, end = MARK.format(step), MARK.format(f"end of {step}")
     text = client.get_model_version(model, version).description or ""
     if start in text and end in text:

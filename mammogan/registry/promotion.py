@@ -10,25 +10,32 @@ from __future__ import annotations
 
 import getpass
 import json
+import logging
 import time
 import uuid
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from mammogan import tracking
+from mammogan import codec, results, tracking
+from mammogan.codec import OlderFormatError
 from mammogan.config import MODEL_LOCK
+from mammogan.results import Candidate, Outcome, Verdict
 from mammogan.selection import gates
 from mammogan.tracking import heartbeat
 
+logger = logging.getLogger(__name__)
+
 CHAMPION, PREVIOUS, CHALLENGER = "champion", "previous", "challenger"
-AUDIT = "mammogan.audit"
-"""Tag of a version that says what the audit of its images came to."""
+AUDIT_OUTCOME = "mammogan.audit_outcome"
+"""Tag of a version that holds what the audit of its images came to, as JSON."""
+METADATA = "candidate_document"
+"""Key of a model's metadata under which its candidate stands, as JSON."""
+BETTER = "better than the champion"
 PENDING = "mammogan.pending_move"
 RECORD = "mammogan.move."
 LOCK_STALE_S = 120.0
@@ -36,13 +43,21 @@ LOCK_WAIT_S = 150.0
 
 
 @dataclass(frozen=True)
-class Rival:
+class Incumbent:
     """A champion with the figures that a challenger is compared with."""
 
     version: str
     """Its version."""
-    candidate: Mapping[str, Any]
+    candidate: Candidate
     """What the selection would have made of it."""
+
+
+@dataclass(frozen=True)
+class AuditNote:
+    """What the audit of a version's images came to."""
+
+    outcome: Outcome
+    summary: str
 
 
 @dataclass(frozen=True)
@@ -65,6 +80,14 @@ class Move:
     """When, in milliseconds since 1970."""
 
 
+@dataclass(frozen=True)
+class Champion:
+    """The present champion, and its figures where they can be read."""
+
+    version: str
+    candidate: Candidate | None
+
+
 def alias_version(client: MlflowClient, model: str, alias: str) -> str | None:
     """Version that an alias points to, or None. Raises ValueError where there is no such model."""
     try:
@@ -76,32 +99,53 @@ def alias_version(client: MlflowClient, model: str, alias: str) -> str | None:
     return str(found) if found is not None else None
 
 
-def candidate_of(client: MlflowClient, model: str, version: str) -> dict[str, Any]:
-    """The selection's candidate that the version was registered with; empty for a model of other making."""
+def candidate_of(client: MlflowClient, model: str, version: str) -> Candidate | None:
+    """The selection's candidate that the version was registered with.
+
+    None for a model of other making, and for one that another version of this software registered.
+    """
     try:
         client.get_model_version(model, version)
     except MlflowException as error:
         raise ValueError(f"version={version!r}: model {model} has no such version") from error
     info = mlflow.models.get_model_info(f"models:/{model}/{version}")
-    return (info.metadata or {}).get("candidate", {})
+    document = (info.metadata or {}).get(METADATA)
+    if document is None:
+        return None
+    try:
+        return results.parse(Candidate, document, f"model {model} version {version}")
+    except OlderFormatError as error:
+        logger.info(str(error))
+        return None
 
 
-def _judge(client: MlflowClient, model: str, version: str, champion: Mapping[str, Any] | None) -> list[gates.Verdict]:
-    """What ``version`` must pass to follow the champion of those figures: its images are audited, and it is better."""
+def _judge(client: MlflowClient, model: str, version: str, champion: Champion | None) -> list[Verdict]:
+    """What ``version`` must pass to follow the champion: its images are audited, and it is better."""
     candidate = candidate_of(client, model, version)
-    audited = gates.audited(client.get_model_version(model, version).tags.get(AUDIT))
-    if not candidate:
-        return [audited, gates.Verdict("better than the champion", False, "this version carries no metrics")]
-    return [audited, gates.better_than(candidate, champion)]
+    tag = client.get_model_version(model, version).tags.get(AUDIT_OUTCOME)
+    note = codec.decode(AuditNote, json.loads(tag), AUDIT_OUTCOME) if tag else None
+    audited = gates.audited(note.outcome if note else None, note.summary if note else "")
+    if candidate is None:
+        return [audited, gates.verdict(BETTER, False, "this version carries no metrics that can be read")]
+    if champion and champion.candidate is None:
+        why = f"not comparable: champion version {champion.version} carries no metrics that can be read"
+        return [audited, gates.verdict(BETTER, False, f"{why}; promote by force")]
+    return [audited, gates.better_than(candidate, champion.candidate if champion else None)]
 
 
 def promote(
-    model: str, version: str, why: str, *, force: bool = False, rival: Rival | None = None, tracking_uri: str = ""
+    model: str,
+    version: str,
+    why: str,
+    *,
+    force: bool = False,
+    incumbent: Incumbent | None = None,
+    tracking_uri: str = "",
 ) -> Move:
     """Make ``version`` the champion and the present one ``previous``, if the gates let it pass or by ``force``.
 
     The gates: the audit of its images refused nothing, and it is better than the champion, or not worse and cheaper.
-    ``rival`` is the champion as ``rematch`` measured it; without one its registered figures count.
+    ``incumbent`` is the champion as ``rematch`` measured it; without one its registered figures count.
 
     A refusal is a ``Move`` too, with ``moved`` False. When another promotion gets in between, this one is refused:
     its gates were asked about a champion that is gone. For a version that is the champion already it is the move that
@@ -111,15 +155,15 @@ def promote(
     before = alias_version(client, model, CHAMPION)
     if before == version:
         return _finished(client, model, version)
-    champion = candidate_of(client, model, before) if before else None
-    if rival is not None and rival.version == before:
-        champion = rival.candidate
+    champion = Champion(before, candidate_of(client, model, before)) if before else None
+    if incumbent is not None and incumbent.version == before:
+        champion = Champion(incumbent.version, incumbent.candidate)
     verdicts = _judge(client, model, version, champion)
     failed = gates.failures(verdicts)
     if failed and not force:
         return Move(False, f"refused: {failed}", version, before)
-    told = f"{why}; {'by force, ' if failed else ''}{'; '.join(verdict.why for verdict in verdicts)}"
-    return _move(client, model, Move(True, told, version, before, "promote", _user(), now_ms()))
+    reason = f"{why}; {'by force, ' if failed else ''}{'; '.join(verdict.why for verdict in verdicts)}"
+    return _move(client, model, Move(True, reason, version, before, "promote", _user(), now_ms()))
 
 
 def rollback(model: str, why: str, tracking_uri: str = "") -> Move:

@@ -6,23 +6,22 @@ at hand, so it draws again and is measured as the challenger was.
 
 from __future__ import annotations
 
-import json
 import logging
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from mammogan import storage, tracking
 from mammogan.config import Config
-from mammogan.evaluation import snapshots
+from mammogan.evaluation.snapshots import evaluate_snapshots
 from mammogan.registry.model import snapshot_of
-from mammogan.registry.promotion import CHAMPION, Rival, alias_version, candidate_of
+from mammogan.registry.promotion import CHAMPION, Incumbent, alias_version, candidate_of
+from mammogan.results import Candidate, Evaluation, TrialStatus
 from mammogan.selection import gates, ranking
 
 logger = logging.getLogger(__name__)
 
 
-def rematch(version: str, dataset: Path, config: Config, tracking_uri: str = "") -> Rival | None:
+def rematch(version: str, dataset: Path, config: Config, tracking_uri: str = "") -> Incumbent | None:
     """The champion measured on ``dataset`` as ``version`` was; None where there is no need, or no way.
 
     ``dataset`` is the data set folder that the version was measured on. A champion of another image size cannot be
@@ -33,27 +32,32 @@ def rematch(version: str, dataset: Path, config: Config, tracking_uri: str = "")
     if champion is None or champion == version:
         return None
     new, old = (candidate_of(client, model, number) for number in (version, champion))
-    if not (new and old and (difference := gates.protocol_difference(new, old))):
+    if new is None or old is None or not (difference := gates.protocol_difference(new, old)):
         return None
     logger.info(f"champion version {champion} is measured again: {difference}")
     try:
-        measured = _measure(f"models:/{model}/{champion}", old, new["data_digest"], dataset, config, tracking_uri)
+        measured = _measure(f"models:/{model}/{champion}", old, new.data_digest, dataset, config, tracking_uri)
     except ValueError as error:  # of another image size
         logger.info(f"it cannot be: {error}")
         return None
-    return Rival(champion, measured[0]) if measured else None
+    return Incumbent(champion, measured[0]) if measured else None
 
 
 def _measure(
-    model_uri: str, known: dict[str, Any], data_digest: str, dataset: Path, config: Config, tracking_uri: str
-) -> list[dict[str, Any]]:
+    model_uri: str, known: Candidate, data_digest: str, dataset: Path, config: Config, tracking_uri: str
+) -> list[Candidate]:
     """Candidates of a trial that has the registered snapshot and no other."""
-    origin = {name: known[name] for name in ("trial", "gp_lambda", "seed", "train_s")}
+    begun = Evaluation(
+        gp_lambda=known.gp_lambda,
+        seed=known.seed,
+        status=TrialStatus.FINISHED,
+        data_digest=data_digest,
+        train_s=known.train_s,
+    )
     with tempfile.TemporaryDirectory() as folder:
         trial, out = Path(folder, "trial"), Path(folder, "evaluation")
         snapshot = snapshot_of(model_uri, Path(folder, "model"), tracking_uri)
-        storage.write_bytes(str(trial / "snapshots" / f"epoch_{known['epoch']:04d}.pt"), snapshot.read_bytes())
-        storage.write_bytes(str(trial / "trial.json"), json.dumps({**origin, "status": "finished"}).encode())
-        found = snapshots.evaluate_trial(trial, dataset, config.evaluate, out, lambda *_: None)
-    measured, _ = ranking.candidates_of([{**found, **origin, "data_digest": data_digest}], config.select)
-    return measured
+        storage.write_bytes(str(trial / "snapshots" / f"epoch_{known.epoch:04d}.pt"), snapshot.read_bytes())
+        measured = evaluate_snapshots(begun, trial, dataset, config.evaluate, out, lambda *_: None)
+    candidates, _ = ranking.candidates_of([measured], config.select)
+    return candidates

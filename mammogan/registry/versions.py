@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from mammogan import storage, tracking
-from mammogan.config import Config, Trial
+from mammogan import results, storage, tracking
+from mammogan.config import Config
 from mammogan.registry.model import save
-from mammogan.registry.promotion import CHALLENGER
+from mammogan.registry.promotion import CHALLENGER, METADATA
 from mammogan.reporting import card
+from mammogan.results import Candidate, Decision
 from mammogan.tracking.server import require_model_name
 
 logger = logging.getLogger(__name__)
@@ -34,9 +33,9 @@ def register(snapshot: Path, decision: Path, parent_id: str, config: Config, tra
     parent run is registered once. Raises ValueError for a decision that was not accepted,
     FileNotFoundError or ValueError for a snapshot that cannot be loaded.
     """
-    made = json.loads(decision.read_text())
-    if not made["accepted"]:
-        raise ValueError(f"decision={made['verdict']!r}: only an accepted decision can be registered")
+    made = results.read(Decision, decision)
+    if made.winner is None:
+        raise ValueError(f"decision={made.verdict!r}: only an accepted decision can be registered")
     client, name = tracking.client(tracking_uri), config.select.model_name
     tags = {PARENT_RUN: parent_id, SNAPSHOT: storage.sha256_of(snapshot)}
     number = _find_version(client, name, tags)
@@ -64,15 +63,16 @@ def _set_challenger(client: MlflowClient, name: str, number: str) -> None:
 def _create_version(
     client: MlflowClient,
     snapshot: Path,
-    decision: Mapping[str, Any],
+    decision: Decision,
     config: Config,
     tags: Mapping[str, str],
     tracking_uri: str,
 ) -> str:
-    parent_id, winner = tags[PARENT_RUN], decision["winner"]
-    run_id = tracking.find_trial(parent_id, Trial.parse(winner["trial"]), tracking_uri) or parent_id
+    parent_id, winner = tags[PARENT_RUN], decision.winner
+    assert winner is not None, "register asks for it"
+    run_id = tracking.find_trial(parent_id, winner.trial, tracking_uri) or parent_id
     run = client.get_run(run_id)
-    all_tags = {**_winner_tags(decision, run.data.tags), **tags}
+    all_tags = {**_winner_tags(winner, decision.verdict, run.data.tags), **tags}
     short = {key: value[:LONGEST_TAG] for key, value in all_tags.items()}
     text = card.write(tracking.read_run(parent_id, tracking_uri), decision)
     experiment = run.info.experiment_id
@@ -80,7 +80,7 @@ def _create_version(
     model = client.create_logged_model(experiment, "generator", source_run_id=run_id, tags=short, model_type="wgan-gp")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model")
-        save(snapshot, path, metadata={"candidate": dict(winner), "size": config.data.size})
+        save(snapshot, path, metadata={METADATA: results.document(winner).decode(), "size": config.data.size})
         (path / card.FILE).write_text(text)
         client.log_model_artifacts(model.model_id, str(path))
     client.finalize_logged_model(model.model_id, "READY")
@@ -102,14 +102,12 @@ def _drop_unfinished(client: MlflowClient, experiment: str, tags: Mapping[str, s
         client.delete_logged_model(model.model_id)
 
 
-def _winner_tags(decision: Mapping[str, Any], run_tags: Mapping[str, str]) -> dict[str, str]:
-    """What a user of the model must know: how it was trained and chosen, and on what that stands."""
-    winner = decision["winner"]
-    trial = Trial.parse(winner["trial"])
-    values = {key.replace("/", "."): f"{measure['value']:.6g}" for key, measure in winner["metrics"].items()}
-    stands_on = {name: value for name, value in run_tags.items() if name in INHERITED_TAGS}
-    told = {"lambda": f"{trial.gp_lambda:g}", "seed": str(trial.seed), "epoch": str(winner["epoch"])}
-    return {**values, **stands_on, **told, "verdict": decision["verdict"]}
+def _winner_tags(winner: Candidate, verdict: str, run_tags: Mapping[str, str]) -> dict[str, str]:
+    """What a user of the model must know: how it was trained and chosen, and on what that rests."""
+    values = {item.key.replace("/", "."): f"{item.value:.6g}" for item in winner.measurements}
+    inherited = {name: value for name, value in run_tags.items() if name in INHERITED_TAGS}
+    origin = {"lambda": f"{winner.gp_lambda:g}", "seed": str(winner.seed), "epoch": str(winner.epoch)}
+    return {**values, **inherited, **origin, "verdict": verdict}
 
 
 def ensure_registered_model(client: MlflowClient, name: str) -> None:

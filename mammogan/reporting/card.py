@@ -1,12 +1,12 @@
-"""The model card: what the generator is, what it stands on, how good it is and what it must not be used for."""
+"""The model card: what the generator is, what it rests on, how good it is and what it must not be used for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from mammogan.records import RunRecord
 from mammogan.reporting.findings import gate_lines
+from mammogan.results import Candidate, Decision
 
 FILE = "model_card.md"
 
@@ -22,21 +22,22 @@ LIMITS = (
     "Other machines and people than those of the training data differ.",
     "No radiologist has judged the images.",
     "KID and FID depend on their feature extractor, on resolution and on sample size: compare like with like.",
-    "A small training set can be memorised: check new samples against it before they leave the house.",
+    "A small training set can be memorised: check new samples against it before you share them.",
 )
 
 
-def write(record: RunRecord, decision: Mapping[str, Any]) -> str:
+def write(record: RunRecord, decision: Decision) -> str:
     """The card in Markdown, of the run that trained the decision's winner."""
     return "\n".join(_lines(record, decision)) + "\n"
 
 
-def _lines(record: RunRecord, decision: Mapping[str, Any]) -> Iterator[str]:
-    winner, config = decision["winner"], record.config
+def _lines(record: RunRecord, decision: Decision) -> Iterator[str]:
+    winner, config = decision.winner, record.config
+    assert winner is not None, "only a winner has a card"
     yield "# Generator of synthetic mammograms"
     yield ""
-    yield f"WGAN-GP generator, {winner['trial']}, epoch {winner['epoch']}, run `{record.run_id}`."
-    yield f"{decision['verdict']}."
+    yield f"WGAN-GP generator, {winner.trial.name}, epoch {winner.epoch}, run `{record.run_id}`."
+    yield f"{decision.verdict}."
     yield from ("", "## Use", "")
     yield "- Input: a table with `n`, `seed` and optionally `truncation` (0, 1]; output: 8-bit grey PNGs, or an array"
     yield "  (N, H, W) with `params={'format': 'array'}`. Image i of a seed is always the same."
@@ -44,36 +45,24 @@ def _lines(record: RunRecord, decision: Mapping[str, Any]) -> Iterator[str]:
     yield "- Not intended: diagnosis, teaching of radiology, or any claim about a patient."
     yield from ("", "## Metrics", "", "| metric | value | interval | real against real | real / fake images |")
     yield "|---|---|---|---|---|"
-    counts = _counts(record, winner)
-    for key, measure in winner["metrics"].items():
-        low, high, reference = measure.get("low"), measure.get("high"), measure.get("reference")
-        interval = "" if low is None or high is None else f"{low:.4g} to {high:.4g}"
-        reference_text = "" if reference is None else f"{reference:.4g}"
-        yield f"| {key} | {measure['value']:.4g} | {interval} | {reference_text} | {counts.get(key, '')} |"
+    for item in winner.measurements:
+        interval = "" if item.low is None or item.high is None else f"{item.low:.4g} to {item.high:.4g}"
+        reference = "" if item.reference is None else f"{item.reference:.4g}"
+        yield f"| {item.key} | {item.value:.4g} | {interval} | {reference} | {item.n_real} / {item.n_fake} |"
     yield from ("", "## Gates", "")
-    yield from gate_lines(decision["gates"])
+    yield from gate_lines(decision.gates)
     yield "- audited: see Privacy below, where the synthetic images were audited; without that it is not promoted."
     yield from ("", "## Data", "")
     yield from (f"- {line}" for line in _data(record))
     yield f"- {PHANTOM if record.data.get('source') == 'phantom' else DATA_LICENCE}"
-    yield from ("", "## What it stands on", "")
+    yield from ("", "## Provenance", "")
     yield from (f"- {line}" for line in _foundations(record, winner))
-    if config.get("model", {}).get("frozen_weights", "random") != "random":
+    if config and config.model.frozen_weights != "random":
         yield f"- {WEIGHTS_LICENCE}"
-    yield f"- Image size {config.get('data', {}).get('size', 'unknown')} px; preset {config.get('preset', 'unknown')}."
+    if config:
+        yield f"- Image size {config.data.size} px; preset {config.preset}."
     yield from ("", "## Limits", "")
     yield from (f"- {line}" for line in LIMITS)
-
-
-def _counts(record: RunRecord, winner: Mapping[str, Any]) -> dict[str, str]:
-    """Images on each side of every metric of the winner."""
-    return {
-        item["key"]: f"{item['n_real']} / {item['n_fake']}"
-        for trial in record.trials
-        if trial.trial.name == winner["trial"]
-        for item in trial.evaluation.get("records", ())
-        if item["epoch"] == winner["epoch"]
-    }
 
 
 def _data(record: RunRecord) -> Iterator[str]:
@@ -87,10 +76,11 @@ def _data(record: RunRecord) -> Iterator[str]:
         yield "The run recorded no data set."
 
 
-def _foundations(record: RunRecord, winner: Mapping[str, Any]) -> Iterator[str]:
-    for trial in record.trials:
-        if trial.trial.name == winner["trial"]:
-            yield f"Critic's frozen branch: {(trial.info.get('frozen') or {}).get('name', 'unknown')}."
-            for part, label in (("extractor", "KID and FID features"), ("lpips", "LPIPS network")):
-                found = trial.evaluation.get(part) or {}
-                yield f"{label}: {found.get('name', 'unknown')}. {found.get('note', '')}".rstrip()
+def _foundations(record: RunRecord, winner: Candidate) -> Iterator[str]:
+    for item in record.trials:
+        if item.trial != winner.trial:
+            continue
+        yield f"Critic's frozen branch: {item.training.frozen.name if item.training else 'unknown'}."
+        networks = (item.evaluation.extractor, item.evaluation.lpips) if item.evaluation else (None, None)
+        for network, label in zip(networks, ("KID and FID features", "LPIPS network"), strict=True):
+            yield f"{label}: {network.name}. {network.note}".rstrip() if network else f"{label}: unknown."

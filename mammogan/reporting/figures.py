@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mammogan.records import RunRecord, TrialRecord
+from mammogan.results import Measurement
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,14 +46,10 @@ def columns(against: str) -> tuple[Column, ...]:
     )
 
 
-def measures(trial: TrialRecord, column: Column) -> dict[int, Mapping[str, Any]]:
-    """Epoch to the trial's record of one metric, by epoch; records without a value are left out."""
-    found = {
-        record["epoch"]: record
-        for record in trial.evaluation.get("records", ())
-        if record["metric"] == column.metric and record["pairing"] == column.pairing and record["value"] is not None
-    }
-    return dict(sorted(found.items()))
+def measures(trial: TrialRecord, column: Column) -> dict[int, Measurement]:
+    """Epoch to the trial's measurement of one metric, by epoch."""
+    measured = trial.evaluation.of(column.metric, column.pairing) if trial.evaluation else []
+    return dict(sorted((item.epoch, item) for item in measured if item.epoch is not None))
 
 
 def by_lambda(record: RunRecord) -> dict[float, list[TrialRecord]]:
@@ -83,16 +80,16 @@ def metrics_figure(record: RunRecord, against: str) -> bytes | None:
     return _png(figure)
 
 
-def _draw_line(axis: Axes, seeds: Sequence[Mapping[int, Mapping[str, Any]]], label: str, number: int) -> None:
+def _draw_line(axis: Axes, seeds: Sequence[Mapping[int, Measurement]], label: str, number: int) -> None:
     epochs = sorted(set().union(*seeds))
     if not epochs:
         return
     centre, low, high = [], [], []
     for epoch in epochs:
         found = [seed[epoch] for seed in seeds if epoch in seed]
-        values = [item["value"] for item in found]
+        values = [item.value for item in found]
         centre.append(float(np.mean(values)))
-        ends = (found[0].get("low"), found[0].get("high")) if len(found) == 1 else (min(values), max(values))
+        ends = (found[0].low, found[0].high) if len(found) == 1 else (min(values), max(values))
         low.append(centre[-1] if ends[0] is None else ends[0])
         high.append(centre[-1] if ends[1] is None else ends[1])
     colour = COLOURS[number % len(COLOURS)]
@@ -102,7 +99,7 @@ def _draw_line(axis: Axes, seeds: Sequence[Mapping[int, Mapping[str, Any]]], lab
 
 
 def _draw_reference(axis: Axes, trials: Sequence[TrialRecord], panel: Column) -> None:
-    references = [item.get("reference") for trial in trials for item in measures(trial, panel).values()]
+    references = [item.reference for trial in trials for item in measures(trial, panel).values()]
     known = [reference for reference in references if reference is not None]
     if known:
         axis.axhline(float(np.mean(known)), color=PALE, linestyle=(0, (5, 3)), linewidth=1.2, label="real against real")

@@ -6,29 +6,16 @@ The same section stands in the report of a run and, alone, on the pages that ``a
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mammogan.selection.gates import NOT_CHECKED, answer, tally
+from mammogan.records import Findings
+from mammogan.results import Number, Verdict
+from mammogan.selection.gates import tally
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-
-
-@dataclass(frozen=True)
-class Findings:
-    """Results of the three steps after registration; what was not reached is empty."""
-
-    synthetic: Mapping[str, Any] = field(default_factory=dict)
-    """Part ``synthetic`` of the filled data set's summary."""
-    audit: Mapping[str, Any] = field(default_factory=dict)
-    """Content of ``audit.json``."""
-    utility: Mapping[str, Any] = field(default_factory=dict)
-    """Content of ``utility.json``."""
-    pictures: Mapping[str, bytes] = field(default_factory=dict)
-    """PNGs: ``pairs``, ``effects``, ``curve``."""
 
 
 def section(findings: Findings) -> str:
@@ -64,7 +51,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"short": short, "interval": interval, "tally": tally, "answer": answer}
+    environment.filters |= {"short": short, "interval": interval, "tally": tally}
     return environment
 
 
@@ -73,40 +60,29 @@ def short(value: float | None) -> str:
     return "–" if value is None else f"{value:.3g}"
 
 
-def interval(record: Mapping[str, Any]) -> str:
-    """Both ends of a record's interval; an en dash where it has none."""
-    if record["low"] is None or record["high"] is None:
+def interval(number: Number) -> str:
+    """Both ends of an interval; an en dash where it has none."""
+    if number.low is None or number.high is None:
         return "–"
-    return f"{short(record['low'])} to {short(record['high'])}"
-
-
-def numbers(records: Iterable[Mapping[str, Any]], step: str) -> dict[str, float]:
-    """Flat numbers of records, as MLflow takes them: ``<step>/<key>`` with ``/low`` and ``/high``."""
-    return {
-        f"{step}/{record['key']}{end}": record[part]
-        for record in records
-        for part, end in (("value", ""), ("low", "/low"), ("high", "/high"))
-        if record[part] is not None
-    }
+    return f"{short(number.low)} to {short(number.high)}"
 
 
 def card_lines(findings: Findings) -> Iterator[str]:
     """The findings in Markdown, for the model card."""
     if findings.audit:
-        yield from ("## Privacy", "", f"Audit {tally(findings.audit['verdicts'])}.", "")
-        yield from gate_lines(findings.audit["verdicts"])
+        yield from ("## Privacy", "", f"Audit {tally(findings.audit.verdicts)}.", "")
+        yield from gate_lines(findings.audit.verdicts)
         yield ""
     if findings.utility:
-        yield from ("## Utility", "", f"{findings.utility['verdict']}.", "")
+        yield from ("## Utility", "", f"{findings.utility.verdict}.", "")
         yield from (
-            f"- {item['arm']}: AUC {short(item['value'])} ({interval(item)})"
-            for item in findings.utility["records"]
-            if item["metric"] == "auc"
+            f"- {item.arm}: AUC {short(item.value)} ({interval(item)})"
+            for item in findings.utility.measures
+            if item.metric == "auc"
         )
 
 
-def gate_lines(verdicts: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """Gates in Markdown, a line each; the reason of a check that was not made says so itself."""
+def gate_lines(verdicts: Iterable[Verdict]) -> Iterator[str]:
+    """Gates in Markdown, a line each."""
     for item in verdicts:
-        said = "" if answer(item) == NOT_CHECKED else f"{answer(item)}: "
-        yield f"- {item['gate']}: {said}{item['why']}"
+        yield f"- {item.gate}: {item.outcome.words}: {item.why}"

@@ -10,19 +10,25 @@ import base64
 import csv
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from mammogan import storage
-from mammogan.config import PRESETS
+from mammogan.config import PRESETS, Config
 from mammogan.records import Production, RunRecord, TrialRecord
 from mammogan.reporting import figures, findings
 from mammogan.reporting.figures import Column
-from mammogan.selection import gates
+from mammogan.results import Candidate, Direction, Evaluation, Measurement
+from mammogan.selection import comparison
 
 PAGE = "report.html"
-AIMS = {"lower": "lower is better", "match_reference": "best near the reference"}
+AIMS = {
+    Direction.LOWER: "lower is better",
+    Direction.HIGHER: "higher is better",
+    Direction.MATCH_REFERENCE: "best near the reference",
+}
 
 
 def rebuild(run_id: str, out: Path, tracking_uri: str = "") -> Path:
@@ -30,8 +36,8 @@ def rebuild(run_id: str, out: Path, tracking_uri: str = "") -> Path:
     from mammogan import registry, tracking
 
     record = tracking.read_run(run_id, tracking_uri)
-    model = record.config.get("select", {}).get("model_name", "")
-    return build(record, out, registry.in_production(model, tracking_uri) if model else None)
+    production = registry.in_production(record.config.select.model_name, tracking_uri) if record.config else None
+    return build(record, out, production)
 
 
 def build(record: RunRecord, out: Path, production: Production | None = None) -> Path:
@@ -41,7 +47,7 @@ def build(record: RunRecord, out: Path, production: Production | None = None) ->
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    against = record.config.get("select", {}).get("against", "train")
+    against = record.config.select.against if record.config else "train"
     pictures = _pictures(record, against)
     for name, content in pictures.items():
         storage.write_bytes(str(out / f"{name}.png"), content)
@@ -53,7 +59,7 @@ def build(record: RunRecord, out: Path, production: Production | None = None) ->
         lstrip_blocks=True,
     )
     environment.filters |= {"number": number, "interval": interval, "date": date, "duration": duration}
-    environment.filters["answer"] = gates.answer
+    environment.filters["sentence"] = comparison.sentence
     page = environment.get_template("report.html").render(
         record=record,
         against=against,
@@ -63,12 +69,12 @@ def build(record: RunRecord, out: Path, production: Production | None = None) ->
         columns=_headings(record, figures.columns(against)),
         tables=_tables(record, against),
         caveats=_caveats(record),
-        lost=[trial for trial in record.trials if _is_lost(trial)],
+        failed=[trial for trial in record.trials if _has_failed(trial)],
         data=_data(record.data),
         settings=_settings(record.config),
-        trials=[_trial_row(trial, record.config.get("hour_price", 0)) for trial in record.trials],
+        trials=[_trial_row(trial, _hour_price(record)) for trial in record.trials],
         total=_total(record),
-        winner_measures=_winner_measures(record),
+        winner_measurements=_winner_measurements(record),
         findings=findings.section(record.findings),
         style=resources.files("mammogan.reporting").joinpath("templates", "report.css").read_text(),
     )
@@ -85,11 +91,20 @@ def number(value: float | None) -> str:
     return f"{value:.2f}" if abs(value) >= 1 else f"{value:.4f}"
 
 
-def interval(measure: Mapping[str, Any]) -> str:
-    """Interval of a record, or nothing where it has none."""
-    if measure.get("low") is None or measure.get("high") is None:
+class Interval(Protocol):
+    """What may have an interval."""
+
+    @property
+    def low(self) -> float | None: ...  # noqa: D102
+    @property
+    def high(self) -> float | None: ...  # noqa: D102
+
+
+def interval(item: Interval) -> str:
+    """Its interval, or nothing where it has none."""
+    if item.low is None or item.high is None:
         return ""
-    return f"{number(measure['low'])} – {number(measure['high'])}"
+    return f"{number(item.low)} – {number(item.high)}"
 
 
 def date(milliseconds: int | None) -> str:
@@ -110,12 +125,20 @@ def duration(seconds: float | None) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
-def _is_lost(trial: TrialRecord) -> bool:
+def _has_failed(trial: TrialRecord) -> bool:
     return trial.status != "FINISHED"
 
 
+def _hour_price(record: RunRecord) -> float:
+    return record.config.hour_price if record.config else 0.0
+
+
+def _winner(record: RunRecord) -> Candidate | None:
+    return record.decision.winner if record.decision else None
+
+
 def _pictures(record: RunRecord, against: str) -> dict[str, bytes]:
-    size = record.config.get("data", {}).get("size", 0)
+    size = record.config.data.size if record.config else 0
     drawn = {
         "winner": _winner_grid(record),
         "metrics": figures.metrics_figure(record, against),
@@ -126,23 +149,17 @@ def _pictures(record: RunRecord, against: str) -> dict[str, bytes]:
 
 
 def _winner_grid(record: RunRecord) -> bytes | None:
-    winner = record.decision.get("winner") or {}
+    winner = _winner(record)
     for trial in record.trials:
-        if trial.trial.name == winner.get("trial"):
-            return trial.grids.get(winner["epoch"])
+        if winner and trial.trial == winner.trial:
+            return trial.grids.get(winner.epoch)
     return None
 
 
-def _winner_measures(record: RunRecord) -> list[dict[str, Any]]:
-    """All records of the winning snapshot, every pairing."""
-    winner = record.decision.get("winner") or {}
-    return [
-        item
-        for trial in record.trials
-        if trial.trial.name == winner.get("trial")
-        for item in trial.evaluation.get("records", ())
-        if item["epoch"] == winner["epoch"] and item["value"] is not None
-    ]
+def _winner_measurements(record: RunRecord) -> list[Measurement]:
+    """All measurements of the winning snapshot, every pairing."""
+    winner = _winner(record)
+    return list(winner.measurements) if winner else []
 
 
 def paper_tables() -> dict[float, list[dict[str, float]]]:
@@ -162,7 +179,7 @@ def _headings(record: RunRecord, columns: Sequence[Column]) -> list[dict[str, st
     for column in columns:
         found = [item for trial in record.trials for item in figures.measures(trial, column).values()]
         name, _, pair = column.title.partition(" ")
-        aim = AIMS.get(found[0]["direction"], "") if found else ""
+        aim = AIMS[found[0].direction] if found else ""
         headings.append({"title": name, "pair": pair or f"{column.pairing} reals", "aim": aim})
     return headings
 
@@ -177,14 +194,14 @@ def _tables(record: RunRecord, against: str) -> list[dict[str, Any]]:
     for gp_lambda, group in figures.by_lambda(record).items():
         rows = _rows(record, group, columns)
         paper = {int(row["epoch"]): list(row.values())[1:] for row in published.get(gp_lambda, ())}
-        beside = set(paper) <= {row["epoch"] for row in rows}
+        beside = set(paper) <= {row.epoch for row in rows}
         for row in rows:
-            row["paper"] = paper.get(row["epoch"]) if beside else None
+            row.paper = paper.get(row.epoch) if beside else None
         tables.append(
             {
                 "gp_lambda": gp_lambda,
                 "seeds": len(group),
-                "lost": [trial.trial.name for trial in group if _is_lost(trial)],
+                "failed": [trial.trial.name for trial in group if _has_failed(trial)],
                 "rows": rows,
                 "references": [_mean(_references(group, column)) for column in columns],
                 "paper": {} if beside else paper,
@@ -193,33 +210,52 @@ def _tables(record: RunRecord, against: str) -> list[dict[str, Any]]:
     return tables
 
 
-def _rows(record: RunRecord, group: Sequence[TrialRecord], columns: Sequence[Column]) -> list[dict[str, Any]]:
-    """Rows by epoch: a cell is the record of a single seed, or the mean and range of several."""
-    winner = record.decision.get("winner") or {}
-    names = {trial.trial.name for trial in group}
-    found = [[figures.measures(trial, column) for trial in group] for column in columns]
-    epochs = sorted({epoch for column in found for seed in column for epoch in seed})
+@dataclass(frozen=True)
+class Cell:
+    """A number of the tables: the measurement of a single seed, or the mean and range of several."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass
+class Row:
+    """All numbers of one epoch of one lambda."""
+
+    epoch: int
+    cells: list[Cell]
+    wins: bool
+    paper: list[float] | None = None
+    """The paper's numbers of that epoch."""
+
+
+def _rows(record: RunRecord, group: Sequence[TrialRecord], columns: Sequence[Column]) -> list[Row]:
+    """Rows by epoch."""
+    winner = _winner(record)
+    trials = {trial.trial for trial in group}
+    measured = [[figures.measures(trial, column) for trial in group] for column in columns]
+    epochs = sorted({epoch for column in measured for seed in column for epoch in seed})
     return [
-        {
-            "epoch": epoch,
-            "cells": [_cell([seed[epoch] for seed in column if epoch in seed]) for column in found],
-            "wins": winner.get("trial") in names and winner.get("epoch") == epoch,
-        }
+        Row(
+            epoch=epoch,
+            cells=[_cell([seed[epoch] for seed in column if epoch in seed]) for column in measured],
+            wins=winner is not None and winner.trial in trials and winner.epoch == epoch,
+        )
         for epoch in epochs
     ]
 
 
-def _cell(items: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+def _cell(items: Sequence[Measurement]) -> Cell:
     if len(items) == 1:
-        return items[0]
-    values = [item["value"] for item in items]
-    ends = {"low": min(values), "high": max(values)} if values else {}
-    return {"value": _mean(values), **ends}
+        return Cell(items[0].value, items[0].low, items[0].high)
+    values = [item.value for item in items]
+    return Cell(_mean(values), min(values), max(values)) if values else Cell(None)
 
 
 def _references(group: Iterable[TrialRecord], column: Column) -> list[float]:
-    found = [item.get("reference") for trial in group for item in figures.measures(trial, column).values()]
-    return [reference for reference in found if reference is not None]
+    references = [item.reference for trial in group for item in figures.measures(trial, column).values()]
+    return [reference for reference in references if reference is not None]
 
 
 def _mean(values: Sequence[float]) -> float | None:
@@ -229,31 +265,34 @@ def _mean(values: Sequence[float]) -> float | None:
 def _caveats(record: RunRecord) -> list[str]:
     """What a reader must know before believing a number: random parts, leaks, what is missing."""
     config, notes = record.config, []
-    frozen = {(trial.info.get("frozen") or {}).get("name", "") for trial in record.trials} - {""}
-    if config.get("model", {}).get("frozen_weights") == "random":
+    frozen = {trial.training.frozen.name for trial in record.trials if trial.training} - {""}
+    if config and config.model.frozen_weights == "random":
         notes.append(
             "The critic's diagnostic branch has random weights, not RadImageNet's; it is not the paper's critic."
         )
     elif frozen:
         notes.append(f"The critic's diagnostic branch is frozen: {', '.join(sorted(frozen))}.")
-    for part, label in (("extractor", "KID and FID"), ("lpips", "LPIPS")):
-        found = [trial.evaluation.get(part) or {} for trial in record.trials]
-        told = {f"{item.get('name', '')}: {item['note']}" for item in found if item.get("note")}
-        notes += [f"{label} – {note}" for note in sorted(told)]
-    if config.get("data", {}).get("split") == "image":
+    evaluations = [trial.evaluation for trial in record.trials if trial.evaluation]
+    for label, networks in (
+        ("KID and FID", [item.extractor for item in evaluations]),
+        ("LPIPS", [item.lpips for item in evaluations]),
+    ):
+        described = {f"{network.name}: {network.note}" for network in networks if network and network.note}
+        notes += [f"{label} – {note}" for note in sorted(described)]
+    if config and config.data.split == "image":
         notes.append("The split is by image, as in the paper: patients stand on both sides of it (see Data).")
-    notes += _omitted(record)
+    notes += _omitted(evaluations)
     return notes
 
 
-def _omitted(record: RunRecord) -> list[str]:
-    """Measures that the evaluation left out, with the reason, each once."""
-    found = {
-        f"Not measured: {item['key'] if item['key'] != '*' else 'a whole snapshot'} – {item['reason']}."
-        for trial in record.trials
-        for item in trial.evaluation.get("omitted", ())
+def _omitted(evaluations: Iterable[Evaluation]) -> list[str]:
+    """What the evaluations left out, with the reason, each once."""
+    lines = {
+        f"Not measured: {item.key if item.key != '*' else 'a whole snapshot'} – {item.reason}."
+        for evaluation in evaluations
+        for item in evaluation.omitted
     }
-    return sorted(found)
+    return sorted(lines)
 
 
 def _data(summary: Mapping[str, Any]) -> dict[str, Any]:
@@ -273,21 +312,23 @@ def _data(summary: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _settings(config: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Sections of the configuration; a setting that differs from its preset is marked."""
-    preset = PRESETS.get(config.get("preset", ""))
-    defaults = preset.to_dict() if preset else {}
-    top = {name: value for name, value in config.items() if not isinstance(value, dict)}
-    sections = [("experiment", top, defaults)]
-    sections += [(name, inner, defaults.get(name, {})) for name, inner in config.items() if isinstance(inner, dict)]
-    return [
-        {
-            "name": name,
-            "rows": [(key, _shown(value), key in given and given[key] != value) for key, value in values.items()],
-        }
-        for name, values, given in sections
-        if values
-    ]
+@dataclass(frozen=True)
+class Section:
+    """A section of the configuration; a setting that differs from its preset is marked."""
+
+    name: str
+    rows: list[tuple[str, str, bool]]
+
+
+def _settings(config: Config | None) -> list[Section]:
+    if config is None:
+        return []
+    values, preset = config.flat(), PRESETS[config.preset].flat()
+    sections: dict[str, list[tuple[str, str, bool]]] = {}
+    for name, value in values.items():
+        section, _, key = name.rpartition(".")
+        sections.setdefault(section or "experiment", []).append((key, _shown(value), preset[name] != value))
+    return [Section(name, rows) for name, rows in sections.items()]
 
 
 def _shown(value: object) -> str:
@@ -296,22 +337,43 @@ def _shown(value: object) -> str:
     return str(value) if value != "" else "–"
 
 
-def _trial_row(trial: TrialRecord, hour_price: float) -> dict[str, Any]:
-    info = trial.info
-    return {
-        "name": trial.trial.name,
-        "status": trial.status.lower(),
-        "epochs": f"{info['epochs_done']} of {info['epochs']}" if "epochs_done" in info else "–",
-        "train_s": info.get("train_s"),
-        "device": info.get("device", "–"),
-        "cost": (info.get("train_s") or 0) / 3600 * hour_price,
-        "run_id": trial.run_id,
-    }
+@dataclass(frozen=True)
+class TrialRow:
+    """A trial in the table of the training."""
+
+    name: str
+    status: str
+    epochs: str
+    train_s: float | None
+    device: str
+    cost: float
+    run_id: str
 
 
-def _total(record: RunRecord) -> dict[str, float]:
+def _trial_row(trial: TrialRecord, hour_price: float) -> TrialRow:
+    training = trial.training
+    return TrialRow(
+        name=trial.trial.name,
+        status=trial.status.lower(),
+        epochs=f"{training.epochs_done} of {training.epochs}" if training else "–",
+        train_s=training.train_s if training else None,
+        device=(training.device if training else "") or "–",
+        cost=(training.train_s if training else 0.0) / 3600 * hour_price,
+        run_id=trial.run_id,
+    )
+
+
+@dataclass(frozen=True)
+class Total:
     """Seconds of training of all trials, those on a GPU among them, and what they cost."""
-    times = [(trial.info.get("train_s") or 0.0, str(trial.info.get("device", ""))) for trial in record.trials]
-    train_s = sum(seconds for seconds, _ in times)
-    gpu_s = sum(seconds for seconds, device in times if device.startswith("cuda"))
-    return {"train_s": train_s, "gpu_s": gpu_s, "cost": train_s / 3600 * record.config.get("hour_price", 0)}
+
+    train_s: float
+    gpu_s: float
+    cost: float
+
+
+def _total(record: RunRecord) -> Total:
+    trained = [trial.training for trial in record.trials if trial.training]
+    train_s = sum(item.train_s for item in trained)
+    gpu_s = sum(item.train_s for item in trained if item.device.startswith("cuda"))
+    return Total(train_s, gpu_s, train_s / 3600 * _hour_price(record))

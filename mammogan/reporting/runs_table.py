@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mammogan.config import SelectConfig
 from mammogan.records import RunRecord, TrialRecord
+from mammogan.results import Measurement
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,13 +43,13 @@ def _identity(record: RunRecord, trial: TrialRecord) -> dict[str, Any]:
         "lambda": trial.trial.gp_lambda,
         "seed": trial.trial.seed,
         "status": trial.status,
-        "train_s": trial.info.get("train_s"),
+        "train_s": trial.training.train_s if trial.training else None,
     }
 
 
 def _flat(record: RunRecord) -> dict[str, Any]:
     """Settings by dotted name."""
-    return dict(_dotted(record.config))
+    return dict(_dotted(record.config.to_dict())) if record.config else {}
 
 
 def _dotted(config: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -67,23 +68,24 @@ def _changing(records: Sequence[RunRecord]) -> list[str]:
 
 
 def _select(record: RunRecord) -> SelectConfig:
-    return SelectConfig(**record.config.get("select", {}))
+    return record.config.select if record.config else SelectConfig()
 
 
 def _best(trial: TrialRecord, select: SelectConfig) -> dict[str, Any]:
     """Epoch and metrics of the trial's best snapshot; empty where nothing was measured."""
-    records = [item for item in trial.evaluation.get("records", ()) if item["value"] is not None]
+    if trial.evaluation is None:
+        return {}
     for metric in select.metrics.split(","):
-        values = [item for item in records if (item["metric"], item["pairing"]) == (metric, select.against)]
-        if values:
-            epoch = min(values, key=lambda item: item["value"])["epoch"]
-            return {"epoch": epoch, **_columns(item for item in records if item["epoch"] == epoch)}
+        if measured := trial.evaluation.of(metric, select.against):
+            epoch = min(measured, key=lambda item: item.value).epoch
+            same = [item for item in trial.evaluation.measurements if item.epoch == epoch]
+            return {"epoch": epoch, **_columns(same)}
     return {}
 
 
-def _columns(records: Iterable[dict[str, Any]]) -> dict[str, float | None]:
+def _columns(measurements: Iterable[Measurement]) -> dict[str, float | None]:
     return {
-        f"{item['key']}{suffix}": item[name]
-        for item in records
-        for name, suffix in (("value", ""), ("low", "/low"), ("high", "/high"))
+        f"{item.key}{suffix}": value
+        for item in measurements
+        for suffix, value in (("", item.value), ("/low", item.low), ("/high", item.high))
     }

@@ -2,43 +2,37 @@
 
 The unit is a training run: lambdas are paired by seed, and a run's figure is the mean over its snapshots of the later
 half, where the paper's curves are flat. Intervals are Student-t at a level that holds for all pairs of lambdas
-together (Bonferroni). A single seed cannot tell lambdas apart, whatever its snapshots show: their interval, paired by
-epoch, knows the noise from snapshot to snapshot and nothing of that from seed to seed, so it never decides.
+together (Bonferroni). One seed is not enough to tell lambdas apart, whatever its snapshots show: their interval, paired
+by epoch, knows the noise from snapshot to snapshot and nothing of that from seed to seed, so it never decides.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from mammogan.config import SelectConfig
 from mammogan.records import RunRecord
-from mammogan.selection.gates import is_number
+from mammogan.results import Evaluation, Finding, LambdaComparison, TrialStatus
 from mammogan.statistics import combine, jackknife
 
-Evaluation = Mapping[str, Any]
-Scores = dict[tuple[float, int], dict[int, float]]
-
-NO_DIFFERENCE = "no significant difference"
-ONE_SEED = "one seed cannot tell"
-NO_SEED = "no seed in common"
+Scores = Mapping[tuple[float, int], Mapping[int, float]]
+"""(lambda, seed) to epoch to score, less being better."""
 
 
 def compare_lambdas(
     evaluations: Sequence[Evaluation], metric: str, pairing: str, confidence: float = 0.95
-) -> list[dict[str, Any]]:
-    """A verdict for each pair of lambdas among evaluations (the content of their ``evaluation.json``).
+) -> list[LambdaComparison]:
+    """A comparison for each pair of lambdas among evaluations.
 
-    Each is ``{"metric", "pairing", "one", "other", "difference", "low", "high", "confidence", "pairs", "paired_by",
-    "seeds", "better", "verdict", "told"}``; the difference is one minus other of the score, where less is better: the
-    value, the value negated where higher is better, or the distance to the reference. ``seeds`` counts those that both
-    have. With two or more, ``paired_by`` is ``seed``, and the verdict names the ``better`` lambda or is ``no
-    significant difference``. With one the verdict is ``one seed cannot tell``, and the interval is that of its
-    snapshots, ``paired_by`` ``epoch``; with none it is ``no seed in common``. ``told`` says it in words.
-    Raises ValueError where fewer than two lambdas have the metric, or records of it follow different protocols.
+    The difference is one minus other of the score, where less is better: the value, the value negated where higher is
+    better, or the distance to the reference. With two or more seeds in common, pairs are by seed and one lambda is
+    better, or there is no significant difference. With one seed the interval is that of its snapshots, paired by
+    epoch, and never decides. Raises ValueError where fewer than two lambdas have the metric, or measurements of it
+    follow different protocols.
     """
     scores = _scores(evaluations, metric, pairing)
     lambdas = sorted({gp_lambda for gp_lambda, _ in scores})
@@ -46,43 +40,47 @@ def compare_lambdas(
         raise ValueError(f"metric={metric!r}, pairing={pairing!r}: {len(lambdas)} lambdas have it; compare at least 2")
     couples = list(itertools.combinations(lambdas, 2))
     level = 1 - (1 - confidence) / len(couples)
-    compared = [_compare(scores, one, other, level) for one, other in couples]
-    return [{"metric": metric, "pairing": pairing, **item, "told": told([item], item["one"])} for item in compared]
+    return [_compare(scores, Couple(one, other), metric, pairing, level) for one, other in couples]
 
 
-def compare_trials(evaluations: Sequence[Evaluation], settings: SelectConfig) -> list[dict[str, Any]]:
+def compare_trials(evaluations: Sequence[Evaluation], settings: SelectConfig) -> list[LambdaComparison]:
     """``compare_lambdas`` by the first deciding metric of the settings; empty where fewer than two lambdas have it."""
     metric = settings.metrics.split(",")[0]
-    finished = [item for item in evaluations if item["status"] == "finished"]
-    measured = [item for item in finished if _records(item, metric, settings.against)]
-    if len({item["gp_lambda"] for item in measured}) < 2:
+    finished = [item for item in evaluations if item.status is TrialStatus.FINISHED]
+    measured = [item for item in finished if item.of(metric, settings.against)]
+    if len({item.gp_lambda for item in measured}) < 2:
         return []
     return compare_lambdas(measured, metric, settings.against)
 
 
-def compare_run(record: RunRecord) -> list[dict[str, Any]]:
+def compare_run(record: RunRecord) -> Sequence[LambdaComparison]:
     """The comparison that the run's decision stands on; made anew where the run ended before a decision."""
-    if "comparisons" in record.decision:
-        return record.decision["comparisons"]
-    settings = SelectConfig(**record.config.get("select", {}))
+    if record.decision:
+        return record.decision.comparisons
+    settings = record.config.select if record.config else SelectConfig()
     return compare_trials([item.evaluation for item in record.trials if item.evaluation], settings)
 
 
-def told(comparisons: Sequence[Mapping[str, Any]], gp_lambda: float) -> str:
+def describe(comparisons: Sequence[LambdaComparison], gp_lambda: float) -> str:
     """In a clause, what the comparisons say of one lambda against the others; differences are its own minus theirs."""
     groups: dict[str, list[str]] = {}
     for item in comparisons:
-        if gp_lambda in (item["one"], item["other"]):
+        if gp_lambda in (item.one, item.other):
             phrase = _phrase(item, f"lambda={gp_lambda:g}", gp_lambda)
-            groups.setdefault(phrase, []).append(_rival(item, gp_lambda))
-    clauses = (phrase.format(" and ".join(rivals)) for phrase, rivals in groups.items())
+            groups.setdefault(phrase, []).append(_other(item, gp_lambda))
+    clauses = (phrase.format(" and ".join(others)) for phrase, others in groups.items())
     return "; ".join(clauses) or "there is no other lambda to compare with"
+
+
+def sentence(comparison: LambdaComparison) -> str:
+    """One comparison in words."""
+    return describe([comparison], comparison.one)
 
 
 def run_figures(evaluations: Sequence[Evaluation], metric: str, pairing: str) -> dict[float, dict[int, float]]:
     """Lambda to seed to the score of that run, the mean over the later half of its snapshots.
 
-    Raises ValueError where records of the metric follow different protocols.
+    Raises ValueError where measurements of the metric follow different protocols.
     """
     figures: dict[float, dict[int, float]] = {}
     for (gp_lambda, seed), scores in _scores(evaluations, metric, pairing).items():
@@ -90,35 +88,32 @@ def run_figures(evaluations: Sequence[Evaluation], metric: str, pairing: str) ->
     return figures
 
 
-def _records(item: Evaluation, metric: str, pairing: str) -> list[Mapping[str, Any]]:
-    """The evaluation's finite records of one metric and pairing."""
-    found = [record for record in item["records"] if (record["metric"], record["pairing"]) == (metric, pairing)]
-    return [record for record in found if is_number(record["value"])]
-
-
 def _scores(evaluations: Sequence[Evaluation], metric: str, pairing: str) -> Scores:
-    """(lambda, seed) to epoch to score, less being better; only the later half of a run's epochs."""
-    scores: Scores = {}
+    """Only the later half of a run's epochs."""
+    scores: dict[tuple[float, int], dict[int, float]] = {}
     protocols = set()
     for item in evaluations:
-        records = _records(item, metric, pairing)
-        later = max((record["epoch"] for record in records), default=0) / 2
-        chosen = {record["epoch"]: _score(record) for record in records if record["epoch"] >= later}
-        protocols |= {(record["key"], record["n_real"], record["n_fake"]) for record in records}
+        measurements = item.of(metric, pairing)
+        later = max((measurement.epoch or 0 for measurement in measurements), default=0) / 2
+        chosen = {each.epoch: each.score for each in measurements if each.epoch is not None and each.epoch >= later}
+        protocols |= {(each.key, each.n_real, each.n_fake) for each in measurements}
         if chosen:
-            scores[item["gp_lambda"], item["seed"]] = chosen
+            scores[item.gp_lambda, item.seed] = chosen
     if len(protocols) > 1:
         raise ValueError(f"metric={metric!r}: different protocols {sorted(protocols)}; evaluate all trials alike")
     return scores
 
 
-def _score(record: Mapping[str, Any]) -> float:
-    if record["direction"] == "match_reference":
-        return abs(record["value"] - record["reference"])
-    return -record["value"] if record["direction"] == "higher" else record["value"]
+@dataclass(frozen=True)
+class Couple:
+    """Two gradient-penalty weights."""
+
+    one: float
+    other: float
 
 
-def _compare(scores: Scores, one: float, other: float, level: float) -> dict[str, Any]:
+def _compare(scores: Scores, couple: Couple, metric: str, pairing: str, level: float) -> LambdaComparison:
+    one, other = couple.one, couple.other
     seeds = sorted({seed for gp_lambda, seed in scores if gp_lambda == one and (other, seed) in scores})
     runs = [(scores[one, seed], scores[other, seed]) for seed in seeds]
     if len(runs) == 1:
@@ -127,20 +122,28 @@ def _compare(scores: Scores, one: float, other: float, level: float) -> dict[str
     else:
         differences = [float(np.mean(list(a.values())) - np.mean(list(b.values()))) for a, b in runs]
     mean, low, high = _mean_with_interval(np.array(differences), level)
-    better = None
-    if len(seeds) > 1 and low is not None and high is not None:
-        better = one if high < 0 else other if low > 0 else None
-    return {
-        "one": one, "other": other, "difference": mean, "low": low, "high": high, "confidence": level,
-        "pairs": len(differences), "paired_by": "epoch" if len(seeds) == 1 else "seed", "seeds": len(seeds),
-        "better": better, "verdict": _verdict(len(seeds), better),
-    }  # fmt: skip
+    return LambdaComparison(
+        metric=metric,
+        pairing=pairing,
+        one=one,
+        other=other,
+        difference=mean,
+        low=low,
+        high=high,
+        confidence=level,
+        pairs=len(differences),
+        paired_by="epoch" if len(seeds) == 1 else "seed",
+        seeds=len(seeds),
+        finding=_finding(len(seeds), low, high),
+    )
 
 
-def _verdict(seeds: int, better: float | None) -> str:
-    if better is not None:
-        return f"lambda={better:g} is better"
-    return {0: NO_SEED, 1: ONE_SEED}.get(seeds, NO_DIFFERENCE)
+def _finding(seeds: int, low: float | None, high: float | None) -> Finding:
+    if seeds < 2:
+        return Finding.ONE_SEED if seeds else Finding.NO_SEED
+    if low is None or high is None or low <= 0 <= high:
+        return Finding.NO_DIFFERENCE
+    return Finding.BETTER if high < 0 else Finding.WORSE
 
 
 def _mean_with_interval(values: np.ndarray, confidence: float) -> tuple[float | None, float | None, float | None]:
@@ -151,22 +154,22 @@ def _mean_with_interval(values: np.ndarray, confidence: float) -> tuple[float | 
     return combine(mean, [jackknife(mean, without)], confidence)
 
 
-def _phrase(item: Mapping[str, Any], own: str, gp_lambda: float) -> str:
-    """The clause, ``{}`` in place of the rivals."""
-    if item["better"] is not None:
-        return f"{own} is {'better' if item['better'] == gp_lambda else 'worse'} than {{}}"
+def _phrase(item: LambdaComparison, own: str, gp_lambda: float) -> str:
+    """The clause, ``{}`` in place of the others."""
+    if item.better is not None:
+        return f"{own} is {'better' if item.better == gp_lambda else 'worse'} than {{}}"
     return {
-        NO_DIFFERENCE: f"{NO_DIFFERENCE} between {own} and {{}}",
-        ONE_SEED: f"{ONE_SEED} {own} from {{}}",
-        NO_SEED: f"{own} has {NO_SEED} with {{}}",
-    }[item["verdict"]]
+        Finding.NO_DIFFERENCE: f"no significant difference between {own} and {{}}",
+        Finding.ONE_SEED: f"one seed is not enough to tell {own} from {{}}",
+        Finding.NO_SEED: f"{own} has no seed in common with {{}}",
+    }[item.finding]
 
 
-def _rival(item: Mapping[str, Any], gp_lambda: float) -> str:
+def _other(item: LambdaComparison, gp_lambda: float) -> str:
     """The other lambda, with the difference where seeds decide."""
-    sign, rival = (1, item["other"]) if gp_lambda == item["one"] else (-1, item["one"])
+    sign, rival = (1, item.other) if gp_lambda == item.one else (-1, item.one)
     name = f"lambda={rival:g}"
-    if item["paired_by"] != "seed" or item["low"] is None:
+    if item.paired_by != "seed" or item.low is None or item.high is None or item.difference is None:
         return name
-    low, high = sorted((sign * item["low"], sign * item["high"]))
-    return f"{name} (difference {sign * item['difference']:.4g} [{low:.4g}, {high:.4g}] over {item['seeds']} seeds)"
+    low, high = sorted((sign * item.low, sign * item.high))
+    return f"{name} (difference {sign * item.difference:.4g} [{low:.4g}, {high:.4g}] over {item.seeds} seeds)"

@@ -1,72 +1,43 @@
 """What a generator must pass before it may win, and before it may replace the champion.
 
-A gate answers with a ``Verdict``; what was not measured never passes silently: a missing deciding metric fails, and a
-check that lacks its data says that it was not made.
+A gate answers with a ``Verdict``; what was not measured never passes: a missing deciding metric is refused, and a check
+that lacks its data was not made.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, TypeGuard
+from collections.abc import Iterable, Sequence
 
 from mammogan.config import SelectConfig
+from mammogan.results import Candidate, Measurement, Outcome, Verdict, combined
 
-Candidate = Mapping[str, Any]
-Measure = Mapping[str, Any]
-
-NOT_CHECKED = "not checked"
-"""How a gate's reason begins where it lacked its data: it refuses nothing, but it did not pass either."""
+PROTOCOL = ("n_real", "n_fake", "seed", "implementation")
+"""Fields of a measurement that must agree where two are compared."""
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """Answer of one gate."""
-
-    gate: str
-    """Name of the gate."""
-    passed: bool
-    """Whether the candidate may go on."""
-    why: str
-    """The numbers behind it, or why the check was not made."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain dictionary, ready for JSON."""
-        return asdict(self)
-
-
-def answer(verdict: Mapping[str, Any]) -> str:
-    """``passed``, ``refused`` or ``not checked``, of a ``Verdict`` as its ``to_dict`` gives it."""
-    if verdict["why"].startswith(NOT_CHECKED):
-        return NOT_CHECKED
-    return "passed" if verdict["passed"] else "refused"
-
-
-def tally(verdicts: Sequence[Mapping[str, Any]]) -> str:
-    """All answers in a few words; those that begin with ``passed`` refused nothing and rest on at least one check."""
-    answers = [answer(verdict) for verdict in verdicts]
-    unchecked = answers.count(NOT_CHECKED)
-    if refused := [item["gate"] for item in verdicts if answer(item) == "refused"]:
+def tally(verdicts: Sequence[Verdict]) -> str:
+    """All answers in a few words."""
+    refused = [verdict.gate for verdict in verdicts if verdict.refuses]
+    if refused:
         return f"refused: {', '.join(refused)}"
-    if unchecked == len(answers):
-        return f"{NOT_CHECKED}: none of {len(answers)} checks had its data"
-    return f"passed {len(answers) - unchecked} of {len(answers)} checks" + (
-        f", {unchecked} {NOT_CHECKED}" if unchecked else ""
-    )
+    count = len(verdicts)
+    unchecked = sum(verdict.outcome is Outcome.NOT_CHECKED for verdict in verdicts)
+    if combined(verdicts) is Outcome.NOT_CHECKED:
+        return f"not checked: none of {count} checks had its data"
+    return f"passed {count - unchecked} of {count} checks" + (f", {unchecked} not checked" if unchecked else "")
 
 
-def is_number(value: object) -> TypeGuard[float]:
-    """Whether ``value`` is a finite number."""
-    return isinstance(value, int | float) and math.isfinite(value)
+def verdict(gate: str, passed: bool, why: str) -> Verdict:
+    """The verdict of a check that was made."""
+    return Verdict(gate, Outcome.PASSED if passed else Outcome.REFUSED, why)
 
 
-def overlap(one: Measure, other: Measure) -> bool:
+def overlap(one: Measurement, other: Measurement) -> bool:
     """Whether two intervals overlap; an interval that is not known overlaps with everything."""
-    ends = [one.get("low"), one.get("high"), other.get("low"), other.get("high")]
-    if not all(is_number(end) for end in ends):
+    if one.low is None or one.high is None or other.low is None or other.high is None:
         return True
-    return not (one["high"] < other["low"] or other["high"] < one["low"])
+    return not (one.high < other.low or other.high < one.low)
 
 
 def candidate_gates(candidate: Candidate, config: SelectConfig) -> list[Verdict]:
@@ -75,22 +46,29 @@ def candidate_gates(candidate: Candidate, config: SelectConfig) -> list[Verdict]
 
 
 def measured(candidate: Candidate) -> Verdict:
-    """Every deciding metric has a finite value."""
-    missing = [key for key in candidate["deciding"] if not is_number(candidate["metrics"].get(key, {}).get("value"))]
-    if missing or not candidate["deciding"]:
-        return Verdict("measured", False, f"no finite value of {', '.join(missing) or 'any metric'}")
-    return Verdict("measured", True, f"{', '.join(candidate['deciding'])} are finite")
+    """Every deciding metric has a value."""
+    missing = [quantity.key for quantity in candidate.deciding if candidate.find(quantity) is None]
+    if missing or not candidate.deciding:
+        return verdict("measured", False, f"no value of {', '.join(missing) or 'any metric'}")
+    return verdict("measured", True, f"{', '.join(quantity.key for quantity in candidate.deciding)} are finite")
+
+
+def _find(candidate: Candidate, metric: str, pairing: str) -> Measurement | None:
+    for item in candidate.measurements:
+        if (item.quantity.metric, item.quantity.pairing) == (metric, pairing):
+            return item
+    return None
 
 
 def diverse(candidate: Candidate, least: float) -> Verdict:
     """LPIPS among fakes is at least the share ``least`` of LPIPS among reals: a collapsed generator has nearly 0."""
-    for key, measure in candidate["metrics"].items():
-        if key.startswith("lpips") and key.endswith("/fake_fake"):
-            if not (is_number(measure.get("value")) and is_number(measure.get("reference"))):
-                return Verdict("diverse", False, f"{key} has no finite value and reference")
-            share = measure["value"] / measure["reference"] if measure["reference"] else math.inf
-            return Verdict("diverse", share >= least, f"{key} is {share:.2f} of real images'; at least {least:g}")
-    return Verdict("diverse", False, "no LPIPS between fakes was measured")
+    among = _find(candidate, "lpips", "fake_fake")
+    if among is None:
+        return verdict("diverse", False, "no LPIPS between fakes was measured")
+    if among.reference is None:
+        return verdict("diverse", False, f"{among.key} has no reference")
+    share = among.value / among.reference if among.reference else math.inf
+    return verdict("diverse", share >= least, f"{among.key} is {share:.2f} of real images'; at least {least:g}")
 
 
 def not_memorised(candidate: Candidate) -> Verdict:
@@ -99,22 +77,20 @@ def not_memorised(candidate: Candidate) -> Verdict:
     Train and test reals differ by themselves; that distance is the reference of KID against test. The gate fails when
     KID against test exceeds KID against train by more than the reference, with both intervals' nearer ends.
     """
-    pairs = {key.rpartition("/")[2]: measure for key, measure in candidate["metrics"].items() if key.startswith("kid/")}
-    train, test = pairs.get("train", {}), pairs.get("test", {})
-    numbers = (train.get("high"), test.get("low"), test.get("reference"))
-    if not all(is_number(number) for number in numbers):
-        return Verdict("not memorised", True, f"{NOT_CHECKED}: KID against test lacks a value, interval or reference")
-    gap = test["low"] - train["high"] - max(test["reference"], 0.0)
-    return Verdict(
-        "not memorised", gap <= 0, f"KID against test exceeds KID against train and their reference by {gap:.3g}"
-    )
+    train, test = (_find(candidate, "kid", pairing) for pairing in ("train", "test"))
+    if train is None or test is None or train.high is None or test.low is None or test.reference is None:
+        why = "KID against test reals lacks a value, an interval or a reference"
+        return Verdict("not memorised", Outcome.NOT_CHECKED, why)
+    gap = test.low - train.high - max(test.reference, 0.0)
+    why = f"KID against test exceeds KID against train and their reference by {gap:.3g}"
+    return verdict("not memorised", gap <= 0, why)
 
 
-def audited(told: str | None) -> Verdict:
-    """The audit of a version's synthetic images refused nothing; ``told`` is what it left on the version."""
-    if not told:
-        return Verdict("audited", False, "its images were not audited for copies of training images")
-    return Verdict("audited", told.startswith("passed"), f"the audit {told}")
+def audited(outcome: Outcome | None, summary: str) -> Verdict:
+    """The audit of a version's synthetic images passed; None where there was none. ``summary`` says what it came to."""
+    if outcome is None:
+        return Verdict("audited", Outcome.REFUSED, "its images were not audited for copies of training images")
+    return verdict("audited", outcome is Outcome.PASSED, f"the audit {summary}")
 
 
 def better_than(candidate: Candidate, champion: Candidate | None) -> Verdict:
@@ -124,34 +100,40 @@ def better_than(candidate: Candidate, champion: Candidate | None) -> Verdict:
     fewer seconds of training.
     """
     name = "better than the champion"
-    if not (own := measured(candidate)).passed:
-        return Verdict(name, False, own.why)
+    if (own := measured(candidate)).refuses:
+        return verdict(name, False, own.why)
     if champion is None:
-        return Verdict(name, True, "there is no champion yet")
+        return verdict(name, True, "there is no champion yet")
     if difference := protocol_difference(candidate, champion):
-        return Verdict(name, False, f"not comparable: {difference}; evaluate both alike, or promote by force")
-    key = candidate["deciding"][0]
-    new, old = candidate["metrics"][key], champion["metrics"][key]
-    told = f"{key} {new['value']:.4g} against the champion's {old['value']:.4g}"
+        why = f"not comparable: {difference}; evaluate both alike, or promote by force"
+        return verdict(name, False, why)
+    new, old = candidate.decided_by()[0], champion.decided_by()[0]
+    figures = f"{new.key} {new.value:.4g} against the champion's {old.value:.4g}"
     if not overlap(new, old):
-        return Verdict(name, new["value"] < old["value"], told)
-    cost, other_cost = candidate.get("train_s"), champion.get("train_s")
-    if not (is_number(cost) and is_number(other_cost)):
-        return Verdict(name, False, f"{told}: no significant difference, and the cost of one is not known")
+        return verdict(name, new.value < old.value, figures)
+    cost, other_cost = candidate.train_s, champion.train_s
+    if cost is None or other_cost is None:
+        return verdict(name, False, f"{figures}: no significant difference, and the cost of one is not known")
     trained = f"trained {cost:.0f} s against {other_cost:.0f} s"
-    return Verdict(name, cost < other_cost, f"{told}: no significant difference; {trained}")
+    return verdict(name, cost < other_cost, f"{figures}: no significant difference; {trained}")
 
 
 def protocol_difference(candidate: Candidate, champion: Candidate) -> str:
     """What was measured otherwise; empty when the two can be compared."""
-    if candidate["deciding"] != champion["deciding"]:
-        return f"{', '.join(candidate['deciding'])} against {', '.join(champion['deciding'])}"
-    if not measured(champion).passed:
+    if candidate.deciding != champion.deciding:
+        sides = (", ".join(quantity.key for quantity in item.deciding) for item in (candidate, champion))
+        return " against ".join(sides)
+    if measured(champion).refuses:
         return "the champion's metrics are missing"
-    new, old = ({**item["protocol"], "data_digest": item.get("data_digest")} for item in (candidate, champion))
-    return ", ".join(f"{name} {new[name]} against {old.get(name)}" for name in new if new[name] != old.get(name))
+    new, old = (_protocol(item) for item in (candidate, champion))
+    return ", ".join(f"{name} {value} against {old[name]}" for name, value in new.items() if value != old[name])
+
+
+def _protocol(candidate: Candidate) -> dict[str, str]:
+    first = candidate.decided_by()[0]
+    return {**{name: str(getattr(first, name)) for name in PROTOCOL}, "data_digest": candidate.data_digest}
 
 
 def failures(verdicts: Iterable[Verdict]) -> str:
-    """The failed gates in one line; empty when all passed."""
-    return "; ".join(f"{item.gate}: {item.why}" for item in verdicts if not item.passed)
+    """The failed gates in one line; empty when none refused."""
+    return "; ".join(f"{item.gate}: {item.why}" for item in verdicts if item.refuses)

@@ -2,188 +2,166 @@
 
 Every snapshot of a finished trial is a candidate where each deciding metric was measured and the gates let it pass.
 Candidates are ordered by the first deciding metric, the later ones break ties. Whether the winner's lambda is better
-than the others is another question, which ``comparison`` answers by whole runs paired by seed; the verdict
-tells both. Snapshots of a diverged or failed trial never win: their training did not end, so that what they show is
-neither the experiment's setting nor repeatable.
+than the others is another question, which ``comparison`` answers by whole runs paired by seed; the verdict tells both.
+Snapshots of a diverged or failed trial never win: their training did not end, so that what they show is neither the
+experiment's setting nor repeatable.
 """
 
 from __future__ import annotations
 
-import json
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-from mammogan import storage
+from mammogan import results, storage
 from mammogan.config import SelectConfig
-from mammogan.selection.comparison import compare_trials, run_figures, told
-from mammogan.selection.gates import candidate_gates, failures, is_number
+from mammogan.results import (
+    Candidate,
+    Decision,
+    Evaluation,
+    FailedTrial,
+    LambdaComparison,
+    LambdaStrength,
+    Measurement,
+    TrialStatus,
+)
+from mammogan.selection.comparison import compare_trials, describe, run_figures
+from mammogan.selection.gates import candidate_gates, failures
 from mammogan.training.trial_folder import CRITIC
-
-Evaluation = Mapping[str, Any]
-Candidate = dict[str, Any]
-
-MEASURES = ("value", "low", "high", "reference")
-PROTOCOL = ("n_real", "n_fake", "seed", "implementation")
 
 
 def decide(
     evaluations: Sequence[Path], store: str, config: SelectConfig, decision: Path, winner: Path, critic: Path
-) -> dict[str, Any]:
+) -> Decision:
     """Choose among folders that hold ``evaluation.json``; write the decision, and snapshot and critic where one wins.
 
     ``store`` is where the trials left their files; ``decision``, ``winner`` and ``critic`` the files to write. The
-    critic is that of the trial's end. Returns the decision. Raises FileNotFoundError where the store lost the winner.
+    critic is that of the trial's end. Raises FileNotFoundError where the store lost the winner, ValueError for an
+    evaluation of another version.
     """
-    read = [json.loads((folder / "evaluation.json").read_text()) for folder in evaluations]
-    made = select(read, config)
-    if chosen := made["winner"]:
-        key = next(item["key"] for item in read if item["trial"] == chosen["trial"])
-        for name, target in ((f"snapshots/epoch_{chosen['epoch']:04d}.pt", winner), (CRITIC, critic)):
+    given = [results.read(Evaluation, folder / "evaluation.json") for folder in evaluations]
+    choice = select(given, config)
+    if chosen := choice.winner:
+        key = next(item.key for item in given if item.trial == chosen.trial)
+        for name, target in ((f"snapshots/epoch_{chosen.epoch:04d}.pt", winner), (CRITIC, critic)):
             storage.write_bytes(str(target), storage.read_bytes(storage.join(store, "trials", key, name)))
-    storage.write_bytes(str(decision), (json.dumps(made, indent=2, allow_nan=False) + "\n").encode())
-    return made
+    results.write(choice, decision)
+    return choice
 
 
-def require_survivor(decision: Mapping[str, Any]) -> None:
-    """Raise RuntimeError with the reasons where every trial was lost: such a run has failed."""
-    if len(decision["lost"]) == decision["trials"]:
-        raise RuntimeError(f"every trial was lost: {'; '.join(decision['reasons'])}")
+def require_survivor(decision: Decision) -> None:
+    """Raise RuntimeError with the reasons where every trial failed: such a run has failed."""
+    if len(decision.failed) == decision.trials:
+        raise RuntimeError(f"every trial failed: {'; '.join(decision.reasons)}")
 
 
-def nothing_to_train(why: str) -> dict[str, Any]:
+def nothing_to_train(why: str) -> Decision:
     """The decision of a run that stopped before training, because it could only repeat an earlier one."""
-    empty: dict[str, Any] = {"reasons": [], "gates": [], "candidates": [], "lost": [], "lambdas": {}}
-    return {"accepted": False, "skipped": True, "verdict": why, "winner": None, "trials": 0, **empty}
+    return Decision(verdict=why, skipped=True)
 
 
-def select(evaluations: Sequence[Evaluation], config: SelectConfig) -> dict[str, Any]:
-    """The decision over all trials' ``evaluation.json`` contents, in the form of docs/architecture.md.
+def select(evaluations: Sequence[Evaluation], config: SelectConfig) -> Decision:
+    """The decision over all trials' evaluations.
 
-    Never raises for what the evaluations hold: a metric that is missing or not finite, a lost trial or trials
-    measured by different extractors are reasons in the decision, which is then not accepted if no candidate is left.
+    Never raises for what the evaluations hold: a metric that is missing, a failed trial or trials measured by different
+    extractors are reasons in the decision, which then has no winner if no candidate is left.
     """
-    lost = [
-        {"trial": item["trial"], "status": item["status"], "reason": item.get("reason") or "no reason was recorded"}
+    failed = [
+        FailedTrial(item.gp_lambda, item.seed, item.status, item.reason or "no reason was recorded")
         for item in evaluations
-        if item["status"] != "finished"
+        if item.status is not TrialStatus.FINISHED
     ]
-    finished = [item for item in evaluations if item["status"] == "finished"]
-    reasons = [f"{item['trial']} {item['status']}: {item['reason']}" for item in lost]
+    finished = [item for item in evaluations if item.status is TrialStatus.FINISHED]
     measured, refused = candidates_of(finished, config)
-    reasons += refused
-    if not evaluations:
-        reasons.append("no trial was evaluated")
     mixed = _mixed_protocols(finished, config)
-    if mixed:
-        reasons.append(mixed)
-    gated = {id(item): candidate_gates(item, config) for item in measured}
-    candidates = [item for item in measured if not failures(gated[id(item)])]
-    reasons += [
-        f"{item['trial']} epoch {item['epoch']} refused: {failures(gated[id(item)])}"
-        for item in measured
-        if failures(gated[id(item)])
+    gated = [(item, candidate_gates(item, config)) for item in measured]
+    reasons = [
+        *(f"{item.trial.name} {item.status}: {item.reason}" for item in failed),
+        *refused,
+        *([] if evaluations else ["no trial was evaluated"]),
+        *([mixed] if mixed else []),
+        *(f"{item.trial.name} epoch {item.epoch} refused: {why}" for item, gates in gated if (why := failures(gates))),
     ]
-    ranked = [] if mixed else sorted(candidates, key=_rank)
-    winner = ranked[0] if ranked else None
+    ranked = [] if mixed else sorted((item for item in gated if not failures(item[1])), key=lambda item: _rank(item[0]))
+    candidates = tuple(candidate for candidate, _ in ranked)
+    winner, gates = ranked[0] if ranked else (None, [])
     comparisons = [] if mixed else compare_trials(finished, config)
-    return {
-        "accepted": winner is not None,
-        "lambdas": {} if mixed else lambda_strengths(finished, ranked, config),
-        "comparisons": comparisons,
-        "verdict": _verdict(winner, comparisons) if winner else "no candidate: nothing is registered",
-        "reasons": reasons,
-        "winner": winner,
-        "gates": [verdict.to_dict() for verdict in gated[id(winner)]] if winner else [],
-        "candidates": ranked,
-        "lost": lost,
-        "trials": len(evaluations),
-        "against": config.against,
-        "metrics": config.metrics.split(","),
-    }
+    return Decision(
+        verdict=_verdict(winner, comparisons) if winner else "no candidate: nothing is registered",
+        winner=winner,
+        trials=len(evaluations),
+        against=config.against,
+        metrics=tuple(config.metrics.split(",")),
+        reasons=tuple(reasons),
+        gates=tuple(gates),
+        candidates=candidates,
+        failed=tuple(failed),
+        lambdas=() if mixed else tuple(lambda_strengths(finished, candidates, config)),
+        comparisons=tuple(comparisons),
+    )
 
 
 def candidates_of(evaluations: Iterable[Evaluation], config: SelectConfig) -> tuple[list[Candidate], list[str]]:
-    """Snapshots with every deciding metric, and why the others are none.
-
-    ``evaluations`` are contents of ``evaluation.json`` with the trial's ``train_s`` and ``data_digest``.
-    """
-    found, refused = [], []
+    """Snapshots with every deciding metric, and why the others are none."""
+    candidates, refused = [], []
     for item in evaluations:
-        epochs = sorted({record["epoch"] for record in item["records"]})
+        epochs = sorted({measurement.epoch for measurement in item.measurements if measurement.epoch is not None})
         if not epochs:
-            refused.append(f"{item['trial']}: no snapshot was measured")
+            refused.append(f"{item.trial.name}: no snapshot was measured")
         for epoch in epochs:
-            records = [record for record in item["records"] if record["epoch"] == epoch]
-            deciding = [_find(records, metric, config.against) for metric in config.metrics.split(",")]
-            missing = [
-                f"{metric} against {config.against}"
-                for metric, record in zip(config.metrics.split(","), deciding, strict=True)
-                if record is None
-            ]
+            measurements = tuple(measurement for measurement in item.measurements if measurement.epoch == epoch)
+            deciding, missing = _deciding(measurements, config)
             if missing:
-                refused.append(f"{item['trial']} epoch {epoch}: no {' and no '.join(missing)}")
+                refused.append(f"{item.trial.name} epoch {epoch}: no {' and no '.join(missing)}")
                 continue
-            found.append(_candidate(item, epoch, records, [record for record in deciding if record]))
-    return found, refused
+            quantities = tuple(measurement.quantity for measurement in deciding)
+            candidates.append(
+                Candidate(
+                    item.gp_lambda, item.seed, epoch, quantities, item.data_digest, item.train_s, measurements
+                )
+            )  # fmt: skip
+    return candidates, refused
 
 
-def _candidate(
-    item: Evaluation, epoch: int, records: Sequence[Mapping[str, Any]], deciding: Sequence[Mapping[str, Any]]
-) -> Candidate:
-    return {
-        "trial": item["trial"],
-        "gp_lambda": item["gp_lambda"],
-        "seed": item["seed"],
-        "epoch": epoch,
-        "deciding": [record["key"] for record in deciding],
-        "protocol": {name: deciding[0].get(name) for name in PROTOCOL},
-        "data_digest": item.get("data_digest"),
-        "train_s": item.get("train_s"),
-        "metrics": {
-            record["key"]: {name: record.get(name) for name in MEASURES}
-            for record in records
-            if is_number(record.get("value"))
-        },
-    }
-
-
-def _find(records: Sequence[Mapping[str, Any]], metric: str, pairing: str) -> Mapping[str, Any] | None:
-    for record in records:
-        if record["metric"] == metric and record["pairing"] == pairing and is_number(record.get("value")):
-            return record
-    return None
+def _deciding(measurements: Sequence[Measurement], config: SelectConfig) -> tuple[list[Measurement], list[str]]:
+    """The deciding measurements in order, and the names of those that are missing."""
+    deciding, missing = [], []
+    for metric in config.metrics.split(","):
+        wanted = (metric, config.against)
+        found = [item for item in measurements if (item.quantity.metric, item.quantity.pairing) == wanted]
+        deciding += found[:1]
+        missing += [] if found else [f"{metric} against {config.against}"]
+    return deciding, missing
 
 
 def _mixed_protocols(evaluations: Iterable[Evaluation], config: SelectConfig) -> str:
     """Why the trials cannot be compared; empty where they can."""
-    found: dict[str, set[str]] = {}
+    protocols: dict[str, set[str]] = {}
     for item in evaluations:
-        for record in item["records"]:
-            deciding = record["metric"] in config.metrics.split(",") and record["pairing"] == config.against
-            if deciding and is_number(record.get("value")):
-                protocol = f"{record['key']} of {record.get('n_fake')} fakes and {record.get('n_real')} reals"
-                found.setdefault(record["metric"], set()).add(protocol)
-    mixed = [" and ".join(sorted(protocols)) for protocols in found.values() if len(protocols) > 1]
+        for metric in config.metrics.split(","):
+            protocols.setdefault(metric, set()).update(
+                f"{measurement.key} of {measurement.n_fake} fakes and {measurement.n_real} reals"
+                for measurement in item.of(metric, config.against)
+            )
+    mixed = [" and ".join(sorted(names)) for names in protocols.values() if len(names) > 1]
     return f"trials were measured differently: {'; '.join(mixed)}; evaluate them again" if mixed else ""
 
 
 def _rank(candidate: Candidate) -> tuple[float | int, ...]:
     """Deciding values, then the earlier epoch, then lambda and seed, so that the order never depends on the input."""
-    values = [candidate["metrics"][key]["value"] for key in candidate["deciding"]]
-    return (*values, candidate["epoch"], candidate["gp_lambda"], candidate["seed"])
+    values = [item.value for item in candidate.decided_by()]
+    return (*values, candidate.epoch, candidate.gp_lambda, candidate.seed)
 
 
-def _verdict(winner: Candidate, comparisons: Sequence[Mapping[str, Any]]) -> str:
-    key = winner["deciding"][0]
-    lead = f"{winner['trial']} at epoch {winner['epoch']} has the lowest {key}: {_shown(winner['metrics'][key])}"
-    return f"{lead}; {told(comparisons, winner['gp_lambda'])}"
+def _verdict(winner: Candidate, comparisons: Sequence[LambdaComparison]) -> str:
+    first = winner.decided_by()[0]
+    lead = f"{winner.trial.name} at epoch {winner.epoch} has the lowest {first.key}: {_shown(first)}"
+    return f"{lead}; {describe(comparisons, winner.gp_lambda)}"
 
 
 def lambda_strengths(
     evaluations: Sequence[Evaluation], ranked: Sequence[Candidate], config: SelectConfig
-) -> dict[str, dict[str, Any]]:
+) -> list[LambdaStrength]:
     """The first deciding metric of each lambda that has a candidate, with an interval; what the report shows of each.
 
     With two seeds or more: mean over the runs' figures and Student's 95% interval of it, which holds the training's
@@ -192,25 +170,30 @@ def lambda_strengths(
     figures = run_figures(evaluations, config.metrics.split(",")[0], config.against)
     best: dict[float, Candidate] = {}
     for candidate in ranked:
-        best.setdefault(candidate["gp_lambda"], candidate)
-    return {
-        f"{gp_lambda:g}": _mean_of(list(figures[gp_lambda].values()))
+        best.setdefault(candidate.gp_lambda, candidate)
+    return [
+        _mean_of(gp_lambda, list(figures[gp_lambda].values()))
         if len(figures[gp_lambda]) > 1
-        else dict(candidate["metrics"][candidate["deciding"][0]])
+        else _best_of(candidate)
         for gp_lambda, candidate in best.items()
-    }
+    ]  # fmt: skip
 
 
-def _mean_of(values: Sequence[float]) -> dict[str, Any]:
+def _best_of(candidate: Candidate) -> LambdaStrength:
+    first = candidate.decided_by()[0]
+    return LambdaStrength(candidate.gp_lambda, first.value, first.low, first.high)
+
+
+def _mean_of(gp_lambda: float, values: Sequence[float]) -> LambdaStrength:
     """Mean with Student's t interval at 95%."""
     from scipy import stats
 
     mean, count = statistics.mean(values), len(values)
     half = float(stats.t.ppf(0.975, count - 1)) * statistics.stdev(values) / count**0.5
-    return {"value": mean, "low": mean - half, "high": mean + half, "seeds": count}
+    return LambdaStrength(gp_lambda, mean, mean - half, mean + half, count)
 
 
-def _shown(measure: Mapping[str, Any]) -> str:
-    low, high = measure.get("low"), measure.get("high")
-    interval = f" [{low:.4g}, {high:.4g}]" if is_number(low) and is_number(high) else " (no interval)"
-    return f"{measure['value']:.4g}{interval}"
+def _shown(measurement: Measurement) -> str:
+    low, high = measurement.low, measurement.high
+    interval = " (no interval)" if low is None or high is None else f" [{low:.4g}, {high:.4g}]"
+    return f"{measurement.value:.4g}{interval}"

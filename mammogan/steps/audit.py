@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from mammogan import tracking
+from mammogan import results, tracking
 from mammogan.audit import audit_dataset
 from mammogan.graph import Step
-from mammogan.reporting import findings
+from mammogan.records import Findings
 from mammogan.selection import gates
 from mammogan.steps import notes
 from mammogan.steps.context import StepContext
@@ -28,8 +28,9 @@ def run(context: StepContext, version: str, filled: Path, critic: Path, out: Pat
         except ValueError as error:
             notes.not_done(context, version, "audit", error, out)
             return
-        log_findings(context.parent_id, "audit", out, findings.numbers(result["records"], "audit"))
-        message = gates.tally(result["verdicts"])
-        notes.add(context, version, "audit", message, findings.Findings(audit=result))
+        log_findings(context.parent_id, "audit", out, results.numbers(result.measures, "audit/"))
+        message = gates.tally(result.verdicts)
+        notes.add(context, version, "audit", message, Findings(audit=result))
+        notes.decide(context, version, result.outcome, message)
         tracking.set_tags(context.parent_id, {"mammogan.audit": message})
         logger.info(f"audit of version {version}: {message}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mammogan.config import Trial
-from mammogan.evaluation.snapshots import evaluate_or_lose
+from mammogan.evaluation.snapshots import evaluate_or_fail
 from mammogan.graph import Step
 from mammogan.steps.context import StepContext
 
@@ -13,6 +13,6 @@ from mammogan.steps.context import StepContext
 def run(context: StepContext, trial: str, store: str, minority: Path, trained: Path, out: Path) -> str:
     """Write the metrics of each snapshot; return the trial's status, never raise for a failed trial."""
     with context.trial_log(Trial.parse(trial), Step.EVALUATE) as log:
-        result = evaluate_or_lose(trained, minority, context.settings.evaluate, out, log.metrics, store)
+        result = evaluate_or_fail(trained, minority, context.settings.evaluate, out, log.metrics, store)
         log.finish(result)
-    return result["status"]
+    return str(result.status)

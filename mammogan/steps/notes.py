@@ -6,17 +6,24 @@ import logging
 from pathlib import Path
 
 from mammogan import tracking
+from mammogan.records import Findings
 from mammogan.registry import notes
 from mammogan.reporting import findings
+from mammogan.results import Outcome
 from mammogan.steps.context import StepContext
 
 logger = logging.getLogger(__name__)
 
 
-def add(context: StepContext, version: str, step: str, message: str, found: findings.Findings) -> None:
+def add(context: StepContext, version: str, step: str, message: str, found: Findings) -> None:
     """Put the step's result on the registered version."""
     model = context.settings.select.model_name
     notes.write(model, version, step, message, "\n".join(findings.card_lines(found)))
+
+
+def decide(context: StepContext, version: str, outcome: Outcome, summary: str) -> None:
+    """Record on the version what the audit came to, by which it may be promoted."""
+    notes.write_outcome(context.settings.select.model_name, version, outcome, summary)
 
 
 def not_done(context: StepContext, version: str, step: str, error: ValueError, out: Path) -> None:

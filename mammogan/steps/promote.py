@@ -19,8 +19,8 @@ def run(context: StepContext, version: str, minority: Path) -> registry.Move:
     """
     with context.step(Step.PROMOTE):
         model = context.settings.select.model_name
-        rival = registry.rematch(version, minority, context.settings)
-        move = registry.promote(model, version, f"selected by run {context.parent_id}", rival=rival)
+        incumbent = registry.rematch(version, minority, context.settings)
+        move = registry.promote(model, version, f"selected by run {context.parent_id}", incumbent=incumbent)
         tracking.set_tags(context.parent_id, {tracking.PROMOTION: move.why})
         logger.info(f"model {model} version {version}: {move.why}")
     return move

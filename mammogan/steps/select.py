@@ -19,5 +19,5 @@ def run(
         made = ranking.decide(evaluations, store, context.settings.select, decision, winner, critic)
         tracking.log_decision(context.parent_id, made)
         ranking.require_survivor(made)
-        progress.goes_on = made["accepted"]
+        progress.goes_on = made.accepted
     return progress.goes_on

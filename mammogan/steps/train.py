@@ -28,4 +28,4 @@ def run(context: StepContext, trial: str, store: str, minority: Path, out: Path)
             patients=patients,
         )
         log.finish(result)
-    return result["status"]
+    return str(result.status)

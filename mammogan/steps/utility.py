@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from mammogan import tracking
+from mammogan import results, tracking
 from mammogan.graph import Step
-from mammogan.reporting import findings
+from mammogan.records import Findings
 from mammogan.steps import notes
 from mammogan.steps.context import StepContext
 from mammogan.tracking.findings import log_findings
@@ -24,8 +24,11 @@ def run(context: StepContext, version: str, filled: Path, out: Path) -> None:
         except ValueError as error:
             notes.not_done(context, version, "utility", error, out)
             return
-        numbers = findings.numbers(result["records"], "utility") | findings.numbers(result["effects"], "utility_effect")
-        log_findings(context.parent_id, "utility", out, numbers)
-        notes.add(context, version, "utility", result["verdict"], findings.Findings(utility=result))
-        tracking.set_tags(context.parent_id, {"mammogan.utility": result["verdict"]})
-        logger.info(f"utility: {result['verdict']}")
+        measures, effects = (
+            results.numbers(result.measures, "utility/"),
+            results.numbers(result.effects, "utility_effect/"),
+        )
+        log_findings(context.parent_id, "utility", out, measures | effects)
+        notes.add(context, version, "utility", result.verdict, Findings(utility=result))
+        tracking.set_tags(context.parent_id, {"mammogan.utility": result.verdict})
+        logger.info(f"utility: {result.verdict}")

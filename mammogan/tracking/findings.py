@@ -8,13 +8,16 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from mlflow.entities import Metric
 
-from mammogan.reporting.findings import Findings
+from mammogan import results
+from mammogan.records import Findings
+from mammogan.results import Audit, Utility
 from mammogan.tracking.server import client
 
+Result = TypeVar("Result", Audit, Utility)
 FOLDER = "findings"
 STEPS = {"synthetic": "synthetic.json", "audit": "audit.json", "utility": "utility.json"}
 """Step to the file that holds its result."""
@@ -40,10 +43,15 @@ def read_findings(run_id: str, tracking_uri: str = "") -> Findings:
         return Findings()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(mlflow.download_artifacts(run_id, FOLDER, scratch))
-        results: dict[str, Any] = {
-            step: json.loads((folder / step / file).read_text())
-            for step, file in STEPS.items()
-            if (folder / step / file).is_file()
-        }
+        files = {step: folder / step / file for step, file in STEPS.items()}
         pictures = {path.stem: path.read_bytes() for path in folder.rglob("*.png")}
-    return Findings(**results, pictures=pictures)
+        return Findings(
+            synthetic=json.loads(files["synthetic"].read_text()) if files["synthetic"].is_file() else {},
+            audit=_read(Audit, files["audit"], run_id),
+            utility=_read(Utility, files["utility"], run_id),
+            pictures=pictures,
+        )
+
+
+def _read(kind: type[Result], file: Path, run_id: str) -> Result | None:
+    return results.parse(kind, file.read_bytes(), f"run {run_id}: {file.name}") if file.is_file() else None

@@ -6,15 +6,18 @@ import dataclasses
 import json
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from mammogan.config import Trial
+from mammogan import codec, results
+from mammogan.config import Config, Trial
 from mammogan.records import RunRecord, TrialRecord
+from mammogan.results import Decision, Evaluation, TrialResult
 from mammogan.tracking.findings import read_findings
 from mammogan.tracking.runs import find_parent
 from mammogan.tracking.server import (
@@ -36,11 +39,13 @@ from mammogan.tracking.server import (
     find_runs,
 )
 
+Result = TypeVar("Result", Decision, Evaluation, TrialResult)
+
 
 def read_run(parent_id: str, tracking_uri: str = "") -> RunRecord:
     """The parent run and its trials with everything they logged; what is missing is empty.
 
-    Raises ValueError where there is no run of that id.
+    Raises ValueError where there is no run of that id, and ``codec.OlderFormatError`` for one of another version.
     """
     mlflow = client(tracking_uri)
     try:
@@ -62,9 +67,9 @@ def read_run(parent_id: str, tracking_uri: str = "") -> RunRecord:
         ended_ms=run.info.end_time,
         params=run.data.params,
         tags=run.data.tags,
-        config=_read_json(mlflow, parent_id, CONFIG_FILE),
+        config=_read_config(mlflow, parent_id),
         data=_read_json(mlflow, parent_id, SUMMARY_FILE),
-        decision=_read_json(mlflow, parent_id, DECISION_FILE),
+        decision=_read_result(mlflow, parent_id, Decision, DECISION_FILE),
         trials=tuple(sorted(trials, key=lambda item: dataclasses.astuple(item.trial))),
         findings=read_findings(parent_id, tracking_uri),
     )
@@ -79,8 +84,8 @@ def _read_trial(mlflow: MlflowClient, run: Run) -> TrialRecord:
         trial=Trial.parse(run.data.tags[TRIAL]),
         status=run.info.status,
         tags=run.data.tags,
-        info=_read_json(mlflow, run_id, TRIAL_FILE),
-        evaluation=_read_json(mlflow, run_id, EVALUATION_FILE),
+        training=_read_result(mlflow, run_id, TrialResult, TRIAL_FILE),
+        evaluation=_read_result(mlflow, run_id, Evaluation, EVALUATION_FILE),
         history={key: sorted(points) for key, points in history.items()},
         grids=_read_grids(mlflow, run_id),
     )
@@ -90,11 +95,26 @@ def _artifacts(mlflow: MlflowClient, run_id: str, folder: str = "") -> set[str]:
     return {item.path for item in mlflow.list_artifacts(run_id, folder or None)}
 
 
-def _read_json(mlflow: MlflowClient, run_id: str, name: str) -> dict[str, Any]:
+def _read_file(mlflow: MlflowClient, run_id: str, name: str) -> bytes:
+    """Content of an artifact; empty where it was never logged."""
     if name not in _artifacts(mlflow, run_id):
-        return {}
+        return b""
     with tempfile.TemporaryDirectory() as folder:
-        return json.loads(Path(mlflow.download_artifacts(run_id, name, folder)).read_text())
+        return Path(mlflow.download_artifacts(run_id, name, folder)).read_bytes()
+
+
+def _read_result(mlflow: MlflowClient, run_id: str, kind: type[Result], name: str) -> Result | None:
+    content = _read_file(mlflow, run_id, name)
+    return results.parse(kind, content, f"run {run_id}: {name}") if content else None
+
+
+def _read_config(mlflow: MlflowClient, run_id: str) -> Config | None:
+    content = _read_file(mlflow, run_id, CONFIG_FILE)
+    return codec.decode(Config, json.loads(content), f"run {run_id}: {CONFIG_FILE}") if content else None
+
+
+def _read_json(mlflow: MlflowClient, run_id: str, name: str) -> Mapping[str, Any]:
+    return json.loads(_read_file(mlflow, run_id, name) or b"{}")
 
 
 def _read_grids(mlflow: MlflowClient, run_id: str) -> dict[int, bytes]:
@@ -114,9 +134,9 @@ class Outcome:
     """MLflow's status: FINISHED, FAILED or KILLED."""
     reason: str
     """Why it did not finish; empty where it did."""
-    decision: dict[str, Any]
-    """The selection's decision; empty where it was not reached."""
-    lost: dict[str, str]
+    decision: Decision | None
+    """The selection's decision; None where it was not reached."""
+    failed: Mapping[str, str]
     """Trials that did not finish, with the reason."""
     report: Path | None
     """The report's page, or None where there is none."""
@@ -137,7 +157,7 @@ def outcome(run_key: str, folder: Path, tracking_uri: str = "") -> Outcome:
         with tempfile.TemporaryDirectory() as scratch:
             shutil.copytree(mlflow.download_artifacts(parent_id, REPORT, scratch), folder, dirs_exist_ok=True)
         page = folder / REPORT_PAGE
-    lost = {item.trial.name: item.reason for item in record.trials if item.status != "FINISHED"}
+    failed = {item.trial.name: item.reason for item in record.trials if item.status != "FINISHED"}
     version, promotion = (record.tags.get(name, "") for name in (MODEL_VERSION, PROMOTION))
     reason = record.tags.get(REASON, "")
-    return Outcome(record.status, reason, record.decision, lost, page, version, promotion)
+    return Outcome(record.status, reason, record.decision, failed, page, version, promotion)

@@ -15,7 +15,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
+from mammogan import results
 from mammogan.config import PRESETS, Config, Trial
+from mammogan.results import Decision
 from mammogan.tracking import environment, heartbeat
 from mammogan.tracking.server import (
     CONFIG_FILE,
@@ -249,11 +251,11 @@ def log_dataset(run_id: str, dataset: Path, summary: Mapping[str, Any], tracking
             mlflow.log_artifact(run_id, str(dataset / file))
 
 
-def log_decision(parent_id: str, decision: Mapping[str, Any], tracking_uri: str = "") -> None:
+def log_decision(parent_id: str, decision: Decision, tracking_uri: str = "") -> None:
     """Store the selection's decision as ``decision.json`` of the parent run, its verdict as a tag."""
     mlflow = client(tracking_uri)
-    mlflow.log_dict(parent_id, dict(decision), DECISION_FILE)
-    mlflow.set_tag(parent_id, VERDICT, decision["verdict"][:TAG_LENGTH])
+    mlflow.log_text(parent_id, results.document(decision).decode(), DECISION_FILE)
+    mlflow.set_tag(parent_id, VERDICT, decision.verdict[:TAG_LENGTH])
 
 
 def close(run_id: str, status: str, reason: str = "", tracking_uri: str = "") -> None:

@@ -18,10 +18,11 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
-from mammogan import memory
+from mammogan import memory, results
 from mammogan.config import Config, Trial
 from mammogan.graph import Step
 from mammogan.ledger import Entry, State, Task
+from mammogan.results import Evaluation, TrialResult, TrialStatus
 from mammogan.tracking import heartbeat, ledger, system
 from mammogan.tracking.runs import close, open_trial, set_tags
 from mammogan.tracking.server import DATA_DIGEST, EVALUATION_FILE, GRIDS, TRIAL_FILE, client
@@ -83,23 +84,25 @@ class TrialLog:
         """Set tags; None and empty values are left out."""
         self._append({"kind": "tags", "tags": {name: str(v) for name, v in values.items() if v not in (None, "")}})
 
-    def finish(self, result: Mapping[str, Any]) -> None:
+    def finish(self, result: TrialResult | Evaluation) -> None:
         """Store the step's record, ``trial.json`` or ``evaluation.json``, and the trial's status.
 
         The child run ends with the evaluation; after a training that finished it stays RUNNING until then. A training
         that diverged has done its work: that is a result. One that failed has not, nor has an evaluation of its own
         fault.
         """
-        self._append({"kind": "json", "name": RESULT_FILES[self._step], "content": dict(result)})
+        text = results.document(result).decode()
+        self._append({"kind": "text", "name": RESULT_FILES[self._step], "content": text})
         self.tags(_result_tags(result))
-        reason = result.get("reason") or "no reason was recorded"
-        if result["status"] != "finished":
-            self._end("FAILED", f"{result['status']}: {reason}")
+        reason = result.reason or "no reason was recorded"
+        if result.status is not TrialStatus.FINISHED:
+            self._end("FAILED", f"{result.status}: {reason}")
         elif self._step is Step.EVALUATE:
             self._end("FINISHED")
         else:
             self.tags(heartbeat.sign_off())
-        failed = result["status"] == "failed" and result.get("lost_in", Step.TRAIN) == self._step
+        failed_in = (result.failed_in if isinstance(result, Evaluation) else None) or Step.TRAIN
+        failed = result.status is TrialStatus.FAILED and failed_in is self._step
         self._record(ledger.ended(self._entry, State.FAILED if failed else State.DONE, reason if failed else ""))
 
     def close(self) -> bool:
@@ -132,11 +135,13 @@ class TrialLog:
         self.close()
 
 
-def _result_tags(result: Mapping[str, Any]) -> dict[str, object]:
-    """Tags that say what a trial stands on: data, device, frozen weights, feature extractor."""
-    parts = {"frozen": "name", "extractor": "name", "lpips": "name"}
-    tags = {f"mammogan.{part}": (result.get(part) or {}).get(field) for part, field in parts.items()}
-    return {**tags, DATA_DIGEST: result.get("data_digest"), "mammogan.device": result.get("device")}
+def _result_tags(result: TrialResult | Evaluation) -> dict[str, object]:
+    """Tags that say what a trial rests on: data, device, frozen weights, feature extractor."""
+    tags: dict[str, object] = {DATA_DIGEST: result.data_digest}
+    if isinstance(result, TrialResult):
+        return {**tags, "mammogan.frozen": result.frozen.name, "mammogan.device": result.device}
+    networks = {"mammogan.extractor": result.extractor, "mammogan.lpips": result.lpips}
+    return {**tags, **{name: network.name if network else None for name, network in networks.items()}}
 
 
 class _Sender:
@@ -193,7 +198,7 @@ class _Sender:
             "entry": lambda: ledger.write(self._parent_id, Entry.from_json(record["entry"]), self._tracking_uri),
             "tags": lambda: set_tags(run_id, record["tags"], self._tracking_uri),
             "end": lambda: close(run_id, record["status"], record["reason"], self._tracking_uri),
-            "json": lambda: mlflow.log_dict(run_id, record["content"], record["name"]),
+            "text": lambda: mlflow.log_text(run_id, record["content"], record["name"]),
             "grid": lambda: _log_grid(mlflow, run_id, record),
         }
         _unless_refused(actions[record["kind"]], f"a record of kind {record['kind']}")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from torch import Tensor
 
 from mammogan.features.extractor import Extractor, extract
 from mammogan.metrics.kid import kernel_distance
 from mammogan.models.generator import Generator, sample
+from mammogan.training.trial_folder import EpochMetrics
 
 KID = "train/kid_held_out"
 FAKES = 200
@@ -24,18 +24,18 @@ class HeldOutKid:
         self.extractor = extractor
         self.real = extract(extractor, held_out, BATCH)
 
-    def of(self, generator: Generator) -> float:
+    def compute(self, generator: Generator) -> float:
         """KID of 200 images of a fixed z."""
         fakes = sample(generator, FAKES, FAKES_SEED)
         return kernel_distance(self.real, extract(self.extractor, fakes, BATCH))
 
 
-def snapshots_without_gain(history: Sequence[Mapping[str, Any]]) -> int:
+def snapshots_without_gain(history: Sequence[EpochMetrics]) -> int:
     """Snapshots since the one with the lowest KID, 0 where none was judged, from the rows of ``history.jsonl``."""
-    judged = [row["metrics"][KID] for row in history if KID in row["metrics"]]
+    judged = [row.metrics[KID] for row in history if KID in row.metrics]
     return len(judged) - 1 - judged.index(min(judged)) if judged else 0
 
 
-def best_epoch(history: Sequence[Mapping[str, Any]]) -> int:
+def best_epoch(history: Sequence[EpochMetrics]) -> int:
     """Epoch of the lowest KID; some snapshot must have been judged."""
-    return min((row for row in history if KID in row["metrics"]), key=lambda row: row["metrics"][KID])["epoch"]
+    return min((row for row in history if KID in row.metrics), key=lambda row: row.metrics[KID]).epoch

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import math
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +15,29 @@ import torch
 
 from mammogan import console, storage
 from mammogan.models.generator import save_snapshot
+from mammogan.results import TrialResult
 from mammogan.training.checkpoint import Checkpoints
 from mammogan.training.diagnostics import Overfitting, memory_mb
 from mammogan.training.early_stop import KID, HeldOutKid, best_epoch, snapshots_without_gain
 from mammogan.training.grid import save_grid
 from mammogan.training.interruption import Interruption
 from mammogan.training.trainer import Trainer
-from mammogan.training.trial_folder import HISTORY, TrialFolder, parse_history
+from mammogan.training.trial_folder import HISTORY, EpochMetrics, TrialFolder, parse_history
 
 logger = logging.getLogger(__name__)
 
 Report = Callable[[int, Mapping[str, float]], None]
 ReportGrid = Callable[[int, Path], None]
 CHECKPOINTS = "checkpoints"
+COUNTS = ("epochs_done", "train_s", "images_seen")
+"""Fields of the result that a checkpoint carries."""
 
 
 class DivergedError(Exception):
     """A loss or a weight is no longer finite."""
 
 
-class Epochs:
+class TrainingLoop:
     """The epochs of a trial, from its last checkpoint on.
 
     Of several processes that train together all compute, and only the leader writes and reports; what decides about
@@ -46,20 +50,20 @@ class Epochs:
         overfitting: Overfitting,
         judge: HeldOutKid | None,
         folder: TrialFolder,
-        record: dict[str, Any],
+        result: TrialResult,
         interruption: Interruption,
         report: Report,
         report_grid: ReportGrid,
     ) -> None:
         self.trainer, self.overfitting, self.judge = trainer, overfitting, judge
-        self.folder, self.record, self.interruption = folder, record, interruption
+        self.folder, self.result, self.interruption = folder, result, interruption
         self.report, self.report_grid = report, report_grid
         self.checkpoints = Checkpoints(storage.join(folder.uri, CHECKPOINTS))
         self.leads = trainer.ranks.leads
-        self.history: list[dict[str, Any]] = []
+        self.history: list[EpochMetrics] = []
         self.epoch_s = 0.0
 
-    def to_the_end(self) -> None:
+    def run(self) -> None:
         """Train every epoch that is left; the first divergence goes back to the last checkpoint, once."""
         state = self.checkpoints.latest()
         if state is not None:
@@ -78,12 +82,15 @@ class Epochs:
             self._restore(state)
             self.trainer.attempt = 1
             self._train()
-        self.record["reason"] = self._why_stopped_early()
+        self._update(reason=self._why_stopped_early())
+
+    def _update(self, **changes: Any) -> None:  # noqa: ANN401  (fields of the result)
+        self.result = dataclasses.replace(self.result, **changes)
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.trainer.load_state(state["trainer"])
         self.history, self.epoch_s = parse_history(state["history"]), state["epoch_s"]
-        self.record |= state["counts"]
+        self._update(**state["counts"])
         if self.leads:
             self.folder.write_history(state["history"])
         self._say(f"continues after step {self.trainer.step} of {self.trainer.total_steps}")
@@ -91,30 +98,28 @@ class Epochs:
     def _train(self) -> None:
         trainer = self.trainer
         bar = console.progress if self.leads else _no_progress
-        with bar(self.record["trial"], trainer.total_steps, trainer.step) as advance:
+        with bar(self.result.trial.name, trainer.total_steps, trainer.step) as advance:
             while not self._is_done():
-                epoch = self.record["epochs_done"] + 1
+                epoch = self.result.epochs_done + 1
                 self._train_epoch(epoch, advance)
                 self._finish_epoch(epoch)
 
     def _is_done(self) -> bool:
-        return self.record["epochs_done"] >= self.trainer.config.epochs or bool(self._why_stopped_early())
+        return self.result.epochs_done >= self.trainer.config.epochs or bool(self._why_stopped_early())
 
     def _why_stopped_early(self) -> str:
         patience = self.trainer.config.patience
         if not patience or snapshots_without_gain(self.history) < patience:
             return ""
         return (
-            f"stopped after epoch {self.history[-1]['epoch']}: KID against the held-out images was lowest at epoch "
+            f"stopped after epoch {self.history[-1].epoch}: KID against the held-out images was lowest at epoch "
             f"{best_epoch(self.history)}"
         )
 
     def _train_epoch(self, epoch: int, advance: console.Advance) -> None:
         trainer = self.trainer
         started = time.perf_counter() - self.epoch_s
-        note = f"epoch {epoch}" + (
-            f", W {self.history[-1]['metrics']['train/wasserstein']:.3g}" if self.history else ""
-        )
+        note = f"epoch {epoch}" + (f", W {self.history[-1].metrics['train/wasserstein']:.3g}" if self.history else "")
         while trainer.step < epoch * trainer.steps_per_epoch:
             trainer.advance()
             advance(note=note)
@@ -133,11 +138,13 @@ class Epochs:
         self._check_finite(epoch, metrics)
         snapshots = epoch in (1, config.epochs) or epoch % config.snapshot_every == 0
         if snapshots and self.judge:
-            metrics |= trainer.ranks.agreed({KID: self.judge.of(trainer.snapshot_generator())})
-        self.history.append({"epoch": epoch, "metrics": metrics})
-        self.record["epochs_done"] = epoch
-        self.record["train_s"] += self.epoch_s
-        self.record["images_seen"] += trainer.images_per_step * trainer.steps_per_epoch
+            metrics |= trainer.ranks.agreed({KID: self.judge.compute(trainer.snapshot_generator())})
+        self.history.append(EpochMetrics(epoch, metrics))
+        self._update(
+            epochs_done=epoch,
+            train_s=self.result.train_s + self.epoch_s,
+            images_seen=self.result.images_seen + trainer.images_per_step * trainer.steps_per_epoch,
+        )
         self.epoch_s = 0.0
         if self.leads:
             self.folder.append_history(self.history[-1])
@@ -154,7 +161,7 @@ class Epochs:
         return {
             "learning_rate": trainer.learning_rate_of(trainer.step - 1),
             "images_per_s": trainer.images_per_step * trainer.steps_per_epoch / self.epoch_s,
-            "eta_s": (self.record["train_s"] + self.epoch_s) / epoch * epochs_left,
+            "eta_s": (self.result.train_s + self.epoch_s) / epoch * epochs_left,
             "memory_mb": memory_mb(trainer.device),
             **self.overfitting.measures(trainer.critic, trainer.generator),
         }
@@ -185,13 +192,13 @@ class Epochs:
             "trainer": self.trainer.state(),
             "history": self.folder.history_lines(),
             "epoch_s": self.epoch_s,
-            "counts": {key: self.record[key] for key in ("epochs_done", "train_s", "images_seen")},
+            "counts": {name: getattr(self.result, name) for name in COUNTS},
         }
         self.checkpoints.save(self.trainer.step, state)
 
     def _say(self, message: str) -> None:
         if self.leads:
-            logger.info(f"{self.record['trial']}: {message}")
+            logger.info(f"{self.result.trial.name}: {message}")
 
 
 def _not_finite(network: torch.nn.Module) -> str:
@@ -209,11 +216,11 @@ def _no_progress(*_: object) -> Generator[console.Advance]:
     yield advance
 
 
-def report_again(folder: TrialFolder, history: list[dict[str, Any]], report: Report, report_grid: ReportGrid) -> None:
+def report_again(folder: TrialFolder, history: Sequence[EpochMetrics], report: Report, report_grid: ReportGrid) -> None:
     """Tell a new run's tracker what an earlier run has done."""
     for row in history:
-        report(row["epoch"], row["metrics"])
-    done = history[-1]["epoch"] if history else 0
+        report(row.epoch, row.metrics)
+    done = history[-1].epoch if history else 0
     for epoch, path in folder.grids():
         if epoch <= done:
             report_grid(epoch, path)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,12 +18,13 @@ from mammogan.features.densenet import FrozenDenseNet, load_frozen
 from mammogan.features.extractor import Extractor, load_extractor
 from mammogan.models.critic import Critic
 from mammogan.models.critic_file import save_critic
+from mammogan.results import TrialResult, TrialStatus
 from mammogan.training.checkpoint import Checkpoints
 from mammogan.training.diagnostics import Overfitting
 from mammogan.training.early_stop import HeldOutKid
 from mammogan.training.holdout_split import carve_out
 from mammogan.training.interruption import Interruption, deferred_signals
-from mammogan.training.loop import CHECKPOINTS, DivergedError, Epochs, Report, ReportGrid, report_again
+from mammogan.training.loop import CHECKPOINTS, DivergedError, Report, ReportGrid, TrainingLoop, report_again
 from mammogan.training.ranks import Ranks
 from mammogan.training.trainer import ALONE, Trainer
 from mammogan.training.trial_folder import CRITIC, TrialFolder, trial_key
@@ -46,8 +47,8 @@ def train_trial(
     report_grid: ReportGrid,
     patients: Sequence[str] | None = None,
     ranks: Ranks = ALONE,
-) -> dict[str, Any]:
-    """Train one (lambda, seed) on uint8 images (N, 1, size, size) and return the content of its ``trial.json``.
+) -> TrialResult:
+    """Train one (lambda, seed) on uint8 images (N, 1, size, size) and return its result, ``trial.json``.
 
     Writes the trial folder of docs/architecture.md to ``out``, and the state to ``store/trials/<key>/``. A finished
     trial is copied out at once; an interrupted one continues, on the CPU to the bit as if it never stopped. In both
@@ -62,23 +63,25 @@ def train_trial(
     """
     _check_images(images, config, ranks)
     kept, held_out = carve_out(len(images), config.train.validation_fraction, patients)
-    record = _new_record(config, trial, data_digest)
+    begun = TrialResult(trial.gp_lambda, trial.seed, data_digest, config.train.epochs)
+    work = _Work(images[kept], images[held_out], config, trial, ranks, begun, report, report_grid)
     try:
-        work = _Work(images[kept], images[held_out], config, trial, ranks, record, report, report_grid)
         return work.finished(store, out)
     except DivergedError as error:
-        record |= {"status": "diverged", "reason": str(error)}
+        result = dataclasses.replace(work.result, status=TrialStatus.DIVERGED, reason=str(error))
+        logger.info(f"{trial.name}: {result.status}: {result.reason}")
     except Exception as error:
         if ranks.world > 1:
             raise
-        record |= {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
+        reason = f"{type(error).__name__}: {error}"
+        result = dataclasses.replace(work.result, status=TrialStatus.FAILED, reason=reason)
+        logger.exception(f"{trial.name}: {result.status}: {result.reason}")
     if ranks.leads:
-        logger.info(f"{trial.name}: {record['status']}: {record['reason']}")
-        TrialFolder(out, "").write_record(record)
-    return record
+        TrialFolder(out, "").write_result(result)
+    return result
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Work:
     """A trial, its images (uint8, to train on and held out) and those whom it tells."""
 
@@ -87,34 +90,36 @@ class _Work:
     config: Config
     trial: Trial
     ranks: Ranks
-    record: dict[str, Any]
+    result: TrialResult
+    """As far as it has come."""
     report: Report
     report_grid: ReportGrid
 
-    def finished(self, store: str, out: Path) -> dict[str, Any]:
-        """The record of the finished trial, copied or trained; raises what training raises."""
-        config, record = self.config, self.record
+    def finished(self, store: str, out: Path) -> TrialResult:
+        """The result of the finished trial, copied or trained; raises what training raises."""
+        config = self.config
         device = pick_device(config.train.device)
-        frozen, record["frozen"] = load_frozen(config.model.frozen_weights, config.model.frozen_sha256)
+        frozen, identity = load_frozen(config.model.frozen_weights, config.model.frozen_sha256)
         judge = load_extractor(config.evaluate, device) if config.train.patience else None
         judged_by = judge.sha256 if judge else ""
-        record["key"] = trial_key(config, self.trial, record["data_digest"], record["frozen"]["sha256"], judged_by)
-        folder = TrialFolder(out, storage.join(store, "trials", record["key"]))
+        key = trial_key(config, self.trial, self.result.data_digest, identity.sha256, judged_by)
+        self.result = dataclasses.replace(self.result, key=key, frozen=identity)
+        folder = TrialFolder(out, storage.join(store, "trials", key))
         if self.ranks.leads:
             folder.restore()
-        if earlier := folder.finished_record():
+        if earlier := folder.finished_result():
             if self.ranks.leads:
                 logger.info(f"{self.trial.name}: finished by an earlier run, copied from {folder.uri}")
                 report_again(folder, folder.read_history(), self.report, self.report_grid)
             return earlier
-        record["device"] = device_name(device, self.ranks.world)
+        self.result = dataclasses.replace(self.result, device=device_name(device, self.ranks.world))
         with deferred_signals() as interruption:
             self._train(folder, frozen, device, judge, interruption)
-        record["status"] = "finished"
+        self.result = dataclasses.replace(self.result, status=TrialStatus.FINISHED)
         if self.ranks.leads:
-            folder.write_record(record)
+            folder.write_result(self.result)
             Checkpoints(storage.join(folder.uri, CHECKPOINTS)).clear()
-        return record
+        return self.result
 
     def _train(
         self,
@@ -126,31 +131,34 @@ class _Work:
     ) -> None:
         judge = HeldOutKid(self.held_out, extractor) if extractor else None
         overfitting = Overfitting(self.images, self.held_out)
-        untrained = dict(self.record)
+        untrained = self.result
 
         def attempt() -> None:
-            self.record.update(untrained)
             trainer = Trainer(self.images, self.config, self.trial, frozen, device, self.ranks)
-            Epochs(
-                trainer, overfitting, judge, folder, self.record, interruption, self.report, self.report_grid
-            ).to_the_end()
+            loop = TrainingLoop(
+                trainer, overfitting, judge, folder, untrained, interruption, self.report, self.report_grid
+            )
+            try:
+                loop.run()
+            finally:
+                self.result = loop.result
             if self.ranks.leads:
                 self._leave_critic(trainer.critic, folder)
 
-        _persistently(attempt, self.trial.name, RETRY_PAUSES_S if self.ranks.world == 1 else ())
+        _retry(attempt, self.trial.name, RETRY_PAUSES_S if self.ranks.world == 1 else ())
 
     def _leave_critic(self, critic: Critic, folder: TrialFolder) -> None:
         save_critic(
             critic,
             folder.out / CRITIC,
-            frozen_sha256=self.record["frozen"]["sha256"],
-            data_digest=self.record["data_digest"],
+            frozen_sha256=self.result.frozen.sha256,
+            data_digest=self.result.data_digest,
             validation_fraction=self.config.train.validation_fraction,
         )
         folder.publish(CRITIC)
 
 
-def _persistently(attempt: Callable[[], None], name: str, pauses_s: Sequence[float]) -> None:
+def _retry(attempt: Callable[[], None], name: str, pauses_s: Sequence[float]) -> None:
     """Make the attempt, and another one after each pause when the machine let it down; a store was waited for."""
     for pause_s in pauses_s:
         try:
@@ -161,24 +169,6 @@ def _persistently(attempt: Callable[[], None], name: str, pauses_s: Sequence[flo
             logger.info(f"{name}: {type(error).__name__}: {error}; continuing from the last checkpoint in {pause_s} s")
             time.sleep(pause_s)
     return attempt()
-
-
-def _new_record(config: Config, trial: Trial, data_digest: str) -> dict[str, Any]:
-    return {
-        "trial": trial.name,
-        "gp_lambda": trial.gp_lambda,
-        "seed": trial.seed,
-        "key": "",
-        "data_digest": data_digest,
-        "status": "",
-        "reason": "",
-        "epochs_done": 0,
-        "epochs": config.train.epochs,
-        "frozen": {"name": "", "sha256": ""},
-        "device": "",
-        "train_s": 0.0,
-        "images_seen": 0,
-    }
 
 
 def _check_images(images: Tensor, config: Config, ranks: Ranks) -> None:

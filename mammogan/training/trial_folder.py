@@ -7,12 +7,13 @@ import errno
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from mammogan import storage
+from mammogan import codec, results, storage
 from mammogan.config import Config, Trial, digest
+from mammogan.results import TrialResult, TrialStatus
 
 RECORD = "trial.json"
 HISTORY = "history.jsonl"
@@ -35,9 +36,18 @@ def trial_key(config: Config, trial: Trial, data_digest: str, frozen_sha256: str
     return digest([data_digest, model, train, trial.gp_lambda, trial.seed, frozen, *judge])
 
 
-def parse_history(lines: str) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class EpochMetrics:
+    """A line of ``history.jsonl``."""
+
+    epoch: int
+    metrics: Mapping[str, float]
+    """By their names in MLflow."""
+
+
+def parse_history(lines: str) -> list[EpochMetrics]:
     """Rows of the lines of ``history.jsonl``."""
-    return [json.loads(line) for line in lines.splitlines()]
+    return [codec.decode(EpochMetrics, json.loads(line)) for line in lines.splitlines()]
 
 
 class TrialFolder:
@@ -59,33 +69,33 @@ class TrialFolder:
                 content = storage.read_bytes(storage.join(self.uri, name))
                 storage.write_bytes(str(storage.inside(self.out, name)), content)
 
-    def finished_record(self) -> dict[str, Any] | None:
+    def finished_result(self) -> TrialResult | None:
         """Content of ``trial.json`` in the store, which only a finished trial leaves there."""
         uri = storage.join(self.uri, RECORD)
-        return json.loads(storage.read_bytes(uri)) if storage.exists(uri) else None
+        return results.read(TrialResult, uri) if storage.exists(uri) else None
 
-    def write_record(self, record: dict[str, Any]) -> None:
+    def write_result(self, result: TrialResult) -> None:
         """Write ``trial.json`` to ``out``, and to the store when the trial is finished.
 
-        Raises OSError of one line that also tells the record's reason, where ``out`` has no room for it.
+        Raises OSError of one line that also tells the result's reason, where ``out`` has no room for it.
         """
         try:
-            storage.write_bytes(str(self.out / RECORD), (json.dumps(record, indent=2) + "\n").encode())
+            results.write(result, self.out / RECORD)
         except OSError as error:
             raise OSError(
                 f"{self.out / RECORD} cannot be written ({error.strerror}); make room and run again: what was trained "
-                f"is in the store ({record['status']}{', ' if record['reason'] else ''}{record['reason']})"
+                f"is in the store ({result.status}{', ' if result.reason else ''}{result.reason})"
             ) from error
-        if record["status"] == "finished":
+        if result.status is TrialStatus.FINISHED:
             self.publish(RECORD)
 
     def write_history(self, lines: str) -> None:
         """Write ``history.jsonl``, a JSON line an epoch, to ``out``."""
         storage.write_bytes(str(self.out / HISTORY), lines.encode())
 
-    def append_history(self, row: dict[str, Any]) -> None:
+    def append_history(self, row: EpochMetrics) -> None:
         """Add a line to ``history.jsonl`` in ``out``, whole or not at all; the rows before it are not written again."""
-        line = (json.dumps(row) + "\n").encode()
+        line = (json.dumps(codec.encode(row)) + "\n").encode()
         with (self.out / HISTORY).open("ab", buffering=0) as file:
             before = file.tell()
             if file.write(line) != len(line):
@@ -96,7 +106,7 @@ class TrialFolder:
         """Content of ``history.jsonl`` in ``out``."""
         return (self.out / HISTORY).read_text()
 
-    def read_history(self) -> list[dict[str, Any]]:
+    def read_history(self) -> list[EpochMetrics]:
         """Rows of ``history.jsonl`` in ``out``."""
         return parse_history(self.history_lines())
 

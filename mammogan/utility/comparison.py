@@ -10,19 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mammogan.results import Direction, Finding, UtilityEffect, UtilityMeasure
 from mammogan.statistics import Estimate, Floats, Variance, combine, jackknife
 from mammogan.utility.arms import REAL
 
 CALIBRATION_BINS = 10
 BLOCKS = 20
-Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -33,8 +32,8 @@ class Metric:
     """Part of the key."""
     title: str
     """For a reader."""
-    aim: str
-    """``higher`` or ``lower`` is better."""
+    aim: Direction
+    """Higher or lower is better."""
     measure: Callable[[Tensor, Tensor], float]
     """Probabilities (T,) and labels (T,), int64 -> value."""
 
@@ -52,9 +51,9 @@ def metrics(specificity: float) -> list[Metric]:
 
     title = f"Sensitivity at {100 * specificity:g}% specificity"
     return [
-        Metric("auc", "AUC", "higher", lambda scores, labels: float(torchmetrics.binary_auroc(scores, labels))),
-        Metric("sensitivity", title, "higher", sensitivity),
-        Metric("calibration", "Calibration error", "lower", calibration),
+        Metric("auc", "AUC", Direction.HIGHER, lambda scores, labels: float(torchmetrics.binary_auroc(scores, labels))),
+        Metric("sensitivity", title, Direction.HIGHER, sensitivity),
+        Metric("calibration", "Calibration error", Direction.LOWER, calibration),
     ]
 
 
@@ -83,20 +82,26 @@ class Test:
 
 def compare(
     scores: Mapping[str, Floats], test: Test, chosen: Sequence[Metric], confidence: float
-) -> tuple[list[Record], list[Record]]:
-    """Records of every arm, and effects against real images alone, from scores (S, T) of S seeds by arm."""
-    records, effects = [], []
+) -> tuple[list[UtilityMeasure], list[UtilityEffect]]:
+    """Measures of every arm, and effects against real images alone, from scores (S, T) of S seeds by arm."""
+    measures, effects = [], []
     for metric in chosen:
         tables = {name: _values(values, test, metric) for name, values in scores.items()}
         for name, (whole, without) in tables.items():
-            about = {"arm": name, "metric": metric.name, "key": f"{metric.name}/{name}", "confidence": confidence}
-            found = _in_range(estimate(whole, without, test, confidence))
-            records.append({**about, "by_seed": whole.tolist(), **found._asdict()})
+            value, low, high = _in_range(estimate(whole, without, test, confidence))
+            by_seed = tuple(whole.tolist())
+            measures.append(UtilityMeasure(name, metric.name, value, low, high, confidence, by_seed))
             if name != REAL:
                 base_whole, base_without = tables[REAL]
                 effect = estimate(whole - base_whole, without - base_without, test, confidence)
-                effects.append({**about, "finding": _finding(effect, metric.aim), **effect._asdict()})
-    return records, effects
+                effects.append(_effect(name, metric, effect, confidence))
+    return measures, effects
+
+
+def _effect(arm: str, metric: Metric, effect: Estimate, confidence: float) -> UtilityEffect:
+    value, low, high = effect
+    assert low is not None and high is not None  # noqa: PT018  (combine gives both or neither)
+    return UtilityEffect(arm, metric.name, value, low, high, confidence, _finding(effect, metric.aim))
 
 
 def _in_range(found: Estimate) -> Estimate:
@@ -139,9 +144,9 @@ def _interaction(whole: Floats, without: Floats) -> float:
     return float(np.square(residual).sum() / ((len(whole) - 1) * (blocks - 1)) / pseudo.size)
 
 
-def _finding(effect: Estimate, aim: str) -> str:
-    """``better`` or ``worse`` where the whole interval lies on one side of 0, else ``no significant difference``."""
+def _finding(effect: Estimate, aim: Direction) -> Finding:
+    """Better or worse where the whole interval lies on one side of 0, else no significant difference."""
     assert effect.low is not None and effect.high is not None  # noqa: PT018  (combine gives both or neither)
     if effect.low <= 0 <= effect.high:
-        return "no significant difference"
-    return "better" if (effect.value > 0) == (aim == "higher") else "worse"
+        return Finding.NO_DIFFERENCE
+    return Finding.BETTER if (effect.value > 0) == (aim is Direction.HIGHER) else Finding.WORSE

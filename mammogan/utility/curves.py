@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mammogan.results import Utility
+from mammogan.utility.arms import REAL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -13,40 +15,41 @@ if TYPE_CHECKING:
 INK, PALE, BLUE = "#222222", "#8a8a8a", "#0072B2"
 
 
-def effects_figure(result: Mapping[str, Any]) -> bytes:
+def effects_figure(result: Utility) -> bytes:
     """PNG of the differences from real images alone, a panel for each metric, an arm for each line."""
     from matplotlib.figure import Figure
 
-    arms = [arm for arm in result["arms"] if arm["name"] != "real"][::-1]
+    arms = [arm for arm in result.arms if arm.name != REAL][::-1]
     figure = Figure(figsize=(9.4, 0.9 + 0.36 * len(arms)), layout="constrained")
-    axes = figure.subplots(1, len(result["metrics"]), sharey=True, squeeze=False)[0]
-    for metric, axis in zip(result["metrics"], axes, strict=True):
-        found = {effect["arm"]: effect for effect in result["effects"] if effect["metric"] == metric["name"]}
+    axes = figure.subplots(1, len(result.metrics), sharey=True, squeeze=False)[0]
+    for metric, axis in zip(result.metrics, axes, strict=True):
+        effects = {effect.arm: effect for effect in result.effects if effect.metric == metric.name}
         for height, arm in enumerate(arms):
-            effect = found[arm["name"]]
-            axis.plot([effect["low"], effect["high"]], [height, height], color=BLUE, linewidth=2)
-            axis.plot(effect["value"], height, "o", color=BLUE, markersize=5)
+            effect = effects[arm.name]
+            axis.plot([effect.low, effect.high], [height, height], color=BLUE, linewidth=2)
+            axis.plot(effect.value, height, "o", color=BLUE, markersize=5)
         axis.axvline(0, color=PALE, linewidth=1)
-        axis.set_title(f"{metric['title']} ({metric['aim']} is better)", fontsize=8.5, color=INK)
+        axis.set_title(f"{metric.title} ({metric.aim} is better)", fontsize=8.5, color=INK)
         _plain(axis)
-    axes[0].set_yticks(range(len(arms)), [arm["name"].replace("_", " ") for arm in arms])
+    axes[0].set_yticks(range(len(arms)), [arm.name.replace("_", " ") for arm in arms])
     return _png(figure)
 
 
-def curve_figure(result: Mapping[str, Any]) -> bytes:
+def curve_figure(result: Utility) -> bytes:
     """PNG of the AUC over the number of synthetic images that were added, with intervals and each seed."""
     from matplotlib.figure import Figure
 
-    points = sorted((arm for arm in result["arms"] if arm["share"] is not None), key=lambda arm: arm["synthetic"])
-    found = {record["arm"]: record for record in result["records"] if record["metric"] == "auc"}
+    points = sorted((arm for arm in result.arms if arm.share is not None), key=lambda arm: arm.synthetic)
+    aucs = {measure.arm: measure for measure in result.measures if measure.metric == "auc"}
     figure = Figure(figsize=(6.2, 3.3), layout="constrained")
     axis = figure.subplots()
-    counts = [arm["synthetic"] for arm in points]
-    records = [found[arm["name"]] for arm in points]
-    axis.fill_between(counts, [r["low"] for r in records], [r["high"] for r in records], color=BLUE, alpha=0.13)
-    axis.plot(counts, [record["value"] for record in records], "o-", color=BLUE, linewidth=1.6)
-    for count, record in zip(counts, records, strict=True):
-        axis.plot([count] * len(record["by_seed"]), record["by_seed"], ".", color=PALE, markersize=4)
+    counts = [arm.synthetic for arm in points]
+    measures = [aucs[arm.name] for arm in points]
+    lows, highs = [m.low for m in measures], [m.high for m in measures]
+    axis.fill_between(counts, lows, highs, color=BLUE, alpha=0.13)  # ty: ignore[invalid-argument-type]  (an AUC has both)
+    axis.plot(counts, [measure.value for measure in measures], "o-", color=BLUE, linewidth=1.6)
+    for count, measure in zip(counts, measures, strict=True):
+        axis.plot([count] * len(measure.by_seed), measure.by_seed, ".", color=PALE, markersize=4)
     axis.set_xlabel("synthetic images added", fontsize=9, color=INK)
     axis.set_ylabel("AUC on new patients", fontsize=9, color=INK)
     _plain(axis)

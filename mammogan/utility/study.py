@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mammogan import console, storage
+from mammogan import console, results, storage
 from mammogan.config import Config, digest
 from mammogan.data import manifest
+from mammogan.records import Findings
 from mammogan.reporting import findings
+from mammogan.results import Finding, Utility, UtilityArm, UtilityCounts, UtilityEffect, UtilityMetric
 from mammogan.statistics import Floats
 from mammogan.synthesis.rows import read_rows
 from mammogan.utility import curves
 from mammogan.utility.arms import Arm, Pool, arms
 from mammogan.utility.classifier import train_and_score
-from mammogan.utility.comparison import Metric, Test, compare, metrics
+from mammogan.utility.comparison import Test, compare, metrics
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,12 +37,12 @@ FORMAT = 1
 
 def study(
     dataset: Path, config: Config, out: Path, *, fakes: Tensor | None = None, label: int | None = None
-) -> dict[str, Any]:
+) -> Utility:
     """Train classifiers on a filled data set, or on any data set and ``fakes`` of class ``label``, and compare them.
 
     The test set is the real test images of patients who are not in train. Each training's scores are kept below
     ``out/fits``; run again, only what is missing is trained. Writes ``utility.json``, its figures and
-    ``utility.html`` below ``out`` and returns the first one's content. Raises ValueError where train or test lacks a
+    ``utility.html`` below ``out`` and returns the first one. Raises ValueError where train or test lacks a
     class, or where there are no synthetic images.
     """
     frame = manifest.read(dataset)
@@ -48,23 +50,25 @@ def study(
     known = arms(pool, config.utility.shares)
     scores = _scores(known, images, config, out / FITS, manifest.data_digest(frame))
     chosen = metrics(config.utility.specificity)
-    records, effects = compare(scores, test, chosen, config.utility.confidence)
-    result = {
-        "verdict": verdict(effects),
-        "classifier": config.utility.classifier,
-        "seeds": config.utility.seeds,
-        "steps": config.utility.steps,
-        "metrics": [_described(metric) for metric in chosen],
-        "arms": [_counted(arm) for arm in known],
-        "records": records,
-        "effects": effects,
-        "counts": {
-            "test": len(images),
-            "test_patients": len(set(test.patients)),
-            "test_images_of_train_patients": left_out,
-            "synthetic": len(pool.synthetic),
-        },
-    }
+    measures, effects = compare(scores, test, chosen, config.utility.confidence)
+    finding, sentence = verdict(effects, known)
+    result = Utility(
+        finding=finding,
+        verdict=sentence,
+        classifier=config.utility.classifier,
+        seeds=config.utility.seeds,
+        steps=config.utility.steps,
+        metrics=tuple(UtilityMetric(metric.name, metric.title, metric.aim) for metric in chosen),
+        arms=tuple(_counted(arm) for arm in known),
+        measures=tuple(measures),
+        effects=tuple(effects),
+        counts=UtilityCounts(
+            test=len(images),
+            test_patients=len(set(test.patients)),
+            test_images_of_train_patients=left_out,
+            synthetic=len(pool.synthetic),
+        ),
+    )
     _write(result, out)
     return result
 
@@ -133,33 +137,28 @@ def _content(arm: Arm) -> list[str]:
     return [digest_of(images) for images in arm.classes]
 
 
-def verdict(effects: Sequence[Mapping[str, Any]]) -> str:
+def verdict(effects: Sequence[UtilityEffect], arms: Sequence[Arm]) -> tuple[Finding, str]:
     """What the AUC with all synthetic images says, in a sentence; a negative result is said as plainly."""
-    shares = [effect for effect in effects if effect["metric"] == "auc" and effect["arm"].startswith("synthetic_")]
-    plain = [effect for effect in shares if effect["arm"] != "synthetic_augmented"]
-    last = max(plain, key=lambda effect: float(effect["arm"].removeprefix("synthetic_")))
-    told = f"AUC {last['value']:+.3f} ({last['low']:+.3f} to {last['high']:+.3f}) against real images alone"
-    return {
-        "better": f"The synthetic images help: {told}",
-        "worse": f"The synthetic images harm: {told}",
-        "no significant difference": f"No significant difference is shown by the synthetic images: {told}",
-    }[last["finding"]]
+    shares = {arm.name: arm.share for arm in arms if arm.share}
+    last = max((item for item in effects if item.metric == "auc" and item.arm in shares), key=lambda e: shares[e.arm])
+    figures = f"AUC {last.value:+.3f} ({last.low:+.3f} to {last.high:+.3f}) against real images alone"
+    lead = {
+        Finding.BETTER: "The synthetic images help",
+        Finding.WORSE: "The synthetic images harm",
+        Finding.NO_DIFFERENCE: "Adding synthetic images made no significant difference",
+    }[last.finding]
+    return last.finding, f"{lead}: {figures}"
 
 
-def _described(metric: Metric) -> dict[str, str]:
-    return {"name": metric.name, "title": metric.title, "aim": metric.aim}
-
-
-def _counted(arm: Arm) -> dict[str, Any]:
+def _counted(arm: Arm) -> UtilityArm:
     benign, malignant = (len(images) for images in arm.classes)
-    told = {"name": arm.name, "title": arm.title, "share": arm.share}
-    return {**told, "benign": benign, "malignant": malignant, "synthetic": arm.synthetic}
+    return UtilityArm(arm.name, arm.title, arm.share, benign, malignant, arm.synthetic)
 
 
-def _write(result: Mapping[str, Any], out: Path) -> None:
+def _write(result: Utility, out: Path) -> None:
     pictures = {"effects": curves.effects_figure(result), "curve": curves.curve_figure(result)}
     for name, content in pictures.items():
         storage.write_bytes(str(out / f"{name}.png"), content)
-    page = findings.page("Utility", findings.Findings(utility=result, pictures=pictures))
+    page = findings.page("Utility", Findings(utility=result, pictures=pictures))
     storage.write_bytes(str(out / PAGE), page)
-    storage.write_bytes(str(out / FILE), (json.dumps(result, indent=1, allow_nan=False) + "\n").encode())
+    results.write(result, out / FILE)

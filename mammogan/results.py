@@ -1,0 +1,557 @@
+"""What the steps hand to each other, each in one type: from a metric's value to the decision, the audit, the utility.
+
+Every document is written and read here alone (``codec``); MLflow gets its numbers through ``numbers``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from mammogan import codec, storage
+from mammogan.config import Trial
+from mammogan.graph import Step
+
+TRIAL_FORMAT = EVALUATION_FORMAT = DECISION_FORMAT = AUDIT_FORMAT = UTILITY_FORMAT = CANDIDATE_FORMAT = 2
+"""Raised when a field changes its meaning; documents without one are of format 1."""
+
+
+class Outcome(StrEnum):
+    """Answer of a check."""
+
+    PASSED = "passed"
+    REFUSED = "refused"
+    NOT_CHECKED = "not_checked"
+    """It lacked its data: it refuses nothing, but it did not pass either."""
+
+    @property
+    def words(self) -> str:
+        """As a person reads it."""
+        return self.value.replace("_", " ")
+
+
+class Direction(StrEnum):
+    """What is good of a measurement."""
+
+    LOWER = "lower"
+    HIGHER = "higher"
+    MATCH_REFERENCE = "match_reference"
+    """Near to what real images give against other real images."""
+
+
+class TrialStatus(StrEnum):
+    """How a trial ended."""
+
+    FINISHED = "finished"
+    DIVERGED = "diverged"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Answer of one gate, with the numbers behind it or why the check was not made."""
+
+    gate: str
+    outcome: Outcome
+    why: str
+
+    @property
+    def refuses(self) -> bool:
+        """Whether the candidate must not go on."""
+        return self.outcome is Outcome.REFUSED
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network whose weights a result rests on."""
+
+    name: str
+    sha256: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What was measured."""
+
+    metric: str
+    """kid, fid, lpips, ms_ssim, precision, recall, density, coverage."""
+    extractor: str
+    """Network whose features were compared; empty for MS-SSIM, which has none."""
+    pairing: str
+    """train or test: the fakes with these reals; real_fake, fake_fake, real_real: pairs of images."""
+
+    @property
+    def key(self) -> str:
+        """Its name in MLflow and in tables."""
+        if self.metric == "lpips":
+            return f"{self.extractor}/{self.pairing}"
+        parts = [self.metric, self.extractor, self.pairing]
+        if self.extractor and self.pairing == "real_fake":  # one set of reals, which needs no mention
+            parts.pop()
+        return "/".join(part for part in parts if part)
+
+
+@dataclass(frozen=True)
+class SubsetScores:
+    """KID of random subsets, as torch-fidelity publishes it."""
+
+    mean: float
+    std: float
+    size: int
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One number with all that a reviewer asks for."""
+
+    quantity: Quantity
+    value: float
+    low: float | None
+    """Ends of the interval; None where the metric has none."""
+    high: float | None
+    confidence: float
+    reference: float | None
+    """What real images give against other real images on the same protocol."""
+    direction: Direction
+    n_real: int
+    n_fake: int
+    seed: int
+    implementation: str
+    epoch: int | None = None
+    """Epoch of the snapshot; None for images that are of no snapshot."""
+    subsets: SubsetScores | None = None
+    extrapolated: float | None = None
+    """FID-infinity, beside FID."""
+
+    @property
+    def key(self) -> str:
+        """Name in MLflow and in tables."""
+        return self.quantity.key
+
+    @property
+    def score(self) -> float:
+        """Less is better: the value, the value negated, or the distance to the reference."""
+        if self.direction is Direction.MATCH_REFERENCE:
+            return abs(self.value - (self.reference or 0.0))
+        return -self.value if self.direction is Direction.HIGHER else self.value
+
+
+@dataclass(frozen=True)
+class Omission:
+    """Something that was not measured."""
+
+    key: str
+    """Of the quantity; ``*`` for all of a snapshot."""
+    reason: str
+    epoch: int | None = None
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """What a training hands on, ``trial.json``."""
+
+    gp_lambda: float
+    seed: int
+    data_digest: str
+    epochs: int
+    """Epochs that were asked for."""
+    status: TrialStatus = TrialStatus.FAILED
+    reason: str = ""
+    """Why it failed or diverged, or why it stopped early."""
+    key: str = ""
+    """Name of its state in the store."""
+    epochs_done: int = 0
+    frozen: Network = Network("", "")
+    device: str = ""
+    train_s: float = 0.0
+    images_seen: int = 0
+
+    @property
+    def trial(self) -> Trial:
+        """Its gradient-penalty weight and seed."""
+        return Trial(self.gp_lambda, self.seed)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The measurements of a trial's snapshots, ``evaluation.json``."""
+
+    gp_lambda: float
+    seed: int
+    status: TrialStatus
+    reason: str = ""
+    failed_in: Step | None = None
+    """Step that failed, where one did."""
+    key: str = ""
+    """Name of the trial's state in the store."""
+    data_digest: str = ""
+    train_s: float | None = None
+    extractor: Network | None = None
+    lpips: Network | None = None
+    measurements: tuple[Measurement, ...] = ()
+    omitted: tuple[Omission, ...] = ()
+
+    @property
+    def trial(self) -> Trial:
+        """Its gradient-penalty weight and seed."""
+        return Trial(self.gp_lambda, self.seed)
+
+    def of(self, metric: str, pairing: str) -> list[Measurement]:
+        """Measurements of one metric and pairing, in the order of the snapshots."""
+        return [
+            item for item in self.measurements if (item.quantity.metric, item.quantity.pairing) == (metric, pairing)
+        ]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A snapshot that may win."""
+
+    gp_lambda: float
+    seed: int
+    epoch: int
+    deciding: tuple[Quantity, ...]
+    """What decides, the first first."""
+    data_digest: str
+    train_s: float | None
+    measurements: tuple[Measurement, ...]
+
+    @property
+    def trial(self) -> Trial:
+        """The trial whose snapshot it is."""
+        return Trial(self.gp_lambda, self.seed)
+
+    def find(self, quantity: Quantity) -> Measurement | None:
+        """Its measurement of a quantity."""
+        return next((item for item in self.measurements if item.quantity == quantity), None)
+
+    def decided_by(self) -> list[Measurement]:
+        """Measurements of the deciding quantities. Raises ValueError where one is missing."""
+        found = [self.find(quantity) for quantity in self.deciding]
+        if missing := [quantity.key for quantity, item in zip(self.deciding, found, strict=True) if item is None]:
+            raise ValueError(f"candidate {self.trial.name} epoch {self.epoch}: no measurement of {missing[0]}")
+        return [item for item in found if item]
+
+
+class Finding(StrEnum):
+    """What a comparison came to."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    NO_DIFFERENCE = "no significant difference"
+    ONE_SEED = "one seed is not enough to tell"
+    NO_SEED = "no seed in common"
+
+
+@dataclass(frozen=True)
+class LambdaComparison:
+    """Paired difference of one gradient-penalty weight from another, ``one`` minus ``other``; less is better."""
+
+    metric: str
+    pairing: str
+    one: float
+    other: float
+    difference: float | None
+    low: float | None
+    high: float | None
+    confidence: float
+    pairs: int
+    paired_by: str
+    """``seed``, or ``epoch`` where they have one seed in common."""
+    seeds: int
+    """Seeds that both have."""
+    finding: Finding
+    """Of ``one``: better, worse, or why nothing can be said."""
+
+    @property
+    def better(self) -> float | None:
+        """The better weight; None where neither is."""
+        return {Finding.BETTER: self.one, Finding.WORSE: self.other}.get(self.finding)
+
+
+@dataclass(frozen=True)
+class LambdaStrength:
+    """The deciding metric of one gradient-penalty weight."""
+
+    gp_lambda: float
+    value: float
+    low: float | None
+    high: float | None
+    seeds: int | None = None
+    """Seeds whose mean it is; None for the best snapshot of a single one."""
+
+
+@dataclass(frozen=True)
+class FailedTrial:
+    """A trial that cannot win."""
+
+    gp_lambda: float
+    seed: int
+    status: TrialStatus
+    reason: str
+
+    @property
+    def trial(self) -> Trial:
+        """Its gradient-penalty weight and seed."""
+        return Trial(self.gp_lambda, self.seed)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The selection's decision, ``decision.json``."""
+
+    verdict: str
+    winner: Candidate | None = None
+    skipped: bool = False
+    """Whether nothing was trained, because it could only repeat an earlier run."""
+    trials: int = 0
+    against: str = "train"
+    metrics: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+    """What was refused, and why."""
+    gates: tuple[Verdict, ...] = ()
+    """The winner's."""
+    candidates: tuple[Candidate, ...] = ()
+    """Best first."""
+    failed: tuple[FailedTrial, ...] = ()
+    lambdas: tuple[LambdaStrength, ...] = ()
+    comparisons: tuple[LambdaComparison, ...] = ()
+
+    @property
+    def accepted(self) -> bool:
+        """Whether there is a winner."""
+        return self.winner is not None
+
+
+@dataclass(frozen=True)
+class AuditMeasure:
+    """One number of the audit."""
+
+    statistic: str
+    space: str
+    meaning: str
+    value: float
+    low: float
+    high: float
+    reference: float | None
+    """Of real images, where that can be asked."""
+    limit: float
+    judged: bool
+    """Whether it decides; what a random network sees does not."""
+    n_train: int
+    n_held_out: int
+    n_fake: int
+    confidence: float
+
+    @property
+    def key(self) -> str:
+        """Name in MLflow."""
+        return f"{self.statistic.replace(' ', '_')}/{self.space}"
+
+
+@dataclass(frozen=True)
+class ClosestPair:
+    """A synthetic image and its nearest training image."""
+
+    space: str
+    fake: int
+    """Index among the synthetic images."""
+    train: int
+    """Index among the training images."""
+    distance: float
+    ratio: float
+    """Distance as a share of the mean to the 50 nearest."""
+    train_image: str = ""
+    """Its id in the manifest."""
+
+
+@dataclass(frozen=True)
+class AuditCounts:
+    """Images of an audit."""
+
+    train: int
+    held_out: int
+    held_out_patients: int
+    fakes: int
+    compared: int
+    exact_copies: int
+    exact_repeats: int
+    test_images_of_train_patients: int = 0
+
+
+@dataclass(frozen=True)
+class SpaceNote:
+    """A space in which distances were taken."""
+
+    name: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What the audit found, ``audit.json``."""
+
+    verdicts: tuple[Verdict, ...]
+    measures: tuple[AuditMeasure, ...]
+    closest: tuple[ClosestPair, ...]
+    counts: AuditCounts
+    spaces: tuple[SpaceNote, ...]
+    label: str = ""
+    """Class of the images."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """Refused by one check, not checked where none could be made, else passed."""
+        return combined(self.verdicts)
+
+
+def combined(verdicts: Iterable[Verdict]) -> Outcome:
+    """Outcome of several checks: refused by one of them, not checked where none was made, else passed."""
+    outcomes = {verdict.outcome for verdict in verdicts}
+    if Outcome.REFUSED in outcomes:
+        return Outcome.REFUSED
+    return Outcome.PASSED if Outcome.PASSED in outcomes else Outcome.NOT_CHECKED
+
+
+@dataclass(frozen=True)
+class UtilityMetric:
+    """A metric of the classifiers."""
+
+    name: str
+    title: str
+    aim: Direction
+
+
+@dataclass(frozen=True)
+class UtilityArm:
+    """What a classifier was trained on."""
+
+    name: str
+    title: str
+    share: float | None
+    """Share of the synthetic images that was added, without augmentation; None for another arm."""
+    benign: int
+    malignant: int
+    synthetic: int
+
+
+@dataclass(frozen=True)
+class UtilityMeasure:
+    """A metric of one arm, the mean over its seeds."""
+
+    arm: str
+    metric: str
+    value: float
+    low: float | None
+    high: float | None
+    confidence: float
+    by_seed: tuple[float, ...]
+
+    @property
+    def key(self) -> str:
+        """Name in MLflow."""
+        return f"{self.metric}/{self.arm}"
+
+
+@dataclass(frozen=True)
+class UtilityEffect:
+    """Difference of an arm from real images alone."""
+
+    arm: str
+    metric: str
+    value: float
+    low: float
+    high: float
+    confidence: float
+    finding: Finding
+
+    @property
+    def key(self) -> str:
+        """Name in MLflow."""
+        return f"{self.metric}/{self.arm}"
+
+
+@dataclass(frozen=True)
+class UtilityCounts:
+    """Images of the study."""
+
+    test: int
+    test_patients: int
+    test_images_of_train_patients: int
+    synthetic: int
+
+
+@dataclass(frozen=True)
+class Utility:
+    """What the utility study found, ``utility.json``."""
+
+    finding: Finding
+    verdict: str
+    classifier: str
+    seeds: int
+    steps: int
+    metrics: tuple[UtilityMetric, ...]
+    arms: tuple[UtilityArm, ...]
+    measures: tuple[UtilityMeasure, ...]
+    effects: tuple[UtilityEffect, ...]
+    counts: UtilityCounts
+
+
+class Number(Protocol):
+    """What has a key, a value and maybe an interval."""
+
+    @property
+    def key(self) -> str: ...  # noqa: D102
+    @property
+    def value(self) -> float: ...  # noqa: D102
+    @property
+    def low(self) -> float | None: ...  # noqa: D102
+    @property
+    def high(self) -> float | None: ...  # noqa: D102
+
+
+def numbers(items: Iterable[Number], prefix: str = "") -> dict[str, float]:
+    """Flat numbers as MLflow takes them: ``<prefix><key>``, with ``/low``, ``/high`` and ``/reference``."""
+    return dict(_numbers(items, prefix))
+
+
+def _numbers(items: Iterable[Number], prefix: str) -> Iterator[tuple[str, float]]:
+    for item in items:
+        parts = {"": item.value, "/low": item.low, "/high": item.high}
+        if isinstance(item, Measurement):
+            parts["/reference"] = item.reference
+        yield from ((f"{prefix}{item.key}{end}", value) for end, value in parts.items() if value is not None)
+
+
+_FORMATS: dict[type, int] = {
+    TrialResult: TRIAL_FORMAT,
+    Evaluation: EVALUATION_FORMAT,
+    Decision: DECISION_FORMAT,
+    Audit: AUDIT_FORMAT,
+    Utility: UTILITY_FORMAT,
+    Candidate: CANDIDATE_FORMAT,
+}
+
+
+def write(result: TrialResult | Evaluation | Decision | Audit | Utility, path: Path | str) -> None:
+    """Write a result's document, local or s3://, whole or not at all."""
+    storage.write_bytes(str(path), document(result))
+
+
+def document(result: TrialResult | Evaluation | Decision | Audit | Utility | Candidate) -> bytes:
+    """The JSON document of a result."""
+    return codec.dumps(result, _FORMATS[type(result)])
+
+
+def read(kind: type[codec.T], path: Path | str) -> codec.T:
+    """The result of that type which a file holds. Raises ``codec.OlderFormatError`` for one of another version."""
+    return parse(kind, storage.read_bytes(str(path)), str(path))
+
+
+def parse(kind: type[codec.T], content: bytes | str, where: str) -> codec.T:
+    """The result that a document holds; ``where`` names it in errors. Raises as ``read``."""
+    return codec.loads(kind, content, _FORMATS[kind], where)
