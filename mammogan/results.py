@@ -5,6 +5,7 @@ Every document is written and read here alone (``codec``); MLflow gets its numbe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -126,6 +127,13 @@ class Measurement:
     subsets: SubsetScores | None = None
     extrapolated: float | None = None
     """FID-infinity, beside FID."""
+
+    def __post_init__(self) -> None:
+        """A number that is not finite is no measurement; it is omitted, with the reason."""
+        for name in ("value", "low", "high", "reference"):
+            value = getattr(self, name)
+            if value is not None and not math.isfinite(value):
+                raise ValueError(f"{self.quantity.key}: {name}={value!r} is not finite")
 
     @property
     def key(self) -> str:

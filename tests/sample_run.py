@@ -9,35 +9,36 @@ from mammogan import config
 from mammogan.config import Trial
 from mammogan.records import RunRecord, TrialRecord
 from mammogan.reporting import report
+from mammogan.results import Direction, Evaluation, Measurement, Network, Quantity, TrialResult, TrialStatus
 from mammogan.selection.ranking import select
 
+LPIPS, REAL_FAKE, FAKE_FAKE = "lpips", "real_fake", "fake_fake"
 COLUMNS = {
-    "kid": ("kid", "train", "kid/inception/train", 0.01, "lower"),
-    "fid": ("fid", "train", "fid/inception/train", 42.0, "lower"),
-    "lpips_real_fake": ("lpips", "real_fake", "lpips/real_fake", 0.26, "lower"),
-    "lpips_fake_fake": ("lpips", "fake_fake", "lpips/fake_fake", 0.29, "match_reference"),
-    "ms_ssim_real_fake": ("ms_ssim", "real_fake", "ms_ssim/real_fake", 0.55, "match_reference"),
-    "ms_ssim_fake_fake": ("ms_ssim", "fake_fake", "ms_ssim/fake_fake", 0.53, "match_reference"),
+    "kid": (Quantity("kid", "inception", "train"), 0.01, Direction.LOWER),
+    "fid": (Quantity("fid", "inception", "train"), 42.0, Direction.LOWER),
+    "lpips_real_fake": (Quantity(LPIPS, LPIPS, REAL_FAKE), 0.26, Direction.LOWER),
+    "lpips_fake_fake": (Quantity(LPIPS, LPIPS, FAKE_FAKE), 0.29, Direction.MATCH_REFERENCE),
+    "ms_ssim_real_fake": (Quantity("ms_ssim", "", REAL_FAKE), 0.55, Direction.MATCH_REFERENCE),
+    "ms_ssim_fake_fake": (Quantity("ms_ssim", "", FAKE_FAKE), 0.53, Direction.MATCH_REFERENCE),
 }
 
 
 def measured(epoch, name, value, spread=0.05):
-    metric, pairing, key, reference, direction = COLUMNS[name]
-    return {
-        "epoch": epoch, "metric": metric, "pairing": pairing, "key": key, "value": value,
-        "low": value * (1 - spread), "high": value * (1 + spread), "confidence": 0.95, "reference": reference,
-        "direction": direction, "n_real": 407, "n_fake": 1000, "seed": 0, "implementation": "mammogan",
-    }  # fmt: skip
+    quantity, reference, direction = COLUMNS[name]
+    return Measurement(
+        quantity=quantity, value=value, low=value * (1 - spread), high=value * (1 + spread), confidence=0.95,
+        reference=reference, direction=direction, n_real=407, n_fake=1000, seed=0, implementation="mammogan",
+        epoch=epoch,
+    )  # fmt: skip
 
 
-def evaluation(trial, rows, status="finished", reason=""):
-    """evaluation.json of a trial from rows of ``epoch`` and the six columns of the paper's tables."""
-    records = [measured(int(row["epoch"]), name, row[name]) for row in rows for name in COLUMNS]
-    return {
-        "trial": trial.name, "gp_lambda": trial.gp_lambda, "seed": trial.seed, "status": status,
-        "reason": reason, "extractor": {"name": "inception", "sha256": "0" * 64, "note": ""},
-        "lpips": {"name": "alex", "note": ""}, "records": records,
-    }  # fmt: skip
+def evaluation(trial, rows, status=TrialStatus.FINISHED, reason=""):
+    """Evaluation of a trial from rows of ``epoch`` and the six columns of the paper's tables."""
+    measurements = tuple(measured(int(row["epoch"]), name, row[name]) for row in rows for name in COLUMNS)
+    return Evaluation(
+        gp_lambda=trial.gp_lambda, seed=trial.seed, status=TrialStatus(status), reason=reason, data_digest="d" * 64,
+        train_s=4321.0, extractor=Network("inception", "0" * 64), lpips=Network("alex", ""), measurements=measurements,
+    )  # fmt: skip
 
 
 def grid(seed, tile=56):
@@ -56,11 +57,11 @@ def paper_run(lost=None):
         trial, gone = Trial(gp_lambda, 0), gp_lambda == lost
         rows = rows[:2] if gone else rows
         status, reason = ("diverged", "epoch 300: train/penalty is nan") if gone else ("finished", "")
-        info = {
-            "trial": trial.name, "gp_lambda": gp_lambda, "seed": 0, "status": status, "reason": reason,
-            "epochs_done": 300 if gone else 1000, "epochs": 1000, "device": "cpu", "train_s": 4321.0,
-            "frozen": {"name": "RadImageNet DenseNet121", "sha256": "5" * 64}, "images_seen": 1,
-        }  # fmt: skip
+        training = TrialResult(
+            gp_lambda=gp_lambda, seed=0, data_digest="d" * 64, epochs=1000, status=TrialStatus(status), reason=reason,
+            epochs_done=300 if gone else 1000, device="cpu", train_s=4321.0,
+            frozen=Network("RadImageNet DenseNet121", "5" * 64), images_seen=1,
+        )  # fmt: skip
         last = int(rows[-1]["epoch"])
         history = {
             "train/wasserstein": [(e, 9 * np.exp(-e / 300) + 1.5) for e in range(1, last, 10)],
@@ -71,14 +72,14 @@ def paper_run(lost=None):
         trials.append(
             TrialRecord(
                 run_id=f"{int(gp_lambda * 10):032x}", trial=trial, status="FAILED" if gone else "FINISHED", tags={},
-                info=info, evaluation=evaluation(trial, rows, status, reason), history=history, grids=grids,
+                training=training, evaluation=evaluation(trial, rows, status, reason), history=history, grids=grids,
             )
         )  # fmt: skip
     settings = config.override(config.PRESETS["paper"], {"train.batch_size": 16})
     return RunRecord(
         run_id="a" * 32, name="paper 1b2c3d4e", experiment="mammogan", status="FINISHED",
         started_ms=1_790_000_000_000, ended_ms=1_790_050_000_000, params={}, tags={"kfp.pipeline_run_id": "1b2c3d4e"},
-        config=settings.to_dict(), data=summary(),
+        config=settings, data=summary(),
         decision=select([trial.evaluation for trial in trials], settings.select), trials=tuple(trials),
     )  # fmt: skip
 
