@@ -1,13 +1,15 @@
 """The winner, the verdict, and everything that must keep a snapshot from winning."""
 
-import json
+import dataclasses
 import math
 
 import pytest
 from sample_run import evaluation, measured
 
+from mammogan import results
 from mammogan.config import SelectConfig, Trial
 from mammogan.reporting.report import paper_tables
+from mammogan.results import Decision, FailedTrial, LambdaStrength, Quantity, TrialStatus
 from mammogan.selection.ranking import decide, select
 
 
@@ -17,98 +19,111 @@ def paper(**lost):
 
 def simple(gp_lambda, kid, fid=100.0, spread=0.05, epoch=1, seed=0, lpips=0.3):
     trial = Trial(gp_lambda, seed)
-    records = [
+    measurements = (
         measured(epoch, "kid", kid, spread),
         measured(epoch, "fid", fid),
         measured(epoch, "lpips_fake_fake", lpips),
-    ]
-    return {**evaluation(trial, []), "records": records}
+    )
+    return dataclasses.replace(evaluation(trial, []), measurements=measurements)
+
+
+KID = Quantity("kid", "inception", "train")
 
 
 def test_papers_numbers_give_the_papers_winner_and_no_lambda_that_is_better():
     decision = select(paper(), SelectConfig())
-    assert decision["accepted"]
-    assert (decision["winner"]["trial"], decision["winner"]["epoch"]) == ("lambda=3,seed=0", 1000)
-    assert decision["winner"]["metrics"]["kid/inception/train"]["value"] == 0.1765
-    assert decision["verdict"] == (
+    assert decision.accepted
+    assert (decision.winner.trial.name, decision.winner.epoch) == ("lambda=3,seed=0", 1000)
+    assert decision.winner.find(KID).value == 0.1765
+    assert decision.verdict == (
         "lambda=3,seed=0 at epoch 1000 has the lowest kid/inception/train: 0.1765 [0.1677, 0.1853]; "
-        "one seed cannot tell lambda=3 from lambda=0.5 and lambda=5"
+        "one seed is not enough to tell lambda=3 from lambda=0.5 and lambda=5"
     )
-    assert decision["lambdas"]["3"] == {"value": 0.1765, "low": 0.1765 * 0.95, "high": 0.1765 * 1.05, "reference": 0.01}
-    assert len(decision["candidates"]) == 30
-    values = [c["metrics"]["kid/inception/train"]["value"] for c in decision["candidates"]]
+    assert decision.lambdas[0] == LambdaStrength(3.0, 0.1765, 0.1765 * 0.95, 0.1765 * 1.05)
+    assert len(decision.candidates) == 30
+    values = [candidate.find(KID).value for candidate in decision.candidates]
     assert values == sorted(values)
 
 
 def test_separate_intervals_of_one_seed_are_no_difference_between_lambdas():
     decision = select([simple(0.5, 0.1), simple(3, 0.2)], SelectConfig())
-    assert decision["verdict"].endswith("; one seed cannot tell lambda=0.5 from lambda=3")
+    assert decision.verdict.endswith("; one seed is not enough to tell lambda=0.5 from lambda=3")
     alone = select([simple(0.5, 0.1), simple(0.5, 0.2, seed=1)], SelectConfig())
-    assert alone["verdict"].endswith("there is no other lambda to compare with")
+    assert alone.verdict.endswith("there is no other lambda to compare with")
 
 
 def test_the_second_metric_breaks_a_tie():
     decision = select([simple(0.5, 0.1, fid=50), simple(3, 0.1, fid=40)], SelectConfig())
-    assert decision["winner"]["trial"] == "lambda=3,seed=0"
+    assert decision.winner.trial.name == "lambda=3,seed=0"
     swapped = select([simple(0.5, 0.1, fid=50), simple(3, 0.2, fid=40)], SelectConfig(metrics="fid,kid"))
-    assert swapped["winner"]["trial"] == "lambda=3,seed=0"
+    assert swapped.winner.trial.name == "lambda=3,seed=0"
 
 
 def test_order_of_the_input_does_not_matter():
     tied = [simple(5, 0.1), simple(3, 0.1, seed=1), simple(3, 0.1), simple(0.5, 0.1, epoch=2)]
-    assert select(tied, SelectConfig()) | {"reasons": []} == select(tied[::-1], SelectConfig()) | {"reasons": []}
-    assert select(tied, SelectConfig())["winner"]["trial"] == "lambda=3,seed=0"
+    one, other = select(tied, SelectConfig()), select(tied[::-1], SelectConfig())
+    assert dataclasses.replace(one, reasons=()) == dataclasses.replace(other, reasons=())
+    assert select(tied, SelectConfig()).winner.trial.name == "lambda=3,seed=0"
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf, None])
-def test_a_metric_that_is_missing_or_not_finite_never_wins(bad):
+def test_a_metric_that_is_missing_never_wins():
     good, poor = simple(3, 0.2), simple(0.5, 0.1)
-    poor["records"][0]["value"] = bad
+    poor = dataclasses.replace(poor, measurements=poor.measurements[1:])
     decision = select([good, poor], SelectConfig())
-    assert decision["winner"]["trial"] == "lambda=3,seed=0"
-    assert decision["reasons"] == ["lambda=0.5,seed=0 epoch 1: no kid against train"]
+    assert decision.winner.trial.name == "lambda=3,seed=0"
+    assert decision.reasons == ("lambda=0.5,seed=0 epoch 1: no kid against train",)
     alone = select([poor], SelectConfig())
-    assert (alone["accepted"], alone["winner"]) == (False, None)
+    assert (alone.accepted, alone.winner) == (False, None)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_number_that_is_not_finite_is_no_measurement(bad):
+    good = measured(1, "kid", 0.1)
+    for name in ("value", "low", "high", "reference"):
+        with pytest.raises(ValueError, match=f"kid/inception/train: {name}=.* is not finite"):
+            dataclasses.replace(good, **{name: bad})
 
 
 def test_test_reals_decide_only_when_asked():
     decision = select([simple(3, 0.2)], SelectConfig(against="test"))
-    assert not decision["accepted"]
-    assert "no kid against test" in decision["reasons"][0]
+    assert not decision.accepted
+    assert "no kid against test" in decision.reasons[0]
 
 
 def test_snapshots_of_a_lost_trial_never_win():
-    lost = {**simple(0.5, 0.01), "status": "diverged", "reason": "epoch 2: train/penalty is nan"}
+    why = "epoch 2: train/penalty is nan"
+    lost = dataclasses.replace(simple(0.5, 0.01), status=TrialStatus.DIVERGED, reason=why)
     decision = select([lost, simple(3, 0.2)], SelectConfig())
-    assert decision["winner"]["trial"] == "lambda=3,seed=0"
-    assert decision["lost"] == [
-        {"trial": "lambda=0.5,seed=0", "status": "diverged", "reason": "epoch 2: train/penalty is nan"}
-    ]
+    assert decision.winner.trial.name == "lambda=3,seed=0"
+    assert decision.failed == (FailedTrial(0.5, 0, TrialStatus.DIVERGED, why),)
     alone = select([lost], SelectConfig())
-    assert not alone["accepted"]
-    assert "train/penalty is nan" in alone["reasons"][0]
+    assert not alone.accepted
+    assert "train/penalty is nan" in alone.reasons[0]
 
 
 def test_no_trial_at_all_is_a_reason():
-    assert select([], SelectConfig())["reasons"] == ["no trial was evaluated"]
+    assert select([], SelectConfig()).reasons == ("no trial was evaluated",)
 
 
 def test_different_extractors_are_not_compared():
     other = simple(0.5, 0.1)
-    for record in other["records"]:
-        record["key"] = record["key"].replace("inception", "random_vgg")
+    quantities = [dataclasses.replace(item.quantity, extractor="random_vgg") for item in other.measurements]
+    pairs = zip(other.measurements, quantities, strict=True)
+    other = dataclasses.replace(
+        other, measurements=tuple(dataclasses.replace(item, quantity=quantity) for item, quantity in pairs)
+    )
     decision = select([simple(3, 0.2), other], SelectConfig())
-    assert not decision["accepted"]
-    assert "measured differently" in decision["reasons"][0]
+    assert not decision.accepted
+    assert "measured differently" in decision.reasons[0]
 
 
 def test_a_collapsed_snapshot_never_wins():
     decision = select([simple(0.5, 0.01, lpips=0.02), simple(3, 0.2)], SelectConfig())
-    assert decision["winner"]["trial"] == "lambda=3,seed=0"
-    assert decision["reasons"] == [
-        "lambda=0.5,seed=0 epoch 1 refused: diverse: lpips/fake_fake is 0.07 of real images'; at least 0.4"
-    ]
-    assert [gate["gate"] for gate in decision["gates"]] == ["measured", "diverse", "not memorised"]
+    assert decision.winner.trial.name == "lambda=3,seed=0"
+    assert decision.reasons == (
+        "lambda=0.5,seed=0 epoch 1 refused: diverse: lpips/fake_fake is 0.07 of real images'; at least 0.4",
+    )
+    assert [gate.gate for gate in decision.gates] == ["measured", "diverse", "not memorised"]
 
 
 def test_several_seeds_are_compared_in_pairs():
@@ -116,14 +131,14 @@ def test_several_seeds_are_compared_in_pairs():
     noisy = [simple(0.5, kid, spread=0.001, seed=seed) for seed, kid in enumerate((0.10, 0.20, 0.30))]
     noisy += [simple(3, kid, spread=0.001, seed=seed) for seed, kid in enumerate((0.12, 0.22, 0.29))]
     decision = select(noisy, SelectConfig())
-    assert "; no significant difference between lambda=0.5 and lambda=3 (difference -0.01 [" in decision["verdict"]
-    strength = decision["lambdas"]["0.5"]
-    assert strength["value"] == pytest.approx(0.2)
-    assert strength["high"] - 0.2 == pytest.approx(4.302653 * 0.1 / 3**0.5)  # t(0.975, 2) of a printed table
+    assert "; no significant difference between lambda=0.5 and lambda=3 (difference -0.01 [" in decision.verdict
+    (strength,) = (item for item in decision.lambdas if item.gp_lambda == 0.5)
+    assert strength.value == pytest.approx(0.2)
+    assert strength.high - 0.2 == pytest.approx(4.302653 * 0.1 / 3**0.5)  # t(0.975, 2) of a printed table
 
     steady = [simple(0.5, kid, seed=seed) for seed, kid in enumerate((0.10, 0.20, 0.30))]
     steady += [simple(3, kid + 0.1, seed=seed) for seed, kid in enumerate((0.101, 0.2, 0.299))]
-    verdict = select(steady, SelectConfig())["verdict"]
+    verdict = select(steady, SelectConfig()).verdict
     assert "; lambda=0.5 is better than lambda=3 (difference -0.1 [-0.1025, -0.09752] over 3 seeds)" in verdict
 
 
@@ -131,42 +146,43 @@ def test_a_lucky_seed_does_not_make_its_lambda_the_best():
     lucky = [simple(0.5, kid, seed=seed) for seed, kid in enumerate((0.09, 0.40, 0.41, 0.40, 0.41, 0.40))]
     steady = [simple(3, kid, seed=seed) for seed, kid in enumerate((0.10, 0.11, 0.10, 0.11, 0.10, 0.11))]
     decision = select([*lucky, *steady], SelectConfig())
-    assert decision["winner"]["trial"] == "lambda=0.5,seed=0"
-    assert "; lambda=0.5 is worse than lambda=3 (difference 0.2467 [" in decision["verdict"]
+    assert decision.winner.trial.name == "lambda=0.5,seed=0"
+    assert "; lambda=0.5 is worse than lambda=3 (difference 0.2467 [" in decision.verdict
 
 
 @pytest.mark.parametrize("change", [{"n_fake": 500}, {"n_real": 20}])
 def test_other_numbers_of_images_are_not_compared(change):
     other = simple(0.5, 0.1)
-    other["records"][1] |= change
+    first, second, third = other.measurements
+    other = dataclasses.replace(other, measurements=(first, dataclasses.replace(second, **change), third))
     decision = select([simple(3, 0.2), other], SelectConfig())
-    assert (decision["accepted"], decision["comparisons"], decision["lambdas"]) == (False, [], {})
-    assert "measured differently: fid/inception/train of" in decision["reasons"][0]
+    assert (decision.accepted, decision.comparisons, decision.lambdas) == (False, (), ())
+    assert "measured differently: fid/inception/train of" in decision.reasons[0]
 
 
 def test_decide_hands_on_the_winning_snapshot(tmp_path):
     evaluations = []
     for item in (simple(0.5, 0.2, epoch=3), simple(3, 0.1, epoch=7)):
-        folder, trial = tmp_path / f"e{item['gp_lambda']}", tmp_path / "store" / "trials" / f"k{item['gp_lambda']}"
-        item |= {"key": trial.name, "train_s": 7.5, "data_digest": "d"}
+        folder, trial = tmp_path / f"e{item.gp_lambda}", tmp_path / "store" / "trials" / f"k{item.gp_lambda}"
+        item = dataclasses.replace(item, key=trial.name, train_s=7.5, data_digest="d")
         folder.mkdir()
         (trial / "snapshots").mkdir(parents=True)
-        (folder / "evaluation.json").write_text(json.dumps(item))
-        (trial / "snapshots" / f"epoch_{item['records'][0]['epoch']:04d}.pt").write_text(item["trial"])
-        (trial / "critic.pt").write_text(f"critic of {item['trial']}")
+        results.write(item, folder / "evaluation.json")
+        (trial / "snapshots" / f"epoch_{item.measurements[0].epoch:04d}.pt").write_text(item.trial.name)
+        (trial / "critic.pt").write_text(f"critic of {item.trial.name}")
         evaluations.append(folder)
     files = [tmp_path / name for name in ("decision.json", "winner.pt", "critic.pt")]
     made = decide(evaluations, str(tmp_path / "store"), SelectConfig(), *files)
-    assert json.loads((tmp_path / "decision.json").read_text()) == made
+    assert results.read(Decision, tmp_path / "decision.json") == made
     assert (tmp_path / "winner.pt").read_text() == "lambda=3,seed=0"
     assert (tmp_path / "critic.pt").read_text() == "critic of lambda=3,seed=0"
-    assert (made["winner"]["train_s"], made["winner"]["data_digest"]) == (7.5, "d")
+    assert (made.winner.train_s, made.winner.data_digest) == (7.5, "d")
 
 
 def test_decide_writes_no_snapshot_when_none_wins(tmp_path):
     decision, winner, critic = (tmp_path / name for name in ("decision.json", "winner.pt", "critic.pt"))
     made = decide([], "", SelectConfig(), decision, winner, critic)
-    assert not made["accepted"]
+    assert not made.accepted
     assert decision.exists()
     assert not winner.exists()
     assert not critic.exists()
