@@ -74,9 +74,9 @@ def report(
     tracking_uri: TrackingUri = "",
 ) -> None:
     """Build the report of a run again, from MLflow alone."""
-    from mammogan.reporting import report as reporting
+    from mammogan.steps import finish
 
-    logger.info(f"report: {reporting.rebuild(run, out, tracking_uri)}")
+    logger.info(f"report: {finish.rebuild(run, out, tracking_uri)}")
 
 
 @app.command()

@@ -31,15 +31,6 @@ AIMS = {
 }
 
 
-def rebuild(run_id: str, out: Path, tracking_uri: str = "") -> Path:
-    """``build`` from what MLflow and its registry hold now. Raises ValueError where there is no run of that id."""
-    from mammogan import registry, tracking
-
-    record = tracking.read_run(run_id, tracking_uri)
-    production = registry.in_production(record.config.select.model_name, tracking_uri) if record.config else None
-    return build(record, out, production)
-
-
 def build(record: RunRecord, out: Path, production: Production | None = None) -> Path:
     """Write the page and its pictures to the folder ``out``; returns the page. Works for a run that failed early.
 

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from mammogan import cluster, console, storage, tracking
+from mammogan import cluster, console, registry, storage, tracking
 from mammogan.graph import Step
 from mammogan.reporting import report
 
@@ -32,7 +32,17 @@ def run(kubeflow_run: str, workflow: str, page: Path) -> None:
         ended = tracking.end(parent_id, fate)
         logger.info(f"the run {ended.status}{f': {ended.reason}' if ended.reason else ''}")
         with tempfile.TemporaryDirectory() as folder:
-            built = report.rebuild(parent_id, Path(folder))
+            built = rebuild(parent_id, Path(folder))
             tracking.log_artifact(parent_id, built.parent, tracking.REPORT)
             page.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(built, page)
+
+
+def rebuild(parent_id: str, out: Path, tracking_uri: str = "") -> Path:
+    """Write a run's report to ``out``, from what MLflow and its registry hold now; returns its page.
+
+    Raises ValueError where there is no run of that id, or one of another version.
+    """
+    record = tracking.read_run(parent_id, tracking_uri)
+    production = registry.in_production(record.config.select.model_name, tracking_uri) if record.config else None
+    return report.build(record, out, production)
