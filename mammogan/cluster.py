@@ -16,8 +16,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from mammogan.document import Document
 from mammogan.ledger import Fate, Ledger, State
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Workflow:
     over: bool
     terminated: bool
     """Whether someone ended it: Kubeflow sets a deadline of 0 seconds, Argo a shutdown."""
-    nodes: Mapping[str, Mapping[str, Any]]
+    nodes: Mapping[str, Document]
     """Its nodes by their id."""
 
 
@@ -75,7 +76,7 @@ def this_pod() -> str:
 def own_workflow() -> str:
     """``namespace/name`` of the workflow that this pod belongs to; empty where that cannot be known."""
     pod = _ask(f"/api/v1/namespaces/{_namespace()}/pods/{this_pod()}") if this_pod() else None
-    name = (pod or {}).get("metadata", {}).get("labels", {}).get(WORKFLOW_LABEL, "")
+    name = pod.text("metadata", "labels", WORKFLOW_LABEL) if pod else ""
     return f"{_namespace()}/{name}" if name else ""
 
 
@@ -129,59 +130,57 @@ def fate(workflow: str, ledger: Ledger) -> Fate:
 
 def _cause(pod: str, workflow: Workflow) -> str:
     """Why a pod of the run ended, by its own status, else by its node's message; empty where neither tells."""
-    if told := _told_by(pod):
-        return told
-    message = str(_node_of(pod, workflow.nodes).get("message", ""))
+    if message := _message_of(pod):
+        return message
+    message = _node_of(pod, workflow.nodes).text("message")
     return "its pod was deleted more often than a step is tried again" if message == DELETED else message
 
 
-def _told_by(pod: str) -> str:
+def _message_of(pod: str) -> str:
     """What a pod's own status says of its end; empty where it says nothing, or the pod is gone."""
-    found = (_ask(f"/api/v1/namespaces/{_namespace()}/pods/{pod}") if pod else None) or {}
-    return out_of_memory(found) or " ".join(str(found.get("status", {}).get("message", "")).split())
+    status = (_ask(f"/api/v1/namespaces/{_namespace()}/pods/{pod}") if pod else None) or Document()
+    return out_of_memory(status) or " ".join(status.text("status", "message").split())
 
 
-def out_of_memory(pod: Mapping[str, Any]) -> str:
+def out_of_memory(pod: Document) -> str:
     """That a pod, as Kubernetes gives it, was ended for memory, with its limit; empty where it was not."""
-    for status in pod.get("status", {}).get("containerStatuses") or ():
-        ended = status.get("state", {}).get("terminated") or {}
-        if status.get("name") == MAIN and ended.get("reason") == "OOMKilled":
+    for status in pod.items("status", "containerStatuses"):
+        if status.text("name") == MAIN and status.text("state", "terminated", "reason") == "OOMKilled":
             return f"out of memory: the kernel ended it at its limit of {_memory_limit(pod)}"
     return ""
 
 
-def _memory_limit(pod: Mapping[str, Any]) -> str:
-    own = [item for item in pod.get("spec", {}).get("containers", ()) if item.get("name") == MAIN]
-    limits = [item.get("resources", {}).get("limits", {}).get("memory") for item in own]
-    return next(filter(None, limits), "memory")
+def _memory_limit(pod: Document) -> str:
+    own = [item for item in pod.items("spec", "containers") if item.text("name") == MAIN]
+    return next(filter(None, (item.text("resources", "limits", "memory") for item in own)), "memory")
 
 
-def _node_of(pod: str, nodes: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+def _node_of(pod: str, nodes: Mapping[str, Document]) -> Document:
     """The node of a pod: both names end in the same number."""
     number = pod.rpartition("-")[2]
-    return next((node for key, node in nodes.items() if number and key.endswith(f"-{number}")), {})
+    return next((node for key, node in nodes.items() if number and key.endswith(f"-{number}")), Document())
 
 
 def _not_begun(workflow: Workflow, name: str) -> str:
     """Why the last pod failed or cannot start, a driver's among them."""
-    pods = [node for node in workflow.nodes.values() if node.get("type") == "Pod" and node.get("message")]
-    failed = [node for node in pods if node.get("phase") in ("Failed", "Error", "Pending")]
-    failed.sort(key=lambda node: str(node.get("finishedAt") or node.get("startedAt") or ""))
+    pods = [node for node in workflow.nodes.values() if node.text("type") == "Pod" and node.text("message")]
+    failed = [node for node in pods if node.text("phase") in ("Failed", "Error", "Pending")]
+    failed.sort(key=lambda node: node.text("finishedAt") or node.text("startedAt"))
     if not failed:
         return ""
     last = failed[-1]
-    pod = f"{name}-{last.get('templateName', '')}-{str(last.get('id', '')).rpartition('-')[2]}"
-    return f"{_task_name(last)}: {_told_by(pod) or last['message']}"
+    pod = f"{name}-{last.text('templateName')}-{last.text('id').rpartition('-')[2]}"
+    return f"{_task_name(last)}: {_message_of(pod) or last.text('message')}"
 
 
-def _task_name(node: Mapping[str, Any]) -> str:
+def _task_name(node: Document) -> str:
     """Name of the task whose pod a node is: ``mammogan-x.root.train.executor(0)`` is train's."""
-    parts = [part.partition("(")[0] for part in str(node.get("name", "")).split(".")]
+    parts = [part.partition("(")[0] for part in node.text("name").split(".")]
     named = [part for part in parts if part != "executor"]
-    return named[-1] if named else str(node.get("displayName", "a pod"))
+    return named[-1] if named else node.text("displayName") or "a pod"
 
 
-def _ask_for(workflow: str) -> dict[str, Any] | None:
+def _ask_for(workflow: str) -> Document | None:
     """The workflow ``namespace/name``; empty where it is gone, None where nobody can be asked."""
     namespace, _, name = workflow.partition("/")
     if not name or namespace != _namespace():
@@ -189,13 +188,12 @@ def _ask_for(workflow: str) -> dict[str, Any] | None:
     return _ask(f"/apis/argoproj.io/v1alpha1/namespaces/{namespace}/workflows/{name}")
 
 
-def _parse(workflow: Mapping[str, Any]) -> Workflow:
-    spec, status = workflow.get("spec", {}), workflow.get("status", {})
-    nodes = status.get("nodes") or {}
-    if packed := status.get("compressedNodes"):
-        nodes = json.loads(gzip.decompress(base64.b64decode(packed)))
-    terminated = spec.get("activeDeadlineSeconds") == 0 or bool(spec.get("shutdown"))
-    return Workflow(status.get("phase") in OVER, terminated, nodes)
+def _parse(workflow: Document) -> Workflow:
+    nodes = workflow.at("status", "nodes")
+    if packed := workflow.text("status", "compressedNodes"):
+        nodes = Document(json.loads(gzip.decompress(base64.b64decode(packed))))
+    terminated = workflow.number("spec", "activeDeadlineSeconds") == 0 or bool(workflow.text("spec", "shutdown"))
+    return Workflow(workflow.text("status", "phase") in OVER, terminated, dict(nodes.entries()))
 
 
 def _namespace() -> str:
@@ -203,7 +201,7 @@ def _namespace() -> str:
     return path.read_text().strip() if path.is_file() else ""
 
 
-def _ask(path: str) -> dict[str, Any] | None:
+def _ask(path: str) -> Document | None:
     """Object at a path of Kubernetes' API; empty where there is none, None where nobody can be asked."""
     from kubernetes.client import ApiException
     from urllib3.exceptions import HTTPError
@@ -217,13 +215,13 @@ def _ask(path: str) -> dict[str, Any] | None:
         )
     except ApiException as error:
         if error.status == 404:
-            return {}
+            return Document()
         logger.info(f"Kubernetes does not tell of this run (status {error.status}); its record in MLflow must do")
         return None
     except HTTPError as error:
         logger.info(f"Kubernetes does not answer ({type(error).__name__}); the record in MLflow must do")
         return None
-    return dict(answer)
+    return Document(answer)
 
 
 def may(right: Right) -> bool | None:
@@ -251,8 +249,7 @@ def may(right: Right) -> bool | None:
         )
     except (ApiException, HTTPError):
         return None
-    allowed = dict(answer).get("status", {}).get("allowed")
-    return allowed if isinstance(allowed, bool) else None
+    return Document(answer).flag("status", "allowed")
 
 
 def _sign_in() -> dict[str, str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+
+from mammogan.document import Document
 
 _PULL = "check the image's name and digest, the way to its registry, and --pods pull_secret"
 _CONFIG = "apply what it names to that namespace: k8s/steps and the secrets"
@@ -42,28 +43,29 @@ class Hindrance:
         return f"{self.reason}{f': {said}' if said else ''}; {FIXES[self.reason]}"
 
 
-def hindrance(status: Mapping[str, Any]) -> Hindrance | None:
+def hindrance(status: Document) -> Hindrance | None:
     """What keeps the pod of this status from starting; None where nothing is known to."""
     return next(_hindrances(status), None)
 
 
-def _hindrances(status: Mapping[str, Any]) -> Iterator[Hindrance]:
-    for item in status.get("conditions") or ():
-        if item.get("type") == "PodScheduled" and item.get("status") == "False" and item.get("reason") in FIXES:
-            yield Hindrance(item["reason"], item.get("message", ""))
+def _hindrances(status: Document) -> Iterator[Hindrance]:
+    for item in status.items("conditions"):
+        unscheduled = (item.text("type"), item.text("status")) == ("PodScheduled", "False")
+        if unscheduled and item.text("reason") in FIXES:
+            yield Hindrance(item.text("reason"), item.text("message"))
     for field in ("initContainerStatuses", "containerStatuses"):
-        for item in status.get(field) or ():
-            waiting = item.get("state", {}).get("waiting") or {}
-            if waiting.get("reason") in FIXES:
-                yield Hindrance(waiting["reason"], waiting.get("message", ""))
+        for item in status.items(field):
+            waiting = item.at("state", "waiting")
+            if waiting.text("reason") in FIXES:
+                yield Hindrance(waiting.text("reason"), waiting.text("message"))
 
 
-def ending(status: Mapping[str, Any]) -> str:
+def ending(status: Document) -> str:
     """How a pod ended, in a few words: ``OOMKilled``, ``Evicted: ...``, ``exit code 1``."""
-    for item in status.get("containerStatuses") or ():
-        ended = item.get("state", {}).get("terminated") or {}
-        if ended.get("reason") not in (None, "Error", "Completed"):
-            return ended["reason"]
+    for item in status.items("containerStatuses"):
+        ended = item.at("state", "terminated")
+        if ended.text("reason") not in ("", "Error", "Completed"):
+            return ended.text("reason")
         if ended:
-            return f"exit code {ended.get('exitCode')}"
-    return ": ".join(filter(None, (status.get("reason"), status.get("message")))) or "no word of how it ended"
+            return f"exit code {ended.number('exitCode')}"
+    return ": ".join(filter(None, (status.text("reason"), status.text("message")))) or "no word of how it ended"

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import subprocess
-from typing import Any
+
+from mammogan.document import Document
 
 QUICK_S = 10.0
 PATIENT_S = 60.0
 
 
-def ask(*arguments: str, stdin: str = "", timeout_s: float = QUICK_S) -> dict[str, Any]:
+def ask(*arguments: str, stdin: str = "", timeout_s: float = QUICK_S) -> Document:
     """What kubectl answers as JSON. Raises LookupError, with kubectl's own words, where it cannot be asked."""
-    return json.loads(_run((*arguments, "--output=json"), stdin, timeout_s) or "{}")
+    return Document(json.loads(_run((*arguments, "--output=json"), stdin, timeout_s) or "{}"))
 
 
 def log(pod: str, namespace: str, container: str) -> str:

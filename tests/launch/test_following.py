@@ -13,6 +13,7 @@ from kubeflow import RECORDED, Kubeflow, recorded, serve
 
 from mammogan import config, tracking
 from mammogan.config import Trial
+from mammogan.document import Document
 from mammogan.graph import Step
 from mammogan.launch import following
 from mammogan.launch.following import follow, rows, run_pods, show_links, table, termination, waiting, watch
@@ -786,17 +787,17 @@ def test_the_doubles_refusals_and_lists_have_the_real_ones_fields(kubeflow, host
 
 
 def test_the_recorded_pod_is_read_by_kubernetes_own_codes():
-    found = run_pods.parse(PENDING)
+    found = run_pods.parse(Document(PENDING))
     assert (found.step, found.phase, found.obstacle.reason) == ("train", run_pods.Phase.PENDING, "Unschedulable")
     bad = json.loads(json.dumps(PENDING))
     bad["status"]["conditions"][0]["reason"] = "SomethingElse"
-    assert run_pods.parse(bad).obstacle is None
+    assert run_pods.parse(Document(bad)).obstacle is None
 
 
 def test_a_pod_whose_own_container_has_not_begun_waits_whatever_runs_beside_it():
     beside = {"name": "wait", "state": {"running": {"startedAt": "2026-11-26T16:53:49Z"}}}
     own = {"name": "main", "state": {"waiting": {"reason": "ErrImagePull", "message": "no such image"}}}
-    found = run_pods.parse(pod(containerStatuses=[beside, own]))
+    found = run_pods.parse(Document(pod(containerStatuses=[beside, own])))
     assert (found.phase, found.obstacle.reason) == (run_pods.Phase.PENDING, "ErrImagePull")
     own["state"] = {"running": {"startedAt": "2026-11-26T16:53:50Z"}}
-    assert run_pods.parse(pod(containerStatuses=[beside, own])).phase is run_pods.Phase.RUNNING
+    assert run_pods.parse(Document(pod(containerStatuses=[beside, own]))).phase is run_pods.Phase.RUNNING

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from mammogan import pipeline
+from mammogan.document import Document
 from mammogan.graph import Step
 from mammogan.launch.compiled import compile_pipeline
 from mammogan.launch.pods import Pods
@@ -92,12 +93,12 @@ def test_a_steps_own_container_and_place_are_those_that_are_compiled(accelerator
 
 def limit_range(*entries):
     found = {"metadata": {"name": "r"}, "spec": {"limits": [{"type": "Container", **entry} for entry in entries]}}
-    return list(admission.bounds(found))
+    return list(admission.bounds(Document(found)))
 
 
 def quota(used=None, **hard):
     found = {"metadata": {"name": "q"}, "spec": {"hard": hard}, "status": {"used": used or {}}}
-    return [admission.quota(found)]
+    return [admission.quota(Document(found))]
 
 
 def test_an_init_container_counts_only_where_it_is_larger():
@@ -185,14 +186,14 @@ def selector(scope, operator):
 )  # fmt: skip
 def test_a_quota_counts_the_pods_of_its_scopes(spec, counts):
     found = {"metadata": {"name": "q"}, "spec": {"hard": {"pods": "0"}, **spec}}
-    assert (admission.quota(found) is not None) is counts
+    assert (admission.quota(Document(found)) is not None) is counts
 
 
 def test_the_shipped_quota_and_limits_let_every_step_in():
     """With k8s/base's own numbers, where a quota of accelerators is what the overlay raises."""
     documents = list(yaml.safe_load_all((HERE.parents[1] / "k8s/base/quota.yaml").read_text()))
     found = {item["kind"]: item for item in documents}
-    bounds, counted = admission.bounds(found["LimitRange"]), admission.quota(found["ResourceQuota"])
+    bounds, counted = admission.bounds(Document(found["LimitRange"])), admission.quota(Document(found["ResourceQuota"]))
     for step in Step:
         assert admission.refusals(footprint.containers(step, Pods(accelerators=0)), bounds, [counted]) == []
     refused = admission.refusals(footprint.containers(Step.TRAIN, PODS), bounds, [counted])
@@ -202,7 +203,9 @@ def test_the_shipped_quota_and_limits_let_every_step_in():
 def node(taints=(), cordoned=False, labels=None, **allocatable):
     spec = {"taints": list(taints), "unschedulable": cordoned}
     return nodes.read(
-        {"metadata": {"name": "n", "labels": labels or {}}, "spec": spec, "status": {"allocatable": allocatable}}
+        Document(
+            {"metadata": {"name": "n", "labels": labels or {}}, "spec": spec, "status": {"allocatable": allocatable}}
+        )
     )
 
 

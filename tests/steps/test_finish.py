@@ -6,6 +6,7 @@ from sample_run import evaluation, measured
 from mammogan import cluster, tracking
 from mammogan.cluster import Presence
 from mammogan.config import PRESETS
+from mammogan.document import Document
 from mammogan.graph import AFTER_A_WINNER, Step
 from mammogan.ledger import Fate, Task
 from mammogan.reporting import report
@@ -234,7 +235,7 @@ def test_a_run_of_another_cluster_is_judged_by_its_silence_alone(mlflow, parent,
     for name, content in (("namespace", "kubeflow"), ("ca.crt", "one")):
         (tmp_path / "account" / name).write_text(content)
     monkeypatch.setattr(cluster, "ACCOUNT", tmp_path / "account")
-    monkeypatch.setattr(cluster, "_ask", lambda path: {})
+    monkeypatch.setattr(cluster, "_ask", lambda path: Document())
     tracking.set_tags(parent, {WORKFLOW: "kubeflow/mammogan-x", CLUSTER: "another"})
     tracking.begin(tmp_path.name, "next", CONFIG, {})
     assert mlflow.get_run(parent).info.status == "RUNNING"

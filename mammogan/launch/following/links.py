@@ -68,7 +68,7 @@ def _in_config_map(server: Server, settings: str) -> str:
         found = kubectl.ask("get", "configmap", settings, "--namespace", namespace, timeout_s=QUICK_S)
     except (LookupError, RuntimeError):
         return ""
-    return (found.get("data") or {}).get(UI_URL, "")
+    return found.text("data", UI_URL)
 
 
 def _without_password(address: str) -> str:

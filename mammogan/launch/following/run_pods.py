@@ -5,12 +5,12 @@ Kubeflow's API tells none of that. The deciding fields are Kubernetes' own codes
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from mammogan import cluster
+from mammogan.document import Document
 from mammogan.launch import condition, kubectl
 from mammogan.launch.condition import Hindrance
 
@@ -48,7 +48,7 @@ class RunPod:
 def find(run_id: str, namespace: str) -> list[RunPod]:
     """Pods of the run. Raises LookupError where kubectl cannot be asked."""
     found = kubectl.ask("get", "pods", "--namespace", namespace, "--selector", f"{RUN_LABEL}={run_id}")
-    return [parse(item) for item in found.get("items", ())]
+    return [parse(item) for item in found.items("items")]
 
 
 def command(run_id: str, namespace: str) -> str:
@@ -56,15 +56,15 @@ def command(run_id: str, namespace: str) -> str:
     return f"kubectl describe pods -n {namespace} -l {RUN_LABEL}={run_id}"
 
 
-def parse(pod: Mapping[str, Any]) -> RunPod:
+def parse(pod: Document) -> RunPod:
     """What matters here of a pod as Kubernetes gives it."""
-    meta, status = pod["metadata"], pod.get("status", {})
-    phase = Phase(status.get("phase", Phase.UNKNOWN))
+    status = pod.at("status")
+    phase = Phase(status.text("phase") or Phase.UNKNOWN)
     if phase is Phase.RUNNING and _waits(status):
         phase = Phase.PENDING
     obstacle = condition.hindrance(status) if phase is Phase.PENDING else None
     lost = _lost(pod) if phase is Phase.FAILED else ""
-    return RunPod(meta["name"], _step(meta), phase, obstacle, lost, status.get("startTime", ""))
+    return RunPod(pod.text("metadata", "name"), _step(pod), phase, obstacle, lost, status.text("startTime"))
 
 
 def lost(pods: Sequence[RunPod], name: str) -> str:
@@ -75,25 +75,24 @@ def lost(pods: Sequence[RunPod], name: str) -> str:
     return "its pod is no longer there: it was deleted" if pod is None else pod.lost
 
 
-def _waits(status: Mapping[str, Any]) -> bool:
+def _waits(status: Document) -> bool:
     """Whether the step's own container has not begun, whatever runs beside it."""
-    own = [item for item in status.get("containerStatuses") or () if item.get("name") == cluster.MAIN]
-    return any("waiting" in item.get("state", {}) for item in own)
+    own = [item for item in status.items("containerStatuses") if item.text("name") == cluster.MAIN]
+    return any(item.has("state", "waiting") for item in own)
 
 
-def _step(meta: Mapping[str, Any]) -> str:
+def _step(pod: Document) -> str:
     """A step's pod carries its name as a label, a driver's has its place in the graph alone."""
-    path = meta.get("annotations", {}).get(NODE_NAME, meta["name"])
-    return meta.get("labels", {}).get(STEP_LABEL) or path.rpartition(".")[2].partition("(")[0]
+    path = pod.text("metadata", "annotations", NODE_NAME) or pod.text("metadata", "name")
+    return pod.text("metadata", "labels", STEP_LABEL) or path.rpartition(".")[2].partition("(")[0]
 
 
-def _lost(pod: Mapping[str, Any]) -> str:
-    if told := cluster.out_of_memory(pod):
-        return told
-    status = pod.get("status", {})
-    ended = (item for item in status.get("containerStatuses") or () if item.get("name") == cluster.MAIN)
-    for state in (item.get("state", {}).get("terminated") or {} for item in ended):
-        if state.get("exitCode"):
-            return f"it ended with exit code {state['exitCode']}"
-    told = " ".join(f"{status.get('reason', '')} {status.get('message', '')}".split())[:500]
-    return told or "its status says no reason"
+def _lost(pod: Document) -> str:
+    if cause := cluster.out_of_memory(pod):
+        return cause
+    status = pod.at("status")
+    for item in status.items("containerStatuses"):
+        if item.text("name") == cluster.MAIN and (code := item.number("state", "terminated", "exitCode")):
+            return f"it ended with exit code {code}"
+    reason = " ".join(f"{status.text('reason')} {status.text('message')}".split())[:500]
+    return reason or "its status says no reason"

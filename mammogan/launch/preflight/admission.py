@@ -6,11 +6,11 @@ Only what concerns a pod of a run: its containers, an end (``activeDeadlineSecon
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 
+from mammogan.document import Document
 from mammogan.launch.preflight.footprint import Amounts, Container, amounts, limits, requests
 from mammogan.launch.preflight.quantity import shown
 
@@ -55,40 +55,37 @@ class Refusal:
     fix: str
 
 
-def bounds(limit_range: Mapping[str, Any]) -> tuple[Bound, ...]:
+def bounds(limit_range: Document) -> tuple[Bound, ...]:
     """Entries of a LimitRange, as Kubernetes stores it: what has no default takes the maximum, or the minimum."""
-    return tuple(_bound(limit_range["metadata"]["name"], item) for item in _entries(limit_range))
+    name = limit_range.text("metadata", "name")
+    kinds = ("Container", "Pod")
+    return tuple(_bound(name, item) for item in limit_range.items("spec", "limits") if item.text("type") in kinds)
 
 
-def _entries(limit_range: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    for item in limit_range.get("spec", {}).get("limits") or ():
-        if item.get("type") in ("Container", "Pod"):
-            yield item
-
-
-def _bound(name: str, item: Mapping[str, Any]) -> Bound:
+def _bound(name: str, item: Document) -> Bound:
     fields = ("default", "defaultRequest", "min", "max", "maxLimitRequestRatio")
-    default, default_request, least, most, ratio = (amounts(item.get(field)) for field in fields)
-    whole_pod = item["type"] == "Pod"
+    default, default_request, least, most, ratio = (amounts(item.texts(field)) for field in fields)
+    whole_pod = item.text("type") == "Pod"
     if not whole_pod:
         default = most | default
         default_request = least | default | default_request
     return Bound(name, whole_pod, default, default_request, least, most, ratio)
 
 
-def quota(found: Mapping[str, Any]) -> Quota | None:
+def quota(stored: Document) -> Quota | None:
     """A ResourceQuota as Kubernetes stores it; None where its scopes leave out the pods of a run."""
-    spec, status = found.get("spec", {}), found.get("status", {})
-    if not all(map(_is_in_scope, (*spec.get("scopes", ()), *_selected(spec)))):
+    scopes = [item.text() for item in stored.items("spec", "scopes")]
+    if not all(map(_is_in_scope, (*scopes, *_selected(stored)))):
         return None
-    return Quota(found["metadata"]["name"], amounts(spec.get("hard")), amounts(status.get("used")))
+    hard, used = (amounts(stored.texts(*path)) for path in (("spec", "hard"), ("status", "used")))
+    return Quota(stored.text("metadata", "name"), hard, used)
 
 
-def _selected(spec: Mapping[str, Any]) -> Iterator[str]:
+def _selected(stored: Document) -> Iterator[str]:
     """Scopes of a selector; the operators that ask for a value ask for one that these pods do not have."""
-    for term in (spec.get("scopeSelector") or {}).get("matchExpressions") or ():
-        asks = term.get("operator") in ("Exists", "In")
-        yield term["scopeName"] if asks else f"Not{term['scopeName']}"
+    for term in stored.items("spec", "scopeSelector", "matchExpressions"):
+        asks = term.text("operator") in ("Exists", "In")
+        yield term.text("scopeName") if asks else f"Not{term.text('scopeName')}"
 
 
 def _is_in_scope(scope: str) -> bool:

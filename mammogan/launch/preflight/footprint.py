@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
 
 from mammogan.graph import ACCELERATED, Step
 from mammogan.launch.pods import Pods, parse_toleration
@@ -34,9 +33,9 @@ class Placement:
     tolerations: tuple[Mapping[str, str], ...] = ()
 
 
-def amounts(given: Mapping[str, Any] | None) -> dict[str, Decimal]:
+def amounts(given: Mapping[str, str]) -> dict[str, Decimal]:
     """Amounts out of Kubernetes' quantities."""
-    return {name: quantity.parse(text) for name, text in (given or {}).items()}
+    return {name: quantity.parse(text) for name, text in given.items()}
 
 
 ADDED = (

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import yaml
 
+from mammogan.document import Document
 from mammogan.launch import kubectl
 from mammogan.launch.server import OWN_NAMESPACE
 
@@ -37,7 +38,7 @@ class Home:
 
 def cluster() -> str:
     """Version of the cluster. Raises LookupError where kubectl reaches none."""
-    version = kubectl.ask("version", timeout_s=kubectl.PATIENT_S).get("serverVersion", {}).get("gitVersion")
+    version = kubectl.ask("version", timeout_s=kubectl.PATIENT_S).text("serverVersion", "gitVersion")
     if not version:
         raise LookupError("kubectl reaches no cluster; choose a context with kubectl config use-context")
     return f"Kubernetes {version}"
@@ -57,7 +58,7 @@ def home(server: Server, namespace: str) -> Home:
 
 def kubeflow() -> str:
     """Version of Kubeflow by its image's tag, because the API itself does not tell. Raises LookupError if too old."""
-    image = _api_server()["image"]
+    image = _api_server().text("image")
     version = _version(image)
     if not version:
         return f"its image {image} tells no version: it must be {_dotted(OLDEST_KUBEFLOW)} or later"
@@ -66,10 +67,10 @@ def kubeflow() -> str:
     return f"Kubeflow Pipelines {_dotted(version)}"
 
 
-def _api_server() -> dict[str, Any]:
+def _api_server() -> Document:
     """Container of Kubeflow Pipelines' API server."""
     deployment = kubectl.ask("get", "deployment", "ml-pipeline", "--namespace", OWN_NAMESPACE)
-    return deployment["spec"]["template"]["spec"]["containers"][0]
+    return next(deployment.items("spec", "template", "spec", "containers"), Document())
 
 
 def _version(image: str) -> tuple[int, ...]:
@@ -89,7 +90,7 @@ def described(home: Home) -> str:
     except LookupError as error:
         fix = "give --namespace, that of your profile" if home.multi_user else "install Kubeflow Pipelines there"
         raise LookupError(f"{error.args[0]}; {fix}") from error
-    level = found["metadata"].get("labels", {}).get("pod-security.kubernetes.io/enforce", "no level")
+    level = found.text("metadata", "labels", "pod-security.kubernetes.io/enforce") or "no level"
     if home.multi_user:
         return f"{home.namespace} of a multi-user Kubeflow; Pod Security {level}"
     instead = f", not in {home.given}" if home.given not in ("", home.namespace) else ""
@@ -108,27 +109,27 @@ def service_account(namespace: str, name: str) -> str:
     except LookupError as error:
         raise LookupError(f"{error.args[0]}; kubectl apply -n {namespace} -k k8s/steps makes it") from error
     container = _api_server()
-    if _version(container["image"]) < LISTS_ACCOUNTS:
+    if _version(container.text("image")) < LISTS_ACCOUNTS:
         return name
-    listed = next((item for item in container.get("env", ()) if item["name"] == ACCOUNTS), {})
-    if "valueFrom" in listed:
+    listed = next((item for item in container.items("env") if item.text("name") == ACCOUNTS), Document())
+    if listed.has("valueFrom"):
         return f"{name}; see to it that it stands in what {ACCOUNTS} of deployment ml-pipeline is taken from"
-    if name not in re.split(r"[,\s]+", listed.get("value", "")):
+    if name not in re.split(r"[,\s]+", listed.text("value")):
         raise LookupError(
             f"Kubeflow does not let runs use {name}: kubectl set env -n {OWN_NAMESPACE} deployment/ml-pipeline "
-            f"{ACCOUNTS}={','.join(filter(None, (listed.get('value'), name)))}, or submit with --service-account ''"
+            f"{ACCOUNTS}={','.join(filter(None, (listed.text('value'), name)))}, or submit with --service-account ''"
         )
     return f"{name}, which Kubeflow lists; on a multi-user Kubeflow who submits needs role mammogan-submit"
 
 
 def storage() -> str:
     """The default StorageClass, which PostgreSQL's volume takes. Raises LookupError where there is none."""
-    found = kubectl.ask("get", "storageclass")["items"]
+    classes = kubectl.ask("get", "storageclass").items("items")
     key = "storageclass.kubernetes.io/is-default-class"
-    default = [item for item in found if item["metadata"].get("annotations", {}).get(key) == "true"]
+    default = [item for item in classes if item.text("metadata", "annotations", key) == "true"]
     if not default:
         raise LookupError("no default StorageClass; make one the default, or name one in k8s/base/postgres.yaml")
-    return f"default StorageClass {default[0]['metadata']['name']}"
+    return f"default StorageClass {default[0].text('metadata', 'name')}"
 
 
 def retries() -> str:
@@ -137,9 +138,9 @@ def retries() -> str:
     Argo's own policy is to retry what failed, and a lost pod is an error: Kubeflow ships defaults that say otherwise.
     Raises LookupError where they were taken out.
     """
-    settings = kubectl.ask("get", "configmap", CONTROLLER, "--namespace", OWN_NAMESPACE).get("data", {})
+    settings = kubectl.ask("get", "configmap", CONTROLLER, "--namespace", OWN_NAMESPACE)
     try:
-        defaults = yaml.safe_load(settings.get("workflowDefaults") or "{}")
+        defaults = yaml.safe_load(settings.text("data", "workflowDefaults") or "{}")
         policy = defaults["spec"]["templateDefaults"]["retryStrategy"]["retryPolicy"]
     except (yaml.YAMLError, KeyError, TypeError):
         policy = None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from mammogan.document import Document
 from mammogan.launch.preflight.footprint import Amounts, Placement, amounts
 
 KEEPS_AWAY = ("NoSchedule", "NoExecute")
@@ -42,15 +42,14 @@ class Node:
         return tuple(name for name, amount in relevant.items() if self.allocatable.get(name, 0) < amount)
 
 
-def read(found: Mapping[str, Any]) -> Node:
+def read(node: Document) -> Node:
     """A node as kubectl shows it."""
-    spec = found.get("spec", {})
     return Node(
-        found["metadata"].get("name", ""),
-        amounts(found.get("status", {}).get("allocatable")),
-        found["metadata"].get("labels", {}),
-        tuple(spec.get("taints") or ()),
-        bool(spec.get("unschedulable")),
+        node.text("metadata", "name"),
+        amounts(node.texts("status", "allocatable")),
+        node.texts("metadata", "labels"),
+        tuple(taint.texts() for taint in node.items("spec", "taints")),
+        bool(node.flag("spec", "unschedulable")),
     )
 
 

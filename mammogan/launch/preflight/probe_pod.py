@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mammogan import components
+from mammogan.document import Document
 from mammogan.graph import Step
 from mammogan.launch import condition, kubectl
 from mammogan.launch.pods import USER
@@ -162,13 +163,13 @@ def _remove(probe: ProbePod) -> None:
         logger.info(f"pod {probe.name} could not be removed from namespace {probe.namespace}: {error.args[0]}")
 
 
-def _ended(probe: ProbePod) -> dict[str, Any]:
+def _ended(probe: ProbePod) -> Document:
     """Status of the pod at its end. Raises LookupError with the pod's own reason where it does not start or end."""
     begun, where = time.monotonic(), ("--namespace", probe.namespace)
     running: float | None = None
     while True:
-        status = kubectl.ask("get", "pod", probe.name, *where, timeout_s=kubectl.PATIENT_S).get("status", {})
-        phase, now = status.get("phase"), time.monotonic()
+        status = kubectl.ask("get", "pod", probe.name, *where, timeout_s=kubectl.PATIENT_S).at("status")
+        phase, now = status.text("phase"), time.monotonic()
         if phase in ("Succeeded", "Failed"):
             return status
         if phase == "Running":
@@ -182,7 +183,7 @@ def _ended(probe: ProbePod) -> dict[str, Any]:
         time.sleep(POLL_S)
 
 
-def _read(probe: ProbePod, status: dict[str, Any], log: str) -> list[Finding]:
+def _read(probe: ProbePod, status: Document, log: str) -> list[Finding]:
     """What the pod's log says; each thing that it should say and does not has not passed."""
     findings = {item.what: item for item in from_log(log)}
     if not findings:

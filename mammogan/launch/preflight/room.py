@@ -34,7 +34,7 @@ def look(namespace: str, pods: Pods) -> list[Finding]:
     except (LookupError, ValueError) as error:
         bounds, admitted = [], [Finding("quota and limits", False, str(error.args[0]))]
     try:
-        found = [nodes.read(item) for item in kubectl.ask("get", "nodes")["items"]]
+        found = [nodes.read(item) for item in kubectl.ask("get", "nodes").items("items")]
         return [*admitted, *_placed(pods, bounds, found)]
     except (LookupError, ValueError) as error:
         said = f"{error.args[0]}; let somebody look who may list nodes"
@@ -42,8 +42,8 @@ def look(namespace: str, pods: Pods) -> list[Finding]:
 
 
 def _rules(namespace: str) -> tuple[list[Bound], list[Quota]]:
-    ranges = kubectl.ask("get", "limitrange", "--namespace", namespace).get("items", ())
-    found = kubectl.ask("get", "resourcequota", "--namespace", namespace).get("items", ())
+    ranges = kubectl.ask("get", "limitrange", "--namespace", namespace).items("items")
+    found = kubectl.ask("get", "resourcequota", "--namespace", namespace).items("items")
     bounds = [bound for item in ranges for bound in admission.bounds(item)]
     return bounds, [quota for item in found if (quota := admission.quota(item))]
 

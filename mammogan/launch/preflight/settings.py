@@ -22,7 +22,7 @@ def addresses(namespace: str, pods: Pods) -> str:
     """What the ConfigMap holds. Raises LookupError where it is missing or lacks a key."""
     apply = f"kubectl apply -n {namespace} -k k8s/steps"
     try:
-        data = kubectl.ask("get", "configmap", pods.settings, "--namespace", namespace).get("data") or {}
+        data = kubectl.ask("get", "configmap", pods.settings, "--namespace", namespace).texts("data")
     except LookupError as error:
         raise LookupError(f"{error.args[0]}; {apply}, or name it with --pods settings=NAME") from error
     for key in compiled.REQUIRED_SETTINGS:
@@ -56,7 +56,7 @@ def secrets(namespace: str, account: str, pods: Pods, store_works: bool) -> str:
 
 def _missing(name: str, namespace: str) -> list[str]:
     try:
-        data = kubectl.ask("get", "secret", name, "--namespace", namespace).get("data") or {}
+        data = kubectl.ask("get", "secret", name, "--namespace", namespace).texts("data")
     except LookupError:
         data = {}
     return [key for key in compiled.S3_KEYS if key not in data]
@@ -76,5 +76,5 @@ def _identity(account: str, namespace: str) -> str:
         found = kubectl.ask("get", "serviceaccount", account, "--namespace", namespace)
     except LookupError:
         return ""
-    annotations = found.get("metadata", {}).get("annotations") or {}
+    annotations = found.texts("metadata", "annotations")
     return next((name for name in IDENTITIES if annotations.get(name)), "")
