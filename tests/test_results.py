@@ -1,0 +1,136 @@
+"""Results keep their type on the way through JSON; what is not exactly one of them is refused by name."""
+
+import dataclasses
+import json
+import typing
+
+import pytest
+from sample_run import evaluation, measured, paper_run
+
+from mammogan import codec, results
+from mammogan.codec import OlderFormatError
+from mammogan.config import PRESETS, Config, Trial
+from mammogan.results import (
+    Candidate,
+    Decision,
+    Direction,
+    Evaluation,
+    Measurement,
+    Network,
+    Outcome,
+    Quantity,
+    TrialResult,
+    TrialStatus,
+    Verdict,
+)
+
+
+def trained():
+    return TrialResult(0.5, 3, "d" * 64, 20, TrialStatus.FINISHED, epochs_done=20, frozen=Network("random", "0"))
+
+
+@pytest.mark.parametrize(
+    "result", [trained(), evaluation(Trial(0.5, 0), []), paper_run().trials[0].evaluation, paper_run().decision]
+)
+def test_what_is_written_is_read_back_the_same(result, tmp_path):
+    results.write(result, tmp_path / "result.json")
+    assert results.read(type(result), tmp_path / "result.json") == result
+    assert json.loads((tmp_path / "result.json").read_text())["format"] == 2
+
+
+def test_a_candidate_is_the_same_from_its_document():
+    winner = paper_run().decision.winner
+    assert results.parse(Candidate, results.document(winner), "model") == winner
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_configuration_is_the_same_from_its_json(preset):
+    config = PRESETS[preset]
+    assert codec.decode(Config, json.loads(json.dumps(config.to_dict()))) == config
+
+
+def changed(**fields):
+    content = json.loads(results.document(trained()))
+    return json.dumps({**content, **fields})
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        (changed(colour="red"), r"trial.json: unknown field 'colour'"),
+        (changed(seed="3"), r"trial.json.seed='3': give a int"),
+        (changed(seed=True), r"trial.json.seed=True: give a int"),
+        (changed(gp_lambda="0.5"), r"trial.json.gp_lambda='0.5': give a float"),
+        (changed(status="lost"), r"trial.json.status='lost': give one of finished, diverged, failed"),
+        (changed(frozen={"name": "x"}), r"trial.json.frozen: the field 'sha256' is missing"),
+        (changed(frozen=[]), r"trial.json.frozen=\[\]: give an object"),
+        ("[]", "it holds no object"),
+        ("{", "it is no JSON"),
+    ],
+)
+def test_what_is_not_exactly_a_result_is_refused_by_name(document, said):
+    with pytest.raises(ValueError, match=said):
+        results.parse(TrialResult, document, "trial.json")
+
+
+@pytest.mark.parametrize("written", [None, 1, 3])
+def test_another_format_is_named_as_such(written):
+    content = json.loads(results.document(trained()))
+    content.pop("format")
+    document = json.dumps(content if written is None else {**content, "format": written})
+    with pytest.raises(OlderFormatError, match=r"trial.json: it has format [13] of another version of mammogan"):
+        results.parse(TrialResult, document, "trial.json")
+
+
+def test_no_document_holds_a_number_that_is_not_finite():
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        results.document(dataclasses.replace(trained(), train_s=float("nan")))
+    document = results.document(trained()).decode().replace('"train_s": 0.0', '"train_s": NaN')
+    with pytest.raises(ValueError, match=r"trial.json.train_s=nan: give a float"):
+        results.parse(TrialResult, document, "trial.json")
+
+
+@pytest.mark.parametrize(
+    ("quantity", "key"),
+    [
+        (Quantity("kid", "inception", "train"), "kid/inception/train"),
+        (Quantity("kid", "inception", "real_fake"), "kid/inception"),
+        (Quantity("precision", "random_vgg", "test"), "precision/random_vgg/test"),
+        (Quantity("lpips", "lpips_random", "fake_fake"), "lpips_random/fake_fake"),
+        (Quantity("ms_ssim", "", "real_fake"), "ms_ssim/real_fake"),
+    ],
+)
+def test_a_quantity_has_one_name_in_mlflow(quantity, key):
+    assert quantity.key == key
+
+
+def test_numbers_for_mlflow_leave_out_what_is_not_known():
+    item = dataclasses.replace(measured(1, "kid", 0.2), low=None, high=None)
+    assert results.numbers([item]) == {"kid/inception/train": 0.2, "kid/inception/train/reference": 0.01}
+
+
+@pytest.mark.parametrize(
+    ("direction", "score"), [(Direction.LOWER, 0.2), (Direction.HIGHER, -0.2), (Direction.MATCH_REFERENCE, 0.19)]
+)
+def test_less_is_better_of_every_score(direction, score):
+    assert dataclasses.replace(measured(1, "kid", 0.2), direction=direction).score == pytest.approx(score)
+
+
+def test_every_field_of_a_result_has_a_type_that_the_codec_reads():
+    """No field is a bare mapping of anything: what a document holds is named down to its numbers."""
+    seen = set()
+
+    def visit(kind):
+        if dataclasses.is_dataclass(kind) and kind not in seen:
+            seen.add(kind)
+            for hint in typing.get_type_hints(kind).values():
+                visit(hint)
+        assert kind not in (typing.Any, object, dict), seen
+        for part in typing.get_args(kind):
+            if part is not Ellipsis:
+                visit(part)
+
+    for kind in (TrialResult, Evaluation, Decision, Candidate, results.Audit, results.Utility):
+        visit(kind)
+    assert {Measurement, Verdict, Quantity, Network} <= seen
+    assert Outcome.NOT_CHECKED.words == "not checked"
