@@ -121,7 +121,7 @@ def test_a_small_run_and_the_same_command_again(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     done = run_graph(tmp_path, "--lambdas", "0.5,3,1e300")
     assert done.returncode == 0, done.stdout + done.stderr
-    _tells_what_was_lost(tmp_path, done)
+    _tells_what_failed(tmp_path, done)
     _mlflow_holds_everything()
     _champion_makes_images()
 
@@ -132,9 +132,9 @@ def test_a_small_run_and_the_same_command_again(tmp_path, monkeypatch):
     assert "finished by an earlier run" in again.stderr
 
 
-def _tells_what_was_lost(out, done):
+def _tells_what_failed(out, done):
     assert "winner" in done.stdout
-    assert "lost     lambda=1e+300,seed=0: epoch 1" in done.stdout
+    assert "failed   lambda=1e+300,seed=0: epoch 1" in done.stdout
     report = next(out.glob("run-*/report/report.html")).read_text()
     assert "lambda=1e+300" in report
     assert "random" in report.lower()
@@ -168,7 +168,7 @@ def _champion_makes_images():
 
 
 @pytest.mark.slow
-def test_all_trials_lost_fails_the_run_with_the_reasons(tmp_path):
+def test_a_run_whose_trials_all_fail_fails_with_the_reasons(tmp_path):
     done = run_graph(tmp_path, "--lambdas", "1e300")
     assert done.returncode == 1
     assert "lambda=1e+300" in done.stdout + done.stderr

@@ -9,6 +9,7 @@ from mammogan import results, tracking
 from mammogan.audit import audit_dataset
 from mammogan.graph import Step
 from mammogan.records import Findings
+from mammogan.results import Outcome
 from mammogan.selection import gates
 from mammogan.steps import notes
 from mammogan.steps.context import StepContext
@@ -27,6 +28,7 @@ def run(context: StepContext, version: str, filled: Path, critic: Path, out: Pat
             result = audit_dataset(filled, context.settings, out, critic=critic)
         except ValueError as error:
             notes.not_done(context, version, "audit", error, out)
+            notes.decide(context, version, Outcome.NOT_CHECKED, f"not done: {error}")
             return
         log_findings(context.parent_id, "audit", out, results.numbers(result.measures, "audit/"))
         message = gates.tally(result.verdicts)

@@ -9,6 +9,7 @@ from mammogan.graph import Step
 from mammogan.ledger import State, Task
 from mammogan.registry import retraining
 from mammogan.registry.versions import PARENT_RUN
+from mammogan.results import Decision
 from mammogan.tracking import ledger
 from mammogan.tracking.environment import GIT_DIRTY, GPU_IMAGE, IMAGE
 
@@ -99,7 +100,7 @@ def test_what_was_tried_and_refused_is_not_tried_every_week(champion, open_run):
 
 def test_a_run_whose_selection_registered_nothing_was_tried_too(open_run):
     tried = open_run("1")
-    tracking.log_decision(tried, {"verdict": "no candidate: nothing is registered"})
+    tracking.log_decision(tried, Decision("no candidate: nothing is registered"))
     closed(tried)
     found = retraining.decide(open_run("2"), MODEL)
     assert not found.needed

@@ -1,7 +1,6 @@
 """The aliases on real registry state: gated, whole or not at all, one at a time, and recorded."""
 
 import itertools
-import json
 import socket
 import subprocess
 import sys
@@ -12,20 +11,23 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 from mlflow import MlflowClient
-from sample_run import evaluation, measured, paper_run
+from sample_run import paper_run, snapshot_evaluation
 from typer.testing import CliRunner
 
-from mammogan import registry, tracking
+from mammogan import registry, results, tracking
 from mammogan.__main__ import app
 from mammogan.config import PRESETS, Trial
 from mammogan.models.generator import Generator, save_snapshot
-from mammogan.registry import promotion
+from mammogan.registry import notes, promotion
 from mammogan.reporting import card
+from mammogan.results import Candidate, Outcome
 from mammogan.selection.ranking import select
 from mammogan.tracking import heartbeat
 
 CONFIG = PRESETS["demo"]
 TRIAL = Trial(3.0, 0)
+AUDIT = "mammogan.audit"
+"""Tag of a version that tells its users what the audit came to."""
 
 
 @pytest.fixture
@@ -41,17 +43,18 @@ def add(client, tmp_path):
     name = tmp_path.name.replace("_", "-")
     count = iter(range(100))
 
-    def add(kid, data_digest="d", train_s=100.0, *, audit="passed", promoted=True):
+    def add(kid, data_digest="d", train_s=100.0, *, audit=(Outcome.PASSED, "passed"), promoted=True):
         number = next(count)
         config = type(CONFIG)(**{**vars(CONFIG), "select": type(CONFIG.select)(model_name=name)})
         parent = tracking.open_parent(tmp_path.name, f"run-{number}", config, {})
         torch.manual_seed(number)
         save_snapshot(Generator(28, 4, 8), 1, tmp_path / "winner")
-        records = [measured(1, "kid", kid), measured(1, "fid", 90.0), measured(1, "lpips_fake_fake", 0.3)]
-        item = {**evaluation(TRIAL, []), "records": records, "data_digest": data_digest, "train_s": train_s}
-        (tmp_path / "decision.json").write_text(json.dumps(select([item], config.select)))
+        evaluated = snapshot_evaluation(TRIAL, 1, kid, data_digest=data_digest, train_s=train_s)
+        results.write(select([evaluated], config.select), tmp_path / "decision.json")
         version = registry.register(tmp_path / "winner", tmp_path / "decision.json", parent, config)
-        client.set_model_version_tag(name, version, promotion.AUDIT, audit)
+        if audit:
+            client.set_model_version_tag(name, version, AUDIT, audit[1])
+            notes.write_outcome(name, version, *audit)
         if promoted:
             registry.promote(name, version, f"selected by run {parent}")
         return version
@@ -77,10 +80,18 @@ def test_better_is_promoted_worse_stays_challenger(client, add):
     assert aliases(client, add)["champion"] == "2"
 
 
-@pytest.mark.parametrize("audit", ["", "refused: memorised (pixel)", "not done: train has 1 image"])
-def test_nothing_becomes_champion_without_an_audit_that_passed(client, add, audit):
+@pytest.mark.parametrize(
+    ("audit", "why"),
+    [
+        (None, "its images were not audited for copies of training images"),
+        ((Outcome.REFUSED, "refused: memorised (pixel)"), "the audit refused: memorised (pixel)"),
+        ((Outcome.NOT_CHECKED, "not done: train has 1 image"), "the audit not done: train has 1 image"),
+    ],
+)
+def test_nothing_becomes_champion_without_an_audit_that_passed(client, add, audit, why):
     assert add(0.3, audit=audit) == "1"
     assert aliases(client, add) == {"challenger": "1"}
+    assert registry.promote(add.model, "1", "x").why == f"refused: audited: {why}"
     assert registry.promote(add.model, "1", "seen by eye", force=True).moved
 
 
@@ -91,6 +102,17 @@ def test_another_data_set_is_not_comparable_but_can_be_forced(client, add):
     move = registry.promote(add.model, "2", "new data", force=True)
     assert "by force" in move.why
     assert aliases(client, add) == {"champion": "2", "previous": "1"}
+
+
+def test_a_champion_that_another_version_registered_is_not_comparable(client, add, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setitem(results._FORMATS, Candidate, results.CANDIDATE_FORMAT - 1)
+        add(0.3)
+    better = add(0.1)
+    assert aliases(client, add) == {"champion": "1", "challenger": better}
+    why = "not comparable: champion version 1 carries no metrics that can be read; promote by force"
+    assert registry.promote(add.model, better, "x").why == f"refused: better than the champion: {why}"
+    assert registry.promote(add.model, better, "x", force=True).moved
 
 
 def test_rollback_is_one_command_and_every_move_is_recorded(client, add):
@@ -241,7 +263,7 @@ def test_what_is_in_production_and_why(client, add):
     assert (found.version, found.why) == ("1", "reviewed; the audit passed; there is no champion yet")
     assert found.since_ms <= found.asked_ms
     assert client.get_run(found.run_id).data.tags["mammogan.run_key"] == "run-0"
-    assert (found.tags["lambda"], found.tags[promotion.AUDIT]) == ("3", "passed")
+    assert (found.tags["lambda"], found.tags[AUDIT]) == ("3", "passed")
     add(0.2)
     registry.rollback(add.model, "artefacts")
     assert (registry.in_production(add.model).version, registry.in_production(add.model).why) == ("1", "artefacts")
@@ -253,7 +275,7 @@ def test_the_card_tells_metrics_data_use_and_limits(client, add):
     assert "| kid/inception/train | 0.3 | 0.285 to 0.315 | 0.01 |" in text
     assert "- not memorised: not checked: KID against test reals" in text
     assert "- diverse: passed: lpips/fake_fake" in text
-    for heading in ("## Use", "## Gates", "## Data", "## What it stands on", "## Limits"):
+    for heading in ("## Use", "## Gates", "## Data", "## Provenance", "## Limits"):
         assert heading in text
     assert "CC BY 3.0" in text
     run = paper_run()

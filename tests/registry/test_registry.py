@@ -1,7 +1,6 @@
 """The registered model: one version for one winner, loaded by alias, the same images as the snapshot."""
 
 import io
-import json
 import math
 import subprocess
 import sys
@@ -14,11 +13,12 @@ import pytest
 import torch
 from mlflow import MlflowClient
 from PIL import Image
-from sample_run import evaluation, measured
+from sample_run import snapshot_evaluation, training
 
-from mammogan import registry, serving, tracking
+from mammogan import registry, results, serving, tracking
 from mammogan.config import PRESETS, Trial
 from mammogan.models.generator import Generator, load_generator, sample, save_snapshot
+from mammogan.results import Network
 from mammogan.selection.ranking import select
 from mammogan.tracking.findings import log_findings
 
@@ -47,11 +47,9 @@ def registered(snapshot, database, tmp_path_factory):
         tracking.ensure_experiment("test", str(folder / "artifacts"))
         parent = tracking.open_parent("test", "key", CONFIG, {})
         with tracking.trial_log(parent, TRIAL, CONFIG, step="train") as log:
-            log.finish({"status": "finished", "frozen": {"name": "random DenseNet121"}, "data_digest": "d" * 64})
-        rows = [measured(4, "kid", 0.2), measured(4, "fid", 90.0), measured(4, "lpips_fake_fake", 0.3)]
-        item = {**evaluation(TRIAL, []), "records": rows}
+            log.finish(training(TRIAL, frozen=Network("random DenseNet121", "0" * 64)))
         decision = folder / "decision.json"
-        decision.write_text(json.dumps(select([item], CONFIG.select)))
+        results.write(select([snapshot_evaluation(TRIAL, 4, 0.2)], CONFIG.select), decision)
         number = registry.register(snapshot, decision, parent, CONFIG)
         registry.promote("mammogan", number, "for the test", force=True)
         yield parent, number, decision
@@ -105,7 +103,7 @@ def test_parent_run_goes_on_after_registering(registered):
 
 def test_a_decision_that_was_not_accepted_is_refused(registered, snapshot, tmp_path):
     refused = tmp_path / "decision.json"
-    refused.write_text(json.dumps(select([], CONFIG.select)))
+    results.write(select([], CONFIG.select), refused)
     with pytest.raises(ValueError, match="only an accepted decision"):
         registry.register(snapshot, refused, registered[0], CONFIG)
 

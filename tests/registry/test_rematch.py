@@ -1,18 +1,17 @@
 """A champion that was registered on other data, measured again on the challenger's: real generators, real figures."""
 
-import json
-
 import pandas as pd
 import pytest
 import torch
 from PIL import Image
 
-from mammogan import registry, tracking
+from mammogan import registry, results, tracking
 from mammogan.config import PRESETS, override
 from mammogan.data import manifest
 from mammogan.evaluation import snapshots
 from mammogan.models.generator import Generator, load_generator, sample, save_snapshot
-from mammogan.registry import promotion
+from mammogan.registry import notes
+from mammogan.results import Evaluation, Outcome, TrialResult, TrialStatus
 from mammogan.selection import ranking
 from mammogan.steps import StepContext, promote
 
@@ -65,15 +64,15 @@ def add(client, tmp_path):
 
     def add(snapshot, dataset, lam):
         trial = tmp_path / f"trial-{lam}"
-        info = {"trial": f"lambda={lam},seed=0", "gp_lambda": lam, "seed": 0, "status": "finished", "train_s": lam}
+        trained = TrialResult(lam, 0, dataset.name, epochs=1, status=TrialStatus.FINISHED, train_s=lam)
         (trial / "snapshots").mkdir(parents=True)
         (trial / "snapshots" / "epoch_0001.pt").write_bytes(snapshot.read_bytes())
-        (trial / "trial.json").write_text(json.dumps({**info, "data_digest": dataset.name}))
+        results.write(trained, trial / "trial.json")
         found = snapshots.evaluate_trial(trial, dataset, CONFIG.evaluate, tmp_path / f"e-{lam}", lambda *_: None)
         parent = tracking.open_parent(tmp_path.name, f"run {lam}", CONFIG, {})
-        (tmp_path / "decision.json").write_text(json.dumps(ranking.select([found], CONFIG.select)))
+        results.write(ranking.select([found], CONFIG.select), tmp_path / "decision.json")
         version = registry.register(snapshot, tmp_path / "decision.json", parent, CONFIG)
-        client.set_model_version_tag(NAME, version, promotion.AUDIT, "passed")
+        notes.write_outcome(NAME, version, Outcome.PASSED, "passed")
         promote.run(StepContext(CONFIG, parent), version, dataset)
         return version, client.get_run(parent).data.tags[tracking.PROMOTION]
 
@@ -92,10 +91,9 @@ def test_on_new_data_the_better_one_becomes_champion(client, add, tmp_path):
     second, told = add(good, after, 2)
     assert champion(client) == second
     key = f"kid/random_vgg/{CONFIG.select.against}"
-    alone = next(
-        item for item in json.loads((tmp_path / "e-2" / "evaluation.json").read_text())["records"] if item["key"] == key
-    )
-    assert f"{key} {alone['value']:.4g} against the champion's" in told
+    measured = results.read(Evaluation, tmp_path / "e-2" / "evaluation.json").measurements
+    alone = next(item for item in measured if item.key == key)
+    assert f"{key} {alone.value:.4g} against the champion's" in told
 
     third, told = add(flat, before, 3)  # the data of the first run once more: the champion was never measured on them
     assert champion(client) == second
@@ -109,18 +107,16 @@ def test_the_champion_s_new_figure_is_what_evaluating_it_there_gives(client, add
     first, _ = add(good, before, 1)
     second, _ = add(other, after, 2)
     assert champion(client) == first
-    rival = registry.rematch(second, after, CONFIG)
-    assert rival.version == first
+    incumbent = registry.rematch(second, after, CONFIG)
+    assert incumbent.version == first
     folder = tmp_path / "by hand"
     (folder / "snapshots").mkdir(parents=True)
     (folder / "snapshots" / "epoch_0001.pt").write_bytes(good.read_bytes())
-    (folder / "trial.json").write_text(json.dumps({"trial": "x", "status": "finished"}))
+    results.write(TrialResult(0.0, 0, "x", epochs=1, status=TrialStatus.FINISHED), folder / "trial.json")
     found = snapshots.evaluate_trial(folder, after, CONFIG.evaluate, tmp_path / "hand", lambda *_: None)
-    by_hand = {item["key"]: item["value"] for item in found["records"]}
-    for key, measure in rival.candidate["metrics"].items():
-        assert measure["value"] == by_hand[key]
-    assert rival.candidate["data_digest"] == "after"
-    assert registry.rematch(first, after, CONFIG) is None  # the champion has no rival
+    assert incumbent.candidate.measurements == found.measurements
+    assert incumbent.candidate.data_digest == "after"
+    assert registry.rematch(first, after, CONFIG) is None  # the champion itself
 
 
 def test_another_image_size_cannot_be_compared(client, add, tmp_path):

@@ -1,11 +1,13 @@
 """The exit step: the run's true status, its trials closed, and a report whatever happened before."""
 
+import dataclasses
+
 import pytest
-from sample_run import evaluation, measured
+from sample_run import evaluation, snapshot_evaluation, training
 
 from mammogan import cluster, tracking
 from mammogan.cluster import Presence
-from mammogan.config import PRESETS
+from mammogan.config import PRESETS, override
 from mammogan.document import Document
 from mammogan.graph import AFTER_A_WINNER, Step
 from mammogan.ledger import Fate, Task
@@ -34,16 +36,12 @@ def parent(tmp_path):
     parent = tracking.begin(tmp_path.name, tmp_path.name, CONFIG, {})
     record(parent, Step.INGEST, Step.FILTER_MINORITY)
     record(parent, Step.CHECK_CHANGES, goes_on=True)
-    records = [measured(1, "kid", 0.2), measured(1, "fid", 90.0), measured(1, "lpips_fake_fake", 0.3)]
-    item = {**evaluation(TRIALS[0], []), "records": records}
-    for step, result in (
-        (Step.TRAIN, {"status": "finished", "train_s": 7200.0, "device": "cuda:0"}),
-        (Step.EVALUATE, item),
-    ):
+    trained, evaluated = training(TRIALS[0], train_s=7200.0, device="cuda:0"), snapshot_evaluation(TRIALS[0], 1, 0.2)
+    for step, result in ((Step.TRAIN, trained), (Step.EVALUATE, evaluated)):
         with tracking.trial_log(parent, TRIALS[0], CONFIG, step=step) as log:
             log.finish(result)
     tracking.open_trial(parent, TRIALS[1], CONFIG)
-    tracking.log_decision(parent, select([item], CONFIG.select))
+    tracking.log_decision(parent, select([evaluated], CONFIG.select))
     return parent
 
 
@@ -55,9 +53,9 @@ def record(parent, *steps, goes_on=None):
 
 def train(parent, *trials):
     for trial in trials:
-        for step in (Step.TRAIN, Step.EVALUATE):
+        for step, result in ((Step.TRAIN, training(trial)), (Step.EVALUATE, evaluation(trial, []))):
             with tracking.trial_log(parent, trial, CONFIG, step=step) as log:
-                log.finish({"status": "finished"})
+                log.finish(result)
 
 
 def close(tmp_path):
@@ -175,9 +173,8 @@ def test_the_next_run_closes_what_nobody_closed(mlflow, parent, tmp_path, monkey
 
 def test_costs_follow_the_hour_price(parent, tmp_path):
     record = tracking.read_run(parent)
-    priced = {**record.config, "hour_price": 2.5}
-    object.__setattr__(record, "config", priced)
-    page = report.build(record, tmp_path / "report").read_text()
+    priced = dataclasses.replace(record, config=override(record.config, {"hour_price": 2.5}))
+    page = report.build(priced, tmp_path / "report").read_text()
     assert "<td>5.00</td>" in page
 
 

@@ -5,13 +5,15 @@ import json
 import re
 
 import pytest
-from sample_run import evaluation, measured
+from sample_run import snapshot_evaluation
 from typer.testing import CliRunner
 
-from mammogan import tracking
+from mammogan import codec, tracking
 from mammogan.__main__ import app
-from mammogan.config import Trial, override, resolve
+from mammogan.config import override, resolve
 from mammogan.reporting import report
+from mammogan.results import LambdaComparison
+from mammogan.selection.comparison import sentence
 from mammogan.selection.ranking import select
 
 CONFIG = override(resolve("demo"), {"lambdas": "0.5,3,5", "seeds": "0,1"})
@@ -27,14 +29,12 @@ def run(database, tmp_path_factory):
         patch.setenv("MAMMOGAN_SPOOL", str(folder / "spool"))
         tracking.ensure_experiment("mammogan", str(folder / "artifacts"))
         parent = tracking.open_parent("mammogan", "key", CONFIG, {})
-        found = []
+        evaluations = []
         for trial in CONFIG.trials:
-            records = [measured(1, "kid", KID[trial.gp_lambda][trial.seed]), measured(1, "fid", 90.0)]
-            records.append(measured(1, "lpips_fake_fake", 0.3))
-            found.append({**evaluation(Trial(trial.gp_lambda, trial.seed), []), "records": records})
+            evaluations.append(snapshot_evaluation(trial, 1, KID[trial.gp_lambda][trial.seed]))
             with tracking.trial_log(parent, trial, CONFIG, step="evaluate") as log:
-                log.finish(found[-1])
-        tracking.log_decision(parent, select(found, CONFIG.select))
+                log.finish(evaluations[-1])
+        tracking.log_decision(parent, select(evaluations, CONFIG.select))
         yield parent
 
 
@@ -42,14 +42,15 @@ def test_report_command_and_decision_use_the_same_words(run, tmp_path):
     decision = tracking.read_run(run).decision
     shown = CliRunner().invoke(app, ["compare", run])
     page = html.unescape(re.sub(r"<[^>]+>", "", report.build(tracking.read_run(run), tmp_path).read_text()))
-    words = [item["told"] for item in decision["comparisons"]]
+    words = [sentence(item) for item in decision.comparisons]
     assert [text.partition(" (")[0] for text in words] == [
         "lambda=0.5 is better than lambda=3",
         "no significant difference between lambda=0.5 and lambda=5",
         "no significant difference between lambda=3 and lambda=5",
     ]
-    for text in [decision["verdict"], *words]:
+    for text in [decision.verdict, *words]:
         assert text in shown.stdout
         assert text in page
     answer = json.loads(CliRunner().invoke(app, ["compare", run, "--json"]).stdout)
-    assert answer["lambdas"] == {run: decision["comparisons"]}
+    assert list(answer["lambdas"]) == [run]
+    assert [codec.decode(LambdaComparison, item) for item in answer["lambdas"][run]] == list(decision.comparisons)

@@ -1,5 +1,6 @@
 """From the champion to the sha256 of each source file and back; runs compared; dead runs ended."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -7,12 +8,12 @@ import sys
 import time
 
 import pytest
-from sample_run import evaluation, measured, paper_run
+from sample_run import paper_run, snapshot_evaluation, training
 from typer.testing import CliRunner
 
-from mammogan import registry, tracking
+from mammogan import registry, results, tracking
 from mammogan.__main__ import app
-from mammogan.config import PRESETS, Trial
+from mammogan.config import PRESETS, Trial, override
 from mammogan.models.generator import Generator, save_snapshot
 from mammogan.reporting import report, runs_table
 from mammogan.selection.ranking import select
@@ -40,13 +41,12 @@ def run(database, tmp_path_factory):
         parent = tracking.open_parent("mammogan", "key", CONFIG, {"kfp.pipeline_run_id": "job"})
         (folder / "manifest.csv").write_text(MANIFEST)
         tracking.log_dataset(parent, folder, {"name": "malignant", "data_digest": "d1g357"})
-        records = [measured(1, "kid", 0.2), measured(1, "fid", 90.0), measured(1, "lpips_fake_fake", 0.3)]
-        item = {**evaluation(TRIAL, []), "records": records}
-        for step, result in (("train", {"status": "finished"}), ("evaluate", item)):
+        evaluated = snapshot_evaluation(TRIAL, 1, 0.2)
+        for step, result in (("train", training(TRIAL)), ("evaluate", evaluated)):
             with tracking.trial_log(parent, TRIAL, CONFIG, step=step) as log:
                 log.finish(result)
         save_snapshot(Generator(28, 4, 8), 1, folder / "winner")
-        (folder / "decision.json").write_text(json.dumps(select([item], CONFIG.select)))
+        results.write(select([evaluated], CONFIG.select), folder / "decision.json")
         number = registry.register(folder / "winner", folder / "decision.json", parent, CONFIG)
         registry.promote("mammogan", number, "for the test", force=True)
         yield parent
@@ -110,8 +110,8 @@ def test_compare_puts_a_trial_in_a_row_with_its_best_snapshot(run):
     best = table.loc[table["trial"] == "lambda=3,seed=0"].iloc[0]
     assert (best["epoch"], best["kid/inception/train"], best["fid/inception/train"]) == (1000, 0.1765, 179.35)
     assert list(table["status"])[-1] == "FAILED"
-    by_fid = paper_run()
-    by_fid.config["select"]["metrics"] = "fid,kid"
+    by_kid = paper_run()
+    by_fid = dataclasses.replace(by_kid, config=override(by_kid.config, {"select.metrics": "fid,kid"}))
     best = runs_table.compare([by_fid]).set_index("trial")["epoch"]
     fid = {gp_lambda: min(rows, key=lambda row: row["fid"]) for gp_lambda, rows in report.paper_tables().items()}
     assert dict(best) == {f"lambda={gp_lambda:g},seed=0": row["epoch"] for gp_lambda, row in fid.items()}

@@ -15,8 +15,9 @@ from mlflow_servers import lossy_proxy, mlflow_server, postgres
 from sample_run import grid
 from servers import seaweedfs
 
-from mammogan import tracking
+from mammogan import results, tracking
 from mammogan.config import PRESETS, Trial
+from mammogan.results import Evaluation, TrialResult, TrialStatus
 
 TESTS = Path(__file__).resolve().parents[1]
 LAMBDAS = (0.5, 3.0, 5.0)
@@ -30,10 +31,12 @@ import sys, time
 from pathlib import Path
 from mammogan import tracking
 from mammogan.config import PRESETS, Trial
+from mammogan.results import TrialResult, TrialStatus
 
 parent, name, grids, epochs, epoch_s = sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]), float(sys.argv[5])
 slowest_s = 0.0
-with tracking.trial_log(parent, Trial.parse(name), PRESETS["demo"], step="train") as log:
+trial = Trial.parse(name)
+with tracking.trial_log(parent, trial, PRESETS["demo"], step="train") as log:
     for epoch in range(1, epochs + 1):
         started = time.monotonic()
         log.metrics(epoch, {key: epoch + i / 10 for i, key in enumerate(sys.argv[6:])})
@@ -41,7 +44,7 @@ with tracking.trial_log(parent, Trial.parse(name), PRESETS["demo"], step="train"
             log.grid(epoch, grids / f"epoch_{epoch:04d}.png")
         slowest_s = max(slowest_s, time.monotonic() - started)
         time.sleep(epoch_s)
-    log.finish({"status": "finished", "trial": name})
+    log.finish(TrialResult(trial.gp_lambda, trial.seed, "d" * 64, epochs, TrialStatus.FINISHED))
 print(slowest_s)
 """
 
@@ -167,7 +170,7 @@ def trained(folder, trial):
     """What the training of a trial left on the disk: (key, epoch) to value."""
     for record in (folder / "out").rglob("trial.json"):
         history = record.with_name("history.jsonl")
-        if json.loads(record.read_text())["trial"] == trial and history.is_file():
+        if results.read(TrialResult, record).trial.name == trial and history.is_file():
             lines = [json.loads(line) for line in history.read_text().splitlines()]
             return {(key, line["epoch"]): value for line in lines for key, value in line["metrics"].items()}
     raise AssertionError(f"no history of {trial} below {folder}")
@@ -176,8 +179,8 @@ def trained(folder, trial):
 def measured(run):
     """What the evaluation of a trial recorded: (key, epoch) to value."""
     content = tracking.client().download_artifacts(run.info.run_id, "evaluation.json")
-    records = json.loads(Path(content).read_text())["records"]
-    return {(item["key"], item["epoch"]): item["value"] for item in records}
+    measurements = results.read(Evaluation, content).measurements
+    return {(item.key, item.epoch): item.value for item in measurements}
 
 
 def assert_each_once(points, *expected):
@@ -219,7 +222,7 @@ def test_an_outage_and_a_lossy_network_lose_nothing_and_double_nothing(tmp_path,
     for trial in trials:
         assert points[trial] == expected
     for item in record.trials:
-        assert item.info["status"] == "finished"
+        assert item.training.status is TrialStatus.FINISHED
         assert item.grids == {epoch: grid(epoch) for epoch in range(40, EPOCHS + 1, 40)}
     assert stored >= 9
     assert max(slowest_s) < 1.0  # the training never waited for the server

@@ -11,10 +11,11 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
-from sample_run import evaluation, grid
+from sample_run import evaluation, grid, training
 
 from mammogan import tracking
 from mammogan.config import PRESETS, Trial, override
+from mammogan.results import Decision, Network, TrialStatus
 from mammogan.tracking import spool
 
 CONFIG = PRESETS["demo"]
@@ -53,7 +54,7 @@ def test_parent_is_found_by_its_key_and_runs_again(mlflow, parent, tmp_path):
     assert run.data.params["cfg.train.epochs"] == str(CONFIG.train.epochs)
     assert run.data.params["cfg.lambdas"] == "[0.5, 3.0, 5.0]"
     assert run.data.tags["kfp.pipeline_run_id"] == "job-1"
-    assert tracking.read_run(parent).config == CONFIG.to_dict()
+    assert tracking.read_run(parent).config == CONFIG
     assert len(runs(mlflow, tmp_path.name)) == 1
 
 
@@ -150,8 +151,8 @@ def test_what_the_server_refuses_for_good_does_not_block_the_rest(mlflow, parent
     with tracking.trial_log(parent, TRIAL, CONFIG, step="train") as log:
         log.metrics(1, {"train/\n": 1.0})
         log.grid(1, Path("gone.png"))
-        log.finish({"status": "finished", "trial": TRIAL.name})
-    assert tracking.read_run(parent).trials[0].info["status"] == "finished"
+        log.finish(training(TRIAL))
+    assert tracking.read_run(parent).trials[0].training.status is TrialStatus.FINISHED
     assert "left out" in capsys.readouterr().err
 
 
@@ -186,7 +187,7 @@ def test_status_after_an_exception(mlflow, parent, error, status):
 
 
 def test_status_over_training_and_evaluation(mlflow, parent):
-    trained = {"status": "finished", "trial": TRIAL.name, "frozen": {"name": "random DenseNet121"}}
+    trained = training(TRIAL, frozen=Network("random DenseNet121", "0" * 64))
     with tracking.trial_log(parent, TRIAL, CONFIG, step="train") as log:
         log.finish(trained)
     child = tracking.find_trial(parent, TRIAL)
@@ -195,14 +196,14 @@ def test_status_over_training_and_evaluation(mlflow, parent):
         log.finish(evaluation(TRIAL, []))
     assert mlflow.get_run(child).info.status == "FINISHED"
     record = tracking.read_run(parent).trials[0]
-    assert record.info == trained
+    assert record.training == trained
     assert record.evaluation == evaluation(TRIAL, [])
     assert record.tags["mammogan.frozen"] == "random DenseNet121"
 
 
-def test_a_lost_trial_ends_failed_with_its_reason(mlflow, parent):
+def test_a_diverged_trial_ends_failed_with_its_reason(mlflow, parent):
     with tracking.trial_log(parent, TRIAL, CONFIG, step="train") as log:
-        log.finish({"status": "diverged", "reason": "epoch 2: train/penalty is nan"})
+        log.finish(training(TRIAL, TrialStatus.DIVERGED, "epoch 2: train/penalty is nan"))
     record = tracking.read_run(parent).trials[0]
     assert (record.status, record.reason) == ("FAILED", "epoch 2: train/penalty is nan")
 
@@ -228,12 +229,12 @@ def test_data_set_is_one_input_and_its_manifest_an_artifact(mlflow, parent, tmp_
 
 
 def test_outcome_tells_the_decision_and_brings_the_report(parent, tmp_path):
-    tracking.log_decision(parent, {"accepted": False, "verdict": "no candidate", "reasons": ["x"]})
+    tracking.log_decision(parent, Decision("no candidate", reasons=("x",)))
     (tmp_path / "built").mkdir()
     (tmp_path / "built" / "report.html").write_text("page")
     tracking.log_artifact(parent, tmp_path / "built", "report")
     found = tracking.outcome(tmp_path.name, tmp_path / "report")
-    assert found.decision["verdict"] == "no candidate"
+    assert found.decision.verdict == "no candidate"
     assert found.report.read_text() == "page"
     with pytest.raises(LookupError, match="run_key='none'"):
         tracking.outcome("none", tmp_path)

@@ -1,5 +1,6 @@
 """The record of a run's steps in MLflow: begun, done, failed, stopped; and nothing stale after a second start."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -7,11 +8,13 @@ import sys
 import time
 
 import pytest
+from sample_run import evaluation, training
 
 from mammogan import tracking
 from mammogan.config import PRESETS, Trial
 from mammogan.graph import Step
 from mammogan.ledger import State, Task
+from mammogan.results import TrialStatus
 from mammogan.tracking import ledger
 
 CONFIG = PRESETS["demo"]
@@ -82,20 +85,21 @@ def test_a_trial_that_goes_on_after_its_pod_was_lost_says_nothing_of_before(mlfl
         log.metrics(1, {"train/x": 1.0})
         child = mlflow.get_run(log.run_id)
         assert (child.info.status, child.data.tags["mammogan.reason"]) == ("RUNNING", "")
-        log.finish({"status": "finished"})
+        log.finish(training(TRIAL))
     assert entry(parent, Step.TRAIN, TRIAL.name).state is State.DONE
 
 
 def test_divergence_is_a_result_and_a_fault_is_not(parent):
-    for status, state in (("diverged", State.DONE), ("failed", State.FAILED)):
+    for status, state in ((TrialStatus.DIVERGED, State.DONE), (TrialStatus.FAILED, State.FAILED)):
         with tracking.trial_log(parent, TRIAL, CONFIG, Step.TRAIN) as log:
-            log.finish({"status": status, "reason": "epoch 2: nan"})
+            log.finish(training(TRIAL, status, "epoch 2: nan"))
         assert entry(parent, Step.TRAIN, TRIAL.name).state is state
     with tracking.trial_log(parent, TRIAL, CONFIG, Step.EVALUATE) as log:
-        log.finish({"status": "failed", "reason": "the training failed"})
+        log.finish(evaluation(TRIAL, [], TrialStatus.FAILED, "the training failed"))
     assert entry(parent, Step.EVALUATE, TRIAL.name).state is State.DONE, "it could do no more"
     with tracking.trial_log(parent, TRIAL, CONFIG, Step.EVALUATE) as log:
-        log.finish({"status": "failed", "reason": "out of memory", "lost_in": "evaluate"})
+        failed = evaluation(TRIAL, [], TrialStatus.FAILED, "out of memory")
+        log.finish(dataclasses.replace(failed, failed_in=Step.EVALUATE))
     assert entry(parent, Step.EVALUATE, TRIAL.name).state is State.FAILED
 
 

@@ -1,0 +1,36 @@
+"""The audit step: what it leaves on the version decides about its promotion."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mammogan import codec, tracking
+from mammogan.config import PRESETS
+from mammogan.registry.promotion import AUDIT_OUTCOME, AuditNote
+from mammogan.registry.versions import ensure_registered_model
+from mammogan.results import Outcome
+from mammogan.steps import StepContext, audit
+
+CONFIG = PRESETS["demo"]
+
+
+@pytest.fixture
+def version(database, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
+    tracking.ensure_experiment(tmp_path.name, str(tmp_path / "artifacts"))
+    ensure_registered_model(tracking.client(), CONFIG.select.model_name)
+    return str(tracking.client().create_model_version(CONFIG.select.model_name, str(tmp_path)).version)
+
+
+def test_an_audit_that_could_not_be_made_is_not_checked_and_says_why(version, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise ValueError("train has 1 image")
+
+    monkeypatch.setattr(audit, "audit_dataset", refuse)
+    parent = tracking.open_parent(tmp_path.name, tmp_path.name, CONFIG, {})
+    audit.run(StepContext(CONFIG, parent), version, tmp_path, Path("critic.pt"), tmp_path / "audit")
+    tags = tracking.client().get_model_version(CONFIG.select.model_name, version).tags
+    note = codec.decode(AuditNote, json.loads(tags[AUDIT_OUTCOME]))
+    assert note == AuditNote(Outcome.NOT_CHECKED, "not done: train has 1 image")
+    assert tags["mammogan.audit"] == note.summary
