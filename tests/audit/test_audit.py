@@ -314,8 +314,8 @@ class TestDataset:
         assert result.counts.held_out == result.counts.held_out_patients == 6
         page = (folder / "audit" / "audit.html").read_text()
         assert "data:image/png;base64" in page
-        for measure in result.measures:
-            assert measure.meaning in page
+        for item in result.measures:
+            assert item.meaning in page
         assert (folder / "audit" / "pairs.png").read_bytes().startswith(b"\x89PNG")
 
     def test_copies_given_from_outside_are_refused_on_any_data_set(self, audited, dataset, tmp_path):
@@ -362,8 +362,8 @@ class TestDataset:
         frozen, identity = load_frozen("random")
         other = learnt(write_dataset(tmp_path / "other", {"train": (8, 4), "test": (2, 2)}, seed=1), tmp_path)
         path = kept(Critic(28, 4, frozen), tmp_path / "critic.pt", identity, other)
-        told = f"critic.pt': it was trained on the data {other[:12]}, the real images of the class are "
-        with pytest.raises(ValueError, match=told):
+        message = f"critic.pt': it was trained on the data {other[:12]}, the real images of the class are "
+        with pytest.raises(ValueError, match=message):
             audited_with(path, dataset, tmp_path)
 
     def test_scores_that_are_not_finite_are_an_error(self, dataset, tmp_path):
