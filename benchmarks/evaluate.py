@@ -79,10 +79,10 @@ def run_mammogan(folder: Path, pairs: int, device: str) -> dict[str, float]:
         pairs=pairs,
         device=device,
     )
-    records = evaluate_folders(folder / "real", folder / "fake", config)["records"]
-    values = {f"{record['metric']} {record['pairing']}": record["value"] for record in records}
-    kid = next(record for record in records if record["metric"] == "kid")
-    return values | {"kid subsets": kid["subset_mean"]}
+    measurements = evaluate_folders(folder / "real", folder / "fake", config).measurements
+    values = {f"{item.quantity.metric} {item.quantity.pairing}": item.value for item in measurements}
+    subsets = next(item.subsets for item in measurements if item.subsets)
+    return values | {"kid subsets": subsets.mean}
 
 
 def run_usual(folder: Path, pairs: int, device: str) -> dict[str, float]:

@@ -67,8 +67,8 @@ def one_case(images: Tensor, patients: np.ndarray, spaces: list[Space], seed: in
     strangers = images[torch.from_numpy(sides[2])]
     refused = {}
     for name, fakes in generators(train.images, held_out.images, strangers, len(held_out.images), rng).items():
-        found = inspect(train, held_out, fakes, spaces, AuditConfig(), batch_size=BATCH_SIZE)
-        refused[name] = {verdict["gate"].split(" (")[0] for verdict in found["verdicts"] if not verdict["passed"]}
+        audit = inspect(train, held_out, fakes, spaces, AuditConfig(), batch_size=BATCH_SIZE)
+        refused[name] = {verdict.gate.split(" (")[0] for verdict in audit.verdicts if verdict.refuses}
     return refused
 
 

@@ -14,21 +14,55 @@ many synthetic malignant images as real ones. Run again it goes on.
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mammogan import config, storage
+from mammogan import codec, config, storage
 from mammogan.audit import audit_dataset
 from mammogan.data.ingest import ingest, read_summary
 from mammogan.reporting.findings import interval, short
-from mammogan.selection.gates import NOT_CHECKED, answer, tally
-from mammogan.synthesis import fill, load_model
+from mammogan.results import Audit, Outcome, Utility
+from mammogan.selection.gates import tally
+from mammogan.synthesis import Model, fill, load_model
 from mammogan.utility import study
 
 MALIGNANT = 1
+FORMAT = 1
+"""Of ``measured.json``."""
+
+
+@dataclass(frozen=True)
+class SplitCounts:
+    """Real images of one split."""
+
+    benign: int
+    malignant: int
+    patients: int
+
+
+@dataclass(frozen=True)
+class FilledSet:
+    """What was measured of one filled data set."""
+
+    images: int
+    """Synthetic images in it."""
+    audit: Audit
+    utility: Utility
+
+
+@dataclass(frozen=True)
+class Release:
+    """Both filled data sets, and the real images that they were made from."""
+
+    train: SplitCounts
+    test: SplitCounts
+    balanced: FilledSet
+    """Synthetic images balance the classes."""
+    as_many: FilledSet
+    """As many synthetic malignant images as real ones."""
 
 
 def settings(arguments: argparse.Namespace, size: int) -> config.Config:
@@ -60,56 +94,64 @@ def prepared(arguments: argparse.Namespace, size: int) -> tuple[Path, config.Con
     return dataset, chosen
 
 
-def release(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Summaries of both sets with their audits and studies, by the set's name."""
+def release(arguments: argparse.Namespace) -> Release:
+    """Make, audit and study both sets."""
     model, work = load_model(arguments.model, "crops"), arguments.work
     dataset, chosen = prepared(arguments, model.generator.size)
-    train = read_summary(dataset)["splits"]["train"]
-    as_many = config.override(chosen, {"synthesise.count": train["malignant"]})
-    found: dict[str, Any] = {"train": train, "test": read_summary(dataset)["splits"]["test"]}
-    for name, made in (("balanced", chosen), ("as many", as_many)):
-        folder = work / name.replace(" ", "_")
-        summary = fill(model, dataset, MALIGNANT, made, str(folder))
-        audit = audit_dataset(folder, made, work / f"{folder.name}_audit", critic=arguments.critic)
-        found[name] = {"images": summary["synthetic"]["images"], "audit": audit}
-        found[name]["utility"] = study(folder, made, work / f"{folder.name}_utility")
-    return found
+    train, test = (_split_counts(dataset, side) for side in ("train", "test"))
+    as_many = config.override(chosen, {"synthesise.count": train.malignant})
+    return Release(
+        train,
+        test,
+        balanced=_filled(model, dataset, chosen, work / "balanced", arguments.critic),
+        as_many=_filled(model, dataset, as_many, work / "as_many", arguments.critic),
+    )
 
 
-def page(found: dict[str, Any], about: str) -> str:
+def _split_counts(dataset: Path, side: str) -> SplitCounts:
+    counts = read_summary(dataset)["splits"][side]
+    return SplitCounts(counts["benign"], counts["malignant"], counts["patients"])
+
+
+def _filled(model: Model, dataset: Path, chosen: config.Config, folder: Path, critic: Path | None) -> FilledSet:
+    summary = fill(model, dataset, MALIGNANT, chosen, str(folder))
+    audit = audit_dataset(folder, chosen, folder.with_name(f"{folder.name}_audit"), critic=critic)
+    utility = study(folder, chosen, folder.with_name(f"{folder.name}_utility"))
+    return FilledSet(summary["synthetic"]["images"], audit, utility)
+
+
+def page(measured: Release, about: str) -> str:
     """Markdown: what was asked, then both sets."""
-    return "\n".join(["# A generator's images on real crops", "", about, *_counts(found), *_sets(found)]) + "\n"
+    lines = ["# A generator's images on real crops", "", about, "", *_counts(measured)]
+    lines += [*_set("Balanced", measured.balanced), *_set("As many", measured.as_many)]
+    return "\n".join(lines) + "\n"
 
 
-def _counts(found: dict[str, Any]) -> Iterator[str]:
-    yield ""
-    for side in ("train", "test"):
-        counts = found[side]
-        yield (
-            f"- {side}: {counts['benign']} benign and {counts['malignant']} malignant crops "
-            f"of {counts['patients']} patients"
-        )
+def _counts(measured: Release) -> Iterator[str]:
+    for side, counts in (("train", measured.train), ("test", measured.test)):
+        yield f"- {side}: {counts.benign} benign and {counts.malignant} malignant crops of {counts.patients} patients"
 
 
-def _sets(found: dict[str, Any]) -> Iterator[str]:
-    for name in ("balanced", "as many"):
-        item = found[name]
-        yield from ("", f"## {name.capitalize()}: {item['images']} synthetic images", "")
-        audit, utility = item["audit"], item["utility"]
-        yield f"The audit {'refuses nothing' if audit['passed'] else 'refuses them'}: {tally(audit['verdicts'])}."
-        yield from ("", "| gate | answer | why |", "|---|---|---|")
-        for gate in audit["verdicts"]:
-            yield f"| {gate['gate']} | {answer(gate)} | {gate['why'].removeprefix(f'{NOT_CHECKED}: ')} |"
-        yield from ("", f"{utility['verdict']}.", "")
-        yield f"{utility['classifier']}, {utility['seeds']} seeds, {utility['steps']} steps; mean and 95% interval."
-        keys = [metric["name"] for metric in utility["metrics"]]
-        titles = [metric["title"] for metric in utility["metrics"]]
-        yield from ("", f"| trained on | {' | '.join(titles)} |", "|---" * (len(keys) + 1) + "|")
-        by_key = {(record["arm"], record["metric"]): record for record in utility["records"]}
-        for arm in utility["arms"]:
-            cells = [by_key[arm["name"], key] for key in keys]
-            told = [f"{short(cell['value'])} ({interval(cell)})" for cell in cells]
-            yield f"| {arm['title']} | {' | '.join(told)} |"
+def _set(title: str, item: FilledSet) -> Iterator[str]:
+    audit = item.audit
+    yield from ("", f"## {title}: {item.images} synthetic images", "")
+    answer = "refuses them" if audit.outcome is Outcome.REFUSED else "refuses nothing"
+    yield f"The audit {answer}: {tally(audit.verdicts)}."
+    yield from ("", "| gate | answer | why |", "|---|---|---|")
+    yield from (f"| {verdict.gate} | {verdict.outcome.words} | {verdict.why} |" for verdict in audit.verdicts)
+    yield from _utility(item.utility)
+
+
+def _utility(utility: Utility) -> Iterator[str]:
+    yield from ("", f"{utility.verdict}.", "")
+    yield f"{utility.classifier}, {utility.seeds} seeds, {utility.steps} steps; mean and 95% interval."
+    titles = [metric.title for metric in utility.metrics]
+    yield from ("", f"| trained on | {' | '.join(titles)} |", "|---" * (len(titles) + 1) + "|")
+    by_key = {(measure.arm, measure.metric): measure for measure in utility.measures}
+    for arm in utility.arms:
+        measures = [by_key[arm.name, metric.name] for metric in utility.metrics]
+        cells = [f"{short(measure.value)} ({interval(measure)})" for measure in measures]
+        yield f"| {arm.title} | {' | '.join(cells)} |"
 
 
 def main() -> None:
@@ -130,10 +172,10 @@ def main() -> None:
     if arguments.model is None:
         prepared(arguments, arguments.size)
         return
-    found = release(arguments)
-    storage.write_bytes(str(arguments.work / "found.json"), json.dumps(found).encode())
+    measured = release(arguments)
+    storage.write_bytes(str(arguments.work / "measured.json"), codec.dumps(measured, FORMAT))
     if arguments.out:
-        storage.write_bytes(str(arguments.out), page(found, arguments.about).encode())
+        storage.write_bytes(str(arguments.out), page(measured, arguments.about).encode())
     if arguments.images:
         effects = arguments.work / "as_many_utility" / "effects.png"
         shutil.copyfile(effects, arguments.images / "utility_effects.png")

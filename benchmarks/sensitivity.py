@@ -110,11 +110,11 @@ def main() -> None:
     extractor = random_vgg(torch.device("cpu"))
     for row, (name, damage) in enumerate(DAMAGES.items()):
         images = damage(others, reals)
-        records = evaluate_images({"real_fake": reals}, images, config)["records"]
+        measurements = evaluate_images({"real_fake": reals}, images, config).measurements
         if row == 0:
-            print("| damage |", " | ".join(record["key"] for record in records), "| copied |")
-            print("|---" * (len(records) + 2) + "|")
-        cells = [f"{record['value']:.4g}" for record in records] + [f"{copied(reals, images, extractor):.4g}"]
+            print("| damage |", " | ".join(item.key for item in measurements), "| copied |")
+            print("|---" * (len(measurements) + 2) + "|")
+        cells = [f"{item.value:.4g}" for item in measurements] + [f"{copied(reals, images, extractor):.4g}"]
         print(f"| {name} |", " | ".join(cells), "|", flush=True)
 
 

@@ -19,6 +19,7 @@ from typing import Any
 from unittest import mock
 
 from mammogan import config, tracking
+from mammogan.graph import Step
 from mammogan.tracking.spool import Spool
 
 
@@ -66,7 +67,7 @@ def measure(size: int, epochs: int, folder: Path) -> Mapping[str, float]:
     started = time.perf_counter()
     with (
         mock.patch.object(Spool, "_send_next", sending.around(Spool._send_next)),
-        tracking.trial_log(parent, trial, settings, step="train") as log,
+        tracking.trial_log(parent, trial, settings, step=Step.TRAIN) as log,
     ):
         report, grid = waiting.around(log.metrics), waiting.around(log.grid)
         train_trial(

@@ -1,14 +1,13 @@
 """The audit's statistics against closed forms and simulation, and its gate against a generator that copies."""
 
 import itertools
-import json
 
 import numpy as np
 import pytest
 import torch
 from scipy.stats import binomtest, mannwhitneyu
 
-from mammogan import config
+from mammogan import config, results
 from mammogan.audit import Reals, audit_dataset, copies, inspect, inspection, membership
 from mammogan.audit.critic_scores import CriticScores
 from mammogan.audit.distances import Distances, Space, between, measure, pixel_embedding
@@ -19,7 +18,9 @@ from mammogan.features.densenet import load_frozen
 from mammogan.models.critic import Critic
 from mammogan.models.critic_file import save_critic
 from mammogan.models.folded import FoldedDenseNet
+from mammogan.records import Findings
 from mammogan.reporting import findings
+from mammogan.results import Audit, Outcome
 from mammogan.synthesis import fill
 from mammogan.training.holdout_split import carve_out
 
@@ -137,11 +138,16 @@ def judged(train, held, fakes):
 
 
 def refused(result):
-    return {item["gate"].split(" (")[0] for item in result["verdicts"] if not item["passed"]}
+    return {gate.split(" (")[0] for gate in refused_gates(result)}
 
 
 def refused_gates(result):
-    return {item["gate"] for item in result["verdicts"] if not item["passed"]}
+    return {verdict.gate for verdict in result.verdicts if verdict.refuses}
+
+
+def unchecked(result):
+    """Why checks were not made, by gate."""
+    return {verdict.gate: verdict.why for verdict in result.verdicts if verdict.outcome is Outcome.NOT_CHECKED}
 
 
 class TestGate:
@@ -176,13 +182,13 @@ class TestGate:
         train, held, few = pictures(80, 0), pictures(40, 1), pictures(6, 2)
         result = judged(train, held, noisy(few.repeat(10, 1, 1, 1), 5, 0))
         assert "repeated" in refused(result)
-        assert not result["passed"]
+        assert result.outcome is Outcome.REFUSED
 
     def test_exact_copies_and_repeats_are_counted(self):
         train, fakes = pictures(20, 0), pictures(12, 2)
         fakes[1], fakes[2], fakes[3], fakes[4] = train[4], train[5].flip(-1), fakes[9], fakes[9]
-        counts = judged(train, pictures(12, 1), fakes)["counts"]
-        assert (counts["exact_copies"], counts["exact_repeats"]) == (2, 2)
+        counts = judged(train, pictures(12, 1), fakes).counts
+        assert (counts.exact_copies, counts.exact_repeats) == (2, 2)
 
     @pytest.mark.parametrize("mirrored", [False, True])
     def test_a_single_exact_copy_is_refused_wherever_it_stands(self, mirrored):
@@ -194,9 +200,9 @@ class TestGate:
         fakes[3] = train[5].flip(-1) if mirrored else train[5]
         result = inspect(*sets, fakes, [PIXEL], settings)
         assert refused(result) == {"exact copies"}
-        assert not result["passed"]
-        assert (result["counts"]["fakes"], result["counts"]["compared"]) == (300, 40)
-        assert result["verdicts"][0]["why"].endswith("1 of 300; at most 0")
+        assert result.outcome is Outcome.REFUSED
+        assert (result.counts.fakes, result.counts.compared) == (300, 40)
+        assert result.verdicts[0].why.endswith("1 of 300; at most 0")
 
     def test_a_collapsed_generator_is_no_witness_of_copying(self):
         """Sixty times one new image: whichever real image is nearest decides all; a jackknife would be sure of it."""
@@ -211,9 +217,9 @@ class TestGate:
     def test_the_closest_pairs_are_named(self):
         train, fakes = pictures(20, 0), pictures(12, 2)
         fakes[7] = noisy(train[11:12], 2, 0)[0]
-        first = judged(train, pictures(12, 1), fakes)["closest"][0]
-        assert (first["fake"], first["train"]) == (7, 11)
-        assert first["ratio"] < copies.ALPHA
+        first = judged(train, pictures(12, 1), fakes).closest[0]
+        assert (first.fake, first.train) == (7, 11)
+        assert first.ratio < copies.ALPHA
 
     def test_a_critic_that_knows_its_images_is_refused_and_one_that_does_not_is_not(self):
         train, held, fakes = pictures(80, 0), pictures(40, 1), pictures(60, 2)
@@ -229,25 +235,23 @@ class TestGate:
         sets = of_patients(pictures(80, 0), "t"), of_patients(pictures(40, 1), "h"), pictures(60, 2)
         dull = CriticScores(np.full(80, 0.5), np.full(40, 0.5), sets[0].patients, sets[1].patients)
         result = inspect(*sets, [PIXEL], LIMITS, critic=dull)
-        told = {item["gate"]: item["why"] for item in result["verdicts"]}
-        assert told["membership by the critic"] == "not checked: the critic's scores are all the same"
-        assert "critic" not in {record["space"] for record in result["records"]}
+        assert unchecked(result)["membership by the critic"] == "the critic's scores are all the same"
+        assert "critic" not in {measure.space for measure in result.measures}
 
     @pytest.mark.parametrize("nobody", [torch.empty(0, 1, 0, 0, dtype=torch.uint8), pictures(2, 1)[:0]])
     def test_without_held_out_images_copies_are_still_looked_for(self, nobody):
         train, fakes = pictures(20, 0), pictures(12, 2)
         result = inspect(of_patients(train, "t"), of_patients(nobody, "h"), fakes, [PIXEL], LIMITS)
-        told = {item["gate"]: item["why"] for item in result["verdicts"]}
-        assert told["nearer"] == told["membership"] == "not checked: fewer than 5 held-out patients"
-        assert result["passed"]
+        reasons = unchecked(result)
+        assert reasons["nearer"] == reasons["membership"] == "fewer than 5 held-out patients"
+        assert result.outcome is Outcome.PASSED
         copying = inspect(of_patients(train, "t"), of_patients(nobody, "h"), noisy(train, 3, 0), [PIXEL], LIMITS)
         assert refused(copying) == {"memorised"}
 
     def test_what_was_not_checked_is_said(self):
-        result = judged(pictures(20, 0), pictures(2, 1), pictures(12, 2))
-        told = {item["gate"]: item["why"] for item in result["verdicts"]}
-        assert told["membership"].startswith("not checked: fewer than 5 held-out patients")
-        assert told["membership by the critic"].startswith("not checked")
+        reasons = unchecked(judged(pictures(20, 0), pictures(2, 1), pictures(12, 2)))
+        assert reasons["membership"].startswith("fewer than 5 held-out patients")
+        assert "membership by the critic" in reasons
 
     def test_a_patient_on_both_sides_is_an_error(self):
         images = pictures(10, 0)
@@ -266,11 +270,11 @@ def test_statistics_need_no_images():
 
     given = Distances(far(fakes, train), far(fakes, held), far(held, train), far(fakes, fakes), far(train, train))
     names = ([f"t{i}" for i in range(60)], [f"h{i}" for i in range(30)])
-    found = {record["statistic"]: record for record in statistics(given, *names, LIMITS, "any")}
-    assert found["memorised"]["value"] == 1.0
-    assert found["memorised"]["reference"] == 0.0
-    assert found["nearer"]["value"] > 0.7
-    assert found["membership"]["value"] > 0.8
+    by_name = {measure.statistic: measure for measure in statistics(given, *names, LIMITS, PIXEL)}
+    assert by_name["memorised"].value == 1.0
+    assert by_name["memorised"].reference == 0.0
+    assert by_name["nearer"].value > 0.7
+    assert by_name["membership"].value > 0.8
 
 
 @pytest.fixture(scope="module")
@@ -291,7 +295,7 @@ def learnt(dataset, folder):
 
 
 def kept(critic, path, identity, data_digest, fraction=0.0):
-    save_critic(critic, path, frozen_sha256=identity["sha256"], data_digest=data_digest, validation_fraction=fraction)
+    save_critic(critic, path, frozen_sha256=identity.sha256, data_digest=data_digest, validation_fraction=fraction)
     return path
 
 
@@ -304,26 +308,25 @@ def audited_with(critic, dataset, folder):
 class TestDataset:
     def test_it_leaves_a_record_a_picture_and_a_page(self, audited):
         folder, result = audited
-        assert json.loads((folder / "audit" / "audit.json").read_text()) == result
-        assert {record["space"] for record in result["records"]} == {"pixel", "lpips_random", "random_vgg"}
-        assert result["counts"]["train"] == 12
-        assert result["counts"]["held_out"] == result["counts"]["held_out_patients"] == 6
+        assert results.read(Audit, folder / "audit" / "audit.json") == result
+        assert {measure.space for measure in result.measures} == {"pixel", "lpips_random", "random_vgg"}
+        assert result.counts.train == 12
+        assert result.counts.held_out == result.counts.held_out_patients == 6
         page = (folder / "audit" / "audit.html").read_text()
         assert "data:image/png;base64" in page
-        for record in result["records"]:
-            assert record["meaning"] in page
+        for item in result.measures:
+            assert item.meaning in page
         assert (folder / "audit" / "pairs.png").read_bytes().startswith(b"\x89PNG")
 
     def test_copies_given_from_outside_are_refused_on_any_data_set(self, audited, dataset, tmp_path):
         settings = config.override(config.PRESETS["demo"], {"evaluate.extractor": "random"})
         train = manifest.load_images(dataset, split="train", label=1)
         result = audit_dataset(dataset, settings, tmp_path, fakes=noisy(train, 3, 0), label=1)
-        assert not result["passed"]
+        assert result.outcome is Outcome.REFUSED
         assert "memorised (pixel)" in refused_gates(result)
-        shares = {record["key"]: record["value"] for record in result["records"]}
+        shares = {measure.key: measure.value for measure in result.measures}
         assert shares["memorised/lpips_random"] == shares["memorised/random_vgg"] == 1.0
-        told = {item["gate"]: item["why"] for item in result["verdicts"]}
-        assert told["memorised (random_vgg)"].startswith("not checked: 1 in a random network's features")
+        assert unchecked(result)["memorised (random_vgg)"].startswith("1 in a random network's features")
 
     @pytest.mark.parametrize("fraction", [0.0, 0.25])
     def test_the_trials_critic_is_asked_for_members_and_strangers(self, audited, dataset, tmp_path, fraction):
@@ -336,8 +339,8 @@ class TestDataset:
         critic = Critic(28, 4, FoldedDenseNet(frozen), readout="projected")
         path = kept(critic, tmp_path / "critic.pt", identity, learnt(dataset, tmp_path), fraction)
         result = audit_dataset(audited[0] / "filled", RANDOM, tmp_path / "a", critic=path)
-        record = result["records"][-1]
-        assert (record["key"], record["n_train"], record["n_held_out"]) == (
+        by_critic = result.measures[-1]
+        assert (by_critic.key, by_critic.n_train, by_critic.n_held_out) == (
             "membership_by_the_critic/critic", 12 - 12 * fraction, 6,
         )  # fmt: skip
         members, others = (
@@ -347,7 +350,7 @@ class TestDataset:
         frame = manifest.read(dataset).query("split == 'train' and label == 1")
         seen, _ = carve_out(12, fraction, frame["patient_id"].tolist())
         expected = mannwhitneyu(members[seen], others).statistic / (len(seen) * 6)
-        assert record["value"] == pytest.approx(expected)
+        assert by_critic.value == pytest.approx(expected)
 
     def test_a_critic_of_another_size_is_an_error(self, dataset, tmp_path):
         frozen, identity = load_frozen("random")
@@ -359,8 +362,8 @@ class TestDataset:
         frozen, identity = load_frozen("random")
         other = learnt(write_dataset(tmp_path / "other", {"train": (8, 4), "test": (2, 2)}, seed=1), tmp_path)
         path = kept(Critic(28, 4, frozen), tmp_path / "critic.pt", identity, other)
-        told = f"critic.pt': it was trained on the data {other[:12]}, the real images of the class are "
-        with pytest.raises(ValueError, match=told):
+        message = f"critic.pt': it was trained on the data {other[:12]}, the real images of the class are "
+        with pytest.raises(ValueError, match=message):
             audited_with(path, dataset, tmp_path)
 
     def test_scores_that_are_not_finite_are_an_error(self, dataset, tmp_path):
@@ -383,11 +386,10 @@ class TestDataset:
         frozen, identity = load_frozen("random")
         path = kept(Critic(28, 4, frozen), tmp_path / "critic.pt", identity, learnt(alone, tmp_path))
         result = audited_with(path if with_critic else None, alone, tmp_path)
-        told = {item["gate"]: item["why"] for item in result["verdicts"]}
-        few = "not checked: fewer than 5 held-out patients"
-        assert told["nearer"] == told["membership"] == few
-        assert told["membership by the critic"] == (few if with_critic else "not checked: no critic was given")
-        assert json.loads((tmp_path / "audit" / "audit.json").read_text())["counts"]["held_out"] == 0
+        reasons, few = unchecked(result), "fewer than 5 held-out patients"
+        assert reasons["nearer"] == reasons["membership"] == few
+        assert reasons["membership by the critic"] == (few if with_critic else "no critic was given")
+        assert results.read(Audit, tmp_path / "audit" / "audit.json").counts.held_out == 0
 
     def test_a_result_that_is_no_json_leaves_nothing(self, dataset, tmp_path, monkeypatch):
         monkeypatch.setattr(inspection, "exact_copies", lambda *_: float("nan"))
@@ -406,15 +408,16 @@ class TestDataset:
         settings = config.override(config.PRESETS["demo"], {"evaluate.extractor": "random"})
         fakes = manifest.load_images(dataset, split="test", label=0)
         result = audit_dataset(tmp_path / "leaky", settings, tmp_path / "audit", fakes=fakes, label=1)
-        assert result["counts"]["test_images_of_train_patients"] == 1
-        assert result["counts"]["held_out"] == 5
+        assert result.counts.test_images_of_train_patients == 1
+        assert result.counts.held_out == 5
 
     def test_a_set_without_synthetic_images_says_what_to_do(self, dataset, tmp_path):
         with pytest.raises(ValueError, match="holds no synthetic images"):
             audit_dataset(dataset, config.PRESETS["demo"], tmp_path)
 
     def test_the_section_is_empty_without_findings(self, audited):
-        assert findings.section(findings.Findings()) == ""
-        card = "\n".join(findings.card_lines(findings.Findings(audit=audited[1])))
-        assert ("Audit passed" in card) == audited[1]["passed"]
-        assert card.count("\n- ") == len(audited[1]["verdicts"])
+        _, result = audited
+        assert findings.section(Findings()) == ""
+        card = "\n".join(findings.card_lines(Findings(audit=result)))
+        assert ("Audit passed" in card) == (result.outcome is Outcome.PASSED)
+        assert card.count("\n- ") == len(result.verdicts)

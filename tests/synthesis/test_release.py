@@ -9,7 +9,7 @@ import torch
 from kfp import dsl
 from mlflow import MlflowClient
 
-from mammogan import config, registry, tracking
+from mammogan import config, registry, results, tracking
 from mammogan.components.audit import audit
 from mammogan.components.promote import promote
 from mammogan.components.synthesise import synthesise
@@ -24,6 +24,7 @@ from mammogan.registry import notes
 from mammogan.registry.model import save
 from mammogan.registry.versions import ensure_registered_model
 from mammogan.reporting.findings import section
+from mammogan.results import Audit, Utility
 from mammogan.tracking.findings import read_findings
 
 SETTINGS = {
@@ -66,7 +67,7 @@ def released(dataset, snapshot, tmp_path_factory):
         torch.manual_seed(0)
         save_critic(
             Critic(28, 4, frozen), folder / "critic.pt",
-            frozen_sha256=identity["sha256"], data_digest=digest, validation_fraction=0.0,
+            frozen_sha256=identity.sha256, data_digest=digest, validation_fraction=0.0,
         )  # fmt: skip
         critic = dsl.Model(uri=str(folder / "critic.pt"))
         audit.python_func(**given, filled=places["filled"], critic=critic, privacy=places["privacy"])
@@ -97,7 +98,8 @@ def test_mlflow_holds_numbers_files_and_tags_of_the_parent_run(released):
 def test_the_report_s_section_is_made_from_mlflow_alone(released):
     folder, _, parent, _ = released
     found = read_findings(parent)
-    assert found.audit == json.loads((folder / "privacy" / "audit.json").read_text())
+    assert found.audit == results.read(Audit, folder / "privacy" / "audit.json")
+    assert found.utility == results.read(Utility, folder / "benefit" / "utility.json")
     assert set(found.pictures) == {"pairs", "effects", "curve"}
     html = section(found)
     for heading in ("Synthetic images", "Do the synthetic images copy?", "Do the synthetic images help a classifier?"):
@@ -189,6 +191,9 @@ def test_the_report_holds_the_section(released, tmp_path):
     from mammogan.reporting import report
 
     _, _, parent, _ = released
-    page = report.build(tracking.read_run(parent), tmp_path).read_text()
+    record = tracking.read_run(parent)
+    page = report.build(record, tmp_path).read_text()
     assert section(read_findings(parent)) in page
-    assert json.dumps(tracking.read_run(parent).to_dict())
+    assert record.findings == read_findings(parent)
+    for kind, result in ((Audit, record.findings.audit), (Utility, record.findings.utility)):
+        assert results.parse(kind, results.document(result), "again") == result

@@ -1,12 +1,14 @@
 """What ``benchmarks/release.py`` refuses to measure, and how it tells the audit's answers."""
 
 import importlib.util
+import sys
 from argparse import Namespace
 from pathlib import Path
 
 import pytest
 
 from mammogan.data.ingest import write_summary
+from mammogan.results import Audit, AuditCounts, Finding, Outcome, Utility, UtilityCounts, Verdict
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "release.py"
 
@@ -15,6 +17,7 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "release.py"
 def _benchmark():
     spec = importlib.util.spec_from_file_location("release_benchmark", SCRIPT)
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # its dataclasses look their types up there
     spec.loader.exec_module(module)
     return module
 
@@ -29,23 +32,17 @@ def test_crops_of_another_size_are_not_taken(benchmark, tmp_path):
 
 
 def test_a_check_that_was_not_made_did_not_pass(benchmark):
-    verdicts = [
-        {"gate": "exact copies", "passed": True, "why": "0 of 9"},
-        {"gate": "nearer", "passed": True, "why": "not checked: nobody"},
-    ]
-    utility = {
-        "verdict": "no effect",
-        "classifier": "c",
-        "seeds": 1,
-        "steps": 1,
-        "metrics": [],
-        "records": [],
-        "arms": [],
-    }
-    item = {"images": 9, "audit": {"passed": True, "verdicts": verdicts}, "utility": utility}
-    counts = {"benign": 2, "malignant": 1, "patients": 3}
-    found = {"train": counts, "test": counts, "balanced": item, "as many": item}
-    lines = benchmark.page(found, "about").splitlines()
+    verdicts = (
+        Verdict("exact copies", Outcome.PASSED, "0 of 9"),
+        Verdict("nearer", Outcome.NOT_CHECKED, "nobody"),
+    )
+    utility = Utility(
+        finding=Finding.NO_DIFFERENCE, verdict="no effect", classifier="c", seeds=1, steps=1, metrics=(), arms=(),
+        measures=(), effects=(), counts=UtilityCounts(1, 1, 0, 9),
+    )  # fmt: skip
+    audit = Audit(verdicts, (), (), AuditCounts(1, 1, 1, 9, 9, 0, 0), ())
+    item, counts = benchmark.FilledSet(9, audit, utility), benchmark.SplitCounts(2, 1, 3)
+    lines = benchmark.page(benchmark.Release(counts, counts, item, item), "about").splitlines()
     assert "The audit refuses nothing: passed 1 of 2 checks, 1 not checked." in lines
     assert "| nearer | not checked | nobody |" in lines
     assert "| exact copies | passed | 0 of 9 |" in lines

@@ -161,7 +161,7 @@ def test_filtered_images_are_replaced_by_later_ones(dataset, model, tmp_path, mo
     assert len(manifest.read(tmp_path / "made")) == 100
 
 
-def test_a_filter_that_passes_nothing_ends_with_a_mend(model, tmp_path, monkeypatch):
+def test_a_filter_that_passes_nothing_ends_with_a_fix(model, tmp_path, monkeypatch):
     monkeypatch.setattr(stream, "CHUNK", 64)
     monkeypatch.setattr(balance, "load_filter", lambda *_: lambda images: ["implausible"] * len(images))
     with pytest.raises(ValueError, match=r"only 0 of \d+ images pass; lower them"):

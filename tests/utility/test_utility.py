@@ -1,15 +1,14 @@
 """The study's arms, metrics and intervals against oracles, and its verdict on images that help, and that harm."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from mammogan import config
+from mammogan import config, results
 from mammogan.audit import membership
 from mammogan.data import manifest
+from mammogan.results import Direction, Finding, Utility, UtilityEffect
 from mammogan.utility import classifier, study
 from mammogan.utility.arms import Pool, arms
 from mammogan.utility.classifier import draw, small_cnn, train_and_score
@@ -17,6 +16,7 @@ from mammogan.utility.comparison import Metric, Test, compare, estimate, metrics
 from mammogan.utility.study import verdict
 
 CPU = torch.device("cpu")
+AUC = Metric("auc", "AUC", Direction.HIGHER, lambda s, y: membership.auc(s[y == 1].numpy(), s[y == 0].numpy()))
 
 
 def settings(**utility):
@@ -130,7 +130,6 @@ class TestIntervals:
         from scipy.stats import norm
 
         rng, hits = np.random.default_rng(1), 0
-        auc = [Metric("auc", "AUC", "higher", lambda s, y: membership.auc(s[y == 1].numpy(), s[y == 0].numpy()))]
         true = norm.cdf(1.4 / np.sqrt(2 * 1.25)) - norm.cdf(1.0 / np.sqrt(2 * 1.25))
         for _ in range(100):
             labels = np.repeat(rng.permutation([0] * 40 + [1] * 40), 1)
@@ -140,19 +139,18 @@ class TestIntervals:
                 name: 1 / (1 + np.exp(-(shared + shift * labels + 0.5 * rng.normal(size=(5, 80)))))
                 for name, shift in (("real", 1.0), ("b", 1.4))
             }
-            _, effects = compare(scores, Test(labels, patients), auc, 0.9)
-            hits += effects[0]["low"] <= true <= effects[0]["high"]
+            _, effects = compare(scores, Test(labels, patients), [AUC], 0.9)
+            hits += effects[0].low <= true <= effects[0].high
         assert 0.83 <= hits / 100 <= 0.96
 
     def test_the_interval_of_a_share_stays_within_its_range(self):
         """Two patients and scores that rank nearly all right: what is added on either side leaves [0, 1]."""
         rng = np.random.default_rng(0)
-        auc = [Metric("auc", "AUC", "higher", lambda s, y: membership.auc(s[y == 1].numpy(), s[y == 0].numpy()))]
         labels, patients = np.array([0, 1] * 4), [f"p{i // 2}" for i in range(8)]
         scores = {name: (labels + 1.0 * rng.normal(size=(2, 8))) for name in ("real", "b")}
-        (record, _), (effect,) = compare(scores, Test(labels, patients), auc, 0.95)
-        assert 0 <= record["low"] < record["value"] < record["high"] == 1
-        assert effect["low"] < 0  # a difference may be negative
+        (measure, _), (effect,) = compare(scores, Test(labels, patients), [AUC], 0.95)
+        assert 0 <= measure.low < measure.value < measure.high == 1
+        assert effect.low < 0  # a difference may be negative
 
     def test_the_interval_holds_the_seeds_spread(self):
         """Oracle: where no patient matters, it is the t interval of the seeds' mean."""
@@ -171,25 +169,25 @@ class TestIntervals:
         good = np.clip(labels + rng.normal(size=(3, 60)) * 0.05, 0, 1)
         bad = rng.uniform(size=(3, 60))
         _, effects = compare({"real": bad, "b": good}, test, metrics(0.9), 0.95)
-        assert {effect["metric"]: effect["finding"] for effect in effects} == dict.fromkeys(
-            ("auc", "sensitivity", "calibration"), "better"
+        assert {effect.metric: effect.finding for effect in effects} == dict.fromkeys(
+            ("auc", "sensitivity", "calibration"), Finding.BETTER
         )
         _, effects = compare({"real": good, "b": bad}, test, metrics(0.9), 0.95)
-        assert {effect["finding"] for effect in effects} == {"worse"}
+        assert {effect.finding for effect in effects} == {Finding.WORSE}
 
 
 class TestStudy:
     def test_it_leaves_records_figures_and_a_page(self, dataset, tmp_path):
         fakes = manifest.load_images(dataset, split="train", label=1)
         result = study(dataset, settings(), tmp_path, fakes=fakes, label=1)
-        assert json.loads((tmp_path / "utility.json").read_text()) == result
-        assert len(result["records"]) == 7 * 3
-        assert len(result["effects"]) == 6 * 3
-        assert result["counts"]["test"] == 16
+        assert results.read(Utility, tmp_path / "utility.json") == result
+        assert len(result.measures) == 7 * 3
+        assert len(result.effects) == 6 * 3
+        assert result.counts.test == 16
         page = (tmp_path / "utility.html").read_text()
-        assert result["verdict"].replace("+", "&#43;") in page or result["verdict"] in page
-        for arm in result["arms"]:
-            assert arm["title"] in page
+        assert result.verdict.replace("+", "&#43;") in page or result.verdict in page
+        for arm in result.arms:
+            assert arm.title in page
         for name in ("effects", "curve"):
             assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
@@ -216,14 +214,22 @@ class TestStudy:
         [
             (0.02, 0.09, "The synthetic images help: AUC +0.050 (+0.020 to +0.090)"),
             (-0.09, -0.02, "The synthetic images harm: AUC +0.050 (-0.090 to -0.020)"),
-            (-0.02, 0.09, "No significant difference is shown by the synthetic images"),
+            (-0.02, 0.09, "Adding synthetic images made no significant difference"),
         ],
     )
     def test_the_verdict_is_that_of_all_synthetic_images(self, low, high, words):
-        finding = "no significant difference" if low < 0 < high else "better" if low > 0 else "worse"
-        told = {"metric": "auc", "value": 0.05, "low": low, "high": high, "finding": finding}
-        others = [{**told, "arm": arm, "finding": "better"} for arm in ("synthetic_0.5", "synthetic_augmented")]
-        assert verdict([*others, {**told, "arm": "synthetic_1"}, {**told, "arm": "replaced"}]).startswith(words)
+        finding = Finding.NO_DIFFERENCE if low < 0 < high else Finding.BETTER if low > 0 else Finding.WORSE
+        known = arms(Pool((images(9, 10), images(4, 20)), images(6, 30), 1), (0.5, 1.0))
+        effects = [
+            UtilityEffect(arm, "auc", 0.05, low, high, 0.95, result)
+            for arm, result in (
+                ("synthetic_0.5", Finding.BETTER), ("synthetic_augmented", Finding.BETTER), ("synthetic_1", finding),
+                ("replaced", finding),
+            )
+        ]  # fmt: skip
+        named, sentence = verdict(effects, known)
+        assert named is finding
+        assert sentence.startswith(words)
 
     @pytest.mark.slow
     @pytest.mark.parametrize(
@@ -238,7 +244,7 @@ class TestStudy:
         fakes = torch.stack([torch.from_numpy(draw_image(rng, drawn_as))[None] for _ in range(60 - rare)])
         chosen = settings(seeds=seeds, steps=steps, batch_size=16, shares="1")
         result = study(folder, chosen, tmp_path / "out", fakes=fakes, label=1)
-        assert result["verdict"].startswith(f"The synthetic images {word}"), result["verdict"]
+        assert result.verdict.startswith(f"The synthetic images {word}"), result.verdict
 
     def test_patients_of_train_are_no_test(self, dataset, tmp_path):
         import shutil
@@ -248,8 +254,8 @@ class TestStudy:
         frame.loc[frame["image_id"] == "P_test_1_000", "patient_id"] = "patient P_train_1_000"
         manifest.write(frame, tmp_path / "leaky")
         fakes = manifest.load_images(dataset, split="train", label=1)
-        counts = study(tmp_path / "leaky", settings(), tmp_path / "out", fakes=fakes, label=1)["counts"]
-        assert (counts["test"], counts["test_images_of_train_patients"]) == (15, 1)
+        counts = study(tmp_path / "leaky", settings(), tmp_path / "out", fakes=fakes, label=1).counts
+        assert (counts.test, counts.test_images_of_train_patients) == (15, 1)
 
     def test_a_test_split_without_a_class_says_so(self, write_dataset, tmp_path):
         folder = write_dataset(tmp_path / "set", {"train": (6, 4), "test": (4, 1)})
