@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -58,10 +59,12 @@ def train_trial(
 
     ``patients`` names that of each image, for ``train.validation_fraction``. Of several processes (``ranks``) the
     leader writes, and a fault raises, because only a new start of all of them can fix it.
-    Raises ValueError for fewer than 2 images, for another shape or type and for a carve-out that leaves too few;
-    OSError where not even ``trial.json`` can be written.
+    Raises ValueError for fewer than 2 images, for another shape or type, for a lambda that is not finite and for a
+    carve-out that leaves too few; OSError where not even ``trial.json`` can be written.
     """
     _check_images(images, config, ranks)
+    if not math.isfinite(trial.gp_lambda):
+        raise ValueError(f"gp_lambda={trial.gp_lambda}: give a finite weight")
     kept, held_out = carve_out(len(images), config.train.validation_fraction, patients)
     begun = TrialResult(trial.gp_lambda, trial.seed, data_digest, config.train.epochs)
     work = _Work(images[kept], images[held_out], config, trial, ranks, begun, report, report_grid)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import json
+import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,8 @@ from pathlib import Path
 from mammogan import codec, results, storage
 from mammogan.config import Config, Trial, digest
 from mammogan.results import TrialResult, TrialStatus
+
+logger = logging.getLogger(__name__)
 
 RECORD = "trial.json"
 HISTORY = "history.jsonl"
@@ -70,9 +73,18 @@ class TrialFolder:
                 storage.write_bytes(str(storage.inside(self.out, name)), content)
 
     def finished_result(self) -> TrialResult | None:
-        """Content of ``trial.json`` in the store, which only a finished trial leaves there."""
+        """Content of ``trial.json`` in the store, which only a finished trial leaves there.
+
+        None also where another version wrote it: this one's training writes it again.
+        """
         uri = storage.join(self.uri, RECORD)
-        return results.read(TrialResult, uri) if storage.exists(uri) else None
+        if not storage.exists(uri):
+            return None
+        try:
+            return results.read(TrialResult, uri)
+        except codec.OlderFormatError as error:
+            logger.info(str(error))
+            return None
 
     def write_result(self, result: TrialResult) -> None:
         """Write ``trial.json`` to ``out``, and to the store when the trial is finished.

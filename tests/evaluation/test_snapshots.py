@@ -9,12 +9,14 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from mammogan import console
+from mammogan import console, results
 from mammogan.commands.evaluate import app
 from mammogan.config import EvaluateConfig
 from mammogan.data import manifest
 from mammogan.evaluation import snapshots
+from mammogan.graph import Step
 from mammogan.models.generator import Generator, save_snapshot
+from mammogan.results import Direction, Evaluation, TrialResult, TrialStatus
 
 SIZE = 28
 CONFIG = EvaluateConfig(fakes=9, pairs=12, extractor="random", batch_size=4, device="cpu")
@@ -77,8 +79,7 @@ def trial(tmp_path):
     for epoch in (1, 4):
         torch.manual_seed(epoch)
         save_snapshot(Generator(SIZE, 6, 8), epoch, folder / f"snapshots/epoch_{epoch:04d}.pt")
-    described = {"trial": "lambda=0.5,seed=0", "gp_lambda": 0.5, "seed": 0, "status": "finished", "reason": ""}
-    (folder / "trial.json").write_text(json.dumps(described | {"key": "k"}))
+    results.write(TrialResult(0.5, 0, "d" * 64, 4, TrialStatus.FINISHED, key="k"), folder / "trial.json")
     return folder
 
 
@@ -92,12 +93,12 @@ def evaluate(trial, dataset, out, config=CONFIG):
     return snapshots.evaluate_trial(trial, dataset, config, out, reports), reports
 
 
-def test_every_snapshot_gets_the_six_metrics_with_floors_and_intervals(trial, dataset, tmp_path):
+def test_every_snapshot_gets_the_six_metrics_with_references_and_intervals(trial, dataset, tmp_path):
     result, reports = evaluate(trial, dataset, tmp_path / "out")
-    assert json.loads((tmp_path / "out/evaluation.json").read_text()) == result
-    assert result["trial"] == "lambda=0.5,seed=0"
-    assert result["omitted"] == []
-    keys = [record["key"] for record in result["records"] if record["epoch"] == 4]
+    assert results.read(Evaluation, tmp_path / "out/evaluation.json") == result
+    assert result.trial.name == "lambda=0.5,seed=0"
+    assert result.omitted == ()
+    keys = [item.key for item in result.measurements if item.epoch == 4]
     assert keys == [
         *(f"{metric}/random_vgg/{split}" for metric in ("kid", "fid") for split in ("train", "test")),
         *(
@@ -107,13 +108,13 @@ def test_every_snapshot_gets_the_six_metrics_with_floors_and_intervals(trial, da
         ),
         *(f"{share}/random_vgg/train" for share in SHARES),
     ]
-    for record in result["records"]:
-        assert record["low"] <= record["value"] <= record["high"]
-        assert record["reference"] is not None
-        directions = {"kid": "lower", "fid": "lower", **dict.fromkeys(SHARES, "higher")}
-        assert record["direction"] == directions.get(record["metric"], "match_reference")
-        sides = [side for side in (64, 224) if f"enlarged from 28 to {side} px" in record["implementation"]]
-        assert sides == {"lpips": [64], "ms_ssim": [224]}.get(record["metric"], [])
+    for item in result.measurements:
+        assert item.low <= item.value <= item.high
+        assert item.reference is not None
+        directions = {"kid": Direction.LOWER, "fid": Direction.LOWER, **dict.fromkeys(SHARES, Direction.HIGHER)}
+        assert item.direction is directions.get(item.quantity.metric, Direction.MATCH_REFERENCE)
+        sides = [side for side in (64, 224) if f"enlarged from 28 to {side} px" in item.implementation]
+        assert sides == {"lpips": [64], "ms_ssim": [224]}.get(item.quantity.metric, [])
     assert [step for step, _ in reports] == [1, 4]
     assert set(reports[1][1]) == {f"{key}{part}" for key in keys for part in ("", "/low", "/high", "/reference")}
 
@@ -143,7 +144,7 @@ def test_progress_reaches_its_end_within_a_snapshot_and_over_broken_ones(
 
 def test_counts_say_who_took_part(trial, dataset, tmp_path):
     result, _ = evaluate(trial, dataset, tmp_path / "out")
-    counts = {(r["metric"], r["pairing"]): (r["n_real"], r["n_fake"]) for r in result["records"]}
+    counts = {(item.quantity.metric, item.quantity.pairing): (item.n_real, item.n_fake) for item in result.measurements}
     assert counts["kid", "train"] == (14, 9)
     assert counts["fid", "test"] == (5, 9)
     assert counts["lpips", "fake_fake"] == (0, 9)
@@ -160,7 +161,7 @@ def test_running_again_measures_only_new_snapshots_and_reports_all(trial, datase
     save_snapshot(Generator(SIZE, 6, 8), 8, trial / "snapshots/epoch_0008.pt")
     more, _ = evaluate(trial, dataset, tmp_path / "out")
     assert len(measured) == 1
-    assert {record["epoch"] for record in more["records"]} == {1, 4, 8}
+    assert {item.epoch for item in more.measurements} == {1, 4, 8}
     evaluate(trial, dataset, tmp_path / "out", EvaluateConfig(**{**vars(CONFIG), "seed": 1}))
     assert len(measured) == 4
 
@@ -168,44 +169,44 @@ def test_running_again_measures_only_new_snapshots_and_reports_all(trial, datase
 def test_the_batch_size_changes_nothing(trial, dataset, tmp_path):
     one, _ = evaluate(trial, dataset, tmp_path / "one")
     other, _ = evaluate(trial, dataset, tmp_path / "other", EvaluateConfig(**{**vars(CONFIG), "batch_size": 7}))
-    for a, b in zip(one["records"], other["records"], strict=True):
-        assert a["value"] == pytest.approx(b["value"], rel=1e-4, abs=1e-7)
+    for a, b in zip(one.measurements, other.measurements, strict=True):
+        assert a.value == pytest.approx(b.value, rel=1e-4, abs=1e-7)
 
 
-def test_a_single_test_image_leaves_out_its_records_with_a_reason(trial, tmp_path):
+def test_a_single_test_image_leaves_out_its_measurements_with_a_reason(trial, tmp_path):
     result, reports = evaluate(trial, make_dataset(tmp_path / "tiny", train=3, test=1), tmp_path / "out")
-    omitted = {(item["epoch"], item["key"]): item["reason"] for item in result["omitted"]}
+    omitted = {(item.epoch, item.key): item.reason for item in result.omitted}
     assert omitted[1, "fid/random_vgg/test"] == "1 real images: at least 2 are needed"
     few = {f"{metric}/random_vgg/test" for metric in ("kid", "fid")} | {f"{s}/random_vgg/train" for s in SHARES}
     assert set(omitted) == {(epoch, key) for epoch in (1, 4) for key in few}
     assert not any("test" in key for _, metrics in reports for key in metrics)
-    kid = next(record for record in result["records"] if record["metric"] == "kid")
-    assert kid["reference"] is None
+    kid = next(item for item in result.measurements if item.quantity.metric == "kid")
+    assert kid.reference is None
 
 
 def test_a_data_set_without_test_images_is_measured_against_train(trial, tmp_path):
     result, _ = evaluate(trial, make_dataset(tmp_path / "tiny", train=5, test=0), tmp_path / "out")
-    assert {record["pairing"] for record in result["records"] if record["metric"] == "kid"} == {"train"}
+    assert {item.quantity.pairing for item in result.measurements if item.quantity.metric == "kid"} == {"train"}
 
 
 def test_one_train_image_still_gives_what_can_be_measured(trial, tmp_path):
     result, _ = evaluate(trial, make_dataset(tmp_path / "tiny", train=1, test=1), tmp_path / "out")
-    assert {record["key"] for record in result["records"]} == {
+    assert {item.key for item in result.measurements} == {
         "lpips_random/real_fake", "lpips_random/fake_fake", "ms_ssim/real_fake", "ms_ssim/fake_fake",
     }  # fmt: skip
 
 
-def test_a_lost_trial_keeps_its_status_and_broken_snapshots_are_omitted(trial, dataset, tmp_path):
-    lost = {"trial": "lambda=5,seed=0", "gp_lambda": 5.0, "seed": 0, "status": "diverged", "reason": "loss is NaN"}
-    (trial / "trial.json").write_text(json.dumps(lost))
+def test_a_failed_trial_keeps_its_status_and_broken_snapshots_are_omitted(trial, dataset, tmp_path):
+    diverged = TrialResult(5.0, 0, "d" * 64, 4, TrialStatus.DIVERGED, "loss is NaN")
+    results.write(diverged, trial / "trial.json")
     (trial / "snapshots/epoch_0001.pt").write_bytes(b"torn")
     broken = Generator(SIZE, 6, 8)
     torch.nn.init.constant_(broken.last.weight, float("nan"))
     save_snapshot(broken, 4, trial / "snapshots/epoch_0004.pt")
     result, reports = evaluate(trial, dataset, tmp_path / "out")
-    assert (result["status"], result["reason"], result["records"]) == ("diverged", "loss is NaN", [])
-    assert [item["key"] for item in result["omitted"]] == ["*", "*"]
-    assert "not finite" in result["omitted"][1]["reason"]
+    assert (result.status, result.reason, result.measurements) == (TrialStatus.DIVERGED, "loss is NaN", ())
+    assert [item.key for item in result.omitted] == ["*", "*"]
+    assert "not finite" in result.omitted[1].reason
     assert reports == [(1, {}), (4, {})]
 
 
@@ -230,18 +231,18 @@ def test_the_command_prints_one_json_object(folders):
     done = run("--real", real, "--fake", fake, "--extractor", "random", "--json")
     assert done.exit_code == 0, done.output
     result = json.loads(done.stdout)
-    assert {record["metric"] for record in result["records"]} == {"kid", "fid", "lpips", "ms_ssim"}
-    assert {record["key"] for record in result["records"]} >= {"kid/random_vgg", "lpips_random/real_real"}
+    assert {item["quantity"]["metric"] for item in result["measurements"]} == {"kid", "fid", "lpips", "ms_ssim"}
+    assert {item["key"] for item in result["measurements"]} >= {"kid/random_vgg", "lpips_random/real_real"}
     assert result["extractor"]["name"] == "random_vgg"
 
 
 def test_the_command_draws_from_a_snapshot_and_splits_a_data_set(trial, dataset):
     snapshot = trial / "snapshots/epoch_0004.pt"
     done = run("--real", dataset, "--fake", snapshot, "--count", 11, "--extractor", "random", "--json")
-    records = {record["key"]: record for record in json.loads(done.stdout)["records"]}
-    assert (records["kid/random_vgg/test"]["n_real"], records["kid/random_vgg/test"]["n_fake"]) == (5, 11)
-    assert records["kid/random_vgg/train"]["subset_size"] == 11
-    assert records["coverage/random_vgg/train"]["value"] >= 0
+    by_key = {item["key"]: item for item in json.loads(done.stdout)["measurements"]}
+    assert (by_key["kid/random_vgg/test"]["n_real"], by_key["kid/random_vgg/test"]["n_fake"]) == (5, 11)
+    assert by_key["kid/random_vgg/train"]["subsets"]["size"] == 11
+    assert by_key["coverage/random_vgg/train"]["value"] >= 0
 
 
 def compared(*arguments):
@@ -249,7 +250,7 @@ def compared(*arguments):
     done = run(*arguments, "--extractor", "random", "--json")
     assert done.exit_code == 0, done.output
     result = json.loads(done.stdout)
-    counts = {record["key"]: (record["n_real"], record["n_fake"]) for record in result["records"]}
+    counts = {item["key"]: (item["n_real"], item["n_fake"]) for item in result["measurements"]}
     train, fakes = counts.get("kid/random_vgg/train") or counts["kid/random_vgg"]
     return result["classes"], (train, counts.get("kid/random_vgg/test", (0, 0))[0], fakes)
 
@@ -290,13 +291,14 @@ def test_by_hand_a_snapshot_gets_the_numbers_of_the_graph(filled, trial, tmp_pat
     graph, _ = evaluate(trial, tmp_path / "rare", tmp_path / "out")
     done = run("--real", both, "--fake", trial / "snapshots/epoch_0004.pt", "--count", CONFIG.fakes, "--json",
                "--extractor", "random", "--set", f"evaluate.pairs={CONFIG.pairs}")  # fmt: skip
-    by_hand = {record["key"]: record["value"] for record in json.loads(done.stdout)["records"]}
-    assert by_hand == pytest.approx({r["key"]: r["value"] for r in graph["records"] if r["epoch"] == 4}, rel=1e-4)
+    by_hand = {item["key"]: item["value"] for item in json.loads(done.stdout)["measurements"]}
+    of_the_graph = {item.key: item.value for item in graph.measurements if item.epoch == 4}
+    assert by_hand == pytest.approx(of_the_graph, rel=1e-4)
 
 
 def test_the_graph_takes_no_synthetic_image_for_a_real_one(filled, trial, tmp_path):
     result, _ = evaluate(trial, filled, tmp_path / "out")
-    assert {r["n_real"] for r in result["records"] if r["metric"] == "kid"} == {13, 7}
+    assert {item.n_real for item in result.measurements if item.quantity.metric == "kid"} == {13, 7}
 
 
 @pytest.mark.parametrize(
@@ -368,10 +370,10 @@ def test_folders_that_cannot_be_compared_say_why(folders, break_it, message):
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P"])
 def test_grey_saved_as_colour_is_grey(mode, folders):
     real, fake = folders
-    plain = snapshots.evaluate_folders(real, fake, CONFIG)["records"]
+    plain = snapshots.evaluate_folders(real, fake, CONFIG).measurements
     for path in real.iterdir():
         Image.open(path).convert(mode).save(path)
-    assert snapshots.evaluate_folders(real, fake, CONFIG)["records"] == plain
+    assert snapshots.evaluate_folders(real, fake, CONFIG).measurements == plain
 
 
 def test_floats_and_colour_tensors_are_refused():
@@ -390,21 +392,21 @@ def test_with_a_store_another_run_measures_nothing_again(trial, dataset, tmp_pat
     store = str(tmp_path / "store")
     first = snapshots.evaluate_trial(trial, dataset, CONFIG, tmp_path / "one", Reports(), store)
     assert len(list((tmp_path / "store" / "evaluations").iterdir())) == 2
-    monkeypatch.setattr(snapshots, "_snapshot_result", None)
+    monkeypatch.setattr(snapshots, "_compared", None)
     reports = Reports()
     assert snapshots.evaluate_trial(trial, dataset, CONFIG, tmp_path / "two", reports, store) == first
     assert [epoch for epoch, _ in reports] == [1, 4], "the new run's tracker is told all the same"
 
 
-def test_a_fault_of_the_evaluation_loses_one_trial_and_raises_nothing(trial, dataset, tmp_path, monkeypatch):
+def test_a_fault_of_the_evaluation_fails_one_trial_and_raises_nothing(trial, dataset, tmp_path, monkeypatch):
     def no_memory(*_):
         raise MemoryError("out of memory: 1.99 GiB in use of its limit of 2.00 GiB")
 
-    monkeypatch.setattr(snapshots, "_snapshot_result", no_memory)
-    result = snapshots.evaluate_or_lose(trial, dataset, CONFIG, tmp_path / "out", Reports())
-    assert json.loads((tmp_path / "out/evaluation.json").read_text()) == result
-    assert (result["status"], result["lost_in"]) == ("failed", "evaluate")
-    assert result["reason"] == "MemoryError: out of memory: 1.99 GiB in use of its limit of 2.00 GiB"
-    monkeypatch.setattr(snapshots, "_snapshot_result", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(snapshots, "_compared", no_memory)
+    result = snapshots.evaluate_or_fail(trial, dataset, CONFIG, tmp_path / "out", Reports())
+    assert results.read(Evaluation, tmp_path / "out/evaluation.json") == result
+    assert (result.status, result.failed_in) == (TrialStatus.FAILED, Step.EVALUATE)
+    assert result.reason == "MemoryError: out of memory: 1.99 GiB in use of its limit of 2.00 GiB"
+    monkeypatch.setattr(snapshots, "_compared", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
-        snapshots.evaluate_or_lose(trial, dataset, CONFIG, tmp_path / "other", Reports())
+        snapshots.evaluate_or_fail(trial, dataset, CONFIG, tmp_path / "other", Reports())

@@ -5,6 +5,7 @@ import torch
 from torchvision.models import densenet121
 
 from mammogan.features.densenet import load_frozen, random_frozen
+from mammogan.results import Network
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def test_size_is_the_published_one():
 def test_output_is_conv3_block4_concat_of_the_whole_network(features, weights_file, prefix):
     path = weights_file(prefix)
     frozen, identity = load_frozen(str(path), hashlib.sha256(path.read_bytes()).hexdigest())
-    assert identity == {"name": "DenseNet121.pt", "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    assert identity == Network("DenseNet121.pt", hashlib.sha256(path.read_bytes()).hexdigest())
     captured = []
     # the fifth layer's norm1 receives the concatenation that conv3_block4_concat makes
     hook = features.denseblock2.denselayer5.norm1.register_forward_pre_hook(lambda _m, x: captured.append(x[0]))
@@ -65,7 +66,7 @@ def test_random_weights_ignore_the_training_seed_and_keep_their_scale():
     second = load_frozen("random")
     assert torch.equal(torch.random.get_rng_state(), before)
     assert first[1] == second[1]
-    assert first[1]["name"] == "random"
+    assert first[1].name == "random"
     images = torch.rand(4, 1, 56, 56) * 2 - 1
     assert 0.2 < first[0](images).std() < 5
 

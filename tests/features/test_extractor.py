@@ -60,9 +60,10 @@ def test_fid_and_kid_of_two_folders_are_torch_fidelitys(inception_file, tmp_path
         cuda=False, verbose=False, cache=False, feature_extractor_weights_path=str(inception_file), save_cpu_ram=True,
     )  # fmt: skip
     config = EvaluateConfig(extractor="inception", extractor_weights=str(inception_file), pairs=1, device="cpu")
-    ours = {r["metric"]: r for r in evaluate_folders(tmp_path / "real", tmp_path / "fake", config)["records"]}
-    assert ours["fid"]["value"] == pytest.approx(theirs["frechet_inception_distance"], rel=1e-4)
-    assert ours["kid"]["subset_mean"] == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-4)
+    measurements = evaluate_folders(tmp_path / "real", tmp_path / "fake", config).measurements
+    ours = {item.quantity.metric: item for item in measurements}
+    assert ours["fid"].value == pytest.approx(theirs["frechet_inception_distance"], rel=1e-4)
+    assert ours["kid"].subsets.mean == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-4)
 
 
 @pytest.mark.parametrize("side", [56, 224, 299, 400])

@@ -92,7 +92,7 @@ def caches(tmp_path, monkeypatch):
 
 
 def values(real, fake, config=CONFIG):
-    return {r["key"]: r["value"] for r in evaluate_images({"real_fake": real}, fake, config)["records"]}
+    return {item.key: item.value for item in evaluate_images({"real_fake": real}, fake, config).measurements}
 
 
 def test_no_number_depends_on_batch_size_or_order():

@@ -26,8 +26,8 @@ def saved(critic, path, frozen_sha256, **changes):
 def test_it_scores_as_before(frozen, tmp_path, readout, head):
     network, identity = frozen
     critic = Critic(56, 4, network, head, readout)
-    kept = load_critic(saved(critic, tmp_path / "critic.pt", identity["sha256"]))
-    again = kept.critic(network, identity["sha256"])
+    kept = load_critic(saved(critic, tmp_path / "critic.pt", identity.sha256))
+    again = kept.critic(network, identity.sha256)
     images = torch.rand(3, 1, 56, 56) * 2 - 1
     with torch.no_grad():
         torch.testing.assert_close(again(images), critic.eval()(images), rtol=1e-4, atol=1e-5)
@@ -36,9 +36,9 @@ def test_it_scores_as_before(frozen, tmp_path, readout, head):
 
 def test_the_frozen_weights_are_named_and_not_kept(frozen, tmp_path):
     network, identity = frozen
-    kept = load_critic(saved(Critic(56, 4, network), tmp_path / "critic.pt", identity["sha256"]))
+    kept = load_critic(saved(Critic(56, 4, network), tmp_path / "critic.pt", identity.sha256))
     assert (tmp_path / "critic.pt").stat().st_size < 1_000_000
-    told = f"trained with the frozen weights {identity['sha256'][:12]}, not abc; give --set model.frozen_weights="
+    told = f"trained with the frozen weights {identity.sha256[:12]}, not abc; give --set model.frozen_weights="
     with pytest.raises(ValueError, match=told):
         kept.critic(network, "abc")
 
@@ -68,13 +68,13 @@ def test_what_is_no_critic_says_so(tmp_path):
 )
 def test_a_damaged_critic_says_what_is_wrong(frozen, tmp_path, changes, why):
     network, identity = frozen
-    path = saved(Critic(28, 4, network), tmp_path / "critic.pt", identity["sha256"], **changes)
+    path = saved(Critic(28, 4, network), tmp_path / "critic.pt", identity.sha256, **changes)
     with pytest.raises(ValueError, match=rf"critic.pt': no critic of a trial \({why}"):
         load_critic(path)
 
 
 def test_weights_of_another_critic_are_an_error_of_one_line(frozen, tmp_path):
     network, identity = frozen
-    kept = load_critic(saved(Critic(28, 4, network), tmp_path / "critic.pt", identity["sha256"], channels=8))
+    kept = load_critic(saved(Critic(28, 4, network), tmp_path / "critic.pt", identity.sha256, channels=8))
     with pytest.raises(ValueError, match=r"critic.pt': no critic of a trial \([^\n]*size mismatch[^\n]*$"):
-        kept.critic(network, identity["sha256"])
+        kept.critic(network, identity.sha256)

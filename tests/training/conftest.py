@@ -22,9 +22,9 @@ def uninterrupted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("uninterrupted")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    record = train(folder)
+    trained = train(folder)
     torch.set_num_threads(threads)
-    return record, folder
+    return trained, folder
 
 
 @pytest.fixture(scope="session")

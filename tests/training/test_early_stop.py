@@ -1,6 +1,5 @@
 """A trial stops by KID against images of its own train split, the same whether it was interrupted or not."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -10,11 +9,13 @@ from trial_process import blobs, result, train
 from mammogan.features.extractor import Extractor
 from mammogan.metrics.kid import kernel_distance
 from mammogan.models.generator import Generator, sample
+from mammogan.results import TrialStatus
 from mammogan.training import early_stop
 from mammogan.training import trial as trial_training
 from mammogan.training.early_stop import KID, HeldOutKid, best_epoch, snapshots_without_gain
 from mammogan.training.holdout_split import carve_out
 from mammogan.training.trainer import Trainer
+from mammogan.training.trial_folder import EpochMetrics, parse_history
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -32,10 +33,9 @@ def moments(images):
 
 def history(*kids):
     """Rows of which every second one is a snapshot's."""
-    rows = [{"epoch": epoch, "metrics": {"train/penalty": 1.0}} for epoch in range(1, 2 * len(kids) + 1)]
-    for row, kid in zip(rows[1::2], kids, strict=True):
-        row["metrics"][KID] = kid
-    return rows
+    judged = {2 * number: {KID: kid} for number, kid in enumerate(kids, 1)}
+    epochs = range(1, 2 * len(kids) + 1)
+    return [EpochMetrics(epoch, {"train/penalty": 1.0, **judged.get(epoch, {})}) for epoch in epochs]
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_snapshots_since_the_best(kids, stale, best):
 
 
 def test_an_unjudged_history_never_stops():
-    assert snapshots_without_gain(history()) == snapshots_without_gain([{"epoch": 1, "metrics": {}}]) == 0
+    assert snapshots_without_gain(history()) == snapshots_without_gain([EpochMetrics(1, {})]) == 0
 
 
 def test_the_distance_is_that_of_the_evaluation():
@@ -55,7 +55,7 @@ def test_the_distance_is_that_of_the_evaluation():
     judge = HeldOutKid(blobs(), Extractor("moments", "0", "", moments))
     fakes = sample(generator, early_stop.FAKES, early_stop.FAKES_SEED)
     expected = kernel_distance(moments(blobs()).double().numpy(), moments(fakes).double().numpy())
-    assert judge.of(generator) == pytest.approx(expected)
+    assert judge.compute(generator) == pytest.approx(expected)
 
 
 @pytest.fixture
@@ -77,18 +77,18 @@ def worse_from_epoch_4(monkeypatch):
     kids = {1: 5.0, 2: 4.0, 4: 1.0, 6: 2.0, 8: 3.0, 10: 0.5}
     trainers, advance = [], Trainer.advance
     monkeypatch.setattr(Trainer, "advance", lambda self: (trainers.append(self), advance(self)))
-    monkeypatch.setattr(HeldOutKid, "of", lambda *_: kids[trainers[-1].step // trainers[-1].steps_per_epoch])
+    monkeypatch.setattr(HeldOutKid, "compute", lambda *_: kids[trainers[-1].step // trainers[-1].steps_per_epoch])
     return trainers
 
 
 def test_it_stops_after_so_many_snapshots_without_a_better_one(tmp_path, seen, worse_from_epoch_4):
-    record = train(tmp_path, **SETTINGS)
-    assert (record["status"], record["epochs_done"], record["epochs"]) == ("finished", 8, 12)
-    assert record["reason"] == ("stopped after epoch 8: KID against the held-out images was lowest at epoch 4")
+    trained = train(tmp_path, **SETTINGS)
+    assert (trained.status, trained.epochs_done, trained.epochs) == (TrialStatus.FINISHED, 8, 12)
+    assert trained.reason == "stopped after epoch 8: KID against the held-out images was lowest at epoch 4"
     snapshots = sorted(path.stem for path in (tmp_path / "out/snapshots").iterdir())
     assert snapshots == [f"epoch_000{epoch}" for epoch in (1, 2, 4, 6, 8)]
-    rows = [json.loads(line) for line in (tmp_path / "out/history.jsonl").read_text().splitlines()]
-    assert {row["epoch"]: row["metrics"][KID] for row in rows if KID in row["metrics"]} == {
+    rows = parse_history((tmp_path / "out/history.jsonl").read_text())
+    assert {row.epoch: row.metrics[KID] for row in rows if KID in row.metrics} == {
         1: 5.0, 2: 4.0, 4: 1.0, 6: 2.0, 8: 3.0,
     }  # fmt: skip
 
@@ -100,7 +100,7 @@ def cut(*_):
 def test_stopped_right_before_the_end_is_stopped_when_run_again(tmp_path, seen, worse_from_epoch_4, monkeypatch):
     train(tmp_path / "whole", **SETTINGS)
     with monkeypatch.context() as patch:
-        patch.setattr(trial_training.TrialFolder, "write_record", cut)
+        patch.setattr(trial_training.TrialFolder, "write_result", cut)
         with pytest.raises(SystemExit):
             train(tmp_path / "cut", **SETTINGS)
     worse_from_epoch_4.clear()
@@ -111,16 +111,16 @@ def test_stopped_right_before_the_end_is_stopped_when_run_again(tmp_path, seen, 
 
 def test_only_held_out_images_of_whole_patients_are_judged(tmp_path, seen):
     patients = [f"P{index // 2}" for index in range(13)]
-    assert train(tmp_path, patients=patients, **SETTINGS)["status"] == "finished"
+    assert train(tmp_path, patients=patients, **SETTINGS).status is TrialStatus.FINISHED
     _, held_out = carve_out(13, 0.3, patients)
     reals = torch.cat([batch for batch in seen if any(torch.equal(batch[0], blob) for blob in blobs())])
     assert torch.equal(reals, blobs()[held_out])
 
 
 def test_the_features_make_another_trial(tmp_path, seen, monkeypatch):
-    first = train(tmp_path, **SETTINGS)["key"]
+    first = train(tmp_path, **SETTINGS).key
     monkeypatch.setattr(trial_training, "load_extractor", lambda *_: Extractor("others", "1", "", moments))
-    assert train(tmp_path, **SETTINGS)["key"] != first
+    assert train(tmp_path, **SETTINGS).key != first
 
 
 def test_patience_without_a_carve_out_is_refused():

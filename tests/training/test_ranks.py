@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ import torch
 from rank_process import outcome
 from trial_process import OVERRIDES, result, train
 
+from mammogan import codec
+from mammogan.results import TrialResult, TrialStatus
 from mammogan.training.ranks import Ranks
 
 HERE = Path(__file__).parent
@@ -96,12 +99,12 @@ def test_a_trial_of_two_processes_is_stopped_continued_and_finished(tmp_path, da
     assert not (tmp_path / "out/trial.json").exists()
     out, said = run(*command(dataset, tmp_path, **many), "--json")
     assert said.count("continues after step") == 1
-    record = json.loads(out)
-    assert (record["status"], record["epochs_done"]) == ("finished", 40)
-    assert record["device"] == "2 x cpu, 1 threads"
+    trained = codec.decode(TrialResult, json.loads(out))
+    assert (trained.status, trained.epochs_done) == (TrialStatus.FINISHED, 40)
+    assert trained.device == "2 x cpu, 1 threads"
     _, history, kept = result(tmp_path)
-    assert [row["epoch"] for row in history] == list(range(1, 41))
-    assert kept == {key: value for key, value in record.items() if key != "train_s"}
+    assert [row.epoch for row in history] == list(range(1, 41))
+    assert kept == replace(trained, train_s=0.0)
 
 
 def test_a_batch_smaller_than_the_processes_is_refused(tmp_path):

@@ -6,9 +6,11 @@ import pytest
 from trial_process import OVERRIDES
 from typer.testing import CliRunner
 
+from mammogan import codec, results
 from mammogan.__main__ import app
 from mammogan.data import manifest
 from mammogan.data.minority import filter_minority, training_set
+from mammogan.results import TrialResult, TrialStatus
 
 QUICK = [part for key, value in {**OVERRIDES, "train.epochs": 1}.items() for part in ("--set", f"{key}={value}")]
 
@@ -21,19 +23,19 @@ def test_it_trains_and_copies_what_is_finished(tmp_path, dataset):
     places = ("--data", dataset, "--out", tmp_path / "out")
     first = invoke(*places, "--lambda", 3, "--seed", 7, *QUICK)
     assert first.exit_code == 0, first.output
-    record = json.loads((tmp_path / "out/trial.json").read_text())
-    assert (record["trial"], record["status"]) == ("lambda=3,seed=7", "finished")
-    assert (tmp_path / "out.store/trials" / record["key"] / "trial.json").is_file()
+    trained = results.read(TrialResult, tmp_path / "out/trial.json")
+    assert (trained.trial.name, trained.status) == ("lambda=3,seed=7", TrialStatus.FINISHED)
+    assert (tmp_path / "out.store/trials" / trained.key / "trial.json").is_file()
     again = invoke(*places, "--lambda", 3, "--seed", 7, *QUICK, "--json")
-    assert json.loads(again.stdout) == record
+    assert codec.decode(TrialResult, json.loads(again.stdout)) == trained
     assert "finished by an earlier run" in again.stderr
 
 
-def test_a_lost_trial_is_status_1_and_a_wrong_value_2(tmp_path, dataset):
+def test_a_failed_trial_is_status_1_and_a_wrong_value_2(tmp_path, dataset):
     places = ("--data", dataset, "--out", tmp_path / "out")
-    lost = invoke(*places, *QUICK, "--set", "model.frozen_weights=/absent.pt")
-    assert lost.exit_code == 1
-    assert "failed: FileNotFoundError: no file at /absent.pt" in lost.stderr
+    failed = invoke(*places, *QUICK, "--set", "model.frozen_weights=/absent.pt")
+    assert failed.exit_code == 1
+    assert "failed: FileNotFoundError: no file at /absent.pt" in failed.stderr
     wrong = invoke(*places, *QUICK, "--set", "data.size=56")
     assert wrong.exit_code == 2
     assert "as data.size=56 says" in wrong.stderr

@@ -4,14 +4,17 @@ import random
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from trial_process import OVERRIDES, blobs, result, train
 
+from mammogan import results
 from mammogan.models.critic_file import load_critic
 from mammogan.models.generator import load_generator
+from mammogan.results import TrialResult, TrialStatus
 from mammogan.training import loop, trainer
 from mammogan.training import trial as trial_training
 from mammogan.training.trainer import Trainer
@@ -40,15 +43,16 @@ def run_and_signal(folder, number, at_step):
 
 
 def test_the_folder_is_the_one_the_architecture_names(uninterrupted):
-    record, folder = uninterrupted
+    trained, folder = uninterrupted
     out = folder / "out"
-    assert record == json.loads((out / "trial.json").read_text())
-    assert list(record) == [
-        "trial", "gp_lambda", "seed", "key", "data_digest", "status", "reason", "epochs_done", "epochs",
+    assert trained == results.read(TrialResult, out / "trial.json")
+    assert list(json.loads((out / "trial.json").read_text())) == [
+        "format", "gp_lambda", "seed", "data_digest", "epochs", "status", "reason", "key", "epochs_done",
         "frozen", "device", "train_s", "images_seen",
     ]  # fmt: skip
-    assert (record["status"], record["reason"], record["epochs_done"]) == ("finished", "", 4)
-    assert record["images_seen"] == STEPS * 2 * 4
+    assert trained.trial.name == "lambda=3,seed=0"
+    assert (trained.status, trained.reason, trained.epochs_done) == (TrialStatus.FINISHED, "", 4)
+    assert trained.images_seen == STEPS * 2 * 4
     names = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
     epochs = ("0001", "0002", "0004")
     assert names == sorted(
@@ -68,12 +72,12 @@ def test_the_critic_of_the_last_step_is_handed_on(tmp_path, monkeypatch):
         weights.update({key: value.clone() for key, value in self.critic.trained_state().items()})
 
     monkeypatch.setattr(Trainer, "advance", watched)
-    record = train(tmp_path, **{"train.epochs": 1, "train.validation_fraction": 0.25})
+    trained = train(tmp_path, **{"train.epochs": 1, "train.validation_fraction": 0.25})
     kept = load_critic(tmp_path / "out" / "critic.pt")
     assert kept.state_dict.keys() == weights.keys()
     assert all(torch.equal(kept.state_dict[key], value) for key, value in weights.items())
     assert (kept.validation_fraction, kept.data_digest) == (0.25, "blobs")
-    assert kept.frozen_sha256 == record["frozen"]["sha256"]
+    assert kept.frozen_sha256 == trained.frozen.sha256
 
 
 def test_every_epoch_reports_every_quantity(tmp_path):
@@ -120,7 +124,7 @@ def test_ctrl_c_saves_and_raises_keyboard_interrupt(uninterrupted, tmp_path, mon
 
 
 def test_a_finished_trial_is_copied_and_reported_again_without_training(uninterrupted, tmp_path, monkeypatch):
-    record, folder = uninterrupted
+    trained, folder = uninterrupted
     monkeypatch.setattr(Trainer, "advance", None)
     (tmp_path / "store").symlink_to(folder / "store")
     epochs, grids = [], []
@@ -129,23 +133,42 @@ def test_a_finished_trial_is_copied_and_reported_again_without_training(uninterr
         report=lambda epoch, _metrics: epochs.append(epoch),
         report_grid=lambda epoch, path: grids.append((epoch, path.is_file())),
     )
-    assert again == record
+    assert again == trained
     assert result(tmp_path) == result(folder)
     assert epochs == [1, 2, 3, 4]
     assert grids == [(1, True), (2, True), (4, True)]
 
 
 def test_another_lambda_seed_or_setting_is_another_trial(uninterrupted, tmp_path):
-    keys = {train(tmp_path, **{"train.epochs": 1}, gp_lambda=gp_lambda)["key"] for gp_lambda in (3.0, 5.0)}
-    assert len(keys | {uninterrupted[0]["key"]}) == 3
+    keys = {train(tmp_path, **{"train.epochs": 1}, gp_lambda=gp_lambda).key for gp_lambda in (3.0, 5.0)}
+    assert len(keys | {uninterrupted[0].key}) == 3
 
 
 def test_a_lambda_that_gives_nan_ends_as_diverged(tmp_path):
-    record = train(tmp_path, gp_lambda=float("nan"))
-    assert record["status"] == "diverged"
-    assert record["reason"] == "epoch 1: train/wasserstein is nan"
-    assert json.loads((tmp_path / "out" / "trial.json").read_text())["status"] == "diverged"
+    trained = train(tmp_path, gp_lambda=1e300)  # beyond float32
+    assert trained.status is TrialStatus.DIVERGED
+    assert trained.reason == "epoch 1: train/wasserstein is nan"
+    assert results.read(TrialResult, tmp_path / "out" / "trial.json") == trained
     assert not list((tmp_path / "store").rglob("trial.json"))
+
+
+@pytest.mark.parametrize("gp_lambda", [float("nan"), float("inf")])
+def test_a_lambda_that_is_not_finite_is_refused_before_anything_is_written(tmp_path, gp_lambda):
+    with pytest.raises(ValueError, match=f"gp_lambda={gp_lambda}: give a finite weight"):
+        train(tmp_path, gp_lambda=gp_lambda)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_another_version_finished_is_trained_again(tmp_path, capsys):
+    first = train(tmp_path, **{"train.epochs": 1})
+    (stored,) = (tmp_path / "store").rglob("trial.json")
+    older = json.loads(stored.read_text())
+    del older["format"]
+    stored.write_text(json.dumps(older))
+    again = train(tmp_path, **{"train.epochs": 1})
+    assert "it has format 1 of another version" in capsys.readouterr().err
+    assert replace(again, train_s=0.0) == replace(first, train_s=0.0)
+    assert results.read(TrialResult, stored) == again
 
 
 def poison(monkeypatch, at_step, times):
@@ -164,16 +187,16 @@ def poison(monkeypatch, at_step, times):
 
 def test_a_divergence_goes_back_to_the_checkpoint_once(tmp_path, monkeypatch, capsys):
     poison(monkeypatch, at_step=8, times=1)
-    record = train(tmp_path)
-    assert (record["status"], record["epochs_done"], record["images_seen"]) == ("finished", 4, STEPS * 2 * 4)
+    trained = train(tmp_path)
+    assert (trained.status, trained.epochs_done, trained.images_seen) == (TrialStatus.FINISHED, 4, STEPS * 2 * 4)
     assert "epoch 3: train/penalty is nan; going back" in capsys.readouterr().err
-    assert [row["epoch"] for row in result(tmp_path)[1]] == [1, 2, 3, 4]
+    assert [row.epoch for row in result(tmp_path)[1]] == [1, 2, 3, 4]
 
 
 def test_a_second_divergence_ends_the_trial_with_its_history(tmp_path, monkeypatch):
     poison(monkeypatch, at_step=8, times=2)
-    record = train(tmp_path)
-    assert (record["status"], record["reason"]) == ("diverged", "epoch 3: train/penalty is nan")
+    trained = train(tmp_path)
+    assert (trained.status, trained.reason) == (TrialStatus.DIVERGED, "epoch 3: train/penalty is nan")
     assert len((tmp_path / "out" / "history.jsonl").read_text().splitlines()) == 2
 
 
@@ -188,10 +211,10 @@ def test_out_of_memory_halves_what_the_critic_sees_and_goes_on(uninterrupted, tm
             return original(*arguments)
 
         monkeypatch.setattr(trainer, name, limited)
-    assert train(tmp_path)["status"] == "finished"
+    assert train(tmp_path).status is TrialStatus.FINISHED
     assert capsys.readouterr().err.count("in 2 pieces") == 1
     for ours, other in zip(result(tmp_path)[1], result(uninterrupted[1])[1], strict=True):
-        assert ours["metrics"] == pytest.approx(other["metrics"], rel=1e-2, abs=1e-2)
+        assert ours.metrics == pytest.approx(other.metrics, rel=1e-2, abs=1e-2)
 
 
 def test_memory_that_never_suffices_ends_as_failed(tmp_path, monkeypatch):
@@ -199,9 +222,9 @@ def test_memory_that_never_suffices_ends_as_failed(tmp_path, monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(trainer, "critic_gradients", never)
-    record = train(tmp_path)
-    assert record["status"] == "failed"
-    assert "CUDA out of memory" in record["reason"]
+    trained = train(tmp_path)
+    assert trained.status is TrialStatus.FAILED
+    assert "CUDA out of memory" in trained.reason
 
 
 def stop_at(monkeypatch, step):
@@ -226,9 +249,9 @@ def test_a_corrupt_newest_checkpoint_costs_an_epoch_and_not_the_result(
     newest = max(tmp_path.rglob("step_*.pt"))
     newest.write_bytes(newest.read_bytes()[: {"truncated": 5000, "empty": 0}[damage]])
     train(tmp_path)
-    told = capsys.readouterr().err
-    assert "CORRUPT" in told
-    assert "continues after step 3 of 12" in told
+    lines = capsys.readouterr().err
+    assert "CORRUPT" in lines
+    assert "continues after step 3 of 12" in lines
     assert result(tmp_path) == result(uninterrupted[1])
 
 
@@ -256,8 +279,8 @@ def test_another_exception_ends_as_failed(tmp_path, monkeypatch):
         raise RuntimeError("the disk is on fire")
 
     monkeypatch.setattr(loop, "save_grid", broken)
-    record = train(tmp_path)
-    assert (record["status"], record["reason"]) == ("failed", "RuntimeError: the disk is on fire")
+    trained = train(tmp_path)
+    assert (trained.status, trained.reason) == (TrialStatus.FAILED, "RuntimeError: the disk is on fire")
 
 
 def faulty(monkeypatch, at_step, times, error):
@@ -288,7 +311,7 @@ def test_a_fault_that_passes_is_outlived_in_the_same_process(
     uninterrupted, tmp_path, monkeypatch, capsys, at_step, checkpoint_every, error
 ):
     tries = faulty(monkeypatch, at_step, 2, error)
-    assert train(tmp_path, **{"train.checkpoint_every": checkpoint_every})["status"] == "finished"
+    assert train(tmp_path, **{"train.checkpoint_every": checkpoint_every}).status is TrialStatus.FINISHED
     assert len({id(trainer) for trainer in tries}) == 2  # each attempt with networks of its own
     assert capsys.readouterr().err.count("continuing from the last checkpoint") == 2
     assert result(tmp_path) == result(uninterrupted[1])
@@ -296,29 +319,29 @@ def test_a_fault_that_passes_is_outlived_in_the_same_process(
 
 def test_a_store_that_was_waited_for_in_vain_ends_the_trial_at_once(tmp_path, monkeypatch):
     tries = faulty(monkeypatch, 7, 99, trial_training.storage.AwayError("s3://bucket/key: away"))
-    record = train(tmp_path)
-    assert (record["status"], record["reason"]) == ("failed", "AwayError: s3://bucket/key: away")
+    trained = train(tmp_path)
+    assert (trained.status, trained.reason) == (TrialStatus.FAILED, "AwayError: s3://bucket/key: away")
     assert len(tries) == 1
 
 
 def test_a_fault_that_stays_ends_the_trial_after_two_more_attempts(tmp_path, monkeypatch):
     tries = faulty(monkeypatch, 7, 99, RuntimeError("CUDA error: unknown"))
-    record = train(tmp_path)
-    assert (record["status"], record["reason"]) == ("failed", "RuntimeError: CUDA error: unknown")
+    trained = train(tmp_path)
+    assert (trained.status, trained.reason) == (TrialStatus.FAILED, "RuntimeError: CUDA error: unknown")
     assert len(tries) == 3
-    assert record["epochs_done"] == 2
+    assert trained.epochs_done == 2
 
 
 def test_a_mistake_is_not_tried_again(tmp_path, monkeypatch):
     tries = faulty(monkeypatch, 1, 99, ValueError("model.x=1: use 2"))
-    assert train(tmp_path)["reason"] == "ValueError: model.x=1: use 2"
+    assert train(tmp_path).reason == "ValueError: model.x=1: use 2"
     assert len(tries) == 1
 
 
 def test_missing_frozen_weights_end_as_failed(tmp_path):
-    record = train(tmp_path, **{"model.frozen_weights": "/absent/weights.pt"})
-    assert record["status"] == "failed"
-    assert "/absent/weights.pt" in record["reason"]
+    trained = train(tmp_path, **{"model.frozen_weights": "/absent/weights.pt"})
+    assert trained.status is TrialStatus.FAILED
+    assert "/absent/weights.pt" in trained.reason
 
 
 @pytest.mark.parametrize(
@@ -336,7 +359,7 @@ def test_bad_images_raise(tmp_path, images, message):
 
 
 def test_fewer_images_than_a_batch_train(tmp_path):
-    assert train(tmp_path, images=blobs(3), **{"train.epochs": 1})["status"] == "finished"
+    assert train(tmp_path, images=blobs(3), **{"train.epochs": 1}).status is TrialStatus.FINISHED
 
 
 def test_the_critics_update_does_not_reach_into_the_generator(tmp_path, monkeypatch):

@@ -5,13 +5,17 @@ python trial_process.py FOLDER [STORE]
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from mammogan import console, results
 from mammogan.config import Trial, resolve
+from mammogan.results import TrialResult, TrialStatus
 from mammogan.training.trainer import Trainer
 from mammogan.training.trial import train_trial
+from mammogan.training.trial_folder import EpochMetrics, parse_history
 
 OVERRIDES = {
     "data.size": 28,
@@ -58,13 +62,17 @@ def train(folder, gp_lambda=3.0, images=None, **changes):
 def result(folder):
     """All that must not depend on interruptions: snapshots, grids, history without its timing, counts."""
     out = folder / "out"
-    history = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
-    for row in history:
-        assert min(row["metrics"].pop(f"train/{name}") for name in ("images_per_s", "memory_mb")) > 0
-        assert row["metrics"].pop("train/eta_s") >= 0
+    history = [without_timing(row) for row in parse_history((out / "history.jsonl").read_text())]
     files = {path.relative_to(out).as_posix(): path.read_bytes() for path in sorted(out.rglob("epoch_*"))}
-    record = json.loads((out / "trial.json").read_text())
-    return files, history, {key: value for key, value in record.items() if key != "train_s"}
+    return files, history, replace(results.read(TrialResult, out / "trial.json"), train_s=0.0)
+
+
+def without_timing(row):
+    """The epoch's metrics without those that depend on the machine, which must be there."""
+    metrics = dict(row.metrics)
+    assert min(metrics.pop(f"train/{name}") for name in ("images_per_s", "memory_mb")) > 0
+    assert metrics.pop("train/eta_s") >= 0
+    return EpochMetrics(row.epoch, metrics)
 
 
 def announce_steps():
@@ -80,12 +88,13 @@ def announce_steps():
 def main(folder, *store):
     """Train the trial, and leave as the command line would."""
     torch.set_num_threads(1)
+    console.configure()
     announce_steps()
     try:
-        record = train(Path(folder), **({"store": store[0]} if store else {}))
+        trained = train(Path(folder), **({"store": store[0]} if store else {}))
     except OSError as error:
         sys.exit(f"error: {error}")
-    sys.exit(0 if record["status"] == "finished" else f"error: {record['reason']}")
+    sys.exit(0 if trained.status is TrialStatus.FINISHED else f"error: {trained.reason}")
 
 
 if __name__ == "__main__":
