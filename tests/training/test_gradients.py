@@ -5,57 +5,17 @@ import itertools
 
 import pytest
 import torch
+from gradient_errors import PENALISED, errors, in_one_pass, inputs, pair, relative_error, weight_gradients, whole
 from linear_piece import Recorded, Replayed
 
-from mammogan.config import TrainConfig
-from mammogan.features.densenet import random_frozen
-from mammogan.models.critic import Critic
-from mammogan.models.folded import FoldedDenseNet
 from mammogan.models.generator import Generator
 from mammogan.training import gradients, reference
-from mammogan.training.augment import augment
 from mammogan.training.losses import Objective
-
-PENALISED = Objective(gp_lambda=3.0)
 
 
 @pytest.fixture(autouse=True)
 def _another_draw_each_time():
     print(f"torch.manual_seed({torch.seed()}) gives this draw again")  # shown where the test fails
-
-
-def pair(size, head, dtype, readout="flat"):
-    """The same critic, straightforward and fast."""
-    frozen = random_frozen().to(dtype)
-    plain = Critic(size, 8, frozen, head, readout).to(dtype)
-    for name, bias in plain.named_parameters():
-        if name.endswith("bias") and name.startswith(("trained", "readers")):
-            torch.nn.init.normal_(bias, std=0.1)
-    # a norm near 1 and an unsaturated sigmoid, where every term of the gradient counts
-    plain.head.weight.data /= 3
-    fast = copy.deepcopy(plain)
-    fast.frozen = FoldedDenseNet(frozen)
-    return plain, fast
-
-
-def inputs(size, dtype, augmented):
-    real, fake = torch.rand(2, 2, 1, size, size, dtype=dtype) * 2 - 1
-    if augmented:
-        real = augment(real.float(), TrainConfig(), torch.Generator()).to(dtype)
-    return real, fake, torch.rand(2, 1, 1, 1, dtype=dtype)
-
-
-def weight_gradients(network):
-    return {name: weight.grad for name, weight in network.named_parameters() if weight.requires_grad}
-
-
-def relative_error(ours, reference):
-    return ((ours - reference).norm() / reference.norm().clamp_min(1e-6)).item()
-
-
-def whole(network):
-    """All gradients of a network as one vector."""
-    return torch.cat([gradient.flatten() for gradient in weight_gradients(network).values()])
 
 
 def case(size, *rest):
@@ -135,23 +95,6 @@ def test_float32_agrees_to_1e_4_with_the_straightforward_step_in_float64(size, r
         found = errors(network, exact)
         assert found.keys() == weight_gradients(network).keys()
         assert max(found.values()) < 1e-4, (way.__name__, found)
-
-
-def in_one_pass(taken):
-    """What the fast step noted in the order of the straightforward one, which shows reals and fakes to f together."""
-    count = next(i for i, each in enumerate(taken[1:], 1) if each.shape == taken[0].shape)
-    of_real, of_fake, rest = taken[:count], taken[count : 2 * count], taken[2 * count :]
-    return [torch.cat(both) for both in zip(of_real, of_fake, strict=True)] + rest
-
-
-def errors(network, exact):
-    """Error of every weight's gradient relative to its norm; of the head's bias to the terms that cancel in it."""
-    wanted = weight_gradients(exact)
-    return {
-        name: (gradient.double() - wanted[name]).norm().item()
-        / (1 if name == "head.bias" else wanted[name].norm().item())
-        for name, gradient in weight_gradients(network).items()
-    }
 
 
 def test_a_planted_tie_is_seen_and_decided_as_noted():

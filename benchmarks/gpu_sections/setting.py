@@ -1,0 +1,53 @@
+"""What every section is given: where the crops are, the device, and how much of everything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch  # at run time only the sections load it, not the process that starts them
+
+
+PROFILE_FILE, TABLE_FILE = "profile.txt", "evaluate.md"
+"""What sections themselves write to the folder of output."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Options of ``benchmarks/gpu.py``."""
+
+    crops: Path
+    """Folder of grey crops and their ``manifest.csv``."""
+    out: Path
+    """Folder of all output."""
+    device: str
+    """``cuda`` or ``cpu``."""
+    size: int
+    """Side of the images, px."""
+    batch: int
+    """Real images a critic update."""
+    steps: int
+    """Of a training that is saved and loaded halfway."""
+    epochs: int
+    """Epochs of a trial, at least 2: the first one warms up."""
+    fakes: int
+    """Generated images that are evaluated."""
+    pairs: int
+    """Pairs of images for MS-SSIM."""
+    repeats: int
+    """Timed repetitions, of which the median counts."""
+
+    @property
+    def cuda(self) -> bool:
+        """Whether it is meant to run on a GPU."""
+        return self.device != "cpu"
+
+    def torch_device(self) -> torch.device:
+        """Torch's device. Raises ValueError for a GPU where torch sees none."""
+        import torch
+
+        if self.cuda and not torch.cuda.is_available():
+            raise ValueError(f"--device={self.device!r}: torch {torch.__version__} sees no GPU; give --device cpu")
+        return torch.device(self.device)
