@@ -22,6 +22,7 @@ from typing import Any
 
 from mammogan import config, storage
 from mammogan.audit import audit_dataset
+from mammogan.data.dataset import Dataset
 from mammogan.data.ingest import ingest, read_summary
 from mammogan.reporting.findings import interval, short
 from mammogan.selection.gates import NOT_CHECKED, answer, tally
@@ -65,11 +66,12 @@ def release(arguments: argparse.Namespace) -> dict[str, Any]:
     model, work = load_model(arguments.model, "crops"), arguments.work
     dataset, chosen = prepared(arguments, model.generator.size)
     train = read_summary(dataset)["splits"]["train"]
+    crops = Dataset.read(dataset)
     as_many = config.override(chosen, {"synthesise.count": train["malignant"]})
     found: dict[str, Any] = {"train": train, "test": read_summary(dataset)["splits"]["test"]}
     for name, made in (("balanced", chosen), ("as many", as_many)):
         folder = work / name.replace(" ", "_")
-        summary = fill(model, dataset, MALIGNANT, made, str(folder))
+        summary = fill(model, crops, MALIGNANT, made, str(folder))
         audit = audit_dataset(folder, made, work / f"{folder.name}_audit", critic=arguments.critic)
         found[name] = {"images": summary["synthetic"]["images"], "audit": audit}
         found[name]["utility"] = study(folder, made, work / f"{folder.name}_utility")

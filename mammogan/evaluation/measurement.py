@@ -21,8 +21,8 @@ from torch import Tensor
 
 from mammogan import console
 from mammogan.config import EvaluateConfig
-from mammogan.data.image_folder import checked_images, same_size
 from mammogan.features.extractor import Extractor, extract, extract_cached, load_extractor
+from mammogan.image_tensors import checked_images, same_size
 from mammogan.metrics import fid, kid, lpips, ms_ssim, prdc
 from mammogan.metrics.lpips import Embedded, Perceptual, embedded, load_perceptual, mean_between, mean_within
 from mammogan.statistics import Estimate, Floats, pair_mean, pairs_between, pairs_within
