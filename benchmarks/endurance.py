@@ -2,7 +2,7 @@
 
     python benchmarks/endurance.py [--epochs 500] [--images 8] [--out docs/benchmarks/endurance.md]
 
-Real epochs of ``train_branch`` at 56 px on the CPU, with their reports, history, snapshots and checkpoints; few images
+Real epochs of ``train_trial`` at 56 px on the CPU, with their reports, history, snapshots and checkpoints; few images
 and small networks, so that five hundred of them take minutes. Time is what the process computes from one report to the
 next, and the wall's. A machine shared with others changes its own pace by more than is looked for, so after each epoch
 a yardstick, one fixed pass through the frozen branch, is timed too: an epoch's processor time in yardsticks decides.
@@ -20,10 +20,11 @@ from pathlib import Path
 
 import torch
 
-from mammogan.config import PRESETS, Branch, override
+from mammogan.config import PRESETS, Trial, override
+from mammogan.device import device_name
 from mammogan.features.densenet import random_frozen
 from mammogan.models.folded import FoldedDenseNet
-from mammogan.training.trial import device_name, train_branch
+from mammogan.training.trial import train_trial
 
 MOST_GROWTH = 0.05
 SETTINGS = {
@@ -82,13 +83,13 @@ class Diary:
 
 
 def train(epochs: int, images: int) -> Diary:
-    """Train the branch in a folder that goes again."""
+    """Train the trial in a folder that goes again."""
     config = override(PRESETS["demo"], SETTINGS | {"train.epochs": epochs})
     pixels = torch.randint(0, 256, (images, 1, 56, 56), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     diary = Diary()
     with tempfile.TemporaryDirectory() as folder:
-        record = train_branch(
-            pixels, config, Branch(3.0, 0), data_digest="noise", store=f"{folder}/store", out=Path(folder, "out"),
+        record = train_trial(
+            pixels, config, Trial(3.0, 0), data_digest="noise", store=f"{folder}/store", out=Path(folder, "out"),
             report=diary, report_grid=lambda _epoch, _path: None,
         )  # fmt: skip
     assert record["status"] == "finished", record["reason"]

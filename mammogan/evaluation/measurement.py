@@ -21,6 +21,7 @@ from torch import Tensor
 
 from mammogan import console
 from mammogan.config import EvaluateConfig
+from mammogan.device import pick_device
 from mammogan.features.extractor import Extractor, extract, extract_cached, load_extractor
 from mammogan.image_tensors import checked_images, same_size
 from mammogan.metrics import fid, kid, lpips, ms_ssim, prdc
@@ -75,8 +76,7 @@ class Instruments:
 
 def load_instruments(config: EvaluateConfig) -> Instruments:
     """Extractor and LPIPS network on the configured device, saying which weights they are. Raises as the loaders do."""
-    name = config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(name)
+    device = pick_device(config.device, "evaluate.device")
     networks = load_extractor(config, device), load_perceptual(config.lpips_weights, device)
     for network in networks:
         logger.info(f"{network.name}: {network.note}")

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from mammogan import console, storage
 from mammogan.config import Config, digest
 from mammogan.data import manifest
 from mammogan.data.dataset import Dataset
+from mammogan.device import pick_device
 from mammogan.image_tensors import digest_of
 from mammogan.reporting import findings
 from mammogan.statistics import Floats
@@ -91,9 +91,7 @@ def _sets(whole: Dataset, fakes: Tensor | None, label: int | None) -> tuple[Pool
 def _scores(known: Sequence[Arm], test: Tensor, config: Config, folder: Path, data_digest: str) -> dict[str, Floats]:
     """Scores (S, T) of every arm, trained now or by an earlier attempt."""
     settings = config.utility
-    device = torch.device(
-        settings.device if settings.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    )
+    device = pick_device(settings.device, "utility.device")
     shared = [FORMAT, data_digest, _shaping(config)]
     scores: dict[str, Floats] = {}
     with console.progress("utility", len(known) * settings.seeds) as advance:
