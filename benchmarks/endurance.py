@@ -21,10 +21,11 @@ from pathlib import Path
 import torch
 
 from mammogan.config import PRESETS, Trial, override
+from mammogan.device import device_name
 from mammogan.features.densenet import random_frozen
 from mammogan.models.folded import FoldedDenseNet
 from mammogan.results import TrialStatus
-from mammogan.training.trial import device_name, train_trial
+from mammogan.training.trial import train_trial
 
 MOST_GROWTH = 0.05
 SETTINGS = {

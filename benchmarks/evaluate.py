@@ -145,11 +145,12 @@ def measure_forward(folder: Path, device: str) -> dict[str, float]:
 
     from mammogan.config import EvaluateConfig
     from mammogan.data.image_folder import read_images
+    from mammogan.device import pick_device
     from mammogan.evaluation.measurement import CPU_BATCH
     from mammogan.features.extractor import extract, inception
 
     images = torch.cat([read_images(folder / name) for name in ("real", "fake")])
-    extractor = inception(folder / "inception.pth", "inception", torch.device(device))
+    extractor = inception(folder / "inception.pth", "inception", pick_device(device, "--device"))
     started, cpu_started = time.perf_counter(), time.process_time()
     extract(extractor, images, CPU_BATCH if device == "cpu" else EvaluateConfig.batch_size)
     return {"seconds": time.perf_counter() - started, "cpu_s": time.process_time() - cpu_started}

@@ -21,9 +21,8 @@ from mammogan import console, storage
 from mammogan.audit import Reals, inspect
 from mammogan.audit.distances import Space, pixel_embedding
 from mammogan.config import AuditConfig
-from mammogan.data import manifest
+from mammogan.data.dataset import Dataset
 from mammogan.metrics.lpips import load_perceptual
-from mammogan.synthesis.rows import read_rows
 
 MALIGNANT = 1
 BATCH_SIZE = 50
@@ -91,9 +90,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     console.configure()
-    frame = manifest.read(arguments.dataset)
-    frame = frame[(frame["label"] == MALIGNANT) & (frame["source"] != manifest.SYNTHETIC)]
-    images, patients = read_rows(arguments.dataset, frame), frame["patient_id"].to_numpy()
+    reals = Dataset.read(arguments.dataset).real.of(MALIGNANT)
+    images, patients = reals.images(), np.array(reals.patients)
     spaces = [Space("pixel", "pixels", pixel_embedding)]
     if arguments.lpips_weights:
         network = load_perceptual(arguments.lpips_weights, torch.device("cpu"))

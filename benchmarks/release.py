@@ -22,6 +22,7 @@ from typing import Any
 
 from mammogan import codec, config, storage
 from mammogan.audit import audit_dataset
+from mammogan.data.dataset import Dataset
 from mammogan.data.ingest import ingest, read_summary
 from mammogan.reporting.findings import interval, short
 from mammogan.results import Audit, Outcome, Utility
@@ -99,12 +100,13 @@ def release(arguments: argparse.Namespace) -> Release:
     model, work = load_model(arguments.model, "crops"), arguments.work
     dataset, chosen = prepared(arguments, model.generator.size)
     train, test = (_split_counts(dataset, side) for side in ("train", "test"))
+    crops = Dataset.read(dataset)
     as_many = config.override(chosen, {"synthesise.count": train.malignant})
     return Release(
         train,
         test,
-        balanced=_filled(model, dataset, chosen, work / "balanced", arguments.critic),
-        as_many=_filled(model, dataset, as_many, work / "as_many", arguments.critic),
+        balanced=_filled(model, crops, chosen, work / "balanced", arguments.critic),
+        as_many=_filled(model, crops, as_many, work / "as_many", arguments.critic),
     )
 
 
@@ -113,7 +115,7 @@ def _split_counts(dataset: Path, side: str) -> SplitCounts:
     return SplitCounts(counts["benign"], counts["malignant"], counts["patients"])
 
 
-def _filled(model: Model, dataset: Path, chosen: config.Config, folder: Path, critic: Path | None) -> FilledSet:
+def _filled(model: Model, dataset: Dataset, chosen: config.Config, folder: Path, critic: Path | None) -> FilledSet:
     summary = fill(model, dataset, MALIGNANT, chosen, str(folder))
     audit = audit_dataset(folder, chosen, folder.with_name(f"{folder.name}_audit"), critic=critic)
     utility = study(folder, chosen, folder.with_name(f"{folder.name}_utility"))

@@ -34,13 +34,13 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from mammogan import storage
+from mammogan.device import device_name, pick_device
 from mammogan.features.densenet import random_frozen
 from mammogan.models.critic import Critic
 from mammogan.models.folded import FoldedDenseNet
 from mammogan.models.generator import Generator
 from mammogan.training import gradients, reference
 from mammogan.training.losses import Objective
-from mammogan.training.trial import device_name, pick_device
 
 Result = TypeVar("Result")
 Readout = Literal["flat", "projected"]
@@ -198,7 +198,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--peak-of", choices=WAYS, help="print one way's peak memory and nothing else")
     arguments = parser.parse_args()
-    device = pick_device("auto")
+    device = pick_device()
     batches = [int(batch) for batch in arguments.batches.split(",") if batch]
     if arguments.peak_of:
         print(peak_gib(Bench(arguments.peak_of, arguments.size, batches[0], arguments.readout, device)))

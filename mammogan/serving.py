@@ -22,6 +22,7 @@ import pandas as pd
 import torch
 from PIL import Image
 
+from mammogan.device import pick_device
 from mammogan.models.generator import Generator, draw_latents, load_generator, to_uint8
 
 FORMATS = ("png", "array")
@@ -34,7 +35,7 @@ class GeneratorService:
     """Answers requests with a generator, on the CPU or the GPU where there is one."""
 
     def __init__(self, generator: Generator) -> None:
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._device = pick_device()
         self._generator = generator.to(self._device).eval()
 
     def predict(self, data: pd.DataFrame, params: Mapping[str, Any] | None = None) -> pd.DataFrame | np.ndarray:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from mammogan.config import EvaluateConfig
+from mammogan.device import pick_device
 from mammogan.statistics import Floats
 
 BLOCK_BYTES = 256 << 20
@@ -62,7 +63,7 @@ def load_spaces(config: EvaluateConfig) -> list[Space]:
     from mammogan.features.extractor import load_extractor
     from mammogan.metrics.lpips import load_perceptual
 
-    device = torch.device(config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
+    device = pick_device(config.device, "evaluate.device")
     perceptual = load_perceptual(config.lpips_weights, device)
     extractor = load_extractor(config, device)
     return [

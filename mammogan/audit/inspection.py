@@ -18,12 +18,12 @@ from mammogan.audit.critic_scores import CriticScores, Reals, critic_scores
 from mammogan.audit.distances import Distances, Space, load_spaces, measure, pixel_embedding
 from mammogan.config import AuditConfig, Config
 from mammogan.data import manifest
-from mammogan.data.image_folder import same_size
+from mammogan.data.dataset import Dataset
 from mammogan.data.ingest import read_summary
+from mammogan.image_tensors import same_size
 from mammogan.results import Audit, AuditCounts, AuditMeasure, ClosestPair, Outcome, SpaceNote, Verdict
 from mammogan.selection import gates
 from mammogan.statistics import Estimate, Ints
-from mammogan.synthesis.rows import read_rows
 
 FILE = "audit.json"
 CLOSEST = 6
@@ -248,32 +248,28 @@ def audit_dataset(
     below ``out`` and returns the first one. Raises ValueError for a data set without synthetic images where no
     ``fakes`` are given, and as ``inspect`` and ``critic_scores`` do.
     """
-    frame = manifest.read(dataset)
+    whole = Dataset.read(dataset)
     name = read_summary(dataset).get("synthetic", {}).get("class", "malignant")
     label = manifest.CLASSES.index(name) if label is None else label
-    real = frame[(frame["label"] == label) & (frame["source"] != manifest.SYNTHETIC)]
-    train, test = (real[real["split"] == side] for side in ("train", "test"))
-    held_out = test[~test["patient_id"].isin(frame.loc[frame["split"] == "train", "patient_id"])]
-    made = frame[frame["source"] == manifest.SYNTHETIC]
-    if fakes is None and made.empty:
+    real = whole.real.of(label)
+    held_out = real.test.without_patients_of(whole.train)
+    if fakes is None and not len(whole.synthetic):
         raise ValueError(
             f"dataset={str(dataset)!r}: it holds no synthetic images; fill it with synthesise or give some"
         )
-    fakes = read_rows(dataset, made) if fakes is None else fakes
-    reals = [Reals(read_rows(dataset, side), side["patient_id"].tolist()) for side in (train, held_out)]
-    judged = critic_scores(critic, *reals, manifest.data_digest(real), config) if critic else None
+    fakes = whole.synthetic.images() if fakes is None else fakes
+    reals = [Reals(side.images(allow_empty=True), side.patients) for side in (real.train, held_out)]
+    judged = critic_scores(critic, *reals, real.digest, config) if critic else None
     result = inspect(
         *reals, fakes, load_spaces(config.evaluate), config.audit,
         batch_size=config.evaluate.batch_size, critic=judged,
     )  # fmt: skip
-    image_ids = train["image_id"]
+    image_ids = real.train.image_ids
     result = dataclasses.replace(
         result,
         label=manifest.CLASSES[label],
-        counts=dataclasses.replace(result.counts, test_images_of_train_patients=len(test) - len(held_out)),
-        closest=tuple(
-            dataclasses.replace(pair, train_image=str(image_ids.iloc[pair.train])) for pair in result.closest
-        ),
+        counts=dataclasses.replace(result.counts, test_images_of_train_patients=len(real.test) - len(held_out)),
+        closest=tuple(dataclasses.replace(pair, train_image=image_ids[pair.train]) for pair in result.closest),
     )
     picture = page.pairs_figure(result.closest, fakes, reals[0].images)
     # all is made before anything is written, so that a failure leaves no half result

@@ -15,6 +15,7 @@ from mammogan.config import EXTRACTORS, Config, EvaluateConfig, override
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from mammogan.evaluation.image_sources import Source
     from mammogan.evaluation.snapshots import FolderComparison
 
 app = typer.Typer()
@@ -42,7 +43,8 @@ def evaluate(
     Of a data set --real takes the real images and --fake the synthetic ones, of both classes unless --class names one;
     a snapshot or model, which knows one class, is compared with the rarer class of the train split.
     """
-    from mammogan.evaluation.snapshots import evaluate_images, read_reals
+    from mammogan.evaluation.image_sources import open_source, read_fakes, read_reals
+    from mammogan.evaluation.snapshots import evaluate_images
 
     shortcuts = {
         "evaluate.fakes": count,
@@ -51,9 +53,12 @@ def evaluate(
         "evaluate.lpips_weights": lpips_weights,
     }
     config = override(Config(), options.overrides(settings, shortcuts)).evaluate
-    label = _label(real, fake, kind)
-    reals, fakes = read_reals(real, label), _fakes(fake, label, config)
-    classes, compared = _classes(real, fake, label), evaluate_images(reals, fakes, config)
+    real_source = open_source(real)
+    fake_source = None if _is_drawn(fake) else real_source if Path(fake) == real else open_source(Path(fake))
+    label = _label(real_source, fake_source, kind)
+    reals = read_reals(real_source, label)
+    fakes = _draw(fake, config) if fake_source is None else read_fakes(fake_source, label)
+    classes, compared = _classes(real_source, fake_source, label), evaluate_images(reals, fakes, config)
     if as_json:
         given = {"real": str(real), "fake": fake, "classes": classes}
         keys = [{"key": item.key} for item in compared.measurements]
@@ -67,43 +72,44 @@ def _is_drawn(fake: str) -> bool:
     return fake.startswith("models:/") or fake.endswith(".pt")
 
 
-def _label(real: Path, fake: str, kind: str) -> int | None:
-    """Label to which data sets are restricted: that of ``--class``, or the one that a generator has learnt."""
-    from mammogan.evaluation.snapshots import class_learnt, is_dataset
+def _label(real: Source, fake: Source | None, kind: str) -> int | None:
+    """Label to which data sets are restricted: that of ``--class``, or the one that a generator has learnt.
 
-    if kind and not (is_dataset(real) or (not _is_drawn(fake) and is_dataset(Path(fake)))):
+    ``fake`` is None where the images are drawn from a generator.
+    """
+    from mammogan.data.dataset import Dataset
+    from mammogan.data.minority import label_to_synthesise
+
+    if kind and not (isinstance(real, Dataset) or isinstance(fake, Dataset)):
         raise ValueError(f"--class={kind!r}: neither --real nor --fake is a data set with classes; leave it out")
     if kind:
         return options.label_of(kind)
-    return class_learnt(real) if _is_drawn(fake) and is_dataset(real) else None
+    if fake is None and isinstance(real, Dataset) and len(real.real):
+        return label_to_synthesise(real.real)
+    return None
 
 
-def _classes(real: Path, fake: str, label: int | None) -> dict[str, list[str] | None]:
+def _classes(real: Source, fake: Source | None, label: int | None) -> dict[str, list[str] | None]:
     """Names of the classes on either side; None where no manifest tells them."""
-    from mammogan.evaluation.snapshots import classes_in, is_dataset
+    from mammogan.data.dataset import Dataset
 
-    has_fakes = not _is_drawn(fake) and is_dataset(Path(fake))
     return {
-        "real": classes_in(real, label, synthetic=False) if is_dataset(real) else None,
-        "fake": classes_in(Path(fake), label, synthetic=True) if has_fakes else None,
+        "real": real.real.of(label).classes if isinstance(real, Dataset) else None,
+        "fake": fake.synthetic.of(label).classes if isinstance(fake, Dataset) else None,
     }
 
 
-def _fakes(source: str, label: int | None, config: EvaluateConfig) -> Tensor:
-    """Generated images (N, 1, H, W), uint8, of a folder, a data set, a snapshot or a registered model."""
-    import torch
+def _draw(generator: str, config: EvaluateConfig) -> Tensor:
+    """Images (N, 1, H, W), uint8, of a snapshot or a registered model."""
+    if generator.startswith("models:/"):
+        import torch
 
-    from mammogan.evaluation.snapshots import read_fakes
-
-    if source.startswith("models:/"):
         from mammogan.registry.model import generate
 
-        return torch.from_numpy(generate(source, config.fakes, config.seed))[:, None]
-    if source.endswith(".pt"):
-        from mammogan.models.generator import load_generator, sample
+        return torch.from_numpy(generate(generator, config.fakes, config.seed))[:, None]
+    from mammogan.models.generator import load_generator, sample
 
-        return sample(load_generator(Path(source)), config.fakes, config.seed, config.batch_size)
-    return read_fakes(Path(source), label)
+    return sample(load_generator(Path(generator)), config.fakes, config.seed, config.batch_size)
 
 
 def _encoded(value: object) -> dict[str, object]:

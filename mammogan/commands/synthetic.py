@@ -51,12 +51,14 @@ def synthesise(
     as_json: Json = False,
 ) -> None:
     """Fill up the rare class of a data set with synthetic images; run again, it goes on where it stopped."""
+    from mammogan.data.dataset import Dataset
     from mammogan.synthesis import fill
 
     given = {"synthesise.count": count, "synthesise.ratio": ratio, "synthesise.seed": seed}
     given |= {"synthesise.dicom": True} if dicom else {}
     chosen = _config(preset, settings, given)
-    summary = fill(_model(model, tracking_uri), dataset, label_of(kind), chosen, out)
+    generator, label = _model(model, tracking_uri), label_of(kind)
+    summary = fill(generator, Dataset.read(dataset) if dataset else None, label, chosen, out)
     made = summary["synthetic"]
     if as_json:
         print_json(summary)

@@ -40,18 +40,18 @@ def train(
     chosen = config.override(config.resolve(preset), overrides(settings))
     first = chosen.trials[0]
     trial = config.Trial(first.gp_lambda if gp_lambda is None else gp_lambda, first.seed if seed is None else seed)
-    images, patients, digest = training_set(data, chosen.data.minority)
+    learnt = training_set(data, chosen.data.minority)
     with joined() as ranks:
         result = train_trial(
-            images,
+            learnt.images,
             chosen,
             trial,
-            data_digest=digest,
+            data_digest=learnt.data_digest,
             store=store or f"{out}.store",
             out=out,
             report=lambda _epoch, _metrics: None,
             report_grid=lambda _epoch, _path: None,
-            patients=patients,
+            patients=learnt.patients,
             ranks=ranks,
         )
     if ranks.leads:

@@ -11,9 +11,9 @@ import numpy as np
 
 from mammogan import storage
 from mammogan.data import ingest, manifest, split
+from mammogan.data.dataset import Dataset
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -24,23 +24,23 @@ SHEET = (3, 8)
 COLOURS = {"benign": "#0072B2", "malignant": "#D55E00"}
 
 
-def write_card(dataset: Path, out: Path) -> Path:
-    """Write ``card.html``, self-contained, and ``card.png`` into ``out``; return the page's path.
+def write_card(folder: Path, out: Path) -> Path:
+    """Write ``card.html``, self-contained, and ``card.png`` of a data set into ``out``; return the page's path.
 
-    Raises as ``manifest.read`` does, and ValueError for a data set that is not ingest's whole one.
+    Raises as ``Dataset.read`` does, and ValueError for a data set that is not ingest's whole one.
     """
     from jinja2 import Environment, PackageLoader
 
-    frame, summary = manifest.read(dataset), ingest.read_summary(dataset)
+    dataset, summary = Dataset.read(folder), ingest.read_summary(folder)
     if "splits" not in summary:
-        raise ValueError(f"dataset={str(dataset)!r}: a minority class alone; give the data set that ingest wrote")
-    picture = _png(draw(frame, dataset))
+        raise ValueError(f"dataset={str(folder)!r}: a minority class alone; give the data set that ingest wrote")
+    picture = _png(draw(dataset))
     templates = Environment(autoescape=True, loader=PackageLoader("mammogan.reporting"))
     page = templates.get_template("card.html").render(
         summary=summary,
         columns=("images", "benign", "malignant", "patients"),
-        rows=_rows(frame),
-        leak=split.leak(frame),
+        rows=_rows(dataset),
+        leak=split.leak(dataset.frame),
         picture=base64.b64encode(picture).decode(),
     )
     storage.write_bytes(str(out / "card.png"), picture)
@@ -48,22 +48,22 @@ def write_card(dataset: Path, out: Path) -> Path:
     return out / "card.html"
 
 
-def _rows(frame: pd.DataFrame) -> list[tuple[str, dict[str, Any]]]:
-    sides = [(side, split.count(frame[frame["split"] == side])) for side in ("train", "test")]
-    return [*sides, ("all", split.count(frame)), ("the paper", PAPER)]
+def _rows(dataset: Dataset) -> list[tuple[str, dict[str, Any]]]:
+    parts = {"train": dataset.train, "test": dataset.test, "all": dataset}
+    return [*((name, split.count(part.frame)) for name, part in parts.items()), ("the paper", PAPER)]
 
 
-def draw(frame: pd.DataFrame, dataset: Path) -> Figure:
+def draw(dataset: Dataset) -> Figure:
     """Class balance per split, grey values per class, and a contact sheet of each class."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 13), layout="constrained")
     top, *sheets = np.asarray(figure.subfigures(3, 1, height_ratios=[1, 1.4, 1.4])).tolist()
     balance, greys = top.subplots(1, 2)
-    _draw_balance(balance, frame)
+    _draw_balance(balance, dataset)
     for label, name in enumerate(manifest.CLASSES):
-        if (frame["label"] == label).any():
-            images = manifest.load_images(dataset, label=label)[:, 0].numpy()
+        if len(of_class := dataset.of(label)):
+            images = of_class.images()[:, 0].numpy()
             counts = np.bincount(images.ravel(), minlength=256) / images.size
             greys.semilogy(np.arange(256), np.maximum(counts, 1e-7), color=COLOURS[name], label=name)
             _draw_sheet(sheets[label].subplots(), images, name)
@@ -72,9 +72,9 @@ def draw(frame: pd.DataFrame, dataset: Path) -> Figure:
     return figure
 
 
-def _draw_balance(axes: Axes, frame: pd.DataFrame) -> None:
+def _draw_balance(axes: Axes, dataset: Dataset) -> None:
     for offset, (label, name) in zip((-0.2, 0.2), enumerate(manifest.CLASSES), strict=True):
-        counts = [int(((frame["split"] == side) & (frame["label"] == label)).sum()) for side in ("train", "test")]
+        counts = [len(side.of(label)) for side in (dataset.train, dataset.test)]
         axes.bar_label(axes.bar(np.arange(2) + offset, counts, 0.4, color=COLOURS[name], label=name))
     axes.margins(y=0.12)  # room for the numbers above the bars
     axes.set_xticks([0, 1], ["train", "test"])

@@ -1,4 +1,4 @@
-"""The data set on disk: ``images/*.png`` and ``manifest.csv``; everything after ingest reads only this."""
+"""``manifest.csv`` of a data set: read, checked, written and digested; ``dataset`` makes an object of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from mammogan import storage
 
 if TYPE_CHECKING:
     import pandas as pd
-    import torch
 
 FILE = "manifest.csv"
 COLUMNS = (
@@ -95,35 +94,3 @@ def data_digest(frame: pd.DataFrame) -> str:
     """Hex sha256 of what the data set is: image hashes, labels, patients and split, never a path of the machine."""
     rows = frame.sort_values("image_id")[list(DIGESTED)].astype(str).to_numpy().tolist()
     return hashlib.sha256(json.dumps(rows, separators=(",", ":")).encode()).hexdigest()
-
-
-def select(
-    frame: pd.DataFrame, *, split: str | None = None, label: int | None = None, synthetic: bool | None = None
-) -> pd.DataFrame:
-    """Rows of one split, of one label, and of the synthetic or the real images; of all where it is None."""
-    wanted = ((frame["split"], split), (frame["label"], label), (frame["source"] == SYNTHETIC, synthetic))
-    for column, value in wanted:
-        if value is not None:
-            frame = frame[column.loc[frame.index] == value]
-    return frame
-
-
-def load_images(
-    folder: Path, *, split: str | None = None, label: int | None = None, synthetic: bool | None = None
-) -> torch.Tensor:
-    """(N, 1, H, W) uint8 images of a data set, in the order of ``image_id``, those that ``select`` chooses.
-
-    Raises as ``read`` does, and ValueError where no image is chosen or the images differ in size.
-    """
-    import numpy as np
-    import torch
-    from PIL import Image
-
-    chosen = select(read(folder), split=split, label=label, synthetic=synthetic)
-    if chosen.empty:
-        asked = f"split={split!r}, label={label!r}, synthetic={synthetic!r}"
-        raise ValueError(f"{asked}: the data set at {folder} holds no such image")
-    images = [np.asarray(Image.open(storage.inside(folder, file)).convert("L")) for file in chosen["file"]]
-    if len({image.shape for image in images}) > 1:
-        raise ValueError(f"{folder}: the images differ in size; ingest again")
-    return torch.from_numpy(np.stack(images))[:, None]

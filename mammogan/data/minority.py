@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mammogan.data import manifest
+from mammogan.data.dataset import Dataset
 from mammogan.data.ingest import read_summary, replaced_folder, write_summary
 
 if TYPE_CHECKING:
-    import pandas as pd
     from torch import Tensor
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """What a trial learns from."""
+
+    images: Tensor
+    """Train images of the class to synthesise, (N, 1, H, W), uint8, [0, 255]."""
+    patients: Sequence[str]
+    """Patient of each image."""
+    data_digest: str
+    """Of both splits of the class: that of ``filter_minority``'s data set, whether made from it or from the whole."""
 
 
 def filter_minority(dataset: Path, minority: str, out: Path) -> dict[str, Any]:
@@ -21,44 +35,45 @@ def filter_minority(dataset: Path, minority: str, out: Path) -> dict[str, Any]:
     balance the train split, and the new ``data_digest``; ``summary.json`` also keeps the whole set's summary under
     ``whole``. Raises ValueError where the train split holds one class only.
     """
-    frame = manifest.read(dataset)
-    counts = [int(((frame["split"] == "train") & (frame["label"] == label)).sum()) for label in (0, 1)]
+    whole = Dataset.read(dataset)
+    counts = _train_counts(whole)
     label = choose(counts, minority)
-    kept = frame[frame["label"] == label]
+    kept = whole.of(label)
     result = {
         "label": label,
         "name": manifest.CLASSES[label],
         "train_counts": dict(zip(manifest.CLASSES, counts, strict=True)),
         "missing": max(0, counts[1 - label] - counts[label]),
-        "data_digest": manifest.data_digest(kept),
+        "data_digest": kept.digest,
     }
     with replaced_folder(out) as part:
-        for file in kept["file"]:
+        for file in kept.files:
             (part / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(dataset / file, part / file)
-        manifest.write(kept, part)
+        manifest.write(kept.frame, part)
         write_summary({**result, "whole": read_summary(dataset)}, part)
     return result
 
 
-def training_set(folder: Path, minority: str) -> tuple[Tensor, list[str], str]:
-    """Images (N, 1, H, W), uint8, and patients of the train split of the class to synthesise, and the data's digest.
+def training_set(folder: Path, minority: str) -> TrainingSet:
+    """What a trial learns from the data set at ``folder``, which is ``filter_minority``'s or a whole one.
 
-    The digest is that of ``filter_minority``'s data set, whether ``folder`` is that or the whole one.
-    Raises as ``manifest.read`` and ``manifest.load_images`` do.
+    Raises as ``Dataset.read`` and ``Dataset.images`` do.
     """
-    frame = manifest.read(folder)
-    label = to_synthesise(frame, minority)
-    of_class = manifest.select(frame, label=label)
-    images = manifest.load_images(folder, split="train", label=label)
-    patients = manifest.select(of_class, split="train")["patient_id"].tolist()
-    return images, patients, manifest.data_digest(of_class)
+    whole = Dataset.read(folder)
+    of_class = whole.of(label_to_synthesise(whole, minority))
+    return TrainingSet(of_class.train.images(), of_class.train.patients, of_class.digest)
 
 
-def to_synthesise(frame: pd.DataFrame, minority: str = "auto") -> int:
-    """Label of the class that the generator learns from a manifest: that of ``choose``, or the only one in train."""
-    counts = [len(manifest.select(frame, split="train", label=label)) for label in (0, 1)]
+def label_to_synthesise(dataset: Dataset, minority: str = "auto") -> int:
+    """Label of the class that the generator learns from a data set: that of ``choose``, or the only one in train."""
+    counts = _train_counts(dataset)
     return choose(counts, minority) if all(counts) else int(counts[1] > 0)
+
+
+def _train_counts(dataset: Dataset) -> list[int]:
+    """Train images of either class, by label."""
+    return [len(dataset.train.of(label)) for label in (0, 1)]
 
 
 def choose(counts: list[int], minority: str) -> int:

@@ -11,16 +11,13 @@ import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from mammogan import console
 from mammogan.data import cbis_ddsm, ingest, manifest, resample, split
-
-if TYPE_CHECKING:
-    import pandas as pd
+from mammogan.data.dataset import Dataset
 
 HASH_SIDE = 16
 NOISE = 1.0
@@ -42,12 +39,12 @@ class Finding:
 def verify(folder: Path) -> list[Finding]:
     """Everything that is wrong with the data set at ``folder``, sorted; an empty list is a sound data set.
 
-    Raises FileNotFoundError and ValueError where the manifest itself cannot be used, as ``manifest.read`` does.
+    Raises FileNotFoundError and ValueError where the manifest itself cannot be used, as ``Dataset.read`` does.
     """
-    frame = manifest.read(folder)
+    dataset = Dataset.read(folder)
     findings, hashes, sizes = [], [], set()
-    with console.progress("verify", len(frame)) as advance:
-        for row in frame.to_dict("records"):
+    with console.progress("verify", len(dataset)) as advance:
+        for row in dataset.frame.to_dict("records"):
             problems, pixels = _check_image(folder, row)
             findings += [Finding(row["image_id"], problem) for problem in problems]
             hashes.append(difference_hash(pixels))
@@ -55,7 +52,7 @@ def verify(folder: Path) -> list[Finding]:
             advance()
     if len(sizes) > 1:
         findings.append(Finding(manifest.FILE, f"images of {len(sizes)} sizes: {sorted(sizes)}"))
-    findings += _check_split(frame, folder) + _near_duplicates(frame, np.stack(hashes)) + _strays(frame, folder)
+    findings += _check_split(dataset) + _near_duplicates(dataset, np.stack(hashes)) + _strays(dataset)
     return sorted(findings)
 
 
@@ -87,34 +84,35 @@ def _check_image(folder: Path, row: dict[str, object]) -> tuple[list[str], np.nd
     return problems, pixels
 
 
-def _check_split(frame: pd.DataFrame, folder: Path) -> list[Finding]:
+def _check_split(dataset: Dataset) -> list[Finding]:
     """Problems of the split and of the summary; a leak is one only where the split promised that there is none."""
-    summary = ingest.read_summary(folder)
+    summary = ingest.read_summary(dataset.root)
     whole = summary.get("whole", summary)
     findings = []
-    if summary.get("data_digest") != manifest.data_digest(frame):
+    if summary.get("data_digest") != dataset.digest:
         findings.append(Finding(ingest.SUMMARY, "its data_digest is not the manifest's"))
-    leak = split.leak(frame)
+    leak = split.leak(dataset.frame)
     if leak["patients"] and whole.get("settings", {}).get("split") == "patient":
         findings.append(Finding(manifest.FILE, f"{leak['patients']} patients are in train and in test"))
     return findings
 
 
-def _near_duplicates(frame: pd.DataFrame, hashes: np.ndarray) -> list[Finding]:
+def _near_duplicates(dataset: Dataset, hashes: np.ndarray) -> list[Finding]:
     """Pairs of a train and a test image, of different patients or not, that look the same."""
-    train, test = (np.flatnonzero(frame["split"] == side) for side in ("train", "test"))
+    train, test = (np.flatnonzero(dataset.frame["split"] == side) for side in ("train", "test"))
+    image_ids = dataset.image_ids
     signs = 2.0 * hashes.astype(np.float32) - 1
     bits = hashes.shape[1]
     findings = []
     for index in test:
         distance = (bits - signs[train] @ signs[index]) / 2
         for other in train[distance <= NEAR_BITS]:
-            problem = f"looks like the train image {frame['image_id'][other]}"
-            findings.append(Finding(str(frame["image_id"][index]), problem))
+            findings.append(Finding(image_ids[index], f"looks like the train image {image_ids[other]}"))
     return findings
 
 
-def _strays(frame: pd.DataFrame, folder: Path) -> list[Finding]:
-    known = set(frame["file"])
-    found = (path.relative_to(folder).as_posix() for path in (folder / "images").rglob("*") if path.is_file())
-    return [Finding(name, "the manifest does not know this file") for name in found if name not in known]
+def _strays(dataset: Dataset) -> list[Finding]:
+    known = set(dataset.files)
+    present = (path for path in (dataset.root / "images").rglob("*") if path.is_file())
+    names = (path.relative_to(dataset.root).as_posix() for path in present)
+    return [Finding(name, "the manifest does not know this file") for name in names if name not in known]

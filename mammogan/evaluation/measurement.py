@@ -21,8 +21,9 @@ from torch import Tensor
 
 from mammogan import console
 from mammogan.config import EvaluateConfig
-from mammogan.data.image_folder import checked_images, same_size
+from mammogan.device import pick_device
 from mammogan.features.extractor import Extractor, extract, extract_cached, load_extractor
+from mammogan.image_tensors import checked_images, same_size
 from mammogan.metrics import fid, kid, lpips, ms_ssim, prdc
 from mammogan.metrics.lpips import Embedded, Perceptual, embedded, load_perceptual, mean_between, mean_within
 from mammogan.results import Direction, Measurement, Network, Omission, Quantity, SubsetScores
@@ -72,8 +73,7 @@ class EvaluationNetworks:
 
 def load_networks(config: EvaluateConfig) -> EvaluationNetworks:
     """Extractor and LPIPS network on the configured device, saying which weights they are. Raises as the loaders do."""
-    name = config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(name)
+    device = pick_device(config.device, "evaluate.device")
     loaded = load_extractor(config, device), load_perceptual(config.lpips_weights, device)
     for network in loaded:
         logger.info(f"{network.name}: {network.note}")

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from mammogan import codec, console, results, storage
 from mammogan.config import EvaluateConfig, digest
-from mammogan.data import manifest, minority
-from mammogan.data.image_folder import digest_of, read_images, same_size
+from mammogan.data.dataset import Dataset
+from mammogan.evaluation.image_sources import open_source, read_fakes, read_reals
 from mammogan.evaluation.measurement import (
     NETWORKS,
     Comparison,
@@ -25,6 +25,7 @@ from mammogan.evaluation.measurement import (
     steps_of,
 )
 from mammogan.graph import Step
+from mammogan.image_tensors import digest_of, same_size
 from mammogan.results import EVALUATION_FORMAT, Evaluation, Measurement, Network, Omission, TrialResult, TrialStatus
 from mammogan.training.trial_folder import RECORD as TRIAL_FILE
 
@@ -52,7 +53,7 @@ def evaluate_folders(real: Path, fake: Path, config: EvaluateConfig) -> FolderCo
 
     Raises ValueError for folders without images or with images that cannot be compared, and as the loaders do.
     """
-    return evaluate_images(read_reals(real), read_fakes(fake), config)
+    return evaluate_images(read_reals(open_source(real)), read_fakes(open_source(fake)), config)
 
 
 def evaluate_images(by_pairing: Mapping[str, Tensor], fakes: Tensor, config: EvaluateConfig) -> FolderComparison:
@@ -63,60 +64,6 @@ def evaluate_images(by_pairing: Mapping[str, Tensor], fakes: Tensor, config: Eva
         reals = measure_reals(by_pairing, networks, advance)
         compared = compare(reals, fakes, networks, advance)
     return FolderComparison(*networks.described, compared.measurements, compared.omitted)
-
-
-def is_dataset(folder: Path) -> bool:
-    """Whether a folder has a manifest, which tells real from synthetic images and one class from the other."""
-    return (folder / manifest.FILE).is_file()
-
-
-def read_reals(folder: Path, label: int | None = None) -> dict[str, Tensor]:
-    """Real images by pairing: ``train`` and ``test`` of a data set, where test may be empty, else ``real_fake``.
-
-    Of a data set none of the synthetic images, and with ``label`` only that class. Raises ValueError where its train
-    split holds no such image, and as ``manifest.read`` and ``read_images`` do.
-    """
-    return _both_splits(folder, label) if is_dataset(folder) else {"real_fake": read_images(folder)}
-
-
-def _both_splits(folder: Path, label: int | None = None) -> dict[str, Tensor]:
-    splits = set(manifest.select(manifest.read(folder), label=label, synthetic=False)["split"])
-    if "train" not in splits:
-        kind = _kind("real", label)
-        raise ValueError(f"real={str(folder)!r}: its train split holds no {kind}; give the data set of `ingest`")
-    train = manifest.load_images(folder, split="train", label=label, synthetic=False)
-    if "test" not in splits:
-        return {"train": train, "test": train[:0]}
-    return {"train": train, "test": manifest.load_images(folder, split="test", label=label, synthetic=False)}
-
-
-def read_fakes(folder: Path, label: int | None = None) -> Tensor:
-    """Generated images (N, 1, H, W) of a folder, or the synthetic ones of a data set, with ``label`` of that class.
-
-    Raises ValueError for a data set without such images, and as ``manifest.read`` and ``read_images`` do.
-    """
-    if not is_dataset(folder):
-        return read_images(folder)
-    if not classes_in(folder, label, synthetic=True):
-        kind = _kind("synthetic", label)
-        raise ValueError(f"fake={str(folder)!r}: the data set holds no {kind}; fill it with synthesise")
-    return manifest.load_images(folder, label=label, synthetic=True)
-
-
-def _kind(origin: str, label: int | None) -> str:
-    return f"{origin} image" if label is None else f"{origin} {manifest.CLASSES[label]} image"
-
-
-def classes_in(dataset: Path, label: int | None = None, *, synthetic: bool) -> list[str]:
-    """Names of the classes among the real, or the synthetic, images of a data set; at most that of ``label``."""
-    rows = manifest.select(manifest.read(dataset), label=label, synthetic=synthetic)
-    return [manifest.CLASSES[number] for number in sorted(rows["label"].unique())]
-
-
-def class_learnt(dataset: Path) -> int | None:
-    """Label that a generator learns from the real images of a data set, by default the rare one; None without any."""
-    real = manifest.select(manifest.read(dataset), synthetic=False)
-    return None if real.empty else minority.to_synthesise(real)
 
 
 def evaluate_trial(
@@ -138,7 +85,7 @@ def evaluate_snapshots(
     begun: Evaluation, folder: Path, dataset: Path, config: EvaluateConfig, out: Path, report: Report, store: str = ""
 ) -> Evaluation:
     """``evaluate_trial`` of the ``snapshots/`` in a folder, for the trial that ``begun`` tells of."""
-    by_pairing = _both_splits(dataset)
+    by_pairing = read_reals(Dataset.read(dataset))
     networks = load_networks(config)
     snapshots = sorted((folder / "snapshots").glob("epoch_*.pt"))
     shared = _shared_key(by_pairing, networks)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -18,7 +17,7 @@ from torchvision.models import densenet121
 from torchvision.models.densenet import _Transition
 
 from mammogan import storage
-from mammogan.features.saved import read_saved
+from mammogan.features.densenet_weights import read_trunk
 from mammogan.results import Network
 
 logger = logging.getLogger(__name__)
@@ -27,7 +26,6 @@ RANDOM_SEED = 20240117
 CUT_LAYERS = 4
 OUT_CHANNELS = 256
 DEPTH_STRIDES = (4, 8)
-PREFIXES = ("backbone.0.", "features.", "")
 
 
 class FrozenDenseNet(nn.Module):
@@ -85,7 +83,7 @@ def load_frozen(weights: str, sha256: str = "") -> tuple[FrozenDenseNet, Network
         logger.info(f"frozen branch: RANDOM weights of a fixed seed (sha256 {identity.sha256[:12]}), no RadImageNet")
         return frozen, identity
     path = storage.fetch(weights, sha256)
-    frozen = _with_state(_read_state_dict(path))
+    frozen = FrozenDenseNet(read_trunk(path, "model.frozen_weights"))
     identity = Network(Path(weights).name, storage.sha256_of(path))
     logger.info(f"frozen branch: {identity.name} from {weights} (sha256 {identity.sha256[:12]})")
     return frozen, identity
@@ -100,34 +98,6 @@ def random_frozen() -> FrozenDenseNet:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(RANDOM_SEED)
         features = densenet121(weights=None).features
-    return FrozenDenseNet(features)
-
-
-def _read_state_dict(path: Path) -> dict[str, Tensor]:
-    try:
-        state = read_saved(path)
-    except ValueError as error:
-        raise ValueError(f"model.frozen_weights={str(path)!r}: give a PyTorch state dict ({error})") from error
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f"model.frozen_weights={str(path)!r}: give a plain state dict of tensors")
-    return dict(state)
-
-
-def _with_state(state: Mapping[str, Tensor]) -> FrozenDenseNet:
-    prefix = next((prefix for prefix in PREFIXES if f"{prefix}conv0.weight" in state), None)
-    if prefix is None:
-        raise ValueError(
-            f"model.frozen_weights: keys such as {sorted(state)[:2]}; give a DenseNet121 with keys "
-            "backbone.0.conv0.weight (RadImageNet) or features.conv0.weight (torchvision)"
-        )
-    features = densenet121(weights=None).features
-    own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-    own = {key: value for key, value in own.items() if not key.startswith("classifier.")}
-    try:
-        features.load_state_dict(own, strict=True)
-    except RuntimeError as error:
-        detail = " ".join(str(error).split())[:300]
-        raise ValueError(f"model.frozen_weights: not DenseNet121's keys and shapes ({detail})") from error
     return FrozenDenseNet(features)
 
 

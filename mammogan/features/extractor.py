@@ -19,13 +19,13 @@ from torch import Tensor, nn
 
 from mammogan import console, storage
 from mammogan.config import RADIMAGENET_SHA256, RADIMAGENET_URL, EvaluateConfig, digest
-from mammogan.data.image_folder import digest_of
 from mammogan.features import weights
 from mammogan.features.exported import load_exported
 from mammogan.features.inception import Inception
 from mammogan.features.parallel_batches import each_batch
 from mammogan.features.radimagenet import RadImageNet
 from mammogan.features.vgg import RandomVgg
+from mammogan.image_tensors import digest_of
 from mammogan.statistics import Floats
 
 CPU = torch.device("cpu")

@@ -24,9 +24,9 @@ import torch
 from torch import Tensor, nn
 
 from mammogan import console, storage
-from mammogan.data.image_folder import enlarged
 from mammogan.features import weights as weights_files
 from mammogan.features.parallel_batches import each_batch
+from mammogan.image_tensors import enlarged
 from mammogan.statistics import Estimate, Floats, Variance, blocks_of, combine, jackknife
 
 CPU = torch.device("cpu")

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mammogan.allocator import give_back
-from mammogan.data.image_folder import enlarged
+from mammogan.image_tensors import enlarged
 from mammogan.statistics import Floats, Ints
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)

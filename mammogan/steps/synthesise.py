@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mammogan import storage
 from mammogan.config import Config, override
-from mammogan.data import manifest
+from mammogan.data.dataset import Dataset
 from mammogan.data.ingest import read_summary
 from mammogan.graph import Step
 from mammogan.steps.context import StepContext
@@ -28,7 +28,8 @@ def run(context: StepContext, version: str, dataset: Path, minority: Path, winne
     with context.step(Step.SYNTHESISE):
         label = read_summary(minority)["label"]
         model = load_model(winner, f"{context.settings.select.model_name}-v{version}")
-        summary = fill(model, dataset, label, _with_count(context.settings, dataset, label), str(filled))
+        whole = Dataset.read(dataset)
+        summary = fill(model, whole, label, _with_count(context.settings, whole, label), str(filled))
         made = summary["synthetic"]
         with tempfile.TemporaryDirectory() as folder:
             storage.write_bytes(str(Path(folder, STEPS["synthetic"])), json.dumps(made, indent=1).encode())
@@ -36,16 +37,15 @@ def run(context: StepContext, version: str, dataset: Path, minority: Path, winne
             log_findings(context.parent_id, "synthetic", Path(folder), numbers)
 
 
-def _with_count(config: Config, dataset: Path, label: int) -> Config:
+def _with_count(config: Config, dataset: Dataset, label: int) -> Config:
     """Configuration that also makes images where the class is short of few: as many as there are to learn from."""
-    frame = manifest.read(dataset)
     try:
-        short = missing(frame, label, config.synthesise)
+        short = missing(dataset, label, config.synthesise)
         message = f"{short} images needed to balance the classes"
     except ValueError as error:
         short, message = 0, str(error)
     if short >= AUDITED_AT_LEAST or config.synthesise.count:
         return config
-    count = max(short, int(((frame["split"] == "train") & (frame["label"] == label)).sum()))
+    count = max(short, len(dataset.train.of(label)))
     logger.info(f"{message}; {count} images are made, so that there is something to audit")
     return override(config, {"synthesise.count": count})

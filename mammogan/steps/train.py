@@ -15,17 +15,17 @@ def run(context: StepContext, trial: str, store: str, minority: Path, out: Path)
     """Train the generator of one (lambda, seed); return its status; a trial that fails raises nothing."""
     part = Trial.parse(trial)
     with context.trial_log(part, Step.TRAIN) as log:
-        images, patients, data_digest = training_set(minority, context.settings.data.minority)
+        learnt = training_set(minority, context.settings.data.minority)
         result = train_trial(
-            images,
+            learnt.images,
             context.settings,
             part,
-            data_digest=data_digest,
+            data_digest=learnt.data_digest,
             store=store,
             out=out,
             report=log.metrics,
             report_grid=log.grid,
-            patients=patients,
+            patients=learnt.patients,
         )
         log.finish(result)
     return str(result.status)

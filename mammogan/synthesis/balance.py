@@ -14,19 +14,17 @@ import shutil
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mammogan import console, storage
 from mammogan.config import Config, SynthesiseConfig, digest
 from mammogan.data import manifest
+from mammogan.data.dataset import Dataset
 from mammogan.data.ingest import SUMMARY, read_summary
 from mammogan.synthesis import publication
 from mammogan.synthesis.plausibility import load_filter
 from mammogan.synthesis.sampling import Model
 from mammogan.synthesis.stream import Stream
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 logger = logging.getLogger(__name__)
 
@@ -34,20 +32,19 @@ FORMAT = 1
 """Raised when the same settings give other bytes than before."""
 
 
-def fill(model: Model, dataset: Path | None, label: int, config: Config, out: str) -> dict[str, Any]:
+def fill(model: Model, dataset: Dataset | None, label: int, config: Config, out: str) -> dict[str, Any]:
     """Write the data set ``out``, local or ``s3://``: the images of ``dataset`` and synthetic ones of class ``label``.
 
     Without ``dataset`` it holds ``synthesise.count`` synthetic images alone. Returns its summary, of which the part
     ``synthetic`` counts what was made, drawn and dropped. Run again it goes on where it was stopped, and a finished
     one is left as it is. Raises ValueError where nothing is to be made and for an ``out`` that holds something else.
     """
-    frame = manifest.read(dataset) if dataset else None
-    wanted = missing(frame, label, config.synthesise)
-    key = _key(model, label, config, wanted, frame)
+    wanted = missing(dataset, label, config.synthesise)
+    key = _key(model, label, config, wanted, dataset)
     if summary := _finished(out, key):
         return summary
     stream = _stream(model, label, config, out, key)
-    rare = manifest.load_images(dataset, split="train", label=label) if dataset else None
+    rare = dataset.train.of(label).images() if dataset is not None else None
     left_out = load_filter(config, rare)
     drawn, dropped = 0, Counter[str]()
     with console.progress("synthesise", wanted) as advance:
@@ -65,18 +62,18 @@ def fill(model: Model, dataset: Path | None, label: int, config: Config, out: st
         "drawn": drawn,
         "dropped": dict(dropped),
     }
-    summary = publication.publish(stream, wanted, label, frame, dataset, about)
+    summary = publication.publish(stream, wanted, label, dataset, about)
     _take_its_place(out, stream)
     return summary
 
 
-def missing(frame: pd.DataFrame | None, label: int, config: SynthesiseConfig) -> int:
+def missing(dataset: Dataset | None, label: int, config: SynthesiseConfig) -> int:
     """Images to make: ``count``, or as many as bring the train split to ``ratio``. Raises ValueError for none."""
     if config.count:
         return config.count
-    if frame is None:
+    if dataset is None:
         raise ValueError("synthesise.count=0: without a data set, say how many images to make")
-    counts = Counter(frame.loc[frame["split"] == "train", "label"])
+    counts = [len(dataset.train.of(number)) for number in (0, 1)]
     wanted = round(config.ratio * counts[1 - label]) - counts[label]
     if wanted < 1:
         name = manifest.CLASSES[label]
@@ -87,13 +84,13 @@ def missing(frame: pd.DataFrame | None, label: int, config: SynthesiseConfig) ->
     return wanted
 
 
-def _key(model: Model, label: int, config: Config, wanted: int, frame: pd.DataFrame | None) -> str:
+def _key(model: Model, label: int, config: Config, wanted: int, dataset: Dataset | None) -> str:
     """Digest of all that the synthetic images and their data set depend on."""
     settings = config.to_dict()["synthesise"]
     parts = [FORMAT, model.version, model.sha256, label, wanted, settings]
     if settings["min_realism"] or settings["min_distance"]:
         parts.append([config.evaluate.extractor, config.evaluate.extractor_weights])
-    return digest([*parts, manifest.data_digest(frame) if frame is not None else ""])
+    return digest([*parts, dataset.digest if dataset is not None else ""])
 
 
 def _finished(out: str, key: str) -> dict[str, Any] | None:

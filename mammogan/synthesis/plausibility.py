@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mammogan.config import Config, SynthesiseConfig
+from mammogan.device import pick_device
 from mammogan.statistics import Floats
 
 K = 3
@@ -81,6 +82,6 @@ def load_filter(config: Config, train: Tensor | None) -> Filter:
         raise ValueError(f"synthesise.{name}={value:g}: a filter needs real images; give a data set")
     from mammogan.features.extractor import extract, load_extractor
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = pick_device()
     extractor = load_extractor(config.evaluate, device)
     return Plausibility(lambda images: extract(extractor, images, config.evaluate.batch_size), train, wanted)

@@ -11,38 +11,40 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from operator import itemgetter
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from mammogan import storage
 from mammogan.data import manifest, split
+from mammogan.data.dataset import Dataset
 from mammogan.data.ingest import SUMMARY, read_summary
 from mammogan.synthesis.stream import Stream, put
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Row = dict[str, Any]
 
 
-def publish(
-    stream: Stream, made: int, label: int, frame: pd.DataFrame | None, dataset: Path | None, about: dict[str, Any]
-) -> dict[str, Any]:
+def publish(stream: Stream, made: int, label: int, dataset: Dataset | None, about: dict[str, Any]) -> dict[str, Any]:
     """Copy the real images beside the ``made`` synthetic ones; write the manifest and, last, the summary; return it.
 
-    ``frame`` is the manifest of ``dataset``, whose images are the real ones; ``about`` becomes the summary's part
-    ``synthetic``. Raises ValueError for a data set that already holds images of this model and seed.
+    The images of ``dataset`` are the real ones; ``about`` becomes the summary's part ``synthetic``. Raises ValueError
+    for a data set that already holds images of this model and seed.
     """
-    real: list[Row] = frame.to_dict("records") if frame is not None else []
-    if any(row["image_id"].startswith(f"{stream.series}-") for row in real):
-        raise ValueError(f"synthesise.seed={stream.settings.seed}: {dataset} already holds its images; choose another")
-    for row in real:
-        assert dataset is not None
-        put(storage.join(stream.root, row["file"]), storage.inside(dataset, row["file"]).read_bytes())
+    real = _copied(stream, dataset) if dataset is not None else []
     rows = heapq.merge(real, synthetic_rows(stream, label), key=itemgetter("image_id"))
     data_digest = _write_manifest(rows, storage.join(stream.root, manifest.FILE))
-    summary = _summary(frame, dataset, made, label) | {"data_digest": data_digest, "synthetic": about}
+    summary = _summary(dataset, made, label) | {"data_digest": data_digest, "synthetic": about}
     storage.write_bytes(storage.join(stream.root, SUMMARY), (json.dumps(summary, indent=2) + "\n").encode())
     return summary
+
+
+def _copied(stream: Stream, dataset: Dataset) -> list[Row]:
+    """Manifest rows of the real images, which are copied beside the synthetic ones."""
+    rows = dataset.frame.to_dict("records")
+    if any(row["image_id"].startswith(f"{stream.series}-") for row in rows):
+        seed = stream.settings.seed
+        raise ValueError(f"synthesise.seed={seed}: {dataset.root} already holds its images; choose another")
+    for row in rows:
+        put(storage.join(stream.root, row["file"]), storage.inside(dataset.root, row["file"]).read_bytes())
+    return rows
 
 
 def synthetic_rows(stream: Stream, label: int) -> Iterator[Row]:
@@ -101,15 +103,15 @@ def _written(uri: str) -> Generator[IO[bytes]]:
             yield file
 
 
-def _summary(frame: pd.DataFrame | None, dataset: Path | None, made: int, label: int) -> dict[str, Any]:
+def _summary(dataset: Dataset | None, made: int, label: int) -> dict[str, Any]:
     """What ingest says of the real images, its counts raised by the synthetic ones, who are no patients."""
     nothing = {"images": 0, "benign": 0, "malignant": 0, "patients": 0}
     base: dict[str, Any] = {"source": manifest.SYNTHETIC, "subset": manifest.SYNTHETIC, **nothing}
     sides: dict[str, Any] = {"train": {**nothing}, "test": {**nothing}, "leak": {"patients": 0, "test_images": 0}}
-    if frame is not None and dataset is not None:
-        base = {**read_summary(dataset), **split.count(frame)}
+    if dataset is not None:
+        base = {**read_summary(dataset.root), **split.count(dataset.frame)}
         base["source"] = f"{base.get('source', 'unknown')} and {manifest.SYNTHETIC}"
-        sides = split.describe(frame)
+        sides = split.describe(dataset.frame)
     for counts in (base, sides["train"]):
         counts["images"] += made
         counts[manifest.CLASSES[label]] += made

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mammogan import storage
+from mammogan.device import pick_device
 from mammogan.models.generator import Generator, load_generator, to_uint8
 
 BATCH_SIZE = 64
@@ -38,7 +39,7 @@ def load_model(snapshot: Path, version: str = "") -> Model:
     sha256 = storage.sha256_of(snapshot)
     if not all(letter.isalnum() or letter in "._-" for letter in version):
         raise ValueError(f"version={version!r}: use letters, digits, '.', '_' and '-'")
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = pick_device()
     return Model(load_generator(snapshot).to(device), version or sha256[:12], sha256)
 
 

@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 from torch import distributed as processes
 
+from mammogan.device import select_local_gpu
+
 
 @dataclass(frozen=True)
 class Ranks:
@@ -68,13 +70,13 @@ def joined() -> Generator[Ranks]:
     """Join the processes that ``torchrun`` started; yields a process alone where it started none.
 
     Numbers on the host go through gloo, those on a GPU through NCCL. Each process takes the GPU of its local rank.
+    Raises as ``select_local_gpu`` does.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         yield Ranks()
         return
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    select_local_gpu()
     processes.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     try:
         yield Ranks(processes.get_rank(), world)

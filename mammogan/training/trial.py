@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mammogan import storage
 from mammogan.config import Config, Trial
+from mammogan.device import device_name, pick_device
 from mammogan.features.densenet import FrozenDenseNet, load_frozen
 from mammogan.features.extractor import Extractor, load_extractor
 from mammogan.models.critic import Critic
@@ -101,7 +102,7 @@ class _Work:
     def finished(self, store: str, out: Path) -> TrialResult:
         """The result of the finished trial, copied or trained; raises what training raises."""
         config = self.config
-        device = pick_device(config.train.device)
+        device = pick_device(config.train.device, "train.device")
         frozen, identity = load_frozen(config.model.frozen_weights, config.model.frozen_sha256)
         judge = load_extractor(config.evaluate, device) if config.train.patience else None
         judged_by = judge.sha256 if judge else ""
@@ -184,18 +185,3 @@ def _check_images(images: Tensor, config: Config, ranks: Ranks) -> None:
     batch = min(config.train.batch_size, len(images))
     if batch < ranks.world:
         raise ValueError(f"--nproc-per-node={ranks.world}: a batch has {batch} images; start at most as many processes")
-
-
-def pick_device(name: str) -> torch.device:
-    """Torch device of a name; ``auto`` takes a GPU where there is one, that of the local rank under ``torchrun``."""
-    if name == "auto":
-        return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
-    return torch.device(name)
-
-
-def device_name(device: torch.device, processes: int = 1) -> str:
-    """What the device is called, such as ``NVIDIA H100``, ``4 x NVIDIA H100`` or ``cpu, 2 threads``."""
-    times = f"{processes} x " if processes > 1 else ""
-    if device.type == "cuda":
-        return times + torch.cuda.get_device_name(device)
-    return f"{times}{device.type}, {torch.get_num_threads()} threads"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +10,7 @@ from torch.nn import functional
 
 from mammogan import storage
 from mammogan.config import Config
-from mammogan.features.densenet import PREFIXES
+from mammogan.features.densenet_weights import load_trunk
 from mammogan.models.generator import to_float
 from mammogan.training.augment import augment
 from mammogan.training.randomness import rng_for, weights_seed
@@ -42,21 +41,11 @@ class DenseNetClassifier(nn.Module):
 
         self.network = densenet121(weights=None, num_classes=1)
         if weights != "random":
-            self.network.features.load_state_dict(_features_of(storage.fetch(weights, sha256)))
+            load_trunk(self.network.features, storage.fetch(weights, sha256), "model.frozen_weights")
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of the images."""
         return self.network(x.expand(-1, 3, -1, -1))
-
-
-def _features_of(path: Path) -> dict[str, Tensor]:
-    from mammogan.features.weights import read_state
-
-    state = read_state(path)
-    prefix = next((prefix for prefix in PREFIXES if f"{prefix}conv0.weight" in state), None)
-    if prefix is None:
-        raise ValueError(f"model.frozen_weights={str(path)!r}: give a DenseNet121")
-    return {name.removeprefix(prefix): value for name, value in state.items() if "classifier" not in name}
 
 
 def new_classifier(config: Config, seed: int) -> nn.Module:

@@ -6,27 +6,24 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from mammogan import console, results, storage
 from mammogan.config import Config, digest
 from mammogan.data import manifest
+from mammogan.data.dataset import Dataset
+from mammogan.device import pick_device
+from mammogan.image_tensors import digest_of
 from mammogan.records import Findings
 from mammogan.reporting import findings
 from mammogan.results import Finding, Utility, UtilityArm, UtilityCounts, UtilityEffect, UtilityMetric
 from mammogan.statistics import Floats
-from mammogan.synthesis.rows import read_rows
 from mammogan.utility import curves
 from mammogan.utility.arms import Arm, Pool, arms
 from mammogan.utility.classifier import train_and_score
 from mammogan.utility.comparison import Test, compare, metrics
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 FILE = "utility.json"
 PAGE = "utility.html"
@@ -45,10 +42,10 @@ def study(
     ``utility.html`` below ``out`` and returns the first one. Raises ValueError where train or test lacks a
     class, or where there are no synthetic images.
     """
-    frame = manifest.read(dataset)
-    pool, test, images, left_out = _sets(dataset, frame, fakes, label)
+    whole = Dataset.read(dataset)
+    pool, test, images, left_out = _sets(whole, fakes, label)
     known = arms(pool, config.utility.shares)
-    scores = _scores(known, images, config, out / FITS, manifest.data_digest(frame))
+    scores = _scores(known, images, config, out / FITS, whole.digest)
     chosen = metrics(config.utility.specificity)
     measures, effects = compare(scores, test, chosen, config.utility.confidence)
     finding, sentence = verdict(effects, known)
@@ -73,38 +70,31 @@ def study(
     return result
 
 
-def _sets(
-    dataset: Path, frame: pd.DataFrame, fakes: Tensor | None, label: int | None
-) -> tuple[Pool, Test, Tensor, int]:
+def _sets(whole: Dataset, fakes: Tensor | None, label: int | None) -> tuple[Pool, Test, Tensor, int]:
     """Training pool, test labels and patients, test images, and how many test images of train patients are left out."""
-    train = manifest.select(frame, split="train", synthetic=False)
-    test = manifest.select(frame, split="test", synthetic=False)
-    made = manifest.select(frame, synthetic=True)
+    train, test = whole.real.train, whole.real.test
     if fakes is None:
-        if made.empty:
-            raise ValueError(f"dataset={str(dataset)!r}: it holds no synthetic images; fill it with synthesise")
-        fakes, label = read_rows(dataset, made), int(made["label"].iloc[0])
+        if not len(whole.synthetic):
+            raise ValueError(f"dataset={str(whole.root)!r}: it holds no synthetic images; fill it with synthesise")
+        fakes, label = whole.synthetic.images(), int(whole.synthetic.labels[0])
     assert label is not None, "images from outside come with their class"
-    unseen = test[~test["patient_id"].isin(train["patient_id"])]
-    for name, side, least in (("train", train, 1), ("test", unseen, 2)):
+    held_out = test.without_patients_of(train)
+    for name, side, least in (("train", train, 1), ("test", held_out, 2)):
         for number, kind in enumerate(manifest.CLASSES):
-            patients = side.loc[side["label"] == number, "patient_id"].nunique()
+            patients = len(set(side.of(number).patients))
             if patients < least:
                 raise ValueError(
-                    f"dataset={str(dataset)!r}: {patients} {kind} patients in {name}; the study needs {least} or more"
+                    f"dataset={str(whole.root)!r}: {patients} {kind} patients in {name}; the study needs {least} or "
+                    "more"
                 )
-    real = [read_rows(dataset, train[train["label"] == number]) for number in (0, 1)]
-    labels = unseen["label"].to_numpy(copy=True)
-    facts = Test(labels, unseen["patient_id"].tolist())
-    return Pool((real[0], real[1]), fakes, label), facts, read_rows(dataset, unseen), len(test) - len(unseen)
+    pool = Pool((train.of(0).images(), train.of(1).images()), fakes, label)
+    return pool, Test(held_out.labels, held_out.patients), held_out.images(), len(test) - len(held_out)
 
 
 def _scores(known: Sequence[Arm], test: Tensor, config: Config, folder: Path, data_digest: str) -> dict[str, Floats]:
     """Scores (S, T) of every arm, trained now or by an earlier attempt."""
     settings = config.utility
-    device = torch.device(
-        settings.device if settings.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    )
+    device = pick_device(settings.device, "utility.device")
     shared = [FORMAT, data_digest, _shaping(config)]
     scores: dict[str, Floats] = {}
     with console.progress("utility", len(known) * settings.seeds) as advance:
@@ -132,8 +122,6 @@ def _shaping(config: Config) -> list[object]:
 
 
 def _content(arm: Arm) -> list[str]:
-    from mammogan.data.image_folder import digest_of
-
     return [digest_of(images) for images in arm.classes]
 
 

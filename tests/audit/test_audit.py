@@ -13,6 +13,7 @@ from mammogan.audit.critic_scores import CriticScores
 from mammogan.audit.distances import Distances, Space, between, measure, pixel_embedding
 from mammogan.audit.inspection import statistics
 from mammogan.data import manifest
+from mammogan.data.dataset import Dataset
 from mammogan.data.minority import filter_minority, training_set
 from mammogan.features.densenet import load_frozen
 from mammogan.models.critic import Critic
@@ -281,7 +282,7 @@ def test_statistics_need_no_images():
 def audited(dataset, model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("audited")
     settings = config.override(config.PRESETS["demo"], {"evaluate.extractor": "random"})
-    fill(model, dataset, 1, settings, str(folder / "filled"))
+    fill(model, Dataset.read(dataset), 1, settings, str(folder / "filled"))
     return folder, audit_dataset(folder / "filled", settings, folder / "audit")
 
 
@@ -291,7 +292,7 @@ RANDOM = config.override(config.PRESETS["demo"], {"evaluate.extractor": "random"
 def learnt(dataset, folder):
     """Digest of what a trial of the graph learns from."""
     filter_minority(dataset, "malignant", folder / "minority")
-    return training_set(folder / "minority", "auto")[2]
+    return training_set(folder / "minority", "auto").data_digest
 
 
 def kept(critic, path, identity, data_digest, fraction=0.0):
@@ -301,7 +302,7 @@ def kept(critic, path, identity, data_digest, fraction=0.0):
 
 def audited_with(critic, dataset, folder):
     """Audit of benign images as if they were synthetic malignant ones."""
-    fakes = manifest.load_images(dataset, split="test", label=0)
+    fakes = Dataset.read(dataset).test.of(0).images()
     return audit_dataset(dataset, RANDOM, folder / "audit", fakes=fakes, label=1, critic=critic)
 
 
@@ -320,7 +321,7 @@ class TestDataset:
 
     def test_copies_given_from_outside_are_refused_on_any_data_set(self, audited, dataset, tmp_path):
         settings = config.override(config.PRESETS["demo"], {"evaluate.extractor": "random"})
-        train = manifest.load_images(dataset, split="train", label=1)
+        train = Dataset.read(dataset).train.of(1).images()
         result = audit_dataset(dataset, settings, tmp_path, fakes=noisy(train, 3, 0), label=1)
         assert result.outcome is Outcome.REFUSED
         assert "memorised (pixel)" in refused_gates(result)
@@ -344,11 +345,10 @@ class TestDataset:
             "membership_by_the_critic/critic", 12 - 12 * fraction, 6,
         )  # fmt: skip
         members, others = (
-            critic(manifest.load_images(dataset, split=side, label=1) / 127.5 - 1).detach()
-            for side in ("train", "test")
+            critic(side.of(1).images() / 127.5 - 1).detach()
+            for side in (Dataset.read(dataset).train, Dataset.read(dataset).test)
         )
-        frame = manifest.read(dataset).query("split == 'train' and label == 1")
-        seen, _ = carve_out(12, fraction, frame["patient_id"].tolist())
+        seen, _ = carve_out(12, fraction, Dataset.read(dataset).train.of(1).patients)
         expected = mannwhitneyu(members[seen], others).statistic / (len(seen) * 6)
         assert by_critic.value == pytest.approx(expected)
 
@@ -406,7 +406,7 @@ class TestDataset:
         frame.loc[leaking, "patient_id"] = frame.loc[frame["split"] == "train", "patient_id"].iloc[0]
         manifest.write(frame, tmp_path / "leaky")
         settings = config.override(config.PRESETS["demo"], {"evaluate.extractor": "random"})
-        fakes = manifest.load_images(dataset, split="test", label=0)
+        fakes = Dataset.read(dataset).test.of(0).images()
         result = audit_dataset(tmp_path / "leaky", settings, tmp_path / "audit", fakes=fakes, label=1)
         assert result.counts.test_images_of_train_patients == 1
         assert result.counts.held_out == 5

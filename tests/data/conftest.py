@@ -3,10 +3,13 @@
 import io
 
 import numpy as np
+import pandas as pd
 import pytest
+from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
+from mammogan.data import manifest
 from mammogan.data.phantom import write_phantom
 
 
@@ -55,3 +58,30 @@ def dicom_bytes():
         return buffer.getvalue()
 
     return make
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """Ten images of a known grey value: 4 malignant, 6 benign, one of each in test."""
+    folder = tmp_path / "set"
+    (folder / "images").mkdir(parents=True)
+    rows = []
+    for number in range(10):
+        name = f"I{9 - number}"
+        Image.fromarray(np.full((28, 28), 9 - number, np.uint8)).save(folder / f"images/{name}.png")
+        row = dict.fromkeys(manifest.COLUMNS, "") | {
+            "image_id": name,
+            "file": f"images/{name}.png",
+            "label": int(number < 4),
+            "pathology": "MALIGNANT" if number < 4 else "BENIGN",
+            "patient_id": f"NA{number}",
+            "split": "test" if number in (0, 9) else "train",
+            "source": f"{number}.dcm",
+            "sha256": f"{number:064x}",
+            "original_rows": 40,
+            "original_cols": 30,
+        }
+        rows.append(row)
+    manifest.write(pd.DataFrame(rows), folder)
+    (folder / "summary.json").write_text('{"images": 10}')
+    return folder

@@ -18,6 +18,7 @@ from PIL import Image
 from mammogan import storage
 from mammogan.config import PRESETS, DataConfig
 from mammogan.data import manifest, worker
+from mammogan.data.dataset import Dataset
 from mammogan.data.ingest import ingest
 from mammogan.data.preprocess import square
 from mammogan.data.verify import verify
@@ -166,7 +167,7 @@ def test_a_manifest_without_rows(tmp_path):
 def test_other_settings_do_not_reuse_the_images(phantom, tmp_path):
     for size in (28, 56):
         ingest(str(phantom), "", DataConfig(subset="mass-train", size=size), tmp_path / "set", tmp_path / "work")
-    assert manifest.load_images(tmp_path / "set").shape[-1] == 56
+    assert Dataset.read(tmp_path / "set").images().shape[-1] == 56
 
 
 def test_bad_files_are_listed_and_the_good_ones_kept(source, tmp_path):

@@ -11,6 +11,7 @@ from PIL import Image
 
 from mammogan.config import DataConfig
 from mammogan.data import dicom, manifest
+from mammogan.data.dataset import Dataset
 from mammogan.data.ingest import ingest
 from mammogan.data.worker import is_mask
 
@@ -105,7 +106,7 @@ def test_the_kaggle_release_gives_the_same_manifest_and_nearly_the_same_pixels(r
     summary = ingest(str(tree), "", REAL, tmp_path / "set")
     assert summary["source"] == "kaggle"
     assert manifest.read(tmp_path / "set")[SAME].equals(manifest.read(reference)[SAME])
-    images, expected = (manifest.load_images(each).int() for each in (tmp_path / "set", reference))
+    images, expected = (Dataset.read(each).images().int() for each in (tmp_path / "set", reference))
     difference = (images - expected).abs()
     assert difference.float().mean() < 0.7
     assert difference.max() <= 6
@@ -116,7 +117,7 @@ def test_kaggle_crops_are_told_from_their_blurred_masks(phantom, tmp_path):
     tree = kaggle_tree(sorted(phantom.rglob("*.dcm")), phantom.glob("*.csv"), tmp_path / "tree")
     ingest(str(tree), "", CROPS, tmp_path / "kaggle")
     assert manifest.read(tmp_path / "kaggle")[SAME].equals(manifest.read(tmp_path / "dicom")[SAME])
-    images, expected = (manifest.load_images(tmp_path / each).int() for each in ("kaggle", "dicom"))
+    images, expected = (Dataset.read(tmp_path / each).images().int() for each in ("kaggle", "dicom"))
     assert (images - expected).abs().float().mean() < 2
 
 

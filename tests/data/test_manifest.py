@@ -1,38 +1,9 @@
 import numpy as np
-import pandas as pd
 import pytest
-import torch
-from PIL import Image
 
 from mammogan.data import manifest
+from mammogan.data.dataset import Dataset
 from mammogan.data.minority import filter_minority
-
-
-@pytest.fixture
-def dataset(tmp_path):
-    """Ten images of a known grey value: 4 malignant, 6 benign, one of each in test."""
-    folder = tmp_path / "set"
-    (folder / "images").mkdir(parents=True)
-    rows = []
-    for number in range(10):
-        name = f"I{9 - number}"
-        Image.fromarray(np.full((28, 28), 9 - number, np.uint8)).save(folder / f"images/{name}.png")
-        row = dict.fromkeys(manifest.COLUMNS, "") | {
-            "image_id": name,
-            "file": f"images/{name}.png",
-            "label": int(number < 4),
-            "pathology": "MALIGNANT" if number < 4 else "BENIGN",
-            "patient_id": f"NA{number}",
-            "split": "test" if number in (0, 9) else "train",
-            "source": f"{number}.dcm",
-            "sha256": f"{number:064x}",
-            "original_rows": 40,
-            "original_cols": 30,
-        }
-        rows.append(row)
-    manifest.write(pd.DataFrame(rows), folder)
-    (folder / "summary.json").write_text('{"images": 10}')
-    return folder
 
 
 def test_what_is_written_is_read_sorted_with_its_types(dataset):
@@ -41,28 +12,6 @@ def test_what_is_written_is_read_sorted_with_its_types(dataset):
     assert frame["image_id"].is_monotonic_increasing
     assert frame["label"].dtype == frame["original_rows"].dtype == np.int64
     assert set(frame["laterality"]) == {""}
-
-
-def test_images_come_in_the_order_of_their_ids(dataset):
-    images = manifest.load_images(dataset)
-    assert (images.shape, images.dtype) == ((10, 1, 28, 28), torch.uint8)
-    assert images[:, 0, 0, 0].tolist() == list(range(10))
-
-
-def test_images_of_a_split_and_label(dataset):
-    assert manifest.load_images(dataset, split="train", label=1)[:, 0, 0, 0].tolist() == [6, 7, 8]
-    assert manifest.load_images(dataset, label=0)[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4, 5]
-    with pytest.raises(ValueError, match="split='val'"):
-        manifest.load_images(dataset, split="val")
-
-
-def test_rows_of_a_split_a_label_and_an_origin(dataset):
-    frame = manifest.read(dataset)
-    frame.loc[[2, 7], "source"] = manifest.SYNTHETIC
-    chosen = manifest.select(frame, split="train", synthetic=True)
-    assert list(chosen.index) == [2, 7]
-    assert list(manifest.select(frame, split="train", label=1, synthetic=False).index) == [6, 8]
-    assert len(manifest.select(frame)) == 10
 
 
 @pytest.mark.parametrize("column", ["sha256", "label", "split", "patient_id", "image_id", "pathology", "subset"])
@@ -114,7 +63,7 @@ def test_filter_keeps_the_rarer_class_of_the_train_split(dataset, tmp_path):
     assert kept["label"].tolist() == [1] * 4
     assert sorted(kept["split"]) == ["test", "train", "train", "train"]
     assert result["data_digest"] == manifest.data_digest(kept)
-    assert manifest.load_images(tmp_path / "rare")[:, 0, 0, 0].tolist() == [6, 7, 8, 9]
+    assert Dataset.read(tmp_path / "rare").images()[:, 0, 0, 0].tolist() == [6, 7, 8, 9]
     assert '"images": 10' in (tmp_path / "rare/summary.json").read_text()
 
 

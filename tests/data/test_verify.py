@@ -12,6 +12,7 @@ from mammogan.commands.data import app
 from mammogan.config import DataConfig
 from mammogan.data import ingest, manifest
 from mammogan.data.card import write_card
+from mammogan.data.dataset import Dataset
 from mammogan.data.minority import filter_minority
 from mammogan.data.picture import encode_png
 from mammogan.data.verify import NEAR_BITS, difference_hash, verify
@@ -132,7 +133,7 @@ def test_the_hash_survives_compression_scale_and_contrast(sound):
 def test_no_two_real_images_are_near_duplicates(shared, tmp_path, source):
     folder = str(shared / "data/cbis_ddsm" / source)
     ingest.ingest(folder, folder, DataConfig(subset="mass-test", size=112, max_bad=1.0), tmp_path / "set")
-    hashes = np.stack([difference_hash(image) for image in manifest.load_images(tmp_path / "set")[:, 0].numpy()])
+    hashes = np.stack([difference_hash(image) for image in Dataset.read(tmp_path / "set").images()[:, 0].numpy()])
     signs = 2.0 * hashes - 1
     distance = (hashes.shape[1] - signs @ signs.T) / 2
     assert distance[np.triu_indices(len(distance), 1)].min() > 2 * NEAR_BITS

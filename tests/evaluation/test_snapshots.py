@@ -13,6 +13,7 @@ from mammogan import console, results
 from mammogan.commands.evaluate import app
 from mammogan.config import EvaluateConfig
 from mammogan.data import manifest
+from mammogan.data.dataset import Dataset
 from mammogan.evaluation import snapshots
 from mammogan.graph import Step
 from mammogan.models.generator import Generator, save_snapshot
@@ -284,7 +285,7 @@ def test_by_hand_a_snapshot_gets_the_numbers_of_the_graph(filled, trial, tmp_pat
     from mammogan.data.ingest import write_summary
     from mammogan.data.minority import filter_minority
 
-    rows = manifest.select(manifest.read(filled), synthetic=False)
+    rows = Dataset.read(filled).real.frame
     both = write_rows(tmp_path / "both", rows[["split", "label"]].to_dict("records"))
     write_summary({}, both)
     filter_minority(both, "auto", tmp_path / "rare")
@@ -377,7 +378,7 @@ def test_grey_saved_as_colour_is_grey(mode, folders):
 
 
 def test_floats_and_colour_tensors_are_refused():
-    from mammogan.data.image_folder import checked_images
+    from mammogan.image_tensors import checked_images
 
     for wrong, message in (
         (torch.zeros(2, 1, 9, 9), "float32: give uint8"),

@@ -5,6 +5,8 @@ import torch
 from torchvision.models import densenet121
 
 from mammogan.features.densenet import load_frozen, random_frozen
+from mammogan.features.densenet_weights import read_trunk
+from mammogan.features.radimagenet import RadImageNet
 from mammogan.results import Network
 
 
@@ -86,8 +88,24 @@ def add_one(state):
 
 @pytest.mark.parametrize("change", [drop_one, reshape_one, add_one])
 def test_wrong_keys_or_shapes_are_refused(weights_file, change):
-    with pytest.raises(ValueError, match="not DenseNet121's keys and shapes"):
+    with pytest.raises(ValueError, match=r"^model\.frozen_weights: .*not DenseNet121's keys and shapes"):
         load_frozen(str(weights_file(change=change)))
+    with pytest.raises(ValueError, match=r"^evaluate\.extractor_weights: .*not DenseNet121's keys and shapes"):
+        RadImageNet(weights_file(change=change))
+
+
+def test_a_classifier_in_the_file_is_left_out(features, weights_file):
+    path = weights_file("features.", lambda state: state | {"classifier.weight": torch.zeros(2, 1024)})
+    trunk = read_trunk(path, "model.frozen_weights")
+    assert {key: value.sum() for key, value in trunk.state_dict().items()} == {
+        key: value.sum() for key, value in features.state_dict().items()
+    }
+
+
+def test_other_things_than_tensors_are_refused(weights_file):
+    path = weights_file(change=lambda state: state | {"epoch": 3})
+    with pytest.raises(ValueError, match=r"model\.frozen_weights: .*holds other things than tensors"):
+        load_frozen(str(path))
 
 
 def test_a_foreign_state_dict_is_refused(weights_file):

@@ -13,6 +13,7 @@ from PIL import Image
 
 from mammogan import config, storage
 from mammogan.data import manifest
+from mammogan.data.dataset import Dataset
 from mammogan.data.ingest import read_summary
 from mammogan.data.minority import filter_minority
 from mammogan.data.verify import verify
@@ -31,7 +32,7 @@ def content_of(folder):
 
 
 def test_the_train_split_is_balanced_and_every_synthetic_row_is_marked(dataset, model, tmp_path):
-    summary = fill_dataset(model, dataset, 1, settings(seed=5), str(tmp_path / "filled"))
+    summary = fill_dataset(model, Dataset.read(dataset), 1, settings(seed=5), str(tmp_path / "filled"))
     frame = manifest.read(tmp_path / "filled")
     train = frame[frame["split"] == "train"]
     assert (train["label"] == 0).sum() == (train["label"] == 1).sum() == 30
@@ -46,7 +47,7 @@ def test_the_train_split_is_balanced_and_every_synthetic_row_is_marked(dataset, 
 
 
 def test_verify_accepts_it_and_the_summary_counts_what_is_there(dataset, model, tmp_path):
-    summary = fill_dataset(model, dataset, 1, settings(), str(tmp_path / "filled"))
+    summary = fill_dataset(model, Dataset.read(dataset), 1, settings(), str(tmp_path / "filled"))
     assert verify(tmp_path / "filled") == []
     frame = manifest.read(tmp_path / "filled")
     assert summary == read_summary(tmp_path / "filled")
@@ -57,15 +58,15 @@ def test_verify_accepts_it_and_the_summary_counts_what_is_there(dataset, model, 
 
 
 def test_the_filled_set_serves_as_any_other(dataset, model, tmp_path):
-    fill_dataset(model, dataset, 1, settings(), str(tmp_path / "filled"))
+    fill_dataset(model, Dataset.read(dataset), 1, settings(), str(tmp_path / "filled"))
     kept = filter_minority(tmp_path / "filled", "malignant", tmp_path / "rare")
     assert kept["train_counts"] == {"benign": 30, "malignant": 30}
-    assert manifest.load_images(tmp_path / "rare", split="train").shape == (30, 1, 28, 28)
+    assert Dataset.read(tmp_path / "rare").train.images().shape == (30, 1, 28, 28)
 
 
 def test_the_pixels_are_those_of_the_generator(dataset, model, tmp_path):
     fill_dataset(model, None, 1, settings(count=70, seed=3), str(tmp_path / "made"))
-    images = manifest.load_images(tmp_path / "made")
+    images = Dataset.read(tmp_path / "made").images()
     assert torch.equal(images, sample(model.generator, 70, 3))
 
 
@@ -115,18 +116,18 @@ def test_a_damaged_image_of_a_finished_chunk_is_made_again(model, tmp_path, monk
 
 def test_a_finished_set_is_left_as_it_is_and_other_settings_replace_it(dataset, model, tmp_path):
     out = tmp_path / "filled"
-    first = fill_dataset(model, dataset, 1, settings(), str(out))
+    first = fill_dataset(model, Dataset.read(dataset), 1, settings(), str(out))
     stamps = storage.list_stamps(str(out))
-    assert fill_dataset(model, dataset, 1, settings(), str(out)) == first
+    assert fill_dataset(model, Dataset.read(dataset), 1, settings(), str(out)) == first
     assert storage.list_stamps(str(out)) == stamps
-    fill_dataset(model, dataset, 1, settings(seed=1), str(out))
+    fill_dataset(model, Dataset.read(dataset), 1, settings(seed=1), str(out))
     assert set(manifest.read(out).query("source == 'synthetic'")["image_id"].str[:27]) == {
         "synthetic-mammogan-v3-s1-00"
     }
 
 
 def test_a_filter_leaves_out_copies_and_counts_them(dataset, model, tmp_path):
-    train = manifest.load_images(dataset, split="train", label=1)
+    train = Dataset.read(dataset).train.of(1).images()
     fakes = sample(model.generator, 64, 0)
     chosen = settings(min_distance=0.2).synthesise
     judge = plausibility.Plausibility(lambda images: images.flatten(1).double().numpy(), train, chosen)
@@ -136,7 +137,7 @@ def test_a_filter_leaves_out_copies_and_counts_them(dataset, model, tmp_path):
 
 def test_realism_is_the_papers_equation(dataset):
     """Oracle: equation 3 of Kynkäänniemi et al. 2019, written with loops."""
-    train = manifest.load_images(dataset, split="train", label=1)
+    train = Dataset.read(dataset).train.of(1).images()
     fakes = torch.from_numpy(np.stack([np.full((28, 28), 90, np.uint8), train[0, 0].numpy() // 2]))
 
     def features(images):
@@ -182,15 +183,15 @@ def test_what_cannot_be_made_says_why(model, tmp_path, given, words):
 
 def test_a_balanced_set_is_not_filled_further(dataset, model, tmp_path):
     with pytest.raises(ValueError, match=r"synthesise.ratio=1: the train split already has 30 benign images"):
-        fill_dataset(model, dataset, 0, settings(), str(tmp_path / "filled"))
-    fill_dataset(model, dataset, 1, settings(), str(tmp_path / "filled"))
+        fill_dataset(model, Dataset.read(dataset), 0, settings(), str(tmp_path / "filled"))
+    fill_dataset(model, Dataset.read(dataset), 1, settings(), str(tmp_path / "filled"))
     with pytest.raises(ValueError, match="already holds its images"):
-        fill_dataset(model, tmp_path / "filled", 1, settings(count=5), str(tmp_path / "again"))
+        fill_dataset(model, Dataset.read(tmp_path / "filled"), 1, settings(count=5), str(tmp_path / "again"))
 
 
 @pytest.mark.slow
 def test_a_bucket_gets_the_bytes_that_a_folder_gets_also_after_an_interruption(dataset, model, tmp_path, monkeypatch):
-    fill_dataset(model, dataset, 1, settings(dicom=True), str(tmp_path / "filled"))
+    fill_dataset(model, Dataset.read(dataset), 1, settings(dicom=True), str(tmp_path / "filled"))
     with servers.seaweedfs(tmp_path / "seaweedfs") as store:
         for name, value in store.environment.items():
             monkeypatch.setenv(name, value)
@@ -198,9 +199,9 @@ def test_a_bucket_gets_the_bytes_that_a_folder_gets_also_after_an_interruption(d
         with monkeypatch.context() as patch:
             patch.setattr(publication, "_write_manifest", interrupted)
             with pytest.raises(KeyboardInterrupt):
-                fill_dataset(model, dataset, 1, settings(dicom=True), "s3://made/set")
+                fill_dataset(model, Dataset.read(dataset), 1, settings(dicom=True), "s3://made/set")
         assert not {"manifest.csv", "summary.json"} & set(storage.list_files("s3://made/set"))
-        fill_dataset(model, dataset, 1, settings(dicom=True), "s3://made/set")
+        fill_dataset(model, Dataset.read(dataset), 1, settings(dicom=True), "s3://made/set")
         remote = {
             name: hashlib.sha256(storage.read_bytes(f"s3://made/set/{name}")).hexdigest()
             for name in storage.list_files("s3://made/set")

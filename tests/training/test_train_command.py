@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from mammogan import codec, results
 from mammogan.__main__ import app
 from mammogan.data import manifest
+from mammogan.data.dataset import Dataset
 from mammogan.data.minority import filter_minority, training_set
 from mammogan.results import TrialResult, TrialStatus
 
@@ -57,10 +58,10 @@ def both_classes(tmp_path, dataset):
 
 def test_of_two_classes_it_takes_the_one_that_the_graph_takes(both_classes, tmp_path):
     whole, summary = both_classes
-    images, patients, digest = training_set(whole, "auto")
-    assert digest == summary["data_digest"]
-    assert patients == ["P0", "P1", "P2"]
-    assert images.equal(manifest.load_images(tmp_path / "rare", split="train"))
+    learnt = training_set(whole, "auto")
+    assert learnt.data_digest == summary["data_digest"]
+    assert learnt.patients == ["P0", "P1", "P2"]
+    assert learnt.images.equal(Dataset.read(tmp_path / "rare").train.images())
     alone = training_set(tmp_path / "rare", "auto")
-    assert (alone[1], alone[2]) == (patients, digest)
-    assert len(training_set(whole, "malignant")[0]) == 10
+    assert (alone.patients, alone.data_digest) == (learnt.patients, learnt.data_digest)
+    assert len(training_set(whole, "malignant").images) == 10

@@ -8,6 +8,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from mammogan import config, results
 from mammogan.audit import membership
 from mammogan.data import manifest
+from mammogan.data.dataset import Dataset
 from mammogan.results import Direction, Finding, Utility, UtilityEffect
 from mammogan.utility import classifier, study
 from mammogan.utility.arms import Pool, arms
@@ -178,7 +179,7 @@ class TestIntervals:
 
 class TestStudy:
     def test_it_leaves_records_figures_and_a_page(self, dataset, tmp_path):
-        fakes = manifest.load_images(dataset, split="train", label=1)
+        fakes = Dataset.read(dataset).train.of(1).images()
         result = study(dataset, settings(), tmp_path, fakes=fakes, label=1)
         assert results.read(Utility, tmp_path / "utility.json") == result
         assert len(result.measures) == 7 * 3
@@ -192,7 +193,7 @@ class TestStudy:
             assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
     def test_it_goes_on_where_it_was_stopped(self, dataset, tmp_path, monkeypatch):
-        fakes = manifest.load_images(dataset, split="train", label=1)
+        fakes = Dataset.read(dataset).train.of(1).images()
         whole = study(dataset, settings(), tmp_path / "whole", fakes=fakes, label=1)
         trained = []
 
@@ -253,7 +254,7 @@ class TestStudy:
         frame = manifest.read(dataset)
         frame.loc[frame["image_id"] == "P_test_1_000", "patient_id"] = "patient P_train_1_000"
         manifest.write(frame, tmp_path / "leaky")
-        fakes = manifest.load_images(dataset, split="train", label=1)
+        fakes = Dataset.read(dataset).train.of(1).images()
         counts = study(tmp_path / "leaky", settings(), tmp_path / "out", fakes=fakes, label=1).counts
         assert (counts.test, counts.test_images_of_train_patients) == (15, 1)
 

@@ -1,0 +1,54 @@
+"""Where real and generated images come from: a data set, which tells them apart, or a plain folder of images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+
+from mammogan.data import manifest
+from mammogan.data.dataset import Dataset
+from mammogan.data.image_folder import read_images
+
+Source = Dataset | Path
+"""A data set, or a folder without a manifest."""
+
+
+def open_source(folder: Path) -> Source:
+    """The data set at ``folder``, its manifest read, or the folder as given. Raises as ``Dataset.read`` does."""
+    return Dataset.read(folder) if Dataset.is_at(folder) else folder
+
+
+def read_reals(source: Source, label: int | None = None) -> dict[str, Tensor]:
+    """Real images (N, 1, H, W), uint8, by pairing: ``train`` and ``test`` of a data set, else ``real_fake``.
+
+    Of a data set none of the synthetic images, and with ``label`` only that class; test may be empty. Raises ValueError
+    where its train split holds no such image, and as ``Dataset.images`` and ``read_images`` do.
+    """
+    if isinstance(source, Path):
+        return {"real_fake": read_images(source)}
+    reals = source.real.of(label)
+    if not len(reals.train):
+        kind = _kind("real", label)
+        raise ValueError(f"real={str(source.root)!r}: its train split holds no {kind}; give the data set of `ingest`")
+    train = reals.train.images()
+    return {"train": train, "test": reals.test.images() if len(reals.test) else train[:0]}
+
+
+def read_fakes(source: Source, label: int | None = None) -> Tensor:
+    """Generated images (N, 1, H, W), uint8: those of a folder, or the synthetic ones of a data set.
+
+    With ``label`` only that class of a data set. Raises ValueError for a data set without such images, and as
+    ``Dataset.images`` and ``read_images`` do.
+    """
+    if isinstance(source, Path):
+        return read_images(source)
+    fakes = source.synthetic.of(label)
+    if not len(fakes):
+        kind = _kind("synthetic", label)
+        raise ValueError(f"fake={str(source.root)!r}: the data set holds no {kind}; fill it with synthesise")
+    return fakes.images()
+
+
+def _kind(origin: str, label: int | None) -> str:
+    return f"{origin} image" if label is None else f"{origin} {manifest.CLASSES[label]} image"
