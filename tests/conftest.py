@@ -4,6 +4,7 @@ import os
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mammogan import console
@@ -21,6 +22,11 @@ def shared():
     if not (SHARED / "data" / "README.md").is_file():
         pytest.skip(f"development data is not at {SHARED}")
     return SHARED
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20240)
 
 
 @pytest.fixture(scope="session", autouse=True)

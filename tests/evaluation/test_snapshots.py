@@ -344,7 +344,7 @@ def test_the_command_prints_a_table(folders, monkeypatch):
     real, fake = folders
     done = run("--real", real, "--fake", fake, "--extractor", "random")
     assert "ms_ssim/fake_fake" in done.stdout
-    assert "near reference" in done.stdout
+    assert "match reference" in done.stdout
 
 
 @pytest.mark.parametrize(
