@@ -4,10 +4,11 @@ import os
 import time
 from pathlib import Path
 
+import gpu
 import pytest
 from gpu_sections import runner
 from gpu_sections.record import Failure, Figures
-from gpu_sections.runner import Outcome
+from gpu_sections.runner import Outcome, Section
 from gpu_sections.setting import Setting
 
 BEGINNING = """
@@ -101,3 +102,21 @@ def test_one_that_hangs_is_ended_with_all_that_it_started(end, tmp_path, closing
     while any(map(alive, pids)):  # the child is init's to reap now
         assert time.monotonic() - began < 60
         time.sleep(0.1)
+
+
+@pytest.mark.parametrize(("device", "limit_s"), [("cuda", 6), ("cpu", 9)])
+def test_a_section_has_its_own_limit_on_a_gpu_and_what_is_left_of_the_whole(tmp_path, monkeypatch, device, limit_s):
+    """Neither module touches a device."""
+    monkeypatch.setattr(runner, "PRELOADED", [])
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "sleeper.py").write_text("import time\ndef measure(setting, record): time.sleep(600)\n")
+    (tmp_path / "worker.py").write_text("def measure(setting, record): record.add('row', 'a note', s=1)\n")
+    report = gpu.Report(tmp_path)
+    sections = [Section("sleeper", "sleeper", limit_s=6, least_s=1), Section("worker", "worker", 60, least_s=1)]
+    setting = Setting(tmp_path, tmp_path, device, 28, 2, 2, 2, 7, 1, 1)
+    assert not gpu.run_all(sections, setting, 9 if device == "cpu" else 60, report)
+    sleeper, worker = report.results.values()
+    assert sleeper.outcome is Outcome.TIMED_OUT
+    assert sleeper.failures == [Failure("the section", f"stopped after {limit_s} s")]
+    assert worker.outcome is (Outcome.PASSED if device == "cuda" else Outcome.NOT_RUN)
+    assert ("worker | row | s 1 | a note\n" in report.summary()) == (device == "cuda")
