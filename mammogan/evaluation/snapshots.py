@@ -37,6 +37,7 @@ PROTOCOL = 4
 FROM_TRIAL = ("trial", "gp_lambda", "seed", "key", "status", "reason", "data_digest", "train_s")
 
 Report = Callable[[int, Mapping[str, float]], None]
+ReportError = Callable[[BaseException], None]
 
 
 def evaluate_folders(real: Path, fake: Path, config: EvaluateConfig) -> dict[str, Any]:
@@ -154,15 +155,21 @@ def evaluate_trial(
 
 
 def evaluate_or_lose(
-    trial_dir: Path, dataset: Path, config: EvaluateConfig, out: Path, report: Report, store: str = ""
-) -> dict[str, Any]:
-    """``evaluate_trial``, but a fault of its own ends as a lost trial, with ``lost_in``, so that the others go on."""
+    trial_dir: Path, dataset: Path, config: EvaluateConfig, out: Path, report: Report, store: str = "",
+    report_error: ReportError | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """``evaluate_trial``, but a fault of its own ends as a failed trial, with ``lost_in``, so that the others go on.
+
+    ``report_error`` gets the fault.
+    """
     trial = _read_trial(trial_dir)
     try:
         return evaluate_trial(trial_dir, dataset, config, out, report, store)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
-        logger.info(f"{trial['trial']}: not evaluated: {reason}")
+        logger.exception(f"{trial['trial']}: not evaluated: {reason}")
+        if report_error:
+            report_error(error)
         lost = {"status": "failed", "reason": reason, "lost_in": str(Step.EVALUATE)}
         return _write({**trial, **lost, "extractor": {}, "lpips": {}, "records": [], "omitted": []}, out)
 

@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 Report = Callable[[int, Mapping[str, float]], None]
 ReportGrid = Callable[[int, Path], None]
+ReportError = Callable[[BaseException], None]
 CHECKPOINTS = "checkpoints"
 
 

@@ -23,7 +23,7 @@ from mammogan.training.diagnostics import Overfitting
 from mammogan.training.early_stop import HeldOutKid
 from mammogan.training.holdout_split import carve_out
 from mammogan.training.interruption import Interruption, deferred_signals
-from mammogan.training.loop import CHECKPOINTS, DivergedError, Epochs, Report, ReportGrid, report_again
+from mammogan.training.loop import CHECKPOINTS, DivergedError, Epochs, Report, ReportError, ReportGrid, report_again
 from mammogan.training.ranks import Ranks
 from mammogan.training.trainer import ALONE, Trainer
 from mammogan.training.trial_folder import CRITIC, TrialFolder, trial_key
@@ -44,6 +44,7 @@ def train_trial(
     out: Path,
     report: Report,
     report_grid: ReportGrid,
+    report_error: ReportError | None = None,
     patients: Sequence[str] | None = None,
     ranks: Ranks = ALONE,
 ) -> dict[str, Any]:
@@ -54,6 +55,7 @@ def train_trial(
     cases the epochs and grids of the earlier run are reported again. SIGTERM and Ctrl-C save and leave, by SystemExit
     and KeyboardInterrupt. What may pass, such as memory that another process holds, is tried again from the last
     checkpoint, twice; then it, a store that was away for too long and divergence end in the status, never in a raise.
+    ``report_error`` gets what ended it as failed.
 
     ``patients`` names that of each image, for ``train.validation_fraction``. Of several processes (``ranks``) the
     leader writes, and a fault raises, because only a new start of all of them can fix it.
@@ -68,12 +70,16 @@ def train_trial(
         return work.finished(store, out)
     except DivergedError as error:
         record |= {"status": "diverged", "reason": str(error)}
+        if ranks.leads:
+            logger.info(f"{trial.name}: diverged: {error}")
     except Exception as error:
         if ranks.world > 1:
             raise
         record |= {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
+        logger.exception(f"{trial.name}: failed: {record['reason']}")
+        if report_error:
+            report_error(error)
     if ranks.leads:
-        logger.info(f"{trial.name}: {record['status']}: {record['reason']}")
         TrialFolder(out, "").write_record(record)
     return record
 
@@ -158,7 +164,10 @@ def _persistently(attempt: Callable[[], None], name: str, pauses_s: Sequence[flo
         except storage.AwayError:
             raise
         except (OSError, RuntimeError) as error:
-            logger.info(f"{name}: {type(error).__name__}: {error}; continuing from the last checkpoint in {pause_s} s")
+            logger.warning(
+                f"{name}: {type(error).__name__}: {error}; continuing from the last checkpoint in {pause_s} s",
+                exc_info=error,
+            )
             time.sleep(pause_s)
     return attempt()
 

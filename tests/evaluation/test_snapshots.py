@@ -401,7 +401,9 @@ def test_a_fault_of_the_evaluation_loses_one_trial_and_raises_nothing(trial, dat
         raise MemoryError("out of memory: 1.99 GiB in use of its limit of 2.00 GiB")
 
     monkeypatch.setattr(snapshots, "_snapshot_result", no_memory)
-    result = snapshots.evaluate_or_lose(trial, dataset, CONFIG, tmp_path / "out", Reports())
+    faults = []
+    result = snapshots.evaluate_or_lose(trial, dataset, CONFIG, tmp_path / "out", Reports(), report_error=faults.append)
+    assert [type(fault) for fault in faults] == [MemoryError]
     assert json.loads((tmp_path / "out/evaluation.json").read_text()) == result
     assert (result["status"], result["lost_in"]) == ("failed", "evaluate")
     assert result["reason"] == "MemoryError: out of memory: 1.99 GiB in use of its limit of 2.00 GiB"
