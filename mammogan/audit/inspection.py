@@ -20,6 +20,7 @@ from mammogan.config import AuditConfig, Config
 from mammogan.data import manifest
 from mammogan.data.image_folder import same_size
 from mammogan.data.ingest import read_summary
+from mammogan.errors import NotEnoughDataError
 from mammogan.selection.gates import NOT_CHECKED, Verdict
 from mammogan.statistics import Estimate, Ints
 from mammogan.synthesis.rows import read_rows
@@ -54,7 +55,8 @@ def inspect(
 
     Exact copies are looked for among all of them, distances are taken of ``config.fakes`` at most.
     Returns ``passed``, ``verdicts`` as the gates give them, ``records`` with a number each, the ``closest`` pairs, and
-    ``counts``. Raises ValueError for sets that are too small, differ in size, or share a patient.
+    ``counts``. Raises NotEnoughDataError for sets that are too small, ValueError for those that differ in size or share
+    a patient.
     """
     _check(train, held_out, fakes)
     chosen = _evenly(len(fakes), config.fakes)
@@ -94,7 +96,7 @@ def inspect(
 def _check(train: Reals, held_out: Reals, fakes: Tensor) -> None:
     for name, count, least in (("train", len(train.images), 3), ("fakes", len(fakes), 2)):
         if count < least:
-            raise ValueError(f"{name} has {count} images: the audit needs at least {least}")
+            raise NotEnoughDataError(f"{name} has {count} images: the audit needs at least {least}")
     for images in (held_out.images, fakes):
         if len(images):
             same_size(train.images, images)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mammogan import tracking
 from mammogan.audit import audit_dataset
+from mammogan.errors import NotEnoughDataError
 from mammogan.graph import Step
 from mammogan.reporting import findings
 from mammogan.selection import gates
@@ -25,7 +26,7 @@ def run(context: StepContext, version: str, filled: Path, critic: Path, out: Pat
     with context.step(Step.AUDIT):
         try:
             result = audit_dataset(filled, context.settings, out, critic=critic)
-        except ValueError as error:
+        except NotEnoughDataError as error:
             notes.not_done(context, version, "audit", error, out)
             return
         log_findings(context.parent_id, "audit", out, findings.numbers(result["records"], "audit"))

@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 from mammogan import tracking
+from mammogan.errors import NotEnoughDataError
 from mammogan.registry import notes
 from mammogan.reporting import findings
 from mammogan.steps.context import StepContext
@@ -19,7 +20,7 @@ def add(context: StepContext, version: str, step: str, message: str, found: find
     notes.write(model, version, step, message, "\n".join(findings.card_lines(found)))
 
 
-def not_done(context: StepContext, version: str, step: str, error: ValueError, out: Path) -> None:
+def not_done(context: StepContext, version: str, step: str, error: NotEnoughDataError, out: Path) -> None:
     """Say on run and version that a data set was too small for a step; the run goes on, nothing counts as passed."""
     message = f"not done: {error}"
     notes.write(context.settings.select.model_name, version, step, message, f"## {step.capitalize()}\n\n{message}")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mammogan.config import Config, SynthesiseConfig
+from mammogan.errors import NotEnoughDataError
 from mammogan.statistics import Floats
 
 K = 3
@@ -36,7 +37,7 @@ class Plausibility:
 
     def __init__(self, features: Features, train: Tensor, config: SynthesiseConfig) -> None:
         if len(train) <= K + 1:
-            raise ValueError(f"train has {len(train)} images: {K} neighbours need at least {K + 2}")
+            raise NotEnoughDataError(f"train has {len(train)} images: {K} neighbours need at least {K + 2}")
         self.features, self.config = features, config
         self.real = features(train)
         within = _distances(self.real, self.real)

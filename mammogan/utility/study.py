@@ -15,6 +15,7 @@ from torch import Tensor
 from mammogan import console, storage
 from mammogan.config import Config, digest
 from mammogan.data import manifest
+from mammogan.errors import NotEnoughDataError
 from mammogan.reporting import findings
 from mammogan.statistics import Floats
 from mammogan.synthesis.rows import read_rows
@@ -40,8 +41,8 @@ def study(
 
     The test set is the real test images of patients who are not in train. Each training's scores are kept below
     ``out/fits``; run again, only what is missing is trained. Writes ``utility.json``, its figures and
-    ``utility.html`` below ``out`` and returns the first one's content. Raises ValueError where train or test lacks a
-    class, or where there are no synthetic images.
+    ``utility.html`` below ``out`` and returns the first one's content. Raises NotEnoughDataError where train or test
+    lacks patients of a class, ValueError where there are no synthetic images.
     """
     frame = manifest.read(dataset)
     pool, test, images, left_out = _sets(dataset, frame, fakes, label)
@@ -86,7 +87,7 @@ def _sets(
         for number, kind in enumerate(manifest.CLASSES):
             patients = side.loc[side["label"] == number, "patient_id"].nunique()
             if patients < least:
-                raise ValueError(
+                raise NotEnoughDataError(
                     f"dataset={str(dataset)!r}: {patients} {kind} patients in {name}; the study needs {least} or more"
                 )
     real = [read_rows(dataset, train[train["label"] == number]) for number in (0, 1)]
