@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mammogan import components, cores, mounted
+from mammogan import components, console, cores, mounted
 
 PATIENCE_S = 600
 """How long a step waits for a server that is away, unless its pod says otherwise: a restart must not cost a run."""
@@ -65,6 +65,7 @@ def _refusal(version: str) -> str:
 
 def _execute(name: str, executor_input: str) -> None:
     os.environ["_KFP_RUNTIME"] = "true"  # kfp then imports neither its compiler nor its client
+    console.configure_step()
     from kfp.dsl.executor import Executor
 
     function = getattr(importlib.import_module(f"mammogan.components.{name}"), name)

@@ -1,4 +1,8 @@
-"""What a person sees while a command works: progress bars on a terminal, plain lines in a log."""
+"""What a person sees while a command works: progress bars on a terminal, plain lines in a log.
+
+A command shows one line for each record and error, and keeps the rest in ``log_file``. What a step shows is its log, on
+a cluster its pod's and else the run's ``log.txt``, so it shows tracebacks too, each before the line that sums it up.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,11 @@ import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from enum import StrEnum
+from types import TracebackType
 from typing import Protocol
 
+from mammogan import errors, log_file
 from mammogan.addresses import masked
 
 logger = logging.getLogger(__name__)
@@ -29,6 +36,21 @@ def no_progress(steps: int = 1, note: str = "") -> None:
     """An ``Advance`` for who does not show progress."""
 
 
+class Verbosity(StrEnum):
+    """How much is shown."""
+
+    NORMAL = ""
+    VERBOSE = "verbose"
+    """Also the package's DEBUG records."""
+    DEBUG = "debug"
+    """Also tracebacks, and what other packages log from INFO on: their DEBUG records hold tokens and whole answers."""
+
+
+VERBOSITY = "MAMMOGAN_VERBOSITY"
+"""Variable that says how much is shown where no option does, as in the steps of a run."""
+PACKAGE = logging.getLogger("mammogan")
+
+
 class LineHandler(logging.Handler):
     """One line for each record on standard error, which leaves standard output to ``--json``.
 
@@ -36,22 +58,83 @@ class LineHandler(logging.Handler):
     our lines in a step's log from others'.
     """
 
+    tracebacks = False
+    """Whether a record's traceback is shown before its line; else the line says which file has it."""
+
     def emit(self, record: logging.LogRecord) -> None:
-        """Print the record's message; its traceback is for the log file."""
-        try:
-            line = masked(record.getMessage())
-            print(f"{os.environ.get('MAMMOGAN_SAY_PREFIX', '')}{line}", file=sys.stderr, flush=True)
-        except BrokenPipeError:
-            _let_go()
+        """Print the record's message."""
+        line = " ".join(masked(record.getMessage()).splitlines())
+        error = record.exc_info[1] if record.exc_info else None
+        trace = errors.traceback_text(error) if error and self.tracebacks else ""
+        if error and not self.tracebacks and not isinstance(error, errors.LoggedError):
+            file = log_file.kept_in(PACKAGE)
+            line += f" (traceback in {file})" if file else " (--debug shows the traceback)"
+        _print(f"{trace}{os.environ.get('MAMMOGAN_SAY_PREFIX', '')}{line}")
 
 
-def configure() -> None:
-    """Show what the package logs as lines on standard error; a second call changes nothing."""
-    package = logging.getLogger("mammogan")
-    if not any(isinstance(handler, LineHandler) for handler in package.handlers):
-        package.addHandler(LineHandler())
-        package.setLevel(logging.INFO)
-        package.propagate = False
+def configure(verbosity: Verbosity | None = None) -> None:
+    """Show what the package logs as lines on standard error, by ``$MAMMOGAN_VERBOSITY`` unless ``verbosity`` is given.
+
+    Raises ValueError for a value of the variable that there is not.
+    """
+    handler = _handler()
+    PACKAGE.addHandler(handler)
+    PACKAGE.setLevel(logging.DEBUG)  # a log file takes them all
+    PACKAGE.propagate = False
+    _show(handler, Verbosity.NORMAL)  # also where the variable is wrong, which is an error to be shown
+    _show(handler, _verbosity_wanted() if verbosity is None else verbosity)
+
+
+def configure_step() -> None:
+    """As ``configure``, in a process that is a step: tracebacks are shown, also that of the error that ends it."""
+    configure()
+    _handler().tracebacks = True
+    sys.excepthook = uncaught
+
+
+def uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:  # noqa: ARG001
+    """Show the error that ends a process, its reason as the last line: that is what is left of a pod's log."""
+    lines, last = errors.traceback_text(error).splitlines(), errors.typed_reason(error)
+    _print("\n".join(lines if lines[-1] == last else [*lines, last]))
+
+
+def verbosity() -> Verbosity:
+    """How much is shown now."""
+    handler = _handler()
+    if handler in logging.getLogger().handlers:
+        return Verbosity.DEBUG
+    return Verbosity.VERBOSE if handler.level == logging.DEBUG else Verbosity.NORMAL
+
+
+def _verbosity_wanted() -> Verbosity:
+    value = os.environ.get(VERBOSITY, "")
+    if value not in list(Verbosity):
+        raise ValueError(f"{VERBOSITY}={value!r}: use {', '.join(filter(None, Verbosity))}, or leave it unset")
+    return Verbosity(value)
+
+
+def _handler() -> LineHandler:
+    """The package's handler, or a new one."""
+    return next((handler for handler in PACKAGE.handlers if isinstance(handler, LineHandler)), None) or LineHandler()
+
+
+def _show(handler: LineHandler, verbosity: Verbosity) -> None:
+    handler.setLevel(logging.INFO if verbosity is Verbosity.NORMAL else logging.DEBUG)
+    handler.tracebacks = verbosity is Verbosity.DEBUG
+    root = logging.getLogger()
+    if verbosity is Verbosity.DEBUG:
+        root.addHandler(handler)
+        root.setLevel(logging.INFO)
+    elif handler in root.handlers:
+        root.removeHandler(handler)
+        root.setLevel(logging.WARNING)
+
+
+def _print(text: str) -> None:
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        _let_go()
 
 
 def _let_go() -> None:

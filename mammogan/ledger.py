@@ -49,6 +49,10 @@ class Task:
         return f"{self.step} of {self.trial}" if self.trial else str(self.step)
 
 
+class UnknownEntryError(ValueError):
+    """A run's record has an entry that is none of ours, as another version of this package may write it."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """What a step last wrote about itself."""
@@ -77,14 +81,14 @@ class Entry:
 
     @classmethod
     def from_json(cls, text: str) -> Entry:
-        """Inverse of ``to_json``. Raises ValueError for any other text."""
+        """Inverse of ``to_json``. Raises UnknownEntryError for any other text."""
         try:
             content = json.loads(text)
             step, trial = content.pop("task")
             task, state = Task(Step(step), trial), State(content.pop("state"))
             return cls(task=task, state=state, **content)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"entry={text[:200]!r}: it is no record of a step ({error})") from error
+            raise UnknownEntryError(f"entry={text[:200]!r}: it is no record of a step ({error})") from error
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mammogan.errors import NotEnoughDataError
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -44,11 +46,12 @@ def jackknife(value: float, without: Floats, sizes: Ints | None = None) -> Varia
 
     ``value`` is the statistic of all n images, ``without`` (G,) those without each block and ``sizes`` (G,) the
     blocks' numbers of images, 1 each by default: the delete-m_j jackknife of Busing, Meijer and van der Leeden (1999),
-    equations 7 to 9, which is the ordinary jackknife for blocks of one. Raises ValueError for fewer than 2 blocks.
+    equations 7 to 9, which is the ordinary jackknife for blocks of one. Raises NotEnoughDataError for fewer than 2
+    blocks.
     """
     blocks = len(without)
     if blocks < 2:
-        raise ValueError(f"blocks={blocks}: the jackknife needs at least 2")
+        raise NotEnoughDataError(f"blocks={blocks}: the jackknife needs at least 2")
     sizes = np.ones(blocks, dtype=np.int64) if sizes is None else sizes
     share = sizes / sizes.sum()
     pseudo = value / share - (1 / share - 1) * without

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mammogan import console
+from mammogan import console, log_file
 
 if WORKERS := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
     # Before PyTorch is imported, here or in a process that a test starts: threads that share too few cores spin.
@@ -27,6 +27,15 @@ def shared():
 @pytest.fixture
 def rng():
     return np.random.default_rng(20240)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _log(tmp_path_factory):
+    """Commands that a test starts, here or in a process of their own, write no log among the user's files."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(log_file.VARIABLE, str(tmp_path_factory.mktemp("log") / "mammogan.log"))
+        yield
+        log_file.detach(console.PACKAGE)
 
 
 @pytest.fixture(scope="session", autouse=True)

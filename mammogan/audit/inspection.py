@@ -20,6 +20,7 @@ from mammogan.config import AuditConfig, Config
 from mammogan.data import manifest
 from mammogan.data.dataset import Dataset
 from mammogan.data.ingest import read_summary
+from mammogan.errors import NotEnoughDataError
 from mammogan.image_tensors import same_size
 from mammogan.results import Audit, AuditCounts, AuditMeasure, ClosestPair, Outcome, SpaceNote, Verdict
 from mammogan.selection import gates
@@ -54,7 +55,7 @@ def inspect(
     """Compare synthetic images (M, 1, H, W), uint8, with the training images and with images of other patients.
 
     Exact copies are looked for among all of them, distances are taken of ``config.fakes`` at most.
-    Raises ValueError for sets that are too small, differ in size, or share a patient.
+    Raises NotEnoughDataError for sets that are too small, ValueError for those that differ in size or share a patient.
     """
     _check(train, held_out, fakes)
     chosen = _evenly(len(fakes), config.fakes)
@@ -89,7 +90,7 @@ def inspect(
 def _check(train: Reals, held_out: Reals, fakes: Tensor) -> None:
     for name, count, least in (("train", len(train.images), 3), ("fakes", len(fakes), 2)):
         if count < least:
-            raise ValueError(f"{name} has {count} images: the audit needs at least {least}")
+            raise NotEnoughDataError(f"{name} has {count} images: the audit needs at least {least}")
     for images in (held_out.images, fakes):
         if len(images):
             same_size(train.images, images)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
-from collections.abc import Mapping
+import shlex
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+from typer.exceptions import TyperException
+from typer.main import get_command
 
-from mammogan import console
+from mammogan import __version__, console, errors, log_file
+from mammogan.console import Verbosity
 
 logger = logging.getLogger(__name__)
 
@@ -72,31 +78,86 @@ def print_json(value: object) -> None:
     print(json.dumps(value, indent=2, allow_nan=False))
 
 
-REFUSALS = ("MlflowException", "RestException")
-"""Exceptions of servers, by name: importing their packages would slow every command's start."""
+VERBOSITY = "mammogan.verbosity"
+"""Key of a command line's verbosity in the context that its group and its command share."""
+
+
+def _verbosity_of(verbosity: Verbosity) -> Callable[[typer.Context, bool], None]:
+    """Callback of the option that asks for it; before the subcommand or behind it, the last one counts."""
+
+    def choose(context: typer.Context, given: bool) -> None:
+        if given:
+            context.meta[VERBOSITY] = verbosity
+            console.configure(verbosity)
+
+    return choose
+
+
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "--verbose",
+        help="Show more of what is done.",
+        callback=_verbosity_of(Verbosity.VERBOSE),
+        expose_value=False,
+    ),
+]
+Debug = Annotated[
+    bool,
+    typer.Option(
+        "--debug",
+        help="Show that, the tracebacks of errors and what other packages log.",
+        callback=_verbosity_of(Verbosity.DEBUG),
+        expose_value=False,
+    ),
+]
+
+
+@functools.cache
+def _verbosity_options() -> list[Any]:
+    """Options of the group and of each of its commands, as typer makes them of a function's signature."""
+    app = typer.Typer(add_completion=False)
+
+    @app.command()
+    def options(verbose: Verbose = False, debug: Debug = False) -> None: ...
+
+    return get_command(app).params
 
 
 class OneLineErrors(TyperGroup):
-    """Command group whose errors are one line: status 2 for a bad value, 1 for a failure, 130 for Ctrl-C."""
+    """Command group whose errors are one line: status 2 for a bad value, 1 for a failure, 130 for Ctrl-C.
+
+    Their tracebacks are in the log file, on the console with ``--debug``.
+    """
+
+    def __init__(self, **attributes: Any) -> None:  # noqa: ANN401  (those of typer's group)
+        super().__init__(**attributes)
+        _add_verbosity(self)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401  (of the click that typer carries)
+        """The command of that name, which takes the options of the verbosity too."""
+        command = super().get_command(ctx, cmd_name)
+        if command is not None:
+            _add_verbosity(command)
+        return command
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401  (a context of the click that typer carries)
         """Run the chosen command."""
-        console.configure()
         try:
+            console.configure(ctx.meta.get(VERBOSITY))
+            log_file.attach(console.PACKAGE)
+            logger.debug(f"mammogan {__version__}: {shlex.join(sys.argv)}")
             return super().invoke(ctx)
-        except typer.Exit:
+        except (typer.Exit, typer.Abort, TyperException):  # typer's own, which it shows itself
             raise
-        except ValueError as error:
-            logger.info(f"error: {error}")
-            raise typer.Exit(2) from error
-        except (OSError, RuntimeError) as error:
-            logger.info(f"error: {error}")
-            raise typer.Exit(1) from error
         except Exception as error:
-            if type(error).__name__ not in REFUSALS:
-                raise
-            logger.info(f"error: {str(error).splitlines()[0]}")
-            raise typer.Exit(1) from error
+            logger.error(f"error: {errors.reason(error)}", exc_info=error)
+            raise typer.Exit(2 if isinstance(error, ValueError) else 1) from error
         except KeyboardInterrupt as error:
             logger.info("stopped; run the same command again to go on")
             raise typer.Exit(130) from error
+
+
+def _add_verbosity(command: Any) -> None:  # noqa: ANN401  (of the click that typer carries)
+    taken = {parameter.name for parameter in command.params}
+    command.params += [option for option in _verbosity_options() if option.name not in taken]

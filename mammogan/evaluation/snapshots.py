@@ -36,6 +36,7 @@ PROTOCOL = 5
 FILE = "evaluation.json"
 
 Report = Callable[[int, Mapping[str, float]], None]
+ReportError = Callable[[BaseException], None]
 
 
 @dataclass(frozen=True)
@@ -121,15 +122,26 @@ def evaluate_snapshots(
 
 
 def evaluate_or_fail(
-    trial_dir: Path, dataset: Path, config: EvaluateConfig, out: Path, report: Report, store: str = ""
+    trial_dir: Path,
+    dataset: Path,
+    config: EvaluateConfig,
+    out: Path,
+    report: Report,
+    store: str = "",
+    report_error: ReportError | None = None,
 ) -> Evaluation:
-    """``evaluate_trial``, but a fault of its own ends as a failed trial, so that the others go on."""
+    """``evaluate_trial``, but a fault of its own ends as a failed trial, so that the others go on.
+
+    ``report_error`` gets the fault.
+    """
     begun = _begun(trial_dir)
     try:
         return evaluate_trial(trial_dir, dataset, config, out, report, store)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         logger.exception(f"{begun.trial.name}: not evaluated: {reason}")
+        if report_error:
+            report_error(error)
         failed = dataclasses.replace(begun, status=TrialStatus.FAILED, reason=reason, failed_in=Step.EVALUATE)
         results.write(failed, out / FILE)
         return failed

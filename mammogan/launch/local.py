@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from mammogan import config, storage
+from mammogan import config, console, storage
+from mammogan.errors import LoggedError
 from mammogan.launch.arguments import is_path
 from mammogan.launch.outcome import outcome_lines
 from mammogan.launch.stopping import stoppable
@@ -131,7 +132,7 @@ def run(pipeline: Callable[..., object], arguments: Mapping[str, Any], out: Path
             ended = _outcome(arguments, found, tracking_uri)
         if ended and ended.status != "FINISHED":
             found.mark("failed")
-            raise RuntimeError(f"the run ended {ended.status}: {ended.reason}; the whole log is {found.log}")
+            raise LoggedError(f"the run ended {ended.status}: {ended.reason}; the whole log is {found.log}")
     return found
 
 
@@ -163,7 +164,7 @@ def execute(pipeline: Callable[..., object], arguments: Mapping[str, Any], run: 
             pipeline(**arguments)
         except RuntimeError as error:
             run.mark("failed")
-            raise RuntimeError(f"{steps.failure or error}; the whole log is {run.log}") from error
+            raise LoggedError(f"{steps.failure or error}; the whole log is {run.log}") from error
     run.mark("finished")
 
 
@@ -176,6 +177,7 @@ def step_environment(tracking_uri: str, key: str) -> dict[str, str]:
         "MLFLOW_TRACKING_URI": tracking_uri,
         LOCAL_KEY: key,
         "MAMMOGAN_SAY_PREFIX": MARK,
+        console.VERBOSITY: console.verbosity(),
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads)),
         "PYTHONUNBUFFERED": "1",
     }
@@ -224,7 +226,9 @@ class StepLog(io.TextIOBase):
             status = task["status"]
             if status is None:
                 self._print(f"-> {task['task']}")
-            elif status != "SUCCESS":
+            elif status == "SUCCESS":
+                self._last_error = ""  # of a trial that failed, which its step survived
+            else:
                 self.failure = self.failure or f"step {task['task']}: {self._last_error or status}"
 
     def _print(self, line: str) -> None:

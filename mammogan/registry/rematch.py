@@ -13,6 +13,7 @@ from pathlib import Path
 from mammogan import storage, tracking
 from mammogan.config import Config
 from mammogan.evaluation.snapshots import evaluate_snapshots
+from mammogan.models.generator import load_generator
 from mammogan.registry.model import snapshot_of
 from mammogan.registry.promotion import CHAMPION, Incumbent, alias_version, candidate_of
 from mammogan.results import Candidate, Evaluation, TrialStatus
@@ -24,8 +25,8 @@ logger = logging.getLogger(__name__)
 def rematch(version: str, dataset: Path, config: Config, tracking_uri: str = "") -> Incumbent | None:
     """The champion measured on ``dataset`` as ``version`` was; None where there is no need, or no way.
 
-    ``dataset`` is the data set folder that the version was measured on. A champion of another image size cannot be
-    measured there.
+    ``dataset`` is the data set folder that the version was measured on, ``config.data.size`` the side of its images. A
+    champion that draws images of another size cannot be measured there; any error of the measurement is raised.
     """
     client, model = tracking.client(tracking_uri), config.select.model_name
     champion = alias_version(client, model, CHAMPION)
@@ -34,18 +35,21 @@ def rematch(version: str, dataset: Path, config: Config, tracking_uri: str = "")
     new, old = (candidate_of(client, model, number) for number in (version, champion))
     if new is None or old is None or not (difference := gates.protocol_difference(new, old)):
         return None
-    logger.info(f"champion version {champion} is measured again: {difference}")
-    try:
-        measured = _measure(f"models:/{model}/{champion}", old, new.data_digest, dataset, config, tracking_uri)
-    except ValueError as error:  # of another image size
-        logger.info(f"it cannot be: {error}")
-        return None
+    with tempfile.TemporaryDirectory() as folder:
+        snapshot = snapshot_of(f"models:/{model}/{champion}", Path(folder, "model"), tracking_uri)
+        side = load_generator(snapshot).size
+        if side != config.data.size:
+            logger.info(
+                f"champion version {champion} cannot be measured again: it draws {side} px, the images have "
+                f"{config.data.size}"
+            )
+            return None
+        logger.info(f"champion version {champion} is measured again: {difference}")
+        measured = _measure(snapshot, old, new.data_digest, dataset, config)
     return Incumbent(champion, measured[0]) if measured else None
 
 
-def _measure(
-    model_uri: str, known: Candidate, data_digest: str, dataset: Path, config: Config, tracking_uri: str
-) -> list[Candidate]:
+def _measure(snapshot: Path, known: Candidate, data_digest: str, dataset: Path, config: Config) -> list[Candidate]:
     """Candidates of a trial that has the registered snapshot and no other."""
     begun = Evaluation(
         gp_lambda=known.gp_lambda,
@@ -56,7 +60,6 @@ def _measure(
     )
     with tempfile.TemporaryDirectory() as folder:
         trial, out = Path(folder, "trial"), Path(folder, "evaluation")
-        snapshot = snapshot_of(model_uri, Path(folder, "model"), tracking_uri)
         storage.write_bytes(str(trial / "snapshots" / f"epoch_{known.epoch:04d}.pt"), snapshot.read_bytes())
         measured = evaluate_snapshots(begun, trial, dataset, config.evaluate, out, lambda *_: None)
     candidates, _ = ranking.candidates_of([measured], config.select)

@@ -17,7 +17,7 @@ from mlflow.exceptions import MlflowException
 
 from mammogan import tracking
 from mammogan.graph import Step
-from mammogan.ledger import State, Task
+from mammogan.ledger import State, Task, UnknownEntryError
 from mammogan.registry.promotion import CHALLENGER, CHAMPION
 from mammogan.registry.versions import PARENT_RUN
 from mammogan.selection import ranking
@@ -28,8 +28,8 @@ from mammogan.tracking.server import KIND, VERDICT, find_anywhere
 logger = logging.getLogger(__name__)
 
 SETTING = "cfg."
-NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
-"""MLflow's words for a model, an alias (the second) or a run that there is not."""
+NOT_THERE = "RESOURCE_DOES_NOT_EXIST"
+"""MLflow's word for a model or a run that there is not."""
 RETRAINING = "mammogan.retraining"
 """Tag of a pipeline run that says why it trains, or why not."""
 
@@ -93,17 +93,18 @@ def _has_selected(run: Run) -> bool:
     """Whether the run got to a verdict; one whose record another version wrote has other code anyway."""
     try:
         return ledger.read(run).state(Task(Step.SELECT)) is State.DONE
-    except ValueError:
+    except UnknownEntryError:
         return False
 
 
 def _run_of(client: MlflowClient, model: str, alias: str) -> Run | None:
     """Pipeline run that made the version with that alias; None without one, or where the run was purged."""
     try:
-        version = client.get_model_version_by_alias(model, alias)
-        return client.get_run(version.tags[PARENT_RUN]) if PARENT_RUN in version.tags else None
+        number = client.get_registered_model(model).aliases.get(alias)
+        tags = client.get_model_version(model, str(number)).tags if number is not None else {}
+        return client.get_run(tags[PARENT_RUN]) if PARENT_RUN in tags else None
     except MlflowException as error:
-        if error.error_code not in NOT_THERE:
+        if error.error_code != NOT_THERE:
             raise
         return None
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mammogan import results, tracking
 from mammogan.audit import audit_dataset
+from mammogan.errors import NotEnoughDataError
 from mammogan.graph import Step
 from mammogan.records import Findings
 from mammogan.results import Outcome
@@ -26,7 +27,7 @@ def run(context: StepContext, version: str, filled: Path, critic: Path, out: Pat
     with context.step(Step.AUDIT):
         try:
             result = audit_dataset(filled, context.settings, out, critic=critic)
-        except ValueError as error:
+        except NotEnoughDataError as error:
             notes.not_done(context, version, "audit", error, out)
             notes.decide(context, version, Outcome.NOT_CHECKED, f"not done: {error}")
             return

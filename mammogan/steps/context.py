@@ -26,7 +26,7 @@ class StepContext:
 
         Raises ValueError for settings that there are not, RuntimeError where no parent run was opened.
         """
-        console.configure()
+        console.configure_step()
         return cls(config.resolve(preset, overrides), tracking.parent_of(run))
 
     def step(self, name: Step) -> AbstractContextManager[Progress]:

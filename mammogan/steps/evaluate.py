@@ -13,6 +13,7 @@ from mammogan.steps.context import StepContext
 def run(context: StepContext, trial: str, store: str, minority: Path, trained: Path, out: Path) -> str:
     """Write the metrics of each snapshot; return the trial's status, never raise for a failed trial."""
     with context.trial_log(Trial.parse(trial), Step.EVALUATE) as log:
-        result = evaluate_or_fail(trained, minority, context.settings.evaluate, out, log.metrics, store)
+        settings = context.settings.evaluate
+        result = evaluate_or_fail(trained, minority, settings, out, log.metrics, store, report_error=log.failure)
         log.finish(result)
     return str(result.status)

@@ -21,7 +21,7 @@ def run(kubeflow_run: str, workflow: str, page: Path) -> None:
     was lost. The run is ended before the report is built, so that no fault of the report leaves it RUNNING. Raises
     RuntimeError where not even the parent run was opened, after a page that says so.
     """
-    console.configure()
+    console.configure_step()
     try:
         parent_id = tracking.parent_of(kubeflow_run)
     except RuntimeError as error:

@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 from mammogan import tracking
+from mammogan.errors import NotEnoughDataError
 from mammogan.records import Findings
 from mammogan.registry import notes
 from mammogan.reporting import findings
@@ -26,7 +27,7 @@ def decide(context: StepContext, version: str, outcome: Outcome, summary: str) -
     notes.write_outcome(context.settings.select.model_name, version, outcome, summary)
 
 
-def not_done(context: StepContext, version: str, step: str, error: ValueError, out: Path) -> None:
+def not_done(context: StepContext, version: str, step: str, error: NotEnoughDataError, out: Path) -> None:
     """Say on run and version that a data set was too small for a step; the run goes on, nothing counts as passed."""
     message = f"not done: {error}"
     notes.write(context.settings.select.model_name, version, step, message, f"## {step.capitalize()}\n\n{message}")

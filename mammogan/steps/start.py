@@ -7,7 +7,7 @@ from mammogan import config, console, tracking
 
 def run(preset: str, overrides: str, kubeflow_run: str, experiment: str, source: str) -> str:
     """Run id of the parent run, found or opened, under which every later step writes; earlier runs are ended."""
-    console.configure()
+    console.configure_step()
     settings = config.resolve(preset, overrides)
     tags = {"kfp.pipeline_run_id": kubeflow_run, "mammogan.source": source}
     return tracking.begin(experiment, kubeflow_run, settings, tags=tags)

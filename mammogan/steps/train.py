@@ -25,6 +25,7 @@ def run(context: StepContext, trial: str, store: str, minority: Path, out: Path)
             out=out,
             report=log.metrics,
             report_grid=log.grid,
+            report_error=log.failure,
             patients=learnt.patients,
         )
         log.finish(result)

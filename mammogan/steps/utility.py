@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 from mammogan import results, tracking
+from mammogan.errors import NotEnoughDataError
 from mammogan.graph import Step
 from mammogan.records import Findings
 from mammogan.steps import notes
@@ -21,7 +22,7 @@ def run(context: StepContext, version: str, filled: Path, out: Path) -> None:
     with context.step(Step.UTILITY):
         try:
             result = study(filled, context.settings, out)
-        except ValueError as error:
+        except NotEnoughDataError as error:
             notes.not_done(context, version, "utility", error, out)
             return
         measures, effects = (

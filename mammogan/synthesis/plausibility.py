@@ -17,6 +17,7 @@ from torch import Tensor
 
 from mammogan.config import Config, SynthesiseConfig
 from mammogan.device import pick_device
+from mammogan.errors import NotEnoughDataError
 from mammogan.statistics import Floats
 
 K = 3
@@ -37,7 +38,7 @@ class Plausibility:
 
     def __init__(self, features: Features, train: Tensor, config: SynthesiseConfig) -> None:
         if len(train) <= K + 1:
-            raise ValueError(f"train has {len(train)} images: {K} neighbours need at least {K + 2}")
+            raise NotEnoughDataError(f"train has {len(train)} images: {K} neighbours need at least {K + 2}")
         self.features, self.config = features, config
         self.real = features(train)
         within = _distances(self.real, self.real)

@@ -16,6 +16,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from mammogan import cluster
+from mammogan.ledger import UnknownEntryError
 from mammogan.tracking.ending import end_if_over
 from mammogan.tracking.heartbeat import HEARTBEAT, PROCESS, process_is_gone
 from mammogan.tracking.runs import close
@@ -81,7 +82,7 @@ def _ended_by_record(run_id: str, tracking_uri: str) -> bool:
     """Whether the run's own record has ended it; one that this version cannot read has not."""
     try:
         return end_if_over(run_id, tracking_uri) is not None
-    except ValueError as error:
+    except UnknownEntryError as error:
         logger.info(f"{run_id}: {error}")
         return False
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import re
 import signal
 import threading
@@ -14,12 +15,14 @@ from types import FrameType
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from mammogan import cluster, memory
+from mammogan import cluster, errors, memory
 from mammogan.graph import Step
 from mammogan.ledger import Entry, Ledger, State, Task
 from mammogan.tracking import heartbeat
 from mammogan.tracking.runs import reopen, set_tags
-from mammogan.tracking.server import client
+from mammogan.tracking.server import TRACEBACKS, client
+
+logger = logging.getLogger(__name__)
 
 PREFIX = "mammogan.step."
 STOPPED = "told to stop (SIGTERM): the run was terminated, or its node drained"
@@ -33,7 +36,7 @@ def tag(task: Task) -> str:
 
 
 def read(run: Run) -> Ledger:
-    """The record that a run's tags hold. Raises ValueError for a tag that is none of ours."""
+    """The record that a run's tags hold. Raises UnknownEntryError for a tag that is none of ours."""
     entries = (Entry.from_json(value) for name, value in run.data.tags.items() if name.startswith(PREFIX))
     return Ledger({entry.task: entry for entry in entries})
 
@@ -64,9 +67,7 @@ def failure(error: BaseException) -> tuple[State, str]:
         return State.STOPPED, INTERRUPTED
     if isinstance(error, SystemExit):
         return State.STOPPED, STOPPED
-    first = next(iter(str(error).splitlines()), "")
-    known = isinstance(error, ValueError | RuntimeError | OSError) and first
-    return State.FAILED, first if known else f"{type(error).__name__}: {first}"
+    return State.FAILED, errors.reason(error)
 
 
 class Progress:
@@ -80,8 +81,9 @@ def step(run_id: str, name: Step, tracking_uri: str = "") -> Generator[Progress]
     """Record that a step began, and how the block ended: done, failed with its one-line reason, or stopped.
 
     Meanwhile it gives a sign of life every minute, SIGTERM ends the block by SystemExit, and it ends by MemoryError
-    before the container's memory limit would end it without a word.
+    before the container's memory limit would end it without a word. The traceback of a failure becomes an artifact.
     """
+    logger.debug(f"step {name} of MLflow's run {run_id} begins")
     reopen(run_id, tracking_uri, anew=name is not Step.FINISH)
     entry, progress = begun(Task(Step(name))), Progress()
     write(run_id, entry, tracking_uri)
@@ -89,10 +91,27 @@ def step(run_id: str, name: Step, tracking_uri: str = "") -> Generator[Progress]
         with sigterm_ends(), memory.guarded(), beating(run_id, tracking_uri):
             yield progress
     except BaseException as error:
-        with contextlib.suppress(MlflowException):  # the error that is on its way matters more
-            write(run_id, ended(entry, *failure(error)), tracking_uri)
+        _record_failure(run_id, entry, error, tracking_uri)
         raise
     write(run_id, ended(entry, State.DONE, goes_on=progress.goes_on), tracking_uri)
+    logger.debug(f"step {name} is done")
+
+
+def _record_failure(run_id: str, entry: Entry, error: BaseException, tracking_uri: str) -> None:
+    """Write how the step ended and why; whatever fails here, the error that is on its way matters more."""
+    state, reason = failure(error)
+    with contextlib.suppress(MlflowException):
+        write(run_id, ended(entry, state, reason), tracking_uri)
+        if state is State.FAILED:
+            _keep_traceback(run_id, entry.task, error, tracking_uri)
+
+
+def _keep_traceback(run_id: str, task: Task, error: BaseException, tracking_uri: str) -> None:
+    text, name = errors.traceback_text(error), f"{TRACEBACKS}/{task.step}.txt"
+    try:
+        client(tracking_uri).log_text(run_id, text, name)
+    except Exception as refusal:  # of the store of the artifacts, which is another server with errors of its own
+        logger.debug(f"{name} is not kept in MLflow: {refusal}")
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from mammogan import cluster
 from mammogan.config import Config
 from mammogan.graph import Step
+from mammogan.ledger import UnknownEntryError
 from mammogan.tracking.ending import end_if_over
 from mammogan.tracking.ledger import step
 from mammogan.tracking.runs import describe_parent, find_or_create_parent, key_of
@@ -40,7 +41,7 @@ def _end_abandoned(run_id: str, tracking_uri: str) -> None:
             continue
         try:
             ended = end_if_over(run.info.run_id, tracking_uri)
-        except ValueError as error:  # another version's record must not keep this run from starting
+        except UnknownEntryError as error:  # another version's record must not keep this run from starting
             logger.info(f"could not look after {run.info.run_name}: {error}")
             continue
         if ended:

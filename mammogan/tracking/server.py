@@ -27,6 +27,10 @@ DATA_DIGEST = "mammogan.data_digest"
 WHOLE_DIGEST = "mammogan.whole_digest"
 """Tag with the digest of the whole data set, whose rare class alone has ``DATA_DIGEST``."""
 VERDICT = "mammogan.verdict"
+TRACEBACKS = "tracebacks"
+"""Folder of a pipeline run's artifacts: the traceback of each step that failed."""
+TRACEBACK_FILE = "traceback.txt"
+"""Artifact of a trial's run: the traceback of each attempt that failed, the latest one last."""
 STOP_ASKED = "mammogan.stop_asked"
 """Tag of a run that somebody asked to end."""
 GIVEN_UP = "mammogan.given_up"
@@ -49,6 +53,8 @@ MANIFEST_FILE = "manifest.csv"
 GRIDS = "grids"
 REPORT = "report"
 REPORT_PAGE = "report.html"
+
+logger = logging.getLogger(__name__)
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)  # it announces every database it makes
 logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # and this every attempt that is made again
@@ -81,6 +87,7 @@ def client(tracking_uri: str = "") -> MlflowClient:
     if uri.startswith("https://"):
         require_trust(uri)
     if mlflow.get_tracking_uri() != uri:
+        logger.debug(f"MLflow at {uri}")
         mlflow.set_tracking_uri(uri)
     return MlflowClient(tracking_uri=uri)
 

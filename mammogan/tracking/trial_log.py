@@ -8,8 +8,10 @@ import itertools
 import logging
 import math
 import os
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,14 +20,14 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
-from mammogan import memory, results
+from mammogan import errors, memory, results
 from mammogan.config import Config, Trial
 from mammogan.graph import Step
 from mammogan.ledger import Entry, State, Task
 from mammogan.results import Evaluation, TrialResult, TrialStatus
 from mammogan.tracking import heartbeat, ledger, system
 from mammogan.tracking.runs import close, open_trial, set_tags
-from mammogan.tracking.server import DATA_DIGEST, EVALUATION_FILE, GRIDS, TRIAL_FILE, client
+from mammogan.tracking.server import DATA_DIGEST, EVALUATION_FILE, GRIDS, TRACEBACK_FILE, TRIAL_FILE, client
 from mammogan.tracking.spool import Record, Spool
 
 logger = logging.getLogger(__name__)
@@ -84,6 +86,12 @@ class TrialLog:
         """Set tags; None and empty values are left out."""
         self._append({"kind": "tags", "tags": {name: str(v) for name, v in values.items() if v not in (None, "")}})
 
+    def failure(self, error: BaseException) -> None:
+        """Add the error's whole traceback to ``traceback.txt``, under a line with the time and the step."""
+        heading = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC, {self._entry.task}"
+        content = f"{heading}\n{errors.traceback_text(error)}\n"
+        self._append({"kind": "addition", "name": TRACEBACK_FILE, "content": content})
+
     def finish(self, result: TrialResult | Evaluation) -> None:
         """Store the step's record, ``trial.json`` or ``evaluation.json``, and the trial's status.
 
@@ -130,6 +138,8 @@ class TrialLog:
         self._guards.close()
         if error is not None:
             state, reason = ledger.failure(error)
+            if state is State.FAILED:
+                self.failure(error)
             self._record(ledger.ended(self._entry, state, reason))
             self._end("KILLED" if state is State.STOPPED else "FAILED", f"{self._step}: {reason}")
         self.close()
@@ -199,6 +209,7 @@ class _Sender:
             "tags": lambda: set_tags(run_id, record["tags"], self._tracking_uri),
             "end": lambda: close(run_id, record["status"], record["reason"], self._tracking_uri),
             "text": lambda: mlflow.log_text(run_id, record["content"], record["name"]),
+            "addition": lambda: _append_text(mlflow, run_id, record["name"], record["content"]),
             "grid": lambda: _log_grid(mlflow, run_id, record),
         }
         _unless_refused(actions[record["kind"]], f"a record of kind {record['kind']}")
@@ -212,6 +223,16 @@ def _points(records: Sequence[Record]) -> Iterator[Metric]:
             if (key, record["step"]) not in seen:
                 seen.add((key, record["step"]))
                 yield Metric(key, value, record["time_ms"], record["step"])
+
+
+def _append_text(mlflow: MlflowClient, run_id: str, name: str, content: str) -> None:
+    """Add a text to the end of an artifact, unless it is in it already."""
+    before = ""
+    if any(item.path == name for item in mlflow.list_artifacts(run_id)):
+        with tempfile.TemporaryDirectory() as folder:
+            before = Path(mlflow.download_artifacts(run_id, name, folder)).read_text()
+    if content not in before:
+        mlflow.log_text(run_id, before + content, name)
 
 
 def _log_grid(mlflow: MlflowClient, run_id: str, record: Record) -> None:

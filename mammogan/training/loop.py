@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 Report = Callable[[int, Mapping[str, float]], None]
 ReportGrid = Callable[[int, Path], None]
+ReportError = Callable[[BaseException], None]
 CHECKPOINTS = "checkpoints"
 COUNTS = ("epochs_done", "train_s", "images_seen")
 """Fields of the result that a checkpoint carries."""

@@ -26,7 +26,15 @@ from mammogan.training.diagnostics import Overfitting
 from mammogan.training.early_stop import HeldOutKid
 from mammogan.training.holdout_split import carve_out
 from mammogan.training.interruption import Interruption, deferred_signals
-from mammogan.training.loop import CHECKPOINTS, DivergedError, Report, ReportGrid, TrainingLoop, report_again
+from mammogan.training.loop import (
+    CHECKPOINTS,
+    DivergedError,
+    Report,
+    ReportError,
+    ReportGrid,
+    TrainingLoop,
+    report_again,
+)
 from mammogan.training.ranks import Ranks
 from mammogan.training.trainer import ALONE, Trainer
 from mammogan.training.trial_folder import CRITIC, TrialFolder, trial_key
@@ -47,6 +55,7 @@ def train_trial(
     out: Path,
     report: Report,
     report_grid: ReportGrid,
+    report_error: ReportError | None = None,
     patients: Sequence[str] | None = None,
     ranks: Ranks = ALONE,
 ) -> TrialResult:
@@ -57,6 +66,7 @@ def train_trial(
     cases the epochs and grids of the earlier run are reported again. SIGTERM and Ctrl-C save and leave, by SystemExit
     and KeyboardInterrupt. What may pass, such as memory that another process holds, is tried again from the last
     checkpoint, twice; then it, a store that was away for too long and divergence end in the status, never in a raise.
+    ``report_error`` gets what ended it as failed.
 
     ``patients`` names that of each image, for ``train.validation_fraction``. Of several processes (``ranks``) the
     leader writes, and a fault raises, because only a new start of all of them can fix it.
@@ -73,13 +83,16 @@ def train_trial(
         return work.finished(store, out)
     except DivergedError as error:
         result = dataclasses.replace(work.result, status=TrialStatus.DIVERGED, reason=str(error))
-        logger.info(f"{trial.name}: {result.status}: {result.reason}")
+        if ranks.leads:
+            logger.info(f"{trial.name}: diverged: {error}")
     except Exception as error:
         if ranks.world > 1:
             raise
         reason = f"{type(error).__name__}: {error}"
         result = dataclasses.replace(work.result, status=TrialStatus.FAILED, reason=reason)
-        logger.exception(f"{trial.name}: {result.status}: {result.reason}")
+        logger.exception(f"{trial.name}: failed: {reason}")
+        if report_error:
+            report_error(error)
     if ranks.leads:
         TrialFolder(out, "").write_result(result)
     return result
@@ -170,7 +183,10 @@ def _retry(attempt: Callable[[], None], name: str, pauses_s: Sequence[float]) ->
         except storage.AwayError:
             raise
         except (OSError, RuntimeError) as error:
-            logger.info(f"{name}: {type(error).__name__}: {error}; continuing from the last checkpoint in {pause_s} s")
+            logger.warning(
+                f"{name}: {type(error).__name__}: {error}; continuing from the last checkpoint in {pause_s} s",
+                exc_info=error,
+            )
             time.sleep(pause_s)
     return attempt()
 

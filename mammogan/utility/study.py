@@ -15,6 +15,7 @@ from mammogan.config import Config, digest
 from mammogan.data import manifest
 from mammogan.data.dataset import Dataset
 from mammogan.device import pick_device
+from mammogan.errors import NotEnoughDataError
 from mammogan.image_tensors import digest_of
 from mammogan.records import Findings
 from mammogan.reporting import findings
@@ -39,8 +40,8 @@ def study(
 
     The test set is the real test images of patients who are not in train. Each training's scores are kept below
     ``out/fits``; run again, only what is missing is trained. Writes ``utility.json``, its figures and
-    ``utility.html`` below ``out`` and returns the first one. Raises ValueError where train or test lacks a
-    class, or where there are no synthetic images.
+    ``utility.html`` below ``out`` and returns the first one. Raises NotEnoughDataError where train or test lacks
+    patients of a class, ValueError where there are no synthetic images.
     """
     whole = Dataset.read(dataset)
     pool, test, images, left_out = _sets(whole, fakes, label)
@@ -83,7 +84,7 @@ def _sets(whole: Dataset, fakes: Tensor | None, label: int | None) -> tuple[Pool
         for number, kind in enumerate(manifest.CLASSES):
             patients = len(set(side.of(number).patients))
             if patients < least:
-                raise ValueError(
+                raise NotEnoughDataError(
                     f"dataset={str(whole.root)!r}: {patients} {kind} patients in {name}; the study needs {least} or "
                     "more"
                 )

@@ -404,7 +404,9 @@ def test_a_fault_of_the_evaluation_fails_one_trial_and_raises_nothing(trial, dat
         raise MemoryError("out of memory: 1.99 GiB in use of its limit of 2.00 GiB")
 
     monkeypatch.setattr(snapshots, "_compared", no_memory)
-    result = snapshots.evaluate_or_fail(trial, dataset, CONFIG, tmp_path / "out", Reports())
+    faults = []
+    result = snapshots.evaluate_or_fail(trial, dataset, CONFIG, tmp_path / "out", Reports(), report_error=faults.append)
+    assert [type(fault) for fault in faults] == [MemoryError]
     assert results.read(Evaluation, tmp_path / "out/evaluation.json") == result
     assert (result.status, result.failed_in) == (TrialStatus.FAILED, Step.EVALUATE)
     assert result.reason == "MemoryError: out of memory: 1.99 GiB in use of its limit of 2.00 GiB"

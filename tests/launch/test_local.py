@@ -54,6 +54,13 @@ def test_screen_gets_steps_and_our_lines_and_the_log_gets_all():
     assert steps.failure == "step train: ValueError: data.size=3: use 7 * 2^k"
 
 
+def test_the_error_of_a_trial_that_its_step_survived_is_not_taken_for_a_later_step_s():
+    steps = local.StepLog(io.StringIO(), io.StringIO())
+    steps.write("RuntimeError: out of memory\n15:13:12.823 - INFO - Task 'train' finished with status SUCCESS\n")
+    steps.write("15:13:13.000 - ERROR - Task 'select' finished with status FAILURE\n")
+    assert steps.failure == "step select: FAILURE"
+
+
 def test_arguments_are_checked_before_anything_runs(tmp_path):
     with pytest.raises(ValueError, match="--source"):
         graph_arguments("paper", {})

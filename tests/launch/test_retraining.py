@@ -155,7 +155,7 @@ def test_a_registry_that_refuses_is_not_one_without_a_champion(champion, open_ru
     def refuse(*_):
         raise RestException({"error_code": "PERMISSION_DENIED", "message": "no"})
 
-    monkeypatch.setattr(MlflowClient, "get_model_version_by_alias", refuse)
+    monkeypatch.setattr(MlflowClient, "get_registered_model", refuse)
     with pytest.raises(RestException):
         retraining.decide(open_run("2"), MODEL)
 

@@ -117,6 +117,9 @@ def test_the_champion_s_new_figure_is_what_evaluating_it_there_gives(client, add
     assert incumbent.candidate.measurements == found.measurements
     assert incumbent.candidate.data_digest == "after"
     assert registry.rematch(first, after, CONFIG) is None  # the champion itself
+    (after / manifest.FILE).write_text("image_id\n000\n")
+    with pytest.raises(ValueError, match="no column file, label"):  # only another image size leaves it unmeasured
+        registry.rematch(second, after, CONFIG)
 
 
 def test_another_image_size_cannot_be_compared(client, add, tmp_path):

@@ -325,9 +325,11 @@ def test_a_store_that_was_waited_for_in_vain_ends_the_trial_at_once(tmp_path, mo
 
 
 def test_a_fault_that_stays_ends_the_trial_after_two_more_attempts(tmp_path, monkeypatch):
-    tries = faulty(monkeypatch, 7, 99, RuntimeError("CUDA error: unknown"))
-    trained = train(tmp_path)
+    error = RuntimeError("CUDA error: unknown")
+    tries, reported = faulty(monkeypatch, 7, 99, error), []
+    trained = train(tmp_path, report_error=reported.append)
     assert (trained.status, trained.reason) == (TrialStatus.FAILED, "RuntimeError: CUDA error: unknown")
+    assert reported == [error]
     assert len(tries) == 3
     assert trained.epochs_done == 2
 
