@@ -50,7 +50,7 @@ def synthesise(
     tracking_uri: TrackingUri = "",
     as_json: Json = False,
 ) -> None:
-    """Fill up the rare class of a data set with synthetic images; run again, it goes on where it stopped."""
+    """Fill up the rare class of a data set with synthetic images; run again, it resumes."""
     from mammogan.synthesis import fill
 
     given = {"synthesise.count": count, "synthesise.ratio": ratio, "synthesise.seed": seed}
@@ -113,7 +113,7 @@ def utility(
     settings: Settings = None,
     as_json: Json = False,
 ) -> None:
-    """Compare classifiers trained with and without synthetic images, on patients whom nobody has seen."""
+    """Compare classifiers trained with and without synthetic images, on held-out patients."""
     from mammogan.reporting.findings import interval, short
     from mammogan.utility import study
 

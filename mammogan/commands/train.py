@@ -1,4 +1,4 @@
-"""``python -m mammogan train``: one trial without the graph, on one device or, under ``torchrun``, on several."""
+"""``train``: one trial without the graph, on one device or, under ``torchrun``, on several."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def train(
     settings: Settings = None,
     as_json: Json = False,
 ) -> None:
-    """Train one trial; run again, it continues or copies what is finished; exit status 1 where it is lost."""
+    """Train one trial; run again, it continues or copies what is finished; exit status 1 where it fails."""
     from mammogan.data.minority import training_set
     from mammogan.training.ranks import joined
     from mammogan.training.trial import train_trial

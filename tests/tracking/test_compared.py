@@ -9,7 +9,7 @@ from sample_run import evaluation, measured
 from typer.testing import CliRunner
 
 from mammogan import tracking
-from mammogan.__main__ import app
+from mammogan.command_line import app
 from mammogan.config import Trial, override, resolve
 from mammogan.reporting import report
 from mammogan.selection.ranking import select

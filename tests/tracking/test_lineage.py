@@ -11,7 +11,7 @@ from sample_run import evaluation, measured, paper_run
 from typer.testing import CliRunner
 
 from mammogan import registry, tracking
-from mammogan.__main__ import app
+from mammogan.command_line import app
 from mammogan.config import PRESETS, Trial
 from mammogan.models.generator import Generator, save_snapshot
 from mammogan.reporting import report, runs_table

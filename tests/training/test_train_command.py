@@ -6,7 +6,7 @@ import pytest
 from trial_process import OVERRIDES
 from typer.testing import CliRunner
 
-from mammogan.__main__ import app
+from mammogan.command_line import app
 from mammogan.data import manifest
 from mammogan.data.minority import filter_minority, training_set
 
