@@ -25,14 +25,14 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def presets(incomplete: str) -> list[str]:
-    """Presets that a shell may complete a word to."""
-    return [name for name in config.PRESETS if name.startswith(incomplete)]
+def presets() -> list[str]:
+    """Presets, of which a shell proposes those that begin as the word does."""
+    return list(config.PRESETS)
 
 
-def _settings(incomplete: str) -> list[str]:
-    """Settings that a shell may complete a word to, as far as their '='."""
-    return [f"{name}=" for name in config.Config().flat() if name.startswith(incomplete) and name != "preset"]
+def _settings() -> list[str]:
+    """Settings as far as their '=', of which a shell proposes those that begin as the word does."""
+    return [f"{name}=" for name in config.Config().flat() if name != "preset"]
 
 
 Version = Annotated[

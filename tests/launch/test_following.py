@@ -299,7 +299,9 @@ def test_a_run_whose_record_is_finished_has_ended_well_whatever_kubeflow_says(ku
 def test_a_run_whose_record_is_not_has_not_and_says_why(kubeflow, host, record, uri, word):
     run_id = kubeflow.play("demo-frozen-at-end")
     record(run_id, *done(*BEFORE), status=word, reason="train of lambda=3,seed=0: no such file")
-    with pytest.raises(RuntimeError, match=f"the run ended {word}: train of lambda=3,seed=0: no such file; see .*mlflow ui"):
+    with pytest.raises(
+        RuntimeError, match=f"the run ended {word}: train of lambda=3,seed=0: no such file; see .*mlflow ui"
+    ):
         follow(Server(host), run_id, uri, poll_s=0.0)
 
 

@@ -211,7 +211,7 @@ def test_inside_without_a_token_it_goes_unsigned_and_no_library_speaks_up(
     assert inside.multi_user() is False
     token.unlink()
     assert inside.multi_user() is False, "a token that is being replaced"
-    assert not caplog.records
+    assert not [record for record in caplog.records if not record.name.startswith("mammogan")]
     assert "ERROR" not in capsys.readouterr().err
 
 
