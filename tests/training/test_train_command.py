@@ -1,4 +1,4 @@
-"""``python -m mammogan train``: the same trial as the graph's, by the same name in the store."""
+"""``mammogan train``: the same trial as the graph's, by the same name in the store."""
 
 import json
 
