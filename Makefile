@@ -28,7 +28,7 @@ $(VENV)/.ready: requirements.txt requirements-dev.txt pyproject.toml
 	@touch $@
 
 run: setup
-	@$(BIN)/python pipeline.py run --preset demo --out $(OUT)
+	@$(BIN)/mammogan run --preset demo --out $(OUT)
 
 test: setup
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup
@@ -55,7 +55,7 @@ bench: setup
 
 # Whether your cluster is ready: make preflight ARGS="--host URL --image NAME@sha256:... --store s3://BUCKET/PREFIX"
 preflight: setup
-	@$(BIN)/python pipeline.py preflight $(ARGS)
+	@$(BIN)/mammogan preflight $(ARGS)
 
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --extra onnx pyproject.toml -o requirements.txt

@@ -68,7 +68,7 @@ def random_inception_state() -> dict[str, Any]:
 
 
 def run_mammogan(folder: Path, pairs: int, device: str) -> dict[str, float]:
-    """Measure with this project: everything that ``python -m mammogan evaluate`` measures."""
+    """Measure with this project: everything that ``mammogan evaluate`` measures."""
     from mammogan.config import EvaluateConfig
     from mammogan.evaluation.snapshots import evaluate_folders
 

@@ -1,7 +1,7 @@
 r"""What a trained generator is worth on real crops: the set filled up, the audit and the utility study, in one table.
 
     python benchmarks/release.py FOLDER --work DIR --size 56
-    python -m mammogan train --data DIR/crops --out TRIAL --set data.minority=malignant --set data.size=56 ...
+    mammogan train --data DIR/crops --out TRIAL --set data.minority=malignant --set data.size=56 ...
     python benchmarks/release.py FOLDER --work DIR --model TRIAL/snapshots/epoch_0100.pt --critic TRIAL/critic.pt \
         --lpips-weights FILE --out PAGE.md
 

@@ -1,1 +1,1 @@
-"""The subcommands of `python -m mammogan`: one group a module, no logic of their own."""
+"""The subcommands of `mammogan`: one group a module, no logic of their own."""

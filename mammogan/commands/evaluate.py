@@ -1,4 +1,4 @@
-"""``python -m mammogan evaluate``: the metrics of generated against real images."""
+"""``evaluate``: the metrics of generated against real images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options that several commands share, each spelled once, and their way into a configuration."""
+"""Options that several commands share, each spelled once, and their way into a configuration or into pod settings."""
 
 from __future__ import annotations
 
@@ -7,40 +7,102 @@ import json
 import logging
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 from typer.main import get_command
 
-from mammogan import __version__, console, errors, log_file
+from mammogan import __version__, config, console, errors, log_file
 from mammogan.console import Verbosity
+
+if TYPE_CHECKING:
+    from mammogan.launch.pods import Pods
 
 logger = logging.getLogger(__name__)
 
 
-Preset = Annotated[str, typer.Option(help="Starting configuration: demo, paper or modern.")]
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"mammogan {__version__}")
+        raise typer.Exit
+
+
+def presets() -> list[str]:
+    """Presets, of which a shell proposes those that begin as the word does."""
+    return list(config.PRESETS)
+
+
+def _settings() -> list[str]:
+    """Settings as far as their '=', of which a shell proposes those that begin as the word does."""
+    return [f"{name}=" for name in config.Config().flat() if name != "preset"]
+
+
+Version = Annotated[
+    bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+]
+Preset = Annotated[
+    str, typer.Option(help=f"Starting configuration: {', '.join(config.PRESETS)}.", autocompletion=presets)
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        autocompletion=_settings,
+        help="Any setting by its dotted name, which `config` lists; repeatable.",
+    ),
+]
 Subset = Annotated[str, typer.Option(help="CBIS-DDSM subsets, such as calc-train or mass-train+mass-test.")]
 Lambdas = Annotated[str, typer.Option(help="Gradient-penalty weights, such as 0.5,3,5.")]
 Seeds = Annotated[str, typer.Option(help="Training seeds, such as 0,1,2.")]
-Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting by its dotted name; repeatable.")
-]
+LpipsWeights = Annotated[str, typer.Option(help="File of the AlexNet LPIPS v0.1 weights.")]
+
 Source = Annotated[str, typer.Option(help="Images: a folder, an s3:// address, or phantom.")]
 Labels = Annotated[str, typer.Option(help="Folder of the case-description CSVs.")]
+Class = Annotated[str, typer.Option("--class", help="Class of the images: benign or malignant.")]
+
 Experiment = Annotated[str, typer.Option("--experiment", help="MLflow experiment.")]
 SomeExperiment = Annotated[str, typer.Option("--experiment", help="MLflow experiment; all if none.")]
 TrackingUri = Annotated[str, typer.Option(envvar="MLFLOW_TRACKING_URI", help="MLflow server or sqlite:/// file.")]
-LpipsWeights = Annotated[str, typer.Option(help="File of the AlexNet LPIPS v0.1 weights.")]
-Class = Annotated[str, typer.Option("--class", help="Class of the images: benign or malignant.")]
+ForceTraining = Annotated[
+    bool,
+    typer.Option("--force/--if-changed", help="Train unconditionally, or only if data, code or settings changed."),
+]
+
+Host = Annotated[
+    str, typer.Option(envvar="KFP_HOST", help="Kubeflow Pipelines: an address, port-forward, or empty inside it.")
+]
+Namespace = Annotated[str, typer.Option(help="Kubernetes namespace; your profile's on a multi-user Kubeflow.")]
+ServiceAccount = Annotated[str, typer.Option(help="Kubernetes service account of the run's pods.")]
+Store = Annotated[str, typer.Option(help="Where trials keep their checkpoints: s3://bucket/prefix.")]
+Image = Annotated[str, typer.Option(help="The project's image by digest: registry/name@sha256:...")]
+GpuImage = Annotated[str, typer.Option(help="Image of the accelerated steps by digest; the same if none.")]
+Parallelism = Annotated[int, typer.Option(help="Trials trained at the same time; 0 leaves it to the cluster.")]
+PodSettings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--pods",
+        metavar="KEY=VALUE",
+        help="Any setting of mammogan/launch/pods.py: train.cpu, train.memory, train.scratch and so for each step, "
+        "accelerator, accelerators, node_selector, tolerations, shm, queue, labels, train_hours, pending_minutes, "
+        "ttl_days, names of secrets; repeatable.",
+    ),
+]
+
+ModelAddress = Annotated[
+    str, typer.Option("--model", help="Registered model: models:/NAME@ALIAS or models:/NAME/VERSION.")
+]
+Why = Annotated[str, typer.Option(help="Reason, kept in the record.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")]
 Mounts = Annotated[Path | None, typer.Option(help="Folder of the pod's settings and secrets, a file a key.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")]
 
 
-def overrides(settings: list[str] | None, shortcuts: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def overrides(settings: Iterable[str] | None, shortcuts: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Dotted overrides from ``--set key=value`` items and from the options that abbreviate a setting.
 
     Empty shortcuts count as not given. Raises ValueError for an item without '='.
@@ -62,6 +124,15 @@ def shortcuts(*, subset: str = "", lambdas: str = "", seeds: str = "", lpips_wei
         "seeds": seeds,
         "evaluate.lpips_weights": str(Path(lpips_weights).expanduser().resolve()) if lpips_weights else "",
     }
+
+
+def pods(settings: Sequence[str] | None, image: str = "", gpu_image: str = "", parallelism: int = 0) -> Pods:
+    """Pod settings of the command line. Raises ValueError for a name or a value that there is not."""
+    from mammogan.launch.pods import Pods
+
+    return config.override(
+        Pods(), overrides(settings, {"image": image, "gpu_image": gpu_image, "parallelism": parallelism or ""})
+    )
 
 
 def label_of(kind: str) -> int:

@@ -1,4 +1,4 @@
-"""``python -m mammogan probe``: whether the pod around it can do what a step does."""
+"""``probe``: whether the pod around it can do what a step does."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mammogan import mounted
-from mammogan.commands.options import Json, Mounts, print_json
+from mammogan.commands.options import Json, Mounts, Store, print_json
 from mammogan.probe import Part, look
 from mammogan.probe.finding import ACCELERATOR, MLFLOW, RIGHTS, STORE
 from mammogan.probe.finding import as_json as jsonable
@@ -22,7 +22,7 @@ IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOU
 
 @app.command()
 def probe(
-    store: Annotated[str, typer.Option(help="Store of the run to come: s3://bucket/prefix.")] = "",
+    store: Store = "",
     accelerator: Annotated[bool, typer.Option("--accelerator", help="Compute on the accelerator too.")] = False,
     rights: Annotated[bool, typer.Option("--rights", help="Ask what the pod's account may do too.")] = False,
     mounts: Mounts = None,

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mammogan import codec, mounted
-from mammogan.commands.options import Json, Mounts, SomeExperiment, TrackingUri, print_json
+from mammogan.commands.options import (
+    DryRun,
+    Json,
+    ModelAddress,
+    Mounts,
+    SomeExperiment,
+    TrackingUri,
+    Why,
+    print_json,
+)
 from mammogan.console import progress
 
 if TYPE_CHECKING:
@@ -30,7 +39,7 @@ TREE_COLUMNS = 240
 
 @app.command()
 def generate(
-    model: Annotated[str, typer.Option(help="Registered model: models:/NAME@ALIAS or models:/NAME/VERSION.")],
+    model: ModelAddress,
     out: Annotated[Path, typer.Option(help="Folder for the PNGs, made if it is missing.")],
     count: Annotated[int, typer.Option(min=1, help="Images to make.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the latents; image i of a seed is always the same.")] = 0,
@@ -51,7 +60,7 @@ def generate(
 
 @app.command()
 def export(
-    model: Annotated[str, typer.Option(help="Registered model: models:/NAME@ALIAS or models:/NAME/VERSION.")],
+    model: ModelAddress,
     out: Annotated[Path, typer.Option(help="Folder for generator.ts, generator.onnx and exports.json.")],
     tracking_uri: TrackingUri = "",
 ) -> None:
@@ -160,7 +169,7 @@ def _add_data(run: Tree, data: dict[str, Any]) -> None:
 @app.command()
 def promote(
     version: Annotated[str, typer.Argument(help="Model version to make the champion.")],
-    why: Annotated[str, typer.Option(help="Reason, kept in the record.")],
+    why: Why,
     model: Model = "mammogan",
     force: Annotated[bool, typer.Option(help="Promote although the gate refuses.")] = False,
     tracking_uri: TrackingUri = "",
@@ -173,7 +182,7 @@ def promote(
 
 @app.command()
 def rollback(
-    why: Annotated[str, typer.Option(help="Reason, kept in the record.")],
+    why: Why,
     model: Model = "mammogan",
     tracking_uri: TrackingUri = "",
 ) -> None:
@@ -193,7 +202,7 @@ def _tell(model: str, move: Move) -> None:
 def janitor(
     experiment: SomeExperiment = "",
     silent_hours: Annotated[float, typer.Option(min=0, help="Longest silence of a living run.")] = 12.0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be ended.")] = False,
+    dry_run: DryRun = False,
     mounts: Mounts = None,
     as_json: Json = False,
     tracking_uri: TrackingUri = "",

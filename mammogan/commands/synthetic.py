@@ -50,7 +50,7 @@ def synthesise(
     tracking_uri: TrackingUri = "",
     as_json: Json = False,
 ) -> None:
-    """Fill up the rare class of a data set with synthetic images; run again, it goes on where it stopped."""
+    """Fill up the rare class of a data set with synthetic images; run again, it resumes."""
     from mammogan.data.dataset import Dataset
     from mammogan.synthesis import fill
 

@@ -1,4 +1,4 @@
-"""``python -m mammogan train``: one trial without the graph, on one device or, under ``torchrun``, on several."""
+"""``train``: one trial without the graph, on one device or, under ``torchrun``, on several."""
 
 from __future__ import annotations
 

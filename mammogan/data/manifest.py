@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mammogan import storage
+from mammogan import shell, storage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +51,7 @@ def read(folder: Path) -> pd.DataFrame:
     path = folder / FILE
     if not path.is_file():
         raise FileNotFoundError(
-            f"no data set at {folder}: {FILE} is missing; make one with `python -m mammogan ingest`"
+            f"no data set at {folder}: {FILE} is missing; make one with `{shell.command('mammogan')} ingest`"
         )
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)

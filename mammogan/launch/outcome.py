@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from mammogan import shell
 from mammogan.addresses import masked
 
 if TYPE_CHECKING:
@@ -40,5 +42,6 @@ def _shown(item: Measurement) -> str:
 
 def open_hint(tracking_uri: str) -> str:
     """Command or address that opens the MLflow UI on a run's store."""
-    local = tracking_uri.startswith("sqlite:")
-    return f"mlflow ui --backend-store-uri {tracking_uri}" if local else masked(tracking_uri)
+    if not tracking_uri.startswith("sqlite:"):
+        return masked(tracking_uri)
+    return f"{shell.command('mlflow')} ui --backend-store-uri {shlex.quote(tracking_uri)}"

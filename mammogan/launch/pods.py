@@ -14,6 +14,8 @@ from mammogan.launch import naming
 DAY_S = 24 * 3600
 MOST_SECONDS = 2**31 - 1
 """Kubernetes keeps a workflow's time to live in 32 bits."""
+SERVICE_ACCOUNT = "mammogan-steps"
+"""Service account of a run's pods; k8s/steps makes it."""
 USER = 1000
 """User id of every pod, in group 0; the image's files are readable to any user of that group."""
 

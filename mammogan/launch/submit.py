@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from mammogan.launch import compiled, naming
 from mammogan.launch.arguments import is_path, require_bucket, require_experiment
+from mammogan.launch.pods import SERVICE_ACCOUNT
 from mammogan.launch.server import RefusedError
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CONFLICT = 409
-SERVICE_ACCOUNT = "mammogan-steps"
-"""Service account of a run's pods; k8s/steps makes it."""
 
 
 @dataclass(frozen=True)

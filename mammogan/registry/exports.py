@@ -58,7 +58,7 @@ def _onnx(generator: nn.Module, z: Tensor, path: Path) -> Tensor:
     try:
         import onnxruntime
     except ImportError as error:
-        raise RuntimeError("onnxruntime is not installed; install mammogan[onnx]") from error
+        raise RuntimeError("onnxruntime is not installed; install onnx, onnxruntime and onnxscript") from error
     batch = torch.export.Dim("batch", min=1)
     torch.onnx.export(
         generator,

@@ -319,7 +319,7 @@ def test_the_graph_takes_no_synthetic_image_for_a_real_one(filled, trial, tmp_pa
     ],
 )
 def test_what_a_data_set_does_not_hold_is_refused_in_one_line(make, message, dataset, filled, folders, capsys):
-    from mammogan.__main__ import app as whole
+    from mammogan.command_line import app as whole
 
     real, fake, *rest = (str(part) for part in make(dataset, filled, folders[0]))
     done = CliRunner().invoke(whole, ["evaluate", "--real", real, "--fake", fake, *rest, "--extractor", "random"])

@@ -29,7 +29,7 @@ ROWS, LEFT = pytest.StashKey[list](), pytest.StashKey[list]()
 
 @dataclass
 class Command:
-    """``python pipeline.py ...`` under way, its output in a file."""
+    """``mammogan ...`` under way, its output in a file."""
 
     process: subprocess.Popen
     path: Path
@@ -84,7 +84,7 @@ class Cluster:
         path = self.folder / f"{len(list(self.folder.iterdir()))}-{verb}.log"
         with path.open("w") as log:
             process = subprocess.Popen(
-                [sys.executable, "pipeline.py", *given],
+                [sys.executable, "-m", "mammogan", *given],
                 cwd=ROOT,
                 stdout=log,
                 stderr=subprocess.STDOUT,

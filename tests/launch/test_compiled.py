@@ -18,6 +18,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from typer.testing import CliRunner
 
 from mammogan import components, config, cores, pipeline
+from mammogan.command_line import app
 from mammogan.components import IMAGE
 from mammogan.components.__main__ import main as run_step
 from mammogan.data import ingest
@@ -565,7 +566,7 @@ def test_data_of_this_machine_are_refused(tmp_path, name):
         "s3://bucket/store",
         *(part for item in given.items() for part in (f"--{item[0]}", item[1])),
     ]
-    result = CliRunner().invoke(pipeline.app, arguments)
+    result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2
     assert f"--{name}=" in result.stderr
     assert not (tmp_path / "x.yaml").exists()
@@ -575,7 +576,7 @@ def test_the_command_writes_what_the_function_returns(tmp_path):
     path = tmp_path / "pipeline.yaml"
     arguments = ["compile", str(path), "--source", "s3://bucket/cbis", "--labels", "s3://bucket/csv"]
     arguments += ["--store", "s3://bucket/store", "--image", CPU_IMAGE, "--pods", "accelerators=0"]
-    result = CliRunner().invoke(pipeline.app, arguments)
+    result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     assert path.read_text() == compiled(CPU)
 
@@ -591,7 +592,7 @@ def test_the_command_writes_what_the_function_returns(tmp_path):
 )
 def test_the_command_refuses_in_one_line_and_leaves_no_file(tmp_path, arguments, said):
     path = tmp_path / "pipeline.yaml"
-    result = CliRunner().invoke(pipeline.app, ["compile", str(path), "--source", "s3://b/c", *arguments])
+    result = CliRunner().invoke(app, ["compile", str(path), "--source", "s3://b/c", *arguments])
     assert result.exit_code == 2
     assert said in result.output
     assert len(result.output.strip().splitlines()) == 1

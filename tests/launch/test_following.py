@@ -11,7 +11,7 @@ import kfp_server_api as api
 import pytest
 from kubeflow import RECORDED, Kubeflow, recorded, serve
 
-from mammogan import config, tracking
+from mammogan import config, shell, tracking
 from mammogan.config import Trial
 from mammogan.document import Document
 from mammogan.graph import Step
@@ -292,7 +292,7 @@ def test_a_run_whose_record_is_finished_has_ended_well_whatever_kubeflow_says(ku
     follow(Server(host), run_id, uri, poll_s=0.0)
     said = capsys.readouterr().err
     assert "Kubeflow says FAILED; by the run's record every step that was due did its work" in said
-    assert said.splitlines()[-1].startswith("the run ended FINISHED; see mlflow ui")
+    assert said.splitlines()[-1].startswith(f"the run ended FINISHED; see {shell.command('mlflow')} ui ")
     assert status(uri, parent) == ("FINISHED", "")
 
 
@@ -300,7 +300,9 @@ def test_a_run_whose_record_is_finished_has_ended_well_whatever_kubeflow_says(ku
 def test_a_run_whose_record_is_not_has_not_and_says_why(kubeflow, host, record, uri, word):
     run_id = kubeflow.play("demo-frozen-at-end")
     record(run_id, *done(*BEFORE), status=word, reason="train of lambda=3,seed=0: no such file")
-    with pytest.raises(RuntimeError, match=f"the run ended {word}: train of lambda=3,seed=0: no such file; see mlflow"):
+    with pytest.raises(
+        RuntimeError, match=f"the run ended {word}: train of lambda=3,seed=0: no such file; see .*mlflow ui"
+    ):
         follow(Server(host), run_id, uri, poll_s=0.0)
 
 
@@ -459,7 +461,8 @@ def test_ctrl_c_leaves_the_run_alone_and_says_how_to_come_back(kubeflow, host, m
     monkeypatch.setattr(Waiting, "look", interrupted)
     with pytest.raises(KeyboardInterrupt):
         follow(Server(host), run_id, poll_s=0.0)
-    assert f"`python pipeline.py submit --host {host} --follow {run_id}` comes back to it" in capsys.readouterr().err
+    command = f"{shell.command('mammogan')} submit --host {host} --follow {run_id}"
+    assert f"`{command}` comes back to it" in capsys.readouterr().err
     assert not [path for _, path in kubeflow.requests if "terminate" in path]
 
 
@@ -706,7 +709,8 @@ def test_mlflows_address_is_the_persons_then_the_clusters_then_the_tracking_uri(
         return links(Server(host), "run-1", tracking_uri).mlflow
 
     assert mlflow() == ""
-    assert mlflow("sqlite:///runs/mlflow.db") == "mlflow ui --backend-store-uri sqlite:///runs/mlflow.db"
+    opened = f"{shell.command('mlflow')} ui --backend-store-uri sqlite:///runs/mlflow.db"
+    assert mlflow("sqlite:///runs/mlflow.db") == opened
     assert mlflow("https://anna:secret@mlflow.example.org/") == "https://mlflow.example.org"
     asked = play_kubectl(settings={"MLFLOW_UI_URL": "https://ui.example.org"})
     assert mlflow("http://localhost:5000") == "https://ui.example.org"

@@ -42,10 +42,11 @@ def test_the_build_context_lets_in_only_code_and_the_lock_file():
         "!components/*.py",
         "!docker/prune.sh",
         "!mammogan",
+        "!pipeline.py",
         "!requirements.txt",
     }
     copied = set(" ".join(re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE)).split())
-    assert copied == {"components", "mammogan", "requirements.txt", "docker/prune.sh"}
+    assert copied == {"components", "mammogan", "pipeline.py", "requirements.txt", "docker/prune.sh"}
 
 
 def test_no_secret_is_a_build_argument():

@@ -5,6 +5,7 @@ from kubeflow import Kubeflow, folded, serve
 from typer.testing import CliRunner
 
 from mammogan import pipeline
+from mammogan.command_line import app
 from mammogan.launch import naming
 from mammogan.launch.arguments import graph_arguments
 from mammogan.launch.pods import Pods, parse_toleration
@@ -103,7 +104,7 @@ def test_an_address_without_a_bucket_is_refused_before_anything_is_sent(kubeflow
         option: address
     }
     command = ["submit", "--host", host, "--image", IMAGE, *(word for pair in given.items() for word in pair)]
-    result = CliRunner().invoke(pipeline.app, command)
+    result = CliRunner().invoke(app, command)
     assert result.exit_code == 2
     assert f"{option}={address!r}: give s3://bucket/prefix" in result.output
     assert not kubeflow.requests

@@ -8,7 +8,8 @@ import kubernetes_validate
 import pytest
 from typer.testing import CliRunner
 
-from mammogan import components, pipeline
+from mammogan import components
+from mammogan.command_line import app
 from mammogan.launch import compiled, kubectl, preflight
 from mammogan.launch.pods import Pods, Size
 from mammogan.launch.preflight import probe_pod, room
@@ -628,10 +629,10 @@ def test_a_cluster_that_does_not_replace_lost_pods_is_told(play, host, defaults,
 def test_the_command_prints_all_and_fails_if_one_is_wrong(play, host):
     play()
     command = ["preflight", "--host", host, "--image", IMAGE, "--pods", "accelerators=0"]
-    result = CliRunner().invoke(pipeline.app, command)
+    result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
     assert result.stdout.count("ok ") == 16
     play({"get storageclass": {"items": []}})
-    result = CliRunner().invoke(pipeline.app, command)
+    result = CliRunner().invoke(app, command)
     assert result.exit_code == 1
     assert "FIX storage: no default StorageClass" in result.stdout

@@ -11,6 +11,7 @@ from kubeflow import Kubeflow, serve
 from typer.testing import CliRunner
 
 from mammogan import pipeline
+from mammogan.command_line import app
 from mammogan.launch import server as server_module
 from mammogan.launch.arguments import graph_arguments
 from mammogan.launch.pods import Pods
@@ -253,7 +254,7 @@ def test_a_server_that_repeats_what_signs_in_is_not_repeated(status, name, capsy
     "host", [f"https://me:{SECRET}@kubeflow.example.org/pipeline", f"me:{SECRET}@kubeflow", "kubeflow"]
 )
 def test_an_address_with_a_password_is_refused_without_it(host):
-    result = CliRunner().invoke(pipeline.app, ["stop", "some-run", "--host", host])
+    result = CliRunner().invoke(app, ["stop", "some-run", "--host", host])
     assert result.exit_code == 2
     assert result.output.startswith("error: --host=")
     assert SECRET not in result.output

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from walk import BEFORE, Walk
 
 from mammogan import pipeline, tracking
+from mammogan.command_line import app
 from mammogan.launch.schedule import read, reconcile, reconciliation, recurring
 from mammogan.launch.schedule.ownership import BEFORE_OWNERS, Kind, describe, mark
 from mammogan.launch.schedule.plan import Change, Verb, plan, unadopted
@@ -395,7 +396,7 @@ def test_a_file_says_whose_it_is(tmp_path, text, said):
 def command(host, write):
     def run(*entries, more=(), owner=OWNER):
         path = write(*entries, owner=owner)
-        return CliRunner().invoke(pipeline.app, ["schedule", "--host", host, "--file", str(path), *more])
+        return CliRunner().invoke(app, ["schedule", "--host", host, "--file", str(path), *more])
 
     return run
 

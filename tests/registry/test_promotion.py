@@ -15,7 +15,7 @@ from sample_run import paper_run, snapshot_evaluation
 from typer.testing import CliRunner
 
 from mammogan import registry, results, tracking
-from mammogan.__main__ import app
+from mammogan.command_line import app
 from mammogan.config import PRESETS, Trial
 from mammogan.models.generator import Generator, save_snapshot
 from mammogan.registry import notes, promotion

@@ -18,7 +18,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from mammogan import registry, tracking
-from mammogan.__main__ import app
+from mammogan.command_line import app
 from mammogan.models.generator import Generator, draw_latents, load_generator, sample, save_snapshot
 from mammogan.registry import exports
 from mammogan.registry.model import save

@@ -160,7 +160,7 @@ def test_a_run_without_findings_has_none(released):
 def test_commands(dataset, snapshot, tmp_path, arguments, status, words):
     from typer.testing import CliRunner
 
-    from mammogan.__main__ import app
+    from mammogan.command_line import app
 
     given = [item.format(snapshot=snapshot, dataset=dataset, out=tmp_path) for item in arguments]
     done = CliRunner().invoke(app, given, catch_exceptions=False)
@@ -171,7 +171,7 @@ def test_commands(dataset, snapshot, tmp_path, arguments, status, words):
 def test_the_audit_says_of_each_gate_and_of_all_what_was_found(dataset, tmp_path):
     from typer.testing import CliRunner
 
-    from mammogan.__main__ import app
+    from mammogan.command_line import app
 
     given = ["audit", "--dataset", str(dataset), "--fake", str(dataset / "images"), "--out", str(tmp_path)]
     lines = CliRunner().invoke(app, given, catch_exceptions=False).output.splitlines()

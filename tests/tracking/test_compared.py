@@ -9,7 +9,7 @@ from sample_run import snapshot_evaluation
 from typer.testing import CliRunner
 
 from mammogan import codec, tracking
-from mammogan.__main__ import app
+from mammogan.command_line import app
 from mammogan.config import override, resolve
 from mammogan.reporting import report
 from mammogan.results import LambdaComparison

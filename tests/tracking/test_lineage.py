@@ -12,7 +12,7 @@ from sample_run import paper_run, snapshot_evaluation, training
 from typer.testing import CliRunner
 
 from mammogan import registry, results, tracking
-from mammogan.__main__ import app
+from mammogan.command_line import app
 from mammogan.config import PRESETS, Trial, override
 from mammogan.models.generator import Generator, save_snapshot
 from mammogan.reporting import report, runs_table

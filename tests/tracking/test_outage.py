@@ -58,8 +58,8 @@ def three_workers(self, max_workers=None):
     self.conservative_max = self.max_workers = 3
 
 ParallelExecutor.__init__ = three_workers
-import pipeline
-pipeline.app(sys.argv[1:])
+from mammogan.command_line import app
+app(sys.argv[1:])
 """
 GRAPH_EPOCHS, GRAPH_OUTAGE_S, START_S, END_S = 80, 120, 600, 1200
 SETTINGS = (

@@ -1,4 +1,4 @@
-"""``python -m mammogan train``: the same trial as the graph's, by the same name in the store."""
+"""``mammogan train``: the same trial as the graph's, by the same name in the store."""
 
 import json
 
@@ -7,7 +7,7 @@ from trial_process import OVERRIDES
 from typer.testing import CliRunner
 
 from mammogan import codec, results
-from mammogan.__main__ import app
+from mammogan.command_line import app
 from mammogan.data import manifest
 from mammogan.data.dataset import Dataset
 from mammogan.data.minority import filter_minority, training_set

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shlex
 import time
 from typing import TYPE_CHECKING
 
+from mammogan import shell
 from mammogan.launch.following import table, termination, verdict
 from mammogan.launch.following.links import Links, links
 from mammogan.launch.following.termination import GRACE_S
@@ -107,8 +109,8 @@ def _goes_on(server: Server, run_id: str, tracking_uri: str, places: Links) -> s
         "--tracking-uri": tracking_uri,
         "--follow": run_id,
     }
-    options = " ".join(f"{name} {value}" for name, value in given.items() if value)
-    command = f"python pipeline.py submit {options}"
+    options = " ".join(f"{name} {shlex.quote(value)}" for name, value in given.items() if value)
+    command = f"{shell.command('mammogan')} submit {options}"
     return f"the run goes on: {places.kubeflow}; `{command}` comes back to it"
 
 

@@ -24,7 +24,7 @@ LIMIT_S = 600.0
 GRACE_S = 60.0
 """How long after Kubeflow's end the record may still be written."""
 POLL_S = 5.0
-STOPPED = "stopped by pipeline.py stop"
+STOPPED = "stopped by `mammogan stop`"
 
 
 def stop(server: Server, run_id: str, tracking_uri: str = "", poll_s: float = POLL_S) -> str:

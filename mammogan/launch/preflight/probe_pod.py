@@ -1,4 +1,4 @@
-"""Pods that are made as a step's are, from inside which ``python -m mammogan probe`` looks; they are always removed."""
+"""Pods that are made as a step's are, from inside which ``mammogan probe`` looks; they are always removed."""
 
 from __future__ import annotations
 

@@ -1,0 +1,32 @@
+"""The command ``mammogan``: every subcommand, from the modules of ``mammogan.commands``.
+
+Quick to start: kfp, MLflow and PyTorch are imported by the commands that need them.
+"""
+
+import typer
+
+from mammogan.commands import cluster, data, evaluate, graph, options, probe, runs, settings, synthetic, train
+
+PANELS = {
+    "Experiment": (graph.app, settings.app),
+    "Cluster": (cluster.app, probe.app),
+    "Data": (data.app,),
+    "Trials and metrics": (train.app, evaluate.app),
+    "Synthetic images": (synthetic.app,),
+    "Runs and models in MLflow": (runs.app,),
+}
+"""Headings of ``--help`` and the commands below each."""
+
+app = typer.Typer(
+    cls=options.OneLineErrors, no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]}
+)
+for panel, groups in PANELS.items():
+    for group in groups:
+        for command in group.registered_commands:
+            command.rich_help_panel = panel
+        app.add_typer(group)
+
+
+@app.callback()
+def main(_version: options.Version = False) -> None:
+    """Synthetic mammograms of the rare class: run the experiment here or on Kubeflow, and work with what it leaves."""

@@ -1,0 +1,167 @@
+"""``submit``, ``stop``, ``schedule`` and ``preflight``: the graph on Kubeflow, once or on a schedule."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mammogan.addresses import masked
+from mammogan.commands import options
+from mammogan.launch.pods import SERVICE_ACCOUNT
+
+if TYPE_CHECKING:
+    from mammogan.launch.pods import Pods
+    from mammogan.launch.server import Server
+
+logger = logging.getLogger(__name__)
+
+app = typer.Typer()
+
+
+@app.command()
+def submit(
+    host: options.Host = "",
+    preset: options.Preset = "paper",
+    source: options.Source = "",
+    labels: options.Labels = "",
+    subset: options.Subset = "",
+    lambdas: options.Lambdas = "",
+    seeds: options.Seeds = "",
+    settings: options.Settings = None,
+    store: options.Store = "",
+    experiment_name: options.Experiment = "mammogan",
+    force: options.ForceTraining = True,
+    image: options.Image = "",
+    gpu_image: options.GpuImage = "",
+    parallelism: options.Parallelism = 0,
+    pods: options.PodSettings = None,
+    namespace: options.Namespace = "",
+    service_account: options.ServiceAccount = SERVICE_ACCOUNT,
+    tracking_uri: options.TrackingUri = "",
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the run; exit with its status.")] = False,
+    follow: Annotated[str, typer.Option(metavar="RUN_ID", help="Follow a run that was started, start none.")] = "",
+) -> None:
+    """Start the graph on Kubeflow; KFP_TOKEN, KFP_COOKIE or KFP_USER sign in, inside it the service account."""
+    from mammogan.launch import following
+    from mammogan.launch import submit as submission
+    from mammogan.launch.arguments import graph_arguments
+    from mammogan.launch.server import reach
+
+    chosen = options.pods(pods, image, gpu_image, parallelism)
+    if follow:
+        _follow(host, namespace, lambda _: follow, tracking_uri, chosen)
+        return
+    overrides = options.overrides(settings, options.shortcuts(subset=subset, lambdas=lambdas, seeds=seeds))
+    arguments = graph_arguments(
+        preset, overrides, source=source, labels=labels, experiment=experiment_name, force=force
+    )
+    arguments |= {"store": store}
+
+    def start(server: Server) -> str:
+        from mammogan.pipeline import experiment
+
+        return submission.submit(server, experiment, arguments, chosen, service_account=service_account)
+
+    if wait:
+        _follow(host, namespace, start, tracking_uri, chosen)
+        return
+    with reach(host, namespace) as server:
+        following.show_links(server, start(server), tracking_uri, chosen.settings)
+
+
+def _follow(host: str, namespace: str, run_id: Callable[[Server], str], tracking_uri: str, pods: Pods) -> None:
+    """Follow a run to its end; Ctrl-C leaves the run alone."""
+    from mammogan.launch import following
+    from mammogan.launch.server import reach
+
+    with reach(host, namespace) as server:
+        try:
+            following.follow(
+                server,
+                run_id(server),
+                tracking_uri,
+                pending_minutes=pods.pending_minutes,
+                settings=pods.settings,
+            )
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+
+
+@app.command()
+def stop(
+    run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="Kubeflow's id of the run.")],
+    host: options.Host = "",
+    namespace: options.Namespace = "",
+    tracking_uri: options.TrackingUri = "",
+) -> None:
+    """End a run on Kubeflow and in MLflow; what its trials have saved stays in the store."""
+    from mammogan.launch.following import termination
+    from mammogan.launch.server import reach
+
+    with reach(host, namespace) as server:
+        logger.info(termination.stop(server, run_id, tracking_uri))
+
+
+@app.command()
+def schedule(
+    file: Annotated[Path, typer.Option(help="File that says which schedules there are, and whose they are.")],
+    host: options.Host = "",
+    namespace: options.Namespace = "",
+    dry_run: options.DryRun = False,
+    now: Annotated[
+        bool, typer.Option("--now", help="End the run in flight of what is replaced or removed; else it is waited for.")
+    ] = False,
+    tracking_uri: options.TrackingUri = "",
+) -> None:
+    """Make Kubeflow's recurring runs those of a file: create, replace, enable, remove; show each change."""
+    from datetime import UTC, datetime
+
+    from mammogan.launch import schedule as schedules
+    from mammogan.launch.server import reach
+    from mammogan.pipeline import experiment
+
+    wanted = schedules.read(file)
+    for warning in filter(None, (schedules.warning(entry.cron) for entry in wanted.schedules)):
+        logger.info(warning)
+    with reach(host, namespace) as server:
+        for line in schedules.forecast(server, wanted, datetime.now(UTC)):
+            print(line)
+        try:
+            changes = schedules.reconcile(
+                server, experiment, wanted, dry_run=dry_run, now=now, tracking_uri=tracking_uri, show=_show
+            )
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+    logger.info(f"{len(changes)} changes {'to make' if dry_run else 'made'}, {len(wanted.schedules)} schedules")
+
+
+def _show(change: object) -> None:
+    """Print at once, also into a pipe."""
+    print(change, flush=True)
+
+
+@app.command()
+def preflight(
+    host: options.Host = "",
+    namespace: options.Namespace = "",
+    service_account: options.ServiceAccount = SERVICE_ACCOUNT,
+    image: options.Image = "",
+    gpu_image: options.GpuImage = "",
+    store: options.Store = "",
+    pods: options.PodSettings = None,
+) -> None:
+    """Check a cluster before the first run and say what to fix."""
+    from mammogan.launch import preflight as checks
+    from mammogan.launch.server import reach
+
+    with reach(host) as server:
+        chosen = options.pods(pods, image, gpu_image)
+        findings = checks.check(server, chosen, namespace, service_account, store)
+    for finding in findings:
+        print(masked(f"{'ok  ' if finding.ok else 'FIX'} {finding.what}: {finding.said}"))
+    if wrong := sum(not finding.ok for finding in findings):
+        raise RuntimeError(f"{wrong} of {len(findings)} checks failed; fix them from the top")

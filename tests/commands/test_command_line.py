@@ -1,0 +1,99 @@
+"""One command: the same subcommands however it is called, quick to start, completed by the shell."""
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+import mammogan
+from mammogan.command_line import app
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMANDS = get_command(app).commands
+HEAVY = ("kfp", "kfp_server_api", "mlflow", "torch", "torchvision", "numpy", "pandas", "sklearn", "matplotlib", "yaml")
+QUICK = """
+import json, sys
+from typer.testing import CliRunner
+from mammogan.command_line import app
+for arguments in (["--version"], ["-h"], ["run", "-h"], ["submit", "-h"], ["config", "--diff", "demo"]):
+    assert CliRunner().invoke(app, arguments).exit_code == 0, arguments
+print(json.dumps(sorted(sys.modules)))
+"""
+
+
+def test_every_subcommand_is_there():
+    assert set(COMMANDS) == {
+        *("run", "compile", "config", "submit", "stop", "schedule", "preflight", "probe"),
+        *("plan", "ingest", "verify", "card", "train", "evaluate", "synthesise", "audit", "utility"),
+        *("generate", "export", "report", "compare", "lineage", "promote", "rollback", "janitor"),
+    }
+
+
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_each_explains_itself(name, flag):
+    result = CliRunner().invoke(app, [*name.split(), flag])
+    assert result.exit_code == 0
+    assert "Usage: " in result.stdout
+
+
+def test_the_version_is_the_packages():
+    result = CliRunner().invoke(app, ["--version"])
+    assert result.exit_code == 0
+    assert result.stdout == f"mammogan {mammogan.__version__}\n"
+
+
+def test_starting_imports_nothing_heavy():
+    done = subprocess.run([sys.executable, "-c", QUICK], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not set(json.loads(done.stdout)) & set(HEAVY)
+
+
+def test_the_script_and_the_module_and_the_graphs_file_offer_the_same(tmp_path):
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    module, name = scripts["mammogan"].split(":")
+    assert scripts.keys() == {"mammogan"}
+    assert getattr(import_module(module), name) is app
+
+    def shown(*arguments):
+        command = [sys.executable, *arguments, "-h"]
+        environment = {**os.environ, "COLUMNS": "100", "TERMINAL_WIDTH": "100", "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+        usage, _, rest = done.stdout.strip().partition("\n")
+        return usage.split(), rest
+
+    usage, options = shown("-m", "mammogan")
+    assert usage == ["Usage:", "python", "-m", "mammogan", "[OPTIONS]", "COMMAND", "[ARGS]..."]
+    assert all(f" {command} " in options for command in COMMANDS)
+    usage, the_same = shown(str(ROOT / "pipeline.py"))
+    assert usage == ["Usage:", "pipeline.py", "[OPTIONS]", "COMMAND", "[ARGS]..."]
+    assert the_same == options
+
+
+@pytest.mark.parametrize(
+    ("typed", "completions"),
+    [
+        ("mammogan pre", ["preflight"]),
+        ("mammogan run --preset mo", ["modern"]),
+        ("mammogan config --diff de", ["demo"]),
+        ("mammogan train --set train.epo", ["train.epochs="]),
+        ("mammogan submit --set pres", []),
+    ],
+)
+def test_a_shell_completes(typed, completions):
+    words = {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1), "_MAMMOGAN_COMPLETE": "complete_bash"}
+    result = CliRunner().invoke(app, [], prog_name="mammogan", env=words)
+    assert result.stdout.split() == completions
+
+
+def test_a_mistake_is_one_line_and_status_2():
+    result = CliRunner().invoke(app, ["config", "--set", "train.epoch=3"])
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("error: train.epoch='3': no such setting; did you mean train.epochs")
