@@ -46,7 +46,7 @@ def seconds() -> float:
     return patience_s
 
 
-def patiently(request: Callable[[], Result], server: str, may_pass: Callable[[Exception], bool]) -> Result:
+def retry(request: Callable[[], Result], server: str, may_pass: Callable[[Exception], bool]) -> Result:
     """Result of a request to ``server``, made again while it fails with what ``may_pass``; then raises what it raised.
 
     A request must be one that may be made twice. Each pause is told of once, however many threads wait for the server.

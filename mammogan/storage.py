@@ -81,7 +81,7 @@ def _asked(uri: str, request: Callable[[Any, str, str], Result]) -> Result:
     """What ``request(client, bucket, key)`` answers; it may be made several times. Raises as this module does."""
     bucket, key = _bucket_and_key(uri)
     with _one_line(uri):
-        return patience.patiently(lambda: request(s3(), bucket, key), f"s3://{bucket}", _may_pass)
+        return patience.retry(lambda: request(s3(), bucket, key), f"s3://{bucket}", _may_pass)
 
 
 def _may_pass(error: Exception) -> bool:

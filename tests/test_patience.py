@@ -28,7 +28,7 @@ class Flaky:
 
 
 def ask(request, may_pass=lambda error: isinstance(error, ConnectionError), server="s3://bucket"):
-    return patience.patiently(request, server, may_pass)
+    return patience.retry(request, server, may_pass)
 
 
 @pytest.fixture(autouse=True)

@@ -49,13 +49,13 @@ def critic_scores(path: Path, train: Reals, held_out: Reals, data_digest: str, c
     from mammogan.features.densenet import load_frozen
     from mammogan.models.critic_file import load_critic
     from mammogan.training.diagnostics import scores
-    from mammogan.training.holdout_split import carve_out
+    from mammogan.training.holdout_split import holdout_split
 
     kept = load_critic(path)
     _check_data(kept, train.images.shape[-1], data_digest)  # before weights are fetched
     frozen, identity = load_frozen(config.model.frozen_weights, config.model.frozen_sha256)
     critic = kept.critic(frozen, identity.sha256)
-    seen, _ = carve_out(len(train.images), kept.validation_fraction, train.patients)
+    seen, _ = holdout_split(len(train.images), kept.validation_fraction, train.patients)
     members = scores(critic, train.images[seen]).numpy()
     others = scores(critic, held_out.images).numpy() if len(held_out.images) else np.empty(0)
     if not (np.isfinite(members).all() and np.isfinite(others).all()):

@@ -34,14 +34,14 @@ def train(
     """Train one trial; run again, it continues or copies what is finished; exit status 1 where it fails."""
     from mammogan.data.minority import training_set
     from mammogan.results import TrialStatus
-    from mammogan.training.ranks import joined
+    from mammogan.training.ranks import init_distributed
     from mammogan.training.trial import train_trial
 
     chosen = config.override(config.resolve(preset), overrides(settings))
     first = chosen.trials[0]
     trial = config.Trial(first.gp_lambda if gp_lambda is None else gp_lambda, first.seed if seed is None else seed)
     learnt = training_set(data, chosen.data.minority)
-    with joined() as ranks:
+    with init_distributed() as ranks:
         result = train_trial(
             learnt.images,
             chosen,
@@ -54,7 +54,7 @@ def train(
             patients=learnt.patients,
             ranks=ranks,
         )
-    if ranks.leads:
+    if ranks.is_main:
         if as_json:
             print_json(codec.encode(result))
         else:

@@ -17,7 +17,7 @@ from typing import Literal
 from mammogan import storage
 from mammogan.config import SUBSETS
 from mammogan.data import tables
-from mammogan.data.quarantine import Bad
+from mammogan.data.quarantine import RejectedImage
 
 PATHOLOGIES = ("MALIGNANT", "BENIGN", "BENIGN_WITHOUT_CALLBACK")
 """In the order in which one of several decides for a whole image."""
@@ -57,7 +57,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ImageSpec:
     """One image to make: what the CSVs know of it and where it can be found."""
 
     image_id: str
@@ -81,7 +81,7 @@ class CaseFile:
     """The rows of the case CSVs of a labels folder that belong to the chosen subsets."""
 
     cases: tuple[Case, ...]
-    bad: tuple[Bad, ...]
+    bad: tuple[RejectedImage, ...]
 
 
 def label_of(pathology: str) -> int:
@@ -108,7 +108,7 @@ def read_cases(labels: str, subset: str) -> CaseFile:
     """
     chosen = subset.split("+")
     cases: dict[tuple[str, str, str], Case] = {}
-    bad: list[Bad] = []
+    bad: list[RejectedImage] = []
     seen: set[str] = set()
     for origin, row in _case_rows(labels):
         try:
@@ -128,7 +128,7 @@ def read_cases(labels: str, subset: str) -> CaseFile:
     return CaseFile(tuple(cases.values()), tuple(row for row in bad if _may_belong(row, chosen)))
 
 
-def wanted_images(found: CaseFile, images: Literal["full", "crop"]) -> tuple[list[Wanted], list[Bad]]:
+def wanted_images(found: CaseFile, images: Literal["full", "crop"]) -> tuple[list[ImageSpec], list[RejectedImage]]:
     """Unique full mammograms, or one crop per abnormality, sorted by ``image_id``, and what was left out.
 
     An image with an unusable row among its abnormalities is left out as a whole, for its label is not known.
@@ -143,11 +143,11 @@ def wanted_images(found: CaseFile, images: Literal["full", "crop"]) -> tuple[lis
     return wanted, list(found.bad)
 
 
-def _full_image(name: str, cases: list[Case]) -> Wanted:
+def _full_image(name: str, cases: list[Case]) -> ImageSpec:
     first = cases[0]
     pathologies = {case.pathology for case in cases}
     pathology = next(known for known in PATHOLOGIES if known in pathologies)
-    return Wanted(
+    return ImageSpec(
         image_id=name,
         label=label_of(pathology),
         pathology=pathology,
@@ -162,7 +162,7 @@ def _full_image(name: str, cases: list[Case]) -> Wanted:
     )
 
 
-def _crop(name: str, cases: list[Case]) -> Wanted:
+def _crop(name: str, cases: list[Case]) -> ImageSpec:
     image = _full_image(name, cases)
     uids = dict.fromkeys(_series_uid(path) for case in cases for path in (case.crop_path, case.mask_path) if path)
     return replace(image, abnormality=cases[0].abnormality, series_uids=tuple(uids), content="crop")
@@ -225,12 +225,12 @@ def _check_path(column: str, path: str) -> None:
         raise ValueError(f"{column}={path!r}: write it as NAME/STUDY UID/SERIES UID/FILE")
 
 
-def _bad_row(row: dict[str, str], origin: str, error: ValueError) -> Bad:
+def _bad_row(row: dict[str, str], origin: str, error: ValueError) -> RejectedImage:
     image_id = row.get("image_file_path", "").split("/")[0]
-    return Bad(image_id, origin, str(error), "fix the line, or take the CSV from TCIA again")
+    return RejectedImage(image_id, origin, str(error), "fix the line, or take the CSV from TCIA again")
 
 
-def _may_belong(row: Bad, chosen: list[str]) -> bool:
+def _may_belong(row: RejectedImage, chosen: list[str]) -> bool:
     try:
         return subset_of(row.image_id) in chosen
     except ValueError:

@@ -30,7 +30,7 @@ from mammogan import console, cores, storage
 from mammogan.config import DataConfig, digest
 from mammogan.data import manifest, quarantine, sources, split, worker
 from mammogan.data.finished import Finished
-from mammogan.data.quarantine import Bad
+from mammogan.data.quarantine import RejectedImage
 from mammogan.data.sources import Job, Located
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _phantom(work: Path) -> str:
 
 def _make_images(
     located: Located, config: DataConfig, images: Finished, workers: int
-) -> tuple[list[dict[str, Any]], list[Bad]]:
+) -> tuple[list[dict[str, Any]], list[RejectedImage]]:
     """Rows of every image that could be made, by earlier attempts or now, and what could not."""
     rows, todo = images.found(located.jobs)
     bad = list(located.bad)
@@ -124,13 +124,13 @@ def _make_images(
     with console.progress("ingest", len(located.jobs), done=len(rows)) as advance:
         results = _results(todo, config, images, workers or _suitable_workers(len(todo)))
         for number, result in enumerate(results, start=1):
-            bad.append(result) if isinstance(result, Bad) else rows.append(result)
+            bad.append(result) if isinstance(result, RejectedImage) else rows.append(result)
             advance(note=f"{number / max(time.monotonic() - start, 1e-9):.1f} images/s")
     kept, twice = _without_duplicates(rows)
     return kept, bad + twice
 
 
-def _without_duplicates(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[Bad]]:
+def _without_duplicates(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[RejectedImage]]:
     """Rows sorted by ``image_id``, the first one of each source file, and a note of every file that is a copy."""
     kept: dict[str, dict[str, Any]] = {}
     bad = []
@@ -138,8 +138,11 @@ def _without_duplicates(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]
         first = kept.setdefault(row["source_sha256"], row)
         if first is not row:
             fix = f"remove one of the two, or fix the CSV if {first['image_id']} is the wrong one"
-            bad.append(Bad(row["image_id"], row["source"], f"the same file as {first['source']}", fix))
-        bad += [Bad("", name, f"a copy of {row['source']}", "none needed; it was used once") for name in row["copies"]]
+            bad.append(RejectedImage(row["image_id"], row["source"], f"the same file as {first['source']}", fix))
+        bad += [
+            RejectedImage("", name, f"a copy of {row['source']}", "none needed; it was used once")
+            for name in row["copies"]
+        ]
     return list(kept.values()), bad
 
 
@@ -147,7 +150,9 @@ def _suitable_workers(jobs: int) -> int:
     return min(cores.share(), CORES_PER_PROCESS * max(1, jobs // JOBS_PER_PROCESS))
 
 
-def _results(jobs: list[Job], config: DataConfig, images: Finished, workers: int) -> Iterator[dict[str, Any] | Bad]:
+def _results(
+    jobs: list[Job], config: DataConfig, images: Finished, workers: int
+) -> Iterator[dict[str, Any] | RejectedImage]:
     """Result of each job, at most two batches a process under way, so memory stays flat."""
     if workers <= CORES_PER_PROCESS:
         yield from worker.finish_each(jobs, config, images, workers)
@@ -158,7 +163,7 @@ def _results(jobs: list[Job], config: DataConfig, images: Finished, workers: int
     context = multiprocessing.get_context("spawn")  # a fork would copy the locks of torch's and MLflow's threads
     stop = context.Event()
     pool = ProcessPoolExecutor(processes, context, initializer=worker.prepare, initargs=(stop,))
-    running: deque[Future[list[dict[str, Any] | Bad]]] = deque()
+    running: deque[Future[list[dict[str, Any] | RejectedImage]]] = deque()
     try:
         while True:
             with _interrupts_held():
@@ -187,7 +192,7 @@ def _interrupts_held() -> Generator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _check_bad(located: Located, made: int, bad: list[Bad], config: DataConfig, work: Path) -> None:
+def _check_bad(located: Located, made: int, bad: list[RejectedImage], config: DataConfig, work: Path) -> None:
     if not located.expected:
         raise ValueError(
             f"source: a {located.kind} source without a single row of data.subset={config.subset}; add some"
@@ -203,13 +208,19 @@ def _check_bad(located: Located, made: int, bad: list[Bad], config: DataConfig, 
 
 
 def _publish(
-    rows: list[dict[str, Any]], bad: list[Bad], located: Located, config: DataConfig, cache: Path, out: Path, kind: str
+    rows: list[dict[str, Any]],
+    bad: list[RejectedImage],
+    located: Located,
+    config: DataConfig,
+    cache: Path,
+    out: Path,
+    kind: str,
 ) -> dict[str, Any]:
     import pandas as pd
 
     frame = pd.DataFrame(rows).sort_values("image_id", ignore_index=True)
     frame["split"] = split.assign(frame, config)
-    for lack in split.lacking(frame):
+    for lack in split.missing_classes(frame):
         logger.info(f"warning: {lack}; give more data, or use data.split=image")
     summary = _summary(frame, bad, located, config, kind)
     with replaced_folder(out) as part:
@@ -222,7 +233,9 @@ def _publish(
     return summary
 
 
-def _summary(frame: pd.DataFrame, bad: list[Bad], located: Located, config: DataConfig, kind: str) -> dict[str, Any]:
+def _summary(
+    frame: pd.DataFrame, bad: list[RejectedImage], located: Located, config: DataConfig, kind: str
+) -> dict[str, Any]:
     mixed = {job.wanted.image_id for job in located.jobs if job.wanted.mixed}
     return {
         "source": kind,

@@ -45,7 +45,7 @@ def plan(labels: str, config: DataConfig, rate_mb_s: float = 0.0) -> dict[str, A
 
 
 def _reading(
-    wanted: list[cbis_ddsm.Wanted], index: dict[str, idc.Series], config: DataConfig, rate_mb_s: float
+    wanted: list[cbis_ddsm.ImageSpec], index: dict[str, idc.Series], config: DataConfig, rate_mb_s: float
 ) -> dict[str, Any] | None:
     """Images that the index locates, the gigabytes of their series, and the seconds that these take."""
     if not index:

@@ -19,7 +19,7 @@ _filters = threading.Lock()
 
 
 @dataclass(frozen=True, order=True)
-class Bad:
+class RejectedImage:
     """One input that was left out."""
 
     image_id: str
@@ -41,7 +41,7 @@ class BadImageError(ValueError):
         self.fix = fix
 
 
-def write(bad: Iterable[Bad], folder: Path) -> Path:
+def write(bad: Iterable[RejectedImage], folder: Path) -> Path:
     """Write the sorted rows to ``folder/quarantine.csv``, a header alone where there are none."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")

@@ -21,8 +21,8 @@ from pathlib import Path, PurePosixPath
 from mammogan import console, storage
 from mammogan.config import DataConfig
 from mammogan.data import cbis_ddsm, dicom, idc, picture, tables
-from mammogan.data.cbis_ddsm import Wanted
-from mammogan.data.quarantine import Bad, BadImageError
+from mammogan.data.cbis_ddsm import ImageSpec
+from mammogan.data.quarantine import BadImageError, RejectedImage
 
 MANIFEST = "manifest.csv"
 IMAGES_COLUMNS = ("file", "patient_id", "pathology")
@@ -35,7 +35,7 @@ LONGEST_NAME = 120
 class Job:
     """One image to make and the files that may hold it."""
 
-    wanted: Wanted
+    wanted: ImageSpec
     root: str
     files: tuple[str, ...]
     """Paths relative to the root; more than one where crop and mask must be told apart; ``x/`` is all files in x."""
@@ -50,7 +50,7 @@ class Located:
     kind: str
     """Layout that was recognised."""
     jobs: tuple[Job, ...]
-    bad: tuple[Bad, ...]
+    bad: tuple[RejectedImage, ...]
     expected: int
     """Images that should come out if nothing were bad."""
 
@@ -111,7 +111,7 @@ def _locate_series(source: str, kind: str, stamps: dict[str, str], labels: str, 
         folders = {each.folder: uid for uid, each in idc.read_index(labels).items()}
         aliased, unnamed = _by_folder(unnamed, uids, folders)
         series |= aliased
-    unreadable: list[Bad] = []
+    unreadable: list[RejectedImage] = []
     if uids - series.keys() and unnamed and kind == "dicom":
         by_header, unreadable = _by_header(source, unnamed)
         series |= by_header
@@ -134,16 +134,16 @@ def _by_folder(
     return series, unnamed
 
 
-def _by_header(root: str, files: list[str]) -> tuple[dict[str, list[str]], list[Bad]]:
+def _by_header(root: str, files: list[str]) -> tuple[dict[str, list[str]], list[RejectedImage]]:
     """Files of each series as their own headers tell, and the files whose header cannot be read."""
     series: dict[str, list[str]] = {}
-    bad: list[Bad] = []
+    bad: list[RejectedImage] = []
     with console.progress("read headers", len(files)) as advance, ThreadPoolExecutor(HEADER_READERS) as readers:
         for name, head in zip(files, readers.map(lambda name: _head(root, name), files), strict=True):
             try:
                 series.setdefault(dicom.series_uid(head), []).append(name)
             except BadImageError as error:
-                bad.append(Bad("", name, error.reason, error.fix))
+                bad.append(RejectedImage("", name, error.reason, error.fix))
             advance()
     return series, bad
 
@@ -157,14 +157,14 @@ def _head(root: str, name: str) -> bytes:
         return b""  # a file of this disk that cannot be read is quarantined like one without a header
 
 
-def _series_job(source: str, image: Wanted, series: dict[str, list[str]], stamps: dict[str, str]) -> Job | None:
+def _series_job(source: str, image: ImageSpec, series: dict[str, list[str]], stamps: dict[str, str]) -> Job | None:
     names = tuple(sorted(name for uid in image.series_uids for name in series.get(uid, ())))
     return Job(image, source, names, ";".join(f"{name} {stamps[name]}" for name in names)) if names else None
 
 
-def _missing(image: Wanted) -> Bad:
+def _missing(image: ImageSpec) -> RejectedImage:
     reason = f"no file of series {' or '.join(image.series_uids)}"
-    return Bad(image.image_id, "", reason, "download the series, or choose another data.subset")
+    return RejectedImage(image.image_id, "", reason, "download the series, or choose another data.subset")
 
 
 def _locate_idc(labels: str, config: DataConfig) -> Located:
@@ -192,15 +192,15 @@ def _locate_images(source: str, stamps: dict[str, str]) -> Located:
     """Every row of a plain folder's ``manifest.csv``, whatever the configured subset."""
     rows = tables.read(source, MANIFEST).rows
     jobs: dict[str, Job] = {}
-    bad: list[Bad] = []
+    bad: list[RejectedImage] = []
     for number, row in rows:
         try:
             job = _image_job(source, row, stamps)
         except ValueError as error:
-            bad.append(Bad("", f"{MANIFEST}:{number}", str(error), "fix the row"))
+            bad.append(RejectedImage("", f"{MANIFEST}:{number}", str(error), "fix the row"))
             continue
         if job.wanted.image_id in jobs:
-            bad.append(Bad("", f"{MANIFEST}:{number}", f"{row['file']} stands there twice", "keep one row"))
+            bad.append(RejectedImage("", f"{MANIFEST}:{number}", f"{row['file']} stands there twice", "keep one row"))
         else:
             jobs[job.wanted.image_id] = job
     return Located("images", tuple(jobs[name] for name in sorted(jobs)), tuple(bad), len(rows))
@@ -218,7 +218,7 @@ def _image_job(source: str, row: dict[str, str], stamps: dict[str, str]) -> Job:
         raise ValueError(f"file={row['file']!r}: not a picture; use {', '.join(picture.SUFFIXES)} or .dcm")
     if not image_id.isprintable() or "\\" in image_id or len(image_id.encode()) > LONGEST_NAME:
         raise ValueError(f"file={row['file'][:200]!r}: not a plain name of at most {LONGEST_NAME} bytes")
-    wanted = Wanted(
+    wanted = ImageSpec(
         image_id=image_id,
         label=cbis_ddsm.label_of(row["pathology"]),
         pathology=row["pathology"],

@@ -121,7 +121,7 @@ def _closest(reach: np.ndarray, goal: np.ndarray, total: np.ndarray) -> tuple[in
     return int(b[best]), int(m[best])
 
 
-def lacking(frame: pd.DataFrame) -> list[str]:
+def missing_classes(frame: pd.DataFrame) -> list[str]:
     """A sentence for each class that the data set has and one side of its split has not."""
     sides = {(side, label) for side, label in zip(frame["split"], frame["label"], strict=True)}
     wanted = [(side, label) for side in ("train", "test") for label in sorted(set(frame["label"]))]

@@ -25,7 +25,7 @@ from mammogan.config import DataConfig
 from mammogan.data import dicom, picture
 from mammogan.data.finished import Finished, Row, known
 from mammogan.data.preprocess import square
-from mammogan.data.quarantine import Bad, BadImageError
+from mammogan.data.quarantine import BadImageError, RejectedImage
 from mammogan.data.sources import Job
 
 REMOTE_THREADS = 4
@@ -54,12 +54,12 @@ def prepare(stop: Event) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def finish_batch(jobs: Sequence[Job], config: DataConfig, images: Finished, cores: int) -> list[Row | Bad]:
+def finish_batch(jobs: Sequence[Job], config: DataConfig, images: Finished, cores: int) -> list[Row | RejectedImage]:
     """Results of ``finish_each`` as a list, cut short when the parent says stop."""
     return list(finish_each(jobs, config, images, cores))
 
 
-def finish_each(jobs: Sequence[Job], config: DataConfig, images: Finished, cores: int) -> Iterator[Row | Bad]:
+def finish_each(jobs: Sequence[Job], config: DataConfig, images: Finished, cores: int) -> Iterator[Row | RejectedImage]:
     """Make each image and keep it among ``images``; yield its row, or why it cannot be made, in the order of ``jobs``.
 
     One image more is under way than ``cores`` compute, several more from a remote store: that bounds the memory.
@@ -67,7 +67,7 @@ def finish_each(jobs: Sequence[Job], config: DataConfig, images: Finished, cores
     """
     threads = 1 + cores * (REMOTE_THREADS if any(storage.is_remote(job.root) for job in jobs) else 1)
     with patience.threads(threads, _stopped) as pool:
-        running: deque[Future[Row | Bad]] = deque()
+        running: deque[Future[Row | RejectedImage]] = deque()
         waiting = iter(jobs)
         while True:
             wanted = islice(waiting, 2 * threads - len(running))
@@ -81,13 +81,13 @@ def _stopped() -> bool:
     return _stop is not None and _stop.is_set()
 
 
-def _finish(job: Job, config: DataConfig, images: Finished) -> Row | Bad:
+def _finish(job: Job, config: DataConfig, images: Finished) -> Row | RejectedImage:
     try:
         sources = read(job)
         source, pixels = choose(job, sources, window=config.window == "apply")
         content = picture.encode_png(square(pixels, config))
     except BadImageError as error:
-        return Bad(job.wanted.image_id, ";".join(job.files), error.reason, error.fix)
+        return RejectedImage(job.wanted.image_id, ";".join(job.files), error.reason, error.fix)
     row = _row(job, source, pixels.shape, hashlib.sha256(content).hexdigest())
     row["copies"] = [each.name for each in sources if each.sha256 == source.sha256 and each is not source]
     images.keep(job, row, content)

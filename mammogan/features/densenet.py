@@ -60,9 +60,9 @@ class FrozenDenseNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Feature maps of grey images; the channel is replicated here."""
-        return self.depths(x)[-1]
+        return self.feature_maps(x)[-1]
 
-    def depths(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def feature_maps(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Maps at the end of either dense block: (B, 256, H/4, W/4), and (B, 256, H/8, W/8), which is ``forward``'s."""
         x = x.expand(-1, 3, -1, -1)
         for name in ("conv0", "norm0", "relu0", "pool0"):

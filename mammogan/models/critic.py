@@ -160,7 +160,7 @@ class Critic(nn.Module):
 
     def frozen_maps(self, x: Tensor) -> tuple[Tensor, ...]:
         """Maps of f that are read: the last one, (B, 256, H/8, W/8), or before it that of (B, 256, H/4, W/4) too."""
-        return self.read(self.frozen.depths(x))
+        return self.read(self.frozen.feature_maps(x))
 
     def read(self, depths: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
         """Those of f's maps, or of their tangents, that are read."""

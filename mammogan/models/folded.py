@@ -27,7 +27,7 @@ CHANNELS_LAST = torch.channels_last
 
 
 @dataclass
-class Path:
+class ActivationPattern:
     """Which linear piece of f each image of one batch lies on."""
 
     pooled: Tensor = field(default_factory=lambda: torch.empty(0))
@@ -57,12 +57,12 @@ class FoldedLayer(nn.Module):
         _hold(self, scale=scale, shift=shift, squeeze=squeeze, bias=bias, grow=grow)
         _hold(self, squeeze_adjoint=_adjoint(squeeze), grow_adjoint=_adjoint(grow))
 
-    def forward(self, x: Tensor, path: Path | None) -> Tensor:
-        """New channels; where there is a path, what the rectifiers did goes to its end."""
+    def forward(self, x: Tensor, pattern: ActivationPattern | None) -> Tensor:
+        """New channels; where there is a pattern, what the rectifiers did goes to its end."""
         u = torch.addcmul(self.shift, x, self.scale).relu_()
         v = functional.conv2d(u, self.squeeze, self.bias).relu_()
-        if path is not None:
-            path.rectified += (u, v)
+        if pattern is not None:
+            pattern.rectified += (u, v)
         return functional.conv2d(v, self.grow, padding=1)
 
     def jvp(self, tangent: Tensor, u: Tensor, v: Tensor) -> Tensor:
@@ -99,16 +99,16 @@ class FoldedBlock(nn.Module):
         buffer[:, : x.shape[1]] = x
         return buffer
 
-    def forward(self, x: Tensor, path: Path | None) -> Tensor:
+    def forward(self, x: Tensor, pattern: ActivationPattern | None) -> Tensor:
         """Input and all new channels."""
         buffer, width = self._with_room(x), x.shape[1]
         for layer in self:
-            buffer[:, width : width + self.growth] = layer(buffer[:, :width], path)
+            buffer[:, width : width + self.growth] = layer(buffer[:, :width], pattern)
             width += self.growth
         return buffer
 
     def jvp(self, tangent: Tensor, rectified: list[Tensor]) -> Tensor:
-        """Tangent of the output; ``rectified`` are this block's own entries of the path."""
+        """Tangent of the output; ``rectified`` are this block's own entries of the pattern."""
         buffer, width = self._with_room(tangent), tangent.shape[1]
         for i, layer in enumerate(self):
             buffer[:, width : width + self.growth] = layer.jvp(buffer[:, :width], *rectified[2 * i : 2 * i + 2])
@@ -150,9 +150,9 @@ class FoldedDenseNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features; gradients flow to ``x`` once, and double backward raises."""
-        return self.depths(x)[-1]
+        return self.feature_maps(x)[-1]
 
-    def depths(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def feature_maps(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Maps of either dense block, as ``FrozenDenseNet.depths``; differentiable once, like ``forward``."""
         if torch.is_grad_enabled() and x.requires_grad:
             return _Depths.apply(x, self)
@@ -160,38 +160,38 @@ class FoldedDenseNet(nn.Module):
             return self._evaluate(x, None)
 
     @torch.no_grad()
-    def linearise(self, x: Tensor) -> tuple[tuple[Tensor, Tensor], Path]:
-        """Maps of either dense block at x, and the path for ``jvp`` and ``vjp`` at x."""
-        path = Path()
-        return self._evaluate(x, path), path
+    def linearise(self, x: Tensor) -> tuple[tuple[Tensor, Tensor], ActivationPattern]:
+        """Maps of either dense block at x, and the pattern for ``jvp`` and ``vjp`` at x."""
+        pattern = ActivationPattern()
+        return self._evaluate(x, pattern), pattern
 
-    def _evaluate(self, x: Tensor, path: Path | None) -> tuple[Tensor, Tensor]:
+    def _evaluate(self, x: Tensor, pattern: ActivationPattern | None) -> tuple[Tensor, Tensor]:
         x = functional.conv2d(_space_to_depth(x), self.stem, self.stem_bias).relu_()
-        if path is None:
+        if pattern is None:
             x = functional.max_pool2d(x, 3, 2, 1)
         else:
-            x, path.winners = functional.max_pool2d(x, 3, 2, 1, return_indices=True)
-            path.pooled = x
-        shallow = self.block1(x, path)
+            x, pattern.winners = functional.max_pool2d(x, 3, 2, 1, return_indices=True)
+            pattern.pooled = x
+        shallow = self.block1(x, pattern)
         x = torch.addcmul(self.shift, shallow, self.scale).relu_()
-        if path is not None:
-            path.rectified.append(x)
+        if pattern is not None:
+            pattern.rectified.append(x)
         x = functional.conv2d(functional.avg_pool2d(x, 2), self.reduce)
-        return shallow, self.block2(x, path)
+        return shallow, self.block2(x, pattern)
 
     @torch.no_grad()
-    def jvp(self, tangent: Tensor, path: Path) -> tuple[Tensor, Tensor]:
+    def jvp(self, tangent: Tensor, pattern: ActivationPattern) -> tuple[Tensor, Tensor]:
         """J t of either map: (B, 1, H, W) -> (B, 256, H/4, W/4) and (B, 256, H/8, W/8)."""
-        block1, gate, block2 = self._split(path)
+        block1, gate, block2 = self._split(pattern)
         tangent = functional.conv2d(_space_to_depth(tangent), self.stem)
-        shallow = self.block1.jvp(_gate(_take(tangent, path.winners), path.pooled), block1)
+        shallow = self.block1.jvp(_gate(_take(tangent, pattern.winners), pattern.pooled), block1)
         tangent = functional.avg_pool2d(_gate(shallow * self.scale, gate), 2)
         return shallow, self.block2.jvp(functional.conv2d(tangent, self.reduce), block2)
 
     @torch.no_grad()
-    def vjp(self, gradients: Sequence[Tensor | None], path: Path) -> Tensor:
+    def vjp(self, gradients: Sequence[Tensor | None], pattern: ActivationPattern) -> Tensor:
         """J^T g, (B, 1, H, W), of gradients at either map, or at the last one alone."""
-        block1, gate, block2 = self._split(path)
+        block1, gate, block2 = self._split(pattern)
         *above, deep = gradients
         assert deep is not None
         gradient = self.block2.vjp(deep.clone(memory_format=CHANNELS_LAST), block2)
@@ -201,14 +201,14 @@ class FoldedDenseNet(nn.Module):
         for shallow in above:
             gradient = gradient if shallow is None else gradient.add_(shallow)
         gradient = self.block1.vjp(gradient, block1)
-        height, width = (2 * side for side in path.pooled.shape[2:])
-        gradient = _put(_gate(gradient, path.pooled), path.winners, height, width)
+        height, width = (2 * side for side in pattern.pooled.shape[2:])
+        gradient = _put(_gate(gradient, pattern.pooled), pattern.winners, height, width)
         return functional.pixel_shuffle(functional.conv_transpose2d(gradient, self.stem), 2)[..., 4:-2, 4:-2]
 
-    def _split(self, path: Path) -> tuple[list[Tensor], Tensor, list[Tensor]]:
-        """Entries of the path that belong to the first block, the transition and the second block."""
+    def _split(self, pattern: ActivationPattern) -> tuple[list[Tensor], Tensor, list[Tensor]]:
+        """Entries of the pattern that belong to the first block, the transition and the second block."""
         at = 2 * len(self.block1.layers)
-        return path.rectified[:at], path.rectified[at], path.rectified[at + 1 :]
+        return pattern.rectified[:at], pattern.rectified[at], pattern.rectified[at + 1 :]
 
 
 class _Depths(torch.autograd.Function):
@@ -217,14 +217,14 @@ class _Depths(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, network: FoldedDenseNet) -> tuple[Tensor, Tensor]:  # noqa: ANN401  (torch's context has no public type)
         ctx.set_materialize_grads(False)
-        (shallow, deep), ctx.path = network.linearise(x)
+        (shallow, deep), ctx.pattern = network.linearise(x)
         ctx.network = network
         return shallow, deep
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor, None]:  # noqa: ANN401
-        return ctx.network.vjp(gradients, ctx.path), None
+        return ctx.network.vjp(gradients, ctx.pattern), None
 
 
 def _gate(x: Tensor, rectified: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from mammogan.registry.model import generate, snapshot_of
 from mammogan.registry.production import in_production
 from mammogan.registry.promotion import Move, moves, promote, rollback
-from mammogan.registry.rematch import rematch
+from mammogan.registry.reevaluation import reevaluate_champion
 from mammogan.registry.retraining import check_changes
 from mammogan.registry.versions import register
 
@@ -14,8 +14,8 @@ __all__ = [
     "in_production",
     "moves",
     "promote",
+    "reevaluate_champion",
     "register",
-    "rematch",
     "rollback",
     "snapshot_of",
 ]

@@ -145,7 +145,7 @@ def promote(
     """Make ``version`` the champion and the present one ``previous``, if the gates let it pass or by ``force``.
 
     The gates: the audit of its images refused nothing, and it is better than the champion, or not worse and cheaper.
-    ``incumbent`` is the champion as ``rematch`` measured it; without one its registered figures count.
+    ``incumbent`` is the champion as ``reevaluate_champion`` measured it; without one its registered figures count.
 
     A refusal is a ``Move`` too, with ``moved`` False. When another promotion gets in between, this one is refused:
     its gates were asked about a champion that is gone. For a version that is the champion already it is the move that

@@ -19,7 +19,7 @@ def run(context: StepContext, version: str, minority: Path) -> registry.Move:
     """
     with context.step(Step.PROMOTE):
         model = context.settings.select.model_name
-        incumbent = registry.rematch(version, minority, context.settings)
+        incumbent = registry.reevaluate_champion(version, minority, context.settings)
         move = registry.promote(model, version, f"selected by run {context.parent_id}", incumbent=incumbent)
         tracking.set_tags(context.parent_id, {tracking.PROMOTION: move.why})
         logger.info(f"model {model} version {version}: {move.why}")

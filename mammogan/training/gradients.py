@@ -39,21 +39,21 @@ def critic_gradients(
     alpha: Tensor,
     objective: Objective,
     real_maps: tuple[Tensor, ...] | None = None,
-    pieces: int = 1,
+    micro_batches: int = 1,
 ) -> CriticMeasures:
     """As ``reference.critic_gradients``, for a critic with the folded frozen branch.
 
-    ``real_maps`` are ``critic.frozen_maps(real)`` where the caller has them. The batch goes through in ``pieces`` one
-    after the other, which needs less memory and, since the critic couples no samples, changes nothing.
+    ``real_maps`` are ``critic.frozen_maps(real)`` where the caller has them. The batch goes through in ``micro_batches``
+    parts, one after the other, which needs less memory and, since the critic couples no samples, changes nothing.
     """
     if real_maps is None:
         real_maps = critic.frozen_maps(real)
     weights = [weight for weight in critic.parameters() if weight.requires_grad]
     gradients = [torch.zeros_like(weight) for weight in weights]
     totals, all_norms = real.new_zeros(2), []
-    for piece in zip(*(tensor.chunk(pieces) for tensor in (real, fake, alpha, *real_maps)), strict=True):
-        share = len(piece[0]) / len(real)
-        loss, measures, norms = _piece_terms(critic, objective, *piece)
+    for micro_batch in zip(*(tensor.chunk(micro_batches) for tensor in (real, fake, alpha, *real_maps)), strict=True):
+        share = len(micro_batch[0]) / len(real)
+        loss, measures, norms = _piece_terms(critic, objective, *micro_batch)
         torch._foreach_add_(gradients, torch.autograd.grad(share * loss, weights))
         totals += share * measures
         all_norms.append(norms)
@@ -65,17 +65,17 @@ def critic_gradients(
     return CriticMeasures(distance, penalty, adversarial + objective.gp_lambda * penalty, norms.mean())
 
 
-def generator_gradients(generator: Generator, critic: Critic, fake: Tensor, pieces: int = 1) -> Tensor:
+def generator_gradients(generator: Generator, critic: Critic, fake: Tensor, micro_batches: int = 1) -> Tensor:
     """As ``reference.generator_gradients``, from fakes that carry the generator's graph.
 
-    BatchNorm couples the samples of the generator, so only the critic sees them in pieces.
+    BatchNorm couples the samples of the generator, so only the critic sees them in micro_batches.
     """
     images = fake.detach().requires_grad_(True)
     loss = images.new_zeros(())
     pulled = []
-    for piece in images.chunk(pieces):
-        piece_loss = generator_loss(critic(piece)) * (len(piece) / len(images))
-        pulled += torch.autograd.grad(piece_loss, piece)
+    for micro_batch in images.chunk(micro_batches):
+        piece_loss = generator_loss(critic(micro_batch)) * (len(micro_batch) / len(images))
+        pulled += torch.autograd.grad(piece_loss, micro_batch)
         loss += piece_loss.detach()
     weights = list(generator.parameters())
     found = torch.autograd.grad(fake, weights, torch.cat(pulled))

@@ -12,7 +12,7 @@ from mammogan.training.randomness import rng_for
 FEWEST = 2
 
 
-def carve_out(count: int, fraction: float, patients: Sequence[str] | None = None) -> tuple[Tensor, Tensor]:
+def holdout_split(count: int, fraction: float, patients: Sequence[str] | None = None) -> tuple[Tensor, Tensor]:
     """Indices (n,), int64, ascending, of the images to train on and of those held out, about ``fraction`` of them.
 
     Whole patients are held out: ``patients`` names that of each image; without it every image is a patient of its own.

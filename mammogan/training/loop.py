@@ -60,7 +60,7 @@ class TrainingLoop:
         self.folder, self.result, self.interruption = folder, result, interruption
         self.report, self.report_grid = report, report_grid
         self.checkpoints = Checkpoints(storage.join(folder.uri, CHECKPOINTS))
-        self.leads = trainer.ranks.leads
+        self.is_main = trainer.ranks.is_main
         self.history: list[EpochMetrics] = []
         self.epoch_s = 0.0
 
@@ -69,9 +69,9 @@ class TrainingLoop:
         state = self.checkpoints.latest()
         if state is not None:
             self._restore(state)
-        elif self.leads:
+        elif self.is_main:
             self.folder.write_history("")
-        if self.leads:
+        if self.is_main:
             report_again(self.folder, self.history, self.report, self.report_grid)
         try:
             self._train()
@@ -92,13 +92,13 @@ class TrainingLoop:
         self.trainer.load_state(state["trainer"])
         self.history, self.epoch_s = parse_history(state["history"]), state["epoch_s"]
         self._update(**state["counts"])
-        if self.leads:
+        if self.is_main:
             self.folder.write_history(state["history"])
         self._say(f"continues after step {self.trainer.step} of {self.trainer.total_steps}")
 
     def _train(self) -> None:
         trainer = self.trainer
-        bar = console.progress if self.leads else _no_progress
+        bar = console.progress if self.is_main else _no_progress
         with bar(self.result.trial.name, trainer.total_steps, trainer.step) as advance:
             while not self._is_done():
                 epoch = self.result.epochs_done + 1
@@ -124,7 +124,7 @@ class TrainingLoop:
         while trainer.step < epoch * trainer.steps_per_epoch:
             trainer.advance()
             advance(note=note)
-            signal = trainer.ranks.highest(self.interruption.signal or 0)
+            signal = trainer.ranks.all_reduce_max(self.interruption.signal or 0)
             if signal:
                 self.epoch_s = time.perf_counter() - started
                 self._save()
@@ -135,11 +135,11 @@ class TrainingLoop:
     def _finish_epoch(self, epoch: int) -> None:
         trainer, config = self.trainer, self.trainer.config
         measures = trainer.take_means() | self._measures(epoch)
-        metrics = trainer.ranks.agreed({f"train/{name}": value for name, value in measures.items()})
+        metrics = trainer.ranks.broadcast({f"train/{name}": value for name, value in measures.items()})
         self._check_finite(epoch, metrics)
         snapshots = epoch in (1, config.epochs) or epoch % config.snapshot_every == 0
         if snapshots and self.judge:
-            metrics |= trainer.ranks.agreed({KID: self.judge.compute(trainer.snapshot_generator())})
+            metrics |= trainer.ranks.broadcast({KID: self.judge.compute(trainer.snapshot_generator())})
         self.history.append(EpochMetrics(epoch, metrics))
         self._update(
             epochs_done=epoch,
@@ -147,7 +147,7 @@ class TrainingLoop:
             images_seen=self.result.images_seen + trainer.images_per_step * trainer.steps_per_epoch,
         )
         self.epoch_s = 0.0
-        if self.leads:
+        if self.is_main:
             self.folder.append_history(self.history[-1])
             self.report(epoch, metrics)
         if snapshots:
@@ -172,11 +172,11 @@ class TrainingLoop:
             if not math.isfinite(value):
                 raise DivergedError(f"epoch {epoch}: {name} is {value}")
         wrong = _not_finite(self.trainer.snapshot_generator())
-        if self.trainer.ranks.highest(bool(wrong)):
+        if self.trainer.ranks.all_reduce_max(bool(wrong)):
             raise DivergedError(f"epoch {epoch}: the generator's {wrong} holds values that are not finite")
 
     def _snapshot(self, epoch: int) -> None:
-        if not self.leads:
+        if not self.is_main:
             return
         generator = self.trainer.snapshot_generator()
         snapshot, grid = f"snapshots/epoch_{epoch:04d}.pt", f"grids/epoch_{epoch:04d}.png"
@@ -186,7 +186,7 @@ class TrainingLoop:
         self.report_grid(epoch, self.folder.publish(grid))
 
     def _save(self) -> None:
-        if not self.leads:
+        if not self.is_main:
             return
         self.folder.publish(HISTORY)
         state = {
@@ -198,7 +198,7 @@ class TrainingLoop:
         self.checkpoints.save(self.trainer.step, state)
 
     def _say(self, message: str) -> None:
-        if self.leads:
+        if self.is_main:
             logger.info(f"{self.result.trial.name}: {message}")
 
 

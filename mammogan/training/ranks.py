@@ -31,7 +31,7 @@ class Ranks:
     """Number of processes."""
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process writes and reports for all."""
         return self.rank == 0
 
@@ -48,7 +48,7 @@ class Ranks:
         for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
             tensor.copy_(part.view_as(tensor))
 
-    def highest(self, number: int) -> int:
+    def all_reduce_max(self, number: int) -> int:
         """The highest of all processes' numbers; waits for the other processes but for no device."""
         if self.world == 1:
             return number
@@ -56,7 +56,7 @@ class Ranks:
         processes.all_reduce(found, processes.ReduceOp.MAX)
         return int(found)
 
-    def agreed(self, values: Mapping[str, float]) -> dict[str, float]:
+    def broadcast(self, values: Mapping[str, float]) -> dict[str, float]:
         """The leader's values, under the same names in the same order everywhere."""
         if self.world == 1:
             return dict(values)
@@ -66,7 +66,7 @@ class Ranks:
 
 
 @contextmanager
-def joined() -> Generator[Ranks]:
+def init_distributed() -> Generator[Ranks]:
     """Join the processes that ``torchrun`` started; yields a process alone where it started none.
 
     Numbers on the host go through gloo, those on a GPU through NCCL. Each process takes the GPU of its local rank.

@@ -28,7 +28,7 @@ Gradients = TypeVar("Gradients")
 OF_CRITIC = ("wasserstein", "penalty", "critic_loss", "gradient_norm", "critic_grad_norm")
 OF_GENERATOR = ("generator_loss", "generator_grad_norm")
 QUANTITIES = (*OF_CRITIC, *OF_GENERATOR)
-ALONE = Ranks()
+SINGLE_PROCESS = Ranks()
 
 
 class Trainer:
@@ -37,8 +37,8 @@ class Trainer:
     ``images`` (N, 1, size, size), uint8, stay on ``device`` as they are; float32 exists only for a batch at a time.
     A step is one generator update after ``n_critic`` critic updates. Its random numbers are a function of the
     seed, the step's number and the ``attempt``, so that ``state`` needs no generator state and no sampler position.
-    Where the device's memory does not suffice, the critic sees a batch in more and more ``pieces``. Several processes
-    that share the batch (``ranks``) hold the same state and need as many images a batch as there are processes.
+    Where the device's memory does not suffice, the critic sees a batch in more and more ``micro_batches``. Several
+    processes that share the batch (``ranks``) hold the same state and need as many images a batch as there are processes.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Trainer:
         trial: Trial,
         frozen: FrozenDenseNet,
         device: torch.device,
-        ranks: Ranks = ALONE,
+        ranks: Ranks = SINGLE_PROCESS,
     ) -> None:
         self.config, self.trial, self.device, self.ranks = config.train, trial, device, ranks
         self.images = images.to(device)
@@ -60,7 +60,7 @@ class Trainer:
         self.optimisers = [_adam(network, self.config) for network in (self.generator, self.critic)]
         self.step = 0
         self.attempt = 0
-        self.pieces = 1
+        self.micro_batches = 1
         self.sums = torch.zeros(len(QUANTITIES), device=device)
 
     @property
@@ -107,14 +107,14 @@ class Trainer:
         with torch.no_grad():
             fake = self._fakes(rng)
         alpha = torch.rand(self.order.batch_size, 1, 1, 1, generator=rng, device=self.device)[self.rows]
-        measures = self._fitting(
-            lambda: critic_gradients(self.critic, real, fake, alpha, self.objective, real_maps, self.pieces)
+        measures = self._retry_on_oom(
+            lambda: critic_gradients(self.critic, real, fake, alpha, self.objective, real_maps, self.micro_batches)
         )
         self.sums[: len(OF_CRITIC)] += self._update(self.critic, self.optimisers[1], torch.stack(measures))
 
     def _update_generator(self, rng: torch.Generator) -> None:
         fake = self._fakes(rng)
-        loss = self._fitting(lambda: generator_gradients(self.generator, self.critic, fake, self.pieces))
+        loss = self._retry_on_oom(lambda: generator_gradients(self.generator, self.critic, fake, self.micro_batches))
         self.sums[len(OF_CRITIC) :] += self._update(self.generator, self.optimisers[0], loss.view(1))
 
     def _update(self, network: nn.Module, optimiser: torch.optim.Optimizer, found: Tensor) -> Tensor:
@@ -163,16 +163,17 @@ class Trainer:
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
 
-    def _fitting(self, gradients: Callable[[], Gradients]) -> Gradients:
-        """Result of ``gradients``, in twice the pieces whenever memory runs out; nothing was changed until then."""
+    def _retry_on_oom(self, gradients: Callable[[], Gradients]) -> Gradients:
+        """Result of ``gradients``, in twice as many micro-batches whenever memory runs out; nothing has changed then."""
         while True:
             try:
                 return gradients()
             except torch.OutOfMemoryError:
-                if self.pieces >= self.order.batch_size:
+                if self.micro_batches >= self.order.batch_size:
                     raise
-                self.pieces *= 2
-                logger.info(f"out of memory: the critic now sees a batch in {self.pieces} pieces, with the same result")
+                self.micro_batches *= 2
+                parts = self.micro_batches
+                logger.info(f"out of memory: the critic now sees a batch in {parts} parts, with the same result")
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
 
@@ -182,11 +183,11 @@ class Trainer:
 
     @torch.no_grad()
     def _frozen_maps(self, real: Tensor) -> tuple[Tensor, ...]:
-        def in_pieces() -> tuple[Tensor, ...]:
-            found = [self.critic.frozen_maps(piece) for piece in real.chunk(self.pieces)]
+        def in_micro_batches() -> tuple[Tensor, ...]:
+            found = [self.critic.frozen_maps(micro_batch) for micro_batch in real.chunk(self.micro_batches)]
             return tuple(torch.cat(parts) for parts in zip(*found, strict=True))
 
-        return self._fitting(in_pieces)
+        return self._retry_on_oom(in_micro_batches)
 
     def _fakes(self, rng: torch.Generator) -> Tensor:
         """Fresh fakes as the critic sees them, of this process's rows of the batch."""

@@ -24,7 +24,7 @@ from mammogan.results import TrialResult, TrialStatus
 from mammogan.training.checkpoint import Checkpoints
 from mammogan.training.diagnostics import Overfitting
 from mammogan.training.early_stop import HeldOutKid
-from mammogan.training.holdout_split import carve_out
+from mammogan.training.holdout_split import holdout_split
 from mammogan.training.interruption import Interruption, deferred_signals
 from mammogan.training.loop import (
     CHECKPOINTS,
@@ -36,7 +36,7 @@ from mammogan.training.loop import (
     report_again,
 )
 from mammogan.training.ranks import Ranks
-from mammogan.training.trainer import ALONE, Trainer
+from mammogan.training.trainer import SINGLE_PROCESS, Trainer
 from mammogan.training.trial_folder import CRITIC, TrialFolder, trial_key
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def train_trial(
     report_grid: ReportGrid,
     report_error: ReportError | None = None,
     patients: Sequence[str] | None = None,
-    ranks: Ranks = ALONE,
+    ranks: Ranks = SINGLE_PROCESS,
 ) -> TrialResult:
     """Train one (lambda, seed) on uint8 images (N, 1, size, size) and return its result, ``trial.json``.
 
@@ -76,14 +76,14 @@ def train_trial(
     _check_images(images, config, ranks)
     if not math.isfinite(trial.gp_lambda):
         raise ValueError(f"gp_lambda={trial.gp_lambda}: give a finite weight")
-    kept, held_out = carve_out(len(images), config.train.validation_fraction, patients)
+    kept, held_out = holdout_split(len(images), config.train.validation_fraction, patients)
     begun = TrialResult(trial.gp_lambda, trial.seed, data_digest, config.train.epochs)
     work = _Work(images[kept], images[held_out], config, trial, ranks, begun, report, report_grid)
     try:
         return work.finished(store, out)
     except DivergedError as error:
         result = dataclasses.replace(work.result, status=TrialStatus.DIVERGED, reason=str(error))
-        if ranks.leads:
+        if ranks.is_main:
             logger.info(f"{trial.name}: diverged: {error}")
     except Exception as error:
         if ranks.world > 1:
@@ -93,7 +93,7 @@ def train_trial(
         logger.exception(f"{trial.name}: failed: {reason}")
         if report_error:
             report_error(error)
-    if ranks.leads:
+    if ranks.is_main:
         TrialFolder(out, "").write_result(result)
     return result
 
@@ -122,10 +122,10 @@ class _Work:
         key = trial_key(config, self.trial, self.result.data_digest, identity.sha256, judged_by)
         self.result = dataclasses.replace(self.result, key=key, frozen=identity)
         folder = TrialFolder(out, storage.join(store, "trials", key))
-        if self.ranks.leads:
+        if self.ranks.is_main:
             folder.restore()
         if earlier := folder.finished_result():
-            if self.ranks.leads:
+            if self.ranks.is_main:
                 logger.info(f"{self.trial.name}: finished by an earlier run, copied from {folder.uri}")
                 report_again(folder, folder.read_history(), self.report, self.report_grid)
             return earlier
@@ -133,7 +133,7 @@ class _Work:
         with deferred_signals() as interruption:
             self._train(folder, frozen, device, judge, interruption)
         self.result = dataclasses.replace(self.result, status=TrialStatus.FINISHED)
-        if self.ranks.leads:
+        if self.ranks.is_main:
             folder.write_result(self.result)
             Checkpoints(storage.join(folder.uri, CHECKPOINTS)).clear()
         return self.result
@@ -159,7 +159,7 @@ class _Work:
                 loop.run()
             finally:
                 self.result = loop.result
-            if self.ranks.leads:
+            if self.ranks.is_main:
                 self._leave_critic(trainer.critic, folder)
 
         _retry(attempt, self.trial.name, RETRY_PAUSES_S if self.ranks.world == 1 else ())

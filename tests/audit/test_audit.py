@@ -23,7 +23,7 @@ from mammogan.records import Findings
 from mammogan.reporting import findings
 from mammogan.results import Audit, Outcome
 from mammogan.synthesis import fill
-from mammogan.training.holdout_split import carve_out
+from mammogan.training.holdout_split import holdout_split
 
 PIXEL = Space("pixel", "pixels", pixel_embedding)
 LIMITS = config.AuditConfig()
@@ -348,7 +348,7 @@ class TestDataset:
             critic(side.of(1).images() / 127.5 - 1).detach()
             for side in (Dataset.read(dataset).train, Dataset.read(dataset).test)
         )
-        seen, _ = carve_out(12, fraction, Dataset.read(dataset).train.of(1).patients)
+        seen, _ = holdout_split(12, fraction, Dataset.read(dataset).train.of(1).patients)
         expected = mannwhitneyu(members[seen], others).statistic / (len(seen) * 6)
         assert by_critic.value == pytest.approx(expected)
 

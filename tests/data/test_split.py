@@ -108,7 +108,7 @@ def test_two_patients_keep_both_classes_in_train():
     frame = table([(4, 0), (2, 2)])
     frame["split"] = split.assign(frame, DataConfig(split="patient"))
     assert set(frame.label[frame.split == "train"]) == {0, 1}
-    assert split.lacking(frame) == ["no malignant image in the test split"]
+    assert split.missing_classes(frame) == ["no malignant image in the test split"]
 
 
 def test_too_few_images_to_stratify():

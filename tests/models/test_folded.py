@@ -31,7 +31,7 @@ def draw(*shape, seed=0):
 @pytest.mark.parametrize("size", [28, 56, 224])
 def test_features_jvp_and_vjp_equal_autograds(plain, folded, size):
     x = draw(2, 1, size, size).requires_grad_(True)
-    maps = plain.depths(x)
+    maps = plain.feature_maps(x)
     cotangents = [draw(*each.shape, seed=1).requires_grad_(True) for each in maps]
     (pulled,) = torch.autograd.grad(maps, x, cotangents, create_graph=True)
     tangent = draw(*x.shape, seed=2)

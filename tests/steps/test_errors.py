@@ -133,7 +133,7 @@ WHOLE_STEPS = {
     Step.REGISTER: ("mammogan.registry.register", MLFLOW, MLFLOW_REASON),
     Step.SYNTHESISE: ("", None, "No such file or directory: '{folder}/minority/summary.json'"),
     Step.AUDIT: ("", None, "ValueError: critic='{folder}/critic': no critic of a trial ("),
-    Step.PROMOTE: ("mammogan.registry.rematch", MLFLOW, MLFLOW_REASON),
+    Step.PROMOTE: ("mammogan.registry.reevaluation", MLFLOW, MLFLOW_REASON),
     Step.UTILITY: ("mammogan.steps.utility.study", TORCH, TORCH_REASON),
     Step.FINISH: ("mammogan.reporting.report.rebuild", TORCH, TORCH_REASON),
 }  # fmt: skip

@@ -12,7 +12,7 @@ from trial_process import OVERRIDES, blobs
 
 from mammogan.config import Trial, resolve
 from mammogan.features.densenet import random_frozen
-from mammogan.training.ranks import joined
+from mammogan.training.ranks import init_distributed
 from mammogan.training.trainer import Trainer
 
 
@@ -34,11 +34,11 @@ def outcome(ranks, steps, settings):
 if __name__ == "__main__":
     torch.set_num_threads(1)
     settings = json.loads(sys.argv[3]) if len(sys.argv) > 3 else {}
-    with joined() as ranks:
+    with init_distributed() as ranks:
         assert ranks.world > 1
         found = outcome(ranks, int(sys.argv[2]), settings)
         # BatchNorm and the sums must be the same everywhere, not only where they are written
         mean = found["state"]["generator"]["norm.0.running_mean"].double().sum().item()
-        assert ranks.agreed({"mean": mean}) == {"mean": mean}
-        if ranks.leads:
+        assert ranks.broadcast({"mean": mean}) == {"mean": mean}
+        if ranks.is_main:
             torch.save(found, Path(sys.argv[1]))

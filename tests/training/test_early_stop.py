@@ -13,7 +13,7 @@ from mammogan.results import TrialStatus
 from mammogan.training import early_stop
 from mammogan.training import trial as trial_training
 from mammogan.training.early_stop import KID, HeldOutKid, best_epoch, snapshots_without_gain
-from mammogan.training.holdout_split import carve_out
+from mammogan.training.holdout_split import holdout_split
 from mammogan.training.trainer import Trainer
 from mammogan.training.trial_folder import EpochMetrics, parse_history
 
@@ -112,7 +112,7 @@ def test_stopped_right_before_the_end_is_stopped_when_run_again(tmp_path, seen, 
 def test_only_held_out_images_of_whole_patients_are_judged(tmp_path, seen):
     patients = [f"P{index // 2}" for index in range(13)]
     assert train(tmp_path, patients=patients, **SETTINGS).status is TrialStatus.FINISHED
-    _, held_out = carve_out(13, 0.3, patients)
+    _, held_out = holdout_split(13, 0.3, patients)
     reals = torch.cat([batch for batch in seen if any(torch.equal(batch[0], blob) for blob in blobs())])
     assert torch.equal(reals, blobs()[held_out])
 

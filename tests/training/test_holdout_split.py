@@ -1,10 +1,10 @@
 import pytest
 
-from mammogan.training.holdout_split import carve_out
+from mammogan.training.holdout_split import holdout_split
 
 
 def test_nothing_is_held_out_at_zero():
-    kept, held_out = carve_out(5, 0.0)
+    kept, held_out = holdout_split(5, 0.0)
     assert kept.tolist() == [0, 1, 2, 3, 4]
     assert held_out.tolist() == []
 
@@ -12,21 +12,21 @@ def test_nothing_is_held_out_at_zero():
 @pytest.mark.parametrize("fraction", [0.1, 0.3])
 def test_the_two_sides_share_no_image_and_no_patient(fraction):
     patients = [f"P{index // 3}" for index in range(100)]
-    kept, held_out = carve_out(100, fraction, patients)
+    kept, held_out = holdout_split(100, fraction, patients)
     assert sorted(kept.tolist() + held_out.tolist()) == list(range(100))
     assert not {patients[index] for index in kept} & {patients[index] for index in held_out}
     assert 100 * fraction <= len(held_out) < 100 * fraction + 3
 
 
 def test_the_choice_is_random_among_patients_and_always_the_same():
-    first, again = carve_out(1000, 0.2)[1], carve_out(1000, 0.2)[1]
+    first, again = holdout_split(1000, 0.2)[1], holdout_split(1000, 0.2)[1]
     assert first.tolist() == again.tolist()
     assert 350 < first.float().mean() < 650
 
 
 def test_without_patients_the_fraction_is_met_to_the_image():
-    assert len(carve_out(40, 0.25)[1]) == 10
-    assert len(carve_out(5, 0.01)[1]) == 2  # fewer could not be compared
+    assert len(holdout_split(40, 0.25)[1]) == 10
+    assert len(holdout_split(5, 0.01)[1]) == 2  # fewer could not be compared
 
 
 @pytest.mark.parametrize(
@@ -39,4 +39,4 @@ def test_without_patients_the_fraction_is_met_to_the_image():
 )
 def test_what_cannot_be_held_out_is_said(count, fraction, patients, message):
     with pytest.raises(ValueError, match=message):
-        carve_out(count, fraction, patients)
+        holdout_split(count, fraction, patients)

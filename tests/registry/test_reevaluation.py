@@ -16,7 +16,7 @@ from mammogan.selection import ranking
 from mammogan.steps import StepContext, promote
 
 SIDE = 28
-NAME = "rematch"
+NAME = "reevaluate_champion"
 CONFIG = override(
     PRESETS["demo"],
     {
@@ -107,7 +107,7 @@ def test_the_champion_s_new_figure_is_what_evaluating_it_there_gives(client, add
     first, _ = add(good, before, 1)
     second, _ = add(other, after, 2)
     assert champion(client) == first
-    incumbent = registry.rematch(second, after, CONFIG)
+    incumbent = registry.reevaluate_champion(second, after, CONFIG)
     assert incumbent.version == first
     folder = tmp_path / "by hand"
     (folder / "snapshots").mkdir(parents=True)
@@ -116,10 +116,10 @@ def test_the_champion_s_new_figure_is_what_evaluating_it_there_gives(client, add
     found = snapshots.evaluate_trial(folder, after, CONFIG.evaluate, tmp_path / "hand", lambda *_: None)
     assert incumbent.candidate.measurements == found.measurements
     assert incumbent.candidate.data_digest == "after"
-    assert registry.rematch(first, after, CONFIG) is None  # the champion itself
+    assert registry.reevaluate_champion(first, after, CONFIG) is None  # the champion itself
     (after / manifest.FILE).write_text("image_id\n000\n")
     with pytest.raises(ValueError, match="no column file, label"):  # only another image size leaves it unmeasured
-        registry.rematch(second, after, CONFIG)
+        registry.reevaluate_champion(second, after, CONFIG)
 
 
 def test_another_image_size_cannot_be_compared(client, add, tmp_path):
@@ -128,4 +128,4 @@ def test_another_image_size_cannot_be_compared(client, add, tmp_path):
     second, told = add(small, dataset_of(small, tmp_path / "after", 1), 2)
     assert champion(client) == first
     assert "not comparable: data_digest after against before" in told
-    assert registry.rematch(second, tmp_path / "after", CONFIG) is None
+    assert registry.reevaluate_champion(second, tmp_path / "after", CONFIG) is None

@@ -22,7 +22,7 @@ from mammogan.selection import gates, ranking
 logger = logging.getLogger(__name__)
 
 
-def rematch(version: str, dataset: Path, config: Config, tracking_uri: str = "") -> Incumbent | None:
+def reevaluate_champion(version: str, dataset: Path, config: Config, tracking_uri: str = "") -> Incumbent | None:
     """The champion measured on ``dataset`` as ``version`` was; None where there is no need, or no way.
 
     ``dataset`` is the data set folder that the version was measured on, ``config.data.size`` the side of its images. A
