@@ -166,7 +166,7 @@ def _shared_key(by_pairing: Mapping[str, Tensor], networks: EvaluationNetworks) 
     settings = dataclasses.asdict(networks.config)
     kept = {name: settings[name] for name in ("fakes", "seed", "pairs", "confidence")}
     pixels = {pairing: digest_of(images) for pairing, images in by_pairing.items()}
-    return digest([PROTOCOL, kept, pixels, codec.encode(networks.described)])
+    return digest([PROTOCOL, EVALUATION_FORMAT, kept, pixels, codec.encode(networks.described)])
 
 
 def _compared(path: Path, reals: Reals, networks: EvaluationNetworks, advance: console.Advance) -> Comparison:

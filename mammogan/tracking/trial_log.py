@@ -212,7 +212,11 @@ class _Sender:
             "addition": lambda: _append_text(mlflow, run_id, record["name"], record["content"]),
             "grid": lambda: _log_grid(mlflow, run_id, record),
         }
-        _unless_refused(actions[record["kind"]], f"a record of kind {record['kind']}")
+        action = actions.get(record["kind"])
+        if action is None:
+            logger.info(f"a record of kind {record['kind']}, which another version spooled, is left out of MLflow")
+            return
+        _unless_refused(action, f"a record of kind {record['kind']}")
 
 
 def _points(records: Sequence[Record]) -> Iterator[Metric]:

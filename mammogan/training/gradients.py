@@ -43,8 +43,9 @@ def critic_gradients(
 ) -> CriticMeasures:
     """As ``reference.critic_gradients``, for a critic with the folded frozen branch.
 
-    ``real_maps`` are ``critic.frozen_maps(real)`` where the caller has them. The batch goes through in ``micro_batches``
-    parts, one after the other, which needs less memory and, since the critic couples no samples, changes nothing.
+    ``real_maps`` are ``critic.frozen_maps(real)`` where the caller has them. The batch goes through in
+    ``micro_batches`` parts, one after the other, which needs less memory and, since the critic couples no samples,
+    changes nothing.
     """
     if real_maps is None:
         real_maps = critic.frozen_maps(real)

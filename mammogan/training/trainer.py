@@ -38,7 +38,7 @@ class Trainer:
     A step is one generator update after ``n_critic`` critic updates. Its random numbers are a function of the
     seed, the step's number and the ``attempt``, so that ``state`` needs no generator state and no sampler position.
     Where the device's memory does not suffice, the critic sees a batch in more and more ``micro_batches``. Several
-    processes that share the batch (``ranks``) hold the same state and need as many images a batch as there are processes.
+    processes that share the batch (``ranks``) hold the same state and need as many images a batch as they are.
     """
 
     def __init__(
@@ -164,7 +164,7 @@ class Trainer:
             optimiser.load_state_dict(saved)
 
     def _retry_on_oom(self, gradients: Callable[[], Gradients]) -> Gradients:
-        """Result of ``gradients``, in twice as many micro-batches whenever memory runs out; nothing has changed then."""
+        """Result of ``gradients``, in twice as many micro-batches where memory runs out; nothing has changed then."""
         while True:
             try:
                 return gradients()

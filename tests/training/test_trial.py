@@ -212,7 +212,7 @@ def test_out_of_memory_halves_what_the_critic_sees_and_goes_on(uninterrupted, tm
 
         monkeypatch.setattr(trainer, name, limited)
     assert train(tmp_path).status is TrialStatus.FINISHED
-    assert capsys.readouterr().err.count("in 2 pieces") == 1
+    assert capsys.readouterr().err.count("in 2 parts") == 1
     for ours, other in zip(result(tmp_path)[1], result(uninterrupted[1])[1], strict=True):
         assert ours.metrics == pytest.approx(other.metrics, rel=1e-2, abs=1e-2)
 
