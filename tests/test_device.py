@@ -5,6 +5,7 @@ import torch
 
 from mammogan.config import PRESETS, EvaluateConfig, Trial, override
 from mammogan.device import device_name, pick_device, select_local_gpu
+from mammogan.results import TrialStatus
 
 
 @pytest.fixture
@@ -81,22 +82,22 @@ def test_devices_are_called_as_a_reader_knows_them(monkeypatch):
 
 def test_training_evaluation_audit_and_utility_ask_here(gpus, tmp_path):
     from mammogan.audit.distances import load_spaces
-    from mammogan.evaluation.measurement import load_instruments
+    from mammogan.evaluation.measurement import load_networks
     from mammogan.training.trial import train_trial
     from mammogan.utility.arms import Arm
     from mammogan.utility.study import _scores
 
     gpus(0)
-    for load in (load_instruments, load_spaces):
+    for load in (load_networks, load_spaces):
         with pytest.raises(ValueError, match=r"evaluate\.device='cuda': PyTorch sees no GPU"):
             load(EvaluateConfig(device="cuda", extractor="random"))
     asked = override(PRESETS["demo"], {"train.device": "cuda", "utility.device": "cuda", "data.size": 28})
     images = torch.zeros(4, 1, 28, 28, dtype=torch.uint8)
     with pytest.raises(ValueError, match=r"utility\.device='cuda': PyTorch sees no GPU"):
         _scores([Arm("real", "", (images, images))], images, asked, tmp_path, "digest")
-    record = train_trial(
+    result = train_trial(
         images, asked, Trial(3.0, 0), data_digest="d", store=str(tmp_path / "store"), out=tmp_path / "out",
         report=lambda *_: None, report_grid=lambda *_: None,
     )  # fmt: skip
-    assert record["status"] == "failed"
-    assert "train.device='cuda': PyTorch sees no GPU on this machine" in record["reason"]
+    assert result.status is TrialStatus.FAILED
+    assert "train.device='cuda': PyTorch sees no GPU on this machine" in result.reason
