@@ -11,7 +11,7 @@ import torch
 from filled_dataset import write_dataset
 from mlflow.exceptions import MlflowException
 
-from mammogan import console, tracking
+from mammogan import console, results, tracking
 from mammogan.components.audit import audit
 from mammogan.components.check_changes import check_changes
 from mammogan.components.evaluate import evaluate
@@ -27,9 +27,11 @@ from mammogan.components.train import train
 from mammogan.components.utility import utility
 from mammogan.config import PRESETS, Trial
 from mammogan.data import manifest
+from mammogan.data.minority import TrainingSet
 from mammogan.graph import PER_TRIAL, Step
 from mammogan.launch import local
 from mammogan.ledger import State, Task
+from mammogan.results import TrialResult, TrialStatus
 from mammogan.tracking import find_trial
 
 TRIAL = Trial(3.0, 0)
@@ -133,9 +135,9 @@ WHOLE_STEPS = {
     Step.REGISTER: ("mammogan.registry.register", MLFLOW, MLFLOW_REASON),
     Step.SYNTHESISE: ("", None, "No such file or directory: '{folder}/minority/summary.json'"),
     Step.AUDIT: ("", None, "ValueError: critic='{folder}/critic': no critic of a trial ("),
-    Step.PROMOTE: ("mammogan.registry.reevaluation", MLFLOW, MLFLOW_REASON),
+    Step.PROMOTE: ("mammogan.registry.reevaluate_champion", MLFLOW, MLFLOW_REASON),
     Step.UTILITY: ("mammogan.steps.utility.study", TORCH, TORCH_REASON),
-    Step.FINISH: ("mammogan.reporting.report.rebuild", TORCH, TORCH_REASON),
+    Step.FINISH: ("mammogan.steps.finish.rebuild", TORCH, TORCH_REASON),
 }  # fmt: skip
 
 
@@ -181,14 +183,13 @@ def mark_synthetic(folder):
 
 @pytest.mark.parametrize("step", PER_TRIAL)
 def test_a_trial_that_fails_carries_its_traceback(mlflow, parent, tmp_path, call, monkeypatch, capsys, step):
-    record = {"trial": TRIAL.name, "gp_lambda": 3.0, "seed": 0, "key": "k", "status": "finished", "reason": ""}
-    (tmp_path / "trained").mkdir()
-    (tmp_path / "trained" / "trial.json").write_text(json.dumps(record))
-    images = torch.zeros(4, 1, 28, 28, dtype=torch.uint8)
-    monkeypatch.setattr("mammogan.steps.train.training_set", lambda *_: (images, list("abcd"), "d" * 64))
+    finished = TrialResult(TRIAL.gp_lambda, TRIAL.seed, "d" * 64, 4, TrialStatus.FINISHED, key="k")
+    results.write(finished, tmp_path / "trained" / "trial.json")
+    learnt = TrainingSet(torch.zeros(4, 1, 28, 28, dtype=torch.uint8), list("abcd"), "d" * 64)
+    monkeypatch.setattr("mammogan.steps.train.training_set", lambda *_: learnt)
     monkeypatch.setattr("mammogan.training.trial.RETRY_PAUSES_S", ())
     monkeypatch.setattr("mammogan.training.trial.Trainer", raising(*TORCH))
-    monkeypatch.setattr("mammogan.evaluation.snapshots._both_splits", raising(*TORCH))
+    monkeypatch.setattr("mammogan.evaluation.snapshots.evaluate_snapshots", raising(*TORCH))
     log, screen, failure = run_step(call, step, capsys)
 
     what = {Step.TRAIN: "failed", Step.EVALUATE: "not evaluated"}[step]
@@ -236,6 +237,7 @@ def notes(monkeypatch):
     monkeypatch.setattr(
         "mammogan.steps.notes.notes.write", lambda model, version, step, text, card: messages.append(text)
     )
+    monkeypatch.setattr("mammogan.steps.notes.notes.write_outcome", lambda *_: None)
     return messages
 
 
