@@ -138,6 +138,7 @@ class Cluster:
         """Remove what this session made; returns what could not be removed."""
         for command in self.commands:
             command.process.kill()
+            command.process.wait()
         left = []
         for what, action in (
             ("its schedules", self._remove_schedules),
