@@ -305,8 +305,11 @@ def test_the_command_of_a_preflight_pod_reads_its_mounts_and_prints_one_object(w
             (tmp_path / folder / name).write_text(f"{value}\n")
     path = f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"
     bare = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MLFLOW_"))}
+    (tmp_path / "image").mkdir()  # where a checkout's folder of that name is not found
+    (tmp_path / "image" / "components.py").write_text("raise ImportError('an image has none of that name')")
     command = ["sh", "-c", probe_pod.COMMAND, "probe", f"--mounts={tmp_path}", "--store=s3://bucket/store"]
-    done = subprocess.run(command, capture_output=True, text=True, env={**bare, "PATH": path}, timeout=120)
+    environment = {**bare, "PATH": path, "PYTHONPATH": str(tmp_path / "image")}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
     assert done.returncode == 0, done.stdout
     assert done.stdout.splitlines()[0] == components.version()
     assert [(item.what, item.ok) for item in from_log(done.stdout)] == [("object store", True), ("MLflow", True)]
