@@ -309,7 +309,7 @@ def test_the_command_of_a_preflight_pod_reads_its_mounts_and_prints_one_object(w
     (tmp_path / "image" / "components.py").write_text("raise ImportError('an image has none of that name')")
     command = ["sh", "-c", probe_pod.COMMAND, "probe", f"--mounts={tmp_path}", "--store=s3://bucket/store"]
     environment = {**bare, "PATH": path, "PYTHONPATH": str(tmp_path / "image")}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=120)
     assert done.returncode == 0, done.stdout
     assert done.stdout.splitlines()[0] == components.version()
     assert [(item.what, item.ok) for item in from_log(done.stdout)] == [("object store", True), ("MLflow", True)]

@@ -35,7 +35,10 @@ RUN_S = 240
 SIZE = {"cpu": "500m", "memory": "1Gi"}
 ACCELERATED_SIZE = {"cpu": "500m", "memory": "4Gi"}
 """PyTorch and a GPU's context take most of it."""
-COMMAND = 'python3 -c "from mammogan import components; print(components.version())"; exec python3 -m mammogan probe --json "$@"'
+COMMAND = (
+    'python3 -c "from mammogan import components; print(components.version())"; '
+    'exec python3 -m mammogan probe --json "$@"'
+)
 """First the version of the steps that the image holds, then what can be done from inside."""
 _VERSION = re.compile(r"^[0-9a-f]{12}$", re.MULTILINE)
 
