@@ -19,6 +19,7 @@ from gpu_sections.record import Record
 from gpu_sections.resume import paper
 from gpu_sections.setting import Setting
 from mammogan.config import PRESETS, Trial
+from mammogan.results import TrialStatus
 from mammogan.training.trial import train_trial
 
 FAN_OUTS = ((3.0,), PRESETS["paper"].lambdas)
@@ -83,11 +84,9 @@ def _train(setting: Setting, gp_lambda: float, folder: Path) -> Epochs:
 
     store, out = str(folder / "store"), folder / "out"
     trial = Trial(gp_lambda, 0)
-    outcome = train_trial(
-        images, config, trial, data_digest="", store=store, out=out, report=report, report_grid=ignore
-    )
-    if outcome["status"] != "finished":
-        raise RuntimeError(f"{trial.name} {outcome['status']}: {outcome['reason']}")
+    result = train_trial(images, config, trial, data_digest="", store=store, out=out, report=report, report_grid=ignore)
+    if result.status is not TrialStatus.FINISHED:
+        raise RuntimeError(f"{trial.name} {result.status}: {result.reason}")
     wall_s = [after - before for before, after in itertools.pairwise(reported)]
     batch = min(setting.batch, len(images))
     return Epochs(wall_s, images_per_s, config.train.n_critic * batch * (len(images) // batch))

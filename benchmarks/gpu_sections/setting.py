@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import torch  # at run time only the sections load it, not the process that starts them
+    import torch  # at run time the sections load it, and not the process that starts them
 
 
 PROFILE_FILE, TABLE_FILE = "profile.txt", "evaluate.md"
@@ -46,8 +46,6 @@ class Setting:
 
     def torch_device(self) -> torch.device:
         """Torch's device. Raises ValueError for a GPU where torch sees none."""
-        import torch
+        from mammogan.device import pick_device
 
-        if self.cuda and not torch.cuda.is_available():
-            raise ValueError(f"--device={self.device!r}: torch {torch.__version__} sees no GPU; give --device cpu")
-        return torch.device(self.device)
+        return pick_device(self.device, "--device")
