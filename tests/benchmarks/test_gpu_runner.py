@@ -1,5 +1,6 @@
 """A section of ``benchmarks/gpu.py`` that crashes, hangs or sends NaN is ended and named, with what it had sent."""
 
+import json
 import os
 import time
 from pathlib import Path
@@ -110,7 +111,8 @@ def test_a_section_has_its_own_limit_on_a_gpu_and_what_is_left_of_the_whole(tmp_
     monkeypatch.setattr("gpu_sections.setting.PRELOADED", [])
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "sleeper.py").write_text("import time\ndef measure(setting, record): time.sleep(600)\n")
-    (tmp_path / "worker.py").write_text("def measure(setting, record): record.add('row', 'a note', s=1)\n")
+    body = "record.add('row', (setting.out / 'all.json').read_text(), s=1)"
+    (tmp_path / "worker.py").write_text(f"def measure(setting, record): {body}\n")
     report = gpu.Report(tmp_path)
     sections = [Section("sleeper", "sleeper", limit_s=1, least_s=1), Section("worker", "worker", 60, least_s=1)]
     setting = Setting(tmp_path, tmp_path, device, 28, 2, 2, 2, 7, 1, 1)
@@ -119,4 +121,8 @@ def test_a_section_has_its_own_limit_on_a_gpu_and_what_is_left_of_the_whole(tmp_
     assert sleeper.outcome is Outcome.TIMED_OUT
     assert sleeper.failures == [Failure("the section", f"stopped after {limit_s} s")]
     assert worker.outcome is (Outcome.PASSED if device == "cuda" else Outcome.NOT_RUN)
-    assert ("worker | row | s 1 | a note\n" in report.summary()) == (device == "cuda")
+    if device == "cuda":
+        (figures,) = worker.figures
+        written = {name: section["outcome"] for name, section in json.loads(figures.note).items()}
+        assert written == {"sleeper": "timed out", "worker": "running"}
+        assert "\nworker | row | s 1 | {" in report.summary()
