@@ -1,5 +1,5 @@
 # make run     the whole experiment on a phantom, MLflow included; needs only Python 3.11
-# make test    the tests (make test-long: the minutes-long ones);  make lint   style and types;  make ui   the MLflow UI;  make bench   the benchmarks that need no data
+# make test    the tests (make test-long: the minutes-long ones);  make lint   style and types;  make ui   the MLflow UI;  make bench   the benchmarks that need no data and no GPU (benchmarks/gpu.py needs both)
 
 PYTHON ?= python3.11
 VENV := .venv

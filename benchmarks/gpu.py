@@ -137,6 +137,7 @@ def run_all(sections: Sequence[Section], setting: Setting, limit_s: float, repor
         section_limit_s, started = min(section.limit_s, left_s) if setting.cuda else left_s, time.monotonic()
         report.show(f"== {section.name}: at {started - began:.0f} s, for {section_limit_s:.0f} s at most")
         result.outcome = Outcome.RUNNING
+        report.write()
         result.outcome = run_section(
             section.module,
             setting,

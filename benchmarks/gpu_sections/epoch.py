@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import multiprocessing
 import os
 import statistics
 import tempfile
@@ -61,9 +60,8 @@ def measure(setting: Setting, record: Record) -> None:
 
 def _trials(setting: Setting, lambdas: tuple[float, ...], folder: Path) -> dict[float, Epochs]:
     """Epochs by lambda, every trial in a process of its own that ends with this one's group."""
-    context = multiprocessing.get_context("forkserver")
     joined = {"initializer": os.setpgid, "initargs": (0, os.getpgrp())}
-    with ProcessPoolExecutor(len(lambdas), context, **joined) as processes:
+    with ProcessPoolExecutor(len(lambdas), setting.context(), **joined) as processes:
         running = {value: processes.submit(_train, setting, value, folder / str(value)) for value in lambdas}
         return {value: future.result() for value, future in running.items()}
 

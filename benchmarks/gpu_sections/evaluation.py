@@ -98,8 +98,9 @@ def _random_inception(device: torch.device) -> Extractor:
 def _features(
     extractor: Extractor, reals: Tensor, fakes: Tensor, batch: int, precision: str, seconds: Stopwatch
 ) -> tuple[Floats, Floats]:
-    """Of the reals and the fakes, after a batch to warm up."""
-    extractor.features(reals[:batch])
+    """Of the reals and the fakes, on a GPU after a batch to warm up."""
+    if extractor.device.type == "cuda":
+        extractor.features(reals[:batch])
     x = seconds(f"Inception, {len(reals)} reals, {precision}", lambda: extract(extractor, reals, batch))
     return x, seconds(f"Inception, {len(fakes)} fakes, {precision}", lambda: extract(extractor, fakes, batch))
 

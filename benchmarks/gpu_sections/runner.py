@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib
 import logging
-import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from multiprocessing.connection import Connection, wait
@@ -22,8 +22,6 @@ from gpu_sections.setting import Setting
 
 WHOLE = "the section"
 """Label of what ended a section, rather than a part of it."""
-# imported once, by the server from which all sections are forked; no CUDA starts by that
-PRELOADED = ["torch", "torchvision.models", "pandas"]
 
 Receive = Callable[[Figures | Failure], None]
 
@@ -56,10 +54,8 @@ def run_section(module: str, setting: Setting, limit_s: float, log: Path, receiv
 
     It and all that it started are gone when this returns or raises.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
+    context = setting.context()
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_measure, args=(module, setting, sender, log))
     failed = False
 
     def pass_on(message: Figures | Failure) -> None:
@@ -67,19 +63,37 @@ def run_section(module: str, setting: Setting, limit_s: float, log: Path, receiv
         failed = failed or isinstance(message, Failure)
         receive(message)
 
-    process.start()
-    sender.close()
-    try:
-        if not _listen(receiver, process, time.monotonic() + limit_s, pass_on):
+    with _process_group() as group, receiver:
+        process = context.Process(target=_measure, args=(module, setting, sender, log, group))
+        process.start()
+        sender.close()
+        try:
+            ended = _listen(receiver, process, time.monotonic() + limit_s, pass_on)
+        finally:
+            if process.is_alive():
+                process.kill()  # it may not have come to join its group yet
+        process.join()
+        if not ended:
             pass_on(Failure(WHOLE, f"stopped after {limit_s:.0f} s"))
             return Outcome.TIMED_OUT
-        process.join()
         if process.exitcode:
             pass_on(Failure(WHOLE, _ending(process.exitcode)))
         return Outcome.FAILED if failed else Outcome.PASSED
+
+
+@contextmanager
+def _process_group() -> Generator[int]:
+    """Number of a group for processes that are all killed at the end.
+
+    Its first member does nothing but hold the number: that of a section that has ended may soon be another process's.
+    It ends when this process does.
+    """
+    holder = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, process_group=0)
+    try:
+        yield holder.pid
     finally:
-        _end(process)
-        receiver.close()
+        os.killpg(holder.pid, signal.SIGKILL)
+        holder.communicate()
 
 
 def _listen(receiver: Connection, process: BaseProcess, deadline: float, receive: Receive) -> bool:
@@ -97,9 +111,9 @@ def _listen(receiver: Connection, process: BaseProcess, deadline: float, receive
     return False
 
 
-def _measure(module: str, setting: Setting, connection: Connection, log: Path) -> None:
-    """The new process: a group of its own, output to the log, and what it cannot do is sent."""
-    os.setpgrp()
+def _measure(module: str, setting: Setting, connection: Connection, log: Path, group: int) -> None:
+    """The new process: in its group, output to the log, and what it cannot do is sent."""
+    os.setpgid(0, group)
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     for stream in (1, 2):
         os.dup2(descriptor, stream)
@@ -112,12 +126,3 @@ def _measure(module: str, setting: Setting, connection: Connection, log: Path) -
 
 def _ending(exitcode: int) -> str:
     return f"killed by {signal.Signals(-exitcode).name}" if exitcode < 0 else f"ended with status {exitcode}"
-
-
-def _end(process: BaseProcess) -> None:
-    """Kill the section and what it started, at whatever point they are."""
-    if process.pid is not None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    process.kill()
-    process.join()

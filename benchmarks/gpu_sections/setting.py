@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from dataclasses import dataclass
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,7 @@ if TYPE_CHECKING:
     import torch  # at run time the sections load it, and not the process that starts them
 
 
+PRELOADED = ["torch", "torchvision.models", "pandas"]
 PROFILE_FILE, TABLE_FILE = "profile.txt", "evaluate.md"
 """What sections themselves write to the folder of output."""
 
@@ -43,6 +46,17 @@ class Setting:
     def cuda(self) -> bool:
         """Whether it is meant to run on a GPU."""
         return self.device != "cpu"
+
+    def context(self) -> BaseContext:
+        """How processes are started: afresh on a GPU, since none can be forked from one that has touched CUDA.
+
+        On a CPU they are forked from one that has loaded torch, which saves seconds for each.
+        """
+        if self.cuda:
+            return multiprocessing.get_context("spawn")
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(PRELOADED)
+        return context
 
     def torch_device(self) -> torch.device:
         """Torch's device. Raises ValueError for a GPU where torch sees none."""

@@ -6,7 +6,7 @@
     x_hat = x + alpha * (G(z) - x), alpha ~ U(0, 1), one per sample
 
 The hinge is that of Lim and Ye (2017), which a critic on projected features uses without a penalty, lambda = 0 (Sauer
-et al. 2021). This is the straightforward form, and the reference for the fast one in ``step``.
+et al. 2021). This is the straightforward form, and the reference for the fast one in ``gradients``.
 """
 
 from __future__ import annotations

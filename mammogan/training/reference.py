@@ -1,4 +1,4 @@
-"""The straightforward gradients of one update, as the paper writes them: the reference for ``step`` and its benchmark.
+"""The straightforward gradients of one update, as the paper writes them: the reference for ``gradients``.
 
 No deliberate waste: reals and fakes share one pass, and the critic's update does not reach into the generator.
 """
