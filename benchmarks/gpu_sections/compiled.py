@@ -13,7 +13,7 @@ from gpu_sections.networks import FastTraining, measure_step, relative_differenc
 from gpu_sections.record import Record
 from gpu_sections.setting import Setting
 from mammogan.features.densenet import FrozenDenseNet, random_frozen
-from mammogan.models.folded import FoldedDenseNet, Path
+from mammogan.models.folded import ActivationPattern, FoldedDenseNet
 
 
 def _evaluate(network: FoldedDenseNet, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -21,7 +21,7 @@ def _evaluate(network: FoldedDenseNet, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _linearise(network: FoldedDenseNet, x: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor, list[Tensor]]:
-    path = Path()
+    path = ActivationPattern()
     maps = FoldedDenseNet._evaluate(network, x, path)
     return maps, path.pooled, path.winners, path.rectified
 
@@ -29,13 +29,13 @@ def _linearise(network: FoldedDenseNet, x: Tensor) -> tuple[tuple[Tensor, Tensor
 def _jvp(
     network: FoldedDenseNet, tangent: Tensor, pooled: Tensor, winners: Tensor, rectified: list[Tensor]
 ) -> tuple[Tensor, Tensor]:
-    return FoldedDenseNet.jvp(network, tangent, Path(pooled, winners, rectified))
+    return FoldedDenseNet.jvp(network, tangent, ActivationPattern(pooled, winners, rectified))
 
 
 def _vjp(
     network: FoldedDenseNet, gradients: list[Tensor | None], pooled: Tensor, winners: Tensor, rectified: list[Tensor]
 ) -> Tensor:
-    return FoldedDenseNet.vjp(network, gradients, Path(pooled, winners, rectified))
+    return FoldedDenseNet.vjp(network, gradients, ActivationPattern(pooled, winners, rectified))
 
 
 class CompiledDenseNet(FoldedDenseNet):
@@ -48,7 +48,7 @@ class CompiledDenseNet(FoldedDenseNet):
             for function in (_evaluate, _linearise, _jvp, _vjp)
         ]
 
-    def _evaluate(self, x: Tensor, path: Path | None) -> tuple[Tensor, Tensor]:
+    def _evaluate(self, x: Tensor, path: ActivationPattern | None) -> tuple[Tensor, Tensor]:
         evaluate, linearise, *_ = self._passes
         if path is None:
             return evaluate(self, x)
@@ -56,12 +56,12 @@ class CompiledDenseNet(FoldedDenseNet):
         return maps
 
     @torch.no_grad()
-    def jvp(self, tangent: Tensor, path: Path) -> tuple[Tensor, Tensor]:
+    def jvp(self, tangent: Tensor, path: ActivationPattern) -> tuple[Tensor, Tensor]:
         """As its parent's."""
         return self._passes[2](self, tangent, path.pooled, path.winners, path.rectified)
 
     @torch.no_grad()
-    def vjp(self, gradients: Sequence[Tensor | None], path: Path) -> Tensor:
+    def vjp(self, gradients: Sequence[Tensor | None], path: ActivationPattern) -> Tensor:
         """As its parent's."""
         return self._passes[3](self, list(gradients), path.pooled, path.winners, path.rectified)
 

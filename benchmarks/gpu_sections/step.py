@@ -14,7 +14,7 @@ from gpu_sections.networks import FastTraining, NaiveTraining, measure_step, rel
 from gpu_sections.record import Record
 from gpu_sections.setting import Setting
 from mammogan.features.densenet import FrozenDenseNet, random_frozen
-from mammogan.models.folded import FoldedDenseNet, Path
+from mammogan.models.folded import ActivationPattern, FoldedDenseNet
 
 
 def measure(setting: Setting, record: Record) -> None:
@@ -95,17 +95,17 @@ class LoweredDenseNet(FoldedDenseNet):
         super().__init__(source)
         self.to(dtype)
 
-    def _evaluate(self, x: Tensor, path: Path | None) -> tuple[Tensor, Tensor]:
+    def _evaluate(self, x: Tensor, path: ActivationPattern | None) -> tuple[Tensor, Tensor]:
         shallow, deep = super()._evaluate(x.to(self.stem.dtype), path)
         return shallow.float(), deep.float()
 
-    def jvp(self, tangent: Tensor, path: Path) -> tuple[Tensor, Tensor]:
+    def jvp(self, tangent: Tensor, path: ActivationPattern) -> tuple[Tensor, Tensor]:
         """As its parent's, in 16 bits."""
         scale = _power_of_two([tangent])
         shallow, deep = super().jvp((tangent * scale).to(self.stem.dtype), path)
         return shallow.float() / scale, deep.float() / scale
 
-    def vjp(self, gradients: Sequence[Tensor | None], path: Path) -> Tensor:
+    def vjp(self, gradients: Sequence[Tensor | None], path: ActivationPattern) -> Tensor:
         """As its parent's, in 16 bits."""
         scale = _power_of_two([gradient for gradient in gradients if gradient is not None])
         lowered = [None if gradient is None else (gradient * scale).to(self.stem.dtype) for gradient in gradients]

@@ -88,7 +88,7 @@ class TrialLog:
 
     def failure(self, error: BaseException) -> None:
         """Add the error's whole traceback to ``traceback.txt``, under a line with the time and the step."""
-        heading = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC, {self._entry.task}"
+        heading = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S.%f} UTC, {self._entry.task}"
         content = f"{heading}\n{errors.traceback_text(error)}\n"
         self._append({"kind": "addition", "name": TRACEBACK_FILE, "content": content})
 

@@ -7,6 +7,7 @@ import pytest
 
 from mammogan import codec, tracking
 from mammogan.config import PRESETS
+from mammogan.errors import NotEnoughDataError
 from mammogan.registry.promotion import AUDIT_OUTCOME, AuditNote
 from mammogan.registry.versions import ensure_registered_model
 from mammogan.results import Outcome
@@ -25,7 +26,7 @@ def version(database, tmp_path, monkeypatch):
 
 def test_an_audit_that_could_not_be_made_is_not_checked_and_says_why(version, tmp_path, monkeypatch):
     def refuse(*_, **__):
-        raise ValueError("train has 1 image")
+        raise NotEnoughDataError("train has 1 image")
 
     monkeypatch.setattr(audit, "audit_dataset", refuse)
     parent = tracking.open_parent(tmp_path.name, tmp_path.name, CONFIG, {})

@@ -134,7 +134,7 @@ def test_a_run_that_someone_asked_to_stop_is_killed_between_two_steps(mlflow, pa
 def test_a_report_that_cannot_be_built_leaves_the_run_with_its_true_status(mlflow, parent, tmp_path, monkeypatch):
     train(parent, *TRIALS[1:])
     record(parent, Step.SELECT, goes_on=False)
-    monkeypatch.setattr(report, "rebuild", lambda *_: (_ for _ in ()).throw(RuntimeError("no fonts")))
+    monkeypatch.setattr(finish, "rebuild", lambda *_: (_ for _ in ()).throw(RuntimeError("no fonts")))
     with pytest.raises(RuntimeError, match="no fonts"):
         close(tmp_path)
     assert mlflow.get_run(parent).info.status == "FINISHED"
