@@ -61,7 +61,7 @@ def paces(cluster, parent):
 def stopped(cluster):
     """A run that was stopped while it trained: what stopped it, what followed it, and its record."""
     run = cluster.submit(**LONG)
-    run.until(r"train of \S+: running: epoch [1-9]\d\d? ")
+    run.until(r"train of \S+: running: epoch ([3-9]\d|[1-9]\d\d) ")
     stop = cluster.command("stop", run.run_id())
     assert stop.ended(600) == 0, stop.said
     run.ended()
