@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 import urllib.parse
 
-_SIGN_IN = re.compile(r"(?<=//)([^/?#\s]*@|[^/?#\s:@]+:(?!\d+([/?#\s]|$))\S*@)")
-"""A user and a password; also one with a letter in it that should have been written as ``%2F`` or ``%23``."""
+_SIGN_IN = re.compile(
+    r"(?<=//)([^/?#\s]*@|[^/?#\s:@]+:(?!\d+([/?#\s]|$))\S*@|[^/?#:@\n'\"]+:(?!\d+([/?#\s]|$))[^/?#@\n'\"]*@)"
+)
+"""A user and a password; also one with a letter in it that should have been written as ``%2F`` or ``%23``, or with a
+space."""
 
 
 def masked(text: str) -> str:

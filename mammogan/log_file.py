@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -36,6 +37,16 @@ class LogFile(RotatingFileHandler):
         file.parent.mkdir(parents=True, exist_ok=True)
         super().__init__(file, maxBytes=MOST_BYTES, backupCount=OLDER_FILES, encoding="utf-8", errors="replace")
         self.setFormatter(_Formatter("{asctime} {levelname} {process} {name}: {message}", "%Y-%m-%dT%H:%M:%S%z", "{"))
+
+    def _open(self) -> TextIOWrapper:
+        """The file, which nobody but its owner may read."""
+        return open(  # ty: ignore[invalid-explicit-return]  (closed by the handler)
+            self.baseFilename,
+            self.mode,
+            encoding=self.encoding,
+            errors=self.errors,
+            opener=lambda path, flags: os.open(path, flags, 0o600),
+        )
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802  (logging's name)
         """Remember that the file is not whole."""

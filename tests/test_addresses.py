@@ -12,6 +12,9 @@ from mammogan.addresses import masked, sign_in_of
         ("postgresql+psycopg2://me:ge%40heim@db:5432/mlflow", "postgresql+psycopg2://***@db:5432/mlflow"),
         ("http://token@host", "http://***@host"),
         ("http://me:a@b@host/x", "http://***@host/x"),
+        ("http://us er:geheim@host:1", "http://***@host:1"),
+        ("s3://AKIA:gehe im@b/x", "s3://***@b/x"),
+        ("http://host:8080 does not answer; write to a@b", "http://host:8080 does not answer; write to a@b"),
         (
             "no answer from https://me:geheim@host/x; and http://a:b@c",
             "no answer from https://***@host/x; and http://***@c",

@@ -1,6 +1,9 @@
 """The command line's log: whole tracebacks without passwords, small, and never the reason why a command fails."""
 
 import logging
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -85,3 +88,16 @@ def test_without_a_variable_it_is_in_the_user_s_cache(monkeypatch, tmp_path):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert log_file.path() == tmp_path / "home" / ".cache" / "mammogan" / "log" / "mammogan.log"
+
+
+def test_nobody_else_may_read_it_and_no_value_of_an_option_stands_in_it(monkeypatch, tmp_path):
+    """As a command line begins it: a value may be an address with a sign-in that nothing tells from another word."""
+    monkeypatch.setenv("MAMMOGAN_LOG", str(tmp_path / "log.txt"))
+    given = ["stop", "an-id", "--host", "me:geheim@127.0.0.1:1", "--tracking-uri=http://x?token=geheim"]
+    command = [sys.executable, "-m", "mammogan", *given]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).resolve().parents[1])
+    text = (tmp_path / "log.txt").read_text()
+    assert done.returncode == 2
+    assert "geheim" not in text + done.stderr
+    assert "stop ... --host ... --tracking-uri" in text
+    assert (tmp_path / "log.txt").stat().st_mode & 0o777 == 0o600

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import logging
-import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -217,7 +216,7 @@ class OneLineErrors(TyperGroup):
         try:
             console.configure(ctx.meta.get(VERBOSITY))
             log_file.attach(console.PACKAGE)
-            logger.debug(f"mammogan {__version__}: {shlex.join(sys.argv)}")
+            logger.debug(f"mammogan {__version__}: {_names(sys.argv[1:])}")
             return super().invoke(ctx)
         except (typer.Exit, typer.Abort, TyperException):  # typer's own, which it shows itself
             raise
@@ -227,6 +226,14 @@ class OneLineErrors(TyperGroup):
         except KeyboardInterrupt as error:
             logger.info("stopped; run the same command again to go on")
             raise typer.Exit(130) from error
+
+
+def _names(arguments: Sequence[str]) -> str:
+    """The subcommand and the names of the options; a value may hold what signs in."""
+    return " ".join(
+        word.partition("=")[0] if word.startswith("-") else word if number == 0 else "..."
+        for number, word in enumerate(arguments)
+    )
 
 
 def _add_verbosity(command: Any) -> None:  # noqa: ANN401  (of the click that typer carries)

@@ -98,13 +98,14 @@ class SignIn:
     """Name for a server reached past its gateway, where nothing else says who asks."""
 
     def __post_init__(self) -> None:
-        """Take off what a copy brings along: space, a line's end, the word Bearer.
+        """Take off what a copy brings along: space, a line's end, the words Bearer and Cookie.
 
         Raises ValueError, which never shows the value, for one that no header can carry.
         """
         for name in ("token", "cookie", "user"):
             object.__setattr__(self, name, _header_value(f"KFP_{name.upper()}", getattr(self, name)))
         object.__setattr__(self, "token", re.sub(r"(?i)^bearer(\s+|$)", "", self.token))
+        object.__setattr__(self, "cookie", re.sub(r"(?i)^cookie:\s*", "", self.cookie))
 
     @property
     def secrets(self) -> list[str]:
@@ -140,8 +141,12 @@ class Server:
         if not self.host.startswith(("http://", "https://")):
             shown = re.sub(r"^[^/]*@", "***@", addresses.masked(host))
             raise ValueError(f"--host={shown!r}: write it with http:// or https://")
-        if "@" in urllib.parse.urlsplit(self.host).netloc:
-            shown = addresses.masked(host)
+        shown = addresses.masked(host)
+        try:
+            location = urllib.parse.urlsplit(self.host).netloc
+        except ValueError as error:
+            raise ValueError(f"--host={shown!r}: it is no address ({error}); give http://HOST:PORT") from None
+        if "@" in location:
             raise ValueError(f"--host={shown!r}: leave out user and password; KFP_TOKEN or KFP_COOKIE sign in")
         if namespace and not naming.is_label(namespace):
             raise ValueError(

@@ -25,6 +25,11 @@ WASSERSTEIN, GENERATOR_LOSS = "train/wasserstein", "train/generator_loss"
 class UnreadableError(RuntimeError):
     """MLflow is away, or refuses, or holds what this version cannot read; says which in one line."""
 
+    def __init__(self, message: str, *, may_pass: bool) -> None:
+        super().__init__(message)
+        self.may_pass = may_pass
+        """Whether it is worth waiting: it is away or fails, and has not refused."""
+
 
 @dataclass(frozen=True)
 class Losses:
@@ -95,6 +100,10 @@ def _in_words(error: MlflowException | ValueError) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:300]
 
 
+def _may_pass(error: MlflowException | ValueError) -> bool:
+    return isinstance(error, MlflowException) and error.get_http_status_code() not in (400, 401, 403, 404)
+
+
 def _standing(mlflow: MlflowClient, run: Run) -> Standing:
     children = find_runs(mlflow, [run.info.experiment_id], {PARENT: run.info.run_id, KIND: "trial"})
     losses = {child.data.tags[TRIAL]: found for child in children if (found := _losses(child))}
@@ -126,7 +135,8 @@ def _brief(tracking_uri: str) -> Generator[None]:
     try:
         yield
     except (MlflowException, ValueError) as error:
-        raise UnreadableError(f"MLflow at {tracking_uri} cannot be read: {_in_words(error)}") from error
+        message = f"MLflow at {tracking_uri} cannot be read: {_in_words(error)}"
+        raise UnreadableError(message, may_pass=_may_pass(error)) from error
     finally:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})

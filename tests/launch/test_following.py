@@ -4,8 +4,10 @@ import io
 import json
 import shutil
 import stat
+import threading
 import time
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import kfp_server_api as api
 import pytest
@@ -805,3 +807,39 @@ def test_a_pod_whose_own_container_has_not_begun_waits_whatever_runs_beside_it()
     assert (found.phase, found.obstacle.reason) == (run_pods.Phase.PENDING, "ErrImagePull")
     own["state"] = {"running": {"startedAt": "2026-11-26T16:53:50Z"}}
     assert run_pods.parse(Document(pod(containerStatuses=[beside, own]))).phase is run_pods.Phase.RUNNING
+
+
+class Refusing(BaseHTTPRequestHandler):
+    def refuse(self):
+        self.send_response(401)
+        self.end_headers()
+
+    do_GET = do_POST = refuse  # noqa: N815
+
+    def log_message(self, *arguments):
+        pass
+
+
+def test_an_mlflow_that_refuses_is_not_waited_for(kubeflow, host, monkeypatch, capsys):
+    """One that is away is, for a while that is said."""
+    monkeypatch.setattr(following, "GRACE_S", 0.0)
+    run_id = kubeflow.play("train-pod-evicted")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        monkeypatch.setattr(following, "RECORD_S", 600.0)
+        with pytest.raises(RuntimeError, match="the run ended FAILED"):
+            follow(Server(host), run_id, f"http://127.0.0.1:{server.server_address[1]}", poll_s=0.0)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert "is waited for" not in capsys.readouterr().err
+    monkeypatch.setattr(following, "RECORD_S", 0.5)
+    with pytest.raises(RuntimeError, match="the run ended FAILED"):
+        follow(Server(host), run_id, "http://127.0.0.1:9", poll_s=0.0)
+    assert "its record is waited for, for 0 minutes" in capsys.readouterr().err
+
+
+def test_a_run_that_is_not_there_is_named(host):
+    with pytest.raises(RefusedError, match="run nothing: there is none in Kubeflow; it was deleted, or check the id"):
+        follow(Server(host), "nothing", poll_s=0.0)

@@ -215,7 +215,7 @@ def test_a_token_is_taken_as_it_was_copied(arguments, monkeypatch, given):
 
 
 def test_cookie_and_user_are_taken_as_they_were_copied(arguments, monkeypatch):
-    monkeypatch.setenv("KFP_COOKIE", f"oauth2_proxy_kubeflow={SECRET}\n")
+    monkeypatch.setenv("KFP_COOKIE", f"Cookie: oauth2_proxy_kubeflow={SECRET}\n")
     monkeypatch.setenv("KFP_USER", "user@example.org\n")
     kubeflow = Kubeflow(cookie=f"oauth2_proxy_kubeflow={SECRET}", user="user@example.org")
     with serve(kubeflow) as host:

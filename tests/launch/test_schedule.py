@@ -362,6 +362,14 @@ def test_a_file_of_another_kind_is_refused(tmp_path, text):
         read(path)
 
 
+def test_a_key_twice_is_refused(tmp_path):
+    """YAML would take the last one without a word."""
+    path = tmp_path / "schedules.yaml"
+    path.write_text("owner: a\nschedules:\n- name: weekly\n  cron: '0 0 3 * * 1'\n  cron: '0 0 4 * * 1'\n")
+    with pytest.raises(ValueError, match=r"it is no YAML.*cron stands 2 times in one place"):
+        read(path)
+
+
 def test_a_name_twice_is_refused(write):
     with pytest.raises(ValueError, match="'weekly' stands there 2 times"):
         read(write(entry("weekly"), entry("weekly")))

@@ -17,20 +17,19 @@ from mammogan.launch.following import table, termination, verdict
 from mammogan.launch.following.links import Links, links
 from mammogan.launch.following.termination import GRACE_S
 from mammogan.launch.following.waiting import Waiting
-from mammogan.launch.following.watch import Watch, experiment
+from mammogan.launch.following.watch import MISSING, Watch, experiment
 from mammogan.launch.server import RefusedError
 from mammogan.ledger import Fate
 
 if TYPE_CHECKING:
     from mammogan.launch.following.table import Show
-    from mammogan.launch.following.watch import View
+    from mammogan.launch.following.watch import MISSING, View
     from mammogan.launch.server import Server
 
 logger = logging.getLogger(__name__)
 
 POLL_S = 5.0
 MINUTE_S = 60.0
-MISSING = 404
 AGREE_S = 120.0
 """How long Kubeflow may say that a run goes on whose record has ended."""
 RECORD_S = 600.0
@@ -160,7 +159,10 @@ class _Following:
         if view.stands_still(STANDS_STILL_S):
             self._once(STANDS_STILL)
         rows = [row for row in view.rows() if row.state or not view.ended]
+        wait = f"; its record is waited for, for {RECORD_S / 60:.0f} minutes" if view.ended else ""
         unreadable = view.unreadable and f"{view.unreadable}; Kubeflow's states are shown"
+        if view.may_be_read_later:
+            unreadable += wait
         show(rows, [remark for remark in (view.away, unreadable, waits_for) if remark])
 
     def _once(self, line: str) -> None:
@@ -179,7 +181,7 @@ class _Following:
         self._over_since_s = now if self._over_since_s is None else self._over_since_s
         if view.ended and (closed or (standing is None and not view.unreadable)):
             return True
-        patience_s = RECORD_S if view.unreadable else GRACE_S if view.ended else AGREE_S
+        patience_s = RECORD_S if view.may_be_read_later else GRACE_S if view.ended else AGREE_S
         return now - self._over_since_s >= patience_s
 
     def _closed(self, view: View) -> View:

@@ -23,6 +23,7 @@ TERMINATED = ("CANCELING", "CANCELED")
 """States of a run that somebody ended; it becomes FAILED after them."""
 AWAY_S = 30 * 60.0
 """How long a Kubeflow that does not answer is waited for."""
+MISSING = 404
 EXPERIMENT = "mammogan"
 """The graph's own default."""
 
@@ -39,6 +40,8 @@ class View:
     """Why Kubeflow's part is an older one; empty where it is not."""
     unreadable: str = ""
     """Why MLflow cannot be read; empty where it can, or where nobody said where it is."""
+    may_be_read_later: bool = False
+    """Whether it is worth waiting for it."""
 
     @property
     def ended(self) -> bool:
@@ -91,8 +94,8 @@ class Watch:
         self._look_at_kubeflow()
         if self._run is None:
             return None
-        standing, unreadable = self._look_at_mlflow()
-        return View(self._run, standing, self.away, unreadable)
+        standing, unreadable, may_pass = self._look_at_mlflow()
+        return View(self._run, standing, self.away, unreadable, may_pass)
 
     def _look_at_kubeflow(self) -> None:
         """Ask for the run; where that fails for a while the older answer has to do."""
@@ -112,20 +115,27 @@ class Watch:
         try:
             return self.server.once("follow the run", self.server.runs.run_service_get_run, self.run_id)
         except RefusedError as refusal:
+            if refusal.status == MISSING:
+                raise RefusedError(
+                    f"run {self.run_id}: there is none in Kubeflow; it was deleted, or check the id, --host and "
+                    f"--namespace ({refusal})",
+                    MISSING,
+                ) from refusal
             if not refusal.asks_to_sign_in:
                 raise
         self.server.sign_in()
         return self.server.once("follow the run", self.server.runs.run_service_get_run, self.run_id)
 
-    def _look_at_mlflow(self) -> tuple[Standing | None, str]:
+    def _look_at_mlflow(self) -> tuple[Standing | None, str, bool]:
+        """Where the run stands, else why that cannot be read, and whether waiting may help."""
         if not self.tracking_uri:
-            return None, ""
+            return None, "", False
         from mammogan.tracking import standing
 
         try:
-            return standing.find_standing(self.run_id, self.tracking_uri), ""
+            return standing.find_standing(self.run_id, self.tracking_uri), "", False
         except standing.UnreadableError as error:
-            return None, str(error)
+            return None, str(error), error.may_pass
 
 
 def trials(run: kfp_server_api.V2beta1Run) -> Sequence[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -98,7 +98,7 @@ class File:
 def read(path: Path) -> File:
     """A YAML file. Raises ValueError naming the file, the entry, the field and the fix."""
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.load(path.read_text(), _EachKeyOnce)  # noqa: S506  (a safe loader)
     except OSError as error:
         raise ValueError(f"--file={path}: it cannot be read ({error.strerror}); give a YAML file") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -115,6 +115,17 @@ def read(path: Path) -> File:
         if count > 1:
             raise ValueError(f"--file={path}: schedule {name!r} stands there {count} times; give each its own name")
     return File(owner, found)
+
+
+class _EachKeyOnce(yaml.SafeLoader):
+    """Plain YAML in which no key stands twice: the last one would win without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        names = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for name, count in Counter(map(str, names)).items():
+            if count > 1:
+                raise yaml.YAMLError(f"{name} stands {count} times in one place{node.start_mark}")
+        return super().construct_mapping(node, deep)
 
 
 def _owner(path: Path, content: Mapping[str, Any]) -> str:
