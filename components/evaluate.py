@@ -16,7 +16,7 @@ def evaluate(
     trained: dsl.Input[dsl.Model],
     evaluation: dsl.Output[dsl.Artifact],
 ) -> str:
-    """Write the six metrics of each snapshot; return the trial's status, never raise for a lost trial."""
+    """Write the six metrics of each snapshot; return the trial's status, never raise for a failed trial."""
     from pathlib import Path
 
     from mammogan.steps import StepContext, evaluate

@@ -15,7 +15,7 @@ def train(
     minority: dsl.Input[dsl.Dataset],
     trained: dsl.Output[dsl.Model],
 ) -> str:
-    """Train the generator of one (lambda, seed); return finished, diverged or failed, never raise for a lost trial."""
+    """Train the generator of one (lambda, seed); return its status, a trial that fails raises nothing."""
     from pathlib import Path
 
     from mammogan.steps import StepContext, train

@@ -224,7 +224,7 @@ class OneLineErrors(TyperGroup):
             logger.error(f"error: {errors.reason(error)}", exc_info=error)
             raise typer.Exit(2 if isinstance(error, ValueError) else 1) from error
         except KeyboardInterrupt as error:
-            logger.info("stopped; run the same command again to go on")
+            logger.info("stopped; run the same command again to resume")
             raise typer.Exit(130) from error
 
 

@@ -174,7 +174,7 @@ def _results(
             yield from running.popleft().result()
     except BrokenProcessPool as error:
         raise RuntimeError(
-            f"workers={workers}: a worker process died, perhaps for want of memory; run again with fewer workers "
+            f"workers={workers}: a worker process died, perhaps out of memory; run again with fewer workers "
             "(a script of your own must call ingest below `if __name__ == '__main__':`)"
         ) from error
     finally:

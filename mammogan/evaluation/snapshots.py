@@ -130,7 +130,7 @@ def evaluate_or_fail(
     store: str = "",
     report_error: ReportError | None = None,
 ) -> Evaluation:
-    """``evaluate_trial``, but a fault of its own ends as a failed trial, so that the others go on.
+    """``evaluate_trial``, but a fault of its own ends as a failed trial, without stopping the others.
 
     ``report_error`` gets the fault.
     """

@@ -62,7 +62,7 @@ def find_or_make(out: Path, arguments: Mapping[str, Any]) -> LocalRun:
     """Folder of an unfinished run with the same arguments, or a new one.
 
     The folder's name is a digest of the arguments, with the preset resolved, and a counter: running the same command
-    again goes on after an interruption and starts anew after success.
+    again resumes after an interruption and starts anew after success.
     """
     settings = config.resolve(arguments["preset"], arguments["overrides"]).to_dict()
     stem = config.digest({**arguments, "settings": settings})[:8]
@@ -126,7 +126,7 @@ def run(pipeline: Callable[..., object], arguments: Mapping[str, Any], out: Path
                 execute(pipeline, {**arguments, **places}, found)
         except KeyboardInterrupt:
             tracking.close_stopped(found.key, "stopped by a signal", tracking_uri)
-            logger.info("stopped; the same command goes on where it was")
+            logger.info("stopped; the same command resumes")
             raise
         finally:
             ended = _outcome(arguments, found, tracking_uri)

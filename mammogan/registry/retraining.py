@@ -59,12 +59,12 @@ def decide(parent_id: str, model: str, *, force: bool = False, tracking_uri: str
     goes on, and a run that did not finish has tried nothing. ``force`` skips the comparison.
     """
     if force:
-        return Retraining(True, "training in any case: no comparison with the champion was asked for")
+        return Retraining(True, "training unconditionally; --if-changed skips unchanged data")
     client = tracking.client(tracking_uri)
     ours = client.get_run(parent_id)
     registered = {alias: run for alias in (CHAMPION, CHALLENGER) if (run := _run_of(client, model, alias))}
     if parent_id in [run.info.run_id for run in registered.values()]:
-        return Retraining(True, "this run has registered its model already and goes on")
+        return Retraining(True, "this run has registered its model already and resumes")
     changes = list(_changes(registered[CHAMPION], ours)) if CHAMPION in registered else None
     if changes == []:
         return Retraining(False, f"nothing to train: data, code and settings are those of {model}@{CHAMPION}")

@@ -1,6 +1,6 @@
 """The report of a run: one self-contained HTML page, and its pictures as PNGs, from what MLflow holds.
 
-It tells its story from the top: the verdict, what it stands on and what was lost, the data, the paper's tables and
+It tells its story from the top: the verdict, what it rests on and what failed, the data, the paper's tables and
 figures for this run beside the paper's own numbers, the settings, and the decision in full.
 """
 
@@ -271,7 +271,7 @@ def _caveats(record: RunRecord) -> list[str]:
         described = {f"{network.name}: {network.note}" for network in networks if network and network.note}
         notes += [f"{label} – {note}" for note in sorted(described)]
     if config and config.data.split == "image":
-        notes.append("The split is by image, as in the paper: patients stand on both sides of it (see Data).")
+        notes.append("The split is by image, as in the paper: some patients are on both sides of it (see Data).")
     notes += _omitted(evaluations)
     return notes
 

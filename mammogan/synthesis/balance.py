@@ -36,7 +36,7 @@ def fill(model: Model, dataset: Dataset | None, label: int, config: Config, out:
     """Write the data set ``out``, local or ``s3://``: the images of ``dataset`` and synthetic ones of class ``label``.
 
     Without ``dataset`` it holds ``synthesise.count`` synthetic images alone. Returns its summary, of which the part
-    ``synthetic`` counts what was made, drawn and dropped. Run again it goes on where it was stopped, and a finished
+    ``synthetic`` counts what was made, drawn and dropped. Run again it resumes where it was stopped, and a finished
     one is left as it is. Raises ValueError where nothing is to be made and for an ``out`` that holds something else.
     """
     wanted = missing(dataset, label, config.synthesise)

@@ -512,7 +512,7 @@ def test_ctrl_c_leaves_it_switched_off_and_the_same_command_goes_on(kubeflow, co
     monkeypatch.setattr(reconciliation.time, "sleep", interrupt)
     said = command(entry("weekly", cron="0 0 9 * * *"))
     assert said.exit_code == 130
-    assert "switched off until the change is made: weekly; the same command goes on" in said.stderr
+    assert "switched off until the change is made: weekly; the same command resumes" in said.stderr
     assert kubeflow.recurring[old]["mode"] == "DISABLE"
     assert the_one(kubeflow) == old
     monkeypatch.undo()

@@ -33,7 +33,7 @@ SETTLE_S = 15.0
 """How long after a recurring run was switched off Kubeflow may still learn of a run that it had just begun."""
 POLL_S = 5.0
 REMIND_S = 60.0
-GOES_ON = "the same command goes on"
+GOES_ON = "the same command resumes"
 
 
 def reconcile(
