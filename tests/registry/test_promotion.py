@@ -20,7 +20,8 @@ from mammogan.config import PRESETS, Trial
 from mammogan.models.generator import Generator, save_snapshot
 from mammogan.registry import notes, promotion
 from mammogan.reporting import card
-from mammogan.results import Candidate, Outcome
+from mammogan.results import Candidate, Outcome, Verdict
+from mammogan.selection import gates
 from mammogan.selection.ranking import select
 from mammogan.tracking import heartbeat
 
@@ -93,6 +94,22 @@ def test_nothing_becomes_champion_without_an_audit_that_passed(client, add, audi
     assert aliases(client, add) == {"challenger": "1"}
     assert registry.promote(add.model, "1", "x").why == f"refused: audited: {why}"
     assert registry.promote(add.model, "1", "seen by eye", force=True).moved
+
+
+@pytest.mark.parametrize("words", ["passed 3 of 3 checks", "refused: memorised", "not checked", "zzz"])
+def test_no_word_of_a_message_decides(client, add, monkeypatch, words):
+    """Every gate's sentence and every summary rewritten: the same versions become champion, the same do not."""
+    monkeypatch.setattr(gates, "Verdict", lambda gate, outcome, _: Verdict(gate, outcome, words))
+    monkeypatch.setattr(gates, "tally", lambda _: words)
+    for kid, outcome, champion in (
+        (0.30, Outcome.PASSED, "1"),
+        (0.20, Outcome.REFUSED, "1"),
+        (0.20, Outcome.NOT_CHECKED, "1"),
+        (0.40, Outcome.PASSED, "1"),
+        (0.20, Outcome.PASSED, "5"),
+    ):
+        add(kid, audit=(outcome, words))
+        assert aliases(client, add)["champion"] == champion, (kid, outcome)
 
 
 def test_another_data_set_is_not_comparable_but_can_be_forced(client, add):
