@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -48,3 +49,11 @@ def _lines():
 def _ctrl_c():
     """A shell that starts the tests in the background ignores SIGINT for them, and for what they start."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _import_path():
+    """MLflow puts the code of a model that it loads first; a process that a later test spawns would import that."""
+    before = sys.path
+    yield
+    sys.path = before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -60,10 +61,20 @@ def generate(model_uri: str, count: int, seed: int, truncation: float = 1.0, tra
     Raises ValueError for an address that names no model, or for values outside the model's ranges.
     """
     tracking.client(tracking_uri)
-    with _known_model(model_uri):
+    with _known_model(model_uri), _import_path_kept():
         model = mlflow.pyfunc.load_model(model_uri)
     requests = pd.DataFrame({"n": [count], "seed": [seed], "truncation": [truncation]})
     return np.asarray(model.predict(requests, params={"format": "array"}))
+
+
+@contextmanager
+def _import_path_kept() -> Generator[None]:
+    """MLflow leaves a model's code first on ``sys.path``: a process started later would import that copy of us."""
+    before = sys.path
+    try:
+        yield
+    finally:
+        sys.path = before
 
 
 @contextmanager

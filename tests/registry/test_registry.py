@@ -115,7 +115,9 @@ def test_champion_draws_the_snapshots_images(model, snapshot):
     pictures = [np.asarray(Image.open(io.BytesIO(png))) for png in table["png"]]
     np.testing.assert_array_equal(pictures, expected)
     np.testing.assert_array_equal(model.predict({"n": [5], "seed": [7]}, params={"format": "array"}), expected)
+    before = list(sys.path)
     np.testing.assert_array_equal(registry.generate("models:/mammogan@champion", 5, 7), expected)
+    assert sys.path == before  # not the model's copy of this package first, for the processes started next
 
 
 def test_requests_are_answered_in_order_and_truncation_pulls_to_the_centre(model):
