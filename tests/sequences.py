@@ -105,7 +105,7 @@ class Session:
             source="s3://bucket/cbis",
             labels="s3://bucket/csv",
             store="s3://bucket/store",
-            experiment=self.arguments["experiment"],
+            experiment=self.arguments.experiment,
             pods={"image": self.pods.image},
             enabled=self.rng.random() < 0.7,
         )

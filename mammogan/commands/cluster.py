@@ -57,9 +57,8 @@ def submit(
         return
     overrides = options.overrides(settings, options.shortcuts(subset=subset, lambdas=lambdas, seeds=seeds))
     arguments = graph_arguments(
-        preset, overrides, source=source, labels=labels, experiment=experiment_name, force=force
+        preset, overrides, source=source, labels=labels, store=store, experiment=experiment_name, force=force
     )
-    arguments |= {"store": store}
 
     def start(server: Server) -> str:
         from mammogan.pipeline import experiment

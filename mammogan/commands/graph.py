@@ -73,9 +73,8 @@ def compile_(
 
     overrides = options.overrides(settings, options.shortcuts(subset=subset, lambdas=lambdas, seeds=seeds))
     arguments = graph_arguments(
-        preset, overrides, source=source, labels=labels, experiment=experiment_name, force=force
+        preset, overrides, source=source, labels=labels, store=store, experiment=experiment_name, force=force
     )
-    arguments |= {"store": store}
     submit.require_store(arguments)
     submit.require_remote(arguments)
     text = compiled.compile_pipeline(experiment, arguments, options.pods(pods, image, gpu_image, parallelism))

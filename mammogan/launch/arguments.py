@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,50 @@ LAST_LETTER = 0xFFFF
 _IN_BUCKET = re.compile(r"s3://[A-Za-z0-9._\-]+(/.*)?")
 
 
+@dataclass(frozen=True)
+class GraphArguments:
+    """Arguments of the graph, ``mammogan.pipeline.experiment``, whose parameters bear these names."""
+
+    trials: tuple[str, ...]
+    """Names of the trials, in the order in which the fan-out starts them."""
+    preset: str
+    """Starting configuration."""
+    overrides: str
+    """Settings that differ from the preset's, as JSON by their dotted names."""
+    source: str
+    """Folder or s3:// address of the images, or phantom."""
+    labels: str
+    """Folder or s3:// address of the case-description CSVs; empty where the source brings its labels."""
+    experiment: str
+    """Name of MLflow's experiment, and of Kubeflow's."""
+    force: bool
+    """Whether to train also where data, code and settings are those of the champion."""
+    store: str = ""
+    """Folder or s3:// address where trials keep their checkpoints; empty is the graph's own default."""
+    work: str = ""
+    """Folder of finished images; empty is the graph's own default."""
+
+    @property
+    def settings(self) -> config.Config:
+        """The whole configuration of the run."""
+        return config.resolve(self.preset, self.overrides)
+
+    def parameters(self) -> dict[str, str | bool | list[str]]:
+        """As KFP takes them, without those that are left to the graph's default."""
+        given = {item.name: getattr(self, item.name) for item in fields(self)} | {"trials": list(self.trials)}
+        return {name: value for name, value in given.items() if value or name not in ("store", "work")}
+
+
 def graph_arguments(
     preset: str,
     overrides: Mapping[str, Any],
     *,
     source: str = "",
     labels: str = "",
+    store: str = "",
     experiment: str = "mammogan",
     force: bool = True,
-) -> dict[str, Any]:
+) -> GraphArguments:
     """Arguments of the pipeline function for a preset, its overrides and where the data are.
 
     Without ``force`` the run stops before training where data, code and settings are those of the champion.
@@ -39,15 +75,16 @@ def graph_arguments(
         raise ValueError("--source='': give a folder or an s3:// address with the images, or phantom")
     require_bucket("--source", source)
     require_bucket("--labels", labels)
-    return {
-        "trials": [trial.name for trial in settings.trials],
-        "preset": preset,
-        "overrides": text,
-        "source": _absolute(source or "phantom"),
-        "labels": _absolute(labels),
-        "experiment": experiment,
-        "force": force,
-    }
+    return GraphArguments(
+        trials=tuple(trial.name for trial in settings.trials),
+        preset=preset,
+        overrides=text,
+        source=_absolute(source or "phantom"),
+        labels=_absolute(labels),
+        experiment=experiment,
+        force=force,
+        store=store,
+    )
 
 
 def require_experiment(name: str) -> None:

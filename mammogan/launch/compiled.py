@@ -6,7 +6,7 @@ The output is KFP's two YAML documents, the pipeline and its platform part. The 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +15,16 @@ import yaml
 from mammogan import components, cores
 from mammogan.components import IMAGE
 from mammogan.graph import ACCELERATED, Step
+from mammogan.launch.arguments import GraphArguments
 from mammogan.launch.pods import DAY_S, USER, Pods, parse_toleration
 
 if TYPE_CHECKING:
     from kfp.dsl.base_component import BaseComponent
 
 HOUR_S = 3600
+
+Spec = dict[str, Any]
+"""A part of KFP's pipeline spec, its platform spec or a pod's, as their YAML holds it; known to this module alone."""
 
 REQUIRED_SETTINGS = components.REQUIRED_SETTINGS
 """Keys that the ConfigMap must have, each the environment variable of its name."""
@@ -37,8 +41,8 @@ WAITING_S = 30 * DAY_S
 """What all pods of a step together may wait for a node, and between attempts, in seconds."""
 
 
-def compile_pipeline(pipeline: BaseComponent, arguments: Mapping[str, Any], pods: Pods) -> str:
-    """YAML of the pipeline with ``arguments`` as its defaults and every pod's settings.
+def compile_pipeline(pipeline: BaseComponent, arguments: GraphArguments | None, pods: Pods) -> str:
+    """YAML of the pipeline with ``arguments`` as its defaults, if any, and every pod's settings.
 
     Raises ValueError where no image was given.
     """
@@ -54,24 +58,25 @@ def compile_pipeline(pipeline: BaseComponent, arguments: Mapping[str, Any], pods
     return yaml.safe_dump_all([graph, platform], sort_keys=True, allow_unicode=True, width=120)
 
 
-def _compiled(pipeline: BaseComponent, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _compiled(pipeline: BaseComponent, arguments: GraphArguments | None) -> tuple[Spec, Spec]:
     """KFP's own compilation: the pipeline's document and the platform's, which may be empty."""
     from kfp import compiler
 
+    given = arguments.parameters() if arguments else {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "pipeline.yaml")
-        compiler.Compiler().compile(pipeline, str(path), pipeline_parameters=dict(arguments))
+        compiler.Compiler().compile(pipeline, str(path), pipeline_parameters=given)
         graph, *platform = yaml.safe_load_all(path.read_text())
     return graph, platform[0] if platform else {}
 
 
-def _tasks(graph: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _tasks(graph: Spec) -> Iterator[tuple[str, Spec]]:
     """Every task of the root and of every nested graph, by its name."""
     for component in (graph["root"], *graph["components"].values()):
         yield from component.get("dag", {}).get("tasks", {}).items()
 
 
-def _name_tasks(graph: Mapping[str, Any]) -> None:
+def _name_tasks(graph: Spec) -> None:
     """Name every task by its key, by which the backend looks for what another task takes from it.
 
     KFP's compiler up to 2.17.0 writes a group's display name there, if it has one. Then a run fails where outputs of a
@@ -81,13 +86,13 @@ def _name_tasks(graph: Mapping[str, Any]) -> None:
         task["taskInfo"]["name"] = key
 
 
-def _limit_parallelism(graph: Mapping[str, Any], limit: int) -> None:
+def _limit_parallelism(graph: Spec, limit: int) -> None:
     for _, task in _tasks(graph):
         if limit and "parameterIterator" in task:
             task["iteratorPolicy"] = {"parallelismLimit": limit}
 
 
-def _retry(graph: Mapping[str, Any], pods: Pods) -> None:
+def _retry(graph: Spec, pods: Pods) -> None:
     """Let each step whose pod was lost start again, in the fan-out too.
 
     Argo counts ``backoffMaxDuration`` from the first pod's start over all of them and stops the one that runs then, so
@@ -114,7 +119,7 @@ def _time_to_live(pods: Pods) -> dict[str, int]:
     return {f"resourceTtlOn{end}": pods.ttl_days * DAY_S for end in ("Completion", "Success", "Failure")}
 
 
-def _fill_executors(executors: Mapping[str, Any], pods: Pods) -> dict[str, Any]:
+def _fill_executors(executors: Spec, pods: Pods) -> Spec:
     """Fill in each container's command, image and resources; return its pod's settings by the executor's name."""
     version = components.version()
     for name, executor in executors.items():
@@ -122,7 +127,7 @@ def _fill_executors(executors: Mapping[str, Any], pods: Pods) -> dict[str, Any]:
     return {name: _pod(name.removeprefix("exec-"), pods) for name in executors}
 
 
-def _fill_container(container: dict[str, Any], step: str, pods: Pods, version: str) -> None:
+def _fill_container(container: Spec, step: str, pods: Pods, version: str) -> None:
     assert container["image"] == IMAGE, f"{step} brings an image of its own"
     function = container["args"][container["args"].index("--function_to_execute") + 1]
     container["command"] = ["python3", "-m", "mammogan.components"]
@@ -153,14 +158,14 @@ def _deadline_s(step: str, pods: Pods) -> int:
     return (pods.train_hours if step in ACCELERATED else pods.step_hours) * HOUR_S
 
 
-def _resources(step: str, pods: Pods) -> dict[str, Any]:
+def _resources(step: str, pods: Pods) -> Spec:
     """In the fields of KFP from 2.12 on; the older numeric ones are deprecated.
 
     Memory is limited to its request, as what a node lacks ends some pod; cores are not, as a limit would
     stop a pod in mid-work: it fills no more than it asked for because ``MAMMOGAN_CORES`` says so.
     """
     size = pods.size(step)
-    resources: dict[str, Any] = {
+    resources: Spec = {
         "resourceCpuRequest": size.cpu,
         "resourceMemoryLimit": size.memory,
         "resourceMemoryRequest": size.memory,
@@ -170,12 +175,12 @@ def _resources(step: str, pods: Pods) -> dict[str, Any]:
     return resources
 
 
-def _pod(step: str, pods: Pods) -> dict[str, Any]:
+def _pod(step: str, pods: Pods) -> Spec:
     """Platform settings of one step's pod, in the form of kfp-kubernetes' KubernetesExecutorConfig."""
     labels = {"app.kubernetes.io/name": "mammogan", "app.kubernetes.io/component": step, **_pairs(pods.labels)}
     if pods.queue:
         labels["kueue.x-k8s.io/queue-name"] = pods.queue
-    pod: dict[str, Any] = {
+    pod: Spec = {
         "activeDeadlineSeconds": str(_deadline_s(step, pods)),
         "configMapAsVolume": [_mount("configMapName", pods.settings, "settings")],
         "emptyDirMounts": [{"volumeName": "tmp", "mountPath": "/tmp", "sizeLimit": pods.size(step).scratch}],  # noqa: S108
@@ -194,10 +199,10 @@ def _pod(step: str, pods: Pods) -> dict[str, Any]:
     return pod
 
 
-def _accelerated_pod(pods: Pods, mounts: list[dict[str, str]]) -> dict[str, Any]:
+def _accelerated_pod(pods: Pods, mounts: list[dict[str, str]]) -> Spec:
     shm = {"volumeName": "shm", "mountPath": "/dev/shm", "medium": "Memory", "sizeLimit": pods.shm}  # noqa: S108
     taints = [{"key": pods.accelerator, "operator": "Exists", "effect": "NoSchedule"}]
-    pod: dict[str, Any] = {
+    pod: Spec = {
         "emptyDirMounts": [*mounts, shm],
         "tolerations": [*taints, *map(parse_toleration, pods.tolerations)],
     }
@@ -206,7 +211,7 @@ def _accelerated_pod(pods: Pods, mounts: list[dict[str, str]]) -> dict[str, Any]
     return pod
 
 
-def _mount(field: str, name: str, folder: str) -> dict[str, Any]:
+def _mount(field: str, name: str, folder: str) -> Spec:
     """A Secret or ConfigMap as files that ``components`` makes environment variables of.
 
     As variables of the pod's own, one by one, they would be more than a tenth of all that Kubeflow keeps of a run,
@@ -221,7 +226,7 @@ def _mount(field: str, name: str, folder: str) -> dict[str, Any]:
     }
 
 
-def _constant(field: str, value: str) -> dict[str, Any]:
+def _constant(field: str, value: str) -> Spec:
     return {field: {"runtimeValue": {"constant": value}}}
 
 

@@ -13,13 +13,13 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from mammogan import config, console, storage
 from mammogan.errors import LoggedError
-from mammogan.launch.arguments import is_path
+from mammogan.launch.arguments import GraphArguments, is_path
 from mammogan.launch.outcome import outcome_lines
 from mammogan.launch.stopping import stoppable
 
@@ -58,14 +58,13 @@ class LocalRun:
         storage.write_bytes(str(self.folder / "status.json"), json.dumps({"status": status}).encode())
 
 
-def find_or_make(out: Path, arguments: Mapping[str, Any]) -> LocalRun:
+def find_or_make(out: Path, arguments: GraphArguments) -> LocalRun:
     """Folder of an unfinished run with the same arguments, or a new one.
 
     The folder's name is a digest of the arguments, with the preset resolved, and a counter: running the same command
     again resumes after an interruption and starts anew after success.
     """
-    settings = config.resolve(arguments["preset"], arguments["overrides"]).to_dict()
-    stem = config.digest({**arguments, "settings": settings})[:8]
+    stem = config.digest({**arguments.parameters(), "settings": arguments.settings.to_dict()})[:8]
     number = 1
     while (status := out / f"run-{stem}-{number}" / "status.json").is_file():
         if json.loads(status.read_text())["status"] != "finished":
@@ -88,12 +87,12 @@ def exclusive(out: Path) -> Generator[None]:
         yield
 
 
-def require_inputs(arguments: Mapping[str, Any]) -> None:
+def require_inputs(arguments: GraphArguments) -> None:
     """Raise ValueError for data or weights that are not on this machine, before any step has begun."""
-    settings = config.resolve(arguments["preset"], arguments["overrides"])
+    settings = arguments.settings
     given = {
-        "--source": arguments["source"],
-        "--labels": arguments["labels"],
+        "--source": arguments.source,
+        "--labels": arguments.labels,
         "model.frozen_weights": settings.model.frozen_weights,
         "evaluate.extractor_weights": settings.evaluate.extractor_weights,
         "evaluate.lpips_weights": settings.evaluate.lpips_weights,
@@ -103,7 +102,7 @@ def require_inputs(arguments: Mapping[str, Any]) -> None:
             raise ValueError(f"{name}={location!r}: no such file or folder; give the path of one")
 
 
-def run(pipeline: Callable[..., object], arguments: Mapping[str, Any], out: Path, tracking_uri: str = "") -> LocalRun:
+def run(pipeline: Callable[..., object], arguments: GraphArguments, out: Path, tracking_uri: str = "") -> LocalRun:
     """Run the graph to its end and print what came out of it; go on where an earlier attempt stopped.
 
     State lives below ``out``: a folder per run, ``store/`` (trials by content), ``data/`` (finished images),
@@ -119,11 +118,11 @@ def run(pipeline: Callable[..., object], arguments: Mapping[str, Any], out: Path
     with exclusive(out):
         found = find_or_make(out, arguments)
         logger.info(f"run {found.key}; every line of every step goes to {found.log}")
-        tracking.ensure_experiment(arguments["experiment"], artifacts, tracking_uri)
-        places = {"store": str(out / "store"), "work": str(out / "data")}
+        tracking.ensure_experiment(arguments.experiment, artifacts, tracking_uri)
+        placed = replace(arguments, store=str(out / "store"), work=str(out / "data"))
         try:
             with environment(step_environment(tracking_uri, found.key)), stoppable():
-                execute(pipeline, {**arguments, **places}, found)
+                execute(pipeline, placed, found)
         except KeyboardInterrupt:
             tracking.close_stopped(found.key, "stopped by a signal", tracking_uri)
             logger.info("stopped; the same command resumes")
@@ -136,7 +135,7 @@ def run(pipeline: Callable[..., object], arguments: Mapping[str, Any], out: Path
     return found
 
 
-def _outcome(arguments: Mapping[str, Any], run: LocalRun, tracking_uri: str) -> Outcome | None:
+def _outcome(arguments: GraphArguments, run: LocalRun, tracking_uri: str) -> Outcome | None:
     """What MLflow knows of the run, which is also printed; None where it never got that far."""
     from mammogan import tracking
 
@@ -144,12 +143,12 @@ def _outcome(arguments: Mapping[str, Any], run: LocalRun, tracking_uri: str) -> 
         ended = tracking.outcome(run.key, run.report, tracking_uri)
     except LookupError:
         return None
-    model = config.resolve(arguments["preset"], arguments["overrides"]).select.model_name
+    model = arguments.settings.select.model_name
     print("", *outcome_lines(ended, model=model, tracking_uri=tracking_uri), sep="\n")
     return ended
 
 
-def execute(pipeline: Callable[..., object], arguments: Mapping[str, Any], run: LocalRun) -> None:
+def execute(pipeline: Callable[..., object], arguments: GraphArguments, run: LocalRun) -> None:
     """Run a KFP pipeline function in subprocesses, its chatter to the run's log and our lines to the terminal.
 
     Raises RuntimeError with the failed step's own error line.
@@ -161,7 +160,7 @@ def execute(pipeline: Callable[..., object], arguments: Mapping[str, Any], run: 
     run.mark("running")
     with run.log.open("a") as log, _captured(StepLog(log, sys.stderr)) as steps:
         try:
-            pipeline(**arguments)
+            pipeline(**arguments.parameters())
         except RuntimeError as error:
             run.mark("failed")
             raise LoggedError(f"{steps.failure or error}; the whole log is {run.log}") from error

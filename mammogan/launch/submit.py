@@ -14,15 +14,15 @@ import tempfile
 import unicodedata
 import urllib.parse
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mammogan.launch import compiled, naming
-from mammogan.launch.arguments import is_path, require_bucket, require_experiment
+from mammogan.launch.arguments import GraphArguments, is_path, require_bucket, require_experiment
 from mammogan.launch.pods import SERVICE_ACCOUNT
 from mammogan.launch.server import RefusedError
 
@@ -48,18 +48,16 @@ class Version:
     """Ends in the digest of its bytes."""
 
 
-def require_store(arguments: Mapping[str, Any]) -> None:
+def require_store(arguments: GraphArguments) -> None:
     """Raise ValueError where trials would keep their checkpoints inside their pods, or in no bucket."""
-    store = str(arguments.get("store", ""))
-    if not store.startswith("s3://"):
-        raise ValueError(f"--store={store!r}: give s3://bucket/prefix, from where trials resume")
-    require_bucket("--store", store)
+    if not arguments.store.startswith("s3://"):
+        raise ValueError(f"--store={arguments.store!r}: give s3://bucket/prefix, from where trials resume")
+    require_bucket("--store", arguments.store)
 
 
-def require_remote(arguments: Mapping[str, Any]) -> None:
+def require_remote(arguments: GraphArguments) -> None:
     """Raise ValueError for data on this machine, which no pod can see."""
-    for name in ("source", "labels"):
-        location = str(arguments.get(name, ""))
+    for name, location in (("source", arguments.source), ("labels", arguments.labels)):
         if is_path(location) and Path(location).exists():
             raise ValueError(f"--{name}={location!r}: it is on this machine; give s3://bucket/prefix or a mounted path")
 
@@ -67,7 +65,7 @@ def require_remote(arguments: Mapping[str, Any]) -> None:
 def submit(
     server: Server,
     pipeline: BaseComponent,
-    arguments: Mapping[str, Any],
+    arguments: GraphArguments,
     pods: Pods,
     *,
     service_account: str = SERVICE_ACCOUNT,
@@ -80,16 +78,16 @@ def submit(
 
     require_store(arguments)
     require_remote(arguments)
-    require_experiment(arguments["experiment"])
+    require_experiment(arguments.experiment)
     if service_account and not naming.is_subdomain(service_account):
         raise ValueError(f"--service-account={service_account!r}: give the name of a Kubernetes service account")
     server.require_namespace()
     version = upload(server, pipeline, pods)
     run = api.V2beta1Run(
-        experiment_id=find_or_make_experiment(server, arguments["experiment"]),
-        display_name=run_name(arguments["preset"]),
+        experiment_id=find_or_make_experiment(server, arguments.experiment),
+        display_name=run_name(arguments.preset),
         pipeline_version_reference=reference(version.pipeline_id, version.version_id),
-        runtime_config=api.V2beta1RuntimeConfig(parameters=dict(arguments)),
+        runtime_config=api.V2beta1RuntimeConfig(parameters=arguments.parameters()),
         service_account=service_account,
     )
     run_id = _start(server, run)
@@ -151,7 +149,7 @@ def find(server: Server, pipeline: BaseComponent, pods: Pods) -> Version:
 
 def _named(pipeline: BaseComponent, pods: Pods) -> tuple[str, str]:
     """The compiled text and its version's name."""
-    text = compiled.compile_pipeline(pipeline, {}, pods)
+    text = compiled.compile_pipeline(pipeline, None, pods)
     return text, f"{pipeline.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 

@@ -6,6 +6,7 @@
 
 import contextlib
 import threading
+from dataclasses import replace
 
 import pytest
 from faulty import faulty
@@ -80,7 +81,7 @@ def go_through(cluster, seed, capfd):
     given = SignIn.from_environment()
     carried = "; ".join(part for part in (given.cookie, f"secret={SECRET}") if part)
     found = graph_arguments("demo", {"lambdas": "0.5"}, source="s3://bucket/cbis", labels="s3://bucket/csv")
-    arguments = {**found, "store": "s3://bucket/store", "experiment": cluster.name}
+    arguments = replace(found, store="s3://bucket/store", experiment=cluster.name)
     world = Real(cluster, seed)
     with faulty(cluster.host, seed, patience_s=PATIENCE_S) as gateway:
         server = Server(gateway.address, cluster.namespace, SignIn(given.token, carried, given.user))

@@ -15,7 +15,7 @@ compile_pipeline = compiled.compile_pipeline
 @functools.cache
 def compile_once(name, pods):
     assert name == "mammogan"
-    return compile_pipeline(pipeline.experiment, {}, pods)
+    return compile_pipeline(pipeline.experiment, None, pods)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -47,7 +48,7 @@ GPU = Pods(
 
 def compiled(pods):
     arguments = graph_arguments("paper", {}, source="s3://bucket/cbis", labels="s3://bucket/csv")
-    return compile_pipeline(pipeline.experiment, {**arguments, "store": "s3://bucket/store"}, pods)
+    return compile_pipeline(pipeline.experiment, replace(arguments, store="s3://bucket/store"), pods)
 
 
 @pytest.fixture(scope="module", params=["cpu", "gpu"])
@@ -341,7 +342,7 @@ def test_pod_settings_are_what_kfps_own_functions_write(tmp_path):
 
     compiler.Compiler().compile(official, str(tmp_path / "theirs.yaml"))
     _, theirs = yaml.safe_load_all((tmp_path / "theirs.yaml").read_text())
-    _, ours = yaml.safe_load_all(compile_pipeline(plain, {}, GPU))
+    _, ours = yaml.safe_load_all(compile_pipeline(plain, None, GPU))
     pod = "platforms", "kubernetes", "deploymentSpec", "executors", "exec-train"
     for key in pod:
         theirs, ours = theirs[key], ours[key]

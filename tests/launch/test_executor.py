@@ -37,12 +37,12 @@ exec chroot --userspec=1000:0 {root} {inside}
 
 
 def graph():
-    text = compile_pipeline(pipeline.experiment, {}, Pods(image="walk@sha256:" + "0" * 64, accelerators=0))
+    text = compile_pipeline(pipeline.experiment, None, Pods(image="walk@sha256:" + "0" * 64, accelerators=0))
     return next(yaml.safe_load_all(text))
 
 
 def arguments(store):
-    return {**graph_arguments("demo", QUICK), "store": store}
+    return graph_arguments("demo", QUICK, store=store).parameters()
 
 
 def check(walk, tracking_uri):

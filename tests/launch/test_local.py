@@ -67,5 +67,5 @@ def test_arguments_are_checked_before_anything_runs(tmp_path):
     with pytest.raises(ValueError, match=r"train\.epochs"):
         graph_arguments("demo", {"train.epoch": 3})
     arguments = graph_arguments("demo", {"lambdas": "0.5,3"}, source=str(tmp_path))
-    assert arguments["trials"] == ["lambda=0.5,seed=0", "lambda=3,seed=0"]
-    assert config.resolve(arguments["preset"], arguments["overrides"]).lambdas == (0.5, 3.0)
+    assert arguments.trials == ("lambda=0.5,seed=0", "lambda=3,seed=0")
+    assert arguments.settings.lambdas == (0.5, 3.0)

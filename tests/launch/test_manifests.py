@@ -148,7 +148,7 @@ def test_requests_limits_and_bounded_volumes(overlay):
 @cache
 def step_pods(pods):
     """Each step's pod as Kubeflow makes it of the compiled pipeline: the step's container and those beside it."""
-    graph = next(yaml.safe_load_all(compiled.compile_pipeline(pipeline.experiment, {}, pods)))
+    graph = next(yaml.safe_load_all(compiled.compile_pipeline(pipeline.experiment, None, pods)))
     found = {}
     for name, executor in graph["deploymentSpec"]["executors"].items():
         asked = executor["container"]["resources"]

@@ -1,5 +1,7 @@
 """Names and addresses that are not plain: taken as they are, or refused before anything is sent."""
 
+from dataclasses import replace
+
 import pytest
 from kubeflow import Kubeflow, folded, serve
 from typer.testing import CliRunner
@@ -72,7 +74,7 @@ def test_a_name_that_cannot_be_stored_is_refused_before_anything_is_sent(kubeflo
     with pytest.raises(ValueError, match="experiment=") as caught:
         graph_arguments("demo", {}, experiment=name)
     assert len(str(caught.value).splitlines()) == 1
-    arguments = {**graph_arguments("demo", {}), "store": "s3://bucket/store", "experiment": name}
+    arguments = replace(graph_arguments("demo", {}, store="s3://bucket/store"), experiment=name)
     with pytest.raises(ValueError, match="experiment="):
         submit(Server(host), pipeline.experiment, arguments, PODS)
     with pytest.raises(ValueError, match="experiment="):
@@ -89,7 +91,7 @@ def test_an_archived_experiment_is_said_and_not_used(kubeflow, host, asked):
     kubeflow.compare = folded
     identity = find_or_make_experiment(Server(host), "closed")
     kubeflow.experiments[identity]["storage_state"] = "ARCHIVED"
-    arguments = {**graph_arguments("demo", {}, experiment=asked), "store": "s3://bucket/store"}
+    arguments = graph_arguments("demo", {}, store="s3://bucket/store", experiment=asked)
     with pytest.raises(ValueError, match=f"experiment='{asked}': 'closed' is archived in Kubeflow; restore it there"):
         submit(Server(host), pipeline.experiment, arguments, PODS)
     with pytest.raises(ValueError, match="archived"):
@@ -112,7 +114,7 @@ def test_an_address_without_a_bucket_is_refused_before_anything_is_sent(kubeflow
 
 @pytest.mark.parametrize("account", ["Steps", "a..b", "a_b", "-a", "a" * 254])
 def test_a_service_account_that_there_cannot_be_is_refused(kubeflow, host, account):
-    arguments = {**graph_arguments("demo", {}), "store": "s3://bucket/store"}
+    arguments = graph_arguments("demo", {}, store="s3://bucket/store")
     with pytest.raises(ValueError, match="--service-account="):
         submit(Server(host), pipeline.experiment, arguments, PODS, service_account=account)
     assert not kubeflow.requests

@@ -4,6 +4,7 @@ import re
 import socket
 import threading
 import traceback
+from dataclasses import replace
 
 import kfp_server_api as api
 import pytest
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("quick")
 @pytest.fixture
 def arguments():
     found = graph_arguments("paper", {"lambdas": "0.5"}, source="s3://bucket/cbis", labels="s3://bucket/csv")
-    return {**found, "store": "s3://bucket/store"}
+    return replace(found, store="s3://bucket/store")
 
 
 def start(host, arguments, **options):

@@ -73,7 +73,7 @@ def test_the_containers_beside_a_steps_own_are_those_that_kubeflow_makes():
 def test_a_steps_own_container_and_place_are_those_that_are_compiled(accelerators):
     place = {"node_selector": ("pool=gpu",), "tolerations": ("spot=true:NoSchedule",)}
     pods = Pods(image=IMAGE, accelerators=accelerators, **place)
-    graph, platform = yaml.safe_load_all(compile_pipeline(pipeline.experiment, {}, pods))
+    graph, platform = yaml.safe_load_all(compile_pipeline(pipeline.experiment, None, pods))
     executors = graph["deploymentSpec"]["executors"]
     settings = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     assert {name.removeprefix("exec-") for name in executors} == set(Step)

@@ -4,6 +4,7 @@ A third of all requests go wrong, at random: lost, refused, cut, late or hanging
 """
 
 import random
+from dataclasses import replace
 
 import pytest
 from faulty import faulty
@@ -73,7 +74,7 @@ def go_through(seed, capfd):
     found = graph_arguments("demo", {"lambdas": "0.5"}, source="s3://bucket/cbis", labels="s3://bucket/csv")
     with serve(kubeflow) as host, faulty(host, seed, patience_s=PATIENCE_S) as gateway:
         server = Server(gateway.address, sign_in=SignIn(token=SECRET))
-        arguments = {**found, "store": "s3://bucket/store"}
+        arguments = replace(found, store="s3://bucket/store")
         session = Session(Double(kubeflow, seed), server, arguments, PODS, seed, LONGEST_S, poll_s=0.01)
         for _ in range(6):
             session.act(capfd)

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import kfp_server_api as api
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("quick")
 @pytest.fixture
 def arguments():
     found = graph_arguments("paper", {"lambdas": "0.5,3"}, source="s3://bucket/cbis", labels="s3://bucket/csv")
-    return {**found, "store": "s3://bucket/store"}
+    return replace(found, store="s3://bucket/store")
 
 
 def start(host, arguments, **options):
@@ -38,7 +39,7 @@ def start(host, arguments, **options):
 
 def test_a_run_is_started_of_an_uploaded_version_with_the_arguments(kubeflow, host, arguments):
     run = kubeflow.runs[start(host, arguments)]
-    assert run["runtime_config"]["parameters"] == arguments
+    assert run["runtime_config"]["parameters"] == arguments.parameters()
     assert run["runtime_config"]["parameters"]["trials"] == ["lambda=0.5,seed=0", "lambda=3,seed=0"]
     assert run["service_account"] == "mammogan-steps"
     assert kubeflow.experiments[run["experiment_id"]]["display_name"] == "mammogan"
@@ -332,7 +333,7 @@ def test_every_request_has_a_limit_of_time(kubeflow, host, arguments, monkeypatc
 @pytest.mark.parametrize("store", ["", "/data/store"])
 def test_a_store_inside_the_pod_is_refused_before_anything_is_sent(kubeflow, host, arguments, store):
     with pytest.raises(ValueError, match=r"--store=.*give s3://bucket/prefix"):
-        start(host, {**arguments, "store": store})
+        start(host, replace(arguments, store=store))
     assert not kubeflow.requests
 
 

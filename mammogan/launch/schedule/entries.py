@@ -13,7 +13,7 @@ import yaml
 
 from mammogan import config
 from mammogan.launch import submit
-from mammogan.launch.arguments import LAST_LETTER, graph_arguments
+from mammogan.launch.arguments import LAST_LETTER, GraphArguments, graph_arguments
 from mammogan.launch.naming import is_subdomain
 from mammogan.launch.pods import Pods
 from mammogan.launch.schedule import cron
@@ -68,17 +68,17 @@ class Schedule:
             raise ValueError("pods.image='': give the project's image by digest, NAME@sha256:...")
 
     @property
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self) -> GraphArguments:
         """Arguments of its runs."""
-        found = graph_arguments(
+        return graph_arguments(
             self.preset,
             self.settings,
             source=self.source,
             labels=self.labels,
+            store=self.store,
             experiment=self.experiment,
             force=self.force,
         )
-        return {**found, "store": self.store}
 
     @property
     def pod_settings(self) -> Pods:

@@ -90,7 +90,7 @@ def forecast(server: Server, file: File, now: datetime) -> list[str]:
 def _require_arguments(pipeline: BaseComponent, schedule: Schedule) -> None:
     """Raise ValueError where the pipeline does not take the arguments of an entry, which Kubeflow would refuse."""
     inputs = pipeline.component_spec.inputs or {}
-    given = set(schedule.arguments)
+    given = set(schedule.arguments.parameters())
     unknown = sorted(given - set(inputs))
     missing = sorted(name for name, spec in inputs.items() if not spec.optional and name not in given)
     if unknown or missing:
@@ -112,7 +112,7 @@ def _wanted(server: Server, pipeline: BaseComponent, owner: str, schedule: Sched
     return Recurring(
         name=schedule.name,
         cron=schedule.cron,
-        parameters=schedule.arguments,
+        parameters=schedule.arguments.parameters(),
         pipeline_id=version.pipeline_id,
         version_id=version.version_id,
         experiment_id=experiment_id,
