@@ -214,7 +214,7 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """How a snapshot's six metrics are measured."""
+    """How a snapshot is measured."""
 
     fakes: int = 1000
     """Images drawn from each snapshot, from a fixed z."""

@@ -27,7 +27,7 @@ MOST_COLUMNS = 11
 
 @dataclass(frozen=True)
 class Column:
-    """One of the six metrics."""
+    """One of the paper's six metrics."""
 
     title: str
     metric: str
@@ -35,7 +35,7 @@ class Column:
 
 
 def columns(against: str) -> tuple[Column, ...]:
-    """The six metrics in the paper's order; KID and FID against the ``train`` or ``test`` reals."""
+    """The paper's six metrics in its order; KID and FID against the ``train`` or ``test`` reals."""
     return (
         Column("KID", "kid", against),
         Column("FID", "fid", against),
