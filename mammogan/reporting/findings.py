@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Iterator
-from importlib import resources
 from typing import TYPE_CHECKING
 
 from mammogan.records import Findings
+from mammogan.reporting import pages
 from mammogan.results import Number, Verdict
 from mammogan.selection.gates import tally
 
@@ -36,23 +36,17 @@ def section(findings: Findings) -> str:
 
 def page(title: str, findings: Findings) -> bytes:
     """Self-contained HTML page of the section."""
-    style = resources.files("mammogan.reporting").joinpath("templates", "report.css").read_text()
     body = section(findings)
-    return _environment().get_template("page.html").render(title=title, style=style, body=body).encode()
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(title=title, style=pages.content("report.css"), body=body)
+        .encode()
+    )
 
 
 def _environment() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("mammogan.reporting"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"short": short, "interval": interval, "tally": tally}
-    return environment
+    return pages.environment(short=short, interval=interval, tally=tally)
 
 
 def short(value: float | None) -> str:

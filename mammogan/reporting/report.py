@@ -11,14 +11,13 @@ import csv
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any, Protocol
 
 from mammogan import storage
 from mammogan.config import PRESETS, Config
 from mammogan.records import Production, RunRecord, TrialRecord
-from mammogan.reporting import figures, findings
+from mammogan.reporting import figures, findings, pages
 from mammogan.reporting.figures import Column
 from mammogan.results import Candidate, Direction, Evaluation, Measurement
 from mammogan.selection import comparison
@@ -36,21 +35,12 @@ def build(record: RunRecord, out: Path, production: Production | None = None) ->
 
     ``production`` is what the page says to be in production; None that nothing is.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     against = record.config.select.against if record.config else "train"
     pictures = _pictures(record, against)
     for name, content in pictures.items():
         storage.write_bytes(str(out / f"{name}.png"), content)
-    environment = Environment(
-        loader=PackageLoader("mammogan.reporting"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": number, "interval": interval, "date": date, "duration": duration}
-    environment.filters["sentence"] = comparison.sentence
+    filters = {"number": number, "interval": interval, "date": date, "duration": duration}
+    environment = pages.environment(**filters, sentence=comparison.sentence)
     page = environment.get_template("report.html").render(
         record=record,
         against=against,
@@ -67,7 +57,7 @@ def build(record: RunRecord, out: Path, production: Production | None = None) ->
         total=_total(record),
         winner_measurements=_winner_measurements(record),
         findings=findings.section(record.findings),
-        style=resources.files("mammogan.reporting").joinpath("templates", "report.css").read_text(),
+        style=pages.content("report.css"),
     )
     storage.write_bytes(str(out / PAGE), page.encode())
     return out / PAGE
@@ -155,7 +145,7 @@ def _winner_measurements(record: RunRecord) -> list[Measurement]:
 
 def paper_tables() -> dict[float, list[dict[str, float]]]:
     """The paper's Tables 1-3: lambda to its rows of epoch and six metrics."""
-    text = resources.files("mammogan.reporting").joinpath("templates", "paper_tables.csv").read_text()
+    text = pages.content("paper_tables.csv")
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     tables: dict[float, list[dict[str, float]]] = {}
     for row in csv.DictReader(lines):

@@ -10,14 +10,14 @@ import mlflow.pyfunc
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from mlflow import MlflowClient
 from PIL import Image
 from sample_run import snapshot_evaluation, training
+from snapshots import write_snapshot
 
 from mammogan import registry, results, serving, tracking
 from mammogan.config import PRESETS, Trial
-from mammogan.models.generator import Generator, load_generator, sample, save_snapshot
+from mammogan.models.generator import load_generator, sample
 from mammogan.results import Network
 from mammogan.selection.ranking import select
 from mammogan.tracking.findings import log_findings
@@ -28,13 +28,7 @@ TRIAL = Trial(3.0, 0)
 
 @pytest.fixture(scope="module")
 def snapshot(tmp_path_factory):
-    path = tmp_path_factory.mktemp("snapshot") / "winner"
-    generator = Generator(56, 8, 32)
-    z = torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
-    for _ in range(30):  # BatchNorm's running statistics: without them an untrained generator draws flat grey
-        generator(z)
-    save_snapshot(generator, 4, path)
-    return path
+    return write_snapshot(tmp_path_factory.mktemp("snapshot") / "winner", 56, 32)
 
 
 @pytest.fixture(scope="module")

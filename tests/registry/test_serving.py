@@ -15,24 +15,19 @@ import pytest
 import torch
 from mlflow_servers import free_port, wait_until
 from PIL import Image
+from snapshots import write_snapshot
 from typer.testing import CliRunner
 
 from mammogan import registry, tracking
 from mammogan.command_line import app
-from mammogan.models.generator import Generator, draw_latents, load_generator, sample, save_snapshot
+from mammogan.models.generator import draw_latents, load_generator, sample
 from mammogan.registry import exports
 from mammogan.registry.model import save
 
 
 @pytest.fixture(scope="module")
 def snapshot(tmp_path_factory):
-    path = tmp_path_factory.mktemp("snapshot") / "winner"
-    generator = Generator(28, 8, 16)
-    z = torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
-    for _ in range(30):  # BatchNorm's running statistics: without them an untrained generator draws flat grey
-        generator(z)
-    save_snapshot(generator, 4, path)
-    return path
+    return write_snapshot(tmp_path_factory.mktemp("snapshot") / "winner", 28, 16)
 
 
 @pytest.mark.slow

@@ -62,8 +62,9 @@ class Schedule:
             raise ValueError(
                 f"service_account={self.service_account!r}: give a Kubernetes name: small letters, digits, '-' and '.'"
             )
-        submit.require_store(self.arguments)
-        submit.require_remote(self.arguments)
+        arguments = self.arguments
+        submit.require_store(arguments)
+        submit.require_remote(arguments)
         if not self.pod_settings.image:
             raise ValueError("pods.image='': give the project's image by digest, NAME@sha256:...")
 
