@@ -201,7 +201,7 @@ def _plain_lines(description: str, total: int, done: int) -> Generator[Advance]:
         nonlocal done, shown, last_note
         done, last_note = done + steps, note or last_note
         now = time.monotonic()
-        if now - shown >= PLAIN_INTERVAL_S:
+        if done < total and now - shown >= PLAIN_INTERVAL_S:  # the end has a line of its own
             shown = now
             logger.info(line(now))
 

@@ -28,6 +28,7 @@ def test_plain_progress_says_little_and_ends_with_the_total(capsys, monkeypatch)
     assert lines[0].startswith("train: 2/3 in 0 s")
     assert lines[0].endswith("loss 1.5")
     assert lines[-1].startswith("train: 3/3")
+    assert len(lines) == 2, "the total is said once"
 
 
 def test_lines_are_marked_for_the_local_runner(capsys, monkeypatch):
