@@ -42,7 +42,7 @@ SECTIONS = (
     Section("resume", "gpu_sections.resume", limit_s=70),
     Section("correct", "gpu_sections.correct", limit_s=90),
     Section("pytest", "gpu_sections.cuda_test", limit_s=45),
-    Section("epoch", "gpu_sections.epoch", limit_s=90),
+    Section("epoch", "gpu_sections.epoch", limit_s=130),
     Section("eval", "gpu_sections.evaluation", limit_s=100),
     Section("compiled", "gpu_sections.compiled", limit_s=150),
     Section("side-by-side", "gpu_sections.side_by_side", limit_s=200, least_s=100),

@@ -193,6 +193,11 @@ class TrainConfig:
     early."""
     device: str = "auto"
     """Torch device; 'auto' takes a GPU where there is one."""
+    precision: Literal["tf32", "float32"] = "tf32"
+    """What the convolutions of a training step read on a GPU: tf32 rounds it to 10 bits, about twice as fast. All else
+    is float32."""
+    deterministic: bool = False
+    """Only algorithms that give the same bits each time on the same machine; on a CPU they do so anyway."""
 
     def __post_init__(self) -> None:
         """Check each field on its own."""

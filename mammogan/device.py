@@ -1,10 +1,19 @@
-"""Which device computes: one choice for training, evaluation, audit, utility, synthesis and serving."""
+"""Which device computes, and how exactly: one choice for training, evaluation, audit, utility, synthesis and serving.
+
+On a GPU, PyTorch lets cuDNN round what a float32 convolution reads to TF32's 10 bits. Whatever becomes a number that
+somebody reads, or an image, is computed without: ``float32_convolutions``. A training step may choose TF32.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 
 import torch
+
+CUBLAS_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
+DETERMINISTIC_WORKSPACE = ":4096:8"
 
 
 def pick_device(name: str = "auto", setting: str = "device") -> torch.device:
@@ -56,3 +65,39 @@ def device_name(device: torch.device, processes: int = 1) -> str:
     if device.type == "cuda":
         return times + torch.cuda.get_device_name(device)
     return f"{times}{device.type}, {torch.get_num_threads()} threads"
+
+
+@contextmanager
+def tf32_convolutions(allowed: bool) -> Generator[None]:
+    """Convolutions of float32 tensors on a GPU in TF32, where it has that, or in float32."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = allowed
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
+
+
+@contextmanager
+def float32_convolutions() -> Generator[None]:
+    """Convolutions on a GPU without TF32, for all that is measured and all that is generated; a decorator as well."""
+    with tf32_convolutions(False):
+        yield
+
+
+@contextmanager
+def deterministic_algorithms(wanted: bool) -> Generator[None]:
+    """Only algorithms that give the same bits each time on the same machine; where not ``wanted``, as it is.
+
+    PyTorch raises RuntimeError for an operation that has none. To be begun before the process's first matrix product.
+    """
+    if not wanted:
+        yield
+        return
+    os.environ.setdefault(CUBLAS_WORKSPACE, DETERMINISTIC_WORKSPACE)
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)

@@ -22,7 +22,7 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from mammogan.device import pick_device
+from mammogan.device import float32_convolutions, pick_device
 from mammogan.models.generator import Generator, draw_latents, load_generator, to_uint8
 
 FORMATS = ("png", "array")
@@ -58,6 +58,7 @@ class GeneratorService:
         return pd.DataFrame(rows, columns=["seed", "index", "png"])
 
     @torch.no_grad()
+    @float32_convolutions()
     def images(self, n: int, seed: int, truncation: float = 1.0) -> np.ndarray:
         """Images (n, H, W), uint8, of the latents of ``seed`` multiplied by ``truncation``."""
         z = draw_latents(n, self._generator.latent_dim, seed) * truncation

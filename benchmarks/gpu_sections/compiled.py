@@ -71,12 +71,12 @@ def measure(setting: Setting, record: Record) -> None:
     # on a CPU inductor would need a C++ compiler; this backend traces the same graphs and runs them as they are
     backend = "inductor" if setting.cuda else "aot_eager"
     with convolutions(autotuned=setting.cuda):
-        plain = FastTraining(setting, setting.batch, channels_last=True)
+        plain = FastTraining(setting, setting.batch)
         expected = plain.gradient()
         record.add("as it is, against itself", gradient_difference=relative_difference(plain.gradient(), expected))
         del plain
         frozen = CompiledDenseNet(random_frozen(), backend)
-        training = FastTraining(setting, setting.batch, frozen=frozen, channels_last=True)
+        training = FastTraining(setting, setting.batch, frozen=frozen)
         began = time.perf_counter()
         ours = training.gradient()
         synchronise(training.device)
@@ -85,5 +85,5 @@ def measure(setting: Setting, record: Record) -> None:
             compile_s=time.perf_counter() - began,
             gradient_difference=relative_difference(ours, expected),
         )
-        label = f"batch {setting.batch}, ours, autotuned, channels_last, frozen branch compiled"
+        label = f"batch {setting.batch}, ours, autotuned, frozen branch compiled"
         measure_step(record, label, training, setting.repeats)

@@ -21,7 +21,13 @@ from mammogan.config import PRESETS, Trial
 from mammogan.results import TrialStatus
 from mammogan.training.trial import train_trial
 
-FAN_OUTS = ((3.0,), PRESETS["paper"].lambdas)
+ONE = (3.0,)
+FAN_OUTS = {
+    "1 at once": (ONE, {}),
+    "1 at once, deterministic": (ONE, {"train.deterministic": True}),
+    "1 at once, float32": (ONE, {"train.precision": "float32"}),
+    "3 at once": (PRESETS["paper"].lambdas, {}),
+}
 
 
 @dataclass(frozen=True)
@@ -38,11 +44,10 @@ class Epochs:
 
 def measure(setting: Setting, record: Record) -> None:
     """Record the pace of every trial, and how long the preset's three would take."""
-    for lambdas in FAN_OUTS:
-        label = f"{len(lambdas)} at once"
+    for label, (lambdas, changes) in FAN_OUTS.items():
         with record.case(label), tempfile.TemporaryDirectory() as folder:
             began = time.perf_counter()
-            trials = _trials(setting, lambdas, Path(folder))
+            trials = _trials(setting, lambdas, changes, Path(folder))
             seconds = time.perf_counter() - began
             epoch_s = {gp_lambda: statistics.median(epochs.wall_s[1:]) for gp_lambda, epochs in trials.items()}
             for gp_lambda, epochs in trials.items():
@@ -58,17 +63,19 @@ def measure(setting: Setting, record: Record) -> None:
             record.add(label, wall_s=seconds, minutes_of_the_whole_preset=sweep_s / len(lambdas) / 60)
 
 
-def _trials(setting: Setting, lambdas: tuple[float, ...], folder: Path) -> dict[float, Epochs]:
+def _trials(
+    setting: Setting, lambdas: tuple[float, ...], changes: dict[str, object], folder: Path
+) -> dict[float, Epochs]:
     """Epochs by lambda, every trial in a process of its own that ends with this one's group."""
     joined = {"initializer": os.setpgid, "initargs": (0, os.getpgrp())}
     with ProcessPoolExecutor(len(lambdas), setting.context(), **joined) as processes:
-        running = {value: processes.submit(_train, setting, value, folder / str(value)) for value in lambdas}
+        running = {value: processes.submit(_train, setting, value, changes, folder / str(value)) for value in lambdas}
         return {value: future.result() for value, future in running.items()}
 
 
-def _train(setting: Setting, gp_lambda: float, folder: Path) -> Epochs:
+def _train(setting: Setting, gp_lambda: float, changes: dict[str, object], folder: Path) -> Epochs:
     """One trial. Raises RuntimeError where it does not finish."""
-    config = paper(setting, {})
+    config = paper(setting, changes)
     device, images = setting.torch_device(), read_malignant(setting.crops, setting.size)
     reported, images_per_s = [time.perf_counter()], []
 

@@ -1,4 +1,4 @@
-"""Seconds of the parts of one snapshot's evaluation, and what TF32 does to FID.
+"""Seconds of the parts of one snapshot's evaluation.
 
 Inception has random weights of the published shapes and LPIPS the project's random ones: the time is the same, and no
 file is needed. The metrics' values mean nothing by themselves.
@@ -11,14 +11,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
-from unittest import mock
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torchvision.models import inception_v3
 
-from gpu_sections.clock import convolutions, peak_gib, synchronise
+from gpu_sections.clock import peak_gib, synchronise
 from gpu_sections.crops import read_malignant
 from gpu_sections.networks import MODEL
 from gpu_sections.record import Record
@@ -32,7 +30,6 @@ from mammogan.statistics import Floats, pairs_between
 
 CONFIDENCE = EvaluateConfig().confidence
 BATCH, BATCH_ON_CPU = EvaluateConfig().batch_size, 8
-MANY_PAIRS = 256
 Result = TypeVar("Result")
 
 
@@ -65,20 +62,12 @@ def measure(setting: Setting, record: Record) -> None:
         seconds("LPIPS, embedding of the fakes", lambda: lpips.embedded(perceptual, fakes, batch))
     with record.case("MS-SSIM"):
         left, right = pairs_between(len(reals), len(fakes), setting.pairs, 0)
-        for at_once in (ms_ssim.PAIRS_AT_ONCE, MANY_PAIRS):
-            with mock.patch.object(ms_ssim, "PAIRS_AT_ONCE", at_once):
-                part = f"MS-SSIM, {len(left)} pairs, {at_once} at once"
-                seconds(part, lambda: ms_ssim.ms_ssim(reals, fakes, left, right, device))
+        seconds(f"MS-SSIM, {len(left)} pairs", lambda: ms_ssim.ms_ssim(reals, fakes, left, right, device))
     extractor = _random_inception(device)
-    x, y = _features(extractor, reals, fakes, batch, "TF32, torch's default", seconds)
+    extractor.features(reals[:batch])
+    x = seconds(f"Inception, {len(reals)} reals", lambda: extract(extractor, reals, batch))
+    y = seconds(f"Inception, {len(fakes)} fakes", lambda: extract(extractor, fakes, batch))
     _measure_metrics(x, y, record, seconds)
-    with record.case("TF32 against float32"), convolutions(tf32=False):
-        x_exact, y_exact = _features(extractor, reals, fakes, batch, "float32", seconds)
-        _compare_precisions(x, y, x_exact, y_exact, record)
-    with record.case("singular values on the device"):
-        product = torch.from_numpy(x - x.mean(axis=0)).to(device) @ torch.from_numpy(y - y.mean(axis=0)).to(device).T
-        seconds("FID's singular values on the device, float64", lambda: torch.linalg.svdvals(product))
-        seconds("the same by eigvalsh of the Gram matrix", lambda: torch.linalg.eigvalsh(product @ product.T))
     record.add("memory", peak_gib=peak_gib(device))
 
 
@@ -95,16 +84,6 @@ def _random_inception(device: torch.device) -> Extractor:
         return inception(path, "inception", device)
 
 
-def _features(
-    extractor: Extractor, reals: Tensor, fakes: Tensor, batch: int, precision: str, seconds: Stopwatch
-) -> tuple[Floats, Floats]:
-    """Of the reals and the fakes, on a GPU after a batch to warm up."""
-    if extractor.device.type == "cuda":
-        extractor.features(reals[:batch])
-    x = seconds(f"Inception, {len(reals)} reals, {precision}", lambda: extract(extractor, reals, batch))
-    return x, seconds(f"Inception, {len(fakes)} fakes, {precision}", lambda: extract(extractor, fakes, batch))
-
-
 def _measure_metrics(x: Floats, y: Floats, record: Record, seconds: Stopwatch) -> None:
     """What is computed on the host."""
     parts: dict[str, Callable[[], object]] = {
@@ -118,16 +97,3 @@ def _measure_metrics(x: Floats, y: Floats, record: Record, seconds: Stopwatch) -
     for part, work in parts.items():
         with record.case(part):
             seconds(part, work)
-
-
-def _compare_precisions(x: Floats, y: Floats, x_exact: Floats, y_exact: Floats, record: Record) -> None:
-    difference = float(np.linalg.norm(y - y_exact) / np.linalg.norm(y_exact))
-    record.add("fakes' features, TF32 against float32", relative_difference=difference)
-    record.add(
-        "FID by precision",
-        both_float32=fid.frechet_distance(x_exact, y_exact),
-        both_tf32=fid.frechet_distance(x, y),
-        reals_float32_fakes_tf32=fid.frechet_distance(x_exact, y),
-        # 0 if precision did not matter
-        same_fakes_tf32_against_float32=fid.frechet_distance(y, y_exact),
-    )

@@ -28,7 +28,10 @@ OBJECTIVE = Objective(GP_LAMBDA)
 
 
 class FastTraining:
-    """The project's step; initial weights and images are a function of size and batch, whatever the other options."""
+    """The project's step; initial weights and images are a function of size and batch, whatever the other options.
+
+    The layout on a GPU is the trainer's, unless ``channels_last`` is off.
+    """
 
     def __init__(
         self,
@@ -37,7 +40,7 @@ class FastTraining:
         *,
         frozen: FoldedDenseNet | None = None,
         readout: Literal["flat", "projected"] = "flat",
-        channels_last: bool = False,
+        channels_last: bool = True,
         capturable: bool = False,
     ) -> None:
         self.device = setting.torch_device()
@@ -48,7 +51,7 @@ class FastTraining:
         self.real, self.fake = (torch.rand(2, batch, 1, setting.size, setting.size) * 2 - 1).to(self.device)
         self.alpha = torch.rand(batch, 1, 1, 1).to(self.device)
         self.z = torch.randn(batch, MODEL.latent_dim).to(self.device)
-        if channels_last:
+        if channels_last and setting.cuda:
             for network in (self.critic.trained, self.critic.readers, self.generator):
                 network.to(memory_format=torch.channels_last)
         self.weights = [weight for weight in self.critic.parameters() if weight.requires_grad]

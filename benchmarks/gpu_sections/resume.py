@@ -6,7 +6,6 @@ import io
 import json
 import os
 import time
-import warnings
 
 import torch
 from torch import Tensor
@@ -15,19 +14,28 @@ from gpu_sections.crops import read_malignant
 from gpu_sections.record import Record
 from gpu_sections.setting import Setting
 from mammogan.config import Config, Trial, resolve
+from mammogan.device import CUBLAS_WORKSPACE, DETERMINISTIC_WORKSPACE, deterministic_algorithms
 from mammogan.features.densenet import random_frozen
 from mammogan.features.saved import read_saved
 from mammogan.training.trainer import Trainer
 
 TRIAL = Trial(gp_lambda=3.0, seed=0)
-UPSAMPLED = {"model.doubling": "upsampled", "train.diff_shift": 0.125, "train.diff_cutout": 0.3}
-VARIANTS = {"paper": {}, "upsampled with DiffAugment": UPSAMPLED}
+MODERN = {
+    "model.doubling": "upsampled",
+    "model.readout": "projected",
+    "train.n_critic": 2,
+    "train.ema_decay": 0.999,
+    "train.diff_shift": 0.125,
+    "train.diff_cutout": 0.3,
+    "train.diff_contrast": 0.2,
+}
+VARIANTS = {"paper": {}, "as preset modern": MODERN}
 
 
 def measure(setting: Setting, record: Record) -> None:
     """Record how many tensors differ, with torch's algorithms as they are and with deterministic ones."""
-    # what cuBLAS asks for to be deterministic; read when CUDA starts, which in this process it has not
-    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+    # read once, when cuBLAS starts, which the trainings as they are do first
+    os.environ[CUBLAS_WORKSPACE] = DETERMINISTIC_WORKSPACE
     images = read_malignant(setting.crops, setting.size)
     for variant, changes in VARIANTS.items():
         config = paper(setting, changes)
@@ -46,7 +54,6 @@ def paper(setting: Setting, changes: dict[str, object]) -> Config:
         "train.batch_size": setting.batch,
         "train.device": setting.device,
         "train.epochs": setting.epochs,
-        "train.checkpoint_every": 2,
     }
     return resolve("paper", json.dumps(common | changes))
 
@@ -54,26 +61,19 @@ def paper(setting: Setting, changes: dict[str, object]) -> Config:
 def _measure_variant(
     label: str, images: Tensor, config: Config, setting: Setting, record: Record, deterministic: bool
 ) -> None:
-    torch.use_deterministic_algorithms(deterministic, warn_only=True)
     device = setting.torch_device()
-    try:
-        with warnings.catch_warnings(record=deterministic) as caught:
-            warnings.simplefilter("always")
-            whole = _train(images, config, device, setting.steps)
-            began = time.perf_counter()
-            again = _differences(whole, _train(images, config, device, setting.steps))
-            seconds = time.perf_counter() - began
-            split = _differences(whole, _train(images, config, device, setting.steps, setting.steps // 2))
-    finally:
-        torch.use_deterministic_algorithms(False)
-    # where torch has no deterministic algorithm it warns
-    note = "; ".join(sorted({str(warning.message)[:120] for warning in caught or ()}))
+    with deterministic_algorithms(deterministic):
+        whole = _train(images, config, device, setting.steps)
+        began = time.perf_counter()
+        again = _differences(whole, _train(images, config, device, setting.steps))
+        seconds = time.perf_counter() - began
+        split = _differences(whole, _train(images, config, device, setting.steps, setting.steps // 2))
     for way, differences in (
         ("again", again),
         (f"saved and loaded after {setting.steps // 2} of {setting.steps} steps", split),
     ):
         figures = {"tensors_that_differ": len(differences), "largest_difference": max(differences, default=0.0)}
-        record.add(f"{label}, {way}", note, **figures, tensors=len(whole))
+        record.add(f"{label}, {way}", **figures, tensors=len(whole))
     record.add(f"{label}, {setting.steps} steps, networks made and compared", seconds=seconds)
 
 

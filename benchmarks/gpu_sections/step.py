@@ -13,6 +13,7 @@ from gpu_sections.kernels import profile_update
 from gpu_sections.networks import FastTraining, NaiveTraining, measure_step, relative_difference
 from gpu_sections.record import Record
 from gpu_sections.setting import Setting
+from mammogan.device import deterministic_algorithms
 from mammogan.features.densenet import FrozenDenseNet, random_frozen
 from mammogan.models.folded import ActivationPattern, FoldedDenseNet
 
@@ -25,29 +26,28 @@ def measure(setting: Setting, record: Record) -> None:
     with record.case("without TF32"), convolutions(tf32=False):
         _compare(setting, record, batch, "without TF32")
     ours = functools.partial(measure_step, record, repeats=setting.repeats)
-    with convolutions(autotuned=True):
-        with record.case("autotuned"):
-            ours(f"batch {batch}, naive, autotuned", NaiveTraining(setting, batch))
-            ours(f"batch {batch}, ours, autotuned", FastTraining(setting, batch))
-            training = FastTraining(setting, batch, channels_last=True)
-            ours(f"batch {batch}, ours, autotuned, h and G channels_last", training)
-        if setting.cuda:
-            with record.case("CUDA graph"):
-                _measure_graph(setting, record)
+    with record.case("h and G channels_first"):
+        ours(f"batch {batch}, ours, h and G channels_first", FastTraining(setting, batch, channels_last=False))
+    with record.case("deterministic algorithms"), deterministic_algorithms(True):
+        ours(f"batch {batch}, ours, deterministic algorithms", FastTraining(setting, batch))
+    with convolutions(autotuned=True), record.case("autotuned"):
+        ours(f"batch {batch}, naive, autotuned", NaiveTraining(setting, batch))
+        ours(f"batch {batch}, ours, autotuned", FastTraining(setting, batch))
+    if setting.cuda:
+        with record.case("CUDA graph"):
+            _measure_graph(setting, record)
     with record.case("profile"):
         profile_update(setting, record)
-    with convolutions(autotuned=True):
+    with convolutions():
         for dtype in (torch.float16, torch.bfloat16):
             with record.case(f"frozen branch in {dtype}"):
                 _measure_lowered(setting, record, dtype)
     with record.case("twice the batch"):
         _compare(setting, record, 2 * batch, "torch's defaults")
-    with record.case("three times the batch"), convolutions(autotuned=True):
-        stacked = FastTraining(setting, 3 * batch, channels_last=True)
-        ours(f"batch {3 * batch}, ours, autotuned, channels_last: as three stacked trials would be", stacked)
-    with record.case("projected"), convolutions(autotuned=True):
-        projected = FastTraining(setting, batch, readout="projected", channels_last=True)
-        ours(f"batch {batch}, ours, readout projected, autotuned, channels_last", projected)
+    with record.case("three times the batch"):
+        ours(f"batch {3 * batch}, ours: as three stacked trials would be", FastTraining(setting, 3 * batch))
+    with record.case("projected"):
+        ours(f"batch {batch}, ours, readout projected", FastTraining(setting, batch, readout="projected"))
 
 
 def _compare(setting: Setting, record: Record, batch: int, how: str) -> None:
@@ -59,7 +59,7 @@ def _compare(setting: Setting, record: Record, batch: int, how: str) -> None:
 
 def _measure_graph(setting: Setting, record: Record) -> None:
     """A critic update with Adam's move as one CUDA graph, and its gradient against that of the same kernels issued."""
-    training = FastTraining(setting, setting.batch, channels_last=True, capturable=True)
+    training = FastTraining(setting, setting.batch, capturable=True)
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -78,7 +78,7 @@ def _measure_graph(setting: Setting, record: Record) -> None:
     training.critic_update()
     issued = torch.cat([weight.grad.flatten() for weight in training.weights])
     record.add(
-        f"batch {setting.batch}, ours, critic update as a CUDA graph, autotuned, channels_last",
+        f"batch {setting.batch}, ours, critic update as a CUDA graph",
         critic_ms=1e3 * duration.device_s,
         critic_host_ms=1e3 * duration.host_s,
         gradient_difference=relative_difference(replayed, issued),
@@ -121,12 +121,12 @@ def _power_of_two(tensors: Sequence[Tensor]) -> Tensor:
 def _measure_lowered(setting: Setting, record: Record, dtype: torch.dtype) -> None:
     """A step with the frozen branch in 16 bits, and by how much that moves the critic's gradient."""
     batch, name = setting.batch, str(dtype).removeprefix("torch.")
-    exact = FastTraining(setting, batch, channels_last=True).gradient()
+    exact = FastTraining(setting, batch).gradient()
     frozen = LoweredDenseNet(random_frozen(), dtype)
-    training = FastTraining(setting, batch, frozen=frozen, channels_last=True)
+    training = FastTraining(setting, batch, frozen=frozen)
     difference = relative_difference(training.gradient(), exact)
     record.add(f"frozen branch in {name} against torch's defaults", gradient_difference=difference)
-    label = f"batch {batch}, ours, autotuned, channels_last, frozen branch in {name}"
+    label = f"batch {batch}, ours, frozen branch in {name}"
     measure_step(record, label, training, setting.repeats)
     if dtype == torch.bfloat16:
         with torch.autocast(setting.device, torch.bfloat16):

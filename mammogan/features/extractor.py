@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from mammogan import console, storage
 from mammogan.config import RADIMAGENET_SHA256, RADIMAGENET_URL, EvaluateConfig, digest
+from mammogan.device import float32_convolutions
 from mammogan.features import weights
 from mammogan.features.exported import load_exported
 from mammogan.features.inception import Inception
@@ -131,6 +132,7 @@ def _on(model: Callable[[Tensor], Tensor], device: torch.device) -> Callable[[Te
         model.to(device).eval().requires_grad_(False)
 
     @torch.inference_mode()
+    @float32_convolutions()
     def features(images: Tensor) -> Tensor:
         return model(images.to(device))
 

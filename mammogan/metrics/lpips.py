@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from mammogan import console, storage
+from mammogan.device import float32_convolutions
 from mammogan.features import weights as weights_files
 from mammogan.features.parallel_batches import each_batch
 from mammogan.image_tensors import enlarged
@@ -126,6 +127,7 @@ def load_perceptual(weights: str, device: torch.device) -> Perceptual:
 
 def _embedding(model: AlexNetDistance, device: torch.device) -> Callable[[Tensor], Tensor]:
     @torch.inference_mode()
+    @float32_convolutions()
     def embed(images: Tensor) -> Tensor:
         return model(enlarged(images.to(device).float() / 127.5 - 1, SMALLEST_SIDE, ENLARGED_SIDE))
 

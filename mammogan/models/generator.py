@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from mammogan import storage
+from mammogan.device import float32_convolutions
 from mammogan.features.saved import read_saved
 
 SNAPSHOT_FORMAT = 1
@@ -132,6 +133,7 @@ def draw_latents(count: int, latent_dim: int, seed: int) -> Tensor:
 
 
 @torch.no_grad()
+@float32_convolutions()
 def sample(generator: Generator, count: int, seed: int, batch_size: int = 64) -> Tensor:
     """``count`` images, uint8, (count, 1, H, W), on the CPU; the same for every ``batch_size``.
 

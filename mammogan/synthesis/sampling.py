@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mammogan import storage
-from mammogan.device import pick_device
+from mammogan.device import float32_convolutions, pick_device
 from mammogan.models.generator import Generator, load_generator, to_uint8
 
 BATCH_SIZE = 64
@@ -56,6 +56,6 @@ def batches(generator: Generator, seed: int, truncation: float, first: int) -> I
     rows = latents(generator.latent_dim, seed, first)
     while True:
         z = torch.stack(list(itertools.islice(rows, BATCH_SIZE))) * truncation
-        with torch.inference_mode():
+        with torch.inference_mode(), float32_convolutions():
             images = to_uint8(generator(z.to(device))).squeeze(1).cpu()
         yield images.numpy()

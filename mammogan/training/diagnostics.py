@@ -14,6 +14,7 @@ import psutil
 import torch
 from torch import Tensor
 
+from mammogan.device import float32_convolutions
 from mammogan.models.critic import Critic
 from mammogan.models.generator import Generator, sample, to_float
 
@@ -51,6 +52,7 @@ def mean_score(critic: Critic, images: Tensor) -> float:
 
 
 @torch.no_grad()
+@float32_convolutions()
 def scores(critic: Critic, images: Tensor) -> Tensor:
     """D of uint8 images (N, 1, H, W), no augmentation: (N,), float64, on the CPU."""
     device = next(critic.parameters()).device

@@ -102,8 +102,7 @@ class TrainingLoop:
         with bar(self.result.trial.name, trainer.total_steps, trainer.step) as advance:
             while not self._is_done():
                 epoch = self.result.epochs_done + 1
-                self._train_epoch(epoch, advance)
-                self._finish_epoch(epoch)
+                self._finish_epoch(epoch, self._train_epoch(epoch, advance))
 
     def _is_done(self) -> bool:
         return self.result.epochs_done >= self.trainer.config.epochs or bool(self._why_stopped_early())
@@ -117,7 +116,8 @@ class TrainingLoop:
             f"{best_epoch(self.history)}"
         )
 
-    def _train_epoch(self, epoch: int, advance: console.Advance) -> None:
+    def _train_epoch(self, epoch: int, advance: console.Advance) -> dict[str, float]:
+        """Train to the epoch's last step; the means of its quantities, and ``epoch_s``."""
         trainer = self.trainer
         started = time.perf_counter() - self.epoch_s
         note = f"epoch {epoch}" + (f", W {self.history[-1].metrics['train/wasserstein']:.3g}" if self.history else "")
@@ -130,11 +130,13 @@ class TrainingLoop:
                 self._save()
                 self._say(f"stopped after step {trainer.step}; run again to continue")
                 self.interruption.leave(signal)
+        means = trainer.take_means()  # a GPU may be many steps behind what it was told, and this waits for it
         self.epoch_s = time.perf_counter() - started
+        return means
 
-    def _finish_epoch(self, epoch: int) -> None:
+    def _finish_epoch(self, epoch: int, means: dict[str, float]) -> None:
         trainer, config = self.trainer, self.trainer.config
-        measures = trainer.take_means() | self._measures(epoch)
+        measures = means | self._measures(epoch)
         metrics = trainer.ranks.broadcast({f"train/{name}": value for name, value in measures.items()})
         self._check_finite(epoch, metrics)
         snapshots = epoch in (1, config.epochs) or epoch % config.snapshot_every == 0

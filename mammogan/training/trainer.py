@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mammogan.config import Config, TrainConfig, Trial
+from mammogan.device import tf32_convolutions
 from mammogan.features.densenet import FrozenDenseNet
 from mammogan.models.critic import Critic
 from mammogan.models.folded import FoldedDenseNet
@@ -94,12 +95,13 @@ class Trainer:
         rng = rng_for(self.trial.seed, f"step, attempt {self.attempt}", self.step, self.device)
         for optimiser in self.optimisers:
             optimiser.param_groups[0]["lr"] = self.learning_rate_of(self.step)
-        for update in range(self.config.n_critic):
-            if update < self.batches_per_step:
-                real = self._real_batch(self.step * self.batches_per_step + update, rng)[self.rows]
-                real_maps = self._frozen_maps(real)
-            self._update_critic(real, real_maps, rng)
-        self._update_generator(rng)
+        with tf32_convolutions(self.config.precision == "tf32"):
+            for update in range(self.config.n_critic):
+                if update < self.batches_per_step:
+                    real = self._real_batch(self.step * self.batches_per_step + update, rng)[self.rows]
+                    real_maps = self._frozen_maps(real)
+                self._update_critic(real, real_maps, rng)
+            self._update_generator(rng)
         self._average()
         self.step += 1
 
@@ -223,7 +225,9 @@ def _networks(
         torch.manual_seed(weights_seed(seed))
         generator = Generator(size, model.latent_dim, model.generator_channels, model.doubling)
         critic = Critic(size, model.critic_channels, FoldedDenseNet(frozen), model.head, model.readout)
-    return generator.to(device), critic.to(device)
+    # cuDNN's kernels for TF32 want the channels last, and would turn every map around and back
+    layout = torch.channels_last if device.type == "cuda" else torch.preserve_format
+    return generator.to(device, memory_format=layout), critic.to(device, memory_format=layout)
 
 
 def _adam(network: nn.Module, config: TrainConfig) -> torch.optim.Adam:

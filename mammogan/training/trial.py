@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mammogan import storage
 from mammogan.config import Config, Trial
-from mammogan.device import device_name, pick_device
+from mammogan.device import deterministic_algorithms, device_name, pick_device
 from mammogan.features.densenet import FrozenDenseNet, load_frozen
 from mammogan.features.extractor import Extractor, load_extractor
 from mammogan.models.critic import Critic
@@ -62,11 +62,11 @@ def train_trial(
     """Train one (lambda, seed) on uint8 images (N, 1, size, size) and return its result, ``trial.json``.
 
     Writes the trial folder of docs/architecture.md to ``out``, and the state to ``store/trials/<key>/``. A finished
-    trial is copied out at once; an interrupted one continues, on the CPU to the bit as if it never stopped. In both
-    cases the epochs and grids of the earlier run are reported again. SIGTERM and Ctrl-C save and leave, by SystemExit
-    and KeyboardInterrupt. What may pass, such as memory that another process holds, is tried again from the last
-    checkpoint, twice; then it, a store that was away for too long and divergence end in the status, never in a raise.
-    ``report_error`` gets what ended it as failed.
+    trial is copied out at once; an interrupted one continues, on the CPU and with ``train.deterministic`` to the bit as
+    if it never stopped. In both cases the epochs and grids of the earlier run are reported again. SIGTERM and Ctrl-C
+    save and leave, by SystemExit and KeyboardInterrupt. What may pass, such as memory that another process holds, is
+    tried again from the last checkpoint, twice; then it, a store that was away for too long and divergence end in the
+    status, never in a raise. ``report_error`` gets what ended it as failed.
 
     ``patients`` names that of each image, for ``train.validation_fraction``. Of several processes (``ranks``) the
     leader writes, and a fault raises, because only a new start of all of them can fix it.
@@ -80,7 +80,8 @@ def train_trial(
     begun = TrialResult(trial.gp_lambda, trial.seed, data_digest, config.train.epochs)
     work = _Work(images[kept], images[held_out], config, trial, ranks, begun, report, report_grid)
     try:
-        return work.finished(store, out)
+        with deterministic_algorithms(config.train.deterministic):
+            return work.finished(store, out)
     except DivergedError as error:
         result = dataclasses.replace(work.result, status=TrialStatus.DIVERGED, reason=str(error))
         if ranks.is_main:

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from mammogan import storage
 from mammogan.config import Config
+from mammogan.device import float32_convolutions
 from mammogan.features.densenet_weights import load_trunk
 from mammogan.models.generator import to_float
 from mammogan.training.augment import augment
@@ -57,6 +58,7 @@ def new_classifier(config: Config, seed: int) -> nn.Module:
         return DenseNetClassifier(config.model.frozen_weights, config.model.frozen_sha256)
 
 
+@float32_convolutions()
 def train_and_score(arm: Arm, test: Tensor, config: Config, seed: int, device: torch.device) -> Tensor:
     """Probability of malignant (T,), float32, for the uint8 test images, by a classifier trained on the arm.
 

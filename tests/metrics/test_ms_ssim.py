@@ -34,7 +34,7 @@ def theirs(x, y):
 
 @pytest.mark.parametrize("side", [161, 176, 224])
 def test_agrees_with_pytorch_msssim(side, monkeypatch):
-    monkeypatch.setattr(ms_ssim, "PAIRS_AT_ONCE", 5)
+    monkeypatch.setitem(ms_ssim.PAIRS_AT_ONCE, "cpu", 5)
     x, y = pictures(4, side), pictures(5, side, seed=1)
     y[0] = x[0] // 2 + 30
     left, right = np.array([3, 0, 2, 1, 0, 0, 3]), np.array([0, 0, 4, 1, 2, 3, 3])

@@ -4,6 +4,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,6 +62,17 @@ def test_the_folder_is_the_one_the_architecture_names(uninterrupted):
         + [f"grids/epoch_{epoch}.png" for epoch in epochs]
     )
     assert load_generator(out / "snapshots/epoch_0004.pt").size == 28
+
+
+def test_an_epoch_ends_when_the_device_is_done(tmp_path, monkeypatch):
+    take_means = Trainer.take_means
+
+    def waits(self):
+        time.sleep(0.4)
+        return take_means(self)
+
+    monkeypatch.setattr(Trainer, "take_means", waits)
+    assert train(tmp_path).train_s > OVERRIDES["train.epochs"] * 0.4
 
 
 def test_the_critic_of_the_last_step_is_handed_on(tmp_path, monkeypatch):
