@@ -29,7 +29,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mammogan import console, storage
+from mammogan import codec, console, storage
 from mammogan.config import PRESETS, Trial, override
 from mammogan.features.densenet import load_frozen
 from mammogan.features.extractor import Extractor, extract, random_vgg
@@ -96,20 +96,19 @@ class Run:
     @property
     def checkpoint(self) -> Path:
         """File of the last checkpoint."""
-        return self.folder / "checkpoint.pt"
+        return self.folder / "last.checkpoint"
 
     def resume(self) -> None:
         """Continue after the last checkpoint where there is one."""
         if self.checkpoint.is_file():
-            state = torch.load(self.checkpoint, weights_only=True)
-            self.trainer.load_state(state["trainer"])
-            self.cpu_s, self.marks = state["cpu_s"], state["marks"]
+            done, _, state = self.checkpoint.read_bytes().partition(b"\n")
+            self.trainer.load_state(state)
+            self.cpu_s, self.marks = json.loads(done)
 
     def save(self) -> None:
         """Write a checkpoint, atomically."""
-        buffer = io.BytesIO()
-        torch.save({"trainer": self.trainer.state(), "cpu_s": self.cpu_s, "marks": self.marks}, buffer)
-        storage.write_bytes(str(self.checkpoint), buffer.getvalue())
+        done = json.dumps([self.cpu_s, self.marks]).encode()
+        storage.write_bytes(str(self.checkpoint), done + b"\n" + self.trainer.state())
 
     def mark(self) -> None:
         """Keep the generator, a grid of its samples, and a line on what led to it."""
@@ -146,7 +145,7 @@ def train(arguments: argparse.Namespace) -> None:
     frozen, _ = load_frozen("random")
     images = read_crops(arguments.folder)["train"]
     run = Run(Trainer(images, config, TRIALS[name], frozen, torch.device("cpu")), arguments.work / name)
-    storage.write_bytes(str(run.folder / "config.json"), json.dumps(config.to_dict(), indent=1).encode())
+    storage.write_bytes(str(run.folder / "config.json"), json.dumps(codec.encode(config), indent=1).encode())
     run.resume()
     run.to_the_end(60 * arguments.minutes, 60 * arguments.mark_minutes)
 

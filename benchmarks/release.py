@@ -22,8 +22,10 @@ from typing import Any
 
 from mammogan import codec, config, storage
 from mammogan.audit import audit_dataset
+from mammogan.data import summary
 from mammogan.data.dataset import Dataset
-from mammogan.data.ingest import ingest, read_summary
+from mammogan.data.ingest import ingest
+from mammogan.data.summary import Counts
 from mammogan.reporting.findings import interval, short
 from mammogan.results import Audit, Outcome, Utility
 from mammogan.selection.gates import tally
@@ -33,15 +35,6 @@ from mammogan.utility import study
 MALIGNANT = 1
 FORMAT = 1
 """Of ``measured.json``."""
-
-
-@dataclass(frozen=True)
-class SplitCounts:
-    """Real images of one split."""
-
-    benign: int
-    malignant: int
-    patients: int
 
 
 @dataclass(frozen=True)
@@ -58,8 +51,8 @@ class FilledSet:
 class Release:
     """Both filled data sets, and the real images that they were made from."""
 
-    train: SplitCounts
-    test: SplitCounts
+    train: Counts
+    test: Counts
     balanced: FilledSet
     """Synthetic images balance the classes."""
     as_many: FilledSet
@@ -89,9 +82,10 @@ def prepared(arguments: argparse.Namespace, size: int) -> tuple[Path, config.Con
     chosen, dataset = settings(arguments, size), arguments.work / "crops"
     if not (dataset / "summary.json").is_file():
         ingest(str(arguments.folder), "", chosen.data, dataset)
-    made = read_summary(dataset)["settings"]["size"]
-    if made != size:
-        raise ValueError(f"--work={str(arguments.work)!r}: its crops have {made} px, not {size}; give another folder")
+    made = summary.read(dataset).whole.settings
+    if not made or made.size != size:
+        side = made.size if made else "unknown"
+        raise ValueError(f"--work={str(arguments.work)!r}: its crops have {side} px, not {size}; give another folder")
     return dataset, chosen
 
 
@@ -99,27 +93,23 @@ def release(arguments: argparse.Namespace) -> Release:
     """Make, audit and study both sets."""
     model, work = load_model(arguments.model, "crops"), arguments.work
     dataset, chosen = prepared(arguments, model.generator.size)
-    train, test = (_split_counts(dataset, side) for side in ("train", "test"))
+    splits = summary.read(dataset).whole.splits
     crops = Dataset.read(dataset)
-    as_many = config.override(chosen, {"synthesise.count": train.malignant})
+    as_many = config.override(chosen, {"synthesise.count": splits.train.malignant})
     return Release(
-        train,
-        test,
+        splits.train,
+        splits.test,
         balanced=_filled(model, crops, chosen, work / "balanced", arguments.critic),
         as_many=_filled(model, crops, as_many, work / "as_many", arguments.critic),
     )
 
 
-def _split_counts(dataset: Path, side: str) -> SplitCounts:
-    counts = read_summary(dataset)["splits"][side]
-    return SplitCounts(counts["benign"], counts["malignant"], counts["patients"])
-
-
 def _filled(model: Model, dataset: Dataset, chosen: config.Config, folder: Path, critic: Path | None) -> FilledSet:
-    summary = fill(model, dataset, MALIGNANT, chosen, str(folder))
+    filled = fill(model, dataset, MALIGNANT, chosen, str(folder)).synthetic
+    assert filled
     audit = audit_dataset(folder, chosen, folder.with_name(f"{folder.name}_audit"), critic=critic)
     utility = study(folder, chosen, folder.with_name(f"{folder.name}_utility"))
-    return FilledSet(summary["synthetic"]["images"], audit, utility)
+    return FilledSet(filled.images, audit, utility)
 
 
 def page(measured: Release, about: str) -> str:

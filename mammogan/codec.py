@@ -1,6 +1,7 @@
 """Dataclasses to JSON and back, strictly: a field that is missing, unknown or of another type is refused by name.
 
-A document carries ``"format"``; what an older version wrote is named as such and never read as something else.
+A document carries ``"format"``; what an older version wrote is named as such and never read as something else. A field
+whose name Python keeps for itself ends in ``_`` in the dataclass alone.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class OlderFormatError(ValueError):
 def encode(value: object) -> object:
     """JSON's own types for a dataclass, an enum, a tuple, a mapping or a plain value; fields in their order."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {_key(field.name): encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Mapping):
@@ -46,6 +47,11 @@ def dumps(value: object, version: int) -> bytes:
     content = encode(value)
     assert isinstance(content, dict)
     return (json.dumps({FORMAT: version, **content}, indent=1, allow_nan=False) + "\n").encode()
+
+
+def line(value: object, version: int) -> bytes:
+    """The document of a dataclass in one line, its end included."""
+    return json.dumps(json.loads(dumps(value, version)), separators=(",", ":")).encode() + b"\n"
 
 
 def loads(kind: type[T], document: bytes | str, version: int, where: str) -> T:
@@ -119,14 +125,20 @@ def _plain(kinds: list[object], data: object, where: str) -> object:
 def _decode_dataclass(kind: type, data: object, where: str) -> object:
     if not isinstance(data, dict):
         raise ValueError(f"{where}={data!r}: give an object")
-    fields = {field.name: field for field in dataclasses.fields(kind)}  # ty: ignore[invalid-argument-type]
+    fields = {_key(field.name): field for field in dataclasses.fields(kind)}  # ty: ignore[invalid-argument-type]
     if unknown := sorted(set(data) - set(fields)):
         raise ValueError(f"{where}: unknown field {unknown[0]!r}")
     missing = [name for name, field in fields.items() if name not in data and not _has_default(field)]
     if missing:
         raise ValueError(f"{where}: the field {missing[0]!r} is missing")
     hints = _hints(kind)
-    return kind(**{name: _decode(hints[name], item, f"{where}.{name}") for name, item in data.items()})
+    names = {key: field.name for key, field in fields.items()}
+    return kind(**{names[key]: _decode(hints[names[key]], item, f"{where}.{key}") for key, item in data.items()})
+
+
+def _key(name: str) -> str:
+    """What a field is called in JSON."""
+    return name.removesuffix("_")
 
 
 def _has_default(field: dataclasses.Field) -> bool:

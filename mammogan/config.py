@@ -12,12 +12,17 @@ import difflib
 import hashlib
 import json
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+SettingValue = str | int | float | bool | Sequence[str] | Sequence[int] | Sequence[float]
+"""What a setting may be given as: of its own type, or as text."""
+Overrides = Mapping[str, SettingValue]
+"""Settings by their dotted names."""
 
 SUBSETS = ("calc-train", "calc-test", "mass-train", "mass-test")
 
@@ -418,13 +423,9 @@ class Config:
         """Every (lambda, seed), in the order of the lists."""
         return tuple(Trial(gp_lambda, seed) for gp_lambda in self.lambdas for seed in self.seeds)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Nested plain dictionary, ready for JSON."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))
-
-    def flat(self) -> dict[str, Any]:
+    def flat(self) -> dict[str, SettingValue]:
         """Dotted names to values, sections first to last, as ``--set`` spells them."""
-        nested = self.to_dict()
+        nested = json.loads(json.dumps(dataclasses.asdict(self)))
         return {
             f"{name}.{key}" if isinstance(value, dict) else name: inner
             for name, value in nested.items()
@@ -545,9 +546,9 @@ def _whole(text: str) -> int:
     return int(number)
 
 
-def _field_types(config: object) -> dict[str, Any]:
+def _field_types(config: object) -> dict[str, object]:
     """Dotted name of every settable field to its type."""
-    types: dict[str, Any] = {}
+    types: dict[str, object] = {}
     for name, kind in typing.get_type_hints(type(config)).items():
         if dataclasses.is_dataclass(kind):
             types |= {f"{name}.{key}": inner for key, inner in typing.get_type_hints(kind).items()}
@@ -559,7 +560,7 @@ def _field_types(config: object) -> dict[str, Any]:
 _Settings = TypeVar("_Settings", bound="DataclassInstance")
 
 
-def override(config: _Settings, overrides: Mapping[str, Any]) -> _Settings:
+def override(config: _Settings, overrides: Overrides) -> _Settings:
     """Copy of ``config`` with the dotted names of ``overrides`` replaced.
 
     ``config`` is a ``Config``, or any other frozen dataclass of settings.
@@ -568,7 +569,7 @@ def override(config: _Settings, overrides: Mapping[str, Any]) -> _Settings:
     neighbours, a value of the wrong type, or a value that the field does not admit.
     """
     types = _field_types(config)
-    changes: dict[str, dict[str, Any]] = {}
+    changes: dict[str, dict[str, object]] = {}
     for key, value in overrides.items():
         if key not in types:
             near = difflib.get_close_matches(key, types, n=3, cutoff=0.5)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from mammogan.config import Config, Trial
+from mammogan.data.summary import MinoritySummary, SyntheticPart
 from mammogan.results import Audit, Decision, Evaluation, TrialResult, Utility
 
 
@@ -40,9 +40,9 @@ class TrialRecord:
 
 @dataclass(frozen=True)
 class Findings:
-    """Results of the three steps after registration; what was not reached is None, or empty."""
+    """Results of the three steps after registration; what was not reached is None."""
 
-    synthetic: Mapping[str, Any] = field(default_factory=dict)
+    synthetic: SyntheticPart | None = None
     """Part ``synthetic`` of the filled data set's summary."""
     audit: Audit | None = None
     utility: Utility | None = None
@@ -94,8 +94,8 @@ class RunRecord:
     """All its tags."""
     config: Config | None
     """The resolved configuration; None where the run ended before it was logged."""
-    data: Mapping[str, Any]
-    """Summary of the data set; empty where ingest did not end."""
+    data: MinoritySummary | None
+    """Summary of the data set; None where ingest did not end."""
     decision: Decision | None
     """The selection's decision; None where it was not reached."""
     trials: tuple[TrialRecord, ...] = field(default=())

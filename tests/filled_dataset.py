@@ -7,8 +7,9 @@ import torch
 from PIL import Image
 
 from mammogan import storage
-from mammogan.data import manifest, split
-from mammogan.data.ingest import write_summary
+from mammogan.config import DataConfig
+from mammogan.data import manifest, split, summary
+from mammogan.data.summary import Summary
 from mammogan.models.generator import Generator, save_snapshot
 from mammogan.synthesis import load_model
 
@@ -46,9 +47,17 @@ def write_dataset(folder, counts, seed=0, picture=draw):
                 )  # fmt: skip
     frame = pd.DataFrame(rows)
     manifest.write(frame, folder)
-    summary = {"source": "images", "subset": "mass-train", **split.count(frame), "splits": split.describe(frame)}
-    write_summary({**summary, "data_digest": manifest.data_digest(frame), "settings": {"split": "patient"}}, folder)
+    write_summary(frame, folder)
     return folder
+
+
+def write_summary(frame, folder):
+    """``summary.json`` of a manifest's rows."""
+    made = Summary(
+        **vars(split.count(frame)), source="images", subset="mass-train", splits=split.describe(frame),
+        data_digest=manifest.data_digest(frame), settings=DataConfig(split="patient"),
+    )  # fmt: skip
+    summary.write(made, str(folder))
 
 
 @pytest.fixture(scope="session", name="write_dataset")

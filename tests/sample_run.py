@@ -8,6 +8,7 @@ from PIL import Image
 
 from mammogan import config
 from mammogan.config import Trial
+from mammogan.data.summary import Counts, Leak, MinoritySummary, Sides, Summary
 from mammogan.records import RunRecord, TrialRecord
 from mammogan.reporting import report
 from mammogan.results import Direction, Evaluation, Measurement, Network, Quantity, TrialResult, TrialStatus
@@ -93,22 +94,20 @@ def paper_run(lost=None):
     return RunRecord(
         run_id="a" * 32, name="paper 1b2c3d4e", experiment="mammogan", status="FINISHED",
         started_ms=1_790_000_000_000, ended_ms=1_790_050_000_000, params={}, tags={"kfp.pipeline_run_id": "1b2c3d4e"},
-        config=settings, data=summary(),
+        config=settings, data=rare_class(),
         decision=select([trial.evaluation for trial in trials], settings.select), trials=tuple(trials),
     )  # fmt: skip
 
 
-def summary():
-    return {
-        "label": 1, "name": "malignant", "train_counts": {"benign": 574, "malignant": 407}, "missing": 167,
-        "data_digest": "d" * 64,
-        "whole": {
-            "source": "nbia", "subset": "calc-train", "images": 1227, "benign": 718, "malignant": 509, "patients": 602,
-            "mixed_labels": 7, "quarantined": 0,
-            "splits": {
-                "train": {"images": 981, "benign": 574, "malignant": 407, "patients": 539},
-                "test": {"images": 246, "benign": 144, "malignant": 102, "patients": 211},
-                "leak": {"patients": 148, "test_images": 190},
-            },
-        },
-    }  # fmt: skip
+def rare_class(data_digest="d" * 64):
+    """The paper's malignant images."""
+    train = Counts(images=981, benign=574, malignant=407, patients=539)
+    test = Counts(images=246, benign=144, malignant=102, patients=211)
+    whole = Summary(
+        images=1227, benign=718, malignant=509, patients=602, source="nbia", subset="calc-train",
+        splits=Sides(train, test, Leak(patients=148, test_images=190)), data_digest="e" * 64, mixed_labels=7,
+    )  # fmt: skip
+    return MinoritySummary(
+        label=1, name="malignant", train_counts={"benign": 574, "malignant": 407}, missing=167,
+        data_digest=data_digest, whole=whole,
+    )  # fmt: skip

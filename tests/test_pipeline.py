@@ -262,4 +262,4 @@ def test_sigterm_ends_every_step_and_the_same_command_goes_on(tmp_path, monkeypa
     client = MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
     runs = client.search_runs([client.get_experiment_by_name("mammogan").experiment_id])
     assert {run.info.status for run in runs} == {"KILLED"}
-    assert list((tmp_path / "store").rglob("step_*.pt"))
+    assert list((tmp_path / "store").rglob("step_*.checkpoint"))

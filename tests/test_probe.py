@@ -17,12 +17,12 @@ import servers
 import typer
 from mlflow import MlflowClient
 
-from mammogan import components, mounted
+from mammogan import codec, components, mounted
 from mammogan.commands import probe as command
 from mammogan.launch.preflight import probe_pod
 from mammogan.probe import Finding, Part, accelerator, look
 from mammogan.probe import store as object_store
-from mammogan.probe.finding import as_json, from_log, masked
+from mammogan.probe.finding import Findings, from_log, masked
 from mammogan.tracking import probe as tracking_probe
 
 NOWHERE = "http://127.0.0.1:9"
@@ -286,7 +286,9 @@ def test_a_part_that_dies_or_raises_is_told_in_one_line_without_secrets(monkeypa
 
 def test_findings_come_through_a_log_with_warnings_around_them():
     findings = [Finding("a", True, "fine"), Finding("b", False, 'no "x": {y}')]
-    log = f"warning: {{odd}}\n{{not json\n{{}}\n{json.dumps(as_json(findings), indent=2)}\nlate warning\n"
+    log = (
+        f"warning: {{odd}}\n{{not json\n{{}}\n{json.dumps(codec.encode(Findings(findings)), indent=2)}\nlate warning\n"
+    )
     assert from_log(log) == findings
     assert from_log("Traceback ...") == []
     assert from_log('{"findings": [{"what": "a", "ok": "yes", "said": ""}, 3]}') == [], "ok is not a boolean"

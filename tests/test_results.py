@@ -46,7 +46,7 @@ def test_a_candidate_is_the_same_from_its_document():
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_configuration_is_the_same_from_its_json(preset):
     config = PRESETS[preset]
-    assert codec.decode(Config, json.loads(json.dumps(config.to_dict()))) == config
+    assert codec.decode(Config, json.loads(json.dumps(codec.encode(config)))) == config
 
 
 def changed(**fields):

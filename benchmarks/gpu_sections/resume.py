@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import time
@@ -16,7 +15,6 @@ from gpu_sections.setting import Setting
 from mammogan.config import Config, Trial, resolve
 from mammogan.device import CUBLAS_WORKSPACE, DETERMINISTIC_WORKSPACE, deterministic_algorithms
 from mammogan.features.densenet import random_frozen
-from mammogan.features.saved import read_saved
 from mammogan.training.trainer import Trainer
 
 TRIAL = Trial(gp_lambda=3.0, seed=0)
@@ -84,11 +82,9 @@ def _train(
     trainer = Trainer(images, config, TRIAL, random_frozen(), device)
     for step in range(steps):
         if step == split:
-            saved = io.BytesIO()
-            torch.save(trainer.state(), saved)
-            saved.seek(0)
+            saved = trainer.state()
             trainer = Trainer(images, config, TRIAL, random_frozen(), device)
-            trainer.load_state(read_saved(saved))
+            trainer.load_state(saved)
         trainer.advance()
     states = {"generator": trainer.generator.state_dict(), "critic": trainer.critic.trained_state()}
     return {f"{name}.{key}": value.cpu() for name, state in states.items() for key, value in state.items()}

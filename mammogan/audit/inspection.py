@@ -19,7 +19,6 @@ from mammogan.audit.distances import Distances, Space, load_spaces, measure, pix
 from mammogan.config import AuditConfig, Config
 from mammogan.data import manifest
 from mammogan.data.dataset import Dataset
-from mammogan.data.ingest import read_summary
 from mammogan.errors import NotEnoughDataError
 from mammogan.image_tensors import same_size
 from mammogan.results import Audit, AuditCounts, AuditMeasure, ClosestPair, Outcome, SpaceNote, Verdict
@@ -238,6 +237,11 @@ def _closest(distances: Distances, chosen: Ints, space: str) -> list[ClosestPair
     ]
 
 
+def _label_of_synthetic(dataset: Dataset) -> int:
+    """Label of the images that a generator made, malignant where there are none."""
+    return int(dataset.synthetic.labels[0]) if len(dataset.synthetic) else 1
+
+
 def audit_dataset(
     dataset: Path, config: Config, out: Path, *, fakes: Tensor | None = None, label: int | None = None,
     critic: Path | None = None,
@@ -250,8 +254,7 @@ def audit_dataset(
     ``fakes`` are given, and as ``inspect`` and ``critic_scores`` do.
     """
     whole = Dataset.read(dataset)
-    name = read_summary(dataset).get("synthetic", {}).get("class", "malignant")
-    label = manifest.CLASSES.index(name) if label is None else label
+    label = _label_of_synthetic(whole) if label is None else label
     real = whole.real.of(label)
     held_out = real.test.without_patients_of(whole.train)
     if fakes is None and not len(whole.synthetic):

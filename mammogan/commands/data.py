@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mammogan import config
+from mammogan import codec, config
 from mammogan.commands.options import Json, Labels, Preset, Settings, Source, Subset, overrides, print_json, shortcuts
+
+if TYPE_CHECKING:
+    from mammogan.data.plan import Reading
+    from mammogan.data.summary import Counts, Leak
 
 logger = logging.getLogger(__name__)
 
@@ -33,15 +37,16 @@ def plan(
 
     found = make_plan(labels, data_config(preset, subset, images, settings), rate)
     if as_json:
-        print_json(found)
+        print_json(codec.encode(found))
         return
-    print(f"{found['subset']}: {_counts(found)}; {found['mixed_labels']} images hold both labels")
-    for unit, sides in found["splits"].items():
-        if sides["train"] is None:
-            print(f"  split by {unit}: {sides['reason']}")
+    print(f"{found.subset}: {_counts(found)}; {found.mixed_labels} images hold both labels")
+    for unit, sides in found.splits.items():
+        if sides.train and sides.test and sides.leak:
+            shown = f"train {_counts(sides.train)}; test {_counts(sides.test)}; {_leak(sides.leak)}"
         else:
-            print(f"  split by {unit}: train {_counts(sides['train'])}; test {_counts(sides['test'])}; {_leak(sides)}")
-    print(_reading(found["reading"]))
+            shown = sides.reason
+        print(f"  split by {unit}: {shown}")
+    print(_reading(found.reading))
 
 
 @app.command()
@@ -64,12 +69,12 @@ def ingest(
     settings = [*(settings or ()), *([f"data.max_bad={max_bad}"] if max_bad else ())]
     summary = make(source, labels, data_config(preset, subset, images, settings), out, work, workers)
     if as_json:
-        print_json(summary)
+        print_json(codec.encode(summary))
         return
-    sides = summary["splits"]
-    print(f"{out}: {_counts(summary)}; {summary['quarantined']} rows in quarantine.csv")
-    print(f"  train {_counts(sides['train'])}; test {_counts(sides['test'])}; {_leak(sides)}")
-    logger.info(f"data_digest {summary['data_digest']}")
+    sides = summary.splits
+    print(f"{out}: {_counts(summary)}; {summary.quarantined} rows in quarantine.csv")
+    print(f"  train {_counts(sides.train)}; test {_counts(sides.test)}; {_leak(sides.leak)}")
+    logger.info(f"data_digest {summary.data_digest}")
 
 
 @app.command()
@@ -111,23 +116,18 @@ def data_config(preset: str, subset: str, images: str, settings: list[str] | Non
     return config.override(config.PRESETS[preset], overrides(settings, given)).data
 
 
-def _reading(reading: dict[str, Any] | None) -> str:
+def _reading(reading: Reading | None) -> str:
     if reading is None:
         return "  to read: unknown, for there is no index of the Imaging Data Commons beside the CSVs"
-    minutes = reading["seconds"] / 60
     return (
-        f"  to read: {reading['located']} images located in IDC, {reading['gigabytes']:.2f} GB, "
-        f"about {minutes:.0f} min at {reading['rate_mb_s']:.0f} MB/s ({reading['rate_source']})"
+        f"  to read: {reading.located} images located in IDC, {reading.gigabytes:.2f} GB, "
+        f"about {reading.seconds / 60:.0f} min at {reading.rate_mb_s:.0f} MB/s ({reading.rate_source})"
     )
 
 
-def _counts(side: dict[str, int]) -> str:
-    return (
-        f"{side['images']} images ({side['benign']} benign, {side['malignant']} malignant) "
-        f"of {side['patients']} patients"
-    )
+def _counts(side: Counts) -> str:
+    return f"{side.images} images ({side.benign} benign, {side.malignant} malignant) of {side.patients} patients"
 
 
-def _leak(sides: dict[str, Any]) -> str:
-    leak = sides["leak"]
-    return f"{leak['patients']} patients on both sides, with {leak['test_images']} test images"
+def _leak(leak: Leak) -> str:
+    return f"{leak.patients} patients on both sides, with {leak.test_images} test images"

@@ -16,6 +16,7 @@ from typer.exceptions import TyperException
 from typer.main import get_command
 
 from mammogan import __version__, config, console, errors, log_file
+from mammogan.config import SettingValue
 from mammogan.console import Verbosity
 
 if TYPE_CHECKING:
@@ -101,12 +102,14 @@ Mounts = Annotated[Path | None, typer.Option(help="Folder of the pod's settings 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")]
 
 
-def overrides(settings: Iterable[str] | None, shortcuts: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def overrides(
+    settings: Iterable[str] | None, shortcuts: Mapping[str, SettingValue | None] | None = None
+) -> dict[str, SettingValue]:
     """Dotted overrides from ``--set key=value`` items and from the options that abbreviate a setting.
 
     Empty shortcuts count as not given. Raises ValueError for an item without '='.
     """
-    given = {key: value for key, value in (shortcuts or {}).items() if value not in ("", None)}
+    given = {key: value for key, value in (shortcuts or {}).items() if value is not None and value != ""}
     for item in settings or ():
         key, sign, value = item.partition("=")
         if not sign:

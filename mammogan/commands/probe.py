@@ -6,11 +6,10 @@ from typing import Annotated
 
 import typer
 
-from mammogan import mounted
+from mammogan import codec, mounted
 from mammogan.commands.options import Json, Mounts, Store, print_json
 from mammogan.probe import Part, look
-from mammogan.probe.finding import ACCELERATOR, MLFLOW, RIGHTS, STORE
-from mammogan.probe.finding import as_json as jsonable
+from mammogan.probe.finding import ACCELERATOR, MLFLOW, RIGHTS, STORE, Findings
 
 app = typer.Typer()
 
@@ -33,7 +32,7 @@ def probe(
         mounted.read(mounts)
     findings = look(parts(store, accelerator=accelerator, rights=rights))
     if as_json:
-        print_json(jsonable(findings))
+        print_json(codec.encode(Findings(findings)))
     else:
         for item in findings:
             print(f"{'ok  ' if item.ok else 'FIX'} {item.what}: {item.said}")

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rich.tree import Tree
 
     from mammogan.registry import Move
+    from mammogan.tracking.lineage import Data, Lineage
 
 logger = logging.getLogger(__name__)
 
@@ -132,36 +133,34 @@ def lineage(
 
     found = walk(target, experiment, tracking_uri)
     if as_json:
-        print_json(found)
+        print_json(codec.encode(found))
     else:
         Console(width=TREE_COLUMNS, highlight=False).print(_tree(found))  # narrower, rich would cut off the sha256
 
 
-def _tree(found: dict[str, Any]) -> Tree:
+def _tree(found: Lineage) -> Tree:
     from rich.tree import Tree
 
-    root = Tree(found["target"])
-    for item in found["runs"]:
-        run = root.add(f"run {item['run']['name']} ({item['run']['status'].lower()}) {item['run']['run_id']}")
-        for model in item["models"]:
-            aliases = "".join(f" @{alias}" for alias in model["aliases"])
-            run.add(
-                f"model {model['name']} version {model['version']}{aliases}: {model['trial']}, epoch {model['epoch']}"
-            )
-        for trial in item["trials"]:
-            run.add(f"trial {trial['trial']} ({trial['status'].lower()}) {trial['run_id']}")
-        run.add(f"image {item['image'] or 'none: it ran without a container'}")
-        dirty = " with uncommitted changes" if item["code"]["dirty"] == "true" else ""
-        run.add(f"code {item['code']['commit'] or 'unknown'}{dirty}")
-        _add_data(run, item["data"])
+    root = Tree(found.target)
+    for item in found.runs:
+        run = root.add(f"run {item.run.name} ({item.run.status.lower()}) {item.run.run_id}")
+        for model in item.models:
+            aliases = "".join(f" @{alias}" for alias in model.aliases)
+            run.add(f"model {model.name} version {model.version}{aliases}: {model.trial}, epoch {model.epoch}")
+        for trial in item.trials:
+            run.add(f"trial {trial.trial} ({trial.status.lower()}) {trial.run_id}")
+        run.add(f"image {item.image or 'none: it ran without a container'}")
+        dirty = " with uncommitted changes" if item.code.dirty == "true" else ""
+        run.add(f"code {item.code.commit or 'unknown'}{dirty}")
+        _add_data(run, item.data)
     return root
 
 
-def _add_data(run: Tree, data: dict[str, Any]) -> None:
-    sources = data["sources"]
-    node = run.add(f"data {data['digest'] or 'none recorded'}: {len(sources)} images")
+def _add_data(run: Tree, data: Data) -> None:
+    sources = data.sources
+    node = run.add(f"data {data.digest or 'none recorded'}: {len(sources)} images")
     for source in sources[:SOURCES_SHOWN]:
-        node.add(f"{source['image_id']}: {source['source_uid'] or source['source']} sha256 {source['source_sha256']}")
+        node.add(f"{source.image_id}: {source.source_uid or source.source} sha256 {source.source_sha256}")
     if len(sources) > SOURCES_SHOWN:
         node.add(f"... {len(sources) - SOURCES_SHOWN} more; --json lists them all")
 

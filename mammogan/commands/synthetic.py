@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -59,16 +60,15 @@ def synthesise(
     chosen = _config(preset, settings, given)
     generator, label = _model(model, tracking_uri), label_of(kind)
     summary = fill(generator, Dataset.read(dataset) if dataset else None, label, chosen, out)
-    made = summary["synthetic"]
+    made, train = summary.synthetic, summary.splits.train
+    assert made
     if as_json:
-        print_json(summary)
+        print_json(codec.encode(summary))
         return
-    print(f"{out}: {made['images']} synthetic {made['class']} images of {made['drawn']} drawn")
-    for reason, number in made["dropped"].items():
+    print(f"{out}: {made.images} synthetic {made.class_} images of {made.drawn} drawn")
+    for reason, number in made.dropped.items():
         print(f"  {number} left out: {reason}")
-    print(
-        f"  train: {summary['splits']['train']['benign']} benign, {summary['splits']['train']['malignant']} malignant"
-    )
+    print(f"  train: {train.benign} benign, {train.malignant} malignant")
 
 
 @app.command()
@@ -131,7 +131,7 @@ def utility(
     print(f"page: {out / 'utility.html'}")
 
 
-def _config(preset: str, settings: list[str] | None, given: dict[str, Any]) -> config.Config:
+def _config(preset: str, settings: list[str] | None, given: Mapping[str, config.SettingValue | None]) -> config.Config:
     if preset not in config.PRESETS:
         raise ValueError(f"preset={preset!r}: choose one of {', '.join(config.PRESETS)}")
     base = config.override(config.PRESETS[preset], {"evaluate.extractor": "auto"})

@@ -5,20 +5,21 @@ from __future__ import annotations
 import base64
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mammogan import storage
-from mammogan.data import ingest, manifest, split
+from mammogan.data import manifest, split, summary
 from mammogan.data.dataset import Dataset
+from mammogan.data.summary import Counts, MinoritySummary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 PAPER = {"images": 1227, "benign": 718, "malignant": 509}
-"""What the paper counts (Fig. 2a): subset calc-train."""
+"""What the paper counts (Fig. 2a): subset calc-train; of its patients it says nothing."""
 SHEET = (3, 8)
 """Rows and columns of a contact sheet."""
 COLOURS = {"benign": "#0072B2", "malignant": "#D55E00"}
@@ -31,15 +32,17 @@ def write_card(folder: Path, out: Path) -> Path:
     """
     from jinja2 import Environment, PackageLoader
 
-    dataset, summary = Dataset.read(folder), ingest.read_summary(folder)
-    if "splits" not in summary:
+    dataset, found = Dataset.read(folder), summary.read(folder)
+    if isinstance(found, MinoritySummary):
         raise ValueError(f"dataset={str(folder)!r}: a minority class alone; give the data set that ingest wrote")
     picture = _png(draw(dataset))
     templates = Environment(autoescape=True, loader=PackageLoader("mammogan.reporting"))
     page = templates.get_template("card.html").render(
-        summary=summary,
+        summary=found,
+        settings=vars(found.settings) if found.settings else {},
         columns=("images", "benign", "malignant", "patients"),
         rows=_rows(dataset),
+        paper=PAPER,
         leak=split.leak(dataset.frame),
         picture=base64.b64encode(picture).decode(),
     )
@@ -48,9 +51,9 @@ def write_card(folder: Path, out: Path) -> Path:
     return out / "card.html"
 
 
-def _rows(dataset: Dataset) -> list[tuple[str, dict[str, Any]]]:
+def _rows(dataset: Dataset) -> list[tuple[str, Counts]]:
     parts = {"train": dataset.train, "test": dataset.test, "all": dataset}
-    return [*((name, split.count(part.frame)) for name, part in parts.items()), ("the paper", PAPER)]
+    return [(name, split.count(part.frame)) for name, part in parts.items()]
 
 
 def draw(dataset: Dataset) -> Figure:

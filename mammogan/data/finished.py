@@ -13,21 +13,60 @@ import json
 import os
 import platform
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
-from mammogan import console, patience, storage
+from mammogan import codec, console, patience, storage
 from mammogan.config import digest
+from mammogan.data.cbis_ddsm import ImageSpec
 from mammogan.data.sources import Job
 
 STORE_THREADS = 16
 """Images on their way to or from the store at a time, before the first one is made."""
-MADE = ("source", "source_sha256", "sha256", "original_rows", "original_cols", "copies")
-"""What a row holds of the image itself; the labels' part is taken from the job."""
 
-Row = dict[str, Any]
-"""A manifest row without its split, and the names of the ``copies`` of its source file."""
+
+@dataclass(frozen=True)
+class Made:
+    """What a source file became."""
+
+    source: str
+    """Its name below the source."""
+    source_sha256: str
+    sha256: str
+    """Of the PNG."""
+    original_rows: int
+    original_cols: int
+    copies: tuple[str, ...]
+    """Names of other files with the same content."""
+
+
+@dataclass(frozen=True)
+class FinishedImage:
+    """An image that was made, and what the labels say of it now; they may change while its pixels stay."""
+
+    wanted: ImageSpec
+    made: Made
+
+    def cells(self) -> dict[str, str | int]:
+        """Its row of the manifest, without the split."""
+        wanted, made = self.wanted, self.made
+        return {
+            "image_id": wanted.image_id,
+            "file": f"images/{wanted.image_id}.png",
+            "label": wanted.label,
+            "pathology": wanted.pathology,
+            "patient_id": wanted.patient_id,
+            "laterality": wanted.laterality,
+            "view": wanted.view,
+            "abnormality": wanted.abnormality,
+            "subset": wanted.subset,
+            "source_uid": wanted.series_uids[0] if wanted.series_uids else "",
+            "source": made.source,
+            "source_sha256": made.source_sha256,
+            "sha256": made.sha256,
+            "original_rows": made.original_rows,
+            "original_cols": made.original_cols,
+        }
 
 
 @dataclass(frozen=True)
@@ -39,30 +78,33 @@ class Finished:
     store: str = ""
     """Address of the copies that outlive it; empty where there are none."""
 
-    def found(self, jobs: Sequence[Job]) -> tuple[list[Row], list[Job]]:
-        """Rows of the images that are finished, here or in the store, and the jobs that are left.
+    def found(self, jobs: Sequence[Job]) -> tuple[list[FinishedImage], list[Job]]:
+        """The images that are finished, here or in the store, and the jobs that are left.
 
         What only one of the two places had is copied to the other. Raises OSError where the store cannot be used.
         """
-        rows = [self.row(job) for job in jobs]
+        images = [self.image(job) for job in jobs]
         if self.store:
-            rows = self._exchanged(jobs, rows)
-        return [row for row in rows if row], [job for job, row in zip(jobs, rows, strict=True) if not row]
+            images = self._exchanged(jobs, images)
+        left = [job for job, image in zip(jobs, images, strict=True) if image is None]
+        return [image for image in images if image is not None], left
 
-    def row(self, job: Job) -> Row | None:
-        """Row of an image that was finished in the folder from the same source files, else None."""
+    def image(self, job: Job) -> FinishedImage | None:
+        """An image that was finished in the folder from the same source files, else None."""
         try:
             record = json.loads((self.folder / f"{job.wanted.image_id}.json").read_bytes())
             content = (self.folder / f"{job.wanted.image_id}.png").read_bytes()
         except (FileNotFoundError, ValueError):  # ValueError: the machine went down before the record was on its disk
             return None
-        if not _is_whole(record, content) or record.get("stamp") != job.stamp:
+        made = _made(record)
+        if made is None or made.sha256 != hashlib.sha256(content).hexdigest() or record.get("stamp") != job.stamp:
             return None
-        return {**record["row"], **known(job)}
+        return FinishedImage(job.wanted, made)
 
-    def keep(self, job: Job, row: Row, content: bytes) -> None:
+    def keep(self, job: Job, made: Made, content: bytes) -> None:
         """Keep an image in the folder and then in the store. Raises OSError; what the folder has got stays there."""
-        record = json.dumps({"address": _address(job), "stamp": job.stamp, "row": row}, sort_keys=True).encode()
+        entry = {"address": _address(job), "stamp": job.stamp, "row": codec.encode(made)}
+        record = json.dumps(entry, sort_keys=True).encode()
         self._keep_here(job, record, content)
         if self.store:
             storage.write_bytes(self._entry(job), record + b"\n" + content)
@@ -71,31 +113,31 @@ class Finished:
         _keep(self.folder / f"{job.wanted.image_id}.png", content)
         _keep(self.folder / f"{job.wanted.image_id}.json", record)
 
-    def _exchanged(self, jobs: Sequence[Job], rows: Sequence[Row | None]) -> list[Row | None]:
-        """The rows and those that the store adds; the store gets what it lacks."""
+    def _exchanged(self, jobs: Sequence[Job], images: Sequence[FinishedImage | None]) -> list[FinishedImage | None]:
+        """The images and those that the store adds; the store gets what it lacks."""
         there = self._entries(jobs)
-        places = [(row is not None, self._entry(job) in there) for job, row in zip(jobs, rows, strict=True)]
+        places = [(image is not None, self._entry(job) in there) for job, image in zip(jobs, images, strict=True)]
         one_sided = [number for number, (here, stored) in enumerate(places) if here != stored]
         if not one_sided:
-            return list(rows)
+            return list(images)
 
-        def exchange(number: int) -> Row | None:
-            job, row = jobs[number], rows[number]
-            if row is None:
+        def exchange(number: int) -> FinishedImage | None:
+            job, image = jobs[number], images[number]
+            if image is None:
                 return self._fetched(job)
             self._put(job)
-            return row
+            return image
 
-        found = list(rows)
+        found = list(images)
         threads = min(STORE_THREADS, len(one_sided))
         with console.progress("finished images", len(one_sided)) as advance, patience.threads(threads) as pool:
-            for number, row in zip(one_sided, pool.map(exchange, one_sided), strict=True):
-                found[number] = row
+            for number, image in zip(one_sided, pool.map(exchange, one_sided), strict=True):
+                found[number] = image
                 advance(note="to and from the store")
         return found
 
-    def _fetched(self, job: Job) -> Row | None:
-        """Row of the store's copy, now in the folder; None where it is torn or another's."""
+    def _fetched(self, job: Job) -> FinishedImage | None:
+        """The store's copy, now in the folder; None where it is torn or another's."""
         try:
             line, _, content = storage.read_bytes(self._entry(job)).partition(b"\n")
             record = json.loads(line)
@@ -104,7 +146,7 @@ class Finished:
         if not isinstance(record, dict) or record.get("address") != _address(job):
             return None
         self._keep_here(job, line, content)
-        return self.row(job)
+        return self.image(job)
 
     def _put(self, job: Job) -> None:
         """Copy an image of the folder to the store with the record that tells of which source it was made."""
@@ -123,23 +165,6 @@ class Finished:
         return storage.join(self.store, digest(_address(job)))
 
 
-def known(job: Job) -> Row:
-    """What the labels say of an image; it may change while its pixels stay."""
-    wanted = job.wanted
-    return {
-        "image_id": wanted.image_id,
-        "file": f"images/{wanted.image_id}.png",
-        "label": wanted.label,
-        "pathology": wanted.pathology,
-        "patient_id": wanted.patient_id,
-        "laterality": wanted.laterality,
-        "view": wanted.view,
-        "abnormality": wanted.abnormality,
-        "subset": wanted.subset,
-        "source_uid": wanted.series_uids[0] if wanted.series_uids else "",
-    }
-
-
 def _address(job: Job) -> str:
     """Where the files are, for every machine: a path means the same only on one, and so is named with it."""
     return (
@@ -147,15 +172,20 @@ def _address(job: Job) -> str:
     )
 
 
-def _is_whole(record: object, content: bytes) -> bool:
+def _made(record: object) -> Made | None:
+    """What a record says of its image; None for one that is torn."""
     row = record.get("row") if isinstance(record, dict) else None
-    if not isinstance(row, dict) or any(name not in row for name in MADE):
-        return False
-    return row["sha256"] == hashlib.sha256(content).hexdigest()
+    if not isinstance(row, dict):
+        return None
+    try:
+        # an earlier version also wrote what the labels said
+        return codec.decode(Made, {field.name: row[field.name] for field in fields(Made)})
+    except (KeyError, ValueError):
+        return None
 
 
 def _keep(path: Path, content: bytes) -> None:
-    """Write a file of the work folder whole, without waiting for the disk: ``row`` looks whether it got there."""
+    """Write a file of the work folder whole, without waiting for the disk: ``image`` looks whether it got there."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     part.write_bytes(content)
     part.replace(path)

@@ -7,7 +7,6 @@ The pixels and the digest depend on the source's content and the settings alone.
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import multiprocessing
@@ -21,24 +20,23 @@ from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mammogan import console, cores, storage
 from mammogan.config import DataConfig, digest
-from mammogan.data import manifest, quarantine, sources, split, worker
-from mammogan.data.finished import Finished
+from mammogan.data import manifest, quarantine, sources, split, summary, worker
+from mammogan.data.finished import Finished, FinishedImage
 from mammogan.data.quarantine import RejectedImage
 from mammogan.data.sources import Job, Located
+from mammogan.data.summary import Summary
 
 if TYPE_CHECKING:
     import pandas as pd
 
 logger = logging.getLogger(__name__)
 
-SUMMARY = "summary.json"
 PIXEL_SETTINGS = ("images", "size", "fit", "intensity", "region", "orientation", "window")
 """Fields of DataConfig on which a finished image depends."""
 FORMAT = 1
@@ -59,7 +57,7 @@ def ingest(
     work: Path | None = None,
     workers: int = 0,
     store: str = "",
-) -> dict[str, Any]:
+) -> Summary:
     """Make the data set ``out`` from ``source`` and the case CSVs in ``labels``, and return its summary.
 
     ``source`` is in one of the layouts of ``sources``, or ``phantom``. ``work`` keeps finished images across
@@ -74,24 +72,19 @@ def ingest(
     images = _finished_images(kept, store, config)
     folder = _phantom(kept) if source == "phantom" else source
     located = sources.locate(folder, labels if source != "phantom" else "", config)
-    rows, bad = _make_images(located, config, images, workers)
-    _check_bad(located, len(rows), bad, config, kept)
+    finished, bad = _make_images(located, config, images, workers)
+    _check_bad(located, len(finished), bad, config, kept)
     if bad:  # also where the split refuses what is left
         logger.info(f"{len(bad)} rows set aside in {quarantine.write(bad, kept)}, and in the data set")
     kind = "phantom" if source == "phantom" else located.kind
-    summary = _publish(rows, bad, located, config, images.folder, out, kind)
+    made = _publish(finished, bad, located, config, images.folder, out, kind)
     if work is None:
         shutil.rmtree(kept)
-    return summary
-
-
-def read_summary(folder: Path) -> dict[str, Any]:
-    """What ingest or filter_minority wrote in ``summary.json``. Raises FileNotFoundError where there is none."""
-    return json.loads((folder / SUMMARY).read_text())
+    return made
 
 
 def _check_out(out: Path) -> None:
-    if out.is_dir() and any(out.iterdir()) and not (out / SUMMARY).is_file():
+    if out.is_dir() and any(out.iterdir()) and not (out / summary.FILE).is_file():
         raise ValueError(f"out={str(out)!r}: the folder holds something else than a data set; choose another")
     if out.exists() and not out.is_dir():
         raise ValueError(f"out={str(out)!r}: a file stands there; choose another folder")
@@ -116,32 +109,32 @@ def _phantom(work: Path) -> str:
 
 def _make_images(
     located: Located, config: DataConfig, images: Finished, workers: int
-) -> tuple[list[dict[str, Any]], list[RejectedImage]]:
-    """Rows of every image that could be made, by earlier attempts or now, and what could not."""
-    rows, todo = images.found(located.jobs)
+) -> tuple[list[FinishedImage], list[RejectedImage]]:
+    """Every image that could be made, by earlier attempts or now, and what could not."""
+    finished, todo = images.found(located.jobs)
     bad = list(located.bad)
     start = time.monotonic()
-    with console.progress("ingest", len(located.jobs), done=len(rows)) as advance:
+    with console.progress("ingest", len(located.jobs), done=len(finished)) as advance:
         results = _results(todo, config, images, workers or _suitable_workers(len(todo)))
         for number, result in enumerate(results, start=1):
-            bad.append(result) if isinstance(result, RejectedImage) else rows.append(result)
+            bad.append(result) if isinstance(result, RejectedImage) else finished.append(result)
             advance(note=f"{number / max(time.monotonic() - start, 1e-9):.1f} images/s")
-    kept, twice = _without_duplicates(rows)
+    kept, twice = _without_duplicates(finished)
     return kept, bad + twice
 
 
-def _without_duplicates(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[RejectedImage]]:
-    """Rows sorted by ``image_id``, the first one of each source file, and a note of every file that is a copy."""
-    kept: dict[str, dict[str, Any]] = {}
+def _without_duplicates(images: list[FinishedImage]) -> tuple[list[FinishedImage], list[RejectedImage]]:
+    """Images sorted by ``image_id``, the first one of each source file, and a note of every file that is a copy."""
+    kept: dict[str, FinishedImage] = {}
     bad = []
-    for row in sorted(rows, key=lambda row: row["image_id"]):
-        first = kept.setdefault(row["source_sha256"], row)
-        if first is not row:
-            fix = f"remove one of the two, or fix the CSV if {first['image_id']} is the wrong one"
-            bad.append(RejectedImage(row["image_id"], row["source"], f"the same file as {first['source']}", fix))
+    for image in sorted(images, key=lambda image: image.wanted.image_id):
+        name, made = image.wanted.image_id, image.made
+        first = kept.setdefault(made.source_sha256, image)
+        if first is not image:
+            fix = f"remove one of the two, or fix the CSV if {first.wanted.image_id} is the wrong one"
+            bad.append(RejectedImage(name, made.source, f"the same file as {first.made.source}", fix))
         bad += [
-            RejectedImage("", name, f"a copy of {row['source']}", "none needed; it was used once")
-            for name in row["copies"]
+            RejectedImage("", copy, f"a copy of {made.source}", "none needed; it was used once") for copy in made.copies
         ]
     return list(kept.values()), bad
 
@@ -152,7 +145,7 @@ def _suitable_workers(jobs: int) -> int:
 
 def _results(
     jobs: list[Job], config: DataConfig, images: Finished, workers: int
-) -> Iterator[dict[str, Any] | RejectedImage]:
+) -> Iterator[FinishedImage | RejectedImage]:
     """Result of each job, at most two batches a process under way, so memory stays flat."""
     if workers <= CORES_PER_PROCESS:
         yield from worker.finish_each(jobs, config, images, workers)
@@ -163,7 +156,7 @@ def _results(
     context = multiprocessing.get_context("spawn")  # a fork would copy the locks of torch's and MLflow's threads
     stop = context.Event()
     pool = ProcessPoolExecutor(processes, context, initializer=worker.prepare, initargs=(stop,))
-    running: deque[Future[list[dict[str, Any] | RejectedImage]]] = deque()
+    running: deque[Future[list[FinishedImage | RejectedImage]]] = deque()
     try:
         while True:
             with _interrupts_held():
@@ -208,50 +201,43 @@ def _check_bad(located: Located, made: int, bad: list[RejectedImage], config: Da
 
 
 def _publish(
-    rows: list[dict[str, Any]],
+    images: list[FinishedImage],
     bad: list[RejectedImage],
     located: Located,
     config: DataConfig,
     cache: Path,
     out: Path,
     kind: str,
-) -> dict[str, Any]:
+) -> Summary:
     import pandas as pd
 
-    frame = pd.DataFrame(rows).sort_values("image_id", ignore_index=True)
+    frame = pd.DataFrame([image.cells() for image in images]).sort_values("image_id", ignore_index=True)
     frame["split"] = split.assign(frame, config)
     for lack in split.missing_classes(frame):
         logger.info(f"warning: {lack}; give more data, or use data.split=image")
-    summary = _summary(frame, bad, located, config, kind)
+    made = _summary(frame, bad, located, config, kind)
     with replaced_folder(out) as part:
         (part / "images").mkdir()
         for image_id in frame["image_id"]:
             shutil.copyfile(cache / f"{image_id}.png", part / "images" / f"{image_id}.png")
         manifest.write(frame, part)
         quarantine.write(bad, part)
-        write_summary(summary, part)
-    return summary
+        summary.write(made, str(part))
+    return made
 
 
-def _summary(
-    frame: pd.DataFrame, bad: list[RejectedImage], located: Located, config: DataConfig, kind: str
-) -> dict[str, Any]:
+def _summary(frame: pd.DataFrame, bad: list[RejectedImage], located: Located, config: DataConfig, kind: str) -> Summary:
     mixed = {job.wanted.image_id for job in located.jobs if job.wanted.mixed}
-    return {
-        "source": kind,
-        "subset": "+".join(sorted(set(frame["subset"]))),
-        **split.count(frame),
-        "mixed_labels": int(frame["image_id"].isin(mixed).sum()),
-        "splits": split.describe(frame),
-        "quarantined": len(bad),
-        "data_digest": manifest.data_digest(frame),
-        "settings": asdict(config),
-    }
-
-
-def write_summary(summary: dict[str, Any], folder: Path) -> None:
-    """Write ``summary.json``, readable and in a fixed order of keys."""
-    storage.write_bytes(str(folder / SUMMARY), (json.dumps(summary, indent=2) + "\n").encode())
+    return Summary(
+        **vars(split.count(frame)),
+        source=kind,
+        subset="+".join(sorted(set(frame["subset"]))),
+        splits=split.describe(frame),
+        data_digest=manifest.data_digest(frame),
+        mixed_labels=int(frame["image_id"].isin(mixed).sum()),
+        quarantined=len(bad),
+        settings=config,
+    )
 
 
 @contextmanager

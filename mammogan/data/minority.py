@@ -6,11 +6,12 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mammogan.data import manifest
+from mammogan.data import manifest, summary
 from mammogan.data.dataset import Dataset
-from mammogan.data.ingest import read_summary, replaced_folder, write_summary
+from mammogan.data.ingest import replaced_folder
+from mammogan.data.summary import MinoritySummary
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,31 +29,30 @@ class TrainingSet:
     """Of both splits of the class: that of ``filter_minority``'s data set, whether made from it or from the whole."""
 
 
-def filter_minority(dataset: Path, minority: str, out: Path) -> dict[str, Any]:
+def filter_minority(dataset: Path, minority: str, out: Path) -> MinoritySummary:
     """Data set ``out`` of only the rarer class of the train split, or of the class named, both splits of it.
 
-    Returns ``label`` and ``name`` of the class, ``train_counts`` of both classes, how many images are ``missing`` to
-    balance the train split, and the new ``data_digest``; ``summary.json`` also keeps the whole set's summary under
-    ``whole``. Raises ValueError where the train split holds one class only.
+    Returns its summary. Raises ValueError where the train split holds one class only, and as ``summary.read`` does.
     """
     whole = Dataset.read(dataset)
     counts = _train_counts(whole)
     label = choose(counts, minority)
     kept = whole.of(label)
-    result = {
-        "label": label,
-        "name": manifest.CLASSES[label],
-        "train_counts": dict(zip(manifest.CLASSES, counts, strict=True)),
-        "missing": max(0, counts[1 - label] - counts[label]),
-        "data_digest": kept.digest,
-    }
+    found = MinoritySummary(
+        label=label,
+        name=manifest.CLASSES[label],
+        train_counts=dict(zip(manifest.CLASSES, counts, strict=True)),
+        missing=max(0, counts[1 - label] - counts[label]),
+        data_digest=kept.digest,
+        whole=summary.read(dataset).whole,
+    )
     with replaced_folder(out) as part:
         for file in kept.files:
             (part / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(dataset / file, part / file)
         manifest.write(kept.frame, part)
-        write_summary({**result, "whole": read_summary(dataset)}, part)
-    return result
+        summary.write(found, str(part))
+    return found
 
 
 def training_set(folder: Path, minority: str) -> TrainingSet:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mammogan import cores
 from mammogan.data import cbis_ddsm, idc, split
+from mammogan.data.summary import Counts, Leak
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,12 +23,53 @@ FULL_SIZE = (4600, 2800)
 """Rows and columns of a usual CBIS-DDSM mammogram."""
 
 
-def plan(labels: str, config: DataConfig, rate_mb_s: float = 0.0) -> dict[str, Any]:
-    """Counts of the images that ``config`` asks for, both kinds of split, and the reading ahead, ready for JSON.
+@dataclass(frozen=True)
+class PlannedSplit:
+    """Both sides of a split, or why the images do not allow it."""
 
-    ``reading`` is null where no index of the Imaging Data Commons is at hand; its time is at ``rate_mb_s``, or at the
-    rate at which this machine is measured to decode and resize. A split that the images do not allow is null, with the
-    reason beside it. Raises as ``cbis_ddsm.read_cases`` does.
+    train: Counts | None = None
+    test: Counts | None = None
+    leak: Leak | None = None
+    reason: str = ""
+    """Empty where both sides are there."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What there is to read."""
+
+    located: int
+    """Images that the index of the Imaging Data Commons knows."""
+    gigabytes: float
+    """Size of their series, 10^9 bytes."""
+    rate_mb_s: float
+    """Megabytes a second that ``seconds`` reckons with."""
+    rate_source: str
+    seconds: int
+
+
+@dataclass(frozen=True)
+class Plan(Counts):
+    """What a subset would give."""
+
+    subset: str
+    content: str
+    """``full`` or ``crop``."""
+    mixed_labels: int
+    """Images that hold a benign and a malignant abnormality."""
+    bad_rows: int
+    """Rows of the CSVs that cannot be used."""
+    splits: Mapping[str, PlannedSplit]
+    """By the unit that is split: ``image`` and ``patient``."""
+    reading: Reading | None
+    """None where no index is at hand."""
+
+
+def plan(labels: str, config: DataConfig, rate_mb_s: float = 0.0) -> Plan:
+    """Counts of the images that ``config`` asks for, both kinds of split, and the reading ahead.
+
+    The time to read is at ``rate_mb_s``, or at the rate at which this machine is measured to decode and resize. Raises
+    as ``cbis_ddsm.read_cases`` does.
     """
     import pandas as pd
 
@@ -33,33 +77,33 @@ def plan(labels: str, config: DataConfig, rate_mb_s: float = 0.0) -> dict[str, A
     if not wanted:
         raise ValueError(f"data.subset={config.subset!r}: the case CSVs at {labels} hold no usable row of it")
     frame = pd.DataFrame([vars(image) for image in wanted])
-    return {
-        "subset": config.subset,
-        "content": config.images,
-        **split.count(frame),
-        "mixed_labels": int(frame["mixed"].sum()),
-        "bad_rows": len(bad),
-        "splits": {unit: _split(frame, dataclasses.replace(config, split=unit)) for unit in ("image", "patient")},
-        "reading": _reading(wanted, idc.read_index(labels), config, rate_mb_s),
-    }
+    return Plan(
+        **vars(split.count(frame)),
+        subset=config.subset,
+        content=config.images,
+        mixed_labels=int(frame["mixed"].sum()),
+        bad_rows=len(bad),
+        splits={unit: _split(frame, dataclasses.replace(config, split=unit)) for unit in ("image", "patient")},
+        reading=_reading(wanted, idc.read_index(labels), config, rate_mb_s),
+    )
 
 
 def _reading(
     wanted: list[cbis_ddsm.ImageSpec], index: dict[str, idc.Series], config: DataConfig, rate_mb_s: float
-) -> dict[str, Any] | None:
+) -> Reading | None:
     """Images that the index locates, the gigabytes of their series, and the seconds that these take."""
     if not index:
         return None
     uids = {uid for image in wanted for uid in image.series_uids}
     megabytes = sum(index[uid].megabytes for uid in uids if uid in index)
     rate = rate_mb_s or measured_rate_mb_s(config)
-    return {
-        "located": sum(any(uid in index for uid in image.series_uids) for image in wanted),
-        "gigabytes": round(megabytes / 1000, 2),
-        "rate_mb_s": round(rate, 1),
-        "rate_source": "given" if rate_mb_s else "measured here, decoding and resizing from memory",
-        "seconds": round(megabytes / rate),
-    }
+    return Reading(
+        located=sum(any(uid in index for uid in image.series_uids) for image in wanted),
+        gigabytes=round(megabytes / 1000, 2),
+        rate_mb_s=round(rate, 1),
+        rate_source="given" if rate_mb_s else "measured here, decoding and resizing from memory",
+        seconds=round(megabytes / rate),
+    )
 
 
 def measured_rate_mb_s(config: DataConfig) -> float:
@@ -76,8 +120,8 @@ def measured_rate_mb_s(config: DataConfig) -> float:
     return len(content) / 1e6 / min(seconds) * cores.share()
 
 
-def _split(frame: pd.DataFrame, config: DataConfig) -> dict[str, Any]:
+def _split(frame: pd.DataFrame, config: DataConfig) -> PlannedSplit:
     try:
-        return split.describe(frame.assign(split=split.assign(frame, config)))
+        return PlannedSplit(**vars(split.describe(frame.assign(split=split.assign(frame, config)))))
     except ValueError as error:
-        return {"train": None, "test": None, "leak": None, "reason": str(error)}
+        return PlannedSplit(reason=str(error))

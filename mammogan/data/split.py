@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mammogan.data.manifest import CLASSES
+from mammogan.data.summary import Counts, Leak, Sides
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,11 +33,11 @@ def assign(frame: pd.DataFrame, config: DataConfig) -> pd.Series:
     return ordered["split"].reindex(frame.index)
 
 
-def leak(frame: pd.DataFrame) -> dict[str, int]:
+def leak(frame: pd.DataFrame) -> Leak:
     """Patients on both sides of ``split``, and the test images whose patient is also in train."""
     train = set(frame.loc[frame["split"] == "train", "patient_id"])
     test = frame.loc[frame["split"] == "test", "patient_id"]
-    return {"patients": len(train & set(test)), "test_images": int(test.isin(train).sum())}
+    return Leak(patients=len(train & set(test)), test_images=int(test.isin(train).sum()))
 
 
 def _test_images(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
@@ -128,18 +129,18 @@ def missing_classes(frame: pd.DataFrame) -> list[str]:
     return [f"no {CLASSES[label]} image in the {side} split" for side, label in wanted if (side, label) not in sides]
 
 
-def describe(frame: pd.DataFrame) -> dict[str, Any]:
+def describe(frame: pd.DataFrame) -> Sides:
     """Images, classes and patients on each side of ``split``, and the leak between them."""
-    sides = {side: count(frame[frame["split"] == side]) for side in ("train", "test")}
-    return {**sides, "leak": leak(frame)}
+    train, test = (count(frame[frame["split"] == side]) for side in ("train", "test"))
+    return Sides(train, test, leak(frame))
 
 
-def count(frame: pd.DataFrame) -> dict[str, int]:
+def count(frame: pd.DataFrame) -> Counts:
     """Images, benign, malignant and patients of a frame."""
     malignant = int((frame["label"] == 1).sum())
-    return {
-        "images": len(frame),
-        "benign": len(frame) - malignant,
-        "malignant": malignant,
-        "patients": int(frame["patient_id"].nunique()),
-    }
+    return Counts(
+        images=len(frame),
+        benign=len(frame) - malignant,
+        malignant=malignant,
+        patients=int(frame["patient_id"].nunique()),
+    )

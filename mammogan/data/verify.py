@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from mammogan import console
-from mammogan.data import cbis_ddsm, ingest, manifest, resample, split
+from mammogan.data import cbis_ddsm, manifest, resample, split, summary
 from mammogan.data.dataset import Dataset
 
 HASH_SIDE = 16
@@ -86,14 +86,16 @@ def _check_image(folder: Path, row: dict[str, object]) -> tuple[list[str], np.nd
 
 def _check_split(dataset: Dataset) -> list[Finding]:
     """Problems of the split and of the summary; a leak is one only where the split promised that there is none."""
-    summary = ingest.read_summary(dataset.root)
-    whole = summary.get("whole", summary)
+    try:
+        found = summary.read(dataset.root)
+    except ValueError as error:
+        return [Finding(summary.FILE, str(error))]
     findings = []
-    if summary.get("data_digest") != dataset.digest:
-        findings.append(Finding(ingest.SUMMARY, "its data_digest is not the manifest's"))
-    leak = split.leak(dataset.frame)
-    if leak["patients"] and whole.get("settings", {}).get("split") == "patient":
-        findings.append(Finding(manifest.FILE, f"{leak['patients']} patients are in train and in test"))
+    if found.data_digest != dataset.digest:
+        findings.append(Finding(summary.FILE, "its data_digest is not the manifest's"))
+    settings, shared = found.whole.settings, split.leak(dataset.frame).patients
+    if shared and settings and settings.split == "patient":
+        findings.append(Finding(manifest.FILE, f"{shared} patients are in train and in test"))
     return findings
 
 

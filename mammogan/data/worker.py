@@ -23,7 +23,7 @@ import numpy as np
 from mammogan import patience, storage
 from mammogan.config import DataConfig
 from mammogan.data import dicom, picture
-from mammogan.data.finished import Finished, Row, known
+from mammogan.data.finished import Finished, FinishedImage, Made
 from mammogan.data.preprocess import square
 from mammogan.data.quarantine import BadImageError, RejectedImage
 from mammogan.data.sources import Job
@@ -54,20 +54,24 @@ def prepare(stop: Event) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def finish_batch(jobs: Sequence[Job], config: DataConfig, images: Finished, cores: int) -> list[Row | RejectedImage]:
+def finish_batch(
+    jobs: Sequence[Job], config: DataConfig, images: Finished, cores: int
+) -> list[FinishedImage | RejectedImage]:
     """Results of ``finish_each`` as a list, cut short when the parent says stop."""
     return list(finish_each(jobs, config, images, cores))
 
 
-def finish_each(jobs: Sequence[Job], config: DataConfig, images: Finished, cores: int) -> Iterator[Row | RejectedImage]:
-    """Make each image and keep it among ``images``; yield its row, or why it cannot be made, in the order of ``jobs``.
+def finish_each(
+    jobs: Sequence[Job], config: DataConfig, images: Finished, cores: int
+) -> Iterator[FinishedImage | RejectedImage]:
+    """Make each image and keep it among ``images``; yield it, or why it cannot be made, in the order of ``jobs``.
 
     One image more is under way than ``cores`` compute, several more from a remote store: that bounds the memory.
     Raises OSError where a remote store cannot be read or written: that is no fault of one image.
     """
     threads = 1 + cores * (REMOTE_THREADS if any(storage.is_remote(job.root) for job in jobs) else 1)
     with patience.threads(threads, _stopped) as pool:
-        running: deque[Future[Row | RejectedImage]] = deque()
+        running: deque[Future[FinishedImage | RejectedImage]] = deque()
         waiting = iter(jobs)
         while True:
             wanted = islice(waiting, 2 * threads - len(running))
@@ -81,17 +85,23 @@ def _stopped() -> bool:
     return _stop is not None and _stop.is_set()
 
 
-def _finish(job: Job, config: DataConfig, images: Finished) -> Row | RejectedImage:
+def _finish(job: Job, config: DataConfig, images: Finished) -> FinishedImage | RejectedImage:
     try:
         sources = read(job)
         source, pixels = choose(job, sources, window=config.window == "apply")
         content = picture.encode_png(square(pixels, config))
     except BadImageError as error:
         return RejectedImage(job.wanted.image_id, ";".join(job.files), error.reason, error.fix)
-    row = _row(job, source, pixels.shape, hashlib.sha256(content).hexdigest())
-    row["copies"] = [each.name for each in sources if each.sha256 == source.sha256 and each is not source]
-    images.keep(job, row, content)
-    return row
+    made = Made(
+        source=source.name,
+        source_sha256=source.sha256,
+        sha256=hashlib.sha256(content).hexdigest(),
+        original_rows=pixels.shape[0],
+        original_cols=pixels.shape[1],
+        copies=tuple(each.name for each in sources if each.sha256 == source.sha256 and each is not source),
+    )
+    images.keep(job, made, content)
+    return FinishedImage(job.wanted, made)
 
 
 def read(job: Job) -> list[Source]:
@@ -155,14 +165,3 @@ def is_mask(pixels: np.ndarray) -> bool:
     low, high = float(pixels.min()), float(pixels.max())
     edge = MASK_EDGE * (high - low)
     return bool(np.mean((pixels <= low + edge) | (pixels >= high - edge)) >= MASK_SHARE)
-
-
-def _row(job: Job, source: Source, shape: tuple[int, ...], sha256: str) -> Row:
-    return {
-        **known(job),
-        "source": source.name,
-        "source_sha256": source.sha256,
-        "sha256": sha256,
-        "original_rows": shape[0],
-        "original_cols": shape[1],
-    }

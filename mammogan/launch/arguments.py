@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 from mammogan import config
 
@@ -17,6 +15,10 @@ LAST_LETTER = 0xFFFF
 """Last code point that the three-byte UTF-8 of Kubeflow's database can write; emoji lie behind it."""
 
 _IN_BUCKET = re.compile(r"s3://[A-Za-z0-9._\-]+(/.*)?")
+
+
+Parameter = str | bool | list[str]
+"""What KFP takes for an argument of the graph."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class GraphArguments:
         """The whole configuration of the run."""
         return config.resolve(self.preset, self.overrides)
 
-    def parameters(self) -> dict[str, str | bool | list[str]]:
+    def parameters(self) -> dict[str, Parameter]:
         """As KFP takes them, without those that are left to the graph's default."""
         given = {item.name: getattr(self, item.name) for item in fields(self)} | {"trials": list(self.trials)}
         return {name: value for name, value in given.items() if value or name not in ("store", "work")}
@@ -55,7 +57,7 @@ class GraphArguments:
 
 def graph_arguments(
     preset: str,
-    overrides: Mapping[str, Any],
+    overrides: config.Overrides,
     *,
     source: str = "",
     labels: str = "",

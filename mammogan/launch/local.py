@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from mammogan import config, console, storage
+from mammogan import codec, config, console, storage
 from mammogan.errors import LoggedError
 from mammogan.launch.arguments import GraphArguments, is_path
 from mammogan.launch.outcome import outcome_lines
@@ -64,7 +64,7 @@ def find_or_make(out: Path, arguments: GraphArguments) -> LocalRun:
     The folder's name is a digest of the arguments, with the preset resolved, and a counter: running the same command
     again resumes after an interruption and starts anew after success.
     """
-    stem = config.digest({**arguments.parameters(), "settings": arguments.settings.to_dict()})[:8]
+    stem = config.digest({**arguments.parameters(), "settings": codec.encode(arguments.settings)})[:8]
     number = 1
     while (status := out / f"run-{stem}-{number}" / "status.json").is_file():
         if json.loads(status.read_text())["status"] != "finished":

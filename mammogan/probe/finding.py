@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import re
@@ -33,9 +32,11 @@ def masked(text: str) -> str:
     return " ".join(_USERINFO.sub("***@", text).split())
 
 
-def as_json(findings: list[Finding]) -> dict[str, list[dict[str, object]]]:
+@dataclass(frozen=True)
+class Findings:
     """The object that ``probe --json`` prints."""
-    return {"findings": [dataclasses.asdict(item) for item in findings]}
+
+    findings: list[Finding]
 
 
 def from_log(log: str) -> list[Finding]:

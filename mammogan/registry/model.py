@@ -7,7 +7,6 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import mlflow
 import numpy as np
@@ -33,7 +32,7 @@ SIGNATURE = ModelSignature(
 )
 
 
-def save(snapshot: Path, path: Path, metadata: Mapping[str, Any]) -> None:
+def save(snapshot: Path, path: Path, metadata: Mapping[str, str | int]) -> None:
     """Write a snapshot as an MLflow pyfunc model folder with signature, input example and this package's code."""
     mlflow.pyfunc.save_model(
         path=str(path),

@@ -54,7 +54,7 @@ def _lines(record: RunRecord, decision: Decision) -> Iterator[str]:
     yield "- audited: see Privacy below, where the synthetic images were audited; without that it is not promoted."
     yield from ("", "## Data", "")
     yield from (f"- {line}" for line in _data(record))
-    yield f"- {PHANTOM if record.data.get('source') == 'phantom' else DATA_LICENCE}"
+    yield f"- {PHANTOM if record.data and record.data.whole.source == 'phantom' else DATA_LICENCE}"
     yield from ("", "## Provenance", "")
     yield from (f"- {line}" for line in _foundations(record, winner))
     if config and config.model.frozen_weights != "random":
@@ -66,12 +66,11 @@ def _lines(record: RunRecord, decision: Decision) -> Iterator[str]:
 
 
 def _data(record: RunRecord) -> Iterator[str]:
-    summary = record.data
-    whole = summary.get("whole") or {}
-    counts = summary.get("train_counts") or {}
-    if summary:
-        yield f"Class: {summary.get('name')}; train split: {', '.join(f'{n} {name}' for name, n in counts.items())}."
-        yield f"Source {whole.get('source')}, subset {whole.get('subset')}, digest `{summary.get('data_digest')}`."
+    data = record.data
+    if data:
+        counts = ", ".join(f"{count} {name}" for name, count in data.train_counts.items())
+        yield f"Class: {data.name}; train split: {counts}."
+        yield f"Source {data.whole.source}, subset {data.whole.subset}, digest `{data.data_digest}`."
     else:
         yield "The run recorded no data set."
 

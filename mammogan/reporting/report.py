@@ -9,10 +9,10 @@ from __future__ import annotations
 import base64
 import csv
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from mammogan import storage
 from mammogan.config import PRESETS, Config
@@ -51,7 +51,7 @@ def build(record: RunRecord, out: Path, production: Production | None = None) ->
         tables=_tables(record, against),
         caveats=_caveats(record),
         failed=[trial for trial in record.trials if _has_failed(trial)],
-        data=_data(record.data),
+        data=record.data,
         settings=_settings(record.config),
         trials=[_trial_row(trial, _hour_price(record)) for trial in record.trials],
         total=_total(record),
@@ -165,7 +165,22 @@ def _headings(record: RunRecord, columns: Sequence[Column]) -> list[dict[str, st
     return headings
 
 
-def _tables(record: RunRecord, against: str) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class LambdaTable:
+    """All numbers of one gradient-penalty weight."""
+
+    gp_lambda: float
+    seeds: int
+    failed: list[str]
+    """Trials of it that failed."""
+    rows: list[Row]
+    references: list[float | None]
+    """Reals against reals, a column each."""
+    paper: dict[int, list[float]]
+    """The paper's numbers by epoch where they do not stand beside ours."""
+
+
+def _tables(record: RunRecord, against: str) -> list[LambdaTable]:
     """A table per lambda: this run's rows, the reference, and the paper's numbers where it has that lambda.
 
     The paper's number stands in the cell of the same epoch; where the run lacks one of its epochs, all stand below.
@@ -179,14 +194,14 @@ def _tables(record: RunRecord, against: str) -> list[dict[str, Any]]:
         for row in rows:
             row.paper = paper.get(row.epoch) if beside else None
         tables.append(
-            {
-                "gp_lambda": gp_lambda,
-                "seeds": len(group),
-                "failed": [trial.trial.name for trial in group if _has_failed(trial)],
-                "rows": rows,
-                "references": [_mean(_references(group, column)) for column in columns],
-                "paper": {} if beside else paper,
-            }
+            LambdaTable(
+                gp_lambda=gp_lambda,
+                seeds=len(group),
+                failed=[trial.trial.name for trial in group if _has_failed(trial)],
+                rows=rows,
+                references=[_mean(_references(group, column)) for column in columns],
+                paper={} if beside else paper,
+            )
         )
     return tables
 
@@ -274,23 +289,6 @@ def _omitted(evaluations: Iterable[Evaluation]) -> list[str]:
         for item in evaluation.omitted
     }
     return sorted(lines)
-
-
-def _data(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """Counts of the whole set by side of the split, and of the class that was synthesised."""
-    whole = summary.get("whole") or {}
-    splits = whole.get("splits") or {}
-    return {
-        "name": summary.get("name", ""),
-        "missing": summary.get("missing"),
-        "data_digest": summary.get("data_digest", ""),
-        "source": whole.get("source", ""),
-        "subset": whole.get("subset", ""),
-        "sides": {side: splits[side] for side in ("train", "test") if side in splits},
-        "leak": splits.get("leak") or {},
-        "quarantined": whole.get("quarantined"),
-        "mixed_labels": whole.get("mixed_labels"),
-    }
 
 
 @dataclass(frozen=True)

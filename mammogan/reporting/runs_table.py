@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from mammogan.config import SelectConfig
 from mammogan.records import RunRecord, TrialRecord
@@ -35,7 +35,7 @@ def compare(records: Sequence[RunRecord]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _identity(record: RunRecord, trial: TrialRecord) -> dict[str, Any]:
+def _identity(record: RunRecord, trial: TrialRecord) -> dict[str, object]:
     return {
         "run": record.run_id,
         "name": record.name,
@@ -47,17 +47,10 @@ def _identity(record: RunRecord, trial: TrialRecord) -> dict[str, Any]:
     }
 
 
-def _flat(record: RunRecord) -> dict[str, Any]:
-    """Settings by dotted name."""
-    return dict(_dotted(record.config.to_dict())) if record.config else {}
-
-
-def _dotted(config: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    for name, value in config.items():
-        if isinstance(value, dict):
-            yield from ((f"{name}.{key}", inner) for key, inner in _dotted(value))
-        else:
-            yield name, str(value) if isinstance(value, list) else value
+def _flat(record: RunRecord) -> dict[str, object]:
+    """Settings by dotted name, lists as text, which can be compared as a whole."""
+    settings = record.config.flat() if record.config else {}
+    return {name: str(value) if isinstance(value, list) else value for name, value in settings.items()}
 
 
 def _changing(records: Sequence[RunRecord]) -> list[str]:
@@ -71,7 +64,7 @@ def _select(record: RunRecord) -> SelectConfig:
     return record.config.select if record.config else SelectConfig()
 
 
-def _best(trial: TrialRecord, select: SelectConfig) -> dict[str, Any]:
+def _best(trial: TrialRecord, select: SelectConfig) -> dict[str, float | None]:
     """Epoch and metrics of the trial's best snapshot; empty where nothing was measured."""
     if trial.evaluation is None:
         return {}

@@ -15,4 +15,4 @@ def run(context: StepContext, source: str, labels: str, store: str, work: str, d
     with context.step(Step.INGEST):
         kept = Path(work) if work else None  # a folder that outlives the step needs no copy in the store
         summary = ingest(source, labels, context.settings.data, dataset, kept, store="" if kept else store)
-        tracking.set_tags(context.parent_id, {tracking.WHOLE_DIGEST: summary["data_digest"]})
+        tracking.set_tags(context.parent_id, {tracking.WHOLE_DIGEST: summary.data_digest})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import tempfile
 from pathlib import Path
@@ -10,12 +9,12 @@ from pathlib import Path
 from mammogan import storage
 from mammogan.config import Config, override
 from mammogan.data.dataset import Dataset
-from mammogan.data.ingest import read_summary
+from mammogan.data.summary import read_minority
 from mammogan.graph import Step
 from mammogan.steps.context import StepContext
 from mammogan.synthesis import fill, load_model
 from mammogan.synthesis.balance import missing
-from mammogan.tracking.findings import STEPS, log_findings
+from mammogan.tracking.findings import STEPS, log_findings, synthetic_document
 
 logger = logging.getLogger(__name__)
 
@@ -26,14 +25,14 @@ AUDITED_AT_LEAST = 32
 def run(context: StepContext, version: str, dataset: Path, minority: Path, winner: Path, filled: Path) -> None:
     """Write the data set filled up to balance; the model's version marks every synthetic image."""
     with context.step(Step.SYNTHESISE):
-        label = read_summary(minority)["label"]
+        label = read_minority(minority).label
         model = load_model(winner, f"{context.settings.select.model_name}-v{version}")
         whole = Dataset.read(dataset)
-        summary = fill(model, whole, label, _with_count(context.settings, whole, label), str(filled))
-        made = summary["synthetic"]
+        made = fill(model, whole, label, _with_count(context.settings, whole, label), str(filled)).synthetic
+        assert made
         with tempfile.TemporaryDirectory() as folder:
-            storage.write_bytes(str(Path(folder, STEPS["synthetic"])), json.dumps(made, indent=1).encode())
-            numbers = {"synthetic/images": made["images"], "synthetic/drawn": made["drawn"]}
+            storage.write_bytes(str(Path(folder, STEPS["synthetic"])), synthetic_document(made))
+            numbers = {"synthetic/images": made.images, "synthetic/drawn": made.drawn}
             log_findings(context.parent_id, "synthetic", Path(folder), numbers)
 
 

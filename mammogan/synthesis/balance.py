@@ -7,20 +7,19 @@ patient of the real images.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from mammogan import console, storage
+from mammogan.codec import OlderFormatError
 from mammogan.config import Config, SynthesiseConfig, digest
-from mammogan.data import manifest
+from mammogan.data import manifest, summary
 from mammogan.data.dataset import Dataset
-from mammogan.data.ingest import SUMMARY, read_summary
+from mammogan.data.summary import Summary, SyntheticPart
 from mammogan.synthesis import publication
 from mammogan.synthesis.plausibility import load_filter
 from mammogan.synthesis.sampling import Model
@@ -32,7 +31,7 @@ FORMAT = 1
 """Raised when the same settings give other bytes than before."""
 
 
-def fill(model: Model, dataset: Dataset | None, label: int, config: Config, out: str) -> dict[str, Any]:
+def fill(model: Model, dataset: Dataset | None, label: int, config: Config, out: str) -> Summary:
     """Write the data set ``out``, local or ``s3://``: the images of ``dataset`` and synthetic ones of class ``label``.
 
     Without ``dataset`` it holds ``synthesise.count`` synthetic images alone. Returns its summary, of which the part
@@ -41,8 +40,8 @@ def fill(model: Model, dataset: Dataset | None, label: int, config: Config, out:
     """
     wanted = missing(dataset, label, config.synthesise)
     key = _key(model, label, config, wanted, dataset)
-    if summary := _finished(out, key):
-        return summary
+    if finished := _finished(out, key):
+        return finished
     stream = _stream(model, label, config, out, key)
     rare = dataset.train.of(label).images() if dataset is not None else None
     left_out = load_filter(config, rare)
@@ -52,19 +51,19 @@ def fill(model: Model, dataset: Dataset | None, label: int, config: Config, out:
             drawn += chunk.drawn
             dropped.update(chunk.dropped)
             advance(len(chunk.kept))
-    about = {
-        "key": key,
-        "model": model.version,
-        "snapshot_sha256": model.sha256,
-        "class": manifest.CLASSES[label],
-        "settings": asdict(config.synthesise),
-        "images": wanted,
-        "drawn": drawn,
-        "dropped": dict(dropped),
-    }
-    summary = publication.publish(stream, wanted, label, dataset, about)
+    about = SyntheticPart(
+        key=key,
+        model=model.version,
+        snapshot_sha256=model.sha256,
+        class_=manifest.CLASSES[label],
+        settings=config.synthesise,
+        images=wanted,
+        drawn=drawn,
+        dropped=dict(dropped),
+    )
+    filled = publication.publish(stream, label, dataset, about)
     _take_its_place(out, stream)
-    return summary
+    return filled
 
 
 def missing(dataset: Dataset | None, label: int, config: SynthesiseConfig) -> int:
@@ -86,21 +85,24 @@ def missing(dataset: Dataset | None, label: int, config: SynthesiseConfig) -> in
 
 def _key(model: Model, label: int, config: Config, wanted: int, dataset: Dataset | None) -> str:
     """Digest of all that the synthetic images and their data set depend on."""
-    settings = config.to_dict()["synthesise"]
-    parts = [FORMAT, model.version, model.sha256, label, wanted, settings]
-    if settings["min_realism"] or settings["min_distance"]:
+    settings = config.synthesise
+    parts = [FORMAT, model.version, model.sha256, label, wanted, asdict(settings)]
+    if settings.min_realism or settings.min_distance:
         parts.append([config.evaluate.extractor, config.evaluate.extractor_weights])
     return digest([*parts, dataset.digest if dataset is not None else ""])
 
 
-def _finished(out: str, key: str) -> dict[str, Any] | None:
+def _finished(out: str, key: str) -> Summary | None:
     """Summary of ``out`` if it is finished. Raises ValueError where something else than a data set stands there."""
-    uri = storage.join(out, SUMMARY)
+    uri = storage.join(out, summary.FILE)
     if storage.exists(uri):
-        summary = json.loads(storage.read_bytes(uri))
-        if summary.get("synthetic", {}).get("key") == key:
+        try:
+            found = summary.parse(storage.read_bytes(uri), uri)
+        except OlderFormatError:
+            return None
+        if isinstance(found, Summary) and found.synthetic and found.synthetic.key == key:
             logger.info(f"{out}: finished by an earlier run")
-            return summary
+            return found
     elif not storage.is_remote(out) and Path(out).exists() and (Path(out).is_file() or any(Path(out).iterdir())):
         raise ValueError(f"out={out!r}: something else than a data set stands there; choose another folder")
     return None
@@ -133,9 +135,9 @@ def _take_its_place(out: str, stream: Stream) -> None:
     shutil.rmtree(_work(out))
 
 
-def synthetic_part(dataset: Path) -> dict[str, Any]:
+def synthetic_part(dataset: Path) -> SyntheticPart:
     """What the summary of a filled data set says of its synthetic images. Raises ValueError where it has none."""
-    part = read_summary(dataset).get("synthetic")
+    part = summary.read(dataset).whole.synthetic
     if part is None:
         raise ValueError(f"dataset={str(dataset)!r}: it has no synthetic images; make them with synthesise")
     return part

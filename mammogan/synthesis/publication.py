@@ -9,31 +9,33 @@ import io
 import json
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from operator import itemgetter
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from mammogan import storage
-from mammogan.data import manifest, split
+from mammogan.data import manifest, split, summary
 from mammogan.data.dataset import Dataset
-from mammogan.data.ingest import SUMMARY, read_summary
+from mammogan.data.summary import Counts, Leak, Sides, Summary, SyntheticPart
 from mammogan.synthesis.stream import Stream, put
 
-Row = dict[str, Any]
+Row = dict[str, str | int]
+"""A row of the manifest."""
 
 
-def publish(stream: Stream, made: int, label: int, dataset: Dataset | None, about: dict[str, Any]) -> dict[str, Any]:
-    """Copy the real images beside the ``made`` synthetic ones; write the manifest and, last, the summary; return it.
+def publish(stream: Stream, label: int, dataset: Dataset | None, about: SyntheticPart) -> Summary:
+    """Copy the real images beside the synthetic ones; write the manifest and, last, the summary; return it.
 
     The images of ``dataset`` are the real ones; ``about`` becomes the summary's part ``synthetic``. Raises ValueError
     for a data set that already holds images of this model and seed.
     """
     real = _copied(stream, dataset) if dataset is not None else []
-    rows = heapq.merge(real, synthetic_rows(stream, label), key=itemgetter("image_id"))
+    rows = heapq.merge(real, _synthetic_rows(stream, label), key=itemgetter("image_id"))
     data_digest = _write_manifest(rows, storage.join(stream.root, manifest.FILE))
-    summary = _summary(dataset, made, label) | {"data_digest": data_digest, "synthetic": about}
-    storage.write_bytes(storage.join(stream.root, SUMMARY), (json.dumps(summary, indent=2) + "\n").encode())
-    return summary
+    filled = _summary(dataset, label, about, data_digest)
+    summary.write(filled, stream.root)
+    return filled
 
 
 def _copied(stream: Stream, dataset: Dataset) -> list[Row]:
@@ -47,7 +49,7 @@ def _copied(stream: Stream, dataset: Dataset) -> list[Row]:
     return rows
 
 
-def synthetic_rows(stream: Stream, label: int) -> Iterator[Row]:
+def _synthetic_rows(stream: Stream, label: int) -> Iterator[Row]:
     """Manifest rows of the images that the stream's records hold, in the order of ``image_id``."""
     side = stream.model.generator.size
     for chunk in stream.recorded():
@@ -103,16 +105,22 @@ def _written(uri: str) -> Generator[IO[bytes]]:
             yield file
 
 
-def _summary(dataset: Dataset | None, made: int, label: int) -> dict[str, Any]:
+def _summary(dataset: Dataset | None, label: int, about: SyntheticPart, data_digest: str) -> Summary:
     """What ingest says of the real images, its counts raised by the synthetic ones, who are no patients."""
-    nothing = {"images": 0, "benign": 0, "malignant": 0, "patients": 0}
-    base: dict[str, Any] = {"source": manifest.SYNTHETIC, "subset": manifest.SYNTHETIC, **nothing}
-    sides: dict[str, Any] = {"train": {**nothing}, "test": {**nothing}, "leak": {"patients": 0, "test_images": 0}}
+    nothing = Counts(images=0, benign=0, malignant=0, patients=0)
+    counts, sides, before = nothing, Sides(nothing, nothing, Leak(0, 0)), None
     if dataset is not None:
-        base = {**read_summary(dataset.root), **split.count(dataset.frame)}
-        base["source"] = f"{base.get('source', 'unknown')} and {manifest.SYNTHETIC}"
-        sides = split.describe(dataset.frame)
-    for counts in (base, sides["train"]):
-        counts["images"] += made
-        counts[manifest.CLASSES[label]] += made
-    return {**base, "splits": sides}
+        counts, sides = split.count(dataset.frame), split.describe(dataset.frame)
+        before = summary.read(dataset.root).whole
+    added = {name: about.images * (number == label) for number, name in enumerate(manifest.CLASSES)}
+    return Summary(
+        **vars(counts.with_synthetic(**added)),
+        source=f"{before.source} and {manifest.SYNTHETIC}" if before else manifest.SYNTHETIC,
+        subset=before.subset if before else manifest.SYNTHETIC,
+        splits=replace(sides, train=sides.train.with_synthetic(**added)),
+        data_digest=data_digest,
+        mixed_labels=before.mixed_labels if before else 0,
+        quarantined=before.quarantined if before else 0,
+        settings=before.settings if before else None,
+        synthetic=about,
+    )

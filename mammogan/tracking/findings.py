@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import tempfile
 import time
@@ -12,7 +11,8 @@ from typing import TypeVar
 
 from mlflow.entities import Metric
 
-from mammogan import results
+from mammogan import codec, results
+from mammogan.data.summary import FORMAT, SyntheticPart
 from mammogan.records import Findings
 from mammogan.results import Audit, Utility
 from mammogan.tracking.server import client
@@ -46,11 +46,21 @@ def read_findings(run_id: str, tracking_uri: str = "") -> Findings:
         files = {step: folder / step / file for step, file in STEPS.items()}
         pictures = {path.stem: path.read_bytes() for path in folder.rglob("*.png")}
         return Findings(
-            synthetic=json.loads(files["synthetic"].read_text()) if files["synthetic"].is_file() else {},
+            synthetic=_read_synthetic(files["synthetic"], run_id),
             audit=_read(Audit, files["audit"], run_id),
             utility=_read(Utility, files["utility"], run_id),
             pictures=pictures,
         )
+
+
+def synthetic_document(part: SyntheticPart) -> bytes:
+    """``synthetic.json`` of a filled data set."""
+    return codec.dumps(part, FORMAT)
+
+
+def _read_synthetic(file: Path, run_id: str) -> SyntheticPart | None:
+    where = f"run {run_id}: {file.name}"
+    return codec.loads(SyntheticPart, file.read_bytes(), FORMAT, where) if file.is_file() else None
 
 
 def _read(kind: type[Result], file: Path, run_id: str) -> Result | None:

@@ -8,24 +8,108 @@ from __future__ import annotations
 
 import csv
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from mammogan.tracking.environment import GIT_COMMIT, GIT_DIRTY, IMAGE
 from mammogan.tracking.server import DATA_DIGEST, KIND, MANIFEST_FILE, PARENT, TRIAL, client, experiments, find_runs
 
-SOURCE_FIELDS = ("image_id", "source", "source_uid", "source_sha256", "patient_id", "split")
 MODEL_PREFIX = "models:/"
 
 
-def lineage(target: str, experiment: str = "", tracking_uri: str = "") -> dict[str, Any]:
-    """``{"target", "runs": [...]}``: every pipeline run that the target is part of, with all before and after it.
+@dataclass(frozen=True)
+class SourceFile:
+    """Where an image of the data set comes from: fields of its manifest row."""
+
+    image_id: str
+    source: str
+    source_uid: str
+    source_sha256: str
+    patient_id: str
+    split: str
+
+
+@dataclass(frozen=True)
+class PipelineRun:
+    """The parent run."""
+
+    run_id: str
+    name: str
+    status: str
+    """MLflow's."""
+    kfp_run: str | None
+
+
+@dataclass(frozen=True)
+class Code:
+    """What ran; None where nobody recorded it."""
+
+    commit: str | None
+    dirty: str | None
+    """``true`` where it had uncommitted changes."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """What was learnt from."""
+
+    digest: str | None
+    sources: tuple[SourceFile, ...]
+    """All, or those that were asked for."""
+
+
+@dataclass(frozen=True)
+class TrialRun:
+    """A child run."""
+
+    run_id: str
+    trial: str
+    """Its name."""
+    status: str
+    """MLflow's."""
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A registered version that a run made."""
+
+    name: str
+    version: str
+    aliases: tuple[str, ...]
+    trial: str | None
+    """Name of the trial it is of."""
+    epoch: str | None
+    snapshot_sha256: str | None
+
+
+@dataclass(frozen=True)
+class RunLineage:
+    """A pipeline run with all before and after it."""
+
+    run: PipelineRun
+    image: str | None
+    """Container image; None where it ran without."""
+    code: Code
+    data: Data
+    trials: tuple[TrialRun, ...]
+    models: tuple[ModelVersion, ...]
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """Every pipeline run that a target is part of."""
+
+    target: str
+    runs: tuple[RunLineage, ...]
+
+
+def lineage(target: str, experiment: str = "", tracking_uri: str = "") -> Lineage:
+    """Every pipeline run that the target is part of, with all before and after it.
 
     ``target`` is a run id (of a pipeline run or of a trial), ``models:/NAME@ALIAS``, ``models:/NAME/VERSION``,
     ``data:DIGEST`` (or its beginning), or ``source:TEXT``, a sha256 or a series UID of a source file. The last two are
@@ -43,7 +127,7 @@ def lineage(target: str, experiment: str = "", tracking_uri: str = "") -> dict[s
         parents, wanted = [_parent(mlflow, target)], None
     if not parents:
         raise ValueError(f"target={target!r}: no run of {experiment or 'any experiment'} knows it")
-    return {"target": target, "runs": [_describe(mlflow, parent, wanted) for parent in parents]}
+    return Lineage(target, tuple(_describe(mlflow, parent, wanted) for parent in parents))
 
 
 def _model_run(mlflow: MlflowClient, target: str) -> str:
@@ -87,7 +171,7 @@ def _with_source(mlflow: MlflowClient, experiment: str, text: str) -> list[Run]:
     return [run for run in _pipelines(mlflow, experiment) if any(_sources(mlflow, run.info.run_id, text))]
 
 
-def _sources(mlflow: MlflowClient, run_id: str, wanted: str | None) -> Iterator[dict[str, str]]:
+def _sources(mlflow: MlflowClient, run_id: str, wanted: str | None) -> Iterator[SourceFile]:
     """Rows of the run's manifest: all, or those whose source has the sha256 or UID ``wanted``."""
     if MANIFEST_FILE not in {item.path for item in mlflow.list_artifacts(run_id)}:
         return
@@ -96,42 +180,34 @@ def _sources(mlflow: MlflowClient, run_id: str, wanted: str | None) -> Iterator[
         with path.open(newline="") as file:
             for row in csv.DictReader(file):
                 if wanted is None or wanted in (row["source_sha256"], row["source_uid"]):
-                    yield {name: row[name] for name in SOURCE_FIELDS}
+                    yield SourceFile(**{field.name: row[field.name] for field in fields(SourceFile)})
 
 
-def _describe(mlflow: MlflowClient, parent: Run, wanted: str | None) -> dict[str, Any]:
+def _describe(mlflow: MlflowClient, parent: Run, wanted: str | None) -> RunLineage:
     tags, run_id = parent.data.tags, parent.info.run_id
     children = find_runs(mlflow, [parent.info.experiment_id], {PARENT: run_id, KIND: "trial"})
-    return {
-        "run": {
-            "run_id": run_id,
-            "name": parent.info.run_name,
-            "status": parent.info.status,
-            "kfp_run": tags.get("kfp.pipeline_run_id"),
-        },
-        "image": tags.get(IMAGE),
-        "code": {"commit": tags.get(GIT_COMMIT), "dirty": tags.get(GIT_DIRTY)},
-        "data": {"digest": tags.get(DATA_DIGEST), "sources": list(_sources(mlflow, run_id, wanted))},
-        "trials": [_trial(child) for child in children],
-        "models": [
-            model for run in (*children, parent) for model in _models(mlflow, run.info.run_id, run.data.tags.get(TRIAL))
-        ],
-    }
+    models = (
+        model for run in (*children, parent) for model in _models(mlflow, run.info.run_id, run.data.tags.get(TRIAL))
+    )
+    return RunLineage(
+        run=PipelineRun(run_id, parent.info.run_name or "", parent.info.status, tags.get("kfp.pipeline_run_id")),
+        image=tags.get(IMAGE),
+        code=Code(tags.get(GIT_COMMIT), tags.get(GIT_DIRTY)),
+        data=Data(tags.get(DATA_DIGEST), tuple(_sources(mlflow, run_id, wanted))),
+        trials=tuple(TrialRun(child.info.run_id, child.data.tags[TRIAL], child.info.status) for child in children),
+        models=tuple(models),
+    )
 
 
-def _trial(child: Run) -> dict[str, Any]:
-    return {"run_id": child.info.run_id, "trial": child.data.tags[TRIAL], "status": child.info.status}
-
-
-def _models(mlflow: MlflowClient, run_id: str, trial: str | None) -> Iterator[Mapping[str, Any]]:
-    found: list[ModelVersion] = mlflow.search_model_versions(f"run_id = '{run_id}'")
-    for version in found:
+def _models(mlflow: MlflowClient, run_id: str, trial: str | None) -> Iterator[ModelVersion]:
+    for version in mlflow.search_model_versions(f"run_id = '{run_id}'"):
         aliases = mlflow.get_registered_model(version.name).aliases
-        yield {
-            "name": version.name,
-            "version": str(version.version),
-            "aliases": sorted(alias for alias, number in aliases.items() if str(number) == str(version.version)),
-            "trial": trial,
-            "epoch": version.tags.get("epoch"),
-            "snapshot_sha256": version.tags.get("mammogan.snapshot_sha256"),
-        }
+        number = str(version.version)
+        yield ModelVersion(
+            name=version.name,
+            version=number,
+            aliases=tuple(sorted(alias for alias, pointed in aliases.items() if str(pointed) == number)),
+            trial=trial,
+            epoch=version.tags.get("epoch"),
+            snapshot_sha256=version.tags.get("mammogan.snapshot_sha256"),
+        )

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -16,6 +16,8 @@ from mlflow.exceptions import MlflowException
 
 from mammogan import codec, results
 from mammogan.config import Config, Trial
+from mammogan.data import summary
+from mammogan.data.summary import MinoritySummary
 from mammogan.records import RunRecord, TrialRecord
 from mammogan.results import Decision, Evaluation, TrialResult
 from mammogan.tracking.findings import read_findings
@@ -68,7 +70,7 @@ def read_run(parent_id: str, tracking_uri: str = "") -> RunRecord:
         params=run.data.params,
         tags=run.data.tags,
         config=_read_config(mlflow, parent_id),
-        data=_read_json(mlflow, parent_id, SUMMARY_FILE),
+        data=_read_data(mlflow, parent_id),
         decision=_read_result(mlflow, parent_id, Decision, DECISION_FILE),
         trials=tuple(sorted(trials, key=lambda item: dataclasses.astuple(item.trial))),
         findings=read_findings(parent_id, tracking_uri),
@@ -113,8 +115,10 @@ def _read_config(mlflow: MlflowClient, run_id: str) -> Config | None:
     return codec.decode(Config, json.loads(content), f"run {run_id}: {CONFIG_FILE}") if content else None
 
 
-def _read_json(mlflow: MlflowClient, run_id: str, name: str) -> Mapping[str, Any]:
-    return json.loads(_read_file(mlflow, run_id, name) or b"{}")
+def _read_data(mlflow: MlflowClient, run_id: str) -> MinoritySummary | None:
+    content = _read_file(mlflow, run_id, SUMMARY_FILE)
+    found = summary.parse(content, f"run {run_id}: {SUMMARY_FILE}") if content else None
+    return found if isinstance(found, MinoritySummary) else None
 
 
 def _read_grids(mlflow: MlflowClient, run_id: str) -> dict[int, bytes]:

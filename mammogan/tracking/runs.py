@@ -9,14 +9,14 @@ import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
-from mammogan import results
-from mammogan.config import PRESETS, Config, Trial
+from mammogan import codec, results
+from mammogan.config import PRESETS, Config, Overrides, SettingValue, Trial
+from mammogan.data.summary import MinoritySummary
 from mammogan.results import Decision
 from mammogan.tracking import environment, heartbeat
 from mammogan.tracking.server import (
@@ -117,7 +117,7 @@ def _reopen(mlflow: MlflowClient, run: Run, *, anew: bool = True) -> None:
             mlflow.set_tag(run.info.run_id, name, "")
 
 
-def _log_params(mlflow: MlflowClient, run_id: str, settings: Mapping[str, object]) -> None:
+def _log_params(mlflow: MlflowClient, run_id: str, settings: Overrides) -> None:
     """Log settings once, as ``cfg.*``. Raises ValueError where the run already has another value."""
     values = {f"cfg.{name}": _text(value) for name, value in settings.items()}
     try:
@@ -126,7 +126,7 @@ def _log_params(mlflow: MlflowClient, run_id: str, settings: Mapping[str, object
         _log_missing_params(mlflow, run_id, values)
 
 
-def _trial_settings(trial: Trial, config: Config) -> dict[str, object]:
+def _trial_settings(trial: Trial, config: Config) -> dict[str, SettingValue]:
     """What tells a trial from others: lambda, seed, preset, and what differs from the preset.
 
     The UI prints all parameters of a run into each tile of its image series; the parent run has the full list.
@@ -185,7 +185,7 @@ def describe_parent(run_id: str, config: Config, tags: Mapping[str, str], tracki
     _log_params(mlflow, run_id, config.flat())
     all_tags = {**environment.source_tags(), **heartbeat.beat(), **tags}
     mlflow.log_batch(run_id, tags=[RunTag(name, value) for name, value in all_tags.items() if value])
-    mlflow.log_dict(run_id, config.to_dict(), CONFIG_FILE)
+    mlflow.log_text(run_id, json.dumps(codec.encode(config), indent=2), CONFIG_FILE)
     mlflow.log_text(run_id, environment.packages(), environment.ENVIRONMENT_FILE)
 
 
@@ -235,15 +235,15 @@ def log_artifact(run_id: str, path: Path, folder: str = "", tracking_uri: str = 
     log(run_id, str(path), folder or None)
 
 
-def log_dataset(run_id: str, dataset: Path, summary: Mapping[str, Any], tracking_uri: str = "") -> None:
+def log_dataset(run_id: str, dataset: Path, summary: MinoritySummary, tracking_uri: str = "") -> None:
     """Record the data set folder as an input of the run, its manifest and summary as artifacts.
 
-    ``summary`` holds its ``data_digest`` and what the UI shows beside it. The same digest twice is one input.
+    The same digest twice is one input.
     """
-    mlflow, data_digest = client(tracking_uri), summary["data_digest"]
-    name = str(summary.get("name", "dataset"))
-    source, profile = json.dumps({"data_digest": data_digest}), json.dumps(dict(summary))
-    entity = Dataset(name, data_digest[:DIGEST_LENGTH], "mammogan", source, profile=profile)
+    mlflow, data_digest = client(tracking_uri), summary.data_digest
+    profile = {"label": summary.label, "train_counts": dict(summary.train_counts), "missing": summary.missing}
+    source, profile = json.dumps({"data_digest": data_digest}), json.dumps(profile)
+    entity = Dataset(summary.name, data_digest[:DIGEST_LENGTH], "mammogan", source, profile=profile)
     mlflow.log_inputs(run_id, [DatasetInput(entity, [InputTag("mlflow.data.context", "training")])])
     mlflow.set_tag(run_id, DATA_DIGEST, data_digest)
     for file in (SUMMARY_FILE, MANIFEST_FILE):

@@ -1,25 +1,21 @@
 """A durable queue between work that must not wait and a server that may not answer.
 
-Records are appended to a JSON-lines file at once and handed to ``send`` by a background thread, in order and at
-least once; ``send`` must therefore be idempotent. What a process could not send stays in the file, and the next
+Records, a line of text each, are appended to a file at once and handed to ``send`` by a background thread, in order and
+at least once; ``send`` must therefore be idempotent. What a process could not send stays in the file, and the next
 process that opens the same file sends it first: each time some of it, so that one which dies again and again gets on.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from mammogan import storage
 
 logger = logging.getLogger(__name__)
-
-Record = dict[str, Any]
 
 SEND_EVERY_S = 2.0
 LONGEST_PAUSE_S = 30.0
@@ -34,7 +30,7 @@ class Spool:
     over again after a pause that doubles up to half a minute.
     """
 
-    def __init__(self, path: Path, send: Callable[[Sequence[Record]], int], name: str) -> None:
+    def __init__(self, path: Path, send: Callable[[Sequence[str]], int], name: str) -> None:
         self._path, self._send, self._name = path, send, name
         self._mark = path.with_suffix(".sent")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,9 +48,9 @@ class Spool:
         """Size of what has not been sent yet; 0 when all is delivered."""
         return self._written - self._sent
 
-    def append(self, record: Record) -> None:
-        """Keep one JSON-able record for sending; returns as soon as it is in the file."""
-        line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
+    def append(self, record: str) -> None:
+        """Keep one record, a text without line breaks, for sending; returns as soon as it is in the file."""
+        line = f"{record}\n".encode()
         with self._lock:
             self._file.write(line)
             self._file.flush()
@@ -100,7 +96,7 @@ class Spool:
         with self._path.open("rb") as file:
             file.seek(self._sent)
             lines = [line for _, line in zip(range(RECORDS_AT_ONCE), file, strict=False) if line.endswith(b"\n")]
-        taken = self._send([json.loads(line) for line in lines])
+        taken = self._send([line.decode().rstrip("\n") for line in lines])
         self._sent += sum(map(len, lines[:taken]))
         storage.write_bytes(str(self._mark), str(self._sent).encode())
 

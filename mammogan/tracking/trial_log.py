@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import json
 import logging
 import math
 import os
@@ -28,9 +29,12 @@ from mammogan.results import Evaluation, TrialResult, TrialStatus
 from mammogan.tracking import heartbeat, ledger, system
 from mammogan.tracking.runs import close, open_trial, set_tags
 from mammogan.tracking.server import DATA_DIGEST, EVALUATION_FILE, GRIDS, TRACEBACK_FILE, TRIAL_FILE, client
-from mammogan.tracking.spool import Record, Spool
+from mammogan.tracking.spool import Spool
 
 logger = logging.getLogger(__name__)
+
+Record = dict[str, Any]
+"""A line of the spool's JSON; written and read in this module alone."""
 
 RESULT_FILES: dict[Step, str] = {Step.TRAIN: TRIAL_FILE, Step.EVALUATE: EVALUATION_FILE}
 LAST_WORDS_S = 600.0
@@ -82,9 +86,9 @@ class TrialLog:
         """Store a PNG as ``grids/<name>`` and as a step of the image series ``samples``."""
         self._append({"kind": "grid", "step": step, "path": str(path.resolve())})
 
-    def tags(self, values: Mapping[str, object]) -> None:
+    def tags(self, values: Mapping[str, str | None]) -> None:
         """Set tags; None and empty values are left out."""
-        self._append({"kind": "tags", "tags": {name: str(v) for name, v in values.items() if v not in (None, "")}})
+        self._append({"kind": "tags", "tags": {name: value for name, value in values.items() if value}})
 
     def failure(self, error: BaseException) -> None:
         """Add the error's whole traceback to ``traceback.txt``, under a line with the time and the step."""
@@ -125,7 +129,7 @@ class TrialLog:
         self._append({"kind": "end", "status": status, "reason": reason})
 
     def _append(self, record: Record) -> None:
-        self._spool.append({**record, "time_ms": time.time_ns() // 1_000_000})
+        self._spool.append(json.dumps({**record, "time_ms": time.time_ns() // 1_000_000}, separators=(",", ":")))
 
     def __enter__(self) -> Self:
         self._record(self._entry)
@@ -145,9 +149,9 @@ class TrialLog:
         self.close()
 
 
-def _result_tags(result: TrialResult | Evaluation) -> dict[str, object]:
+def _result_tags(result: TrialResult | Evaluation) -> dict[str, str | None]:
     """Tags that say what a trial rests on: data, device, frozen weights, feature extractor."""
-    tags: dict[str, object] = {DATA_DIGEST: result.data_digest}
+    tags: dict[str, str | None] = {DATA_DIGEST: result.data_digest}
     if isinstance(result, TrialResult):
         return {**tags, "mammogan.frozen": result.frozen.name, "mammogan.device": result.device}
     networks = {"mammogan.extractor": result.extractor, "mammogan.lpips": result.lpips}
@@ -178,7 +182,8 @@ class _Sender:
         self._run_id = self._run_id or self._open()
         return self._run_id
 
-    def __call__(self, records: Sequence[Record]) -> int:
+    def __call__(self, lines: Sequence[str]) -> int:
+        records: list[Record] = [json.loads(line) for line in lines]
         mlflow, run_id = client(self._tracking_uri), self.run_id()
         if time.monotonic() - self._beat_at_s > heartbeat.EVERY_S:
             set_tags(run_id, heartbeat.sign_on(), self._tracking_uri)

@@ -3,42 +3,60 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import logging
 import re
-from typing import Any
+from dataclasses import dataclass
 
-import torch
-
-from mammogan import storage
-from mammogan.features.saved import read_saved
+from mammogan import codec, storage
 
 logger = logging.getLogger(__name__)
 
+FORMAT = 1
 KEEP = 2
-NAME = re.compile(r"step_(\d{9})\.([0-9a-f]{64})\.pt")
+NAME = re.compile(r"step_(\d{9})\.([0-9a-f]{64})\.checkpoint")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a trial has come to, beside the trainer's state."""
+
+    history: str
+    """Lines of ``history.jsonl``."""
+    epoch_s: float
+    """Seconds of the epoch that is under way."""
+    epochs_done: int
+    train_s: float
+    images_seen: int
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """All that a trial needs to continue."""
+
+    progress: Progress
+    trainer: bytes
+    """``Trainer.state``."""
 
 
 class Checkpoints:
-    """Checkpoints below an address, local or ``s3://``: ``step_000000042.<sha256 of the file>.pt``.
+    """Checkpoints below an address, local or ``s3://``: ``step_000000042.<sha256 of the file>.checkpoint``.
 
-    The digest stands in the name, so that one atomic write makes a checkpoint and its proof.
+    A line of JSON, then the trainer's state. The digest stands in the name, so that one atomic write makes a checkpoint
+    and its proof.
     """
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
 
-    def save(self, step: int, state: dict[str, Any]) -> None:
+    def save(self, step: int, checkpoint: Checkpoint) -> None:
         """Write a checkpoint and then remove all but the newest two; raises OSError and keeps those when it cannot."""
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        content = buffer.getvalue()
-        name = f"step_{step:09d}.{hashlib.sha256(content).hexdigest()}.pt"
+        content = codec.line(checkpoint.progress, FORMAT) + checkpoint.trainer
+        name = f"step_{step:09d}.{hashlib.sha256(content).hexdigest()}.checkpoint"
         storage.write_bytes(storage.join(self.uri, name), content)
         self._remove(keep=KEEP, newest=name)
 
-    def latest(self) -> dict[str, Any] | None:
-        """State of the newest checkpoint that is whole, on the CPU; None where none was written.
+    def latest(self) -> Checkpoint | None:
+        """The newest checkpoint that is whole; None where none was written.
 
         Says which ones it passed over. Raises ValueError when there are checkpoints and none is whole.
         """
@@ -46,7 +64,8 @@ class Checkpoints:
         for name in reversed(names):
             content = storage.read_bytes(storage.join(self.uri, name))
             if hashlib.sha256(content).hexdigest() == name.split(".")[1]:
-                return read_saved(io.BytesIO(content))
+                progress, _, trainer = content.partition(b"\n")
+                return Checkpoint(codec.loads(Progress, progress, FORMAT, name), trainer)
             logger.info(f"WARNING: checkpoint {name} in {self.uri} is CORRUPT (another sha256); trying the one before")
         if names:
             raise ValueError(f"store={self.uri!r}: every checkpoint is corrupt; remove the folder to start anew")

@@ -16,7 +16,7 @@ import torch
 from mammogan import console, storage
 from mammogan.models.generator import save_snapshot
 from mammogan.results import TrialResult
-from mammogan.training.checkpoint import Checkpoints
+from mammogan.training.checkpoint import Checkpoint, Checkpoints, Progress
 from mammogan.training.diagnostics import Overfitting, memory_mb
 from mammogan.training.early_stop import KID, HeldOutKid, best_epoch, snapshots_without_gain
 from mammogan.training.grid import save_grid
@@ -30,8 +30,6 @@ Report = Callable[[int, Mapping[str, float]], None]
 ReportGrid = Callable[[int, Path], None]
 ReportError = Callable[[BaseException], None]
 CHECKPOINTS = "checkpoints"
-COUNTS = ("epochs_done", "train_s", "images_seen")
-"""Fields of the result that a checkpoint carries."""
 
 
 class DivergedError(Exception):
@@ -66,9 +64,9 @@ class TrainingLoop:
 
     def run(self) -> None:
         """Train every epoch that is left; the first divergence goes back to the last checkpoint, once."""
-        state = self.checkpoints.latest()
-        if state is not None:
-            self._restore(state)
+        checkpoint = self.checkpoints.latest()
+        if checkpoint is not None:
+            self._restore(checkpoint)
         elif self.is_main:
             self.folder.write_history("")
         if self.is_main:
@@ -76,11 +74,11 @@ class TrainingLoop:
         try:
             self._train()
         except DivergedError as error:
-            state = self.checkpoints.latest()
-            if state is None or self.trainer.attempt:
+            checkpoint = self.checkpoints.latest()
+            if checkpoint is None or self.trainer.attempt:
                 raise
             self._say(f"{error}; going back to the last checkpoint, once")
-            self._restore(state)
+            self._restore(checkpoint)
             self.trainer.attempt = 1
             self._train()
         self._update(reason=self._why_stopped_early())
@@ -88,12 +86,13 @@ class TrainingLoop:
     def _update(self, **changes: Any) -> None:  # noqa: ANN401  (fields of the result)
         self.result = dataclasses.replace(self.result, **changes)
 
-    def _restore(self, state: dict[str, Any]) -> None:
-        self.trainer.load_state(state["trainer"])
-        self.history, self.epoch_s = parse_history(state["history"]), state["epoch_s"]
-        self._update(**state["counts"])
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        self.trainer.load_state(checkpoint.trainer)
+        done = checkpoint.progress
+        self.history, self.epoch_s = parse_history(done.history), done.epoch_s
+        self._update(epochs_done=done.epochs_done, train_s=done.train_s, images_seen=done.images_seen)
         if self.is_main:
-            self.folder.write_history(state["history"])
+            self.folder.write_history(done.history)
         self._say(f"continues after step {self.trainer.step} of {self.trainer.total_steps}")
 
     def _train(self) -> None:
@@ -191,13 +190,14 @@ class TrainingLoop:
         if not self.is_main:
             return
         self.folder.publish(HISTORY)
-        state = {
-            "trainer": self.trainer.state(),
-            "history": self.folder.history_lines(),
-            "epoch_s": self.epoch_s,
-            "counts": {name: getattr(self.result, name) for name in COUNTS},
-        }
-        self.checkpoints.save(self.trainer.step, state)
+        progress = Progress(
+            history=self.folder.history_lines(),
+            epoch_s=self.epoch_s,
+            epochs_done=self.result.epochs_done,
+            train_s=self.result.train_s,
+            images_seen=self.result.images_seen,
+        )
+        self.checkpoints.save(self.trainer.step, Checkpoint(progress, self.trainer.state()))
 
     def _say(self, message: str) -> None:
         if self.is_main:

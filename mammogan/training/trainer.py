@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import io
 import logging
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from mammogan.config import Config, TrainConfig, Trial
 from mammogan.device import tf32_convolutions
 from mammogan.features.densenet import FrozenDenseNet
+from mammogan.features.saved import read_saved
 from mammogan.models.critic import Critic
 from mammogan.models.folded import FoldedDenseNet
 from mammogan.models.generator import Generator, to_float
@@ -142,9 +144,9 @@ class Trainer:
         """The generator to keep: the averaged one where there is one."""
         return self.averaged or self.generator
 
-    def state(self) -> dict[str, Any]:
-        """All that a new trainer needs to continue as this one would."""
-        return {
+    def state(self) -> bytes:
+        """All that a new trainer needs to continue as this one would, by ``torch.save``."""
+        state = {
             "step": self.step,
             "attempt": self.attempt,
             "sums": self.sums.cpu(),
@@ -153,9 +155,13 @@ class Trainer:
             "averaged": self.averaged.state_dict() if self.averaged else None,
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
         }
+        content = io.BytesIO()
+        torch.save(state, content)
+        return content.getvalue()
 
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Continue where ``state`` was taken."""
+    def load_state(self, content: bytes) -> None:
+        """Continue where ``state`` gave the content."""
+        state = read_saved(io.BytesIO(content))
         self.step, self.attempt = state["step"], state["attempt"]
         self.sums = state["sums"].to(self.device)
         self.generator.load_state_dict(state["generator"])
@@ -227,7 +233,7 @@ def _networks(
         critic = Critic(size, model.critic_channels, FoldedDenseNet(frozen), model.head, model.readout)
     # cuDNN's kernels for TF32 want the channels last, and would turn every map around and back
     layout = torch.channels_last if device.type == "cuda" else torch.preserve_format
-    return generator.to(device, memory_format=layout), critic.to(device, memory_format=layout)
+    return generator.to(device).to(memory_format=layout), critic.to(device).to(memory_format=layout)
 
 
 def _adam(network: nn.Module, config: TrainConfig) -> torch.optim.Adam:

@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
+from filled_dataset import write_summary
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
@@ -82,6 +83,7 @@ def dataset(tmp_path):
             "original_cols": 30,
         }
         rows.append(row)
-    manifest.write(pd.DataFrame(rows), folder)
-    (folder / "summary.json").write_text('{"images": 10}')
+    frame = pd.DataFrame(rows)
+    manifest.write(frame, folder)
+    write_summary(frame, folder)
     return folder

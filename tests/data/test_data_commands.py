@@ -64,7 +64,7 @@ def test_plan_locates_all_3103_and_measures_a_rate(run, with_index):
 def test_ingest_prints_its_summary(run, phantom, tmp_path):
     arguments = ("--source", str(phantom), "--preset", "demo", "--set", "data.size=28", "--out", str(tmp_path / "set"))
     summary = json.loads(run("ingest", *arguments, "--json").stdout)
-    assert summary == json.loads((tmp_path / "set/summary.json").read_text())
+    assert {"format": 1, **summary} == json.loads((tmp_path / "set/summary.json").read_text())
     assert summary["settings"]["size"] == 28
     assert "quarantine.csv" in run("ingest", *arguments).stdout
 

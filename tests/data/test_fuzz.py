@@ -246,6 +246,6 @@ def test_a_broken_folder_loses_nothing_silently(tmp_path_factory, small_source, 
             name = line.split(",")[0].strip().strip('"')
             known = name in set(frame["source"]) or name in quarantined
             assert known or name in ("", "file") or any(row.startswith("manifest.csv:") for row in quarantined)
-        assert summary["images"] == len(frame)
+        assert summary.images == len(frame)
     assert {path.name for path in place.iterdir()} <= {"source", "x", "out", ".out.work"}
     assert {path: path.read_bytes() for path in source.iterdir()} == before

@@ -21,6 +21,7 @@ from mammogan.data import manifest, worker
 from mammogan.data.dataset import Dataset
 from mammogan.data.ingest import ingest
 from mammogan.data.preprocess import square
+from mammogan.data.summary import read
 from mammogan.data.verify import verify
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,12 +62,12 @@ def test_a_data_set_is_a_manifest_with_squares(phantom, reference):
 
 
 def test_the_summary_counts_the_manifest(reference):
-    summary = json.loads((reference / "summary.json").read_text())
+    summary = read(reference)
     frame = manifest.read(reference)
-    assert summary["data_digest"] == manifest.data_digest(frame)
-    assert summary["splits"]["train"]["malignant"] == sum((frame.split == "train") & (frame.label == 1))
-    assert (summary["patients"], summary["images"], summary["source"]) == (8, len(frame), "dicom")
-    assert summary["settings"]["size"] == 28
+    assert summary.data_digest == manifest.data_digest(frame)
+    assert summary.splits.train.malignant == sum((frame.split == "train") & (frame.label == 1))
+    assert (summary.patients, summary.images, summary.source) == (8, len(frame), "dicom")
+    assert summary.settings.size == 28
 
 
 def test_nothing_depends_on_paths_workers_or_order(phantom, reference, tmp_path, monkeypatch):
@@ -78,7 +79,7 @@ def test_nothing_depends_on_paths_workers_or_order(phantom, reference, tmp_path,
     listed = list(storage.list_stamps(str(phantom)).items())
     random.Random(0).shuffle(listed)
     monkeypatch.setattr(storage, "list_stamps", lambda uri: dict(listed))
-    assert ingest(str(phantom), "", MASS, tmp_path / "shuffled")["data_digest"] == summary["data_digest"]
+    assert ingest(str(phantom), "", MASS, tmp_path / "shuffled").data_digest == summary.data_digest
 
 
 def test_real_dicom_of_every_encoding(shared, tmp_path):
@@ -86,7 +87,7 @@ def test_real_dicom_of_every_encoding(shared, tmp_path):
     config = DataConfig(subset="mass-test", size=56, split="image")
     summary = ingest(folder, folder, config, tmp_path / "set")
     frame = manifest.read(tmp_path / "set").set_index("image_id")
-    assert (summary["images"], summary["malignant"], summary["quarantined"]) == (8, 2, 0)
+    assert (summary.images, summary.malignant, summary.quarantined) == (8, 2, 0)
     listed = pd.read_csv(shared / "data/cbis_ddsm/dicom_small/manifest.csv").set_index("file")
     for row in frame.itertuples():
         assert row.source_uid == listed.loc[row.source, "series_uid"]
@@ -100,15 +101,15 @@ def test_a_real_crop_alone(shared, tmp_path):
     config = DataConfig(subset="mass-train", size=28, images="crop", max_bad=1.0)
     with pytest.raises(ValueError, match="cannot be split"):
         ingest(folder, folder, config, tmp_path / "set", tmp_path / "work")
-    records = [json.loads(path.read_text())["row"] for path in tmp_path.glob("work/*/*.json")]
-    assert [(row["image_id"], row["original_rows"]) for row in records] == [("Mass-Training_P_00004_LEFT_CC_1", 233)]
+    rows = {path.stem: json.loads(path.read_text())["row"] for path in tmp_path.glob("work/*/*.json")}
+    assert {name: row["original_rows"] for name, row in rows.items()} == {"Mass-Training_P_00004_LEFT_CC_1": 233}
 
 
 def test_a_folder_of_real_pictures(shared, tmp_path):
     summary = ingest(str(shared / "data/cbis_ddsm/mass_crops_256"), "", DataConfig(size=28), tmp_path / "set")
-    assert (summary["images"], summary["benign"], summary["malignant"]) == (1012, 531, 481)
-    assert (summary["patients"], summary["source"], summary["subset"]) == (647, "images", "mass-test+mass-train")
-    assert summary["splits"]["leak"]["patients"] == 0
+    assert (summary.images, summary.benign, summary.malignant) == (1012, 531, 481)
+    assert (summary.patients, summary.source, summary.subset) == (647, "images", "mass-test+mass-train")
+    assert summary.splits.leak.patients == 0
 
 
 def test_crop_and_mask_are_told_apart_by_content(phantom, tmp_path):
@@ -143,7 +144,7 @@ def test_a_changed_source_is_read_again(source, tmp_path):
     first = ingest(str(source), "", MASS, tmp_path / "set", tmp_path / "work")
     path = next(source.rglob("*_CC/*/*/000000.dcm"))
     path.write_bytes(path.read_bytes()[:-60000] + bytes(60000))
-    assert ingest(str(source), "", MASS, tmp_path / "set", tmp_path / "work")["data_digest"] != first["data_digest"]
+    assert ingest(str(source), "", MASS, tmp_path / "set", tmp_path / "work").data_digest != first.data_digest
 
 
 def test_an_image_that_went_missing_or_did_not_reach_the_disk_is_made_again(phantom, reference, tmp_path):
@@ -186,7 +187,7 @@ def test_bad_files_are_listed_and_the_good_ones_kept(source, tmp_path):
     assert "unreadable" in rows[0]["reason"]
     assert "empty" in rows[1]["reason"]
     assert "no file of series" in rows[2]["reason"]
-    assert summary["images"] + 3 == len(files)
+    assert summary.images + 3 == len(files)
 
 
 @pytest.fixture
@@ -204,7 +205,7 @@ def pictures(tmp_path, rng):
 
 def test_a_folder_of_pictures_needs_three_columns(pictures, tmp_path):
     summary = ingest(str(pictures), "", DataConfig(size=28), tmp_path / "set")
-    assert (summary["images"], summary["malignant"], summary["patients"]) == (12, 5, 12)
+    assert (summary.images, summary.malignant, summary.patients) == (12, 5, 12)
     assert "deep__1" in set(manifest.read(tmp_path / "set")["image_id"])
 
 
@@ -225,7 +226,7 @@ def test_bad_rows_of_a_manifest(pictures, tmp_path, line, reason):
         file.write(f"\n{line}\n")
     (tmp_path / "secret.png").write_bytes((pictures / "deep/1.png").read_bytes())
     summary = ingest(str(pictures), "", DataConfig(size=28, max_bad=0.1), tmp_path / "set")
-    assert summary["images"] == 12
+    assert summary.images == 12
     (row,) = quarantined(tmp_path / "set")
     assert reason in row["reason"]
 
@@ -252,8 +253,8 @@ def test_a_folder_with_other_things_is_not_overwritten(phantom, tmp_path):
 
 def test_the_phantom_is_a_source(tmp_path):
     summary = ingest("phantom", "", MASS, tmp_path / "set")
-    assert summary["source"] == "phantom"
-    assert 70 < summary["images"] < 97
+    assert summary.source == "phantom"
+    assert 70 < summary.images < 97
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
@@ -287,7 +288,7 @@ def test_ctrl_c_ends_all_processes_and_keeps_what_is_done(shared, tmp_path):
     assert 0 < done < 1012
     demo = PRESETS["demo"].data
     made = ingest(str(shared / "data/cbis_ddsm/mass_crops_256"), "", demo, tmp_path / "set", tmp_path / "work")
-    assert made["images"] == 1012
+    assert made.images == 1012
     assert verify(tmp_path / "set") == []
 
 

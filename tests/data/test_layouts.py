@@ -94,7 +94,7 @@ def test_dicom_trees_give_the_same_pixels_and_digest(real, reference, tmp_path, 
     tree = copy_tree(real, tmp_path / "tree", name_of)
     summary = ingest(str(tree), "", REAL, tmp_path / "set")
     frame, expected = manifest.read(tmp_path / "set"), manifest.read(reference)
-    assert summary["data_digest"] == manifest.data_digest(expected)
+    assert summary.data_digest == manifest.data_digest(expected)
     assert frame.drop(columns="source").equals(expected.drop(columns="source"))
     for file in frame["file"]:
         assert (tmp_path / "set" / file).read_bytes() == (reference / file).read_bytes()
@@ -104,7 +104,7 @@ def test_the_kaggle_release_gives_the_same_manifest_and_nearly_the_same_pixels(r
     folder, headers = real
     tree = kaggle_tree(headers, folder.glob("*.subset.csv"), tmp_path / "tree")
     summary = ingest(str(tree), "", REAL, tmp_path / "set")
-    assert summary["source"] == "kaggle"
+    assert summary.source == "kaggle"
     assert manifest.read(tmp_path / "set")[SAME].equals(manifest.read(reference)[SAME])
     images, expected = (Dataset.read(each).images().int() for each in (tmp_path / "set", reference))
     difference = (images - expected).abs()
@@ -134,7 +134,7 @@ def test_a_copy_of_a_file_is_no_ambiguity_but_another_image_is(real, reference, 
     first, second = sorted(tree.rglob("000000.dcm"))[:2]
     shutil.copyfile(first, first.with_name("copy.dcm"))
     summary = ingest(str(tree), "", REAL, tmp_path / "set")
-    assert summary["data_digest"] == manifest.data_digest(manifest.read(reference))
+    assert summary.data_digest == manifest.data_digest(manifest.read(reference))
     assert f"copy.dcm,a copy of {first.relative_to(tree)}" in (tmp_path / "set/quarantine.csv").read_text()
     shutil.copyfile(second, first.with_name("other.dcm"))
     with pytest.raises(RuntimeError, match="1 of 8 images cannot be used"):
@@ -147,6 +147,6 @@ def test_one_file_under_two_names_is_used_once(real, tmp_path):
     first, second = sorted(tree.rglob("000000.dcm"))[:2]
     shutil.copyfile(first, second)
     config = DataConfig(subset="mass-test", size=28, max_bad=0.2)
-    assert ingest(str(tree), "", config, tmp_path / "set")["images"] == 7
+    assert ingest(str(tree), "", config, tmp_path / "set").images == 7
     row = (tmp_path / "set/quarantine.csv").read_text().splitlines()[1]
     assert row.startswith(f"{second.parts[-4]},{second.relative_to(tree)},the same file as {first.relative_to(tree)}")

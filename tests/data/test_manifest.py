@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mammogan.data import manifest
+from mammogan.data import manifest, summary
 from mammogan.data.dataset import Dataset
 from mammogan.data.minority import filter_minority
 
@@ -58,18 +58,19 @@ def test_missing_images_and_data_sets(dataset, tmp_path):
 def test_filter_keeps_the_rarer_class_of_the_train_split(dataset, tmp_path):
     result = filter_minority(dataset, "auto", tmp_path / "rare")
     kept = manifest.read(tmp_path / "rare")
-    assert (result["label"], result["name"], result["missing"]) == (1, "malignant", 2)
-    assert result["train_counts"] == {"benign": 5, "malignant": 3}
+    assert (result.label, result.name, result.missing) == (1, "malignant", 2)
+    assert result.train_counts == {"benign": 5, "malignant": 3}
     assert kept["label"].tolist() == [1] * 4
     assert sorted(kept["split"]) == ["test", "train", "train", "train"]
-    assert result["data_digest"] == manifest.data_digest(kept)
+    assert result.data_digest == manifest.data_digest(kept)
     assert Dataset.read(tmp_path / "rare").images()[:, 0, 0, 0].tolist() == [6, 7, 8, 9]
-    assert '"images": 10' in (tmp_path / "rare/summary.json").read_text()
+    assert summary.read(tmp_path / "rare") == result
+    assert result.whole == summary.read(dataset)
 
 
 def test_filter_takes_the_class_that_is_named(dataset, tmp_path):
     result = filter_minority(dataset, "benign", tmp_path / "rare")
-    assert (result["label"], result["missing"], len(manifest.read(tmp_path / "rare"))) == (0, 0, 6)
+    assert (result.label, result.missing, len(manifest.read(tmp_path / "rare"))) == (0, 0, 6)
     with pytest.raises(ValueError, match=r"data\.minority='cancer'"):
         filter_minority(dataset, "cancer", tmp_path / "other")
     assert not (tmp_path / "other").exists()

@@ -109,7 +109,7 @@ def test_s3_gives_the_bytes_of_the_disk(source, credentials, bucket, signed, fro
         signed.delenv("AWS_ACCESS_KEY_ID")
         signed.delenv("AWS_SECRET_ACCESS_KEY")
     summary = ingest(source, bucket, CONFIG, tmp_path / "set", workers=1 + credentials)
-    assert summary["source"] == {"idc": "idc"}.get(source, "dicom")
+    assert summary.source == {"idc": "idc"}.get(source, "dicom")
     assert_same(tmp_path / "set", from_disk)
 
 
@@ -275,9 +275,9 @@ def test_a_machine_that_is_gone_costs_only_what_it_had_not_put_into_the_store(
 
     turn_upside_down(own_source + finished.pop().removeprefix(f"/{own_source[5:]}"))
     changed = ingest(own_source, bucket, CONFIG, new / "set", store=store)
-    assert changed["data_digest"] != summary["data_digest"]
+    assert changed.data_digest != summary.data_digest
     alone = ingest(own_source, bucket, CONFIG, tmp_path / "alone")
-    assert changed["data_digest"] == alone["data_digest"]
+    assert changed.data_digest == alone.data_digest
 
 
 def test_two_ingests_at_once_share_a_store(bucket, own_source, from_disk, tmp_path):

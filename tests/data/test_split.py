@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from sklearn.model_selection import StratifiedShuffleSplit
 from mammogan.config import DataConfig
 from mammogan.data import split
 from mammogan.data.cbis_ddsm import read_cases, wanted_images
+from mammogan.data.summary import Counts, Leak
 
 
 def table(patients):
@@ -32,11 +34,11 @@ def calc_train(shared):
 def test_the_papers_split_by_image_and_its_leak(calc_train):
     frame = calc_train.assign(split=split.assign(calc_train, DataConfig(split="image")))
     sides = split.describe(frame)
-    assert sides["train"] | {"patients": 0} == {"images": 981, "benign": 574, "malignant": 407, "patients": 0}
-    assert sides["test"] | {"patients": 0} == {"images": 246, "benign": 144, "malignant": 102, "patients": 0}
+    assert replace(sides.train, patients=0) == Counts(images=981, benign=574, malignant=407, patients=0)
+    assert replace(sides.test, patients=0) == Counts(images=246, benign=144, malignant=102, patients=0)
     shared_patients = set(frame.patient_id[frame.split == "train"]) & set(frame.patient_id[frame.split == "test"])
-    assert sides["leak"]["patients"] == len(shared_patients) > 0
-    assert sides["leak"]["test_images"] == sum(frame.patient_id[frame.split == "test"].isin(shared_patients))
+    assert sides.leak.patients == len(shared_patients) > 0
+    assert sides.leak.test_images == sum(frame.patient_id[frame.split == "test"].isin(shared_patients))
 
 
 def test_the_split_by_image_is_scikit_learns(calc_train):
@@ -51,8 +53,8 @@ def test_the_split_by_image_is_scikit_learns(calc_train):
 def test_the_split_by_patient_reaches_the_same_counts_without_leak(calc_train, seed):
     frame = calc_train.assign(split=split.assign(calc_train, DataConfig(split="patient", split_seed=seed)))
     sides = split.describe(frame)
-    assert (sides["test"]["benign"], sides["test"]["malignant"]) == (144, 102)
-    assert sides["leak"] == {"patients": 0, "test_images": 0}
+    assert (sides.test.benign, sides.test.malignant) == (144, 102)
+    assert sides.leak == Leak(patients=0, test_images=0)
 
 
 def test_seeds_give_different_patients(calc_train):
@@ -95,7 +97,7 @@ def test_no_choice_of_patients_is_closer(patients, fraction, seed):
             split.assign(frame, config)
         return
     frame["split"] = split.assign(frame, config)
-    assert split.leak(frame)["patients"] == 0
+    assert split.leak(frame).patients == 0
     test = frame[frame["split"] == "test"]
     counts = [sum(test["label"] == c) for c in (0, 1)]
     best = min(miss(s, total, fraction) for s in both)
@@ -122,7 +124,7 @@ def test_the_official_split_takes_the_published_test_sets(shared):
     found = split.assign(frame, DataConfig(split="official"))
     assert set(found[frame.subset == "mass-train"]) == {"train"}
     assert set(found[frame.subset == "mass-test"]) == {"test"}
-    assert split.leak(frame.assign(split=found)) == {"patients": 0, "test_images": 0}
+    assert split.leak(frame.assign(split=found)) == Leak(patients=0, test_images=0)
 
 
 @pytest.mark.parametrize("subsets", [["mass-train"] * 4, ["mass-test"] * 4, [""] * 4])

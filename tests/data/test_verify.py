@@ -2,6 +2,7 @@ import hashlib
 import io
 import shutil
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from typer.testing import CliRunner
 
 from mammogan.commands.data import app
 from mammogan.config import DataConfig
-from mammogan.data import ingest, manifest
+from mammogan.data import ingest, manifest, summary
 from mammogan.data.card import write_card
 from mammogan.data.dataset import Dataset
 from mammogan.data.minority import filter_minority
@@ -35,7 +36,7 @@ def rewrite(dataset, **changes):
     """Change the manifest, and the digest with it."""
     frame = manifest.read(dataset).assign(**changes)
     manifest.write(frame, dataset)
-    ingest.write_summary({**ingest.read_summary(dataset), "data_digest": manifest.data_digest(frame)}, dataset)
+    summary.write(replace(summary.read(dataset), data_digest=manifest.data_digest(frame)), str(dataset))
 
 
 def replace_image(dataset, image_id, content):
@@ -98,8 +99,8 @@ def test_a_leak_is_found_where_the_split_promised_none(dataset):
     frame = manifest.read(dataset)
     rewrite(dataset, split=np.where(np.arange(len(frame)) % 2, "train", "test"))
     assert any("patients are in train and in test" in finding.problem for finding in verify(dataset))
-    summary = ingest.read_summary(dataset)
-    ingest.write_summary({**summary, "settings": {**summary["settings"], "split": "image"}}, dataset)
+    before = summary.read(dataset)
+    summary.write(replace(before, settings=replace(before.settings, split="image")), str(dataset))
     assert not any("patients" in finding.problem for finding in verify(dataset))
 
 
@@ -151,8 +152,8 @@ def test_the_command_exits_1_with_a_list(dataset):
 
 def test_the_card_shows_the_counts_beside_the_papers(sound, tmp_path):
     page = write_card(sound, tmp_path).read_text()
-    summary = ingest.read_summary(sound)
-    for number in (1227, 718, 509, summary["images"], summary["splits"]["train"]["benign"], summary["data_digest"]):
+    said = summary.read(sound)
+    for number in (1227, 718, 509, said.images, said.splits.train.benign, said.data_digest):
         assert f"{number}" in page
     assert "data:image/png;base64," in page
     with Image.open(tmp_path / "card.png") as picture:

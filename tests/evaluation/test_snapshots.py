@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from filled_dataset import write_summary
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -282,12 +283,11 @@ def test_a_snapshot_is_compared_with_the_rare_class_of_the_real_images(filled, t
 
 
 def test_by_hand_a_snapshot_gets_the_numbers_of_the_graph(filled, trial, tmp_path):
-    from mammogan.data.ingest import write_summary
     from mammogan.data.minority import filter_minority
 
     rows = Dataset.read(filled).real.frame
     both = write_rows(tmp_path / "both", rows[["split", "label"]].to_dict("records"))
-    write_summary({}, both)
+    write_summary(manifest.read(both), both)
     filter_minority(both, "auto", tmp_path / "rare")
     graph, _ = evaluate(trial, tmp_path / "rare", tmp_path / "out")
     done = run("--real", both, "--fake", trial / "snapshots/epoch_0004.pt", "--count", CONFIG.fakes, "--json",

@@ -5,7 +5,7 @@ import html
 import re
 
 import pytest
-from sample_run import paper_run, summary
+from sample_run import paper_run, rare_class
 
 from mammogan.config import PRESETS
 from mammogan.records import Production, RunRecord
@@ -63,7 +63,7 @@ def test_a_lost_trial_is_named_with_its_reason(tmp_path):
 def test_a_run_that_failed_at_once_still_has_a_report(tmp_path):
     bare = RunRecord(
         run_id="f" * 32, name="demo", experiment="mammogan", status="FAILED", started_ms=0, ended_ms=None, params={},
-        tags={"mammogan.reason": "step ingest: data.source='x': no such folder"}, config=None, data={}, decision=None,
+        tags={"mammogan.reason": "step ingest: data.source='x': no such folder"}, config=None, data=None, decision=None,
     )  # fmt: skip
     text = text_of(report.build(bare, tmp_path).read_text())
     assert "The run failed: step ingest: data.source='x': no such folder" in text
@@ -78,7 +78,7 @@ def test_what_is_random_is_said(tmp_path):
         dataclasses.replace(item, evaluation=dataclasses.replace(item.evaluation, extractor=extractor))
         for item in run.trials
     )
-    run = dataclasses.replace(run, trials=trials, config=PRESETS["demo"], data=summary())
+    run = dataclasses.replace(run, trials=trials, config=PRESETS["demo"], data=rare_class())
     text = text_of(report.build(run, tmp_path).read_text())
     assert "diagnostic branch has random weights" in text
     assert note in text

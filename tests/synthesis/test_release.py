@@ -53,7 +53,7 @@ def released(dataset, snapshot, tmp_path_factory):
         tracking.ensure_experiment("mammogan", str(folder / "artifacts"))
         client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
         parent = tracking.open_parent("mammogan", "key", config.resolve(**GIVEN), tags={})
-        digest = filter_minority(dataset, "malignant", folder / "minority")["data_digest"]
+        digest = filter_minority(dataset, "malignant", folder / "minority").data_digest
         versions = [version_of(client, snapshot, folder / name) for name in ("first", "second")]
         places = {}
         for name in ("filled", "privacy", "benefit"):

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mammogan.data.ingest import write_summary
+from mammogan.config import DataConfig
+from mammogan.data import summary
+from mammogan.data.summary import Counts, Leak, Sides, Summary
 from mammogan.results import Audit, AuditCounts, Finding, Outcome, Utility, UtilityCounts, Verdict
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "release.py"
@@ -24,7 +26,12 @@ def _benchmark():
 
 def test_crops_of_another_size_are_not_taken(benchmark, tmp_path):
     (tmp_path / "crops").mkdir()
-    write_summary({"settings": {"size": 56}}, tmp_path / "crops")
+    none = Counts(0, 0, 0, 0)
+    made = Summary(
+        **vars(none), source="images", subset="mass-train", splits=Sides(none, none, Leak(0, 0)), data_digest="d",
+        settings=DataConfig(size=56),
+    )  # fmt: skip
+    summary.write(made, str(tmp_path / "crops"))
     given = Namespace(work=tmp_path, folder=tmp_path, lpips_weights=None, seeds=2, steps=1)
     assert benchmark.prepared(given, 56)[0] == tmp_path / "crops"
     with pytest.raises(ValueError, match=r"--work=.*: its crops have 56 px, not 112; give another folder"):
@@ -41,7 +48,7 @@ def test_a_check_that_was_not_made_did_not_pass(benchmark):
         measures=(), effects=(), counts=UtilityCounts(1, 1, 0, 9),
     )  # fmt: skip
     audit = Audit(verdicts, (), (), AuditCounts(1, 1, 1, 9, 9, 0, 0), ())
-    item, counts = benchmark.FilledSet(9, audit, utility), benchmark.SplitCounts(2, 1, 3)
+    item, counts = benchmark.FilledSet(9, audit, utility), Counts(images=3, benign=2, malignant=1, patients=3)
     lines = benchmark.page(benchmark.Release(counts, counts, item, item), "about").splitlines()
     assert "The audit refuses nothing: passed 1 of 2 checks, 1 not checked." in lines
     assert "| nearer | not checked | nobody |" in lines

@@ -15,8 +15,8 @@ from PIL import Image
 from mammogan import config, storage
 from mammogan.data import manifest
 from mammogan.data.dataset import Dataset
-from mammogan.data.ingest import read_summary
 from mammogan.data.minority import filter_minority
+from mammogan.data.summary import Counts, read
 from mammogan.data.verify import verify
 from mammogan.models.generator import draw_latents, sample
 from mammogan.synthesis import balance, plausibility, publication, sampling, stream
@@ -38,7 +38,7 @@ def test_the_train_split_is_balanced_and_every_synthetic_row_is_marked(dataset, 
     train = frame[frame["split"] == "train"]
     assert (train["label"] == 0).sum() == (train["label"] == 1).sum() == 30
     made = frame[frame["source"] == "synthetic"]
-    assert len(made) == 18 == summary["synthetic"]["images"]
+    assert len(made) == 18 == summary.synthetic.images
     assert list(made["image_id"]) == [f"synthetic-mammogan-v3-s5-{i:08d}" for i in range(18)]
     assert list(made["source_uid"]) == [f"mammogan-v3/seed=5/index={i}" for i in range(18)]
     assert set(made["source_sha256"]) == {model.sha256}
@@ -51,17 +51,17 @@ def test_verify_accepts_it_and_the_summary_counts_what_is_there(dataset, model, 
     summary = fill_dataset(model, Dataset.read(dataset), 1, settings(), str(tmp_path / "filled"))
     assert verify(tmp_path / "filled") == []
     frame = manifest.read(tmp_path / "filled")
-    assert summary == read_summary(tmp_path / "filled")
-    assert summary["data_digest"] == manifest.data_digest(frame)
-    assert (summary["images"], summary["benign"], summary["malignant"]) == (76, 40, 36)
-    assert summary["splits"]["train"] == {"images": 60, "benign": 30, "malignant": 30, "patients": 42}
-    assert summary["splits"]["test"] == {"images": 16, "benign": 10, "malignant": 6, "patients": 16}
+    assert summary == read(tmp_path / "filled")
+    assert summary.data_digest == manifest.data_digest(frame)
+    assert (summary.images, summary.benign, summary.malignant) == (76, 40, 36)
+    assert summary.splits.train == Counts(images=60, benign=30, malignant=30, patients=42)
+    assert summary.splits.test == Counts(images=16, benign=10, malignant=6, patients=16)
 
 
 def test_the_filled_set_serves_as_any_other(dataset, model, tmp_path):
     fill_dataset(model, Dataset.read(dataset), 1, settings(), str(tmp_path / "filled"))
     kept = filter_minority(tmp_path / "filled", "malignant", tmp_path / "rare")
-    assert kept["train_counts"] == {"benign": 30, "malignant": 30}
+    assert kept.train_counts == {"benign": 30, "malignant": 30}
     assert Dataset.read(tmp_path / "rare").train.images().shape == (30, 1, 28, 28)
 
 
@@ -158,8 +158,8 @@ def test_filtered_images_are_replaced_by_later_ones(dataset, model, tmp_path, mo
 
     monkeypatch.setattr(balance, "load_filter", lambda *_: every_third)
     summary = fill_dataset(model, None, 1, settings(count=100), str(tmp_path / "made"))
-    assert summary["synthetic"]["dropped"] == {"near a training image": 22 * 3}
-    assert (summary["synthetic"]["images"], summary["synthetic"]["drawn"]) == (100, 192)
+    assert summary.synthetic.dropped == {"near a training image": 22 * 3}
+    assert (summary.synthetic.images, summary.synthetic.drawn) == (100, 192)
     assert len(manifest.read(tmp_path / "made")) == 100
 
 

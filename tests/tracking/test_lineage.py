@@ -8,10 +8,10 @@ import sys
 import time
 
 import pytest
-from sample_run import paper_run, snapshot_evaluation, training
+from sample_run import paper_run, rare_class, snapshot_evaluation, training
 from typer.testing import CliRunner
 
-from mammogan import registry, results, tracking
+from mammogan import codec, registry, results, tracking
 from mammogan.command_line import app
 from mammogan.config import PRESETS, Trial, override
 from mammogan.models.generator import Generator, save_snapshot
@@ -40,7 +40,7 @@ def run(database, tmp_path_factory):
         tracking.ensure_experiment("mammogan", str(folder / "artifacts"))
         parent = tracking.open_parent("mammogan", "key", CONFIG, {"kfp.pipeline_run_id": "job"})
         (folder / "manifest.csv").write_text(MANIFEST)
-        tracking.log_dataset(parent, folder, {"name": "malignant", "data_digest": "d1g357"})
+        tracking.log_dataset(parent, folder, rare_class("d1g357"))
         evaluated = snapshot_evaluation(TRIAL, 1, 0.2)
         for step, result in (("train", training(TRIAL)), ("evaluate", evaluated)):
             with tracking.trial_log(parent, TRIAL, CONFIG, step=step) as log:
@@ -53,19 +53,19 @@ def run(database, tmp_path_factory):
 
 
 def test_from_the_champion_to_each_source_file(run):
-    found = lineage("models:/mammogan@champion")["runs"]
+    found = lineage("models:/mammogan@champion").runs
     assert len(found) == 1
     (item,) = found
-    assert (item["run"]["run_id"], item["run"]["kfp_run"]) == (run, "job")
-    assert item["image"] == "registry.example.org/mammogan@sha256:1"
-    assert item["code"]["commit"] == "c0ffee"
-    assert item["data"]["digest"] == "d1g357"
-    assert [(row["source_uid"], row["source_sha256"]) for row in item["data"]["sources"]] == [
+    assert (item.run.run_id, item.run.kfp_run) == (run, "job")
+    assert item.image == "registry.example.org/mammogan@sha256:1"
+    assert item.code.commit == "c0ffee"
+    assert item.data.digest == "d1g357"
+    assert [(row.source_uid, row.source_sha256) for row in item.data.sources] == [
         ("1.2.3", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"), ("1.2.4", "bbbb"),
     ]  # fmt: skip
-    (model,) = item["models"]
-    assert (model["name"], model["version"], model["aliases"]) == ("mammogan", "1", ["champion"])
-    assert (model["trial"], model["epoch"]) == ("lambda=3,seed=0", "1")
+    (model,) = item.models
+    assert (model.name, model.version, model.aliases) == ("mammogan", "1", ("champion",))
+    assert (model.trial, model.epoch) == ("lambda=3,seed=0", "1")
 
 
 def test_every_target_leads_to_the_same_run(run):
@@ -78,13 +78,13 @@ def test_every_target_leads_to_the_same_run(run):
         "source:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
         "source:1.2.4",
     ):
-        assert [item["run"]["run_id"] for item in lineage(target)["runs"]] == [run], target
+        assert [item.run.run_id for item in lineage(target).runs] == [run], target
 
 
 def test_back_from_a_source_file_to_the_models(run):
-    (item,) = lineage("source:bbbb")["runs"]
-    assert [row["image_id"] for row in item["data"]["sources"]] == ["b"]
-    assert [model["aliases"] for model in item["models"]] == [["champion"]]
+    (item,) = lineage("source:bbbb").runs
+    assert [row.image_id for row in item.data.sources] == ["b"]
+    assert [model.aliases for model in item.models] == [("champion",)]
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_the_command_shows_a_tree_and_json(run):
     assert "model mammogan version 1 @champion: lambda=3,seed=0, epoch 1" in tree.stdout
     assert "1.2.3 sha256 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" in tree.stdout
     as_json = CliRunner().invoke(app, ["lineage", run, "--json"])
-    assert json.loads(as_json.stdout) == lineage(run)
+    assert json.loads(as_json.stdout) == codec.encode(lineage(run))
 
 
 def test_compare_puts_a_trial_in_a_row_with_its_best_snapshot(run):

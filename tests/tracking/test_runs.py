@@ -11,10 +11,11 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
-from sample_run import evaluation, grid, training
+from sample_run import evaluation, grid, rare_class, training
 
 from mammogan import tracking
 from mammogan.config import PRESETS, Trial, override
+from mammogan.data import summary
 from mammogan.results import Decision, Network, TrialStatus
 from mammogan.tracking import spool
 
@@ -218,14 +219,15 @@ def test_trials_left_running_are_closed(mlflow, parent):
 
 def test_data_set_is_one_input_and_its_manifest_an_artifact(mlflow, parent, tmp_path):
     (tmp_path / "manifest.csv").write_text("image_id\na\n")
-    (tmp_path / "summary.json").write_text('{"name": "malignant"}')
+    rare = rare_class("d" * 64)
+    summary.write(rare, str(tmp_path))
     for _ in range(2):
-        tracking.log_dataset(parent, tmp_path, {"name": "malignant", "data_digest": "d" * 64, "missing": 3})
+        tracking.log_dataset(parent, tmp_path, rare)
     run = mlflow.get_run(parent)
     assert [item.dataset.digest for item in run.inputs.dataset_inputs] == ["d" * 36]
     assert run.data.tags["mammogan.data_digest"] == "d" * 64
     assert {"manifest.csv", "summary.json"} <= {item.path for item in mlflow.list_artifacts(parent)}
-    assert tracking.read_run(parent).data == {"name": "malignant"}
+    assert tracking.read_run(parent).data == rare
 
 
 def test_outcome_tells_the_decision_and_brings_the_report(parent, tmp_path):

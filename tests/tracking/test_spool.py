@@ -18,14 +18,14 @@ def quick(monkeypatch):
 
 def into(got):
     """Receiver that keeps all that it gets."""
-    return lambda records: got.extend(records) or len(records)
+    return lambda records: got.extend(map(json.loads, records)) or len(records)
 
 
 def test_delivers_everything_in_order(tmp_path):
     got = []
     queue = Spool(tmp_path / "q.jsonl", into(got), "list")
     for i in range(1000):
-        queue.append({"i": i})
+        queue.append(json.dumps({"i": i}))
     assert queue.close(10)
     assert got == [{"i": i} for i in range(1000)]
     assert list(tmp_path.iterdir()) == []
@@ -37,13 +37,13 @@ def test_a_silent_receiver_neither_blocks_nor_loses(tmp_path, capsys):
     def send(records):
         if not up.is_set():
             raise ConnectionError("refused")
-        got.extend(records)
+        got.extend(map(json.loads, records))
         return len(records)
 
     queue = Spool(tmp_path / "q.jsonl", send, "the server")
     started = time.monotonic()
     for i in range(100):
-        queue.append({"i": i})
+        queue.append(json.dumps({"i": i}))
     assert time.monotonic() - started < 1
     time.sleep(0.2)
     assert not got
@@ -59,13 +59,13 @@ def test_what_was_not_sent_is_sent_by_the_next_process(tmp_path):
 
     first = Spool(tmp_path / "q.jsonl", refuse, "the server")
     for i in range(5):
-        first.append({"i": i})
+        first.append(json.dumps({"i": i}))
     assert not first.close(0.05)
     with (tmp_path / "q.jsonl").open("ab") as file:
         file.write(b'{"i": 5, "torn')  # a process killed in the middle of a line
     got = []
     second = Spool(tmp_path / "q.jsonl", into(got), "the server")
-    second.append({"i": 6})
+    second.append(json.dumps({"i": 6}))
     assert second.close(10)
     assert [record["i"] for record in got] == [0, 1, 2, 3, 4, 6]
 
@@ -89,7 +89,7 @@ def test_processes_that_die_again_and_again_come_to_the_end(tmp_path):
             if not left:
                 threading.Event().wait()
             left.pop()
-            got.append(records[0]["i"])
+            got.append(json.loads(records[0])["i"])
             return 1
 
         return take_one

@@ -3,6 +3,7 @@
 torchrun --nproc-per-node 2 rank_process.py FILE STEPS [SETTINGS_JSON]
 """
 
+import io
 import json
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from trial_process import OVERRIDES, blobs
 
 from mammogan.config import Trial, resolve
 from mammogan.features.densenet import random_frozen
+from mammogan.features.saved import read_saved
 from mammogan.training.ranks import init_distributed
 from mammogan.training.trainer import Trainer
 
@@ -28,7 +30,8 @@ def outcome(ranks, steps, settings):
         for name, weight in network.named_parameters()
         if weight.grad is not None
     }
-    return {"gradients": gradients, "state": trainer.state(), "means": trainer.take_means()}
+    state = read_saved(io.BytesIO(trainer.state()))
+    return {"gradients": gradients, "state": state, "means": trainer.take_means()}
 
 
 if __name__ == "__main__":

@@ -89,13 +89,13 @@ def test_a_trial_of_two_processes_is_stopped_continued_and_finished(tmp_path, da
         checkpoints = tmp_path / "store/trials"
         stop = threading.Timer(240, process.kill)
         stop.start()
-        while process.poll() is None and not list(checkpoints.rglob("step_*.pt")):
+        while process.poll() is None and not list(checkpoints.rglob("step_*.checkpoint")):
             time.sleep(0.05)
         process.send_signal(signal.SIGTERM)
         process.communicate()
         stop.cancel()
     assert process.returncode not in (0, -signal.SIGKILL)
-    assert list(checkpoints.rglob("step_*.pt"))
+    assert list(checkpoints.rglob("step_*.checkpoint"))
     assert not (tmp_path / "out/trial.json").exists()
     out, said = run(*command(dataset, tmp_path, **many), "--json")
     assert said.count("continues after step") == 1

@@ -113,7 +113,7 @@ def terminated(victim):
 
 def truncated(victim):
     victim.strike(signal.SIGKILL)
-    found = sorted(victim.folder.rglob("step_*.pt"))
+    found = sorted(victim.folder.rglob("step_*.checkpoint"))
     if found:
         newest = max(found)
         os.truncate(newest, victim.rng.randrange(newest.stat().st_size))
@@ -183,7 +183,7 @@ def small_disk(folder):
 
 
 def assert_last_checkpoint_whole(folder):
-    places = {path.parent for path in folder.rglob("step_*.pt")}
+    places = {path.parent for path in folder.rglob("step_*.checkpoint")}
     assert len(places) <= 1
     for place in places:
         assert Checkpoints(str(place)).latest() is not None

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from filled_dataset import write_summary
 from trial_process import OVERRIDES
 from typer.testing import CliRunner
 
@@ -52,14 +53,14 @@ def both_classes(tmp_path, dataset):
         (whole / file).write_bytes((dataset / file).read_bytes())
     frame.loc[:2, "label"] = 0
     manifest.write(frame, whole)
-    (whole / "summary.json").write_text("{}")
+    write_summary(frame, whole)
     return whole, filter_minority(whole, "auto", tmp_path / "rare")
 
 
 def test_of_two_classes_it_takes_the_one_that_the_graph_takes(both_classes, tmp_path):
     whole, summary = both_classes
     learnt = training_set(whole, "auto")
-    assert learnt.data_digest == summary["data_digest"]
+    assert learnt.data_digest == summary.data_digest
     assert learnt.patients == ["P0", "P1", "P2"]
     assert learnt.images.equal(Dataset.read(tmp_path / "rare").train.images())
     alone = training_set(tmp_path / "rare", "auto")

@@ -112,7 +112,7 @@ def test_killed_at_a_random_step_it_continues_to_the_same_bits(uninterrupted, tm
 
 def test_sigterm_saves_in_the_middle_of_an_epoch_and_leaves(uninterrupted, tmp_path):
     assert run_and_signal(tmp_path, signal.SIGTERM, 4) == 128 + signal.SIGTERM
-    (checkpoint,) = [path for path in tmp_path.rglob("step_*.pt") if not path.name.startswith("step_000000003")]
+    (checkpoint,) = [path for path in tmp_path.rglob("step_*.checkpoint") if not path.name.startswith("step_000000003")]
     assert checkpoint.name.startswith(("step_000000005", "step_000000006"))
     train(tmp_path)
     assert result(tmp_path) == result(uninterrupted[1])
@@ -258,7 +258,7 @@ def test_a_corrupt_newest_checkpoint_costs_an_epoch_and_not_the_result(
     with pytest.raises(SystemExit):
         train(tmp_path)
     monkeypatch.undo()
-    newest = max(tmp_path.rglob("step_*.pt"))
+    newest = max(tmp_path.rglob("step_*.checkpoint"))
     newest.write_bytes(newest.read_bytes()[: {"truncated": 5000, "empty": 0}[damage]])
     train(tmp_path)
     lines = capsys.readouterr().err

@@ -7,7 +7,7 @@ import logging
 import re
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mammogan import components
 from mammogan.document import Document
@@ -63,7 +63,11 @@ class ProbePod:
     service_account: str
     store: str
 
-    def pod(self) -> dict[str, Any]:
+    def document(self) -> str:
+        """The pod as Kubernetes' API reads it, in JSON."""
+        return json.dumps(self._pod())
+
+    def _pod(self) -> dict[str, object]:
         """The pod, with the settings of the step that it stands in for, of another size."""
         pods, accelerated = self.pods, footprint.accelerated(self.step, self.pods)
         folders = {"settings": pods.settings, "s3": pods.s3_secret, "mlflow": pods.mlflow_secret}
@@ -102,10 +106,10 @@ class ProbePod:
         # as Kubeflow does for a step's: a sidecar would never end
         return {**labels, "sidecar.istio.io/inject": "false"}
 
-    def _spec(self) -> dict[str, Any]:
+    def _spec(self) -> dict[str, object]:
         """What does not concern the container; a pod that nobody removes ends by itself."""
         user = {"runAsUser": USER, "runAsGroup": 0, "runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
-        spec: dict[str, Any] = {"restartPolicy": "Never", "securityContext": user}
+        spec: dict[str, object] = {"restartPolicy": "Never", "securityContext": user}
         spec["activeDeadlineSeconds"] = START_S + RUN_S
         if self.service_account:
             spec["serviceAccountName"] = self.service_account
@@ -119,7 +123,7 @@ class ProbePod:
         return spec
 
 
-def _volume(name: str, source: str) -> dict[str, Any]:
+def _volume(name: str, source: str) -> dict[str, object]:
     """Optional as a step's are: what is missing then is told from inside."""
     if name == "settings":
         return {"name": name, "configMap": {"name": source, "optional": True}}
@@ -148,7 +152,7 @@ def _tried(probe: ProbePod) -> list[Finding]:
     try:
         kubectl.remove(probe.name, probe.namespace)
         try:
-            pod = json.dumps(probe.pod())
+            pod = probe.document()
             kubectl.ask("create", *where, "--filename=-", stdin=pod, timeout_s=kubectl.PATIENT_S)
             status = _ended(probe)
             log = kubectl.log(probe.name, probe.namespace, CONTAINER)

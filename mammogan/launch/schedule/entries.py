@@ -39,11 +39,11 @@ class Schedule:
     """Where trials keep their checkpoints: s3://bucket/prefix."""
     preset: str = "paper"
     """Starting configuration."""
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: config.Overrides = field(default_factory=dict)
     """Settings by their dotted names."""
     experiment: str = "mammogan"
     """MLflow's experiment, and Kubeflow's."""
-    pods: Mapping[str, Any] = field(default_factory=dict)
+    pods: config.Overrides = field(default_factory=dict)
     """Settings of mammogan/launch/pods.py, the image among them."""
     service_account: str = submit.SERVICE_ACCOUNT
     """Service account of the pods; empty is Kubeflow's own."""
@@ -129,7 +129,7 @@ class _EachKeyOnce(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _owner(path: Path, content: Mapping[str, Any]) -> str:
+def _owner(path: Path, content: Mapping[str, object]) -> str:
     if "owner" not in content:
         raise ValueError(
             f"--file={path}: no owner; say at its top whose schedules these are, such as 'owner: imaging-group', "

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mammogan import config
 from mammogan.launch import submit
+from mammogan.launch.arguments import Parameter
 from mammogan.launch.following.watch import ENDED
 from mammogan.launch.schedule.ownership import Kind, describe, mark
 from mammogan.launch.server import RefusedError
@@ -30,7 +31,7 @@ class Recurring:
 
     name: str
     cron: str
-    parameters: Mapping[str, Any] = field(hash=False)
+    parameters: Mapping[str, Parameter] = field(hash=False)
     pipeline_id: str
     version_id: str
     experiment_id: str
