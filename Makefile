@@ -1,5 +1,5 @@
 # make run     the whole experiment on a phantom, MLflow included; needs only Python 3.11
-# make test    the tests (make test-long: the minutes-long ones);  make lint   style and types;  make ui   the MLflow UI;  make bench   the benchmarks that need no data and no GPU (benchmarks/gpu.py needs both)
+# make test    the tests (make test-long: the minutes-long ones; make test-mutants: whether they find faults);  make lint   style and types;  make ui   the MLflow UI;  make bench   the benchmarks that need no data and no GPU (benchmarks/gpu.py needs both)
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -9,7 +9,7 @@ UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode
 TORCH ?= $(shell command -v nvidia-smi >/dev/null 2>&1 && echo cuda || echo cpu)
 OUT ?= runs
 
-.PHONY: setup run test test-long test-kubeflow lint ui bench preflight lock clean
+.PHONY: setup run test test-long test-mutants test-kubeflow lint ui bench preflight lock clean
 
 setup: $(VENV)/.ready
 
@@ -35,6 +35,9 @@ test: setup
 
 test-long: setup
 	@$(BIN)/python -m pytest -m long
+
+test-mutants: setup
+	@$(BIN)/python tests/mutants.py
 
 # Whether your cluster carries the experiment, after preflight: make test-kubeflow HOST=URL IMAGE=NAME@sha256:...
 #   STORE=s3://BUCKET/PREFIX TRACKING_URI=URL [NAMESPACE=...] [POD_SETTINGS="accelerators=1 train.cpu=6"]; sign-in as for submit

@@ -118,7 +118,7 @@ class ModelConfig:
     """Length of the standard Gaussian latent vector z."""
     generator_channels: int = 256
     """Channels of the generator's 7x7 map, halved at each doubling of the side down to 32."""
-    doubling: Literal["transposed", "upsampled"] = "transposed"
+    upsampling: Literal["transposed", "interpolated"] = "transposed"
     """How the generator doubles the side: by a transposed convolution, or by interpolation before a convolution."""
     critic_channels: int = 32
     """Channels of the critic's first trained layer, doubled at each halving of the side up to 256."""
@@ -484,7 +484,7 @@ PRESETS: dict[str, Config] = {
         seeds=(0, 1, 2),
         data=DataConfig(intensity="percentile", fit="pad"),
         model=ModelConfig(
-            doubling="upsampled",
+            upsampling="interpolated",
             readout="projected",
             frozen_weights=RADIMAGENET_URL,
             frozen_sha256=RADIMAGENET_SHA256,

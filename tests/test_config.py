@@ -32,7 +32,7 @@ def test_modern_preset_augments_both_sides_or_none_and_keeps_the_papers_lambdas(
     assert (
         min(modern.train.diff_shift, modern.train.diff_cutout, modern.train.diff_contrast, modern.train.ema_decay) > 0
     )
-    assert (modern.model.readout, modern.model.doubling) == ("projected", "upsampled")
+    assert (modern.model.readout, modern.model.upsampling) == ("projected", "interpolated")
     assert modern.lambdas == config.PRESETS["paper"].lambdas
 
 

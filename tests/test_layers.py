@@ -119,6 +119,17 @@ def test_no_circle():
     assert list(TopologicalSorter(graph).static_order())
 
 
+def test_the_names_that_the_table_gives_exist():
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    rows = text.partition("## To add something")[2].partition("\n## ")[0]
+    named = re.findall(r"`([a-z_/]+\.py)` \(((?:`\w+`(?:, )?)+)\)", rows)
+    assert len(named) >= 8
+    for path, names in named:
+        source = (ROOT / "mammogan" / path).read_text()
+        for name in re.findall(r"\w+", names):
+            assert re.search(rf"^\s*(?:def |class )?{name}\b", source, re.MULTILINE), f"{path} has no {name}"
+
+
 def test_no_catch_all_module():
     assert not {path.stem for path in SOURCES} & {"utils", "helpers", "common", "misc", "util"}
 

@@ -70,7 +70,7 @@ def a_critic():
 NUMBERS = {
     "metrics": lambda: evaluate_images({"real_fake": noise(4, 32)}, noise(5, 32), RANDOM),
     "early stop": lambda: HeldOutKid(noise(4), load_extractor(RANDOM, CPU)).compute(Generator(28, 4, 8)),
-    "samples": lambda: sample(Generator(28, 4, 8, "upsampled"), 2, 0),
+    "samples": lambda: sample(Generator(28, 4, 8, "interpolated"), 2, 0),
     "synthesis": lambda: next(batches(Generator(28, 4, 8).eval(), 0, 1.0, 0)),
     "serving": lambda: GeneratorService(Generator(28, 4, 8)).images(2, 0),
     "critic's scores": lambda: scores(a_critic(), noise(3)),

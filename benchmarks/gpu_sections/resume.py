@@ -19,7 +19,7 @@ from mammogan.training.trainer import Trainer
 
 TRIAL = Trial(gp_lambda=3.0, seed=0)
 MODERN = {
-    "model.doubling": "upsampled",
+    "model.upsampling": "interpolated",
     "model.readout": "projected",
     "train.n_critic": 2,
     "train.ema_decay": 0.999,

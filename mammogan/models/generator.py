@@ -3,9 +3,10 @@
 Dense -> 7x7xC -> Conv2DTranspose + BatchNorm + LeakyReLU at every doubling of the side
 -> last Conv2DTranspose + tanh at the full side. Channels halve at each doubling, down to 32.
 
-``upsampled``, every doubling interpolates and passes the result through a 3x3 convolution with BatchNorm and LeakyReLU,
-at the full side too, before a last convolution + tanh. A transposed convolution draws every other pixel with other
-weights, and until they have learnt to agree that shows as a pattern; here all pixels share theirs (Odena et al. 2016).
+``interpolated``, every doubling interpolates and passes the result through a 3x3 convolution with BatchNorm and
+LeakyReLU, at the full side too, before a last convolution + tanh. A transposed convolution draws every other pixel with
+other weights, and until they have learnt to agree that shows as a pattern; here all pixels share theirs (Odena et al.
+2016).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import io
 import itertools
 import math
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,10 +24,15 @@ from mammogan import storage
 from mammogan.device import float32_convolutions
 from mammogan.features.saved import read_saved
 
-SNAPSHOT_FORMAT = 1
+SNAPSHOT_FORMAT = 2
+UPSAMPLING_OF_FORMAT_1 = {"transposed": "transposed", "upsampled": "interpolated"}
+"""Values of its field ``doubling``, which the first ones lack."""
 BASE_SIDE = 7
 FEWEST_CHANNELS = 32
 LEAK = 0.2
+
+
+Upsampling = Literal["transposed", "interpolated"]
 
 
 def doublings(size: int) -> int:
@@ -41,18 +47,22 @@ class Generator(nn.Module):
     """z (B, latent_dim), standard Gaussian -> (B, 1, size, size), float32, [-1, 1]."""
 
     def __init__(
-        self, size: int, latent_dim: int, channels: int, doubling: Literal["transposed", "upsampled"] = "transposed"
+        self,
+        size: int,
+        latent_dim: int,
+        channels: int,
+        upsampling: Upsampling = "transposed",
     ) -> None:
         super().__init__()
-        self.size, self.latent_dim, self.channels, self.doubling = size, latent_dim, channels, doubling
+        self.size, self.latent_dim, self.channels, self.upsampling = size, latent_dim, channels, upsampling
         self.dense = nn.Linear(latent_dim, channels * BASE_SIDE**2, bias=False)
         widths = [max(channels >> i, min(FEWEST_CHANNELS, channels)) for i in range(doublings(size))]
         self.norm = _norm_and_leak(channels)
-        if doubling == "transposed":
+        if upsampling == "transposed":
             block, self.last = _transposed, nn.ConvTranspose2d(widths[-1], 1, kernel_size=4, stride=2, padding=1)
         else:
             widths.append(max(1, widths[-1] // 2))
-            block, self.last = _upsampled, nn.Conv2d(widths[-1], 1, kernel_size=3, padding=1)
+            block, self.last = _interpolated, nn.Conv2d(widths[-1], 1, kernel_size=3, padding=1)
         self.blocks = nn.ModuleList(block(wide, narrow) for wide, narrow in itertools.pairwise(widths))
         self._initialise()
 
@@ -80,7 +90,7 @@ def _transposed(wide: int, narrow: int) -> nn.Sequential:
     return nn.Sequential(doubling, _norm_and_leak(narrow))
 
 
-def _upsampled(wide: int, narrow: int) -> nn.Sequential:
+def _interpolated(wide: int, narrow: int) -> nn.Sequential:
     doubling = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
     return nn.Sequential(doubling, nn.Conv2d(wide, narrow, 3, padding=1, bias=False), _norm_and_leak(narrow))
 
@@ -99,7 +109,7 @@ def save_snapshot(generator: Generator, epoch: int, path: Path) -> None:
         "size": generator.size,
         "latent_dim": generator.latent_dim,
         "channels": generator.channels,
-        "doubling": generator.doubling,
+        "upsampling": generator.upsampling,
         "state_dict": state,
     }
     torch.save(snapshot, buffer)
@@ -114,16 +124,22 @@ def load_generator(path: Path) -> Generator:
     content = storage.read_bytes(str(path))
     try:
         snapshot = read_saved(io.BytesIO(content))
-        if snapshot["format"] != SNAPSHOT_FORMAT:
-            raise ValueError(f"it has format {snapshot['format']}, not {SNAPSHOT_FORMAT}")
-        doubling = snapshot.get("doubling", "transposed")
-        generator = Generator(snapshot["size"], snapshot["latent_dim"], snapshot["channels"], doubling)
+        upsampling = _upsampling(snapshot)
+        generator = Generator(snapshot["size"], snapshot["latent_dim"], snapshot["channels"], upsampling)
         generator.load_state_dict(snapshot["state_dict"])
     except Exception as error:
         text = f"it has no field {error}" if isinstance(error, KeyError) else str(error)
         reason = " ".join(text.split())[:300]
         raise ValueError(f"path={str(path)!r}: no generator snapshot ({reason}); make it again") from error
     return generator.eval()
+
+
+def _upsampling(snapshot: dict[str, Any]) -> Any:  # noqa: ANN401  (whatever the file holds; the generator checks it)
+    if snapshot["format"] == 1:
+        return UPSAMPLING_OF_FORMAT_1[snapshot.get("doubling", "transposed")]
+    if snapshot["format"] != SNAPSHOT_FORMAT:
+        raise ValueError(f"it has format {snapshot['format']}, not {SNAPSHOT_FORMAT}")
+    return snapshot["upsampling"]
 
 
 def draw_latents(count: int, latent_dim: int, seed: int) -> Tensor:

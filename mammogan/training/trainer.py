@@ -229,7 +229,7 @@ def _networks(
     model = config.model
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(weights_seed(seed))
-        generator = Generator(size, model.latent_dim, model.generator_channels, model.doubling)
+        generator = Generator(size, model.latent_dim, model.generator_channels, model.upsampling)
         critic = Critic(size, model.critic_channels, FoldedDenseNet(frozen), model.head, model.readout)
     # cuDNN's kernels for TF32 want the channels last, and would turn every map around and back
     layout = torch.channels_last if device.type == "cuda" else torch.preserve_format

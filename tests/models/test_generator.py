@@ -11,20 +11,20 @@ from mammogan.models.generator import (
     to_uint8,
 )
 
-DOUBLINGS = ("transposed", "upsampled")
+UPSAMPLING = ("transposed", "interpolated")
 
 
-@pytest.fixture(params=DOUBLINGS)
+@pytest.fixture(params=UPSAMPLING)
 def generator(request):
     torch.manual_seed(0)
     return Generator(28, 10, 8, request.param)
 
 
-@pytest.mark.parametrize("doubling", DOUBLINGS)
+@pytest.mark.parametrize("upsampling", UPSAMPLING)
 @pytest.mark.parametrize("size", [28, 56, 112, 224])
-def test_shape_and_range(size, doubling):
+def test_shape_and_range(size, upsampling):
     torch.manual_seed(0)
-    images = Generator(size, 12, 16, doubling)(torch.randn(2, 12))
+    images = Generator(size, 12, 16, upsampling)(torch.randn(2, 12))
     assert images.shape == (2, 1, size, size)
     assert images.abs().max() <= 1
     assert images.std() > 0.05
@@ -45,8 +45,8 @@ def test_paper_generator_has_the_maps_of_figure_3():
     assert shapes == [(256, 7, 7), (128, 14, 14), (64, 28, 28), (32, 56, 56), (32, 112, 112), (1, 224, 224)]
 
 
-def test_upsampled_generator_convolves_at_the_full_side_too():
-    generator = Generator(224, 100, 256, "upsampled")
+def test_interpolating_generator_convolves_at_the_full_side_too():
+    generator = Generator(224, 100, 256, "interpolated")
     shapes = []
     for block in (generator.norm, *generator.blocks, generator.last):
         block.register_forward_hook(lambda _module, _inputs, output: shapes.append(tuple(output.shape[1:])))
@@ -55,25 +55,26 @@ def test_upsampled_generator_convolves_at_the_full_side_too():
     assert shapes[5:] == [(16, 224, 224), (1, 224, 224)]
 
 
-def test_untrained_the_upsampled_generator_draws_no_pattern_of_stride_2():
-    """Even and odd columns differ in the variance over many images of the transposed one, hardly of the upsampled."""
+def test_untrained_the_interpolating_generator_draws_no_pattern_of_stride_2():
+    """Even and odd columns differ in the variance over many images of the transposed one, hardly of the other."""
     torch.manual_seed(0)
     contrast = {}
-    for doubling in DOUBLINGS:
-        generator = Generator(56, 16, 32, doubling)
+    for upsampling in UPSAMPLING:
+        generator = Generator(56, 16, 32, upsampling)
         with torch.no_grad():
             spread = generator(torch.randn(64, 16)).var(0)[0, 14:-14, 14:-14]
         by_place = torch.stack([spread[i::2, j::2].mean() for i in (0, 1) for j in (0, 1)])
-        contrast[doubling] = (by_place.max() / by_place.min() - 1).item()
-    assert contrast["upsampled"] < 0.2 * contrast["transposed"], contrast
+        contrast[upsampling] = (by_place.max() / by_place.min() - 1).item()
+    assert contrast["interpolated"] < 0.2 * contrast["transposed"], contrast
 
 
-def test_a_snapshot_from_before_there_were_two_ways_to_double_is_transposed(tmp_path):
-    generator = Generator(28, 10, 8)
+@pytest.mark.parametrize(("written", "upsampling"), [({}, "transposed"), ({"doubling": "upsampled"}, "interpolated")])
+def test_a_snapshot_of_the_first_format_gives_the_same_images(tmp_path, written, upsampling):
+    generator = Generator(28, 10, 8, upsampling)
     save_snapshot(generator, 3, tmp_path / "g.pt")
     snapshot = torch.load(tmp_path / "g.pt", weights_only=True)
-    del snapshot["doubling"]
-    torch.save(snapshot, tmp_path / "g.pt")
+    assert snapshot.pop("upsampling") == upsampling
+    torch.save(snapshot | written | {"format": 1}, tmp_path / "g.pt")
     assert torch.equal(sample(load_generator(tmp_path / "g.pt"), 2, seed=1), sample(generator, 2, seed=1))
 
 

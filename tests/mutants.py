@@ -1,0 +1,495 @@
+"""Faults that the tests must find: each is put into a copy of the code, and its tests must then fail.
+
+    python tests/mutants.py [TEXT]     (make test-mutants)
+
+TEXT, part of a file's name, chooses some. Every fault was found by a review, or put in when its test was written.
+Exit status 1 where one is not caught, or no longer has the code that it changes.
+"""
+# ruff: noqa: E501  (lines of code as they stand)
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from shlex import split
+
+ROOT = Path(__file__).resolve().parents[1]
+COPIES = 2
+LIMIT_S = 600
+LEFT_OUT = shutil.ignore_patterns(
+    ".git", ".venv", "runs", "mlruns", "__pycache__", ".pytest_cache", ".hypothesis", ".gpu"
+)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A fault."""
+
+    tests: str
+    """Arguments of pytest that must find it."""
+    file: str
+    old: str
+    """Text in the file; its first occurrence is replaced."""
+    new: str
+
+
+MUTANTS = [
+    Mutant(tests, file, old, new)
+    for tests, faults in {
+        "tests/launch/test_following.py": [
+            ("mammogan/launch/following/rows.py", "    yield from plain or (", "    yield from shown or ("),
+            ("mammogan/launch/following/rows.py", "and not task.child_tasks and", "and"),
+            ("mammogan/launch/following/rows.py", "task.end_time >= task.start_time)", "True)"),
+            (
+                "mammogan/launch/following/watch.py",
+                'if self.ended and any(task.state == "RUNNING" for task in details):',
+                "if False:",
+            ),
+            (
+                "mammogan/launch/following/watch.py",
+                "any(done.count(step) > shown.count(step) for step in set(done))",
+                "False",
+            ),
+            ("mammogan/launch/following/watch.py", "        self.server.sign_in()\n", "        raise refusal\n"),
+            ("mammogan/launch/following/watch.py", "if not refusal.may_pass or", "if True or"),
+            ("mammogan/launch/following/watch.py", "> AWAY_S", "> 1e12"),
+            (
+                "mammogan/launch/following/verdict.py",
+                "return view.standing.status == FINISHED if view.standing else view.run.state == SUCCEEDED",
+                "return view.run.state == SUCCEEDED",
+            ),
+            (
+                "mammogan/launch/following/verdict.py",
+                "if view.standing is None or not pods:",
+                "if view.standing is None:",
+            ),
+            (
+                "mammogan/launch/following/__init__.py",
+                "if view.standing is None or view.standing.status != verdict.RUNNING:\n            return view",
+                "return view",
+            ),
+            (
+                "mammogan/launch/following/__init__.py",
+                "(closed or (standing is None and not view.unreadable))",
+                "(closed or True)",
+            ),
+            ("mammogan/launch/following/__init__.py", "not standing.ledger.running())", "True)"),
+            (
+                "mammogan/launch/following/__init__.py",
+                "Fate(terminated=False), reason",
+                "Fate(terminated=True), reason",
+            ),
+            ("mammogan/launch/following/__init__.py", "        if refusal.status == MISSING:\n            raise\n", ""),
+            ("mammogan/launch/following/__init__.py", "self._told = {told}", "self._told = set()"),
+            (
+                "mammogan/launch/following/waiting.py",
+                "if any(pod.phase is Phase.RUNNING for pod in pods):",
+                "if False:",
+            ),
+            ("mammogan/launch/following/waiting.py", "ASK_AFTER_S = 120.0", "ASK_AFTER_S = 400.0"),
+            (
+                "mammogan/launch/following/waiting.py",
+                "known = view.standing is not None or not rows.from_kubeflow(view.run)",
+                "known = True",
+            ),
+            ("mammogan/launch/following/waiting.py", "if now - self._asked_at_s >= ASK_EVERY_S:", "if True:"),
+            (
+                "mammogan/launch/following/termination.py",
+                "        ask_to_stop(view.standing.run_id, tracking_uri)",
+                "        pass",
+            ),
+            ("mammogan/launch/following/termination.py", "if view.ended and not _is_open(view):\n", "if False:\n"),
+            (
+                "mammogan/launch/following/termination.py",
+                "        view = close(view, Fate(terminated=True), STOPPED, tracking_uri)",
+                "        pass",
+            ),
+            (
+                "mammogan/launch/following/links.py",
+                "if not server.forwarded and server.has_ui():",
+                "if server.has_ui():",
+            ),
+            ("mammogan/launch/following/links.py", "server.has_ui():", "True:"),
+            ("mammogan/launch/following/links.py", "os.environ.get(UI_URL) or _in", "_in"),
+            ("mammogan/launch/following/links.py", 'parts.netloc.rpartition("@")[2]', "parts.netloc"),
+            (
+                "mammogan/launch/server.py",
+                "self.namespace if self.namespace and self.multi_user() else OWN_NAMESPACE",
+                "self.namespace or OWN_NAMESPACE",
+            ),
+            (
+                "mammogan/launch/following/table.py",
+                "return bool(row.state is State.RUNNING and row.note and old)",
+                "return bool(row.state is State.RUNNING and row.note)",
+            ),
+            ("mammogan/launch/following/table.py", "Text(row.note))", "row.note)"),
+            ("mammogan/tracking/standing.py", "os.environ.update(limits)", "pass"),
+            ("mammogan/tracking/standing.py", "int(latest[WASSERSTEIN].step)", "int(latest[WASSERSTEIN].value)"),
+        ],
+        "tests/launch/test_preflight.py -k 'steps_own'": [
+            (
+                "mammogan/launch/preflight/probe_pod.py",
+                'labels["kueue.x-k8s.io/queue-name"]',
+                'labels["kueue.x/queue"]',
+            ),
+        ],
+        "tests/launch/test_preflight.py -k 'ErrImagePull or each_thing'": [
+            ("mammogan/launch/preflight/probe_pod.py", "(NODE_S if found.may_pass else 0)", "NODE_S"),
+        ],
+        "tests/launch/test_preflight.py -k 'each_thing'": [
+            ("mammogan/launch/preflight/probe_pod.py", "    ok = held == ours", "    ok = True"),
+            (
+                "mammogan/launch/preflight/probe_pod.py",
+                "findings.get(what) or Finding(what, False,",
+                "findings.get(what) or Finding(what, True,",
+            ),
+        ],
+        "tests/launch/test_preflight.py -k 'secret'": [
+            ("mammogan/launch/preflight/settings.py", "    if store_works:", "    if False:"),
+        ],
+        "tests/launch/test_preflight.py -k 'ready'": [
+            ("mammogan/launch/preflight/settings.py", "return masked(", "return ("),
+        ],
+        "tests/launch/test_preflight.py -k 'standalone'": [
+            ("mammogan/launch/preflight/installation.py", "    if not server.multi_user():", "    if False:"),
+        ],
+        "tests/launch/test_preflight.py -k 'multi_user'": [
+            ("mammogan/launch/preflight/installation.py", "    if not namespace:", "    if False:"),
+        ],
+        "tests/launch/test_room.py -k 'node'": [
+            ("mammogan/launch/preflight/nodes.py", "        if self.cordoned:", "        if False:"),
+        ],
+        "tests/launch/test_room.py -k 'admission'": [
+            (
+                "mammogan/launch/preflight/admission.py",
+                "        elif needed and needed > hard - used:",
+                "        elif False:",
+            ),
+            ("mammogan/launch/preflight/admission.py", "        if lacking:", "        if False:"),
+            ("mammogan/launch/preflight/admission.py", "        default = most | default", "        pass"),
+        ],
+        "tests/launch/test_room.py -k 'beside'": [
+            (
+                "mammogan/launch/preflight/footprint.py",
+                'amounts({"cpu": "100m"}), amounts({"cpu": "500m", "memory": "256Mi"})',
+                'amounts({"cpu": "200m"}), amounts({"cpu": "500m", "memory": "256Mi"})',
+            ),
+        ],
+        "tests/launch/test_room.py -k 'compiled'": [
+            (
+                "mammogan/launch/preflight/footprint.py",
+                'limits = {"memory": size.memory}',
+                'limits = {"memory": size.memory, "cpu": size.cpu}',
+            ),
+        ],
+        "tests/test_probe.py -k 'given_back_as'": [
+            (
+                "mammogan/probe/store.py",
+                "        with contextlib.suppress(Exception):\n            client.delete",
+                "        with contextlib.suppress(Exception):\n            client.dlete",
+            ),
+        ],
+        "tests/test_probe.py -k 'left_as_it_was'": [
+            (
+                "mammogan/probe/store.py",
+                '        with _told("delete from", store, signed):\n            client.delete_object(Bucket=bucket, Key=key)',
+                "        pass",
+            ),
+        ],
+        "tests/test_probe.py -k 'fault_of_the_store'": [
+            (
+                "mammogan/probe/store.py",
+                "        client.list_objects_v2(Bucket=bucket, Prefix=key)\n    with _removed",
+                "        pass\n    with _removed",
+            ),
+        ],
+        "tests/test_probe.py -k 'allowed'": [
+            ("mammogan/tracking/probe.py", '_ask(uri, host="localhost") in (200, 401)', "False"),
+        ],
+        "tests/test_probe.py -k 'written_read'": [
+            (
+                "mammogan/tracking/probe.py",
+                "            client.delete_run(run_id)\n        raise\n    client.delete_run(run_id)",
+                "            client.delete_run(run_id)\n        raise",
+            ),
+            ("mammogan/tracking/probe.py", "        client.restore_experiment(found.experiment_id)", "        pass"),
+        ],
+        "tests/test_probe.py -k 'never_hangs'": [
+            ("mammogan/probe/part.py", "    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))", "    pass"),
+        ],
+        "tests/test_probe.py -k 'dies'": [
+            ("mammogan/probe/part.py", 'masked(said.partition("\\n")[0])', "said"),
+        ],
+        "tests/test_probe.py -k 'dies or object'": [
+            ("mammogan/probe/part.py", "    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())", "    pass"),
+        ],
+        "tests/launch/test_schedule.py -k waits": [
+            ("mammogan/launch/schedule/reconciliation.py", "return bool(flights) and not self._now", "return False"),
+        ],
+        "tests/launch/test_schedule.py -k late": [
+            ("mammogan/launch/schedule/reconciliation.py", "and settled:", "and True:"),
+            ("mammogan/launch/schedule/recurring.py", "if requests > 1 else []", "if False else []"),
+        ],
+        "tests/launch/test_schedule.py -k now": [
+            (
+                "mammogan/launch/schedule/reconciliation.py",
+                "if isinstance(error, RefusedError) and not error.may_pass:",
+                "if False:",
+            ),
+        ],
+        "tests/launch/test_schedule.py -k touched": [
+            (
+                "mammogan/launch/schedule/plan.py",
+                "have.owner == owner and have.name not in names",
+                "have.name not in names",
+            ),
+        ],
+        "tests/launch/test_schedule.py -k two_owners": [
+            ("mammogan/launch/schedule/recurring.py", "said == mark(describe(owner)) or", "said.kind is Kind.OWNED or"),
+        ],
+        "tests/launch/test_schedule.py -k removal_whose": [
+            ("mammogan/launch/schedule/recurring.py", "if refusal.status != MISSING:", "if True:"),
+        ],
+        "tests/launch/test_schedule.py -k lost": [
+            (
+                "mammogan/launch/schedule/recurring.py",
+                "made = server.make(what, find, make)",
+                "made = server.make(what, lambda: '', make)",
+            ),
+        ],
+        "tests/launch/test_schedule.py -k beside": [
+            ("mammogan/launch/schedule/plan.py", "and not (own and have.enabled)", ""),
+        ],
+        "tests/launch/test_schedule.py -k arguments_that": [
+            (
+                "mammogan/launch/schedule/reconciliation.py",
+                "        _require_arguments(pipeline, schedule)",
+                "        pass",
+            ),
+        ],
+        "tests/launch/test_cron.py": [
+            (
+                "mammogan/launch/schedule/cron.py",
+                "if self.day.starred or self.weekday.starred",
+                "if self.day.starred and self.weekday.starred",
+            ),
+            ("mammogan/launch/schedule/cron.py", "or (steps and not highs)", ""),
+        ],
+        "tests/metrics/test_kid.py": [
+            (
+                "mammogan/metrics/kid.py",
+                "    return (x @ y.T / x.shape[1] + 1) ** 3",
+                "    return (x @ y.T / x.shape[1] + 1) ** 2",
+            ),
+            ("mammogan/metrics/kid.py", "across = 2 * x.across.sum() / (n * m)", "across = x.across.sum() / (n * m)"),
+            (
+                "mammogan/metrics/kid.py",
+                "x.within.sum() / (n * (n - 1)) + y.within",
+                "x.within.sum() / (n * n) + y.within",
+            ),
+            (
+                "mammogan/metrics/kid.py",
+                "SUBSETS, SUBSET_SIZE, SUBSET_SEED = 100, 1000, 2020",
+                "SUBSETS, SUBSET_SIZE, SUBSET_SEED = 100, 1000, 2021",
+            ),
+        ],
+        "tests/metrics": [
+            (
+                "mammogan/metrics/kid.py",
+                "    within = (x.within.sum() - 2 * x.within) / ((n - 1) * (n - 2))",
+                "    within = (x.within.sum() - x.within) / ((n - 1) * (n - 2))",
+            ),
+            ("mammogan/metrics/kid.py", "at_least(parts, _of_pairs(x_sums, y_sums))", "parts"),
+            (
+                "mammogan/metrics/fid.py",
+                "np.polyfit(inverses, values, deg=1)[1]",
+                "np.polyfit(inverses, values, deg=1)[0]",
+            ),
+        ],
+        "tests/metrics/test_fid.py": [
+            ("mammogan/metrics/fid.py", "traces - 2 * nuclear", "traces - nuclear"),
+            ("mammogan/metrics/fid.py", "triangle / math.sqrt(rows - 1)", "triangle / math.sqrt(rows)"),
+        ],
+        "tests/metrics/test_ms_ssim.py": [
+            ("mammogan/metrics/ms_ssim.py", "C1, C2 = 0.01**2, 0.03**2", "C1, C2 = 0.01**2, 0.02**2"),
+        ],
+        "tests/metrics/test_lpips.py": [
+            (
+                "mammogan/metrics/lpips.py",
+                "SHIFT, SCALE = (-0.030, -0.088, -0.188)",
+                "SHIFT, SCALE = (-0.030, -0.088, 0.188)",
+            ),
+        ],
+        "tests/training/test_gradients.py": [
+            ("mammogan/training/gradients.py", "(2 / len(norms) * (1 - 1 / norms))", "(2 / len(norms) * (1 - norms))"),
+            (
+                "mammogan/training/gradients.py",
+                "        loss = loss + objective.gp_lambda * surrogate",
+                "        loss = loss + surrogate",
+            ),
+            (
+                "mammogan/training/gradients.py",
+                "    gradient = gradient + critic.frozen.vjp(pulled, path)",
+                "    gradient = gradient * 1.0",
+            ),
+        ],
+        "tests/training/test_losses.py": [
+            ("mammogan/training/losses.py", "return (norms - 1).square().mean()", "return norms.square().mean()"),
+            (
+                "mammogan/training/losses.py",
+                "return torch.lerp(real, fake, alpha)",
+                "return torch.lerp(fake, real, alpha)",
+            ),
+        ],
+        "tests/training/test_trial.py -k device_is_done": [
+            (
+                "mammogan/training/loop.py",
+                "        means = trainer.take_means()  # a GPU may be many steps behind what it was told, and this waits for it\n        self.epoch_s = time.perf_counter() - started\n",
+                "        self.epoch_s = time.perf_counter() - started\n        means = trainer.take_means()\n",
+            ),
+        ],
+        "tests/training/test_checkpoint.py": [
+            (
+                "mammogan/training/checkpoint.py",
+                'if hashlib.sha256(content).hexdigest() == name.split(".")[1]:',
+                "if True:",
+            ),
+        ],
+        "tests/test_precision.py": [
+            (
+                "mammogan/synthesis/sampling.py",
+                "with torch.inference_mode(), float32_convolutions():",
+                "with torch.inference_mode():",
+            ),
+            (
+                "mammogan/training/trainer.py",
+                'tf32_convolutions(self.config.precision == "tf32")',
+                "tf32_convolutions(True)",
+            ),
+            (
+                "mammogan/training/trial.py",
+                "with deterministic_algorithms(config.train.deterministic):",
+                "with deterministic_algorithms(False):",
+            ),
+        ],
+        "tests/audit/test_audit.py": [
+            (
+                "mammogan/audit/inspection.py",
+                "    verdicts = [_no_exact_copies(copied, len(fakes))]",
+                "    verdicts = []",
+            ),
+            (
+                "mammogan/audit/inspection.py",
+                "    if both := set(train.patients) & set(held_out.patients):",
+                "    if both := set():",
+            ),
+            (
+                "mammogan/audit/inspection.py",
+                "    if len(set(held_patients)) >= FEWEST_PATIENTS:",
+                "    if len(held_patients) >= 1:",
+            ),
+        ],
+        "tests/selection": [
+            (
+                "mammogan/selection/gates.py",
+                '    return verdict("not memorised", gap <= 0, why)',
+                '    return verdict("not memorised", True, why)',
+            ),
+            (
+                "mammogan/selection/gates.py",
+                '        return verdict("measured", False, f"no value',
+                '        return verdict("measured", True, f"no value',
+            ),
+        ],
+        "tests/selection tests/registry/test_promotion.py": [
+            (
+                "mammogan/selection/gates.py",
+                '    return verdict("audited", outcome is Outcome.PASSED,',
+                '    return verdict("audited", outcome is not Outcome.REFUSED,',
+            ),
+            (
+                "mammogan/selection/gates.py",
+                "    if difference := protocol_difference(candidate, champion):",
+                '    if difference := "":',
+            ),
+        ],
+        "tests/test_results.py": [
+            ("mammogan/codec.py", "    if unknown := sorted(set(data) - set(fields)):", "    if unknown := []:"),
+            ("mammogan/codec.py", "    if written != version:", "    if False:"),
+        ],
+        "tests/data/test_split.py tests/data/test_verify.py": [
+            (
+                "mammogan/data/split.py",
+                "    return Leak(patients=len(train & set(test)),",
+                "    return Leak(patients=0,",
+            ),
+        ],
+        "tests/data/test_finished.py": [
+            ("mammogan/data/finished.py", 'record.get("stamp") != job.stamp', "False"),
+            ("mammogan/data/finished.py", 'record.get("address") != _address(job)', "False"),
+        ],
+        "tests/synthesis/test_synthesis.py": [
+            ("mammogan/synthesis/publication.py", '"source": manifest.SYNTHETIC,', '"source": "dicom",'),
+        ],
+        "tests/tracking/test_spool.py": [
+            (
+                "mammogan/tracking/spool.py",
+                "        self._sent += sum(map(len, lines[:taken]))",
+                "        self._sent += sum(map(len, lines))",
+            ),
+        ],
+    }.items()
+    for file, old, new in faults
+]
+
+
+def outcome(mutant: Mutant, copy: Path) -> str:
+    """``caught``, or what is wrong."""
+    path = copy / mutant.file
+    source = path.read_text()
+    if mutant.old not in source:
+        return "NO SUCH CODE"
+    path.write_text(source.replace(mutant.old, mutant.new, 1))
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *split(mutant.tests)]
+    environment = os.environ | {"PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"}
+    try:
+        status = subprocess.run(command, cwd=copy, env=environment, capture_output=True, timeout=LIMIT_S).returncode
+    except subprocess.TimeoutExpired:
+        return "caught: it hangs"
+    finally:
+        path.write_text(source)
+    return {0: "NOT CAUGHT", 1: "caught"}.get(status, f"NOT RUN: pytest ended with status {status}")
+
+
+def main(chosen: str) -> int:
+    """Try the mutants whose file's name holds the text; the exit status."""
+    mutants = [mutant for mutant in MUTANTS if chosen in mutant.file]
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(COPIES) as pool:
+        copies: SimpleQueue[Path] = SimpleQueue()
+        for number in range(COPIES):
+            copies.put(Path(shutil.copytree(ROOT, Path(folder, str(number), ROOT.name), ignore=LEFT_OUT)))
+
+        def tried(mutant: Mutant) -> str:
+            copy = copies.get()
+            try:
+                return outcome(mutant, copy)
+            finally:
+                copies.put(copy)
+
+        wrong = 0
+        for mutant, found in zip(mutants, pool.map(tried, mutants), strict=True):
+            wrong += not found.startswith("caught")
+            print(f"{found:12}  {mutant.file}: {' '.join(mutant.old.split())[:70]}", flush=True)
+    print(f"{len(mutants) - wrong} of {len(mutants)} caught")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1] if len(sys.argv) > 1 else ""))
