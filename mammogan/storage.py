@@ -159,15 +159,29 @@ def list_files(uri: str) -> list[str]:
 
 
 def list_stamps(uri: str) -> dict[str, str]:
-    """Every file below ``uri``, by its relative path, with a stamp that changes when the file does."""
+    """Every file below ``uri``, by its relative path, with a stamp that changes whenever the file's content does.
+
+    Size and time of a file are what its maker sets them to: archives and copies restore them. Its inode and the time of
+    its last change are the kernel's, and the time of an object is the store's, so that no other content has the same
+    stamp at the same address. A copy of the same content has another one.
+    """
     if not is_remote(uri):
         root = Path(uri)
         found = ((path, path.stat()) for path in root.rglob("*") if path.is_file())
-        return {path.relative_to(root).as_posix(): f"{stat.st_size}-{stat.st_mtime_ns}" for path, stat in found}
+        return {path.relative_to(root).as_posix(): _stamp(stat) for path, stat in found}
     _, key = _bucket_and_key(uri)
     prefix = key.rstrip("/") + "/" if key else ""
     items = [item for page in _pages(uri, prefix) for item in page if not item["Key"].endswith("/")]
-    return {item["Key"].removeprefix(prefix): f"{item['Size']}-{item['ETag'].strip(chr(34))}" for item in items}
+    return {
+        item["Key"].removeprefix(prefix): (
+            f"{item['Size']}-{item['ETag'].strip(chr(34))}-{item['LastModified'].timestamp():.3f}"
+        )
+        for item in items
+    }
+
+
+def _stamp(stat: os.stat_result) -> str:
+    return f"{stat.st_size}-{stat.st_mtime_ns}-{stat.st_ctime_ns}-{stat.st_ino}"
 
 
 def _pages(uri: str, prefix: str) -> Generator[list[dict[str, Any]]]:

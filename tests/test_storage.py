@@ -220,7 +220,7 @@ def test_a_wrong_key_is_not_waited_for(signed, capsys, name, message):
 @pytest.mark.xdist_group("s3")
 def test_a_fault_costs_one_page_of_a_listing(signed):
     signed.setattr(storage.patience, "FIRST_PAUSE_S", 0.01)
-    item = {"Size": 1, "ETag": '"e"'}
+    item = {"Size": 1, "ETag": '"e"', "LastModified": datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)}
     with Stubber(storage.s3()) as stub:
         for page, token in (("first", None), ("second", "next")):
             asked = {"Bucket": BUCKET, "Prefix": "folder/"} | ({"ContinuationToken": token} if token else {})

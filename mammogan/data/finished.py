@@ -2,8 +2,9 @@
 
 In the folder an image is a PNG and a JSON record beside it, written last: a record that stands is an image that is
 done. In the store it is one object, the record in the first line and the PNG behind it, below a name made of the
-source's address and the stamps of its files. An image from the store goes through the folder and its check like one of
-an earlier attempt; what is torn, or belongs to another source or to files that have changed, is made again.
+source's address and the stamps of its files (``storage.list_stamps``). An image from the store goes through the folder
+and its check like one of an earlier attempt; what is torn, or belongs to another source or to files that have changed,
+is made again.
 """
 
 from __future__ import annotations
@@ -97,7 +98,9 @@ class Finished:
         except (FileNotFoundError, ValueError):  # ValueError: the machine went down before the record was on its disk
             return None
         made = _made(record)
-        if made is None or made.sha256 != hashlib.sha256(content).hexdigest() or record.get("stamp") != job.stamp:
+        if made is None or made.sha256 != hashlib.sha256(content).hexdigest():
+            return None
+        if (record.get("address"), record.get("stamp")) != (_address(job), job.stamp):
             return None
         return FinishedImage(job.wanted, made)
 

@@ -120,15 +120,32 @@ def test_another_source_with_the_same_names_sizes_and_times_has_its_own(source, 
     assert not squares
 
 
-def test_a_work_folder_that_served_another_source_does_not_spoil_the_store(source, tmp_path):
-    """The folder's own check looks at names, sizes and times alone."""
+def test_a_work_folder_that_served_another_source_gives_nothing_of_it(source, tmp_path):
     other = shutil.copytree(source, tmp_path / "other")
     for path in other.rglob("*_CC/*/*/000000.dcm"):
         turn(path)
     ingest(str(other), "", MASS, tmp_path / "set", tmp_path / "work")
-    again(source, tmp_path, "mixed", work=tmp_path / "work")
     ingest(str(source), "", MASS, tmp_path / "alone")
-    assert again(source, tmp_path) == content(tmp_path / "alone")
+    assert again(source, tmp_path, "mixed", work=tmp_path / "work") == content(tmp_path / "alone")
+    assert again(source, tmp_path) == content(tmp_path / "alone") != content(tmp_path / "set")
+
+
+@pytest.mark.parametrize("way", ["written in place", "unpacked over it", "another folder under its name"])
+def test_other_pixels_with_the_same_name_size_and_time_are_read(source, tmp_path, way):
+    ingest(str(source), "", MASS, tmp_path / "set", tmp_path / "work")
+    before = content(tmp_path / "set")
+    if way == "another folder under its name":
+        other = shutil.copytree(source, tmp_path / "other")
+        shutil.move(source, tmp_path / "elsewhere")
+        shutil.move(other, source)
+    for path in source.rglob("*_CC/*/*/000000.dcm"):
+        if way == "unpacked over it":
+            shutil.copy2(path, path.with_suffix(".new"))
+            path.with_suffix(".new").replace(path)
+        turn(path)
+    ingest(str(source), "", MASS, tmp_path / "set", tmp_path / "work")
+    ingest(str(source), "", MASS, tmp_path / "alone")
+    assert content(tmp_path / "set") == content(tmp_path / "alone") != before
 
 
 def test_a_changed_file_is_read_again(source, first, tmp_path, squares):
