@@ -213,8 +213,6 @@ def _publish(
 
     frame = pd.DataFrame([image.cells() for image in images]).sort_values("image_id", ignore_index=True)
     frame["split"] = split.assign(frame, config)
-    for lack in split.missing_classes(frame):
-        logger.info(f"warning: {lack}; give more data, or use data.split=image")
     made = _summary(frame, bad, located, config, kind)
     with replaced_folder(out) as part:
         (part / "images").mkdir()

@@ -84,7 +84,7 @@ def test_nothing_depends_on_paths_workers_or_order(phantom, reference, tmp_path,
 
 def test_real_dicom_of_every_encoding(shared, tmp_path):
     folder = str(shared / "data/cbis_ddsm/dicom_small")
-    config = DataConfig(subset="mass-test", size=56, split="image")
+    config = DataConfig(subset="mass-test", size=56, split="image", test_fraction=0.3)
     summary = ingest(folder, folder, config, tmp_path / "set")
     frame = manifest.read(tmp_path / "set").set_index("image_id")
     assert (summary.images, summary.malignant, summary.quarantined) == (8, 2, 0)
@@ -99,7 +99,7 @@ def test_real_dicom_of_every_encoding(shared, tmp_path):
 def test_a_real_crop_alone(shared, tmp_path):
     folder = str(shared / "data/cbis_ddsm/dicom_small")
     config = DataConfig(subset="mass-train", size=28, images="crop", max_bad=1.0)
-    with pytest.raises(ValueError, match="cannot be split"):
+    with pytest.raises(ValueError, match="the test split would have no benign image of 1"):
         ingest(folder, folder, config, tmp_path / "set", tmp_path / "work")
     rows = {path.stem: json.loads(path.read_text())["row"] for path in tmp_path.glob("work/*/*.json")}
     assert {name: row["original_rows"] for name, row in rows.items()} == {"Mass-Training_P_00004_LEFT_CC_1": 233}

@@ -15,7 +15,7 @@ from mammogan.data.dataset import Dataset
 from mammogan.data.ingest import ingest
 from mammogan.data.worker import is_mask
 
-REAL = DataConfig(subset="mass-test", size=112)
+REAL = DataConfig(subset="mass-test", size=112, split="image", test_fraction=0.3)
 CROPS = DataConfig(subset="mass-train", size=28, images="crop")
 SAME = [name for name in manifest.COLUMNS if name not in ("source", "source_sha256", "sha256")]
 
@@ -146,7 +146,7 @@ def test_one_file_under_two_names_is_used_once(real, tmp_path):
     tree = copy_tree(real, tmp_path / "tree", nbia_classic)
     first, second = sorted(tree.rglob("000000.dcm"))[:2]
     shutil.copyfile(first, second)
-    config = DataConfig(subset="mass-test", size=28, max_bad=0.2)
+    config = DataConfig(subset="mass-test", size=28, max_bad=0.2, split="image", test_fraction=0.3)
     assert ingest(str(tree), "", config, tmp_path / "set").images == 7
     row = (tmp_path / "set/quarantine.csv").read_text().splitlines()[1]
     assert row.startswith(f"{second.parts[-4]},{second.relative_to(tree)},the same file as {first.relative_to(tree)}")

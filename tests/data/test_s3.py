@@ -22,7 +22,7 @@ from mammogan.config import DataConfig
 from mammogan.data import manifest
 from mammogan.data.ingest import ingest
 
-CONFIG = DataConfig(subset="mass-test", size=28)
+CONFIG = DataConfig(subset="mass-test", size=28, split="image", test_fraction=0.3)
 BUCKET = "idc-mirror"
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -194,8 +194,9 @@ def slow_square(*each):
         time.sleep(0.4)
         return real(*each)
 worker.square = slow_square
+config = DataConfig(subset="mass-test", size=28, split="image", test_fraction=0.3)
 source, labels, out, work, store = sys.argv[1:]
-ingest.ingest(source, labels, DataConfig(subset="mass-test", size=28), Path(out), Path(work), store=store)
+ingest.ingest(source, labels, config, Path(out), Path(work), store=store)
 """
 
 

@@ -1,4 +1,3 @@
-import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +11,8 @@ from mammogan.config import DataConfig
 from mammogan.data import split
 from mammogan.data.cbis_ddsm import read_cases, wanted_images
 from mammogan.data.summary import Counts, Leak
+
+FIRST_TEST_PATIENTS = ["P_00005", "P_00007", "P_00016", "P_00028", "P_00030"]
 
 
 def table(patients):
@@ -50,11 +51,38 @@ def test_the_split_by_image_is_scikit_learns(calc_train):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_split_by_patient_reaches_the_same_counts_without_leak(calc_train, seed):
+def test_the_split_by_patient_has_no_leak_and_about_the_share(calc_train, seed):
+    """602 patients: their share in test has a standard deviation of 0.016, their images' of about 0.02."""
     frame = calc_train.assign(split=split.assign(calc_train, DataConfig(split="patient", split_seed=seed)))
     sides = split.describe(frame)
-    assert (sides.test.benign, sides.test.malignant) == (144, 102)
     assert sides.leak == Leak(patients=0, test_images=0)
+    assert abs(sides.test.patients / 602 - 0.2) < 4 * 0.016
+    for test, whole in ((sides.test.benign, 718), (sides.test.malignant, 509)):
+        assert abs(test / whole - 0.2) < 0.1
+
+
+def test_nobody_moves_when_others_come_or_leave(calc_train, rng):
+    config = DataConfig(split="patient")
+    whole = split.assign(calc_train, config)
+    patients = calc_train["patient_id"].unique()
+    for share in (0.02, 0.5, 0.9):
+        gone = rng.choice(patients, round(share * len(patients)), replace=False)
+        left = calc_train[~calc_train["patient_id"].isin(gone)]
+        assert split.assign(left, config).equals(whole[left.index])
+    alone = calc_train[calc_train["patient_id"] != patients[0]]
+    assert split.assign(alone, config).equals(whole[alone.index])
+    more = split.assign(calc_train, DataConfig(split="patient", test_fraction=0.3))
+    assert (more[whole == "test"] == "test").all()
+
+
+def test_patients_stay_where_they_have_been_since_the_first_version(calc_train):
+    """Another salt, hash or number would move test patients into train."""
+    frame = calc_train.assign(split=split.assign(calc_train, DataConfig(split="patient")))
+    test = sorted(frame.patient_id[frame.split == "test"].unique())
+    assert test[:5] == FIRST_TEST_PATIENTS
+    sides = split.describe(frame)
+    assert (sides.train.benign, sides.train.malignant) == (582, 407)
+    assert (sides.test.benign, sides.test.malignant) == (136, 102)
 
 
 def test_seeds_give_different_patients(calc_train):
@@ -75,42 +103,25 @@ def test_the_test_patients_are_spread_over_the_data(calc_train):
     assert abs(rank[chosen].mean() - 0.5) < 0.1
 
 
-def miss(test, total, fraction):
-    return sum(abs(test[c] - fraction * total[c]) / max(total[c], 1) for c in (0, 1))
-
-
 @settings(max_examples=60, deadline=None)
 @given(
-    st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)).filter(any), min_size=3, max_size=9),
+    st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)).filter(any), min_size=1, max_size=9),
     st.sampled_from([0.2, 0.3, 0.5]),
     st.integers(0, 3),
 )
-def test_no_choice_of_patients_is_closer(patients, fraction, seed):
-    total = np.sum(patients, axis=0)
-    sums = [np.sum(c, axis=0) for n in range(1, len(patients) + 1) for c in itertools.combinations(patients, n)]
-    allowed = [s for s in sums if all(s[c] < total[c] or total[c] == 0 for c in (0, 1))]
-    both = [s for s in allowed if all(s[c] > 0 or total[c] == 0 for c in (0, 1))] or allowed
+def test_both_sides_have_every_class_or_it_is_refused(patients, fraction, seed):
     frame = table(patients)
     config = DataConfig(split="patient", test_fraction=fraction, split_seed=seed)
-    if not allowed:
-        with pytest.raises(ValueError, match="give more patients"):
+    refusal = r"data\.split='patient': the (train|test) split would have no (benign|malignant) image of \d+; give"
+    try:
+        frame["split"] = split.assign(frame, config)
+    except ValueError:
+        with pytest.raises(ValueError, match=refusal):
             split.assign(frame, config)
         return
-    frame["split"] = split.assign(frame, config)
     assert split.leak(frame).patients == 0
-    test = frame[frame["split"] == "test"]
-    counts = [sum(test["label"] == c) for c in (0, 1)]
-    best = min(miss(s, total, fraction) for s in both)
-    rounding = sum(0.5 / max(total[c], 1) for c in (0, 1))
-    assert miss(counts, total, fraction) <= max(best, 0) + rounding + 1e-9
-    assert all((test["label"] == c).any() == any(s[c] for s in both) or total[c] == 0 for c in (0, 1))
-
-
-def test_two_patients_keep_both_classes_in_train():
-    frame = table([(4, 0), (2, 2)])
-    frame["split"] = split.assign(frame, DataConfig(split="patient"))
-    assert set(frame.label[frame.split == "train"]) == {0, 1}
-    assert split.missing_classes(frame) == ["no malignant image in the test split"]
+    for label in frame["label"].unique():
+        assert set(frame.split[frame.label == label]) == {"train", "test"}
 
 
 def test_too_few_images_to_stratify():
