@@ -108,18 +108,20 @@ class Dataset:
     def images(self, *, allow_empty: bool = False) -> Tensor:
         """The pictures, (N, 1, H, W), uint8, [0, 255], read anew at each call; of none (0, 1, 0, 0) by ``allow_empty``.
 
-        Raises ValueError where there are none and ``allow_empty`` is not set, and where they differ in size.
+        Raises ValueError where there are none and ``allow_empty`` is not set, where they differ in size, and as
+        ``picture.read`` does.
         """
         import numpy as np
         import torch
-        from PIL import Image
+
+        from mammogan.data import picture
 
         if not len(self):
             if allow_empty:
                 return torch.empty(0, 1, 0, 0, dtype=torch.uint8)
             asked = ", ".join(self.narrowing) or "all images"
             raise ValueError(f"{asked}: the data set at {self.root} holds no such image")
-        pictures = [np.asarray(Image.open(storage.inside(self.root, file)).convert("L")) for file in self.files]
-        if len({picture.shape for picture in pictures}) > 1:
+        pictures = [picture.read(storage.inside(self.root, file)) for file in self.files]
+        if len({each.shape for each in pictures}) > 1:
             raise ValueError(f"{self.root}: the images differ in size; ingest again")
         return torch.from_numpy(np.stack(pictures))[:, None]

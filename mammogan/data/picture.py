@@ -1,31 +1,119 @@
-"""Grey pictures in the ordinary formats: PNG, JPEG, TIFF and whatever else Pillow reads; 8-bit PNG out."""
+"""Grey pictures in the ordinary formats, PNG, JPEG, TIFF and BMP, as a viewer shows them; 8-bit PNG out.
+
+Pillow knows many more formats, some by calling other programs: every picture of this package is opened here, and as
+one of these four. What has one meaning is applied (white-is-zero, EXIF orientation, palettes); what has none for a grey
+image (several pages or frames, colour, transparency) is refused by name.
+"""
 
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps, UnidentifiedImageError
 
+from mammogan.data.dicom_file import LARGEST_BYTES, LARGEST_PIXELS
 from mammogan.data.quarantine import BadImageError, warnings_as
 
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 FIX = "give a readable picture, or leave its row out of the manifest"
+ONE_GREY = "give one grey picture a file"
+TIFF_STARTS = (b"II", b"MM")
+PNG_DEPTH_AT, PNG_COLOUR_AT = 24, 25
+"""Bytes of a PNG that tell the bits of a sample and the colour type, 0 being grey (PNG specification, IHDR)."""
+BITS, PHOTOMETRIC, SAMPLES, SAMPLE_FORMAT, TILE_WIDTH, TILE_ROWS = 258, 262, 277, 339, 322, 323
+"""TIFF tags (TIFF 6.0, sections 8, 15 and 19)."""
+MODES = ("1", "L", "P", "PA", "LA", "RGB", "RGBA", "I;16", "I;16L", "I;16B", "I", "F")
+"""Pillow's modes of pictures that are grey, or may turn out to be grey and opaque."""
+EXACT = 1 << 24
+"""Up to here float32 holds every whole number."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What the samples of a picture are, beyond what Pillow's mode tells."""
+
+    bits: int
+    count: int
+    """Samples a pixel in the file."""
+    signed: bool = False
+    white_is_zero: bool = False
+    """Where Pillow leaves the inversion to the reader: 16 bits and more."""
+    tile_bytes: int = 0
+
+    @classmethod
+    def of(cls, image: Image.Image, content: bytes | memoryview) -> Samples:
+        """The samples of an opened picture."""
+        bands = len(image.getbands())
+        if image.format == "PNG":
+            return cls(int(content[PNG_DEPTH_AT]), 1 if content[PNG_COLOUR_AT] == 0 else bands)
+        if image.format != "TIFF":
+            return cls(8, bands)
+        tags: Any = image.tag_v2  # ty: ignore[missing-attribute]  (a TIFF's image has it)
+        bits, form = max(tags.get(BITS, (1,))), tags.get(SAMPLE_FORMAT, (1,))[0]
+        wide = image.mode in ("I", "F") or image.mode.startswith("I;16")
+        count = int(tags.get(SAMPLES, bands))
+        tile = int(tags.get(TILE_WIDTH, 0)) * int(tags.get(TILE_ROWS, 0)) * count * bits // 8
+        return cls(bits, count, form == 2, wide and tags.get(PHOTOMETRIC) == 0, tile)
+
+
+def open_image(content: bytes | memoryview) -> Image.Image:
+    """A picture of one of FORMATS, opened and not yet decoded.
+
+    Raises BadImageError for one that would take too much memory, Pillow's own errors for anything else.
+    """
+    image = Image.open(io.BytesIO(content), formats=FORMATS)
+    samples, pixels = Samples.of(image, content), image.width * image.height
+    if pixels > LARGEST_PIXELS or max(pixels * samples.count * samples.bits // 8, samples.tile_bytes) > LARGEST_BYTES:
+        size = f"{image.height}x{image.width} pixels of {samples.count} samples of {samples.bits} bits"
+        raise BadImageError(size, f"give at most {LARGEST_PIXELS} pixels and {LARGEST_BYTES} bytes an image")
+    return image
 
 
 def decode(content: bytes | memoryview) -> np.ndarray:
-    """Pixels of a picture: (rows, columns), uint8, uint16 or float32. Raises BadImageError and nothing else."""
-    try:
-        with warnings_as("error"):
-            image = Image.open(io.BytesIO(content))
+    """Pixels of a picture: (rows, columns), uint8, uint16, float32 or float64, larger is brighter.
+
+    Raises BadImageError and nothing else: for what is none of the four formats or broken, too large, in colour,
+    transparent, or of several pages.
+    """
+    is_tiff = bytes(content[:2]) in TIFF_STARTS
+    # damaged metadata of a JPEG or PNG stand beside the pixels; a TIFF's say what the pixels mean
+    with warnings_as("error" if is_tiff else "ignore"):
+        try:
+            image = open_image(content)
+            samples = Samples.of(image, content)
+            _check(image, samples)
             image.load()
-    except Exception as error:  # Pillow raises whatever the broken bytes lead it to
-        raise BadImageError(f"unreadable picture ({type(error).__name__})", FIX) from error
-    if image.mode.startswith("I;16"):
-        return np.asarray(image).astype(np.uint16)
-    if image.mode in ("I", "F"):
-        return np.asarray(image).astype(np.float32)
-    return np.asarray(image.convert("L"))
+            return _grey(_upright(image), samples)
+        except BadImageError:
+            raise
+        except Image.DecompressionBombError as error:
+            raise BadImageError("too many pixels", f"give at most {LARGEST_PIXELS} pixels an image") from error
+        except UnidentifiedImageError as error:
+            kind = "a broken TIFF, or one of a kind that is not read" if is_tiff else f"not one of {', '.join(FORMATS)}"
+            raise BadImageError(f"unreadable picture ({kind})", FIX) from error
+        except Exception as error:  # Pillow raises whatever the broken bytes lead it to
+            raise BadImageError(f"unreadable picture ({type(error).__name__})", FIX) from error
+
+
+def read(path: Path) -> np.ndarray:
+    """Pixels of a picture's file, (rows, columns), uint8.
+
+    Raises ValueError, which names the file, where ``decode`` refuses it, it has more than 8 bits, or cannot be read.
+    """
+    try:
+        pixels = decode(path.read_bytes())
+    except BadImageError as error:
+        raise ValueError(f"{path}: {error}") from error
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror}); check its permissions") from error
+    if pixels.dtype != np.uint8:
+        raise ValueError(f"{path} has more than 8 bits a pixel ({pixels.dtype}): save it as 8-bit grey")
+    return pixels
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
@@ -33,3 +121,69 @@ def encode_png(pixels: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG", compress_level=6)
     return buffer.getvalue()
+
+
+def _check(image: Image.Image, samples: Samples) -> None:
+    """Refuse by its header alone a picture that has no single meaning as a grey image."""
+    if _has_second_page(image):
+        raise BadImageError("a picture of more than one page or frame", ONE_GREY)
+    if image.mode not in MODES:
+        raise BadImageError(f"a picture of mode {image.mode}: not grey", ONE_GREY)
+    if samples.count > 1 and samples.bits > 8:
+        raise BadImageError(f"{samples.count} samples of {samples.bits} bits a pixel: colour or alpha", ONE_GREY)
+    if samples.count > len(image.getbands()):
+        raise BadImageError(f"{samples.count} samples a pixel, of which the last have no meaning", ONE_GREY)
+
+
+def _has_second_page(image: Image.Image) -> bool:
+    """Whether there is one; counting them all could take a hostile file's time."""
+    try:
+        image.seek(1)
+    except EOFError:
+        return False
+    return True
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The image as its EXIF orientation turns it; as it is where that cannot be read."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # damaged metadata: Pillow raises whatever the broken bytes lead it to
+        return image
+
+
+def _grey(image: Image.Image, samples: Samples) -> np.ndarray:
+    if _is_transparent(image):
+        raise BadImageError("a picture that is transparent in places", "lay it on its background and save it as grey")
+    if image.mode in ("1", "L"):
+        pixels = np.asarray(image.convert("L"))
+        return pixels.view(np.int8).astype(np.float32) if samples.signed else pixels
+    if image.mode.startswith("I;16"):
+        pixels = np.asarray(image).astype(np.uint16)
+        return np.uint16((1 << samples.bits) - 1) - pixels if samples.white_is_zero else pixels
+    if image.mode in ("I", "F"):
+        return _wide(np.asarray(image), samples)
+    colours = np.asarray(image.convert("RGB"))
+    if (colours != colours[..., :1]).any():
+        raise BadImageError("a picture in colour", "save it as grey, without marks or false colours")
+    return np.ascontiguousarray(colours[..., 0])
+
+
+def _wide(pixels: np.ndarray, samples: Samples) -> np.ndarray:
+    """float32 where that is exact, else float64, of 32-bit pixels as Pillow gives them: int32 or float32."""
+    if pixels.dtype.kind == "i" and samples.bits == 32 and not samples.signed:
+        pixels = pixels.view(np.uint32)  # Pillow knows no unsigned 32-bit mode
+    if samples.white_is_zero:
+        wide = pixels.astype(np.float64)
+        return wide.max() - wide
+    exact = pixels.dtype.kind == "f" or (int(pixels.min()) >= -EXACT and int(pixels.max()) <= EXACT)
+    return pixels.astype(np.float32 if exact else np.float64)
+
+
+def _is_transparent(image: Image.Image) -> bool:
+    """Whether any pixel is; a palette or a single value may be declared transparent as well."""
+    if not image.has_transparency_data:
+        return False
+    if image.mode.startswith("I"):
+        return bool((np.asarray(image) == image.info["transparency"]).any())
+    return image.convert("RGBA").getchannel("A").getextrema() != (255, 255)

@@ -1,7 +1,9 @@
 """From a decoded mammogram to the 8-bit square that the networks see.
 
 The grey values are resized in floating point (``resample``), then mapped to 0..255 and rounded once, so nothing is
-quantised in between. Cutting to the breast and turning it are options; each is recorded with the settings.
+quantised in between. Cutting to the breast and turning it are options; each is recorded with the settings. Padding,
+which a masked array (numpy.ma) marks, is no part of the image: it takes no part in the range of grey values, and is as
+dark as the darkest pixel.
 """
 
 from __future__ import annotations
@@ -26,7 +28,10 @@ COARSE_SIDE = 256
 
 
 def square(pixels: np.ndarray, config: DataConfig) -> np.ndarray:
-    """(size, size) uint8 from (rows, columns) uint8, uint16 or float32; raises BadImageError for an unusable image."""
+    """(size, size) uint8 from (rows, columns) of uint8, uint16 or a float type, masked where padded.
+
+    Raises BadImageError for an unusable image.
+    """
     if min(pixels.shape) < SMALLEST:
         raise BadImageError(f"only {pixels.shape[0]}x{pixels.shape[1]} pixels", "give the whole image")
     if config.region == "breast":
@@ -35,6 +40,10 @@ def square(pixels: np.ndarray, config: DataConfig) -> np.ndarray:
     if config.orientation == "left":
         pixels = chest_wall_left(pixels)
     low, high = value_range(pixels, config.intensity)
+    pixels = np.ma.getdata(pixels)
+    if pixels.dtype == np.float64:  # float32 would lose the differences of large values
+        with np.errstate(over="ignore"):
+            pixels, low, high = ((pixels - low) / (high - low)).astype(np.float32), 0.0, 1.0
     resized = fitted(pixels, config.size) if config.fit == "pad" else resample.resize(pixels, config.size, config.size)
     with np.errstate(over="ignore", invalid="ignore"):  # grey values near the end of float32: clipped, not warned of
         scaled = (resized - np.float32(low)) * np.float32(255.0 / (high - low))
@@ -48,7 +57,11 @@ def value_range(pixels: np.ndarray, intensity: str) -> tuple[float, float]:
         raise BadImageError("pixels that are NaN or infinite", "export the image again")
     if intensity == "percentile":
         step = max(1, min(pixels.shape) // PERCENTILE_SIDE)
-        low, high = (float(value) for value in np.percentile(pixels[::step, ::step], PERCENTILES))
+        image = np.ma.compressed(pixels[::step, ::step]) if np.ma.isMaskedArray(pixels) else pixels[::step, ::step]
+        lowest, highest = low, high
+        low, high = (float(value) for value in np.percentile(image, PERCENTILES)) if image.size else (low, low)
+        if low >= high and lowest < highest:
+            raise BadImageError(f"nearly all pixels have the value {low:g}", "use data.intensity=minmax")
     if low >= high:
         raise BadImageError(f"constant image of value {low:g}", "download the file again")
     return low, high
@@ -75,7 +88,7 @@ def breast(pixels: np.ndarray) -> np.ndarray:
     from scipy import ndimage
 
     step = max(1, min(pixels.shape) // COARSE_SIDE)
-    coarse = pixels[::step, ::step].astype(np.float32)
+    coarse = _relative(np.ma.getdata(pixels)[::step, ::step])
     bright = coarse > 0.5 * (otsu(coarse) + coarse.min())  # half way: the skin is much darker than the gland
     parts, count = ndimage.label(ndimage.binary_opening(bright, iterations=2))
     if count == 0:
@@ -87,7 +100,16 @@ def breast(pixels: np.ndarray) -> np.ndarray:
     box = tuple(
         slice(int(found[0]), int(found[-1]) + 1) for found in map(np.flatnonzero, (inside.any(1), inside.any(0)))
     )
-    return np.where(inside[box], pixels[box], pixels.min())
+    cut = np.where(inside[box], np.ma.getdata(pixels)[box], np.ma.getdata(pixels).min())
+    return np.ma.MaskedArray(cut, np.ma.getmaskarray(pixels)[box]) if np.ma.isMaskedArray(pixels) else cut
+
+
+def _relative(pixels: np.ndarray) -> np.ndarray:
+    """float32 of the same order; of float64, whose differences float32 may lose, from 0 to 1."""
+    if pixels.dtype == np.float64:
+        low, high = pixels.min(), pixels.max()
+        pixels = (pixels - low) / (high - low if high > low else 1.0)
+    return pixels.astype(np.float32)
 
 
 def otsu(values: np.ndarray) -> float:

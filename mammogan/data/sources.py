@@ -26,7 +26,8 @@ from mammogan.data.quarantine import BadImageError, RejectedImage
 
 MANIFEST = "manifest.csv"
 IMAGES_COLUMNS = ("file", "patient_id", "pathology")
-HEADER_BYTES = 1 << 14
+HEADER_BYTES = (1 << 14, 1 << 18, 1 << 24)
+"""Of a file, read until SeriesInstanceUID is among them."""
 HEADER_READERS = 16
 LONGEST_NAME = 120
 
@@ -139,18 +140,30 @@ def _by_header(root: str, files: list[str]) -> tuple[dict[str, list[str]], list[
     series: dict[str, list[str]] = {}
     bad: list[RejectedImage] = []
     with console.progress("read headers", len(files)) as advance, ThreadPoolExecutor(HEADER_READERS) as readers:
-        for name, head in zip(files, readers.map(lambda name: _head(root, name), files), strict=True):
-            try:
-                series.setdefault(dicom.series_uid(head), []).append(name)
-            except BadImageError as error:
-                bad.append(RejectedImage("", name, error.reason, error.fix))
+        for name, found in zip(files, readers.map(lambda name: _series_uid(root, name), files), strict=True):
+            if isinstance(found, BadImageError):
+                bad.append(RejectedImage("", name, found.reason, found.fix))
+            else:
+                series.setdefault(found, []).append(name)
             advance()
     return series, bad
 
 
-def _head(root: str, name: str) -> bytes:
+def _series_uid(root: str, name: str) -> str | BadImageError:
+    """SeriesInstanceUID by the first bytes of a file; by more of them where private elements make its header long."""
+    for limit in HEADER_BYTES:
+        head = _head(root, name, limit)
+        try:
+            return dicom.series_uid(head)
+        except BadImageError as error:
+            if len(head) < limit or not dicom.is_dicom(head) or limit == HEADER_BYTES[-1]:
+                return error
+    raise AssertionError("HEADER_BYTES is empty")
+
+
+def _head(root: str, name: str, limit: int) -> bytes:
     try:
-        return storage.read_bytes(storage.join(root, name), limit=HEADER_BYTES)
+        return storage.read_bytes(storage.join(root, name), limit=limit)
     except OSError:
         if storage.is_remote(root):
             raise

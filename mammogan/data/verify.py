@@ -8,15 +8,13 @@ bits that survive rescaling, compression and small changes of contrast. Two imag
 from __future__ import annotations
 
 import hashlib
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from mammogan import console
-from mammogan.data import cbis_ddsm, manifest, resample, split, summary
+from mammogan.data import cbis_ddsm, manifest, picture, resample, split, summary
 from mammogan.data.dataset import Dataset
 
 HASH_SIDE = 16
@@ -73,7 +71,7 @@ def _check_image(folder: Path, row: dict[str, object]) -> tuple[list[str], np.nd
     elif cbis_ddsm.label_of(str(row["pathology"])) != row["label"]:
         problems.append(f"label {row['label']} does not fit pathology {row['pathology']}")
     try:
-        image = Image.open(io.BytesIO(content))
+        image = picture.open_image(content)
         pixels = np.asarray(image.convert("L"))
     except Exception as error:  # Pillow raises whatever the broken bytes lead it to
         return [*problems, f"unreadable picture ({type(error).__name__})"], np.zeros((1, 1), np.uint8)

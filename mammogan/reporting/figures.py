@@ -170,10 +170,9 @@ def samples_figure(record: RunRecord, size: int) -> bytes | None:
 
 def first_tile(grid: bytes, size: int) -> np.ndarray:
     """The top left image (size, size), uint8, of a grid's PNG."""
-    from PIL import Image
+    from mammogan.data import picture
 
-    with Image.open(io.BytesIO(grid)) as picture:
-        return np.asarray(picture.convert("L").crop((0, 0, size, size)))
+    return picture.decode(grid)[:size, :size]
 
 
 def thinned(values: Sequence[int], most: int) -> list[int]:

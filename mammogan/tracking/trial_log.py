@@ -245,12 +245,12 @@ def _append_text(mlflow: MlflowClient, run_id: str, name: str, content: str) -> 
 
 
 def _log_grid(mlflow: MlflowClient, run_id: str, record: Record) -> None:
-    from PIL import Image
+    from mammogan.data import picture
 
     path, prefix = Path(record["path"]), f"images/samples+step+{record['step']}+"
     mlflow.log_artifact(run_id, str(path), GRIDS)
     if not any(item.path.startswith(prefix) for item in mlflow.list_artifacts(run_id, "images")):
-        with Image.open(path) as image:
+        with picture.open_image(path.read_bytes()) as image:
             mlflow.log_image(
                 run_id, image, key="samples", step=record["step"], timestamp=record["time_ms"], synchronous=True
             )

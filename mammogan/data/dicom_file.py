@@ -1,0 +1,133 @@
+"""The elements of a DICOM file in memory, with or without preamble and file meta, inflated within bounds.
+
+An empty optional element is the same as none (DICOM PS3.5, 7.4: type 2 and 3), so empty ones of group 0028 are
+dropped.
+"""
+
+from __future__ import annotations
+
+import io
+import zlib
+from typing import TYPE_CHECKING, Any
+
+from mammogan.data.quarantine import BadImageError, warnings_as
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+FIX = "download the file again"
+PREAMBLE_BYTES = 132
+LARGEST_PIXELS = 100_000_000
+"""Six times the largest mammogram of CBIS-DDSM; a header that claims more is broken."""
+LARGEST_BYTES = 2 * LARGEST_PIXELS
+"""Of the stored pixels of one image, all frames and samples together."""
+LARGEST_HEADER = 1 << 24
+LENT_BYTES = 1 << 20
+"""Shorter elements are copied: texts and numbers are parsed, which wants bytes."""
+IMAGE_GROUP = 0x0028
+META_GROUP = 0x0002
+
+
+class _Lender:
+    """A file of bytes in memory that lends its long stretches instead of copying them.
+
+    pydicom keeps what ``read`` returns, so the pixels of an uncompressed file stay where they are: copying 25 MB takes
+    as long as resizing them, most of it in page faults.
+    """
+
+    def __init__(self, content: bytes | memoryview) -> None:
+        self._content = memoryview(content)
+        self._at = 0
+
+    def read(self, count: int = -1) -> bytes | memoryview:
+        if count < 0:  # pydicom asks for all the rest only to inflate it, without a bound
+            raise BadImageError("a deflated file whose meta information cannot be read", FIX)
+        stretch = self._content[self._at : self._at + count]
+        self._at += len(stretch)
+        return stretch if len(stretch) >= LENT_BYTES else bytes(stretch)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: len(self._content)}[whence]
+        if start + offset < 0:
+            raise ValueError(f"offset={offset}: it points before the file")
+        self._at = start + offset
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+
+def is_dicom(content: bytes | memoryview) -> bool:
+    """Whether the bytes are a DICOM file: ``DICM`` after a preamble of 128 bytes, or an element that files begin with.
+
+    Without a preamble a file begins with its meta information (group 0002) or, without that, with group 0008.
+    """
+    head = bytes(content[:PREAMBLE_BYTES])
+    if head[128:] == b"DICM":
+        return True
+    if len(head) < 8:
+        return False
+    little, big = (int.from_bytes(head[:2], order) for order in ("little", "big"))
+    explicit = head[4:6].isalpha() and head[4:6].isupper()
+    if big == 0x0008:
+        return head[2] == 0 and explicit
+    return little in (META_GROUP, 0x0008) and head[3] == 0 and (explicit or head[6:8] == b"\0\0")
+
+
+def read(content: bytes | memoryview, *, only: str | None = None) -> Dataset:
+    """The file's elements, with ``file_meta.TransferSyntaxUID`` where the file names one; ``only`` one element.
+
+    Raises BadImageError for a deflated file that is too large, and whatever pydicom raises for broken bytes.
+    """
+    import pydicom
+    from pydicom.dataset import FileMetaDataset
+    from pydicom.filereader import read_dataset
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+    with warnings_as("ignore"):
+        file: Any = _Lender(content)  # pydicom asks for bytes, and does with any buffer
+        meta = _meta(file, content)
+        if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+            body: Any = _Lender(_inflated(content[file.tell() :], whole=only is None))
+            dataset = read_dataset(body, False, True, specific_tags=_tags(only))
+            dataset.file_meta = FileMetaDataset(meta)
+            dataset.set_original_encoding(False, True, None)
+            return _without_empty(dataset)
+        file.seek(0)
+        specific: Any = None if only is None else [only]
+        dataset = pydicom.dcmread(file, force=True, stop_before_pixels=only is not None, specific_tags=specific)
+        return _without_empty(dataset)
+
+
+def _tags(only: str | None) -> Any:  # noqa: ANN401  (pydicom's list of tags)
+    from pydicom.datadict import tag_for_keyword
+    from pydicom.tag import Tag
+
+    return None if only is None else [Tag(tag_for_keyword(only) or 0)]
+
+
+def _meta(file: Any, content: bytes | memoryview) -> Dataset:  # noqa: ANN401  (what pydicom reads from)
+    """Elements of group 0002; ``file`` then stands behind them."""
+    from pydicom.filereader import read_dataset
+
+    file.seek(PREAMBLE_BYTES if content[128:PREAMBLE_BYTES] == b"DICM" else 0)
+    return read_dataset(file, False, True, stop_when=lambda tag, _vr, _length: tag.group != META_GROUP)
+
+
+def _inflated(deflated: bytes | memoryview, *, whole: bool) -> bytes:
+    """What ``deflated`` holds; of a part of a file, what that part tells."""
+    most = LARGEST_BYTES + LARGEST_HEADER if whole else LARGEST_HEADER
+    stream = zlib.decompressobj(-zlib.MAX_WBITS)
+    inflated = stream.decompress(deflated, most)
+    if whole and stream.unconsumed_tail:
+        raise BadImageError(f"a deflated file of more than {most} bytes", "give it uncompressed, one image a file")
+    if whole and not stream.eof:
+        raise BadImageError("the deflated file is cut off", FIX)
+    return inflated
+
+
+def _without_empty(dataset: Dataset) -> Dataset:
+    for tag in [tag for tag in dataset.keys() if tag.group == IMAGE_GROUP]:  # noqa: SIM118  (a Dataset yields elements)
+        if dataset.get_item(tag) is not None and dataset[tag].is_empty:
+            del dataset[tag]
+    return dataset

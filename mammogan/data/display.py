@@ -1,0 +1,207 @@
+"""Stored values of a DICOM image as a viewer shows them: grey, larger is brighter.
+
+The order is DICOM's (PS3.4, N.2): padding aside (PS3.3, C.7.5.1.1.2), modality table or rescale (C.11.1), where wanted
+the VOI table or window (C.11.2), MONOCHROME1 inverted (C.7.6.3.1.2). All of it is a function of the stored value
+alone, so for up to 16 bits it is worked out once a value, in float64, and looked up: no integer overflows, and no image
+of float64 is ever made. PALETTE COLOR is shown where its colours are grey; colour is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mammogan.data import lookup_table
+from mammogan.data.lookup_table import LookupTable
+from mammogan.data.quarantine import BadImageError
+from mammogan.data.stored_pixels import Layout
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+WHITE = 65535.0
+"""What the brightest value becomes where the viewing window is applied."""
+BLOCK_ROWS = 256
+EXACT = 2.0**-20
+"""Share of the grey range by which float32 may be off: far below a grey level of 16 bits."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A linear or sigmoid viewing window (DICOM PS3.3, C.11.2.1.2 and C.11.2.1.3)."""
+
+    centre: float
+    width: float
+    function: str
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Window | None:
+        """The first window of the file, None without one. Raises BadImageError for one without a meaning."""
+        centre, width = (_first(dataset, keyword) for keyword in ("WindowCenter", "WindowWidth"))
+        if centre is None or width is None:
+            return None
+        function = str(dataset.get("VOILUTFunction") or "LINEAR")
+        if function not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
+            raise BadImageError(f"VOILUTFunction={function!r}", "use data.window=ignore")
+        if not (np.isfinite([centre, width]).all() and width >= (1 if function == "LINEAR" else 1e-12)):
+            raise BadImageError(f"WindowCenter={centre:g}, WindowWidth={width:g}: no window", "use data.window=ignore")
+        return cls(centre, width, function)
+
+    def apply(self, values: np.ndarray) -> np.ndarray:
+        """Values of any range, float64, to [0, WHITE]."""
+        if self.function == "SIGMOID":
+            with np.errstate(over="ignore"):
+                return WHITE / (1 + np.exp(-4 * (values - self.centre) / self.width))
+        exact = self.function == "LINEAR_EXACT"
+        low = self.centre - self.width / 2 if exact else self.centre - 0.5 - (self.width - 1) / 2
+        span = self.width if exact else self.width - 1
+        if span == 0:
+            return np.where(values > low, WHITE, 0.0)
+        return np.clip((values - low) / span, 0, 1) * WHITE
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """What is done to a stored value to show it."""
+
+    modality: LookupTable | None
+    slope: float
+    intercept: float
+    voi: LookupTable | Window | None
+    inverted: bool
+
+    @classmethod
+    def of(cls, dataset: Dataset, layout: Layout, *, window: bool) -> Pipeline:
+        """The stages that a header asks for. Raises BadImageError for one without a meaning."""
+        modality = lookup_table.of(dataset, "ModalityLUTSequence", signed=layout.signed)
+        slope, intercept = (_first(dataset, keyword) for keyword in ("RescaleSlope", "RescaleIntercept"))
+        slope, intercept = (1.0 if slope is None else slope), (0.0 if intercept is None else intercept)
+        if modality is None and not (np.isfinite([slope, intercept]).all() and slope != 0):
+            raise BadImageError(f"RescaleSlope={slope:g}, RescaleIntercept={intercept:g}", "export the image again")
+        voi: LookupTable | Window | None = None
+        if window:
+            signed = layout.signed or (modality is None and intercept < 0)
+            voi = lookup_table.of(dataset, "VOILUTSequence", signed=signed) or Window.of(dataset)
+        return cls(modality, slope, intercept, voi, dataset.PhotometricInterpretation == "MONOCHROME1")
+
+    @property
+    def does_nothing(self) -> bool:
+        """Whether a stored value is shown as it is."""
+        unscaled = self.modality is None and (self.slope, self.intercept) == (1, 0)
+        return unscaled and self.voi is None and not self.inverted
+
+    def apply(self, values: np.ndarray) -> np.ndarray:
+        """Stored values to shown ones, float64; inverted so that the brightest of these values becomes the darkest."""
+        shown = values.astype(np.float64)
+        shown = shown * self.slope + self.intercept if self.modality is None else self.modality.apply(shown)
+        if isinstance(self.voi, LookupTable):
+            shown = self.voi.apply(shown) * (WHITE / self.voi.top)
+        elif self.voi is not None:
+            shown = self.voi.apply(shown)
+        if not self.inverted:
+            return shown
+        return (shown.max() if self.voi is None else WHITE) - shown
+
+
+def grey(stored: np.ndarray, dataset: Dataset, layout: Layout, *, window: bool) -> np.ndarray:
+    """(rows, columns) uint8, uint16, float32 or float64 from stored values; masked where the file declares padding.
+
+    Raises BadImageError for colour, and for a stage without a meaning.
+    """
+    photometric = str(dataset.get("PhotometricInterpretation") or "")
+    if photometric == "PALETTE COLOR":
+        return _from_palette(stored, dataset)
+    if photometric not in ("MONOCHROME1", "MONOCHROME2"):
+        raise BadImageError(f"PhotometricInterpretation={photometric!r}: not grey", "give one grey image a file")
+    if dataset.get("PixelPresentation") in ("COLOR", "MIXED"):
+        raise BadImageError(f"PixelPresentation={dataset.PixelPresentation}: shown in colour", "give a grey image")
+    padded = _padding(stored, dataset, layout)
+    pipeline = Pipeline.of(dataset, layout, window=window)
+    if pipeline.does_nothing and stored.dtype.kind == "u" and stored.dtype.itemsize <= 2:
+        return stored if padded is None else _masked(stored, padded)
+    low, high = _range(stored, padded)
+    if stored.dtype.itemsize > 2:
+        shown = pipeline.apply(np.clip(stored, low, high))
+        return shown if padded is None else _masked(shown, padded)
+    shown = _looked_up(stored, pipeline.apply(np.arange(low, high + 1)), low)
+    return shown if padded is None else _masked(shown, padded)
+
+
+def _looked_up(stored: np.ndarray, shown: np.ndarray, low: int) -> np.ndarray:
+    """``shown[stored - low]`` in the smallest type that tells its values apart; padding is clipped to the ends."""
+    table = _narrowed(shown)
+    pixels = np.empty(stored.shape, table.dtype)
+    for start in range(0, len(stored), BLOCK_ROWS):  # indices are eight bytes each: a block's at a time
+        block = slice(start, start + BLOCK_ROWS)
+        np.take(table, stored[block].astype(np.intp) - low, out=pixels[block], mode="clip")
+    return pixels
+
+
+def _narrowed(shown: np.ndarray) -> np.ndarray:
+    for kind in (np.uint8, np.uint16):
+        if shown.min() >= 0 and shown.max() <= np.iinfo(kind).max and (shown == np.rint(shown)).all():
+            return shown.astype(kind)
+    with np.errstate(over="ignore"):
+        narrow = shown.astype(np.float32)
+    return narrow if np.abs(narrow - shown).max() <= EXACT * np.ptp(shown) else shown
+
+
+def _padding(stored: np.ndarray, dataset: Dataset, layout: Layout) -> np.ndarray | None:
+    """Where the image is padded, (rows, columns) bool; None where nowhere. Raises BadImageError where everywhere.
+
+    The value may be written as signed or unsigned whatever the pixels are: its bits are read as a pixel's.
+    """
+    value = dataset.get("PixelPaddingValue")
+    if value is None:
+        return None
+    first = layout.value(_cell(value))
+    limit = dataset.get("PixelPaddingRangeLimit")
+    second = first if limit is None else layout.value(_cell(limit))
+    low, high = min(first, second), max(first, second)
+    padded = stored == first if low == high else (stored >= low) & (stored <= high)
+    if padded.all():
+        raise BadImageError(f"every pixel is padding ({low} to {high})", "export the image again")
+    return padded if padded.any() else None
+
+
+def _cell(value: bytes | int) -> int:
+    return int.from_bytes(value[:2], "little") if isinstance(value, bytes) else int(value)
+
+
+def _masked(shown: np.ndarray, padded: np.ndarray) -> np.ndarray:
+    darkest = shown.min(where=~padded, initial=shown.max())
+    return np.ma.MaskedArray(np.where(padded, darkest, shown), padded)
+
+
+def _range(stored: np.ndarray, padded: np.ndarray | None) -> tuple[int, int]:
+    """Least and greatest stored value that is no padding."""
+    image = stored if padded is None else stored[~padded]
+    return int(image.min()), int(image.max())
+
+
+def _from_palette(stored: np.ndarray, dataset: Dataset) -> np.ndarray:
+    """Grey of a palette's entries (DICOM PS3.3, C.7.9)."""
+    from pydicom.pixels import apply_color_lut
+
+    if stored.dtype.itemsize > 2:
+        raise BadImageError("PALETTE COLOR with 32 bits a pixel", "give a grey image")
+    low, high = int(stored.min()), int(stored.max())
+    levels = np.arange(low, high + 1).astype(stored.dtype)[None]
+    colours = apply_color_lut(levels, dataset)[0]
+    present = np.unique(stored).astype(np.intp) - low
+    if (colours[present] != colours[present, :1]).any():
+        raise BadImageError("PALETTE COLOR: the palette is in colour", "give a grey image")
+    return _looked_up(stored, colours[:, 0].astype(np.float64), low)
+
+
+def _first(dataset: Dataset, keyword: str) -> float | None:
+    """An element's number, the first of several; None without one."""
+    value = dataset.get(keyword)
+    if value is None:
+        return None
+    try:
+        return float(value[0] if hasattr(value, "__getitem__") and not isinstance(value, str) else value)
+    except (TypeError, ValueError, IndexError):
+        raise BadImageError(f"{keyword}={value!r}: not a number", "export the image again") from None
