@@ -44,13 +44,16 @@ def decode(uid: str, encapsulated: bytes, expected: Codestream) -> tuple[np.ndar
     """Samples (rows, columns) of the one frame, an integer type, and the bits that a sample has in the stream.
 
     ``expected`` has the header's size and the most bits that a sample may have. Raises BadImageError for a syntax that
-    is not read, for a stream of another size or several samples, and for one that is cut off; whatever the decoder
+    is not read, for several frames, for a stream of another size or several samples, and for one that is cut off; whatever the decoder
     raises for broken ones.
     """
-    from pydicom.encaps import get_frame
+    from pydicom.encaps import get_frame, parse_basic_offsets
 
     if uid not in (*JPEG, *JPEG_LS, *JPEG_2000, *HTJ2K, RLE):
         raise BadImageError(f"transfer syntax {uid or 'not given'} is not read", "export uncompressed or JPEG lossless")
+    frames = len(parse_basic_offsets(encapsulated))
+    if frames > 1:
+        raise BadImageError(f"the pixel data are compressed as {frames} frames", "give one image a file")
     frame = get_frame(encapsulated, 0, number_of_frames=1)
     if uid == RLE:
         return _decode_rle(frame, expected), expected.bits

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 FIX = "download the file again"
 PREAMBLE_BYTES = 132
-LARGEST_PIXELS = 100_000_000
-"""Six times the largest mammogram of CBIS-DDSM; a header that claims more is broken."""
+LARGEST_PIXELS = 50_000_000
+"""Three times the largest mammogram of CBIS-DDSM; several such are decoded at once in the memory of a step."""
 LARGEST_BYTES = 2 * LARGEST_PIXELS
 """Of the stored pixels of one image, all frames and samples together."""
 LARGEST_HEADER = 1 << 24

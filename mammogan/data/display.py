@@ -2,8 +2,8 @@
 
 The order is DICOM's (PS3.4, N.2): padding aside (PS3.3, C.7.5.1.1.2), modality table or rescale (C.11.1), where wanted
 the VOI table or window (C.11.2), MONOCHROME1 inverted (C.7.6.3.1.2). All of it is a function of the stored value
-alone, so for up to 16 bits it is worked out once a value, in float64, and looked up: no integer overflows, and no image
-of float64 is ever made. PALETTE COLOR is shown where its colours are grey; colour is refused.
+alone, so for up to 16 bits it is worked out once a value, in float64, and looked up: no integer overflows. PALETTE
+COLOR is shown where its colours are grey; colour is refused.
 """
 
 from __future__ import annotations
@@ -26,6 +26,10 @@ WHITE = 65535.0
 BLOCK_ROWS = 256
 EXACT = 2.0**-20
 """Share of the grey range by which float32 may be off: far below a grey level of 16 bits."""
+
+
+CONTRADICTIONS = (("MONOCHROME1", "IDENTITY"), ("MONOCHROME2", "INVERSE"))
+"""DICOM PS3.3, C.8.11.3.1.2, allows none of them; some viewers follow the first element, some the second."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,8 @@ class Pipeline:
             raise BadImageError(f"RescaleSlope={slope:g}, RescaleIntercept={intercept:g}", "export the image again")
         voi: LookupTable | Window | None = None
         if window:
-            signed = layout.signed or (modality is None and intercept < 0)
+            ends = (slope * end + intercept for end in layout.extremes)
+            signed = layout.signed if modality is not None else min(ends) < 0
             voi = lookup_table.of(dataset, "VOILUTSequence", signed=signed) or Window.of(dataset)
         return cls(modality, slope, intercept, voi, dataset.PhotometricInterpretation == "MONOCHROME1")
 
@@ -93,16 +98,17 @@ class Pipeline:
         return unscaled and self.voi is None and not self.inverted
 
     def apply(self, values: np.ndarray) -> np.ndarray:
-        """Stored values to shown ones, float64; inverted so that the brightest of these values becomes the darkest."""
+        """Stored values to shown ones, float64, before the inversion."""
         shown = values.astype(np.float64)
         shown = shown * self.slope + self.intercept if self.modality is None else self.modality.apply(shown)
         if isinstance(self.voi, LookupTable):
-            shown = self.voi.apply(shown) * (WHITE / self.voi.top)
-        elif self.voi is not None:
-            shown = self.voi.apply(shown)
-        if not self.inverted:
-            return shown
-        return (shown.max() if self.voi is None else WHITE) - shown
+            return self.voi.apply(shown) * (WHITE / self.voi.top)
+        return shown if self.voi is None else self.voi.apply(shown)
+
+    def finish(self, shown: np.ndarray) -> None:
+        """Invert in place what ``apply`` gave where the file asks for it: the brightest becomes the darkest."""
+        if self.inverted:
+            np.subtract(shown.max() if self.voi is None else WHITE, shown, out=shown)
 
 
 def grey(stored: np.ndarray, dataset: Dataset, layout: Layout, *, window: bool) -> np.ndarray:
@@ -117,24 +123,36 @@ def grey(stored: np.ndarray, dataset: Dataset, layout: Layout, *, window: bool) 
         raise BadImageError(f"PhotometricInterpretation={photometric!r}: not grey", "give one grey image a file")
     if dataset.get("PixelPresentation") in ("COLOR", "MIXED"):
         raise BadImageError(f"PixelPresentation={dataset.PixelPresentation}: shown in colour", "give a grey image")
+    shape = dataset.get("PresentationLUTShape")
+    if (photometric, shape) in CONTRADICTIONS:
+        raise BadImageError(f"{photometric} with PresentationLUTShape={shape}: viewers disagree", "drop one of the two")
     padded = _padding(stored, dataset, layout)
     pipeline = Pipeline.of(dataset, layout, window=window)
     if pipeline.does_nothing and stored.dtype.kind == "u" and stored.dtype.itemsize <= 2:
         return stored if padded is None else _masked(stored, padded)
     low, high = _range(stored, padded)
     if stored.dtype.itemsize > 2:
-        shown = pipeline.apply(np.clip(stored, low, high))
-        return shown if padded is None else _masked(shown, padded)
-    shown = _looked_up(stored, pipeline.apply(np.arange(low, high + 1)), low)
+        shown = np.empty(stored.shape)
+        for block in _blocks(stored):
+            shown[block] = pipeline.apply(np.clip(stored[block], low, high))
+        pipeline.finish(shown)
+    else:
+        levels = pipeline.apply(np.arange(low, high + 1))
+        pipeline.finish(levels)
+        shown = _looked_up(stored, levels, low)
     return shown if padded is None else _masked(shown, padded)
+
+
+def _blocks(pixels: np.ndarray) -> list[slice]:
+    """A few rows at a time: what is worked out in eight bytes a pixel is never a whole image's."""
+    return [slice(start, start + BLOCK_ROWS) for start in range(0, len(pixels), BLOCK_ROWS)]
 
 
 def _looked_up(stored: np.ndarray, shown: np.ndarray, low: int) -> np.ndarray:
     """``shown[stored - low]`` in the smallest type that tells its values apart; padding is clipped to the ends."""
     table = _narrowed(shown)
     pixels = np.empty(stored.shape, table.dtype)
-    for start in range(0, len(stored), BLOCK_ROWS):  # indices are eight bytes each: a block's at a time
-        block = slice(start, start + BLOCK_ROWS)
+    for block in _blocks(stored):
         np.take(table, stored[block].astype(np.intp) - low, out=pixels[block], mode="clip")
     return pixels
 

@@ -47,7 +47,7 @@ def of(dataset: Dataset, keyword: str, *, signed: bool) -> LookupTable | None:
     big = dataset.original_encoding[1] is False
     descriptor = _words(item.get("LUTDescriptor"), big)
     if len(descriptor) != 3 or not 1 <= descriptor[2] <= 16:
-        raise BadImageError(f"{keyword}: LUTDescriptor={list(map(int, descriptor))}", FIX)
+        raise BadImageError(f"{keyword}: LUTDescriptor={descriptor.tolist()}", FIX)
     count, first, bits = int(descriptor[0]) or 1 << 16, int(descriptor[1]), int(descriptor[2])
     data = item.get("LUTData")
     if isinstance(data, bytes) and bits <= 8 and count <= len(data) <= count + 1:  # an entry a byte

@@ -79,6 +79,11 @@ class Layout:
         """Unsigned type of a cell."""
         return np.dtype(f"u{max(1, self.allocated // 8)}")
 
+    @property
+    def extremes(self) -> tuple[int, int]:
+        """The least and the greatest value that may be stored."""
+        return (-(1 << self.stored - 1), (1 << self.stored - 1) - 1) if self.signed else (0, (1 << self.stored) - 1)
+
     def values(self, cells: np.ndarray) -> np.ndarray:
         """Stored values, of ``cells``' width, signed where the image is: the value's bits alone, sign extended."""
         width = 8 * self.cell.itemsize

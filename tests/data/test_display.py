@@ -1,0 +1,256 @@
+"""What a DICOM header says of how its values are to be seen, one rule after the other, each against its formula."""
+
+import io
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import ImplicitVRLittleEndian, RLELossless
+
+from mammogan.config import DataConfig
+from mammogan.data import dicom, phantom
+from mammogan.data.preprocess import square, value_range
+from mammogan.data.quarantine import BadImageError
+
+SMALL = DataConfig(size=28)
+RAMP = np.tile(np.arange(1000, 2000, 10, dtype=np.uint16), (100, 1))
+"""Grows brighter to the right."""
+
+
+def show(pixels, config=SMALL, **elements):
+    return square(dicom.decode(phantom.dicom_bytes(pixels, "1.2", "1.3", "1.4", **elements)), config)
+
+
+def framed(pixels, value):
+    made = pixels.copy()
+    made[:20] = value
+    return made
+
+
+class TestPadding:
+    @pytest.mark.parametrize("value", [0, 65535])
+    def test_it_takes_no_part_in_the_range_and_is_dark(self, value):
+        padded = show(framed(RAMP, value), PixelPaddingValue=value)
+        assert padded[20].tolist() == show(RAMP)[20].tolist()
+        assert (padded[20, [0, 27]].tolist(), padded[0, 0]) == ([4, 251], 0)
+
+    @pytest.mark.parametrize("value", [0, 65535])
+    def test_it_takes_no_part_in_percentiles(self, value):
+        fine = np.tile(np.arange(1000, 1800, 2, dtype=np.uint16), (400, 1))
+        half = fine.copy()
+        half[:200] = value
+        decoded = dicom.decode(phantom.dicom_bytes(half, "1.2", "1.3", "1.4", PixelPaddingValue=value))
+        assert value_range(decoded, "percentile") == value_range(fine, "percentile")
+        config = DataConfig(size=28, intensity="percentile")
+        assert square(decoded, config)[20].tolist() == show(fine, config)[20].tolist()
+
+    def test_it_is_dark_where_monochrome1_is_inverted(self):
+        shown = show(framed(3000 - RAMP, 0), PhotometricInterpretation="MONOCHROME1", PixelPaddingValue=0)
+        assert shown[0, 0] == 0
+        assert shown[20, [0, 27]].tolist() == [4, 251]
+
+    def test_a_range_of_values_is_padding(self):
+        pixels = framed(RAMP, 65535)
+        pixels[:5] = 65000
+        shown = show(pixels, PixelPaddingValue=65535, PixelPaddingRangeLimit=65000)
+        assert (shown[20, [0, 27]].tolist(), shown[:4].max()) == ([4, 251], 0)
+
+    @pytest.mark.parametrize("written", ["signed", "unsigned"])
+    def test_a_signed_image_may_write_it_either_way(self, dicom_bytes, written):
+        pixels = framed(RAMP.astype(np.int16) - 1500, -2000)
+        content = dicom_bytes(pixels, PixelPaddingValue=-2000)
+        dataset = pydicom.dcmread(io.BytesIO(content))
+        dataset["PixelPaddingValue"].VR = "SS" if written == "signed" else "US"
+        dataset.PixelPaddingValue = -2000 if written == "signed" else 65536 - 2000
+        buffer = io.BytesIO()
+        dataset.save_as(buffer)
+        shown = square(dicom.decode(buffer.getvalue()), SMALL)
+        assert (shown[20, [0, 27]].tolist(), shown[0, 0]) == ([4, 251], 0)
+
+    def test_it_is_dark_outside_the_breast_and_in_the_window(self, dicom_bytes):
+        content = dicom_bytes(framed(RAMP, 4095), PixelPaddingValue=4095, WindowCenter=1500, WindowWidth=1000)
+        seen = dicom.decode(content, window=True)
+        assert np.ma.getdata(seen)[0].max() == np.ma.getdata(seen)[20:].min() < 200
+
+    def test_an_image_of_padding_alone_is_refused(self, dicom_bytes):
+        with pytest.raises(BadImageError, match="every pixel is padding"):
+            dicom.decode(dicom_bytes(RAMP * 0 + 7, PixelPaddingValue=7))
+
+
+class TestRange:
+    @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+    def test_signed_pixels_of_the_whole_range_keep_their_order(self, photometric):
+        pixels = np.tile(np.linspace(-30000, 30000, 100).astype(np.int16), (100, 1))
+        shown = show(pixels, PixelRepresentation=1, PhotometricInterpretation=photometric)
+        right = [251, 206, 160, 114, 68, 22]
+        assert shown[14, ::5].tolist() == (right if photometric == "MONOCHROME1" else [255 - value for value in right])
+
+    @pytest.mark.parametrize(("slope", "intercept"), [(1, 1e9), (1e-12, 1), (1e30, 0), (3.7, -4e12)])
+    def test_a_rescale_of_any_size_leaves_the_picture(self, slope, intercept):
+        assert show(RAMP, RescaleSlope=slope, RescaleIntercept=intercept)[20].tolist() == show(RAMP)[20].tolist()
+
+    @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+    @pytest.mark.parametrize("signed", [False, True])
+    def test_32_bit_pixels_keep_small_differences_of_large_values(self, dicom_bytes, photometric, signed):
+        pixels = RAMP.astype(np.int32 if signed else np.uint32) + (2**31 - 4000 if signed else 2**32 - 4000)
+        shown = square(dicom.decode(dicom_bytes(pixels, PhotometricInterpretation=photometric)), SMALL)
+        row = show(RAMP)[20].astype(int)
+        assert np.abs(shown[20] - (row if photometric == "MONOCHROME2" else 255 - row)).max() <= 1
+
+    @pytest.mark.parametrize("signed", [False, True])
+    def test_bits_that_are_not_the_values_are_no_pixels(self, dicom_bytes, rng, signed):
+        values = rng.integers(-512 if signed else 0, 512 if signed else 1024, (20, 20))
+        junk = rng.integers(0, 4, values.shape) + (rng.integers(0, 16, values.shape) << 12)
+        cells = (((values & 1023) << 2) | junk).astype(np.uint16)
+        content = dicom_bytes(cells, BitsStored=10, HighBit=11, PixelRepresentation=int(signed))
+        np.testing.assert_array_equal(dicom.decode(content), values)
+
+    def test_one_bit_a_pixel(self, dicom_bytes, rng):
+        bits = rng.integers(0, 2, (17, 19))
+        packed = np.packbits(bits.ravel(), bitorder="little").astype(np.uint8)[None]
+        content = dicom_bytes(packed, Rows=17, Columns=19, BitsAllocated=1, BitsStored=1, HighBit=0)
+        np.testing.assert_array_equal(dicom.decode(content), bits)
+
+
+class TestWindow:
+    def test_a_falling_rescale_is_windowed_in_the_rescaled_values(self, dicom_bytes):
+        content = dicom_bytes(RAMP, RescaleSlope=-1, WindowCenter=-1500, WindowWidth=401)
+        seen = dicom.decode(content, window=True)[0].astype(float)
+        linear = np.clip((-RAMP[0].astype(float) + 1500.5) / 400 + 0.5, 0, 1) * 65535
+        np.testing.assert_allclose(seen, linear, atol=0.6)
+
+    def test_linear_exact(self, dicom_bytes):
+        content = dicom_bytes(RAMP, WindowCenter=1500, WindowWidth=400, VOILUTFunction="LINEAR_EXACT")
+        linear = np.clip((RAMP[0].astype(float) - 1500) / 400 + 0.5, 0, 1) * 65535
+        np.testing.assert_allclose(dicom.decode(content, window=True)[0], linear, atol=0.6)
+
+    def test_a_width_of_one_is_a_threshold(self, dicom_bytes):
+        content = dicom_bytes(RAMP, WindowCenter=1500, WindowWidth=1)
+        assert np.flatnonzero(dicom.decode(content, window=True)[0])[0] == 50  # the value 1500 is above 1499.5
+
+    @pytest.mark.parametrize("elements", [{"WindowWidth": 0}, {"VOILUTFunction": "CURVED"}, {"WindowCenter": "1e999"}])
+    def test_a_window_without_a_meaning_is_refused_where_it_is_wanted(self, dicom_bytes, elements):
+        content = dicom_bytes(RAMP, **({"WindowCenter": 1500, "WindowWidth": 100} | elements))
+        assert dicom.decode(content).shape == RAMP.shape
+        with pytest.raises(BadImageError, match=r"data\.window=ignore"):
+            dicom.decode(content, window=True)
+
+
+EMPTY = (
+    "RescaleSlope",
+    "RescaleIntercept",
+    "WindowCenter",
+    "WindowWidth",
+    "VOILUTFunction",
+    "PixelPaddingValue",
+    "NumberOfFrames",
+    "ModalityLUTSequence",
+    "VOILUTSequence",
+    "PixelPaddingRangeLimit",
+    "PixelPresentation",
+)
+
+
+@pytest.mark.parametrize("keyword", EMPTY)
+@pytest.mark.parametrize("window", [False, True])
+def test_an_empty_element_is_the_same_as_none(keyword, window):
+    dataset = pydicom.dcmread(io.BytesIO(phantom.dicom_bytes(RAMP, "1.2", "1.3", "1.4")))
+    setattr(dataset, keyword, [] if keyword.endswith("Sequence") else None)
+    buffer = io.BytesIO()
+    dataset.save_as(buffer)
+    np.testing.assert_array_equal(dicom.decode(buffer.getvalue(), window=window), RAMP)
+
+
+def palette(red, green=None, blue=None, first=0, bits=16):
+    tables = {"Red": red, "Green": red if green is None else green, "Blue": red if blue is None else blue}
+    made = {"PhotometricInterpretation": "PALETTE COLOR"}
+    for name, entries in tables.items():
+        made[f"{name}PaletteColorLookupTableDescriptor"] = [len(entries) % 65536, first, bits]
+        made[f"{name}PaletteColorLookupTableData"] = entries.astype("<u2").tobytes()
+    return made
+
+
+class TestPalette:
+    def test_a_grey_palette_is_applied(self):
+        pixels = np.tile(np.arange(100, dtype=np.uint8), (100, 1))
+        assert show(pixels, **palette(np.arange(65535, -1, -257)))[14, [0, 27]].tolist() == [251, 4]
+
+    def test_its_first_value_and_its_ends(self, dicom_bytes):
+        pixels = np.tile(np.arange(100, dtype=np.uint8), (20, 1))
+        shown = dicom.decode(dicom_bytes(pixels, **palette(np.arange(40) * 1000, first=30)))
+        np.testing.assert_array_equal(shown[0], np.clip(np.arange(100) - 30, 0, 39) * 1000)
+
+    def test_colour_is_refused_where_it_is_seen(self, dicom_bytes):
+        entries = np.arange(256) * 200
+        coloured = entries.copy()
+        coloured[200] = 0
+        pixels = np.tile(np.arange(100, dtype=np.uint8), (20, 1))
+        assert dicom.decode(dicom_bytes(pixels, **palette(entries, coloured)))[0, 50] == 10000
+        with pytest.raises(BadImageError, match="the palette is in colour"):
+            dicom.decode(dicom_bytes(pixels + 110, **palette(entries, coloured)))
+
+
+@pytest.mark.parametrize(
+    ("elements", "reason"),
+    [
+        ({"PhotometricInterpretation": "YBR_FULL"}, "YBR_FULL"),
+        ({"PhotometricInterpretation": None}, "PhotometricInterpretation=''"),
+        ({"PixelPresentation": "COLOR"}, "PixelPresentation=COLOR"),
+        ({"PresentationLUTShape": "INVERSE"}, "viewers disagree"),
+        ({"PhotometricInterpretation": "MONOCHROME1", "PresentationLUTShape": "IDENTITY"}, "viewers disagree"),
+        ({"NumberOfFrames": 2}, "NumberOfFrames=2"),
+        ({"SamplesPerPixel": 3}, "in colour"),
+        ({"BitsAllocated": 12}, "BitsAllocated=12"),
+        ({"BitsStored": 17}, "BitsStored=17"),
+        ({"HighBit": 16}, "HighBit=16"),
+        ({"PixelRepresentation": None}, "no PixelRepresentation"),
+        ({"RescaleSlope": 0}, "RescaleSlope=0"),
+        ({"Rows": 50000, "Columns": 50000}, "50000x50000 pixels"),
+        ({"Rows": 9000, "Columns": 9000, "BitsAllocated": 32}, "9000x9000 pixels"),
+        ({"Rows": 9000, "Columns": 9000, "NumberOfFrames": 4}, "4 frames"),
+    ],
+)
+def test_what_has_no_single_meaning_or_is_too_large_is_refused_by_name(dicom_bytes, elements, reason):
+    with pytest.raises(BadImageError, match=reason):
+        dicom.decode(dicom_bytes(RAMP, **elements))
+
+
+@pytest.mark.parametrize("shape", [("MONOCHROME2", "IDENTITY"), ("MONOCHROME1", "INVERSE")])
+def test_a_presentation_shape_that_agrees_is_read(dicom_bytes, shape):
+    content = dicom_bytes(RAMP, PhotometricInterpretation=shape[0], PresentationLUTShape=shape[1])
+    assert dicom.decode(content).shape == RAMP.shape
+
+
+class TestWholeFiles:
+    def test_without_a_preamble(self):
+        content = phantom.dicom_bytes(RAMP, "1.2", "1.3", "1.4")[132:]
+        assert dicom.is_dicom(content)
+        np.testing.assert_array_equal(dicom.decode(content), RAMP)
+        assert dicom.series_uid(content) == "1.3"
+
+    @pytest.mark.parametrize("implicit", [False, True])
+    @pytest.mark.parametrize("little", [False, True])
+    def test_without_meta_information(self, implicit, little):
+        if implicit and not little:
+            pytest.skip("DICOM has no implicit big endian")
+        dataset = pydicom.dcmread(io.BytesIO(phantom.dicom_bytes(RAMP, "1.2", "1.3", "1.4")))
+        dataset.PixelData = RAMP.astype("<u2" if little else ">u2").tobytes()
+        dataset["PixelData"].VR = "OW"
+        bare, buffer = Dataset(), io.BytesIO()
+        bare.update({element.tag: element for element in dataset})
+        bare.save_as(buffer, implicit_vr=implicit, little_endian=little)
+        content = buffer.getvalue()
+        assert content[:2] == (b"\x08\0" if little else b"\0\x08")
+        np.testing.assert_array_equal(dicom.decode(content), RAMP)
+        assert dicom.series_uid(content) == "1.3"
+
+    def test_pixels_of_floating_point_are_refused_by_name(self, dicom_bytes):
+        content = dicom_bytes(RAMP, PixelData=None, FloatPixelData=bytes(4 * RAMP.size))
+        with pytest.raises(BadImageError, match="FloatPixelData"):
+            dicom.decode(content)
+
+    @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, RLELossless])
+    def test_a_header_without_the_series_says_so(self, dicom_bytes, syntax):
+        with pytest.raises(BadImageError, match="no SeriesInstanceUID"):
+            dicom.series_uid(dicom_bytes(RAMP, syntax, SeriesInstanceUID=None))
