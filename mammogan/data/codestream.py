@@ -1,6 +1,6 @@
 """One compressed frame of a DICOM file: JPEG, JPEG lossless, JPEG-LS, JPEG 2000, High-Throughput JPEG 2000 or RLE.
 
-imagecodecs decodes (libjpeg-turbo, CharLS, OpenJPEG, OpenJPH). What a code stream says of its own size is read first
+imagecodecs decodes (libjpeg-turbo, CharLS, OpenJPEG). What a code stream says of its own size is read first
 and must be what the header says, so that no file decides how much memory it takes; a stream without its end is
 refused, because some decoders fill what is missing with grey.
 """
@@ -44,8 +44,8 @@ def decode(uid: str, encapsulated: bytes, expected: Codestream) -> tuple[np.ndar
     """Samples (rows, columns) of the one frame, an integer type, and the bits that a sample has in the stream.
 
     ``expected`` has the header's size and the most bits that a sample may have. Raises BadImageError for a syntax that
-    is not read, for several frames, for a stream of another size or several samples, and for one that is cut off; whatever the decoder
-    raises for broken ones.
+    is not read, for several frames, for a stream of another size or several samples, and for one that is cut off;
+    whatever the decoder raises for broken ones.
     """
     from pydicom.encaps import get_frame, parse_basic_offsets
 
@@ -82,8 +82,6 @@ def _decoder(uid: str, stream: bytes) -> np.ndarray:
         return imagecodecs.jpeg8_decode(stream)
     if uid in JPEG_LS:
         return imagecodecs.jpegls_decode(stream)
-    if uid in HTJ2K:
-        return imagecodecs.htj2k_decode(stream)
     return imagecodecs.jpeg2k_decode(stream)
 
 

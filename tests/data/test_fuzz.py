@@ -9,12 +9,26 @@ import os
 import shutil
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
+import pydicom
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
+from pydicom.encaps import encapsulate
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    HTJ2KLossless,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGExtended12Bit,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+)
 
 from mammogan.config import SUBSETS, DataConfig
 from mammogan.data import cbis_ddsm, dicom, manifest, picture, worker
@@ -91,7 +105,37 @@ def dicoms(dicom_bytes):
         for syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless)
     ]
     rescaled = dicom_bytes(pixels, RescaleSlope=2, RescaleIntercept=-5, WindowCenter=2000, WindowWidth=3000)
-    return [*made, rescaled, dicom_bytes(pixels, PhotometricInterpretation="MONOCHROME1")]
+    inverted = dicom_bytes(pixels, PhotometricInterpretation="MONOCHROME1")
+    padded = dicom_bytes(pixels, PixelPaddingValue=7, PixelPaddingRangeLimit=90, NumberOfFrames=1)
+    deflated = dicom_bytes(pixels, DeflatedExplicitVRLittleEndian)
+    table = np.arange(256, dtype="<u2").tobytes()
+    palette = {
+        f"{name}PaletteColorLookupTable{part}": value
+        for name in ("Red", "Green", "Blue")
+        for part, value in (("Descriptor", [256, 0, 16]), ("Data", table))
+    }
+    coloured = dicom_bytes((pixels >> 4).astype(np.uint8), PhotometricInterpretation="PALETTE COLOR", **palette)
+    bare = inverted[132:]
+    return [*made, rescaled, inverted, padded, deflated, coloured, bare, *compressed(dicom_bytes, pixels)]
+
+
+def compressed(dicom_bytes, pixels):
+    """A file in each compressed syntax."""
+    streams = {
+        JPEGLosslessSV1: imagecodecs.ljpeg_encode(pixels, bitspersample=12),
+        JPEGLSLossless: imagecodecs.jpegls_encode(pixels),
+        JPEG2000Lossless: imagecodecs.jpeg2k_encode(pixels, 0, codecformat="j2k", reversible=True),
+        HTJ2KLossless: imagecodecs.htj2k_encode(pixels, reversible=True),
+        JPEGExtended12Bit: imagecodecs.jpeg8_encode(pixels, bitspersample=12),
+    }
+    for uid, stream in streams.items():
+        dataset = pydicom.dcmread(io.BytesIO(dicom_bytes(pixels)))
+        dataset.PixelData = encapsulate([stream])
+        dataset["PixelData"].VR, dataset["PixelData"].is_undefined_length = "OB", True
+        dataset.file_meta.TransferSyntaxUID = uid
+        buffer = io.BytesIO()
+        dataset.save_as(buffer)
+        yield buffer.getvalue()
 
 
 @pytest.fixture(scope="session")
@@ -102,6 +146,12 @@ def pictures():
         buffer = io.BytesIO()
         image = Image.fromarray(pixels.astype(np.uint16) * 200) if mode == "I;16" else Image.fromarray(pixels)
         (image if mode == "I;16" else image.convert(mode)).save(buffer, format=kind)
+        made.append(buffer.getvalue())
+    turned = Image.Exif()
+    turned[274] = 6
+    for options in ({"format": "JPEG", "exif": turned}, {"format": "TIFF", "tiffinfo": {262: 0}}):
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, **options)
         made.append(buffer.getvalue())
     return made
 
@@ -122,13 +172,13 @@ def assert_square_or_reason(content, config):
 
 
 @fuzz(900)
-@given(st.integers(0, 5), mutations(), st.booleans())
+@given(st.integers(0, 14), mutations(), st.booleans())
 def test_broken_dicom(dicoms, which, mutate, breast):
     assert_square_or_reason(mutate(dicoms[which]), BREAST if breast else CONFIG)
 
 
 @fuzz(300)
-@given(st.integers(0, 5), mutations())
+@given(st.integers(0, 14), mutations())
 def test_broken_dicom_headers(dicoms, which, mutate):
     try:
         found = dicom.series_uid(mutate(dicoms[which])[:2048])
@@ -138,7 +188,7 @@ def test_broken_dicom_headers(dicoms, which, mutate):
 
 
 @fuzz(500)
-@given(st.integers(0, 5), mutations(), st.booleans())
+@given(st.integers(0, 7), mutations(), st.booleans())
 def test_broken_pictures(pictures, which, mutate, breast):
     assert_square_or_reason(mutate(pictures[which]), BREAST if breast else CONFIG)
 

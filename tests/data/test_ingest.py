@@ -184,7 +184,7 @@ def test_bad_files_are_listed_and_the_good_ones_kept(source, tmp_path):
     summary = ingest(str(source), "", relaxed, tmp_path / "set", tmp_path / "work")
     rows = quarantined(tmp_path / "set")
     assert [row["image_id"] for row in rows] == [path.parts[-4] for path in files[:3]]
-    assert "unreadable" in rows[0]["reason"]
+    assert "bytes of pixels" in rows[0]["reason"]
     assert "empty" in rows[1]["reason"]
     assert "no file of series" in rows[2]["reason"]
     assert summary.images + 3 == len(files)

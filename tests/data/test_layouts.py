@@ -8,9 +8,10 @@ import numpy as np
 import pydicom
 import pytest
 from PIL import Image
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from mammogan.config import DataConfig
-from mammogan.data import dicom, manifest
+from mammogan.data import dicom, manifest, sources
 from mammogan.data.dataset import Dataset
 from mammogan.data.ingest import ingest
 from mammogan.data.worker import is_mask
@@ -150,3 +151,16 @@ def test_one_file_under_two_names_is_used_once(real, tmp_path):
     assert ingest(str(tree), "", config, tmp_path / "set").images == 7
     row = (tmp_path / "set/quarantine.csv").read_text().splitlines()[1]
     assert row.startswith(f"{second.parts[-4]},{second.relative_to(tree)},the same file as {first.relative_to(tree)}")
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])
+def test_a_header_that_is_long_before_the_series_is_read_on(tmp_path, dicom_bytes, rng, syntax):
+    wanted = [f"1.2.826.{number}" for number in range(2)]
+    for uid, length in zip(wanted, (20_000, 400_000), strict=True):
+        dataset = pydicom.dcmread(io.BytesIO(dicom_bytes(rng.integers(0, 4000, (40, 40)).astype(np.uint16))))
+        dataset.private_block(0x0009, "VENDOR", create=True).add_new(1, "OB", rng.bytes(length))
+        dataset.SeriesInstanceUID, dataset.file_meta.TransferSyntaxUID = uid, syntax
+        dataset.save_as(tmp_path / f"{length}.dcm")
+    found, bad = sources._by_header(str(tmp_path), ["20000.dcm", "400000.dcm"])
+    assert found == {wanted[0]: ["20000.dcm"], wanted[1]: ["400000.dcm"]}
+    assert not bad
