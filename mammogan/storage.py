@@ -8,10 +8,13 @@ AwayError is raised; what waiting does not fix is raised at once. Both are OSErr
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
+import io
 import os
 import shutil
+import stat
 import tempfile
 import urllib.request
 from collections.abc import Callable, Generator
@@ -53,6 +56,18 @@ def inside(root: Path, relative: str) -> Path:
     if not path.is_relative_to(root.resolve()):
         raise ValueError(f"path={relative!r}: it leaves its folder {root}; use a path below it")
     return path
+
+
+def open_regular(path: Path) -> io.BufferedReader:
+    """A local file, open for reading. A pipe or a device, which could keep a reader for ever, is an OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return open(descriptor, "rb")
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "a folder, no file", str(path))
+    raise OSError(errno.EINVAL, "a pipe or a device, no regular file", str(path))
 
 
 @functools.lru_cache(maxsize=1)
@@ -153,8 +168,13 @@ def exists(uri: str) -> bool:
     return True
 
 
-def list_files(uri: str) -> list[str]:
-    """Sorted paths of all files below ``uri``, relative to it, with forward slashes."""
+def list_files(uri: str, *, linked: bool = False) -> list[str]:
+    """Sorted paths of all files below ``uri``, relative to it, with forward slashes.
+
+    ``linked`` adds the files of this disk to which links lead out of ``uri``, for a folder that its owner put together.
+    """
+    if linked and not is_remote(uri):
+        return sorted(name for name, _ in _regular_files(Path(uri), linked=True))
     return sorted(list_stamps(uri))
 
 
@@ -163,12 +183,11 @@ def list_stamps(uri: str) -> dict[str, str]:
 
     Size and time of a file are what its maker sets them to: archives and copies restore them. Its inode and the time of
     its last change are the kernel's, and the time of an object is the store's, so that no other content has the same
-    stamp at the same address. A copy of the same content has another one.
+    stamp at the same address. A copy of the same content has another one. On this disk: regular files alone; a link is
+    followed where it stays below ``uri``, else it is no file of it.
     """
     if not is_remote(uri):
-        root = Path(uri)
-        found = ((path, path.stat()) for path in root.rglob("*") if path.is_file())
-        return {path.relative_to(root).as_posix(): _stamp(stat) for path, stat in found}
+        return {name: _stamp(status) for name, status in _regular_files(Path(uri))}
     _, key = _bucket_and_key(uri)
     prefix = key.rstrip("/") + "/" if key else ""
     items = [item for page in _pages(uri, prefix) for item in page if not item["Key"].endswith("/")]
@@ -180,8 +199,39 @@ def list_stamps(uri: str) -> dict[str, str]:
     }
 
 
-def _stamp(stat: os.stat_result) -> str:
-    return f"{stat.st_size}-{stat.st_mtime_ns}-{stat.st_ctime_ns}-{stat.st_ino}"
+def _stamp(status: os.stat_result) -> str:
+    return f"{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}-{status.st_ino}"
+
+
+def _regular_files(root: Path, *, linked: bool = False) -> Generator[tuple[str, os.stat_result]]:
+    """Regular files below ``root``: their paths with forward slashes, and their status."""
+    home = root.resolve()
+    entered: set[Path] = set()  # a folder is entered by one link at most, so that links in a circle end
+    waiting = [""]
+    while waiting:
+        folder = waiting.pop()
+        for entry in _entries(root / folder):
+            name = f"{folder}{entry.name}"
+            try:
+                status = entry.stat()
+                target = Path(entry.path).resolve() if entry.is_symlink() else None
+            except OSError:  # it went away, or is a link to nothing or to itself
+                continue
+            within = target is None or target.is_relative_to(home)
+            if stat.S_ISREG(status.st_mode) and (within or linked):
+                yield name, status
+            elif stat.S_ISDIR(status.st_mode) and within and target not in entered and target != home:
+                entered.update(() if target is None else (target,))
+                waiting.append(f"{name}/")
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What stands in a folder, sorted; nothing where it is not there or may not be read."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return []
 
 
 def _pages(uri: str, prefix: str) -> Generator[list[dict[str, Any]]]:
@@ -200,10 +250,10 @@ def _pages(uri: str, prefix: str) -> Generator[list[dict[str, Any]]]:
 def read_bytes(uri: str, limit: int | None = None) -> bytes:
     """Whole content of the file at ``uri``, or its first ``limit`` bytes.
 
-    Raises FileNotFoundError where there is none, OSError where the store cannot be read.
+    Raises FileNotFoundError where there is none, OSError where the store cannot be read or it is no regular file.
     """
     if not is_remote(uri):
-        with open(uri, "rb") as file:
+        with open_regular(Path(uri)) as file:
             return file.read() if limit is None else file.read(limit)
     part = {} if limit is None else {"Range": f"bytes=0-{limit - 1}"}
     return _asked(uri, lambda client, bucket, key: client.get_object(Bucket=bucket, Key=key, **part)["Body"].read())

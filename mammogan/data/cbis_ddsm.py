@@ -9,7 +9,7 @@ an underscore, and sometimes swap the paths of a crop and its mask.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -32,6 +32,7 @@ REQUIRED = (
     "cropped_image_file_path",
     "roi_mask_file_path",
 )
+USED = (*REQUIRED, "abnormality_type")
 MARKS = ("image_file_path", "cropped_image_file_path")
 """Columns that only a case-description CSV has."""
 PATH_PART = re.compile(r"[\w.+-]{1,120}", re.ASCII)
@@ -55,6 +56,21 @@ class Case:
     origin: str
     """CSV file and line."""
 
+    @property
+    def image(self) -> str:
+        """Name of its mammogram in its subset."""
+        return self.image_path.split("/")[0]
+
+    @property
+    def crop(self) -> str:
+        """Name of its crop."""
+        return self.crop_path.split("/")[0]
+
+    @property
+    def mammogram(self) -> tuple[str, str, str]:
+        """Patient, side and view, which are one mammogram in whatever subset it stands."""
+        return self.patient_id, self.laterality, self.view
+
 
 @dataclass(frozen=True)
 class ImageSpec:
@@ -74,6 +90,8 @@ class ImageSpec:
     content: Literal["full", "crop"]
     mixed: bool = False
     """Whether its abnormalities disagree on the label."""
+    twins: tuple[str, ...] = ()
+    """Series of the same mammogram in another subset, which may hold it where ``series_uids`` are not there."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +100,18 @@ class CaseFile:
 
     cases: tuple[Case, ...]
     bad: tuple[RejectedImage, ...]
+
+
+def pathology_of(text: str) -> str:
+    """One of PATHOLOGIES, whatever its case and with any separator. Raises ValueError for anything else."""
+    known = re.sub(r"[\s_-]+", "_", text).upper()
+    label_of(known if known in PATHOLOGIES else text)
+    return known
+
+
+def deciding(pathologies: Collection[str]) -> str:
+    """The one of several that decides for their whole image."""
+    return next(known for known in PATHOLOGIES if known in pathologies)
 
 
 def label_of(pathology: str) -> int:
@@ -107,7 +137,7 @@ def read_cases(labels: str, subset: str) -> CaseFile:
     ValueError where none holds a row of a subset, or a recognised file lacks a column.
     """
     chosen = subset.split("+")
-    cases: dict[tuple[str, str, str], Case] = {}
+    cases: dict[Case, Case] = {}
     bad: list[RejectedImage] = []
     seen: set[str] = set()
     for origin, row in _case_rows(labels):
@@ -118,37 +148,93 @@ def read_cases(labels: str, subset: str) -> CaseFile:
             continue
         seen.add(case.subset)
         if case.subset in chosen:
-            cases.setdefault((case.image_path, case.crop_path, case.pathology), case)
+            cases.setdefault(replace(case, origin=""), case)
     missing = [name for name in chosen if name not in seen]
     if missing and not any(_may_belong(row, missing) for row in bad):
         raise ValueError(
             f"data.subset={subset!r}: no row of {', '.join(missing)} in the case CSVs at {labels}; "
             f"they hold {', '.join(sorted(seen)) or 'no usable row'}"
         )
-    return CaseFile(tuple(cases.values()), tuple(row for row in bad if _may_belong(row, chosen)))
+    unlike = _contradictions(list(cases.values()))
+    bad = [row for row in bad if _may_belong(row, chosen)]
+    bad += [_contradicted(case, reason) for case, reason in unlike.items()]
+    return CaseFile(tuple(case for case in cases.values() if case not in unlike), tuple(bad))
+
+
+def _contradictions(cases: Sequence[Case]) -> dict[Case, str]:
+    """Rows that disagree on one abnormality's label, or on whose an image is, and with which others."""
+    images, abnormalities, crops = {}, {}, {}
+    for case in cases:
+        images.setdefault(case.image, []).append(case)
+        abnormalities.setdefault((case.image, case.abnormality), []).append(case)
+        crops.setdefault(case.crop, []).append(case)
+    unlike: dict[Case, str] = {}
+    for group in (*abnormalities.values(), *crops.values()):
+        if len({label_of(case.pathology) for case in group}) > 1:
+            unlike |= dict.fromkeys(group, _said(group, lambda case: f"{case.abnormality} {case.pathology}"))
+    for group in images.values():
+        if len({case.mammogram for case in group}) > 1:
+            unlike |= dict.fromkeys(group, _said(group, lambda case: " ".join(case.mammogram)))
+    return unlike
+
+
+def _said(cases: Iterable[Case], what: Callable[[Case], str]) -> str:
+    return ", ".join(sorted(f"{case.origin} says {what(case)}" for case in cases))
+
+
+def _contradicted(case: Case, reason: str) -> RejectedImage:
+    return RejectedImage(case.image, case.origin, f"rows contradict each other: {reason}", "keep the right rows alone")
 
 
 def wanted_images(found: CaseFile, images: Literal["full", "crop"]) -> tuple[list[ImageSpec], list[RejectedImage]]:
     """Unique full mammograms, or one crop per abnormality, sorted by ``image_id``, and what was left out.
 
-    An image with an unusable row among its abnormalities is left out as a whole, for its label is not known.
+    A mammogram that stands in two subsets (71 of CBIS-DDSM do, 16 with labels that differ) is one image: malignant if
+    any of its abnormalities is, under the name of the test subset where there is one. An image with an unusable row
+    among its abnormalities is left out as a whole, for its label is not known.
     """
-    groups: dict[str, list[Case]] = {}
+    groups: dict[tuple[str, ...], list[Case]] = {}
     for case in found.cases:
-        path = case.image_path if images == "full" else case.crop_path
-        groups.setdefault(path.split("/")[0], []).append(case)
-    spoilt = {row.image_id for row in found.bad} if images == "full" else set()
+        groups.setdefault(case.mammogram if images == "full" else (case.crop,), []).append(case)
+    spoilt = {_without_subset(row.image_id) for row in found.bad if row.image_id} if images == "full" else set()
     make = _full_image if images == "full" else _crop
-    wanted = [make(name, group) for name, group in sorted(groups.items()) if name not in spoilt]
-    return wanted, list(found.bad)
+    wanted, bad = [], list(found.bad)
+    for group in groups.values():
+        if any(_without_subset(case.image) in spoilt for case in group):
+            bad += [_spoilt(case) for case in group]
+        else:
+            wanted.append(make(sorted(group, key=_rank)))
+    return sorted(wanted, key=lambda image: image.image_id), bad
 
 
-def _full_image(name: str, cases: list[Case]) -> ImageSpec:
+def lost_images(bad: Iterable[RejectedImage], images: Literal["full", "crop"]) -> int:
+    """How many images rows of quarantine stand for: rows of one mammogram are one, of crops each may be another."""
+    rows = list(bad)
+    return len(rows) if images == "crop" else len({_without_subset(row.image_id) or row.source for row in rows})
+
+
+def _without_subset(name: str) -> str:
+    """``P_00005_RIGHT_CC`` of ``Calc-Training_P_00005_RIGHT_CC``: the mammogram, whatever subset it stands in."""
+    return name.partition("_")[2]
+
+
+def _spoilt(case: Case) -> RejectedImage:
+    reason = "another row of its image cannot be used, so that the label is not known"
+    return RejectedImage(case.image, case.origin, reason, "fix the other row")
+
+
+def _rank(case: Case) -> tuple[bool, str, str, str]:
+    """Order of an image's rows: those of a test subset first, which must not be trained on."""
+    return (not case.subset.endswith("-test"), case.image, case.abnormality, case.origin)
+
+
+def _full_image(cases: Sequence[Case]) -> ImageSpec:
+    """The image of the first row; rows of other subsets have their say in its label."""
     first = cases[0]
     pathologies = {case.pathology for case in cases}
-    pathology = next(known for known in PATHOLOGIES if known in pathologies)
+    pathology = deciding(pathologies)
     return ImageSpec(
-        image_id=name,
+        image_id=first.image,
         label=label_of(pathology),
         pathology=pathology,
         patient_id=first.patient_id,
@@ -156,23 +242,35 @@ def _full_image(name: str, cases: list[Case]) -> ImageSpec:
         view=first.view,
         abnormality="+".join(sorted({case.abnormality.split(" ")[0] for case in cases})),
         subset=first.subset,
-        series_uids=tuple(sorted({_series_uid(case.image_path) for case in cases})),
+        series_uids=_series_uids(case for case in cases if case.image == first.image),
         content="full",
         mixed=len({label_of(known) for known in pathologies}) > 1,
+        twins=_series_uids(case for case in cases if case.image != first.image),
     )
 
 
-def _crop(name: str, cases: list[Case]) -> ImageSpec:
-    image = _full_image(name, cases)
-    uids = dict.fromkeys(_series_uid(path) for case in cases for path in (case.crop_path, case.mask_path) if path)
-    return replace(image, abnormality=cases[0].abnormality, series_uids=tuple(uids), content="crop")
+def _series_uids(cases: Iterable[Case]) -> tuple[str, ...]:
+    return tuple(sorted({_series_uid(case.image_path) for case in cases}))
+
+
+def _crop(cases: Sequence[Case]) -> ImageSpec:
+    image = _full_image(cases)
+    uids = {_series_uid(path) for case in cases for path in (case.crop_path, case.mask_path) if path}
+    return replace(
+        image,
+        image_id=cases[0].crop,
+        abnormality=cases[0].abnormality,
+        series_uids=tuple(sorted(uids)),
+        content="crop",
+        twins=(),
+    )
 
 
 def _series_uid(path: str) -> str:
     return path.split("/")[-2]
 
 
-def _case_rows(labels: str) -> Iterator[tuple[str, dict[str, str]]]:
+def _case_rows(labels: str) -> Iterator[tuple[str, tables.Row]]:
     """Every row of every case CSV below ``labels``, with the file and line that it ends on."""
     if not storage.is_remote(labels) and not Path(labels).is_dir():
         raise FileNotFoundError(
@@ -181,52 +279,53 @@ def _case_rows(labels: str) -> Iterator[tuple[str, dict[str, str]]]:
     others, found = [], 0
     for table in tables.below(labels):
         if not all(mark in table.header for mark in MARKS):
-            others.append(table.name)
+            others.append(table)
             continue
         found += 1
-        absent = [column for column in REQUIRED if column not in table.header]
-        if absent:
-            raise ValueError(f"labels={labels!r}: {table.name} lacks the column {', '.join(absent)}; fix its header")
-        for number, row in table.rows:
-            yield f"{table.name}:{number}", row
+        try:
+            rows = table.checked_rows(REQUIRED, USED)
+        except ValueError as error:
+            raise ValueError(f"labels={labels!r}: {error}") from error
+        for row in rows:
+            yield f"{table.name}:{row.line}", row
     if not found:
         raise FileNotFoundError(
             f"labels={labels!r}: no case-description CSV; looked for *.csv with the columns {', '.join(MARKS)}, "
-            f"found {tables.summarised(others) or 'no CSV file'}; give the folder of the four CSVs of CBIS-DDSM"
+            f"found {tables.summarised([table.name for table in others]) or 'no CSV file'}; "
+            f"give the folder of the four CSVs of CBIS-DDSM{tables.as_read(others)}"
         )
 
 
-def _case(row: dict[str, str], origin: str) -> Case:
-    for column in REQUIRED:
-        if not row.get(column) and column != "roi_mask_file_path":
-            raise ValueError(f"{column}='': the field is empty or the line is cut off")
-    if any("\n" in value for value in row.values()):
-        raise ValueError("a field runs over several lines: a quote is not closed")
-    label_of(row["pathology"])
-    for column in ("image_file_path", "cropped_image_file_path", "roi_mask_file_path"):
-        _check_path(column, row.get(column, ""))
+def _case(row: tables.Row, origin: str) -> Case:
+    row.check([column for column in REQUIRED if column != "roi_mask_file_path"], USED)
+    image, crop, mask = (
+        _path(column, row[column]) for column in ("image_file_path", "cropped_image_file_path", "roi_mask_file_path")
+    )
     return Case(
-        subset=subset_of(row["image_file_path"]),
+        subset=subset_of(image),
         patient_id=row["patient_id"],
         laterality=row["left_or_right_breast"],
         view=row["image_view"],
-        abnormality=f"{row.get('abnormality_type', '')} {row['abnormality_id']}".strip(),
-        pathology=row["pathology"],
-        image_path=row["image_file_path"],
-        crop_path=row["cropped_image_file_path"],
-        mask_path=row.get("roi_mask_file_path", ""),
+        abnormality=f"{row['abnormality_type']} {row['abnormality_id']}".strip(),
+        pathology=pathology_of(row["pathology"]),
+        image_path=image,
+        crop_path=crop,
+        mask_path=mask,
         origin=origin,
     )
 
 
-def _check_path(column: str, path: str) -> None:
+def _path(column: str, written: str) -> str:
+    """A path of a CSV, with forward slashes. Raises ValueError for one that is not NAME/STUDY UID/SERIES UID/FILE."""
+    path = written.replace("\\", "/")
     parts = path.split("/")
     if path and (len(parts) < 3 or ".." in parts or not all(map(PATH_PART.fullmatch, parts))):
-        raise ValueError(f"{column}={path!r}: write it as NAME/STUDY UID/SERIES UID/FILE")
+        raise ValueError(f"{column}={written!r}: write it as NAME/STUDY UID/SERIES UID/FILE")
+    return path
 
 
-def _bad_row(row: dict[str, str], origin: str, error: ValueError) -> RejectedImage:
-    image_id = row.get("image_file_path", "").split("/")[0]
+def _bad_row(row: tables.Row, origin: str, error: ValueError) -> RejectedImage:
+    image_id = row["image_file_path"].replace("\\", "/").split("/")[0]
     return RejectedImage(image_id, origin, str(error), "fix the line, or take the CSV from TCIA again")
 
 

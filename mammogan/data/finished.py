@@ -27,11 +27,22 @@ STORE_THREADS = 16
 
 
 @dataclass(frozen=True)
+class Unused:
+    """A file beside an image's own that could not be read."""
+
+    source: str
+    """Its name below the source."""
+    reason: str
+
+
+@dataclass(frozen=True)
 class Made:
     """What a source file became."""
 
     source: str
     """Its name below the source."""
+    source_uid: str
+    """SeriesInstanceUID of the series that the file was found in; empty where there is none."""
     source_sha256: str
     sha256: str
     """Of the PNG."""
@@ -39,6 +50,8 @@ class Made:
     original_cols: int
     copies: tuple[str, ...]
     """Names of other files with the same content."""
+    unused: tuple[Unused, ...]
+    """Other files of the same series that cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +74,7 @@ class FinishedImage:
             "view": wanted.view,
             "abnormality": wanted.abnormality,
             "subset": wanted.subset,
-            "source_uid": wanted.series_uids[0] if wanted.series_uids else "",
+            "source_uid": made.source_uid,
             "source": made.source,
             "source_sha256": made.source_sha256,
             "sha256": made.sha256,

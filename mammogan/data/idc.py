@@ -32,11 +32,16 @@ class Series:
 
 
 def read_index(labels: str) -> dict[str, Series]:
-    """Series of CBIS-DDSM by UID: from a CSV below ``labels``, else from ``idc-index-data``, else none."""
-    for table in tables.below(labels):
-        if all(column in table.header for column in COLUMNS):
-            return _by_uid(row for _, row in table.rows)
-    return _from_package()
+    """Series of CBIS-DDSM by UID: from the CSVs below ``labels``, else from ``idc-index-data``, else none.
+
+    Raises ValueError for a CSV that is not whole, and where one series is said to be in two places.
+    """
+    found = [table for table in tables.below(labels) if all(column in table.header for column in COLUMNS)]
+    try:
+        rows = [row for table in found for row in table.checked_rows(COLUMNS, COLUMNS)]
+        return _by_uid(_series(row) for row in rows if not row.fault) if found else _from_package()
+    except ValueError as error:
+        raise ValueError(f"labels={labels!r}: {error}") from error
 
 
 def _from_package() -> dict[str, Series]:
@@ -48,17 +53,28 @@ def _from_package() -> dict[str, Series]:
 
     names = ["SeriesInstanceUID", "series_aws_url", "series_size_MB"]
     frame = pd.read_parquet(INDEX, columns=names, filters=[("collection_id", "=", COLLECTION)])
-    return _by_uid(frame.rename(columns=str.lower).astype(str).to_dict("records"))
+    return _by_uid(_located(str(uid), str(url), str(megabytes)) for uid, url, megabytes in frame[names].to_numpy())
 
 
-def _by_uid(rows: Iterable[dict[str, str]]) -> dict[str, Series]:
+def _series(row: tables.Row) -> Series | None:
+    return _located(row["seriesinstanceuid"], row["series_aws_url"], row["series_size_mb"])
+
+
+def _located(uid: str, address: str, megabytes: str) -> Series | None:
+    """A series of the index; None for a line that locates none."""
+    url = address.removesuffix("*").rstrip("/")
+    try:
+        return Series(uid, url, float(megabytes)) if uid and url.startswith("s3://") else None
+    except ValueError:
+        return None
+
+
+def _by_uid(found: Iterable[Series | None]) -> dict[str, Series]:
     series: dict[str, Series] = {}
-    for row in rows:
-        url = row.get("series_aws_url", "").removesuffix("*").rstrip("/")
-        try:
-            megabytes = float(row.get("series_size_mb", ""))
-        except ValueError:
+    for each in found:
+        if each is None:
             continue
-        if url.startswith("s3://") and row.get("seriesinstanceuid"):
-            series[row["seriesinstanceuid"]] = Series(row["seriesinstanceuid"], url, megabytes)
+        first = series.setdefault(each.uid, each)
+        if first.url != each.url:
+            raise ValueError(f"series {each.uid} is at {first.url} and at {each.url}; keep one line of the index")
     return series

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 from mammogan import console, cores, storage
 from mammogan.config import DataConfig, digest
 from mammogan.data import manifest, quarantine, sources, split, summary, worker
+from mammogan.data.duplicates import without_duplicates
 from mammogan.data.finished import Finished, FinishedImage
 from mammogan.data.quarantine import RejectedImage
 from mammogan.data.sources import Job, Located
@@ -74,13 +75,21 @@ def ingest(
     located = sources.locate(folder, labels if source != "phantom" else "", config)
     finished, bad = _make_images(located, config, images, workers)
     _check_bad(located, len(finished), bad, config, kept)
-    if bad:  # also where the split refuses what is left
-        logger.info(f"{len(bad)} rows set aside in {quarantine.write(bad, kept)}, and in the data set")
     kind = "phantom" if source == "phantom" else located.kind
-    made = _publish(finished, bad, located, config, images.folder, out, kind)
+    try:
+        made = _publish(finished, bad, located, config, images.folder, out, kind)
+    except ValueError as error:  # the split refuses what is left
+        raise ValueError(f"{error}{_aside(bad, kept)}") from error
+    if bad:
+        logger.info(f"{len(bad)} rows set aside in {out / quarantine.FILE}")
     if work is None:
         shutil.rmtree(kept)
     return made
+
+
+def _aside(bad: list[RejectedImage], work: Path) -> str:
+    """Where the rows stand that were set aside, for an error that they may explain."""
+    return f" ({len(bad)} rows are set aside in {quarantine.write(bad, work)})" if bad else ""
 
 
 def _check_out(out: Path) -> None:
@@ -119,24 +128,8 @@ def _make_images(
         for number, result in enumerate(results, start=1):
             bad.append(result) if isinstance(result, RejectedImage) else finished.append(result)
             advance(note=f"{number / max(time.monotonic() - start, 1e-9):.1f} images/s")
-    kept, twice = _without_duplicates(finished)
+    kept, twice = without_duplicates(finished)
     return kept, bad + twice
-
-
-def _without_duplicates(images: list[FinishedImage]) -> tuple[list[FinishedImage], list[RejectedImage]]:
-    """Images sorted by ``image_id``, the first one of each source file, and a note of every file that is a copy."""
-    kept: dict[str, FinishedImage] = {}
-    bad = []
-    for image in sorted(images, key=lambda image: image.wanted.image_id):
-        name, made = image.wanted.image_id, image.made
-        first = kept.setdefault(made.source_sha256, image)
-        if first is not image:
-            fix = f"remove one of the two, or fix the CSV if {first.wanted.image_id} is the wrong one"
-            bad.append(RejectedImage(name, made.source, f"the same file as {first.made.source}", fix))
-        bad += [
-            RejectedImage("", copy, f"a copy of {made.source}", "none needed; it was used once") for copy in made.copies
-        ]
-    return list(kept.values()), bad
 
 
 def _suitable_workers(jobs: int) -> int:

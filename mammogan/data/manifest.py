@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mammogan import shell, storage
+from mammogan.data import tables
+from mammogan.data.cells import shielded, unshielded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +34,7 @@ COLUMNS = (
     "original_cols",
 )
 NUMBERS = ("label", "original_rows", "original_cols")
+TEXTS = tuple(name for name in COLUMNS if name not in NUMBERS)
 DIGESTED = ("image_id", "sha256", "label", "pathology", "patient_id", "subset", "split")
 """Columns that make two data sets the same one, wherever their files came from."""
 CLASSES = ("benign", "malignant")
@@ -53,16 +56,27 @@ def read(folder: Path) -> pd.DataFrame:
         raise FileNotFoundError(
             f"no data set at {folder}: {FILE} is missing; make one with `{shell.command('mammogan')} ingest`"
         )
-    try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a readable CSV ({error}); ingest again") from error
+    frame = pd.DataFrame(_rows(path), dtype=str)
     _check(frame, path)
     frame = frame.astype(dict.fromkeys(NUMBERS, int)).sort_values("image_id", ignore_index=True)
     for file in frame["file"]:
         if not storage.inside(folder, file).is_file():
             raise FileNotFoundError(f"{path}: the image {file} is missing; ingest again")
     return frame
+
+
+def _rows(path: Path) -> dict[str, list[str]]:
+    """Cells of each column. Raises ValueError for a table that is not whole, or a row that is not."""
+    table = tables.read(str(path.parent), path.name)
+    try:
+        rows = table.checked_rows((), COLUMNS)
+        for row in rows:
+            row.check((), COLUMNS)
+    except ValueError as error:
+        raise ValueError(f"{path}: not a readable CSV ({error}); ingest again") from error
+    if not table.header:
+        raise ValueError(f"{path}: not a readable CSV (it is empty); ingest again")
+    return {column: [unshielded(row[column]) for row in rows] for column in table.header}
 
 
 def _check(frame: pd.DataFrame, path: Path) -> None:
@@ -87,6 +101,7 @@ def _check(frame: pd.DataFrame, path: Path) -> None:
 def write(frame: pd.DataFrame, folder: Path) -> None:
     """Write the manifest of a data set, sorted by ``image_id``, its columns in their order."""
     table = frame.sort_values("image_id")[list(COLUMNS)]
+    table = table.assign(**{name: table[name].map(shielded) for name in TEXTS})
     storage.write_bytes(str(folder / FILE), table.to_csv(index=False, lineterminator="\n").encode())
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from mammogan import storage
+from mammogan.data.cells import shielded
 
 FILE = "quarantine.csv"
 _filters = threading.Lock()
@@ -42,11 +43,11 @@ class BadImageError(ValueError):
 
 
 def write(bad: Iterable[RejectedImage], folder: Path) -> Path:
-    """Write the sorted rows to ``folder/quarantine.csv``, a header alone where there are none."""
+    """Write the sorted rows to ``folder/quarantine.csv``, a header alone where there are none; cells as ``cells``."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(("image_id", "source", "reason", "fix"))
-    rows.writerows(astuple(row) for row in sorted(set(bad)))
+    rows.writerows(map(shielded, astuple(row)) for row in sorted(set(bad)))
     path = folder / FILE
     storage.write_bytes(str(path), text.getvalue().encode())
     return path

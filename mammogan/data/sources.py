@@ -3,7 +3,7 @@
 | layout | looks like | images are found by |
 |---|---|---|
 | ``images`` | ``manifest.csv`` with file, patient_id and pathology | the manifest |
-| ``dicom`` | ``*.dcm`` in any tree, on disk or S3: the TCIA/NBIA download, a flat folder, a mirror of IDC | series |
+| ``dicom`` | ``*.dcm``, ``*.dicom`` or no suffix: TCIA/NBIA download, flat folder, mirror of IDC | series |
 | ``kaggle`` | ``jpeg/<series uid>/*.jpg`` | series |
 | ``idc`` | the public bucket of the Imaging Data Commons; nothing is listed | series |
 
@@ -16,20 +16,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from mammogan import console, storage
 from mammogan.config import DataConfig
-from mammogan.data import cbis_ddsm, dicom, idc, picture, tables
+from mammogan.data import cbis_ddsm, dicom, idc, picture_list, tables
 from mammogan.data.cbis_ddsm import ImageSpec
+from mammogan.data.listing import DICOM_SUFFIXES, Listing, is_suffixless
 from mammogan.data.quarantine import BadImageError, RejectedImage
 
-MANIFEST = "manifest.csv"
-IMAGES_COLUMNS = ("file", "patient_id", "pathology")
 HEADER_BYTES = (1 << 14, 1 << 18, 1 << 24)
 """Of a file, read until SeriesInstanceUID is among them."""
 HEADER_READERS = 16
-LONGEST_NAME = 120
+LOOKED_INTO = 100
+"""Files without a suffix that are opened to see whether a source without any ``*.dcm`` holds DICOM."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class Job:
     """Paths relative to the root; more than one where crop and mask must be told apart; ``x/`` is all files in x."""
     stamp: str
     """Changes when the files do."""
+    series: tuple[str, ...] = ()
+    """SeriesInstanceUID of each of the files; none where no table knows it."""
 
 
 @dataclass(frozen=True)
@@ -64,38 +66,46 @@ def locate(source: str, labels: str, config: DataConfig) -> Located:
     """
     if source == "idc":
         return _locate_idc(labels, config)
-    stamps = _stamps(source)
-    kind = _recognise(source, stamps)
+    listing = _listing(source)
+    kind = _recognise(source, listing)
     if kind == "images":
-        return _locate_images(source, stamps)
-    return _locate_series(source, kind, stamps, labels or source, config)
+        return _locate_images(source, listing)
+    return _locate_series(source, kind, listing, labels or source, config)
 
 
-def _stamps(source: str) -> dict[str, str]:
+def _listing(source: str) -> Listing:
     if not storage.is_remote(source) and not Path(source).is_dir():
         raise FileNotFoundError(
             f"source={source!r}: no such folder; give a folder, an s3:// address, 'idc' or 'phantom'"
         )
-    return storage.list_stamps(source)
+    return Listing.read(source)
 
 
-def _recognise(source: str, files: Iterable[str]) -> str:
-    names = sorted(files)
-    if MANIFEST in names and all(name in tables.read(source, MANIFEST).header for name in IMAGES_COLUMNS):
+def _recognise(source: str, listing: Listing) -> str:
+    names = tuple(listing.stamps)
+    table = tables.read(source, picture_list.FILE) if picture_list.FILE in listing.stamps else None
+    if table and all(name in table.header for name in picture_list.COLUMNS):
         return "images"
     if any(_is_kaggle(name) for name in names):
         return "kaggle"
-    if any(_is_dicom(name) for name in names):
+    if any(name.lower().endswith(DICOM_SUFFIXES) for name in names) or _holds_dicom(source, names):
         return "dicom"
     raise ValueError(
-        f"source={source!r}: not a known layout; looked for {MANIFEST} with the columns {', '.join(IMAGES_COLUMNS)}, "
-        f"for jpeg/SERIES/*.jpg and for *.dcm; found {tables.summarised(names) or 'no file'}; "
-        "give the folder that holds one of them"
+        f"source={source!r}: not a known layout; looked for {picture_list.FILE} with the columns "
+        f"{', '.join(picture_list.COLUMNS)}, for jpeg/SERIES/*.jpg and for *.dcm; "
+        f"found {tables.summarised(names) or 'no file'}; give the folder that holds one of them"
+        f"{tables.as_read([table] if table else [])}"
     )
 
 
+def _holds_dicom(source: str, names: Iterable[str]) -> bool:
+    """Whether a file without a suffix is DICOM by its first bytes."""
+    candidates = [name for name in names if is_suffixless(name)][:LOOKED_INTO]
+    return any(dicom.is_dicom(_head(source, name, HEADER_BYTES[0])) for name in candidates)
+
+
 def _is_dicom(name: str) -> bool:
-    return name.lower().endswith(".dcm")
+    return name.lower().endswith(DICOM_SUFFIXES) or is_suffixless(name)
 
 
 def _is_kaggle(name: str) -> bool:
@@ -103,22 +113,24 @@ def _is_kaggle(name: str) -> bool:
     return len(parts) >= 3 and parts[-3] == "jpeg" and parts[-1].endswith((".jpg", ".jpeg"))
 
 
-def _locate_series(source: str, kind: str, stamps: dict[str, str], labels: str, config: DataConfig) -> Located:
+def _locate_series(source: str, kind: str, listing: Listing, labels: str, config: DataConfig) -> Located:
     wanted, bad = cbis_ddsm.wanted_images(cbis_ddsm.read_cases(labels, config.subset), config.images)
-    uids = {uid for image in wanted for uid in image.series_uids}
-    chosen = [name for name in sorted(stamps) if (_is_kaggle if kind == "kaggle" else _is_dicom)(name)]
-    series, unnamed = _by_folder(chosen, uids)
+    uids = {uid for image in wanted for uid in (*image.series_uids, *image.twins)}
+    is_candidate = _is_kaggle if kind == "kaggle" else _is_dicom
+    series, unnamed = _by_folder(filter(is_candidate, listing.stamps), uids)
     if uids - series.keys() and unnamed:
         folders = {each.folder: uid for uid, each in idc.read_index(labels).items()}
         aliased, unnamed = _by_folder(unnamed, uids, folders)
         series |= aliased
-    unreadable: list[RejectedImage] = []
+    unreadable = [each for each in listing.rejected() if is_candidate(each.source)]
     if uids - series.keys() and unnamed and kind == "dicom":
-        by_header, unreadable = _by_header(source, unnamed)
+        by_header, headless = _by_header(source, unnamed)
         series |= by_header
-    jobs = [_series_job(source, image, series, stamps) for image in wanted]
+        unreadable += headless
+    jobs = [_series_job(source, image, series, listing) for image in wanted]
     missing = [_missing(image) for image, job in zip(wanted, jobs, strict=True) if job is None]
-    return Located(kind, tuple(filter(None, jobs)), (*bad, *missing, *unreadable), len(wanted) + len(bad))
+    expected = len(wanted) + cbis_ddsm.lost_images(bad, config.images)
+    return Located(kind, tuple(filter(None, jobs)), (*bad, *missing, *unreadable), expected)
 
 
 def _by_folder(
@@ -143,19 +155,24 @@ def _by_header(root: str, files: list[str]) -> tuple[dict[str, list[str]], list[
         for name, found in zip(files, readers.map(lambda name: _series_uid(root, name), files), strict=True):
             if isinstance(found, BadImageError):
                 bad.append(RejectedImage("", name, found.reason, found.fix))
-            else:
+            elif found:
                 series.setdefault(found, []).append(name)
             advance()
     return series, bad
 
 
 def _series_uid(root: str, name: str) -> str | BadImageError:
-    """SeriesInstanceUID by the first bytes of a file; by more of them where private elements make its header long."""
+    """SeriesInstanceUID by the first bytes of a file; by more of them where private elements make its header long.
+
+    Empty for a file without a suffix that is no DICOM, a README or the like.
+    """
     for limit in HEADER_BYTES:
         head = _head(root, name, limit)
         try:
             return dicom.series_uid(head)
         except BadImageError as error:
+            if not dicom.is_dicom(head) and is_suffixless(name):
+                return ""
             if len(head) < limit or not dicom.is_dicom(head) or limit == HEADER_BYTES[-1]:
                 return error
     raise AssertionError("HEADER_BYTES is empty")
@@ -170,13 +187,18 @@ def _head(root: str, name: str, limit: int) -> bytes:
         return b""  # a file of this disk that cannot be read is quarantined like one without a header
 
 
-def _series_job(source: str, image: ImageSpec, series: dict[str, list[str]], stamps: dict[str, str]) -> Job | None:
-    names = tuple(sorted(name for uid in image.series_uids for name in series.get(uid, ())))
-    return Job(image, source, names, ";".join(f"{name} {stamps[name]}" for name in names)) if names else None
+def _series_job(source: str, image: ImageSpec, series: dict[str, list[str]], listing: Listing) -> Job | None:
+    """The files that may hold an image: those of its own series, else those of its twins'."""
+    for uids in (image.series_uids, image.twins):
+        found = sorted((name, uid) for uid in uids for name in series.get(uid, ()))
+        if found:
+            stamp = ";".join(f"{name} {listing.stamps[name]}" for name, _ in found)
+            return Job(image, source, tuple(name for name, _ in found), stamp, tuple(uid for _, uid in found))
+    return None
 
 
 def _missing(image: ImageSpec) -> RejectedImage:
-    reason = f"no file of series {' or '.join(image.series_uids)}"
+    reason = f"no file of series {' or '.join((*image.series_uids, *image.twins))}"
     return RejectedImage(image.image_id, "", reason, "download the series, or choose another data.subset")
 
 
@@ -189,65 +211,27 @@ def _locate_idc(labels: str, config: DataConfig) -> Located:
             f"labels={labels!r}: no index of the Imaging Data Commons; put a CSV with the columns "
             f"{', '.join(idc.COLUMNS)} there, or install idc-index-data"
         )
-    jobs, missing = [], []
-    for image in wanted:
-        found = [index[uid] for uid in image.series_uids if uid in index]
+    jobs = [_indexed_job(image, index) for image in wanted]
+    missing = [_missing(image) for image, job in zip(wanted, jobs, strict=True) if job is None]
+    expected = len(wanted) + cbis_ddsm.lost_images(bad, config.images)
+    return Located("idc", tuple(filter(None, jobs)), (*bad, *missing), expected)
+
+
+def _indexed_job(image: ImageSpec, index: dict[str, idc.Series]) -> Job | None:
+    for uids in (image.series_uids, image.twins):
+        found = [index[uid] for uid in uids if uid in index]
         if found:
             root = found[0].url.rpartition("/")[0]
             folders = tuple(f"{each.folder}/" for each in found)
-            jobs.append(Job(image, root, folders, ";".join(each.url for each in found)))
-        else:
-            missing.append(_missing(image))
-    return Located("idc", tuple(jobs), (*bad, *missing), len(wanted) + len(bad))
+            return Job(image, root, folders, ";".join(each.url for each in found), tuple(each.uid for each in found))
+    return None
 
 
-def _locate_images(source: str, stamps: dict[str, str]) -> Located:
-    """Every row of a plain folder's ``manifest.csv``, whatever the configured subset."""
-    rows = tables.read(source, MANIFEST).rows
-    jobs: dict[str, Job] = {}
-    bad: list[RejectedImage] = []
-    for number, row in rows:
-        try:
-            job = _image_job(source, row, stamps)
-        except ValueError as error:
-            bad.append(RejectedImage("", f"{MANIFEST}:{number}", str(error), "fix the row"))
-            continue
-        if job.wanted.image_id in jobs:
-            bad.append(RejectedImage("", f"{MANIFEST}:{number}", f"{row['file']} stands there twice", "keep one row"))
-        else:
-            jobs[job.wanted.image_id] = job
-    return Located("images", tuple(jobs[name] for name in sorted(jobs)), tuple(bad), len(rows))
-
-
-def _image_job(source: str, row: dict[str, str], stamps: dict[str, str]) -> Job:
-    for column in IMAGES_COLUMNS:
-        if not row.get(column):
-            raise ValueError(f"{column}='': the field is empty or the line is cut off")
-    path = PurePosixPath(row["file"])
-    image_id = "__".join(path.with_suffix("").parts)
-    if path.is_absolute() or ".." in path.parts:
-        raise ValueError(f"file={row['file']!r}: it leaves its folder")
-    if path.suffix.lower() not in (*picture.SUFFIXES, ".dcm"):
-        raise ValueError(f"file={row['file']!r}: not a picture; use {', '.join(picture.SUFFIXES)} or .dcm")
-    if not image_id.isprintable() or "\\" in image_id or len(image_id.encode()) > LONGEST_NAME:
-        raise ValueError(f"file={row['file'][:200]!r}: not a plain name of at most {LONGEST_NAME} bytes")
-    wanted = ImageSpec(
-        image_id=image_id,
-        label=cbis_ddsm.label_of(row["pathology"]),
-        pathology=row["pathology"],
-        patient_id=row["patient_id"],
-        laterality=row.get("laterality", ""),
-        view=row.get("view", ""),
-        abnormality=row.get("abnormality") or row.get("abnormality_id", ""),
-        subset=_known_subset(row.get("subset", "")),
-        series_uids=(),
-        content="full",
-    )
-    return Job(wanted, source, (str(path),), f"{path} {stamps.get(str(path), '')}")
-
-
-def _known_subset(text: str) -> str:
-    try:
-        return cbis_ddsm.subset_of(text)
-    except ValueError:
-        return text
+def _locate_images(source: str, listing: Listing) -> Located:
+    """Every image of a plain folder's manifest, whatever the configured subset."""
+    listed = picture_list.read(source, listing)
+    jobs = [
+        Job(each.wanted, source, (each.file,), f"{each.file} {listing.stamps.get(each.file, '')}")
+        for each in listed.images
+    ]
+    return Located("images", tuple(jobs), listed.bad, listed.expected)

@@ -1,51 +1,209 @@
-"""CSV files as the world writes them: quoted newlines, a byte-order mark, spaces around names, a broken end."""
+"""CSV files as the world writes them: which dialect, which columns, which rows, and what is wrong with them.
+
+Encoding: UTF-8, with or without a byte-order mark, UTF-16 and UTF-32. Separator: the one that a line ``sep=;`` names,
+else that of comma, semicolon, tab and bar which cuts the header into most columns. Accents are composed (NFC), so that
+a name is one name however it was typed. A quote that is not closed would swallow the rows behind it: such a file is
+refused with the line where it opens. Nothing else is refused here: a row that cannot be used says why.
+"""
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from mammogan import storage
+from mammogan.data.listing import is_companion
 
 FEW_NAMES = 5
+FEW_COLUMNS = 12
+SHORT = 60
+"""Characters of a column's name that a message repeats."""
+SEPARATORS = (",", ";", "\t", "|")
+LOST = "\N{REPLACEMENT CHARACTER}"
+"""Stands where bytes were no text."""
+MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16's mark, with which it begins
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+NAMED_SEPARATOR = re.compile(r'"?sep=([^\w"\s]|\t)"?[,;\t|]*\s*', re.IGNORECASE)
+"""First line by which a spreadsheet is told the separator; one that saved it may have filled it up."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a CSV file."""
+
+    line: int
+    """Number of its last line; the header is line 1."""
+    cells: dict[str, str]
+    """Stripped text by column."""
+    fault: str = ""
+    """Why the row cannot be used; empty where its text is whole."""
+
+    def __getitem__(self, column: str) -> str:
+        """Text of a column; empty where the row or the table lacks it."""
+        return self.cells.get(column, "")
+
+    def check(self, needed: Sequence[str], used: Sequence[str]) -> None:
+        """Raise ValueError where the row is faulty, a needed cell is empty or a used one is no plain text."""
+        if self.fault:
+            raise ValueError(self.fault)
+        self.check_cells(needed, used)
+
+    def check_cells(self, needed: Sequence[str], used: Sequence[str]) -> None:
+        """As ``check``, of these cells alone, whatever ails the rest of the row."""
+        for column in needed:
+            if not self[column]:
+                raise ValueError(f"{column}='': the field is empty or the line is cut off")
+        for column in used:
+            if not self[column].isprintable():
+                shown = self[column][:SHORT]
+                raise ValueError(f"{column}={shown!r}: it holds a line break or a control character; is a quote open?")
 
 
 @dataclass(frozen=True)
 class Table:
-    """A CSV file: where it is, its normalised column names, and its rows."""
+    """A CSV file: where it is, how it is written, its normalised column names, and its rows."""
 
     name: str
+    encoding: str
+    separator: str
     header: tuple[str, ...]
-    rows: tuple[tuple[int, dict[str, str]], ...]
-    """Number of the row's last line, and its stripped fields by column; a broken end is one empty row."""
+    rows: tuple[Row, ...]
+    """Rows that are not empty, up to the fault."""
+    fault: str = ""
+    """Why the rest cannot be read, with the line; empty for a table that is whole."""
+
+    def checked_rows(self, needed: Sequence[str], used: Sequence[str]) -> tuple[Row, ...]:
+        """Every row of a table that is whole.
+
+        Raises ValueError that names the file where a quote is not closed, a ``needed`` column is not there, or a
+        ``used`` one stands there twice.
+        """
+        if self.fault:
+            raise ValueError(self.fault)
+        absent = [column for column in needed if column not in self.header]
+        if absent:
+            raise ValueError(f"{self.name} lacks the column {', '.join(absent)}; fix its header")
+        twice = [column for column in used if self.header.count(column) > 1]
+        if twice:
+            raise ValueError(f"{self.name} has the column {', '.join(twice)} twice; keep one")
+        return self.rows
+
+    def described(self) -> str:
+        """What was found: ``cases.csv (utf-8, separator ';', columns a, b)``, and what is wrong with it."""
+        columns = ", ".join(column[:SHORT] for column in self.header[:FEW_COLUMNS]) or "none"
+        more = ", ..." if len(self.header) > FEW_COLUMNS else ""
+        fault = f"; {self.fault}" if self.fault else ""
+        return f"{self.name} ({self.encoding}, separator {self.separator!r}, columns {columns}{more}{fault})"
 
 
 def read(folder: str, name: str) -> Table:
-    """The CSV ``name`` in ``folder``; column names in lower case with underscores. Bytes that are no text become �."""
-    text = storage.read_bytes(storage.join(folder, name)).decode("utf-8-sig", errors="replace").replace("\0", "�")
-    reader = csv.reader(io.StringIO(text, newline=""))
-    rows: list[tuple[int, dict[str, str]]] = []
+    """The CSV ``name`` in ``folder``, a local path or an ``s3://`` address; as ``parse`` reads it."""
+    return parse(name, storage.read_bytes(storage.join(folder, name)))
+
+
+def parse(name: str, content: bytes) -> Table:
+    """The table in ``content``; column names in lower case with underscores. Never raises: faults are told."""
+    text, encoding = _text(content)
+    separator, skipped = _separator(text)
+    lines = io.StringIO(text, newline="")
+    for _ in range(skipped):
+        lines.readline()
+    reader = csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=True)
     header: tuple[str, ...] = ()
+    rows: list[Row] = []
+    fault = ""
+    while not fault:
+        line = skipped + reader.line_num + 1
+        try:
+            fields = next(reader)
+        except StopIteration:
+            break
+        except csv.Error as error:
+            fault = f"{name}:{line}: a quote that opens here is not closed, or not doubled ({error}); mend the line"
+            break
+        values = [_composed(field) for field in fields]
+        last = skipped + reader.line_num
+        if not any(values):
+            continue
+        if _swallows(values, separator):
+            fault = f"{name}:{line}: a quote that opens here is closed only in line {last}, with rows between; close it"
+        elif header:
+            rows.append(Row(last, dict(zip(header, values, strict=False)), _fault(values, header, encoding)))
+        else:
+            header = tuple("_".join(value.lower().split()) for value in values)
+    return Table(name, encoding, separator, header, tuple(rows), fault)
+
+
+def _text(content: bytes) -> tuple[str, str]:
+    """The text, with LOST where bytes are none, and its encoding."""
+    for mark, encoding in MARKS:
+        if content.startswith(mark):
+            text = content[len(mark) :].decode(encoding, errors="replace")
+            break
+    else:
+        encoding = _unmarked(content[:16])
+        text = content.decode(encoding, errors="replace")
+    return text.replace("\0", LOST), encoding
+
+
+def _unmarked(start: bytes) -> str:
+    """Encoding of bytes without a mark: letters of a header have a zero beside them in UTF-16."""
+    even, odd = start[::2], start[1::2]
+    if len(start) >= 4 and all(even) and not any(odd):
+        return "utf-16-le"
+    return "utf-16-be" if len(start) >= 4 and all(odd) and not any(even) else "utf-8"
+
+
+def _separator(text: str) -> tuple[str, int]:
+    """The separator, and the number of lines before the header that name it."""
+    first = next((line for line in io.StringIO(text, newline="") if line.strip()), "")
+    if text.startswith(first) and (named := NAMED_SEPARATOR.fullmatch(first)):
+        return named[1], 1
+    return max(SEPARATORS, key=lambda each: _columns(first, each)), 0
+
+
+def _columns(line: str, separator: str) -> int:
+    """Columns into which a separator cuts a header; the first separator wins where it does no worse."""
     try:
-        for fields in reader:
-            values = [field.strip() for field in fields]
-            if not header:
-                header = tuple(value.lower().replace(" ", "_") for value in values)
-            elif any(values):
-                rows.append((reader.line_num, dict(zip(header, values, strict=False))))
+        return len(next(csv.reader([line], delimiter=separator, skipinitialspace=True), []))
     except csv.Error:
-        rows.append((reader.line_num, {}))
-    return Table(name, header, tuple(rows))
+        return 0
+
+
+def _composed(field: str) -> str:
+    text = field.strip()
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def _swallows(values: Sequence[str], separator: str) -> bool:
+    """Whether a field over several lines has room for another row: a separator stands in it."""
+    return any(separator in value for value in values if "\n" in value or "\r" in value)
+
+
+def _fault(values: Sequence[str], header: Sequence[str], encoding: str) -> str:
+    if any(values[len(header) :]):
+        return f"{len(values)} fields where the header has {len(header)}: quote a field that holds the separator"
+    if any(LOST in value for value in values):
+        return f"a character is no {encoding}: save the file as UTF-8"
+    return ""
 
 
 def below(folder: str) -> Iterator[Table]:
-    """Every ``*.csv`` below ``folder``, sorted by path."""
-    for name in storage.list_files(folder):
-        if name.lower().endswith(".csv"):
+    """Every ``*.csv`` below ``folder``, or linked from there, sorted by path; hidden files are none."""
+    for name in storage.list_files(folder, linked=True):
+        if name.lower().endswith(".csv") and not is_companion(name):
             yield read(folder, name)
 
 
@@ -55,3 +213,8 @@ def summarised(names: Sequence[str]) -> str:
         return ", ".join(sorted(names))
     endings = Counter(f"*{PurePosixPath(name).suffix.lower()}" for name in names)
     return ", ".join(f"{count} {ending}" for ending, count in endings.most_common(FEW_NAMES))
+
+
+def as_read(tables: Sequence[Table]) -> str:
+    """End of a message on tables that are not the wanted ones: how the first few were read."""
+    return "".join(f"; read as {table.described()}" for table in tables[:FEW_NAMES])

@@ -11,7 +11,7 @@ import hashlib
 import os
 import signal
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import islice
@@ -23,7 +23,8 @@ import numpy as np
 from mammogan import patience, storage
 from mammogan.config import DataConfig
 from mammogan.data import dicom, picture
-from mammogan.data.finished import Finished, FinishedImage, Made
+from mammogan.data.finished import Finished, FinishedImage, Made, Unused
+from mammogan.data.listing import is_companion
 from mammogan.data.preprocess import square
 from mammogan.data.quarantine import BadImageError, RejectedImage
 from mammogan.data.sources import Job
@@ -40,11 +41,22 @@ _stop: Event | None = None
 
 @dataclass(frozen=True)
 class Source:
-    """One source file in memory."""
+    """One source file, decoded."""
 
     name: str
+    series_uid: str
+    """Empty where no table knows it."""
     sha256: str
-    content: memoryview
+    pixels: np.ndarray
+    """(rows, columns)."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The files of a job, and those that cannot be read."""
+
+    readable: tuple[Source, ...]
+    unused: tuple[Unused, ...]
 
 
 def prepare(stop: Event) -> None:
@@ -87,59 +99,81 @@ def _stopped() -> bool:
 
 def _finish(job: Job, config: DataConfig, images: Finished) -> FinishedImage | RejectedImage:
     try:
-        sources = read(job)
-        source, pixels = choose(job, sources, window=config.window == "apply")
-        content = picture.encode_png(square(pixels, config))
+        found = read(job, window=config.window == "apply")
+        source = choose(job, found.readable)
+        content = picture.encode_png(square(source.pixels, config))
     except BadImageError as error:
         return RejectedImage(job.wanted.image_id, ";".join(job.files), error.reason, error.fix)
     made = Made(
         source=source.name,
+        source_uid=source.series_uid,
         source_sha256=source.sha256,
         sha256=hashlib.sha256(content).hexdigest(),
-        original_rows=pixels.shape[0],
-        original_cols=pixels.shape[1],
-        copies=tuple(each.name for each in sources if each.sha256 == source.sha256 and each is not source),
+        original_rows=source.pixels.shape[0],
+        original_cols=source.pixels.shape[1],
+        copies=tuple(each.name for each in found.readable if each.sha256 == source.sha256 and each is not source),
+        unused=found.unused,
     )
     images.keep(job, made, content)
     return FinishedImage(job.wanted, made)
 
 
-def read(job: Job) -> list[Source]:
-    """The files of a job. Raises BadImageError for a file that is missing or, on this disk, cannot be read."""
-    sources = []
-    for name in _files(job):
+def read(job: Job, *, window: bool = False) -> Sources:
+    """The files of a job, decoded; one that cannot be read does not spoil the others.
+
+    Raises BadImageError where none can be read, OSError where a remote store cannot be.
+    """
+    readable: list[Source] = []
+    errors: list[tuple[str, BadImageError]] = []
+    for name, series_uid in _files(job):
         try:
             content = _content(job.root, name)
-        except FileNotFoundError as error:
-            raise BadImageError("the file is missing", "download it again") from error
-        except OSError as error:
-            if storage.is_remote(job.root):
-                raise
-            raise BadImageError(f"the file cannot be read ({error.strerror})", "check its permissions") from error
-        sources.append(Source(name, hashlib.sha256(content).hexdigest(), content))
-    return sources
+            sha256 = hashlib.sha256(content).hexdigest()
+            same = next((each.pixels for each in readable if each.sha256 == sha256), None)
+            pixels = decode(content, window=window) if same is None else same
+            readable.append(Source(name, series_uid, sha256, pixels))
+        except BadImageError as error:
+            errors.append((name, error))
+    if errors and not any(_may_be(job, each) for each in readable):
+        raise errors[0][1]
+    return Sources(tuple(readable), tuple(Unused(name, error.reason) for name, error in errors))
 
 
 def _content(root: str, name: str) -> memoryview:
-    """Whole content of a file, from this disk without the page faults that a new ``bytes`` of 25 MB costs.
+    """Whole content of a file. Raises BadImageError where it is missing or, on this disk, cannot be read."""
+    try:
+        if storage.is_remote(root):
+            return memoryview(storage.read_bytes(storage.join(root, name)))
+        return _whole(storage.inside(Path(root), name))
+    except FileNotFoundError as error:
+        raise BadImageError("the file is missing", "download it again") from error
+    except OSError as error:
+        if storage.is_remote(root):
+            raise
+        raise BadImageError(f"the file cannot be read ({error.strerror})", "check what it is, and who may") from error
+    except ValueError as error:
+        raise BadImageError("the file leaves its folder by a link", "copy it there") from error
+
+
+def _whole(path: Path) -> memoryview:
+    """Content of a regular file, without the page faults that a new ``bytes`` of 25 MB costs.
 
     numpy asks for large pages: filling small ones took as long as hashing the file.
     """
-    if storage.is_remote(root):
-        return memoryview(storage.read_bytes(storage.join(root, name)))
-    with Path(root, name).open("rb") as file:
+    with storage.open_regular(path) as file:
         buffer = np.empty(os.fstat(file.fileno()).st_size, np.uint8).data
         return buffer[: file.readinto(buffer)]
 
 
-def _files(job: Job) -> list[str]:
-    names: list[str] = []
-    for name in job.files:
+def _files(job: Job) -> Iterator[tuple[str, str]]:
+    """Names of a job's files, and the series of each."""
+    for name, series_uid in zip(job.files, job.series or [""] * len(job.files), strict=True):
         if name.endswith("/"):
-            names.extend(name + each for each in storage.list_files(storage.join(job.root, name.rstrip("/"))))
+            for each in storage.list_files(storage.join(job.root, name.rstrip("/"))):
+                if not is_companion(each):
+                    yield name + each, series_uid
         else:
-            names.append(name)
-    return names
+            yield name, series_uid
 
 
 def decode(content: bytes | memoryview, *, window: bool = False) -> np.ndarray:
@@ -149,15 +183,17 @@ def decode(content: bytes | memoryview, *, window: bool = False) -> np.ndarray:
     return dicom.decode(content, window=window) if dicom.is_dicom(content) else picture.decode(content)
 
 
-def choose(job: Job, sources: list[Source], *, window: bool = False) -> tuple[Source, np.ndarray]:
-    """The one file that holds the wanted image, with its pixels; a crop is told from its mask by the grey values."""
-    distinct = {each.sha256: each for each in reversed(sources)}
-    decoded = [(each, decode(each.content, window=window)) for each in distinct.values()]
-    if job.wanted.content == "crop":
-        decoded = [each for each in decoded if not is_mask(each[1])]
-    if len(decoded) != 1:
-        raise BadImageError(f"{len(decoded)} files could be the image", "keep the one file of the series")
-    return decoded[0]
+def choose(job: Job, sources: Iterable[Source]) -> Source:
+    """The one file that holds the wanted image; a crop is told from its mask by the grey values."""
+    distinct = {each.sha256: each for each in reversed(list(sources))}
+    candidates = [each for each in distinct.values() if _may_be(job, each)]
+    if len(candidates) != 1:
+        raise BadImageError(f"{len(candidates)} files could be the image", "keep the one file of the series")
+    return candidates[0]
+
+
+def _may_be(job: Job, source: Source) -> bool:
+    return job.wanted.content != "crop" or not is_mask(source.pixels)
 
 
 def is_mask(pixels: np.ndarray) -> bool:

@@ -16,6 +16,7 @@ from typing import IO
 
 from mammogan import storage
 from mammogan.data import manifest, split, summary
+from mammogan.data.cells import shielded
 from mammogan.data.dataset import Dataset
 from mammogan.data.summary import Counts, Leak, Sides, Summary, SyntheticPart
 from mammogan.synthesis.stream import Stream, put
@@ -81,10 +82,10 @@ def _write_manifest(rows: Iterable[Row], uri: str) -> str:
     separator = b""
     with _written(uri) as file:
         text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
-        table = csv.DictWriter(text, manifest.COLUMNS, extrasaction="ignore", lineterminator="\n")
+        table = csv.DictWriter(text, manifest.COLUMNS, lineterminator="\n")
         table.writeheader()
         for row in rows:
-            table.writerow(row)
+            table.writerow({name: shielded(str(row[name])) for name in manifest.COLUMNS})
             digested = [str(row[name]) for name in manifest.DIGESTED]
             content.update(separator + json.dumps(digested, separators=(",", ":")).encode())
             separator = b","

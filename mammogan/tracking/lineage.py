@@ -16,6 +16,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
+from mammogan.data.cells import unshielded
 from mammogan.tracking.environment import GIT_COMMIT, GIT_DIRTY, IMAGE
 from mammogan.tracking.server import DATA_DIGEST, KIND, MANIFEST_FILE, PARENT, TRIAL, client, experiments, find_runs
 
@@ -180,7 +181,7 @@ def _sources(mlflow: MlflowClient, run_id: str, wanted: str | None) -> Iterator[
         with path.open(newline="") as file:
             for row in csv.DictReader(file):
                 if wanted is None or wanted in (row["source_sha256"], row["source_uid"]):
-                    yield SourceFile(**{field.name: row[field.name] for field in fields(SourceFile)})
+                    yield SourceFile(**{field.name: unshielded(row[field.name]) for field in fields(SourceFile)})
 
 
 def _describe(mlflow: MlflowClient, parent: Run, wanted: str | None) -> RunLineage:

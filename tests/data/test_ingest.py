@@ -214,7 +214,7 @@ def test_a_folder_of_pictures_needs_three_columns(pictures, tmp_path):
     [
         ("../secret.png,P99,BENIGN", "leaves its folder"),
         ("/etc/passwd,P99,BENIGN", "leaves its folder"),
-        ("0.jpg,P99,BENIGN", "twice"),
+        ("0.jpg,P0,BENIGN", "twice"),
         ("99.png,P99,BENIGN", "missing"),
         ("99.png,P99,UNSURE", "UNSURE"),
         ("99.png,,BENIGN", "patient_id"),

@@ -1,0 +1,68 @@
+"""Images that are the same file, or the same pixels: used once, and not at all where their labels differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from mammogan.data.finished import FinishedImage
+from mammogan.data.quarantine import RejectedImage
+
+
+def without_duplicates(images: Iterable[FinishedImage]) -> tuple[list[FinishedImage], list[RejectedImage]]:
+    """Images sorted by ``image_id``, one of each that look the same, and a row for each that is left out.
+
+    Of several with one label the first by name is kept; of several with both labels none, for one of them is wrong. A
+    row also notes each file that is a copy of an image's own, or that stood beside it and cannot be read.
+    """
+    kept: list[FinishedImage] = []
+    bad: list[RejectedImage] = []
+    for group in _same(sorted(images, key=lambda image: image.wanted.image_id)):
+        if len({image.wanted.label for image in group}) > 1:
+            bad += _contradicted(group)
+            continue
+        first, *others = group
+        kept.append(first)
+        bad += [_copied(image, first) for image in others]
+    for image in kept:
+        bad += _notes(image)
+    return sorted(kept, key=lambda image: image.wanted.image_id), bad
+
+
+def _same(images: Iterable[FinishedImage]) -> list[list[FinishedImage]]:
+    """Groups of images whose source files, or whose pixels when made, are the same."""
+    groups: dict[str, list[FinishedImage]] = {}
+    for image in images:
+        keys = (f"source {image.made.source_sha256}", f"pixels {image.made.sha256}")
+        found = {id(groups[key]): groups[key] for key in keys if key in groups}
+        group = sorted((each for known in found.values() for each in known), key=lambda each: each.wanted.image_id)
+        group.append(image)
+        for each in group:
+            groups[f"source {each.made.source_sha256}"] = groups[f"pixels {each.made.sha256}"] = group
+    return list({id(group): group for group in groups.values()}.values())
+
+
+def _contradicted(group: Sequence[FinishedImage]) -> list[RejectedImage]:
+    said = ", ".join(f"{image.made.source} is {image.wanted.pathology}" for image in group)
+    reason = f"the same image with two labels: {said}"
+    return [
+        RejectedImage(image.wanted.image_id, image.made.source, reason, "keep the right one, or fix its label")
+        for image in group
+    ]
+
+
+def _copied(image: FinishedImage, first: FinishedImage) -> RejectedImage:
+    same = "file" if image.made.source_sha256 == first.made.source_sha256 else "picture"
+    fix = f"remove one of the two, or fix the CSV if {first.wanted.image_id} is the wrong one"
+    reason = f"the same {same} as {first.made.source}"
+    return RejectedImage(image.wanted.image_id, image.made.source, reason, fix)
+
+
+def _notes(image: FinishedImage) -> list[RejectedImage]:
+    made = image.made
+    copies = [
+        RejectedImage("", copy, f"a copy of {made.source}", "none needed; it was used once") for copy in made.copies
+    ]
+    return copies + [
+        RejectedImage("", each.source, f"beside {made.source}, which was used: {each.reason}", "none needed")
+        for each in made.unused
+    ]

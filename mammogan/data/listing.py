@@ -1,0 +1,79 @@
+"""What a source offers: its files, without those that other programs left beside them."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import PurePosixPath, PureWindowsPath
+
+from mammogan import storage
+from mammogan.data.quarantine import RejectedImage
+
+DICOM_SUFFIXES = (".dcm", ".dicom")
+
+
+def is_suffixless(name: str) -> bool:
+    """Whether a file's name tells nothing of what it is: ``IM0001``, or a UID, ``1.2.840.7``."""
+    suffix = PurePosixPath(name).suffix[1:]
+    return not suffix or suffix.isdecimal()
+
+
+def is_companion(name: str) -> bool:
+    """Whether a path below a source is hidden, or was left by macOS: ``a/._1.dcm``, ``__MACOSX/1.dcm``."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+
+
+def is_text(name: str) -> bool:
+    """Whether a file's name is UTF-8, so that a manifest can hold it."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files of a source."""
+
+    stamps: Mapping[str, str]
+    """Stamp of each file by its path below the source; it changes when the file does."""
+    nameless: tuple[str, ...]
+    """Paths that are no UTF-8."""
+
+    @classmethod
+    def read(cls, source: str) -> Listing:
+        """The files below ``source``, a folder or an ``s3://`` address; companions are left out."""
+        stamps = {name: stamp for name, stamp in storage.list_stamps(source).items() if not is_companion(name)}
+        nameless = tuple(sorted(name for name in stamps if not is_text(name)))
+        return cls({name: stamps[name] for name in sorted(stamps) if is_text(name)}, nameless)
+
+    @cached_property
+    def _spellings(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for name in self.stamps:
+            found.setdefault(unicodedata.normalize("NFC", name), []).append(name)
+        return found
+
+    def found(self, written: str) -> str:
+        """The file that a table means by a path, with slashes of either kind and accents of either form.
+
+        A path that no file has comes back with slashes. Raises ValueError for a path that is not below its folder, and
+        for one that means two files.
+        """
+        path = PurePosixPath(written.replace("\\", "/"))
+        if path.is_absolute() or PureWindowsPath(written).drive or ".." in path.parts:
+            raise ValueError(f"file={written[:200]!r}: it leaves its folder")
+        spelt = self._spellings.get(unicodedata.normalize("NFC", str(path)), [str(path)])
+        if len(spelt) > 1:
+            raise ValueError(f"file={written[:200]!r}: {len(spelt)} files have this name, with other bytes; rename one")
+        return spelt[0]
+
+    def rejected(self) -> list[RejectedImage]:
+        """A row for each file whose name no table can hold."""
+        return [
+            RejectedImage("", name, "the file's name is no UTF-8", "rename the file, then run again")
+            for name in self.nameless
+        ]

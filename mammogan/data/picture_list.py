@@ -1,0 +1,223 @@
+"""The ``manifest.csv`` of a folder of pictures, and the images and labels that it asks for.
+
+A row is a finding in a file, and a file may have several. Its image is malignant if any of them is; an image with an
+unusable row among its findings, or with findings that contradict each other, is left out as a whole. Each row is
+accounted for: one of each image's makes it, every other one has a row of quarantine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from mammogan.data import cbis_ddsm, picture, tables
+from mammogan.data.cbis_ddsm import ImageSpec
+from mammogan.data.listing import DICOM_SUFFIXES, Listing, is_suffixless
+from mammogan.data.quarantine import RejectedImage
+
+FILE = "manifest.csv"
+COLUMNS = ("file", "patient_id", "pathology")
+OPTIONAL = ("laterality", "view", "subset", "abnormality", "abnormality_id", "abnormality_type")
+LONGEST_NAME = 120
+"""Bytes of an image's name; it becomes a file's."""
+SUFFIXES = (*picture.SUFFIXES, *DICOM_SUFFIXES)
+FIX = "fix the row"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One usable row."""
+
+    line: int
+    file: str
+    patient_id: str
+    pathology: str
+    laterality: str
+    view: str
+    subset: str
+    abnormality: str
+    """Kind and number; empty where the row does not say which one it is."""
+
+
+@dataclass(frozen=True)
+class ListedImage:
+    """An image and the file that holds it."""
+
+    wanted: ImageSpec
+    file: str
+
+
+@dataclass(frozen=True)
+class PictureList:
+    """What a manifest asks for."""
+
+    images: tuple[ListedImage, ...]
+    """Sorted by ``image_id``."""
+    bad: tuple[RejectedImage, ...]
+    """Every row that no image is made of, those that only repeat one included."""
+    expected: int
+    """Images that should come out if nothing were bad."""
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    line: int
+    reason: str
+
+
+def read(source: str, listing: Listing) -> PictureList:
+    """Every image of ``source``'s manifest. Raises ValueError for a table that cannot be read as a whole."""
+    findings: dict[str, list[Finding]] = {}
+    refused: dict[str, list[_Refusal]] = {}
+    lost: list[RejectedImage] = []
+    for row in tables.read(source, FILE).checked_rows(COLUMNS, (*COLUMNS, *OPTIONAL)):
+        try:
+            file = _file(row, listing)
+        except ValueError as error:
+            lost.append(_rejected("", row.line, str(error)))
+            continue
+        try:
+            findings.setdefault(file, []).append(_finding(row, file))
+        except ValueError as error:
+            refused.setdefault(file, []).append(_Refusal(row.line, str(error)))
+    names = _image_ids({*findings, *refused})
+    images, bad = [], lost.copy()
+    for file, image_id in names.items():
+        known, unusable = findings.get(file, []), refused.get(file, [])
+        unlike = _contradiction(known)
+        if unusable or unlike:
+            bad += _left_out(image_id, file, known, unusable, unlike)
+        else:
+            images.append(ListedImage(_image(image_id, known), file))
+            bad += _repeated(image_id, file, known)
+    ordered = sorted(images, key=lambda image: image.wanted.image_id)
+    return PictureList(tuple(ordered), tuple(bad), len(names) + len(lost))
+
+
+def _rejected(image_id: str, line: int, reason: str, fix: str = FIX) -> RejectedImage:
+    return RejectedImage(image_id, f"{FILE}:{line}", reason, fix)
+
+
+def _file(row: tables.Row, listing: Listing) -> str:
+    """The file that a row means. Raises ValueError where it cannot be one."""
+    row.check_cells(("file",), ("file",))
+    file = listing.found(row["file"])
+    if not (_has_suffix(file) or is_suffixless(file)):
+        raise ValueError(f"file={row['file']!r}: not a picture; use {', '.join(SUFFIXES)} or no suffix")
+    if len(_plain_id(file).encode()) > LONGEST_NAME:
+        raise ValueError(f"file={row['file'][:200]!r}: not a plain name of at most {LONGEST_NAME} bytes")
+    return file
+
+
+def _has_suffix(file: str) -> bool:
+    return PurePosixPath(file).suffix.lower() in SUFFIXES
+
+
+def _finding(row: tables.Row, file: str) -> Finding:
+    row.check(COLUMNS, (*COLUMNS, *OPTIONAL))
+    number = row["abnormality"] or row["abnormality_id"]
+    return Finding(
+        line=row.line,
+        file=file,
+        patient_id=row["patient_id"],
+        pathology=cbis_ddsm.pathology_of(row["pathology"]),
+        laterality=row["laterality"],
+        view=row["view"],
+        subset=_known_subset(row["subset"]),
+        abnormality=f"{row['abnormality_type']} {number}".strip() if number else "",
+    )
+
+
+def _known_subset(text: str) -> str:
+    try:
+        return cbis_ddsm.subset_of(text)
+    except ValueError:
+        return text
+
+
+def _contradiction(findings: Sequence[Finding]) -> str:
+    """What the rows of a file disagree on, with their lines; empty where they agree.
+
+    Rows that do not say which abnormality they mean may be several ones, so that any label beside another is right.
+    """
+    for field in ("patient_id", "laterality", "view", "subset"):
+        said = {getattr(each, field): each.line for each in reversed(findings) if getattr(each, field)}
+        if len(said) > 1:
+            return f"{field} is {_said(said.items())}"
+    by_abnormality: dict[str, dict[int, Finding]] = {}
+    for each in reversed(findings):
+        if each.abnormality:
+            by_abnormality.setdefault(each.abnormality, {})[cbis_ddsm.label_of(each.pathology)] = each
+    for abnormality, labels in by_abnormality.items():
+        if len(labels) > 1:
+            return f"abnormality {abnormality!r} is {_said((each.pathology, each.line) for each in labels.values())}"
+    return ""
+
+
+def _said(values: Iterable[tuple[str, int]]) -> str:
+    ordered = sorted(values, key=lambda each: each[1])
+    return " and ".join(f"{value!r} in line {line}" for value, line in ordered)
+
+
+def _left_out(
+    image_id: str, file: str, known: Sequence[Finding], unusable: Sequence[_Refusal], unlike: str
+) -> list[RejectedImage]:
+    """A row of quarantine for each row of an image that cannot be made."""
+    bad = [_rejected(image_id, each.line, each.reason) for each in unusable]
+    if unusable:
+        lines = ", ".join(str(each.line) for each in unusable)
+        reason = f"another row of {file} cannot be used, in line {lines}, so that its label is not known"
+    else:
+        reason = f"the rows of {file} contradict each other: {unlike}"
+    return bad + [_rejected(image_id, each.line, reason, "keep the right rows") for each in known]
+
+
+def _repeated(image_id: str, file: str, findings: Sequence[Finding]) -> list[RejectedImage]:
+    """A row of quarantine for each row of an image after the first one."""
+    first = min(each.line for each in findings)
+    reason = f"{file} stands there twice or more, first in line {first}"
+    fix = "none needed: malignant if any of its rows is"
+    return [_rejected(image_id, each.line, reason, fix) for each in findings if each.line != first]
+
+
+def _image(image_id: str, findings: Sequence[Finding]) -> ImageSpec:
+    pathologies = {each.pathology for each in findings}
+    pathology = cbis_ddsm.deciding(pathologies)
+    return ImageSpec(
+        image_id=image_id,
+        label=cbis_ddsm.label_of(pathology),
+        pathology=pathology,
+        patient_id=findings[0].patient_id,
+        laterality=max(each.laterality for each in findings),  # all that is said is the same, or nothing
+        view=max(each.view for each in findings),
+        abnormality="+".join(sorted({each.abnormality for each in findings} - {""})),
+        subset=max(each.subset for each in findings),
+        series_uids=(),
+        content="full",
+        mixed=len({cbis_ddsm.label_of(each) for each in pathologies}) > 1,
+    )
+
+
+def _plain_id(file: str) -> str:
+    """A file's path as a name: ``deep/1.png`` is ``deep__1``, composed as a table writes it."""
+    stem = PurePosixPath(file).with_suffix("") if _has_suffix(file) else PurePosixPath(file)
+    return unicodedata.normalize("NFC", "__".join(stem.parts))
+
+
+def _image_ids(files: Iterable[str]) -> dict[str, str]:
+    """A name for each file, in their order; where several would have one, each has a part of its path's sha256 too."""
+    ordered = sorted(files)
+    plain = {file: _plain_id(file) for file in ordered}
+    shared = Counter(name.casefold() for name in plain.values())
+    names = {
+        file: f"{name}-{hashlib.sha256(file.encode()).hexdigest()[:8]}" if shared[name.casefold()] > 1 else name
+        for file, name in plain.items()
+    }
+    again = [name for name, count in Counter(name.casefold() for name in names.values()).items() if count > 1]
+    if again:
+        raise ValueError(f"{FILE}: two files would both be the image {again[0]!r}; rename one")
+    return names

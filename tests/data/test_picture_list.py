@@ -1,0 +1,194 @@
+"""Labels of a plain folder: by the rule, or out with both lines named; never by the order of rows."""
+
+import csv
+import os
+import shutil
+import unicodedata
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mammogan.config import DataConfig
+from mammogan.data import manifest
+from mammogan.data.ingest import ingest
+from mammogan.data.verify import verify
+
+CONFIG = DataConfig(size=28, max_bad=0.5)
+LINES = [f"{number}.bmp,P{number},{'MALIGNANT' if number % 2 else 'BENIGN'}" for number in range(8)]
+
+
+@pytest.fixture
+def folder(tmp_path, rng):
+    """Eight pictures, four of them malignant; ``write`` makes their manifest."""
+    place = tmp_path / "source"
+    place.mkdir()
+    for number in range(8):
+        Image.fromarray(rng.integers(0, 256, (64, 64), dtype=np.uint8)).save(place / f"{number}.bmp")
+    return place
+
+
+@pytest.fixture
+def made(folder, tmp_path):
+    """The frame by image, and the rows of quarantine, of a data set from lines of a manifest."""
+
+    def make(*lines, header="file,patient_id,pathology", config=CONFIG):
+        (folder / "manifest.csv").write_text("\n".join([header, *lines]))
+        ingest(str(folder), "", config, tmp_path / "set", workers=1)
+        frame = manifest.read(tmp_path / "set").set_index("image_id")
+        with (tmp_path / "set/quarantine.csv").open(newline="") as file:
+            return frame, list(csv.DictReader(file))
+
+    return make
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_several_findings_of_a_file_are_malignant_if_any_is(made, reverse):
+    lines = [*LINES, "2.bmp,P2,MALIGNANT"]
+    frame, rows = made(*(reversed(lines) if reverse else lines))
+    assert frame.loc["2", "pathology"] == "MALIGNANT"
+    assert frame["label"].sum() == 5
+    (row,) = rows
+    assert row["image_id"] == "2"
+    assert "2.bmp stands there twice" in row["reason"]
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_one_abnormality_with_two_labels_is_out_with_both_lines(made, reverse):
+    lines = [f"{line},1" for line in LINES] + ["2.bmp,P2,MALIGNANT,1", "4.bmp,P4,MALIGNANT,2"]
+    frame, rows = made(*(reversed(lines) if reverse else lines), header="file,patient_id,pathology,abnormality_id")
+    assert "2" not in frame.index
+    assert frame.loc["4", ["label", "abnormality"]].tolist() == [1, "1+2"]
+    one, two = (3, 9) if reverse else (4, 10)
+    out = [row for row in rows if row["image_id"] == "2"]
+    assert {row["source"] for row in out} == {f"manifest.csv:{one}", f"manifest.csv:{two}"}
+    for row in out:
+        assert f"line {one}" in row["reason"]
+        assert f"line {two}" in row["reason"]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("2.bmp,P99,BENIGN,", "patient_id is 'P2' in line 4 and 'P99' in line 10"),
+        ("2.bmp,P2,BENIGN,RIGHT", "laterality is 'LEFT' in line 4 and 'RIGHT' in line 10"),
+        ("2.bmp,P2,UNSURE,LEFT", "another row of 2.bmp cannot be used, in line 10"),
+        ("2.bmp,,MALIGNANT,LEFT", "another row of 2.bmp cannot be used, in line 10"),
+        ("2.bmp,P2,MALIGNANT,LEFT,x", "another row of 2.bmp cannot be used, in line 10"),
+        ("./2.bmp,P99,MALIGNANT,LEFT", "patient_id"),
+        (".\\2.bmp,P99,MALIGNANT,LEFT", "patient_id"),
+    ],
+)
+def test_an_image_with_rows_that_disagree_or_cannot_be_used_is_out_as_a_whole(made, line, reason):
+    frame, rows = made(*(f"{each},LEFT" for each in LINES), line, header="file,patient_id,pathology,laterality")
+    assert sorted(frame.index) == list("0134567")
+    assert {row["source"] for row in rows} == {"manifest.csv:4", "manifest.csv:10"}
+    assert any(reason in row["reason"] for row in rows)
+
+
+def test_a_stray_quote_drops_no_row_in_silence(made, folder, tmp_path):
+    lines = [f"{line},LEFT,CC" for line in LINES]
+    lines[3] = lines[3].replace("LEFT,CC", 'LEFT,"CC')
+    with pytest.raises(ValueError, match=r"manifest\.csv:5: a quote that opens here is not closed"):
+        made(*lines, header="file,patient_id,pathology,laterality,view")
+    assert not (tmp_path / "set").exists()
+
+
+def test_files_that_share_a_name_are_images_of_their_own(made, folder):
+    (folder / "a").mkdir()
+    for name in ("x.png", "x.bmp", "a/b.png", "a__b.png", "X.PNG"):
+        Image.fromarray(np.random.default_rng(len(name)).integers(0, 256, (64, 64), dtype=np.uint8)).save(folder / name)
+    shutil.copyfile(folder / "0.bmp", folder / "x.bmp")
+    shutil.copyfile(folder / "1.bmp", folder / "x.png")
+    shutil.copyfile(folder / "3.bmp", folder / "a__b.png")
+    new = ["x.png,PX,MALIGNANT", "x.bmp,PY,BENIGN", "X.PNG,PZ,BENIGN", "a/b.png,PA,BENIGN", "a__b.png,PB,MALIGNANT"]
+    frame, rows = made(*LINES[4:], LINES[2], *new)
+    assert not rows
+    assert len(frame) == 10
+    assert len({name.casefold() for name in frame.index}) == 10
+    by_source = frame.set_index("source")["patient_id"]
+    assert by_source[["x.png", "x.bmp", "X.PNG", "a/b.png", "a__b.png"]].tolist() == ["PX", "PY", "PZ", "PA", "PB"]
+
+
+def test_the_same_picture_with_two_labels_is_out_and_with_one_is_used_once(made, folder):
+    Image.open(folder / "2.bmp").save(folder / "again.png")  # other bytes, the same pixels
+    shutil.copyfile(folder / "4.bmp", folder / "copy.bmp")
+    shutil.copyfile(folder / "6.bmp", folder / "same.bmp")
+    lines = [*LINES, "again.png,P2,MALIGNANT", "copy.bmp,PX,MALIGNANT", "same.bmp,P6,BENIGN"]
+    frame, rows = made(*lines)
+    assert sorted(frame.index) == ["0", "1", "3", "5", "6", "7"]
+    reasons = {row["image_id"]: row["reason"] for row in rows}
+    assert reasons["2"] == reasons["again"] == "the same image with two labels: 2.bmp is BENIGN, again.png is MALIGNANT"
+    assert reasons["4"] == reasons["copy"] == "the same image with two labels: 4.bmp is BENIGN, copy.bmp is MALIGNANT"
+    assert reasons["same"] == "the same file as 6.bmp"
+    assert len(lines) == len(frame) + len(rows)
+
+
+def test_accents_and_slashes_of_another_system_find_their_file(made, folder):
+    (folder / "Bäume").mkdir()
+    names = [unicodedata.normalize("NFD", "Bäume/é.bmp"), "Bäume/ü.bmp"]
+    for number, name in enumerate(names):
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.move(folder / f"{number}.bmp", folder / name)
+    lines = ["Bäume\\é.bmp,Müller,BENIGN", unicodedata.normalize("NFD", "Bäume/ü.bmp,Müller,MALIGNANT"), *LINES[2:]]
+    frame, rows = made(*lines)
+    assert not rows
+    assert {"Bäume__é", "Bäume__ü"} < set(frame.index)
+    assert frame["patient_id"].nunique() == 7
+
+
+def test_two_files_whose_names_differ_in_bytes_alone_are_refused(made, folder):
+    for form in ("NFC", "NFD"):
+        shutil.copyfile(folder / "0.bmp", folder / unicodedata.normalize(form, "é.bmp"))
+    _, rows = made(*LINES, "é.bmp,PE,BENIGN")
+    assert [row["source"] for row in rows] == ["manifest.csv:10"]
+    assert "2 files have this name" in rows[0]["reason"]
+
+
+@pytest.mark.parametrize(
+    "name", ["../secret.bmp", "..\\secret.bmp", "/etc/passwd", "C:\\x.bmp", "C:x.bmp", "\\\\server\\x.bmp"]
+)
+def test_a_path_that_leaves_its_folder_is_refused(made, folder, name):
+    shutil.copyfile(folder / "0.bmp", folder.parent / "secret.bmp")
+    _, rows = made(*LINES, f"{name},PX,BENIGN")
+    assert "leaves its folder" in rows[0]["reason"]
+
+
+def test_only_regular_files_below_the_source_are_opened(made, folder, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    Image.new("L", (64, 64), 7).save(outside / "secret.png")
+    (folder / "link.png").symlink_to(outside / "secret.png")
+    (folder / "d").symlink_to(outside)
+    os.mkfifo(folder / "pipe.png")
+    os.mkfifo(folder / "pipe2.png")
+    (folder / "alias.png").symlink_to("pipe2.png")
+    (folder / "folder.png").mkdir()
+    (folder / "within").symlink_to(".")
+    refused = ["link.png", "d/secret.png", "pipe.png", "alias.png", "folder.png"]
+    frame, rows = made(*LINES[1:], "within/0.bmp,P0,BENIGN", *(f"{name},PX,BENIGN" for name in refused))
+    assert {row["source"] for row in rows} == set(refused)
+    assert len(frame) == 8
+    reasons = {row["source"]: row["reason"] for row in rows}
+    assert "leaves its folder by a link" in reasons["link.png"]
+    assert "leaves its folder by a link" in reasons["d/secret.png"]
+    assert "no regular file" in reasons["pipe.png"]
+    assert "no regular file" in reasons["alias.png"]
+    assert "folder" in reasons["folder.png"]
+
+
+def test_formulas_are_no_formulas_in_the_tables_and_come_back(made, folder, tmp_path):
+    os.rename(folder / "0.bmp", folder / "=cmd|' C calc'!A0.bmp")
+    frame, rows = made("=cmd|' C calc'!A0.bmp,=HYPERLINK(1),BENIGN", *LINES[1:], "@x.bmp,P1,BENIGN", "-1,+2,UNSURE")
+    assert frame["patient_id"].tolist().count("=HYPERLINK(1)") == 1
+    assert verify(tmp_path / "set") == []
+    for name in ("manifest.csv", "quarantine.csv"):
+        with (tmp_path / "set" / name).open(newline="") as file:
+            assert not [cell for row in csv.reader(file) for cell in row if cell.startswith(("=", "+", "-", "@"))]
+    assert len(rows) == 2
+
+
+def test_pathologies_in_any_case(made):
+    frame, rows = made(*LINES[:6], "6.bmp,P6,benign without callback", "7.bmp,P7,Malignant")
+    assert not rows
+    assert frame.loc[["6", "7"], "pathology"].tolist() == ["BENIGN_WITHOUT_CALLBACK", "MALIGNANT"]

@@ -1,0 +1,112 @@
+"""CSV dialects that programs write: read as what they mean, or refused with what was found."""
+
+import codecs
+import unicodedata
+
+import pytest
+
+from mammogan.data import tables
+from mammogan.data.cells import shielded, unshielded
+
+PLAIN = 'file,patient_id,pathology\na.png,"Doe, Jane",BENIGN\nb.png,Müller,MALIGNANT\n'
+ROWS = [("a.png", "Doe, Jane", "BENIGN"), ("b.png", "Müller", "MALIGNANT")]
+
+
+def with_separator(separator):
+    return "\n".join(
+        separator.join(f'"{cell}"' for cell in row) for row in [("file", "patient_id", "pathology"), *ROWS]
+    )
+
+
+DIALECTS = {
+    "as Python writes it": PLAIN.encode(),
+    "byte-order mark": codecs.BOM_UTF8 + PLAIN.encode(),
+    "UTF-16 as Excel saves it": PLAIN.encode("utf-16"),
+    "UTF-16, big end first": codecs.BOM_UTF16_BE + PLAIN.encode("utf-16-be"),
+    "UTF-16 without a mark": PLAIN.encode("utf-16-le"),
+    "UTF-16, big end first, without a mark": PLAIN.encode("utf-16-be"),
+    "UTF-32": PLAIN.encode("utf-32"),
+    "semicolon": with_separator(";").encode(),
+    "tab": with_separator("\t").encode(),
+    "bar": with_separator("|").encode(),
+    "sep=": b"sep=;\r\n" + with_separator(";").encode(),
+    "sep= saved again": b"sep=;;;\r\n" + with_separator(";").encode(),
+    "sep= with a mark": codecs.BOM_UTF8 + b'"sep=^"\n' + with_separator("^").encode(),
+    "sep=tab": b"sep=\t\n" + with_separator("\t").encode(),
+    "UTF-16 with tabs": with_separator("\t").encode("utf-16"),
+    "CRLF": PLAIN.replace("\n", "\r\n").encode(),
+    "CR": PLAIN.replace("\n", "\r").encode(),
+    "empty lines": b"\n \n,,\n" + PLAIN.replace("\n", "\n\n").encode(),
+    "filled up": PLAIN.replace("\n", ",,\n").encode(),
+    "spaces": PLAIN.replace(",p", " , P").replace(',"', ', "').encode(),
+    "decomposed": unicodedata.normalize("NFD", PLAIN).encode(),
+}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_every_dialect_is_the_same_table(dialect):
+    table = tables.parse("m.csv", DIALECTS[dialect])
+    columns = ("file", "patient_id", "pathology")
+    rows = table.checked_rows(columns, columns)
+    assert [tuple(row[column] for column in columns) for row in rows] == ROWS
+    for row in rows:
+        row.check(columns, columns)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('file,view\na,CC\nb,"CC\nc,CC\nd,CC\n', 3),  # never closed
+        ('file,view\na,CC\nb,"CC\nc,CC\nd,CC"\ne,CC\n', 3),  # closed by another stray one
+        ('"file","view"\n"a","CC"\n"b","CC\n"c","CC"\n', 3),  # closed by the next field's own
+        ('file,view\na,"CC"x\nb,CC\n', 2),
+        ('file,view\na,CC\nb,"CC\r\nc,CC\r\n', 3),
+        ('file,view\n\na,CC\nb,"' + "C" * 140_000 + "\nc,CC\n", 4),
+        ('sep=,\nfile,view\na,CC\nb,"CC\nc,CC\n', 4),
+        ('file,view,note\na,CC,"x\nb,CC\nc,CC"\n', 2),  # rows that leave the last column out
+    ],
+)
+def test_a_quote_that_is_not_closed_is_refused_with_its_line(text, line):
+    table = tables.parse("m.csv", text.encode())
+    with pytest.raises(ValueError, match=rf"^m\.csv:{line}: a quote that opens here ") as caught:
+        table.checked_rows(("file",), ("file",))
+    assert "\n" not in str(caught.value)
+
+
+def test_line_breaks_at_the_ends_of_a_field_and_in_a_note_are_none_of_that():
+    table = tables.parse("m.csv", b'file,note\n"a\n","two\nlines"\nb,\n')
+    assert [row["file"] for row in table.checked_rows(("file",), ("file",))] == ["a", "b"]
+    assert [row.line for row in table.rows] == [4, 5]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("a,P,BENIGN,x", "4 fields where the header has 3"),
+        ("a,P", "pathology=''"),
+        ("a,P\u200b1,BENIGN", "control character"),
+        ("a,P\x071,BENIGN", "control character"),
+        ('a,"P\n1",BENIGN', "line break"),
+        (b"a,M\xfcller,BENIGN", "no utf-8"),
+    ],
+)
+def test_a_row_that_cannot_be_used_says_why_and_leaves_the_others(row, reason):
+    content = b"file,patient_id,pathology\n" + (row if isinstance(row, bytes) else row.encode()) + b"\nb,P,BENIGN\n"
+    bad, good = tables.parse("m.csv", content).checked_rows((), ())
+    with pytest.raises(ValueError, match=reason):
+        bad.check(("file", "patient_id", "pathology"), ("file", "patient_id", "pathology"))
+    good.check(("file", "patient_id", "pathology"), ("file", "patient_id", "pathology"))
+
+
+def test_a_column_that_stands_there_twice_is_refused_where_it_is_used():
+    table = tables.parse("m.csv", b"file,Patient ID,patient_id,note,note\na,1,2,x,y\n")
+    with pytest.raises(ValueError, match=r"^m\.csv has the column patient_id twice"):
+        table.checked_rows(("file",), ("file", "patient_id"))
+    assert len(table.checked_rows(("file",), ("file",))) == 1
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\tx", "\r", "'=x", "''-x", "'", "'x", "", "P 1", "a=b"])
+def test_cells_are_safe_in_a_spreadsheet_and_come_back(text):
+    assert not shielded(text).startswith(("=", "+", "-", "@", "\t", "\r"))
+    assert unshielded(shielded(text)) == text
+    assert shielded("P_00001") == "P_00001"
