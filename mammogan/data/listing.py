@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ntpath
+import posixpath
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import PurePosixPath, PureWindowsPath
 
 from mammogan import storage
 from mammogan.data.quarantine import RejectedImage
@@ -16,7 +17,7 @@ DICOM_SUFFIXES = (".dcm", ".dicom")
 
 def is_suffixless(name: str) -> bool:
     """Whether a file's name tells nothing of what it is: ``IM0001``, or a UID, ``1.2.840.7``."""
-    suffix = PurePosixPath(name).suffix[1:]
+    suffix = posixpath.splitext(name)[1][1:]
     return not suffix or suffix.isdecimal()
 
 
@@ -63,10 +64,10 @@ class Listing:
         A path that no file has comes back with slashes. Raises ValueError for a path that is not below its folder, and
         for one that means two files.
         """
-        path = PurePosixPath(written.replace("\\", "/"))
-        if path.is_absolute() or PureWindowsPath(written).drive or ".." in path.parts:
+        path = posixpath.normpath(slashed := written.replace("\\", "/"))
+        if slashed.startswith("/") or ntpath.splitdrive(written)[0] or ".." in slashed.split("/"):
             raise ValueError(f"file={written[:200]!r}: it leaves its folder")
-        spelt = self._spellings.get(unicodedata.normalize("NFC", str(path)), [str(path)])
+        spelt = self._spellings.get(unicodedata.normalize("NFC", path), [path])
         if len(spelt) > 1:
             raise ValueError(f"file={written[:200]!r}: {len(spelt)} files have this name, with other bytes; rename one")
         return spelt[0]

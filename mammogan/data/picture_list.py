@@ -8,11 +8,11 @@ accounted for: one of each image's makes it, every other one has a row of quaran
 from __future__ import annotations
 
 import hashlib
+import posixpath
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from mammogan.data import cbis_ddsm, picture, tables
 from mammogan.data.cbis_ddsm import ImageSpec
@@ -114,7 +114,7 @@ def _file(row: tables.Row, listing: Listing) -> str:
 
 
 def _has_suffix(file: str) -> bool:
-    return PurePosixPath(file).suffix.lower() in SUFFIXES
+    return file.lower().endswith(SUFFIXES)
 
 
 def _finding(row: tables.Row, file: str) -> Finding:
@@ -204,8 +204,8 @@ def _image(image_id: str, findings: Sequence[Finding]) -> ImageSpec:
 
 def _plain_id(file: str) -> str:
     """A file's path as a name: ``deep/1.png`` is ``deep__1``, composed as a table writes it."""
-    stem = PurePosixPath(file).with_suffix("") if _has_suffix(file) else PurePosixPath(file)
-    return unicodedata.normalize("NFC", "__".join(stem.parts))
+    stem = posixpath.splitext(file)[0] if _has_suffix(file) else file
+    return unicodedata.normalize("NFC", stem.replace("/", "__"))
 
 
 def _image_ids(files: Iterable[str]) -> dict[str, str]:

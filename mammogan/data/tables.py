@@ -39,20 +39,23 @@ NAMED_SEPARATOR = re.compile(r'"?sep=([^\w"\s]|\t)"?[,;\t|]*\s*', re.IGNORECASE)
 """First line by which a spreadsheet is told the separator; one that saved it may have filled it up."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """One row of a CSV file."""
 
     line: int
     """Number of its last line; the header is line 1."""
-    cells: dict[str, str]
-    """Stripped text by column."""
+    places: dict[str, int]
+    """Where each column stands; one mapping for all rows of a table."""
+    values: tuple[str, ...]
+    """Stripped text."""
     fault: str = ""
     """Why the row cannot be used; empty where its text is whole."""
 
     def __getitem__(self, column: str) -> str:
         """Text of a column; empty where the row or the table lacks it."""
-        return self.cells.get(column, "")
+        place = self.places.get(column, len(self.values))
+        return self.values[place] if place < len(self.values) else ""
 
     def check(self, needed: Sequence[str], used: Sequence[str]) -> None:
         """Raise ValueError where the row is faulty, a needed cell is empty or a used one is no plain text."""
@@ -65,6 +68,8 @@ class Row:
         for column in needed:
             if not self[column]:
                 raise ValueError(f"{column}='': the field is empty or the line is cut off")
+        if "".join(self.values).isprintable():
+            return
         for column in used:
             if not self[column].isprintable():
                 shown = self[column][:SHORT]
@@ -122,6 +127,7 @@ def parse(name: str, content: bytes) -> Table:
         lines.readline()
     reader = csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=True)
     header: tuple[str, ...] = ()
+    places: dict[str, int] = {}
     rows: list[Row] = []
     fault = ""
     while not fault:
@@ -133,16 +139,17 @@ def parse(name: str, content: bytes) -> Table:
         except csv.Error as error:
             fault = f"{name}:{line}: a quote that opens here is not closed, or not doubled ({error}); mend the line"
             break
-        values = [_composed(field) for field in fields]
+        values = tuple(map(_composed, fields))
         last = skipped + reader.line_num
         if not any(values):
             continue
         if _swallows(values, separator):
             fault = f"{name}:{line}: a quote that opens here is closed only in line {last}, with rows between; close it"
         elif header:
-            rows.append(Row(last, dict(zip(header, values, strict=False)), _fault(values, header, encoding)))
+            rows.append(Row(last, places, values, _fault(values, header, encoding)))
         else:
             header = tuple("_".join(value.lower().split()) for value in values)
+            places = {column: place for place, column in enumerate(header)}
     return Table(name, encoding, separator, header, tuple(rows), fault)
 
 

@@ -1,7 +1,12 @@
+import csv
+import shutil
+
 import pytest
 
-from mammogan.config import SUBSETS
-from mammogan.data.cbis_ddsm import label_of, read_cases, subset_of, wanted_images
+from mammogan.config import SUBSETS, DataConfig
+from mammogan.data import idc
+from mammogan.data.cbis_ddsm import label_of, lost_images, read_cases, subset_of, wanted_images
+from mammogan.data.sources import locate
 
 HEADER = (
     "patient_id,breast density,left or right breast,image view,abnormality id,abnormality type,"
@@ -135,3 +140,114 @@ def test_labels_that_are_no_folder_or_hold_no_case_csv_say_so_in_one_line(tmp_pa
     (tmp_path / "prices.csv").write_text("fruit,price\n")
     with pytest.raises(FileNotFoundError, match=r"found prices\.csv; give the folder of the four CSVs"):
         read_cases(str(tmp_path), "calc-train")
+
+
+@pytest.mark.parametrize("names", [("a.csv", "b.csv"), ("b.csv", "a.csv")])
+def test_one_abnormality_with_two_labels_is_out_with_both_lines_named(labels, names):
+    labels(row("MALIGNANT", 1), row("BENIGN", 2), row(patient="P_00002", uid="1.2"), name=names[0])
+    folder = labels(row("BENIGN", 1), name=names[1])
+    found = read_cases(folder, "calc-train")
+    wanted, bad = wanted_images(found, "full")
+    assert [image.patient_id for image in wanted] == ["P_00002"]
+    lines = [f"{names[0]}:3", f"{names[1]}:3"]
+    contradicted = [each for each in bad if "contradict" in each.reason]
+    assert sorted(each.source for each in contradicted) == sorted(lines)
+    assert all(line in each.reason for each in contradicted for line in lines)
+    assert [each.source for each in bad if each not in contradicted] == [f"{names[0]}:5"]
+    assert lost_images(bad, "full") == 1
+    crops, _ = wanted_images(found, "crop")
+    assert [crop.image_id[-17:] for crop in crops] == ["P_00001_LEFT_CC_2", "P_00002_LEFT_CC_1"]
+
+
+def test_one_crop_with_two_labels_is_out_whatever_its_abnormality_is_called(labels):
+    labels(row("MALIGNANT"), row(patient="P_00002", uid="1.2"))
+    folder = labels(row("BENIGN").replace("calcification", "mass"), name="other.csv")
+    assert [image.patient_id for image in wanted_images(read_cases(folder, "calc-train"), "full")[0]] == ["P_00002"]
+
+
+def test_two_patients_of_one_image_contradict_each_other(labels):
+    found = read_cases(labels(row(), row(number=2).replace("P_00001,2", "P_00007,2")), "calc-train")
+    assert wanted_images(found, "full")[0] == []
+    assert all("P_00007 LEFT CC" in each.reason for each in found.bad)
+
+
+@pytest.mark.parametrize(("calc", "mass", "label"), [("BENIGN", "MALIGNANT", 1), ("BENIGN", "BENIGN", 0)])
+def test_a_mammogram_of_two_subsets_is_one_image_by_the_rule(labels, calc, mass, label):
+    folder = labels(row(calc), row(mass, subset="Mass-Test", uid="8.8"), row(subset="Mass-Test", patient="P_00002"))
+    both, _ = wanted_images(read_cases(folder, "calc-train+mass-test"), "full")
+    image = next(each for each in both if each.patient_id == "P_00001")
+    assert len(both) == 2
+    assert (image.label, image.mixed, image.subset) == (label, bool(label), "mass-test")  # never trained on
+    assert (image.series_uids, image.twins) == (("8.8",), ("1.1",))
+    (alone,), _ = wanted_images(read_cases(folder, "calc-train"), "full")
+    assert (alone.label, alone.subset, alone.twins) == (0, "calc-train", ())
+
+
+def test_an_unusable_row_of_one_subset_takes_the_mammogram_out_of_the_union(labels):
+    folder = labels(row(), row("UNSURE", subset="Mass-Test", uid="8.8"), row(subset="Mass-Test", patient="P_00002"))
+    wanted, bad = wanted_images(read_cases(folder, "calc-train+mass-test"), "full")
+    assert [image.patient_id for image in wanted] == ["P_00002"]
+    assert [each.source for each in bad] == ["cases.csv:5", "cases.csv:3"]
+
+
+def test_the_71_mammograms_of_two_subsets(shared):
+    folder = str(shared / "data/cbis_ddsm/csv")
+    images, _ = wanted_images(read_cases(folder, "+".join(SUBSETS)), "full")
+    twins = [image for image in images if image.twins]
+    assert len(twins) == 71
+    assert sum(image.subset.endswith("-test") for image in twins) == 33
+    alone = {}
+    for subset in SUBSETS:
+        for image in wanted_images(read_cases(folder, subset), "full")[0]:
+            alone.setdefault((image.patient_id, image.laterality, image.view), set()).add(image.label)
+    labels = {(each.patient_id, each.laterality, each.view): each.label for each in twins}
+    assert sum(alone[key] == {0, 1} for key in labels) == 16
+    assert all(label == max(alone[key]) for key, label in labels.items())
+
+
+def test_a_twin_serves_where_the_first_is_not_there(phantom, tmp_path):
+    """As a source that holds the calcifications alone."""
+    folder = shutil.copytree(phantom, tmp_path / "source")
+    (table,) = folder.glob("*.csv")
+    text = table.read_text()
+    table.write_text(text.replace("Mass-Training", "Calc-Training"))
+    header, first, *_ = csv.reader(text.splitlines(keepends=True))
+    with (folder / "twin.csv").open("w", newline="") as file:
+        twin = [cell.replace("Mass-Training", "Mass-Test").replace("/1.", "/9.") for cell in first]
+        csv.writer(file).writerows([header, twin])
+    located = locate(str(folder), "", DataConfig(subset="calc-train+mass-test"))
+    (job,) = [job for job in located.jobs if job.wanted.twins]
+    assert job.wanted.subset == "mass-test"
+    assert job.series == job.wanted.twins
+    assert not located.bad
+
+
+def test_a_case_csv_that_is_not_whole_is_refused_with_its_line(labels):
+    folder = labels(row(), row(patient="P_00002").replace("LEFT", '"LEFT', 1), row(patient="P_00003"))
+    with pytest.raises(ValueError, match=r"^labels='.*': cases\.csv:4: a quote that opens here"):
+        read_cases(folder, "calc-train")
+
+
+def test_what_was_found_is_told(tmp_path):
+    (tmp_path / "mass_case_description_train_set.csv").write_bytes("patient id;pfad\nP;x\n".encode("utf-16"))
+    with pytest.raises(
+        FileNotFoundError, match=r"found mass_.*csv; .*utf-16-le, separator ';', columns patient_id, pf"
+    ):
+        read_cases(str(tmp_path), "mass-train")
+
+
+def test_backslashes_and_any_case_are_read(labels):
+    folder = labels(row("Malignant").replace("/", "\\"))
+    (image,), _ = wanted_images(read_cases(folder, "calc-train"), "full")
+    assert (image.image_id, image.pathology, image.series_uids) == (
+        "Calc-Training_P_00001_LEFT_CC",
+        "MALIGNANT",
+        ("1.1",),
+    )
+
+
+def test_an_index_with_two_places_of_a_series_is_refused(tmp_path):
+    lines = ["SeriesInstanceUID,series_aws_url,series_size_MB", "1.2,s3://b/x/*,1", "1.2,s3://b/y/*,1"]
+    (tmp_path / "index.csv").write_text("\n".join(lines))
+    with pytest.raises(ValueError, match=r"series 1\.2 is at s3://b/x and at s3://b/y; keep one"):
+        idc.read_index(str(tmp_path))
