@@ -11,6 +11,7 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import re
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,7 +37,9 @@ LARGEST_INTEGER = 2**53
 """Beyond it floating-point numbers, and so JSON in many a reader, leave out integers."""
 
 EXTRACTORS = ("auto", "inception", "inception_clean", "radimagenet", "random")
-EXPORTED_SUFFIXES = (".torchscript", ".ts", ".onnx")
+TORCHSCRIPT_SUFFIXES = (".torchscript", ".ts")
+EXPORTED_SUFFIXES = (*TORCHSCRIPT_SUFFIXES, ".onnx")
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 RADIMAGENET_URL = "https://huggingface.co/Lab-Rasool/RadImageNet/resolve/main/DenseNet121.pt"
 RADIMAGENET_SHA256 = "5011b427acf483b3c05d9d4ac6ea4ff0baf5714c23937c0fcdc7c446226d0a14"
@@ -45,6 +48,11 @@ RADIMAGENET_SHA256 = "5011b427acf483b3c05d9d4ac6ea4ff0baf5714c23937c0fcdc7c44622
 def _require(ok: bool, argument: str, value: object, fix: str) -> None:
     if not ok:
         raise ValueError(f"{argument}={value!r}: {fix}")
+
+
+def _require_sha256(argument: str, value: str) -> None:
+    """Refuse what is no sha256; empty is none."""
+    _require(not value or bool(_SHA256.fullmatch(value)), argument, value, "give a sha256, 64 hexadecimal digits")
 
 
 def _require_choices(config: object, section: str) -> None:
@@ -137,6 +145,7 @@ class ModelConfig:
         _require_choices(self, "model")
         for name in ("latent_dim", "generator_channels", "critic_channels"):
             _require(getattr(self, name) > 0, f"model.{name}", getattr(self, name), "give a positive number")
+        _require_sha256("model.frozen_sha256", self.frozen_sha256)
         remote = "://" in self.frozen_weights
         _require(
             bool(self.frozen_sha256) or not remote,
@@ -233,11 +242,16 @@ class EvaluateConfig:
     extractor: str = "auto"
     """Features for KID and FID: inception (resized as torch-fidelity does), inception_clean (as clean-fid does),
     radimagenet, random (VGG of fixed seed), a .torchscript or .onnx file, or 'auto': Inception where its weights are
-    found, else random."""
+    found, else random. A .torchscript or .ts file is a program that runs with your rights."""
     extractor_weights: str = ""
     """File of the Inception or RadImageNet weights; empty takes the cached or published ones."""
+    extractor_sha256: str = ""
+    """Expected sha256 of the file at evaluate.extractor or evaluate.extractor_weights; required for TorchScript, which
+    runs code, and for weights at an address."""
     lpips_weights: str = ""
     """File of the AlexNet LPIPS v0.1 weights; empty looks in torch's hub cache, else random weights are used."""
+    lpips_sha256: str = ""
+    """Expected sha256 of the file at evaluate.lpips_weights; required for an address."""
     pairs: int = 2000
     """Image pairs per MS-SSIM value at most; fewer when all pairs are fewer. LPIPS takes all pairs in any case."""
     confidence: float = 0.95
@@ -253,10 +267,30 @@ class EvaluateConfig:
         known = self.extractor in EXTRACTORS or self.extractor.lower().endswith(EXPORTED_SUFFIXES)
         choices = f"choose one of {', '.join(EXTRACTORS)}, or a file {' or '.join(EXPORTED_SUFFIXES)}"
         _require(known, "evaluate.extractor", self.extractor, choices)
+        self._require_sha256()
         _require(self.fakes >= 2, "evaluate.fakes", self.fakes, "give at least 2")
         _require(self.pairs >= 1, "evaluate.pairs", self.pairs, "give at least 1")
         _require(self.batch_size >= 1, "evaluate.batch_size", self.batch_size, "give at least 1")
         _require(0 < self.confidence < 1, "evaluate.confidence", self.confidence, "give a level between 0 and 1")
+
+    def _require_sha256(self) -> None:
+        """A digest for whatever runs code or comes from elsewhere, and none that nothing would be compared with."""
+        extractor, given = self.extractor.lower(), self.extractor_sha256
+        _require_sha256("evaluate.extractor_sha256", given)
+        _require_sha256("evaluate.lpips_sha256", self.lpips_sha256)
+        if extractor.endswith(TORCHSCRIPT_SUFFIXES):
+            fix = f"{self.extractor} is TorchScript, a program that runs with your rights: give the file's sha256"
+            _require(bool(given), "evaluate.extractor_sha256", given, f"{fix}, if you trust who made it")
+        _require("://" not in self.extractor, "evaluate.extractor", self.extractor, "give the path of a file")
+        for name, address, expected in (
+            ("evaluate.extractor_sha256", self.extractor_weights, given),
+            ("evaluate.lpips_sha256", self.lpips_weights, self.lpips_sha256),
+        ):
+            _require(bool(expected) or "://" not in address, name, expected, f"give the sha256 of {address}")
+        _require(extractor != "random" or not given, "evaluate.extractor_sha256", given,
+                 "leave it out: evaluate.extractor=random has no file")  # fmt: skip
+        _require(bool(self.lpips_weights) or not self.lpips_sha256, "evaluate.lpips_sha256", self.lpips_sha256,
+                 "give the file as evaluate.lpips_weights too")  # fmt: skip
 
 
 @dataclass(frozen=True)

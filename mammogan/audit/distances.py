@@ -64,7 +64,7 @@ def load_spaces(config: EvaluateConfig) -> list[Space]:
     from mammogan.metrics.lpips import load_perceptual
 
     device = pick_device(config.device, "evaluate.device")
-    perceptual = load_perceptual(config.lpips_weights, device)
+    perceptual = load_perceptual(config.lpips_weights, device, config.lpips_sha256)
     extractor = load_extractor(config, device)
     return [
         Space("pixel", "root mean square difference of pixels in [-1, 1]", pixel_embedding),

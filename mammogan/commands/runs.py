@@ -71,7 +71,7 @@ def export(
     from mammogan.registry import exports, snapshot_of
 
     with tempfile.TemporaryDirectory() as folder:
-        errors = exports.export(snapshot_of(model, Path(folder), tracking_uri), out)
+        errors = exports.export(snapshot_of(model, Path(folder, "model"), tracking_uri), out)
     logger.info(
         f"exported to {out}; worst errors: {', '.join(f'{name} {error:.1g}' for name, error in errors.items())}"
     )

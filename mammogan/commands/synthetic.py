@@ -145,11 +145,10 @@ def _model(address: str, tracking_uri: str) -> Model:
     if not address.startswith("models:/"):
         return load_model(Path(address))
     from mammogan import registry
-    from mammogan.registry.notes import version_of
 
-    name, version = version_of(address, tracking_uri)
+    name, version = registry.version_of(address, tracking_uri)
     with tempfile.TemporaryDirectory() as folder:
-        snapshot = registry.snapshot_of(f"models:/{name}/{version}", Path(folder), tracking_uri)
+        snapshot = registry.snapshot_of(f"models:/{name}/{version}", Path(folder, "model"), tracking_uri)
         return load_model(snapshot, f"{name}-v{version}")
 
 

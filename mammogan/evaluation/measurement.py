@@ -74,7 +74,8 @@ class EvaluationNetworks:
 def load_networks(config: EvaluateConfig) -> EvaluationNetworks:
     """Extractor and LPIPS network on the configured device, saying which weights they are. Raises as the loaders do."""
     device = pick_device(config.device, "evaluate.device")
-    loaded = load_extractor(config, device), load_perceptual(config.lpips_weights, device)
+    perceptual = load_perceptual(config.lpips_weights, device, config.lpips_sha256)
+    loaded = load_extractor(config, device), perceptual
     for network in loaded:
         logger.info(f"{network.name}: {network.note}")
     return EvaluationNetworks(*loaded, device, config)

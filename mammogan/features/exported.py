@@ -1,37 +1,62 @@
 """Extractors of other people, from a TorchScript or ONNX file.
 
 Such a network takes floats (B, 3, H, W) in [0, 255], three equal channels, and returns features (B, D) or
-(B, D, 1, 1). Both kinds of file hold a graph, not pickled Python objects.
+(B, D, 1, 1). An ONNX file is a graph of known operations. A TorchScript file is a program, which may read and write
+files with the rights of who loads it: it is loaded only where its sha256 is that of a file that somebody trusts.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 
-def load_exported(path: Path, device: torch.device) -> Callable[[Tensor], Tensor]:
-    """uint8 (B, 1, H, W) -> (B, D), float32. Raises ValueError for a file that is neither kind."""
+@dataclass(frozen=True)
+class ExportedNetwork:
+    """A network of a file."""
+
+    sha256: str
+    """Hex sha256 of the file."""
+    features: Callable[[Tensor], Tensor]
+    """uint8 (B, 1, H, W) -> (B, D), float32."""
+
+
+def load_exported(path: Path, device: torch.device, expected: str = "") -> ExportedNetwork:
+    """Network of a TorchScript or ONNX file, whose sha256 must be ``expected``, which only ONNX may do without.
+
+    Raises ValueError for a file that is neither kind or has another sha256; nothing of it was run then.
+    """
+    content = path.read_bytes()
+    sha256 = hashlib.sha256(content).hexdigest()
+    is_onnx = path.suffix.lower() == ".onnx"
+    if sha256 != expected.lower() and (expected or not is_onnx):
+        raise ValueError(
+            f"evaluate.extractor_sha256={expected!r}: sha256 of {path} is {sha256}; give this one if you trust the file"
+            + ("" if is_onnx else ", a TorchScript program that runs with your rights")
+        )
     try:
-        run = _onnx(path) if path.suffix.lower() == ".onnx" else _torchscript(path, device)
+        run = _onnx(path) if is_onnx else _torchscript(content, device)
     except (RuntimeError, ImportError, ValueError) as error:
         raise ValueError(f"evaluate.extractor={str(path)!r} cannot be loaded: {str(error).splitlines()[0]}") from error
 
     def features(images: Tensor) -> Tensor:
         return run(images.float().expand(-1, 3, -1, -1).contiguous()).float().flatten(1)
 
-    return features
+    return ExportedNetwork(sha256, features)
 
 
-def _torchscript(path: Path, device: torch.device) -> Callable[[Tensor], Tensor]:
+def _torchscript(content: bytes, device: torch.device) -> Callable[[Tensor], Tensor]:
     with warnings.catch_warnings():
         # torch discourages new TorchScript files; the published extractors are such files
         warnings.simplefilter("ignore", FutureWarning)
-        return torch.jit.load(str(path), map_location=device).eval()
+        return torch.jit.load(io.BytesIO(content), map_location=device).eval()
 
 
 def _onnx(path: Path) -> Callable[[Tensor], Tensor]:

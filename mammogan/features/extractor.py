@@ -31,7 +31,8 @@ from mammogan.statistics import Floats
 
 CPU = torch.device("cpu")
 INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
-INCEPTION_SHA256_START = "6726825d"
+INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+"""Of torch-fidelity's published file, whose name has its first 8 digits."""
 INCEPTION_URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{INCEPTION_FILE}"
 
 
@@ -55,37 +56,41 @@ def load_extractor(config: EvaluateConfig, device: torch.device) -> Extractor:
     """Extractor that ``config.extractor`` asks for.
 
     ``auto`` is Inception where its weights are found, else the random VGG16. The named ones take their weights from
-    ``config.extractor_weights``, else from the cache, else from their published address. Raises FileNotFoundError for
-    a path that is missing, ValueError for a file of other content, OSError where a download fails.
+    ``config.extractor_weights``, else from the cache, else from their published address. A file is compared with
+    ``config.extractor_sha256`` before it is read, where that is given. Raises FileNotFoundError for a path that is
+    missing, ValueError for a file of other content or of another sha256, OSError where a download fails.
     """
-    choice = config.extractor
+    choice, sha256 = config.extractor, config.extractor_sha256
     if choice == "auto":
         found = config.extractor_weights or weights.in_hub_cache(INCEPTION_FILE).is_file()
-        choice = "inception" if found else "random"
+        choice = "inception" if found or sha256 else "random"
     if choice == "random":
         return random_vgg(device)
     if choice in ("inception", "inception_clean"):
-        return inception(_inception_file(config.extractor_weights), choice, device)
+        return inception(_inception_file(config.extractor_weights, sha256), choice, device)
     if choice == "radimagenet":
-        return radimagenet(config.extractor_weights, device)
-    return exported(storage.fetch(choice), device)
+        return radimagenet(config.extractor_weights, device, sha256)
+    return exported(storage.fetch(choice, sha256), device, sha256)
 
 
-def _inception_file(given: str) -> Path:
-    """File given, or torch-fidelity's weights in torch's hub cache, downloaded if they are not there."""
+def _inception_file(given: str, sha256: str) -> Path:
+    """File given, or torch-fidelity's weights in torch's hub cache, downloaded if they are not there.
+
+    The latter may be another file of that name: ``inception`` says by the sha256 which one it is.
+    """
     if given:
-        return storage.fetch(given)
+        return storage.fetch(given, sha256)
     path = weights.in_hub_cache(INCEPTION_FILE)
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            torch.hub.download_url_to_file(INCEPTION_URL, str(path), INCEPTION_SHA256_START, progress=False)
+            torch.hub.download_url_to_file(INCEPTION_URL, str(path), INCEPTION_SHA256, progress=False)
         except OSError as error:
             raise OSError(
                 f"evaluate.extractor='inception': {INCEPTION_URL} cannot be fetched ({error}); give the file as "
                 "evaluate.extractor_weights, or set evaluate.extractor=random"
             ) from error
-    return path
+    return storage.fetch(str(path), sha256)
 
 
 def inception(path: Path, name: str, device: torch.device) -> Extractor:
@@ -95,7 +100,7 @@ def inception(path: Path, name: str, device: torch.device) -> Extractor:
     """
     sha256 = storage.sha256_of(path)
     model = Inception(path, "clean" if name == "inception_clean" else "tf1")
-    if sha256.startswith(INCEPTION_SHA256_START):
+    if sha256 == INCEPTION_SHA256:
         return Extractor(
             name, sha256, "torch-fidelity's Inception v3 with the published weights", _on(model, device), device
         )
@@ -103,9 +108,12 @@ def inception(path: Path, name: str, device: torch.device) -> Extractor:
     return Extractor(f"{name}_{sha256[:8]}", sha256, note, _on(model, device), device)
 
 
-def radimagenet(given: str, device: torch.device) -> Extractor:
-    """DenseNet121 of RadImageNet from a file, or from its published address. Raises as ``storage.fetch`` does."""
-    path = storage.fetch(given) if given else storage.fetch(RADIMAGENET_URL, RADIMAGENET_SHA256)
+def radimagenet(given: str, device: torch.device, expected: str = "") -> Extractor:
+    """DenseNet121 of RadImageNet from a file, or from its published address. Raises as ``storage.fetch`` does.
+
+    ``expected`` is the file's sha256; empty takes any for a file, and the published one for the address.
+    """
+    path = storage.fetch(given, expected) if given else storage.fetch(RADIMAGENET_URL, expected or RADIMAGENET_SHA256)
     sha256 = storage.sha256_of(path)
     published = sha256 == RADIMAGENET_SHA256
     name = "radimagenet" if published else f"radimagenet_{sha256[:8]}"
@@ -120,11 +128,11 @@ def random_vgg(device: torch.device) -> Extractor:
     return Extractor("random_vgg", weights.sha256_of_state(model), note, _on(model, device), device)
 
 
-def exported(path: Path, device: torch.device) -> Extractor:
-    """Network of a TorchScript or ONNX file; file name and sha256 make its name."""
-    sha256 = storage.sha256_of(path)
-    name = f"{re.sub('[^A-Za-z0-9]+', '_', path.stem)}_{sha256[:8]}"
-    return Extractor(name, sha256, f"network of {path.name}", _on(load_exported(path, device), device), device)
+def exported(path: Path, device: torch.device, expected: str = "") -> Extractor:
+    """Network of a TorchScript or ONNX file; file name and sha256 make its name. Raises as ``load_exported`` does."""
+    network = load_exported(path, device, expected)
+    name = f"{re.sub('[^A-Za-z0-9]+', '_', path.stem)}_{network.sha256[:8]}"
+    return Extractor(name, network.sha256, f"network of {path.name}", _on(network.features, device), device)
 
 
 def _on(model: Callable[[Tensor], Tensor], device: torch.device) -> Callable[[Tensor], Tensor]:

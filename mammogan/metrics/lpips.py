@@ -95,14 +95,15 @@ class Perceptual:
     """Where the network is."""
 
 
-def load_perceptual(weights: str, device: torch.device) -> Perceptual:
+def load_perceptual(weights: str, device: torch.device, expected: str = "") -> Perceptual:
     """LPIPS of the file ``weights``; empty takes torchvision's AlexNet of the hub cache and the lpips package's heads.
 
-    Where there is no such trunk the weights are random, of fixed seed, under the name ``lpips_random``. Raises
-    FileNotFoundError for a file that is missing and ValueError for one that does not hold LPIPS AlexNet v0.1.
+    Where there is no such trunk the weights are random, of fixed seed, under the name ``lpips_random``.
+    ``expected`` is the file's sha256; empty takes any. Raises FileNotFoundError for a file that is missing and
+    ValueError for one that does not hold LPIPS AlexNet v0.1, or has another sha256.
     """
     if weights:
-        path = storage.fetch(weights)
+        path = storage.fetch(weights, expected)
         model, note = _from_state(weights_files.read_state(path), str(path)), f"AlexNet LPIPS v0.1 from {path.name}"
         name, sha256 = "lpips", storage.sha256_of(path)
     elif (trunk := weights_files.in_hub_cache(TRUNK_FILE)).is_file():

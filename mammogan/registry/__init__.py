@@ -1,5 +1,6 @@
 """The generator in MLflow's model registry: registered once, promoted by a gate, found by alias, exported."""
 
+from mammogan.registry.contents import require_critic, require_snapshot, version_of
 from mammogan.registry.model import generate, snapshot_of
 from mammogan.registry.production import in_production
 from mammogan.registry.promotion import Move, moves, promote, rollback
@@ -16,6 +17,9 @@ __all__ = [
     "promote",
     "reevaluate_champion",
     "register",
+    "require_critic",
+    "require_snapshot",
     "rollback",
     "snapshot_of",
+    "version_of",
 ]

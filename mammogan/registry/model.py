@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
 import mlflow
 import numpy as np
 import pandas as pd
-from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
-from mammogan import tracking
+from mammogan.models.generator import load_generator
+from mammogan.registry import contents
+from mammogan.serving import GeneratorService
 
 REQUIREMENTS = ("mlflow", "numpy", "pandas", "pillow", "torch")
 
@@ -47,40 +47,19 @@ def save(snapshot: Path, path: Path, metadata: Mapping[str, str | int]) -> None:
 
 
 def snapshot_of(model_uri: str, folder: Path, tracking_uri: str = "") -> Path:
-    """The generator's snapshot inside a registered model, copied to ``folder``; raises as ``generate`` does."""
-    tracking.client(tracking_uri)
-    with _known_model(model_uri):
-        found = Path(mlflow.artifacts.download_artifacts(f"{model_uri}/data", dst_path=str(folder)))
-    return next(path for path in sorted(found.iterdir()) if path.is_file())
+    """The generator's snapshot inside a registered model, copied to ``folder``; raises as ``contents.fetch`` does."""
+    name, version = contents.version_of(model_uri, tracking_uri)
+    return contents.fetch(name, version, folder, tracking_uri).snapshot
 
 
 def generate(model_uri: str, count: int, seed: int, truncation: float = 1.0, tracking_uri: str = "") -> np.ndarray:
     """Images (count, H, W), uint8, of a registered model such as ``models:/mammogan@champion``.
 
-    Raises ValueError for an address that names no model, or for values outside the model's ranges.
+    Made by this software from the model's snapshot, which holds numbers alone; what else lies in the model's folder is
+    not run, as MLflow's own ``load_model`` would. Raises ValueError for values outside the model's ranges, and as
+    ``contents.version_of`` and ``contents.fetch`` do.
     """
-    tracking.client(tracking_uri)
-    with _known_model(model_uri), _import_path_kept():
-        model = mlflow.pyfunc.load_model(model_uri)
+    with tempfile.TemporaryDirectory() as folder:
+        service = GeneratorService(load_generator(snapshot_of(model_uri, Path(folder, "model"), tracking_uri)))
     requests = pd.DataFrame({"n": [count], "seed": [seed], "truncation": [truncation]})
-    return np.asarray(model.predict(requests, params={"format": "array"}))
-
-
-@contextmanager
-def _import_path_kept() -> Generator[None]:
-    """MLflow leaves a model's code first on ``sys.path``: a process started later would import that copy of us."""
-    before = sys.path
-    try:
-        yield
-    finally:
-        sys.path = before
-
-
-@contextmanager
-def _known_model(model_uri: str) -> Generator[None]:
-    try:
-        yield
-    except MlflowException as error:
-        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            raise
-        raise ValueError(f"model={model_uri!r}: no such model; write it as models:/NAME@ALIAS ({error})") from error
+    return np.asarray(service.predict(requests, {"format": "array"}))

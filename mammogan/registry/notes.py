@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from mammogan import codec, tracking
-from mammogan.registry.promotion import AUDIT_OUTCOME, AuditNote, alias_version
+from mammogan.registry.promotion import AUDIT_OUTCOME, AuditNote
 from mammogan.results import Outcome
 
 LONGEST_TAG = 5000
@@ -28,15 +28,3 @@ def write(model: str, version: str, step: str, summary: str, section: str, track
     if start in text and end in text:
         text = text[: text.index(start)].rstrip() + text[text.index(end) + len(end) :]
     client.update_model_version(model, version, f"{text.rstrip()}\n\n{start}\n{section.strip()}\n{end}\n")
-
-
-def version_of(model_uri: str, tracking_uri: str = "") -> tuple[str, str]:
-    """Name and version of ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``. Raises ValueError for no such model."""
-    name, sign, alias = model_uri.removeprefix("models:/").partition("@")
-    if not sign:
-        name, _, alias = name.partition("/")
-        return name, alias
-    version = alias_version(tracking.client(tracking_uri), name, alias)
-    if version is None:
-        raise ValueError(f"model={model_uri!r}: the model has no alias {alias}; write it as models:/NAME@ALIAS")
-    return name, version

@@ -11,19 +11,22 @@ from __future__ import annotations
 import getpass
 import json
 import logging
+import tempfile
 import time
 import uuid
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
-import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from mlflow.models import Model
 
 from mammogan import codec, results, tracking
 from mammogan.codec import OlderFormatError
 from mammogan.config import MODEL_LOCK
+from mammogan.registry import contents
 from mammogan.results import Candidate, Outcome, Verdict
 from mammogan.selection import gates
 from mammogan.tracking import heartbeat
@@ -99,29 +102,28 @@ def alias_version(client: MlflowClient, model: str, alias: str) -> str | None:
     return str(found) if found is not None else None
 
 
-def candidate_of(client: MlflowClient, model: str, version: str) -> Candidate | None:
+def candidate_of(name: str, version: str, tracking_uri: str = "") -> Candidate | None:
     """The selection's candidate that the version was registered with.
 
-    None for a model of other making, and for one that another version of this software registered.
+    None for a model of other making, and for one that another version of this software registered. Raises ValueError
+    where the version is not there, and where its files are not those that were registered.
     """
-    try:
-        client.get_model_version(model, version)
-    except MlflowException as error:
-        raise ValueError(f"version={version!r}: model {model} has no such version") from error
-    info = mlflow.models.get_model_info(f"models:/{model}/{version}")
-    document = (info.metadata or {}).get(METADATA)
+    with tempfile.TemporaryDirectory() as folder:
+        found = contents.fetch(name, version, Path(folder, "model"), tracking_uri)
+        document = (Model.load(str(found.folder)).metadata or {}).get(METADATA) if found.whole else None
     if document is None:
         return None
     try:
-        return results.parse(Candidate, document, f"model {model} version {version}")
+        return results.parse(Candidate, document, f"model {name} version {version}")
     except OlderFormatError as error:
         logger.info(str(error))
         return None
 
 
-def _judge(client: MlflowClient, model: str, version: str, champion: Champion | None) -> list[Verdict]:
+def _judge(
+    client: MlflowClient, model: str, version: str, candidate: Candidate | None, champion: Champion | None
+) -> list[Verdict]:
     """What ``version`` must pass to follow the champion: its images are audited, and it is better."""
-    candidate = candidate_of(client, model, version)
     tag = client.get_model_version(model, version).tags.get(AUDIT_OUTCOME)
     note = codec.decode(AuditNote, json.loads(tag), AUDIT_OUTCOME) if tag else None
     audited = gates.audited(note.outcome if note else None, note.summary if note else "")
@@ -149,16 +151,16 @@ def promote(
 
     A refusal is a ``Move`` too, with ``moved`` False. When another promotion gets in between, this one is refused:
     its gates were asked about a champion that is gone. For a version that is the champion already it is the move that
-    made it so. Raises ValueError for an unknown model or version.
+    made it so. Raises ValueError for an unknown model or version, for one whose files are not those that were
+    registered, whatever ``force`` says, and for a champion of such files without it.
     """
     client = tracking.client(tracking_uri)
     before = alias_version(client, model, CHAMPION)
+    candidate = candidate_of(model, version, tracking_uri)
     if before == version:
         return _finished(client, model, version)
-    champion = Champion(before, candidate_of(client, model, before)) if before else None
-    if incumbent is not None and incumbent.version == before:
-        champion = Champion(incumbent.version, incumbent.candidate)
-    verdicts = _judge(client, model, version, champion)
+    champion = _champion(model, before, incumbent, force=force, tracking_uri=tracking_uri) if before else None
+    verdicts = _judge(client, model, version, candidate, champion)
     failed = gates.failures(verdicts)
     if failed and not force:
         return Move(False, f"refused: {failed}", version, before)
@@ -166,12 +168,31 @@ def promote(
     return _move(client, model, Move(True, reason, version, before, "promote", _user(), now_ms()))
 
 
+def _champion(model: str, version: str, incumbent: Incumbent | None, *, force: bool, tracking_uri: str) -> Champion:
+    """The champion with its figures; by force also one whose files somebody has altered, then without."""
+    try:
+        candidate = candidate_of(model, version, tracking_uri)
+    except ValueError as error:
+        if not force:
+            raise ValueError(f"champion {error}; --force replaces it") from error
+        logger.warning(f"champion {error}", exc_info=error)
+        candidate = None
+    if incumbent is not None and incumbent.version == version:
+        candidate = incumbent.candidate
+    return Champion(version, candidate)
+
+
 def rollback(model: str, why: str, tracking_uri: str = "") -> Move:
-    """Make ``previous`` the champion again, and the champion ``previous``. Raises ValueError where there is none."""
+    """Make ``previous`` the champion again, and the champion ``previous``.
+
+    Raises ValueError where there is none, and where its files are not those that were registered.
+    """
     client = tracking.client(tracking_uri)
     before, version = (alias_version(client, model, alias) for alias in (CHAMPION, PREVIOUS))
     if version is None:
         raise ValueError(f"model={model!r}: it has no @previous to go back to; promote a version first")
+    with tempfile.TemporaryDirectory() as folder:
+        contents.fetch(model, version, Path(folder, "model"), tracking_uri)
     return _move(client, model, Move(True, why, version, before, "rollback", _user(), now_ms()))
 
 

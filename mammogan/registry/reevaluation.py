@@ -26,13 +26,14 @@ def reevaluate_champion(version: str, dataset: Path, config: Config, tracking_ur
     """The champion measured on ``dataset`` as ``version`` was; None where there is no need, or no way.
 
     ``dataset`` is the data set folder that the version was measured on, ``config.data.size`` the side of its images. A
-    champion that draws images of another size cannot be measured there; any error of the measurement is raised.
+    champion that draws images of another size cannot be measured there; any error of the measurement is raised,
+    and ValueError where the files of either are not those that were registered.
     """
     client, model = tracking.client(tracking_uri), config.select.model_name
     champion = alias_version(client, model, CHAMPION)
     if champion is None or champion == version:
         return None
-    new, old = (candidate_of(client, model, number) for number in (version, champion))
+    new, old = (candidate_of(model, number, tracking_uri) for number in (version, champion))
     if new is None or old is None or not (difference := gates.protocol_difference(new, old)):
         return None
     with tempfile.TemporaryDirectory() as folder:

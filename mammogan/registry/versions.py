@@ -12,18 +12,18 @@ from mlflow.exceptions import MlflowException
 
 from mammogan import results, storage, tracking
 from mammogan.config import Config
+from mammogan.registry.contents import FILES, SNAPSHOT, files_sha256
 from mammogan.registry.model import save
 from mammogan.registry.promotion import CHALLENGER, METADATA
 from mammogan.reporting import card
 from mammogan.results import Candidate, Decision
-from mammogan.tracking.server import require_model_name
+from mammogan.tracking.server import CRITIC_SHA256, require_model_name
 
 logger = logging.getLogger(__name__)
 
-SNAPSHOT = "mammogan.snapshot_sha256"
 PARENT_RUN = "mammogan.parent_run"
 LONGEST_TAG = 5000
-INHERITED_TAGS = (tracking.DATA_DIGEST, "mammogan.frozen", "mammogan.extractor", "mammogan.lpips")
+INHERITED_TAGS = (tracking.DATA_DIGEST, "mammogan.frozen", "mammogan.extractor", "mammogan.lpips", CRITIC_SHA256)
 
 
 def register(snapshot: Path, decision: Path, parent_id: str, config: Config, tracking_uri: str = "") -> str:
@@ -72,16 +72,18 @@ def _create_version(
     assert winner is not None, "register asks for it"
     run_id = tracking.find_trial(parent_id, winner.trial, tracking_uri) or parent_id
     run = client.get_run(run_id)
-    all_tags = {**_winner_tags(winner, decision.verdict, run.data.tags), **tags}
-    short = {key: value[:LONGEST_TAG] for key, value in all_tags.items()}
     text = card.write(tracking.read_run(parent_id, tracking_uri), decision)
     experiment = run.info.experiment_id
-    _drop_unfinished(client, experiment, short)
-    model = client.create_logged_model(experiment, "generator", source_run_id=run_id, tags=short, model_type="wgan-gp")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model")
         save(snapshot, path, metadata={METADATA: results.document(winner).decode(), "size": config.data.size})
         (path / card.FILE).write_text(text)
+        all_tags = {**_winner_tags(winner, decision.verdict, run.data.tags), **tags, FILES: files_sha256(path)}
+        short = {key: value[:LONGEST_TAG] for key, value in all_tags.items()}
+        _drop_unfinished(client, experiment, short)
+        model = client.create_logged_model(
+            experiment, "generator", source_run_id=run_id, tags=short, model_type="wgan-gp"
+        )
         client.log_model_artifacts(model.model_id, str(path))
     client.finalize_logged_model(model.model_id, "READY")
     name = config.select.model_name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from mammogan import results, tracking
+from mammogan import registry, results, tracking
 from mammogan.audit import audit_dataset
 from mammogan.errors import NotEnoughDataError
 from mammogan.graph import Step
@@ -22,9 +22,11 @@ logger = logging.getLogger(__name__)
 def run(context: StepContext, version: str, filled: Path, critic: Path, out: Path) -> None:
     """Audit the filled data set, and say on run and version how many checks it passed and which could not be made.
 
-    ``critic`` is the file of the critic that the version's generator was trained against.
+    ``critic`` is the file of the critic that the version's generator was trained against; another one raises
+    ValueError.
     """
     with context.step(Step.AUDIT):
+        registry.require_critic(critic, context.settings.select.model_name, version)
         try:
             result = audit_dataset(filled, context.settings, out, critic=critic)
         except NotEnoughDataError as error:

@@ -6,7 +6,7 @@ import logging
 import tempfile
 from pathlib import Path
 
-from mammogan import storage
+from mammogan import registry, storage
 from mammogan.config import Config, override
 from mammogan.data.dataset import Dataset
 from mammogan.data.summary import read_minority
@@ -23,10 +23,15 @@ AUDITED_AT_LEAST = 32
 
 
 def run(context: StepContext, version: str, dataset: Path, minority: Path, winner: Path, filled: Path) -> None:
-    """Write the data set filled up to balance; the model's version marks every synthetic image."""
+    """Write the data set filled up to balance; the model's version marks every synthetic image.
+
+    Raises ValueError where ``winner`` is not the snapshot that was registered.
+    """
     with context.step(Step.SYNTHESISE):
         label = read_minority(minority).label
-        model = load_model(winner, f"{context.settings.select.model_name}-v{version}")
+        name = context.settings.select.model_name
+        registry.require_snapshot(winner, name, version)
+        model = load_model(winner, f"{name}-v{version}")
         whole = Dataset.read(dataset)
         made = fill(model, whole, label, _with_count(context.settings, whole, label), str(filled)).synthetic
         assert made

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mammogan import storage
 from mammogan.config import Trial
 from mammogan.data.minority import training_set
 from mammogan.graph import Step
 from mammogan.steps.context import StepContext
+from mammogan.tracking.server import CRITIC_SHA256
 from mammogan.training.trial import train_trial
+from mammogan.training.trial_folder import CRITIC
 
 
 def run(context: StepContext, trial: str, store: str, minority: Path, out: Path) -> str:
@@ -28,5 +31,7 @@ def run(context: StepContext, trial: str, store: str, minority: Path, out: Path)
             report_error=log.failure,
             patients=learnt.patients,
         )
+        if (out / CRITIC).is_file():
+            log.tags({CRITIC_SHA256: storage.sha256_of(out / CRITIC)})
         log.finish(result)
     return str(result.status)

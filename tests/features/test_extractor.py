@@ -32,8 +32,13 @@ def noise(count, side=56, seed=1):
     )
 
 
-def load(name, weights=""):
-    return load_extractor(EvaluateConfig(extractor=str(name), extractor_weights=str(weights)), CPU)
+def load(name, weights="", sha256=""):
+    config = EvaluateConfig(extractor=str(name), extractor_weights=str(weights), extractor_sha256=sha256)
+    return load_extractor(config, CPU)
+
+
+def sha256_of(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_inception_is_torch_fidelitys_on_grey_repeated_to_colour(inception_file):
@@ -106,8 +111,38 @@ def test_auto_takes_what_it_finds_and_names_it(inception_file, tmp_path):
 
 def test_the_published_weights_alone_are_called_inception(inception_file, monkeypatch):
     sha256 = hashlib.sha256(inception_file.read_bytes()).hexdigest()
-    monkeypatch.setattr(extractors, "INCEPTION_SHA256_START", sha256[:8])
+    begins_so = sha256[:8] + "0" * 56
+    monkeypatch.setattr(extractors, "INCEPTION_SHA256", begins_so)  # its first digits are in the file's name for all
+    assert load("inception", inception_file).name == f"inception_{sha256[:8]}"
+    monkeypatch.setattr(extractors, "INCEPTION_SHA256", sha256)
     assert load("inception", inception_file).name == "inception"
+
+
+def test_a_download_is_compared_with_the_whole_sha256(inception_file, monkeypatch):
+    monkeypatch.setattr(extractors, "INCEPTION_URL", inception_file.as_uri())
+    monkeypatch.setattr(extractors, "INCEPTION_SHA256", sha256_of(inception_file)[:63] + "x")
+    with pytest.raises(RuntimeError, match="invalid hash value"):
+        load("inception")
+
+
+@pytest.mark.parametrize("choice", ["auto", "inception", "radimagenet"])
+def test_given_weights_are_compared_with_the_given_sha256(inception_file, choice):
+    with pytest.raises(ValueError, match=f"is {sha256_of(inception_file)}, not {'0' * 64}"):
+        load(choice, inception_file, "0" * 64)
+    if choice != "radimagenet":
+        assert load(choice, inception_file, sha256_of(inception_file).upper()).sha256 == sha256_of(inception_file)
+
+
+def test_auto_draws_no_random_features_where_a_file_was_named_by_its_sha256(inception_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(extractors, "INCEPTION_URL", (tmp_path / "nothing.pth").as_uri())
+    with pytest.raises(OSError, match="cannot be fetched"):
+        load("auto", sha256=sha256_of(inception_file))
+    hub = tmp_path / "torch/hub/checkpoints"
+    hub.mkdir(parents=True, exist_ok=True)
+    (hub / extractors.INCEPTION_FILE).write_bytes(inception_file.read_bytes())
+    with pytest.raises(ValueError, match=f"not {'0' * 64}"):
+        load("auto", sha256="0" * 64)
+    assert load("auto", sha256=sha256_of(inception_file)).sha256 == sha256_of(inception_file)
 
 
 def test_inception_that_cannot_be_had_is_an_error_that_says_what_to_do(tmp_path, monkeypatch):
@@ -164,7 +199,7 @@ def test_exported_networks_get_colour_in_0_to_255(tmp_path, suffix):
         torch.onnx.export(MeanAndMaximum(), (example,), path, dynamo=True, verbose=False, dynamic_shapes=({0: "n"},))
     else:
         torch.jit.trace(MeanAndMaximum(), example).save(path)
-    extractor = load(path)
+    extractor = load(path, sha256=sha256_of(path))
     assert extractor.name == f"my_net_{extractor.sha256[:8]}"
     images = noise(5, 8)
     expected = MeanAndMaximum()(images.float().expand(-1, 3, -1, -1)).flatten(1).numpy()
@@ -176,7 +211,64 @@ def test_broken_exported_networks_are_named(tmp_path, suffix):
     path = tmp_path / f"broken{suffix}"
     path.write_bytes(b"torn")
     with pytest.raises(ValueError, match=rf"broken\{suffix}' cannot be loaded"):
+        load(path, sha256=sha256_of(path))
+
+
+class Overwriting(torch.nn.Module):
+    """A program in a file: to run it is to write a file of its choice."""
+
+    def __init__(self, mark: str) -> None:
+        super().__init__()
+        self.mark = mark
+
+    def forward(self, x):
+        written = torch.from_file(self.mark, True, 64, dtype=torch.uint8).fill_(33)
+        return x.mean(dim=(2, 3)) + written.float().mean()
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.filterwarnings("ignore:.torch.jit.*is deprecated")
+@pytest.mark.parametrize("suffix", [".ts", ".torchscript", ".TS"])
+def test_a_torchscript_program_runs_only_by_its_sha256(tmp_path, suffix):
+    mark, path = tmp_path / "mark", tmp_path / f"program{suffix}"
+    torch.jit.script(Overwriting(str(mark))).save(str(path))
+    with pytest.raises(ValueError, match=r"evaluate\.extractor_sha256='': .*TorchScript, a program that runs"):
         load(path)
+    with pytest.raises(ValueError, match=f"is {sha256_of(path)}, not {'0' * 64}"):
+        load(path, sha256="0" * 64)
+    with pytest.raises(ValueError, match=r"evaluate\.extractor_sha256='': sha256 of .* a TorchScript program"):
+        extractors.exported(path, CPU)
+    assert not mark.exists()
+    extract(load(path, sha256=sha256_of(path)), noise(1, 8), 1)
+    assert mark.exists()
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.filterwarnings("ignore:.torch.jit.*is deprecated")
+@pytest.mark.filterwarnings("ignore:.torch.load. received a zip file")
+@pytest.mark.parametrize("choice", ["inception", "radimagenet"])
+def test_a_torchscript_program_in_place_of_weights_is_refused(tmp_path, choice):
+    mark, path = tmp_path / "mark", tmp_path / "weights.pth"
+    torch.jit.script(Overwriting(str(mark))).save(str(path))
+    with pytest.raises(ValueError, match="cannot be read as"):
+        load(choice, path)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"extractor": "random", "extractor_sha256": "0" * 64}, "leave it out: evaluate.extractor=random has no file"),
+        ({"lpips_sha256": "0" * 64}, "give the file as evaluate.lpips_weights too"),
+        ({"extractor_sha256": "abc"}, "give a sha256, 64 hexadecimal digits"),
+        ({"extractor_weights": "https://host/inception.pth"}, "give the sha256 of https://host/inception.pth"),
+        ({"lpips_weights": "s3://bucket/lpips.pth"}, "give the sha256 of s3://bucket/lpips.pth"),
+        ({"extractor": "s3://bucket/net.onnx"}, "give the path of a file"),
+    ],
+)
+def test_a_sha256_that_compares_nothing_or_is_missing_is_refused(given, words):
+    with pytest.raises(ValueError, match=words):
+        EvaluateConfig(**given)
 
 
 def test_an_unknown_extractor_names_the_known_ones():

@@ -1,3 +1,4 @@
+import hashlib
 import warnings
 
 import numpy as np
@@ -138,3 +139,10 @@ class Exploit:
 
     def __reduce__(self):
         return eval, ("1 / 0",)
+
+
+def test_given_weights_are_compared_with_the_given_sha256(alexnet):
+    sha256 = hashlib.sha256(alexnet.read_bytes()).hexdigest()
+    with pytest.raises(ValueError, match=f"is {sha256}, not {'0' * 64}"):
+        load_perceptual(str(alexnet), CPU, "0" * 64)
+    assert load_perceptual(str(alexnet), CPU, sha256).sha256 == sha256

@@ -18,10 +18,11 @@ from PIL import Image
 from snapshots import write_snapshot
 from typer.testing import CliRunner
 
-from mammogan import registry, tracking
+from mammogan import registry, storage, tracking
 from mammogan.command_line import app
 from mammogan.models.generator import draw_latents, load_generator, sample
 from mammogan.registry import exports
+from mammogan.registry.contents import SNAPSHOT
 from mammogan.registry.model import save
 
 
@@ -87,7 +88,10 @@ def test_export_command_takes_a_registered_model(snapshot, database, tmp_path, m
     client = tracking.client()
     client.create_registered_model("exported")
     save(snapshot, tmp_path / "model", {})
+    client.create_model_version("exported", str(tmp_path / "model"), tags={SNAPSHOT: storage.sha256_of(snapshot)})
     client.create_model_version("exported", str(tmp_path / "model"))
+    with pytest.raises(ValueError, match=f"exported version 2: it has no tag {SNAPSHOT}"):
+        registry.snapshot_of("models:/exported/2", tmp_path / "unchecked")
     assert registry.snapshot_of("models:/exported/1", tmp_path / "copy").read_bytes() == snapshot.read_bytes()
     run = CliRunner().invoke(app, ["export", "--model", "models:/exported/1", "--out", str(tmp_path / "out")])
     assert run.exit_code == 0, run.output

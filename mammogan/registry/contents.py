@@ -1,0 +1,141 @@
+"""Files of a registered version, taken only as they were registered.
+
+MLflow hands on whatever lies below a version's address, and its server takes new files there from anybody who reaches
+it. So the sha256 of the snapshot and of all files together stand as tags of the version, which lie in MLflow's database
+and not among the files; here both are compared before anything is read, and nothing of the files is ever run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from mammogan import storage, tracking
+from mammogan.tracking.server import CRITIC_SHA256
+
+SNAPSHOT = "mammogan.snapshot_sha256"
+"""Tag with the hex sha256 of the generator's snapshot."""
+FILES = "mammogan.files_sha256"
+"""Tag with the hex sha256 of ``files_sha256``."""
+PREFIX = "models:/"
+DATA = "data"
+"""Folder of the snapshot within the model's."""
+ADDED_ON_THE_WAY = "registered_model_meta"
+"""File that MLflow's client writes into what it has fetched."""
+FORM = "write it as models:/NAME@ALIAS or models:/NAME/VERSION"
+NOT_THERE = "RESOURCE_DOES_NOT_EXIST"
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a version holds, on this machine, as it was registered."""
+
+    folder: Path
+    snapshot: Path
+    """The generator's snapshot."""
+    whole: bool
+    """Whether all files were compared; False for a version whose snapshot's sha256 alone was recorded."""
+
+
+def fetch(name: str, version: str, folder: Path, tracking_uri: str = "") -> Contents:
+    """Copy the files of a version to ``folder``, a new one.
+
+    Raises ValueError for a version that is not there, that has no recorded sha256 to compare with, or whose files are
+    not those that were registered.
+    """
+    client, where = tracking.client(tracking_uri), f"model {name} version {version}"
+    tags = _tags(client, name, version)
+    if SNAPSHOT not in tags:
+        raise ValueError(
+            f"{where}: it has no tag {SNAPSHOT} to check its files against; register it by a run of this software"
+        )
+    try:
+        found = Path(mlflow.artifacts.download_artifacts(f"{PREFIX}{name}/{version}", dst_path=str(folder)))
+    except (MlflowException, OSError) as error:
+        if isinstance(error, MlflowException) and error.error_code == "INTERNAL_ERROR":
+            raise
+        raise ValueError(f"{where}: its files cannot be fetched ({_first_line(error)}); register it again") from error
+    snapshots = [path for path in sorted((found / DATA).rglob("*")) if path.is_file()]
+    if len(snapshots) != 1:
+        raise _altered(where, f"{len(snapshots)} snapshots instead of one", SNAPSHOT)
+    if (sha256 := storage.sha256_of(snapshots[0])) != tags[SNAPSHOT]:
+        raise _altered(where, f"the snapshot's sha256 is {sha256}", SNAPSHOT)
+    if FILES in tags and (sha256 := files_sha256(found)) != tags[FILES]:
+        raise _altered(where, f"the sha256 of its files is {sha256}", FILES)
+    return Contents(found, snapshots[0], FILES in tags)
+
+
+def require_snapshot(snapshot: Path, name: str, version: str, tracking_uri: str = "") -> None:
+    """Raise ValueError where the file is not the snapshot that was registered as that version."""
+    tags, where = _tags(tracking.client(tracking_uri), name, version), f"model {name} version {version}"
+    if (found := storage.sha256_of(snapshot)) != tags.get(SNAPSHOT):
+        raise _altered(where, f"the sha256 of the snapshot {snapshot} is {found}", SNAPSHOT)
+
+
+def require_critic(critic: Path, name: str, version: str, tracking_uri: str = "") -> None:
+    """Raise ValueError where the file is not the critic that was recorded with that version, if one was."""
+    tags, where = _tags(tracking.client(tracking_uri), name, version), f"model {name} version {version}"
+    if CRITIC_SHA256 in tags and (found := storage.sha256_of(critic)) != tags[CRITIC_SHA256]:
+        raise _altered(where, f"the sha256 of the critic {critic} is {found}", CRITIC_SHA256)
+
+
+def files_sha256(folder: Path) -> str:
+    """Hex sha256 over path and sha256 of every file of a model's folder, in order of the paths."""
+    content = hashlib.sha256()
+    for name, path in _files(folder):
+        content.update(f"{storage.sha256_of(path)}  {name}\n".encode())
+    return content.hexdigest()
+
+
+def version_of(model_uri: str, tracking_uri: str = "") -> tuple[str, str]:
+    """Name and version of ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``. Raises ValueError for no such model."""
+    address = model_uri.removeprefix(PREFIX)
+    name, sign, alias = address.partition("@")
+    if not sign:
+        name, _, alias = address.rpartition("/")
+    if address == model_uri or not name or not alias or not (sign or alias.isdecimal()):
+        raise ValueError(f"model={model_uri!r}: no address of a registered model; {FORM}")
+    client = tracking.client(tracking_uri)
+    try:
+        if not sign:
+            return name, str(client.get_model_version(name, alias).version)
+        found = client.get_registered_model(name).aliases.get(alias)
+    except MlflowException as error:
+        if error.error_code not in (NOT_THERE, "INVALID_PARAMETER_VALUE"):
+            raise
+        raise ValueError(f"model={model_uri!r}: no such model; {FORM} ({_first_line(error)})") from error
+    if found is None:
+        raise ValueError(f"model={model_uri!r}: the model has no alias {alias}; {FORM}")
+    return name, str(found)
+
+
+def _tags(client: MlflowClient, name: str, version: str) -> Mapping[str, str]:
+    try:
+        return client.get_model_version(name, version).tags
+    except MlflowException as error:
+        if error.error_code not in (NOT_THERE, "INVALID_PARAMETER_VALUE"):
+            raise
+        raise ValueError(f"version={version!r}: model {name} has no such version") from error
+
+
+def _files(folder: Path) -> Iterator[tuple[str, Path]]:
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if not path.is_dir()}
+    files.pop(ADDED_ON_THE_WAY, None)
+    yield from sorted(files.items())
+
+
+def _altered(where: str, found: str, tag: str) -> ValueError:
+    return ValueError(
+        f"{where}: its files are not those that were registered ({found}, not that of the tag {tag}); do not use it, "
+        "find out who wrote there, and register the model again"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -1,0 +1,214 @@
+"""Files of registered models that somebody has overwritten, through a server that proxies artifacts: nothing runs."""
+
+import http.client
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from filled_dataset import write_dataset
+from mlflow_servers import mlflow_server
+from sample_run import snapshot_evaluation, training
+
+from mammogan import registry, results, storage, tracking
+from mammogan.config import PRESETS, Trial, override
+from mammogan.models.generator import Generator, save_snapshot
+from mammogan.registry import notes
+from mammogan.registry.contents import FILES, SNAPSHOT, fetch
+from mammogan.results import Outcome
+from mammogan.selection.ranking import select
+from mammogan.steps import StepContext, audit, synthesise
+from mammogan.tracking.server import CRITIC_SHA256
+
+MODEL = "attacked"
+CONFIG = override(PRESETS["demo"], {"data.size": 28, "select.model_name": MODEL})
+TRIAL = Trial(3.0, 0)
+EVIL = "import pathlib\npathlib.Path({mark!r}).write_text('run')\ndef _load_pyfunc(path): return None\n"
+PROXY = "/api/2.0/mlflow-artifacts/artifacts"
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A model with a champion (1) and a challenger (2), and where its files lie for a stranger."""
+
+    server: str
+    model: str
+    artifacts: tuple[str, str]
+    """Paths of both versions' folders at the proxy."""
+
+    def address(self, version):
+        return f"models:/{self.model}/{version}"
+
+    def put(self, version, name, content):
+        """Overwrite, or add, a file as anybody can who reaches the server: without a sign-in."""
+        connection = http.client.HTTPConnection(self.server.removeprefix("http://"), timeout=30)
+        connection.request("PUT", f"{PROXY}/{self.artifacts[version - 1]}/{name}", content)
+        assert connection.getresponse().status == 200
+        connection.close()
+
+
+@pytest.fixture(scope="module")
+def attacked(tmp_path_factory):
+    """Both versions on a server of their own, and a copy of the artifacts as they were registered."""
+    folder = tmp_path_factory.mktemp("server")
+    database = f"sqlite:///{folder / 'mlflow.db'}"
+    with (
+        mlflow_server(database, str(folder / "artifacts"), folder / "log") as server,
+        pytest.MonkeyPatch.context() as on,
+    ):
+        on.setenv("MLFLOW_TRACKING_URI", server.uri)
+        on.setenv("MAMMOGAN_SPOOL", str(folder / "spool"))
+        tracking.ensure_experiment("attacked")
+        paths = (register(folder, 0, 0.3), register(folder, 1, 0.2))
+        assert registry.promote(MODEL, "1", "the first").moved
+        shutil.copytree(folder / "artifacts", folder / "before")
+        yield folder, Registered(server.uri, MODEL, paths)
+
+
+def register(folder, number, kid):
+    """Register a generator with a critic's sha256; where its files lie at the proxy."""
+    parent = tracking.open_parent("attacked", f"attacked-{number}", CONFIG, {})
+    with tracking.trial_log(parent, TRIAL, CONFIG, step="train") as log:
+        log.tags({CRITIC_SHA256: "c" * 64})
+        log.finish(training(TRIAL))
+    snapshot = generator(folder / "winner", number)
+    results.write(select([snapshot_evaluation(TRIAL, 1, kid)], CONFIG.select), folder / "decision.json")
+    version = registry.register(snapshot, folder / "decision.json", parent, CONFIG)
+    notes.write_outcome(MODEL, version, Outcome.PASSED, "passed")
+    source = tracking.client().get_model_version(MODEL, version).source.removeprefix("models:/")
+    return tracking.client().get_logged_model(source).artifact_location.removeprefix("mlflow-artifacts:/")
+
+
+@pytest.fixture
+def registered(attacked):
+    """The model; afterwards its files are again what they were."""
+    folder, found = attacked
+    yield found
+    shutil.rmtree(folder / "artifacts")
+    shutil.copytree(folder / "before", folder / "artifacts")
+
+
+def generator(path, seed):
+    torch.manual_seed(seed)
+    save_snapshot(Generator(28, 4, 8), 1, path)
+    return path
+
+
+def alter_loader(model, version, mark):
+    text = (fetch(model.model, str(version), mark.parent / "before").folder / "MLmodel").read_text()
+    model.put(version, "MLmodel", text.replace("loader_module: mammogan.serving", "loader_module: evil"))
+    model.put(version, "code/evil.py", EVIL.format(mark=str(mark)))
+
+
+def alter_code(model, version, mark):
+    model.put(version, "code/mammogan/serving.py", EVIL.format(mark=str(mark)))
+
+
+def alter_snapshot(model, version, mark):
+    model.put(version, "data/winner", generator(mark.parent / "other", 99).read_bytes())
+
+
+def alter_figures(model, version, mark):
+    text = (fetch(model.model, str(version), mark.parent / "before").folder / "MLmodel").read_text()
+    assert '"value": 0.2' in text.replace("\\", "")
+    model.put(version, "MLmodel", text.replace("0.2", "0.0001"))
+
+
+def add_snapshot(model, version, mark):
+    model.put(version, "data/a", generator(mark.parent / "other", 99).read_bytes())
+
+
+ALTERATIONS = (alter_loader, alter_code, alter_snapshot, alter_figures, add_snapshot)
+
+
+@pytest.mark.parametrize("alter", ALTERATIONS)
+def test_overwritten_files_are_refused_and_nothing_of_them_runs(registered, tmp_path, alter):
+    """Every call that reads a registered model; the commands are these calls and a line."""
+    mark = tmp_path / "mark"
+    alter(registered, 2, mark)
+    refused = rf"model {registered.model} version 2: its files are not those that were registered"
+    for read in (
+        lambda: registry.generate(registered.address(2), 1, 0),
+        lambda: registry.snapshot_of(f"models:/{registered.model}@challenger", tmp_path / "copy"),
+        lambda: registry.promote(registered.model, "2", "x"),
+        lambda: registry.promote(registered.model, "2", "x", force=True),
+    ):
+        with pytest.raises(ValueError, match=refused):
+            read()
+    assert not mark.exists()
+    assert tracking.client().get_registered_model(registered.model).aliases["champion"] in (1, "1")
+
+
+@pytest.mark.slow
+def test_every_command_refuses_in_one_line(registered, tmp_path):
+    mark, address = tmp_path / "mark", registered.address(2)
+    real = write_dataset(tmp_path / "real", {"train": (6, 4), "test": (3, 2)})
+    alter_loader(registered, 2, mark)
+    commands = {
+        "generate": ["--model", address, "--out", "g", "--count", "1"],
+        "evaluate": ["--real", str(real), "--fake", address, "--count", "4", "--extractor", "random"],
+        "synthesise": ["--model", address, "--out", "s", "--count", "2"],
+        "export": ["--model", address, "--out", "e"],
+        "promote": ["2", "--model", registered.model, "--why", "x", "--force"],
+    }
+    root = Path(__file__).resolve().parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(root), "MLFLOW_TRACKING_URI": registered.server}
+    for command, arguments in commands.items():
+        done = subprocess.run(
+            [sys.executable, "-m", "mammogan", command, *arguments],
+            cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        said = done.stderr.strip().splitlines()
+        assert done.returncode == 2, (command, done.stderr)
+        assert [line for line in said if "its files are not those that were registered" in line] == said, command
+        assert len(said) == 1, said
+    assert not mark.exists()
+    assert not [name for name in ("g", "s", "e") if (tmp_path / name).exists()]
+
+
+def test_what_the_graph_hands_on_is_compared_with_the_version(registered, tmp_path):
+    other = generator(tmp_path / "other", 99)
+    with pytest.raises(ValueError, match=r"the sha256 of the snapshot .*other is"):
+        registry.require_snapshot(other, registered.model, "2")
+    with pytest.raises(ValueError, match=r"the sha256 of the critic .*other is"):
+        registry.require_critic(other, registered.model, "2")
+    registry.require_snapshot(generator(tmp_path / "winner", 1), registered.model, "2")
+    context = StepContext(CONFIG, tracking.find_parent("attacked-1"))
+    with pytest.raises(ValueError, match="its files are not those"):
+        synthesise.run(context, "2", tmp_path, minority_of(tmp_path), other, tmp_path / "filled")
+    with pytest.raises(ValueError, match="its files are not those"):
+        audit.run(context, "2", tmp_path, other, tmp_path / "audit")
+
+
+def minority_of(folder):
+    from mammogan.data.minority import filter_minority
+
+    filter_minority(write_dataset(folder / "whole", {"train": (6, 4), "test": (3, 2)}), "auto", folder / "rare")
+    return folder / "rare"
+
+
+def test_a_version_carries_what_it_is_compared_with(registered, tmp_path):
+    tags = tracking.client().get_model_version(registered.model, "2").tags
+    contents = fetch(registered.model, "2", tmp_path / "copy")
+    assert registry.generate(registered.address(2), 1, 0).shape == (1, 28, 28)
+    assert tags[SNAPSHOT] == storage.sha256_of(contents.snapshot)
+    assert (len(tags[FILES]), contents.whole, tags[CRITIC_SHA256]) == (64, True, "c" * 64)
+
+
+def test_an_overwritten_champion_gives_way_by_force_alone(registered, tmp_path):
+    alter_loader(registered, 1, tmp_path / "mark")
+    name = registered.model
+    with pytest.raises(
+        ValueError, match=r"champion model .* version 1: its files are not those .*; --force replaces it"
+    ):
+        registry.promote(name, "2", "x")
+    with pytest.raises(ValueError, match="version 1: its files are not those"):
+        registry.reevaluate_champion("2", tmp_path, CONFIG)
+    assert registry.promote(name, "2", "it was altered", force=True).moved
+    with pytest.raises(ValueError, match="version 1: its files are not those"):
+        registry.rollback(name, "back")
+    assert not (tmp_path / "mark").exists()
