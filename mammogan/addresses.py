@@ -1,4 +1,4 @@
-"""Addresses of servers as they may be said: without the user and the password that some carry."""
+"""Addresses as they may be said: without the user and password that some carry, and without what signs a query."""
 
 from __future__ import annotations
 
@@ -11,10 +11,26 @@ _SIGN_IN = re.compile(
 """A user and a password; also one with a letter in it that should have been written as ``%2F`` or ``%23``, or with a
 space."""
 
+_QUERY = re.compile(r"(://[^\s?#'\"<>]*)\?([^\s'\"<>]+)")
+"""Address before its query, and the query with what follows."""
+_SECRET = re.compile(
+    r"(?i)(?:^|[&;?])[^=&;]*(?:sig|token|secret|pass|pwd|credential|key|auth|session|jwt|x-amz|x-goog)[^=&;]*="
+)
+"""A parameter by which an address is signed, or that signs in: S3, Google and Azure have several each."""
+
 
 def masked(text: str) -> str:
-    """The address, or a text with addresses in it, with ``***`` for a user and a password before the host."""
-    return _SIGN_IN.sub("***@", text)
+    """The address, or a text with addresses in it, with ``***`` for what signs in.
+
+    That is a user and a password before the host, and a whole query that holds a signature, a key, a token or a
+    password: of a presigned address no part but the path is worth saying.
+    """
+    return _QUERY.sub(_query_masked, _SIGN_IN.sub("***@", text))
+
+
+def _query_masked(found: re.Match[str]) -> str:
+    query = urllib.parse.unquote(found[2])
+    return f"{found[1]}?***" if _SECRET.search(query) else found[0]
 
 
 def sign_in_of(address: str) -> tuple[str, str, str]:

@@ -61,7 +61,7 @@ def loads(kind: type[T], document: bytes | str, version: int, where: str) -> T:
     """
     try:
         content = json.loads(document)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{where}: it is no JSON ({error}); write it again") from error
     if not isinstance(content, dict):
         raise ValueError(f"{where}: it holds no object; write it again")

@@ -17,6 +17,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from mammogan.addresses import masked
+
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
@@ -48,6 +50,11 @@ RADIMAGENET_SHA256 = "5011b427acf483b3c05d9d4ac6ea4ff0baf5714c23937c0fcdc7c44622
 def _require(ok: bool, argument: str, value: object, fix: str) -> None:
     if not ok:
         raise ValueError(f"{argument}={value!r}: {fix}")
+
+
+def _public(section: DataclassInstance) -> DataclassInstance:
+    texts = {item.name: getattr(section, item.name) for item in dataclasses.fields(section) if item.init}
+    return dataclasses.replace(section, **{name: masked(text) for name, text in texts.items() if isinstance(text, str)})
 
 
 def _require_sha256(argument: str, value: str) -> None:
@@ -457,6 +464,14 @@ class Config:
         """Every (lambda, seed), in the order of the lists."""
         return tuple(Trial(gp_lambda, seed) for gp_lambda in self.lambdas for seed in self.seeds)
 
+    @property
+    def public(self) -> Config:
+        """The settings as they may be recorded and shown: what signs in or is signed in an address is masked."""
+        sections = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
+        return dataclasses.replace(
+            self, **{name: _public(value) for name, value in sections.items() if dataclasses.is_dataclass(value)}
+        )
+
     def flat(self) -> dict[str, SettingValue]:
         """Dotted names to values, sections first to last, as ``--set`` spells them."""
         nested = json.loads(json.dumps(dataclasses.asdict(self)))
@@ -627,8 +642,8 @@ def resolve(preset: str, overrides: str = "{}") -> Config:
         raise ValueError(f"preset={preset!r}: choose one of {', '.join(PRESETS)}")
     try:
         parsed = json.loads(overrides)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"overrides={overrides!r}: give a JSON object of dotted names ({error})") from error
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"overrides={overrides[:300]!r}: give a JSON object of dotted names ({error})") from error
     if not isinstance(parsed, dict):
         raise ValueError(f"overrides={overrides!r}: give a JSON object of dotted names")
     return override(PRESETS[preset], parsed)

@@ -15,10 +15,13 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from enum import StrEnum
 from types import TracebackType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from mammogan import errors, log_file
 from mammogan.addresses import masked
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 logger = logging.getLogger(__name__)
 
@@ -147,6 +150,13 @@ def _let_go() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), number)
 
 
+def plain(*, width: int | None = None, stderr: bool = False) -> Console:
+    """Where tables, trees and bars are drawn: what they hold is text, in which no bracket is a style or a link."""
+    from rich.console import Console
+
+    return Console(width=width, stderr=stderr, highlight=False, markup=False, emoji=False)
+
+
 @contextmanager
 def progress(description: str, total: int, done: int = 0) -> Generator[Advance]:
     """Show the progress of ``total`` steps, of which ``done`` were finished by an earlier run.
@@ -160,7 +170,6 @@ def progress(description: str, total: int, done: int = 0) -> Generator[Advance]:
 
 @contextmanager
 def _terminal_bar(description: str, total: int, done: int) -> Generator[Advance]:
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -171,14 +180,14 @@ def _terminal_bar(description: str, total: int, done: int) -> Generator[Advance]
     )
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bars:
+    with Progress(*columns, console=plain(stderr=True)) as bars:
         task = bars.add_task(description, total=total, completed=done, note="")
 
         def advance(steps: int = 1, note: str = "") -> None:

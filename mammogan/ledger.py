@@ -87,7 +87,7 @@ class Entry:
             step, trial = content.pop("task")
             task, state = Task(Step(step), trial), State(content.pop("state"))
             return cls(task=task, state=state, **content)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise UnknownEntryError(f"entry={text[:200]!r}: it is no record of a step ({error})") from error
 
 

@@ -11,6 +11,7 @@ import typer
 from mammogan import codec
 from mammogan.commands import options
 from mammogan.config import EXTRACTORS, Config, EvaluateConfig, override
+from mammogan.console import plain
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -119,7 +120,6 @@ def _encoded(value: object) -> dict[str, object]:
 
 
 def _print_table(compared: FolderComparison, classes: Mapping[str, Sequence[str] | None]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("metric", "value", "interval", "reference (real-real)", "N real", "N fake", "better")
@@ -129,7 +129,7 @@ def _print_table(compared: FolderComparison, classes: Mapping[str, Sequence[str]
         counts = (str(item.n_real or "-"), str(item.n_fake or "-"))
         better = item.direction.replace("_", " ")
         table.add_row(item.key, _short(item.value), interval, _short(item.reference), *counts, better)
-    console = Console()
+    console = plain()
     for side, names in classes.items():
         if names is not None:
             console.print(f"{side}: {' and '.join(names)}")

@@ -16,6 +16,7 @@ from typer.exceptions import TyperException
 from typer.main import get_command
 
 from mammogan import __version__, config, console, errors, log_file
+from mammogan.addresses import masked
 from mammogan.config import SettingValue
 from mammogan.console import Verbosity
 
@@ -148,7 +149,7 @@ def label_of(kind: str) -> int:
 
 def print_json(value: object) -> None:
     """Print one JSON object to standard output, NaN never among its numbers."""
-    print(json.dumps(value, indent=2, allow_nan=False))
+    print(masked(json.dumps(value, indent=2, allow_nan=False)))
 
 
 VERBOSITY = "mammogan.verbosity"

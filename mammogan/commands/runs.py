@@ -21,7 +21,7 @@ from mammogan.commands.options import (
     Why,
     print_json,
 )
-from mammogan.console import progress
+from mammogan.console import plain, progress
 
 if TYPE_CHECKING:
     from rich.tree import Tree
@@ -127,15 +127,13 @@ def lineage(
     tracking_uri: TrackingUri = "",
 ) -> None:
     """Walk from a model to its run, image, code, data and source files, and back."""
-    from rich.console import Console
-
     from mammogan.tracking.lineage import lineage as walk
 
     found = walk(target, experiment, tracking_uri)
     if as_json:
         print_json(codec.encode(found))
     else:
-        Console(width=TREE_COLUMNS, highlight=False).print(_tree(found))  # narrower, rich would cut off the sha256
+        plain(width=TREE_COLUMNS).print(_tree(found))  # narrower, rich would cut off the sha256
 
 
 def _tree(found: Lineage) -> Tree:

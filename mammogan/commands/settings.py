@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from mammogan import config
+from mammogan.addresses import masked
 from mammogan.commands import options
 from mammogan.field_docs import field_docs
 
@@ -55,7 +56,7 @@ def config_(
     columns = min(shutil.get_terminal_size().columns, WIDEST_COLUMNS)
     for item in listed:
         beside = "" if item.other is None else f"  # {diff}: {_text(item.other)}"
-        print(f"{shlex.quote(f'{item.name}={_text(item.value)}')}{beside}")
+        print(masked(f"{shlex.quote(f'{item.name}={_text(item.value)}')}{beside}"))
         print(textwrap.fill(item.description, columns, initial_indent=INDENT, subsequent_indent=INDENT))
 
 

@@ -144,6 +144,6 @@ def _of_a_class(document: bytes) -> bool:
     """Whether it has the summary of a larger data set within; False where it is no JSON."""
     try:
         content = json.loads(document)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(content, dict) and "whole" in content

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from mammogan import codec, console, results, storage
+from mammogan import codec, console, errors, results, storage
 from mammogan.config import EvaluateConfig, digest
 from mammogan.data.dataset import Dataset
 from mammogan.evaluation.image_sources import open_source, read_fakes, read_reals
@@ -138,7 +138,7 @@ def evaluate_or_fail(
     try:
         return evaluate_trial(trial_dir, dataset, config, out, report, store)
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
+        reason = errors.typed_reason(error)
         logger.exception(f"{begun.trial.name}: not evaluated: {reason}")
         if report_error:
             report_error(error)

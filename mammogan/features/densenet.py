@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from pathlib import Path
+import urllib.parse
+from pathlib import Path, PurePosixPath
 
 import torch
 from torch import Tensor, nn
@@ -84,9 +85,14 @@ def load_frozen(weights: str, sha256: str = "") -> tuple[FrozenDenseNet, Network
         return frozen, identity
     path = storage.fetch(weights, sha256)
     frozen = FrozenDenseNet(read_trunk(path, "model.frozen_weights"))
-    identity = Network(Path(weights).name, storage.sha256_of(path))
+    identity = Network(_file_name(weights), storage.sha256_of(path))
     logger.info(f"frozen branch: {identity.name} from {weights} (sha256 {identity.sha256[:12]})")
     return frozen, identity
+
+
+def _file_name(location: str) -> str:
+    """Of a path or address, without the query that may sign it."""
+    return PurePosixPath(urllib.parse.urlsplit(location).path).name if "://" in location else Path(location).name
 
 
 def random_frozen() -> FrozenDenseNet:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from mammogan import config
+from mammogan.addresses import masked
 
 LONGEST_EXPERIMENT = 128
 """Characters that Kubeflow's table has for an experiment's name; MLflow's has 500."""
@@ -73,6 +74,8 @@ def graph_arguments(
     text = json.dumps(dict(overrides), sort_keys=True)
     settings = config.resolve(preset, text)
     require_experiment(experiment)
+    for name, value in (*settings.flat().items(), ("--source", source), ("--labels", labels), ("--store", store)):
+        require_public(name, value)
     if not source and preset != "demo":
         raise ValueError("--source='': give a folder or an s3:// address with the images, or phantom")
     require_bucket("--source", source)
@@ -99,6 +102,15 @@ def require_experiment(name: str) -> None:
     wrong = [letter for letter in name if ord(letter) > LAST_LETTER or not letter.isprintable()]
     if wrong:
         raise ValueError(f"{argument}: leave out {wrong[0]!r}; Kubeflow's database cannot store it")
+
+
+def require_public(name: str, value: config.SettingValue) -> None:
+    """Raise ValueError for an address that signs in or is signed: Kubeflow and the steps' records keep arguments."""
+    if isinstance(value, str) and masked(value) != value:
+        raise ValueError(
+            f"{name}={masked(value)!r}: it carries what signs in, and the graph's arguments are kept where many can "
+            "read; give a path, or an s3:// address and its keys in the environment"
+        )
 
 
 def require_bucket(argument: str, location: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from mammogan.records import RunRecord
 from mammogan.reporting.findings import gate_lines
+from mammogan.reporting.markdown import plain
 from mammogan.results import Candidate, Decision
 
 FILE = "model_card.md"
@@ -14,6 +15,10 @@ DATA_LICENCE = (
     "CBIS-DDSM: Sawyer-Lee, Gimenez, Hoogi, Rubin (2016), The Cancer Imaging Archive, "
     "doi 10.7937/k9/tcia.2016.7o02s9cy, CC BY 3.0."
 )
+OF_CBIS_DDSM = frozenset({"dicom", "kaggle", "idc"})
+"""Layouts of a source that are found by CBIS-DDSM's own case files or index."""
+OWN_DATA = "Images of a folder with a manifest: their licence is not known here; say it before you share the model."
+NO_DATA = f"Licence of the data: not known. Only if they are CBIS-DDSM's: {DATA_LICENCE}"
 WEIGHTS_LICENCE = (
     "RadImageNet's DenseNet121 (MIT) served in the critic during training; it is not part of the generator."
 )
@@ -37,7 +42,7 @@ def _lines(record: RunRecord, decision: Decision) -> Iterator[str]:
     yield "# Generator of synthetic mammograms"
     yield ""
     yield f"WGAN-GP generator, {winner.trial.name}, epoch {winner.epoch}, run `{record.run_id}`."
-    yield f"{decision.verdict}."
+    yield f"{plain(decision.verdict)}."
     yield from ("", "## Use", "")
     yield "- Input: a table with `n`, `seed` and optionally `truncation` (0, 1]; output: 8-bit grey PNGs, or an array"
     yield "  (N, H, W) with `params={'format': 'array'}`. Image i of a seed is always the same."
@@ -54,7 +59,7 @@ def _lines(record: RunRecord, decision: Decision) -> Iterator[str]:
     yield "- audited: see Privacy below, where the synthetic images were audited; without that it is not promoted."
     yield from ("", "## Data", "")
     yield from (f"- {line}" for line in _data(record))
-    yield f"- {PHANTOM if record.data and record.data.whole.source == 'phantom' else DATA_LICENCE}"
+    yield from (f"- {line}" for line in _licences(record))
     yield from ("", "## Provenance", "")
     yield from (f"- {line}" for line in _foundations(record, winner))
     if config and config.model.frozen_weights != "random":
@@ -68,18 +73,32 @@ def _lines(record: RunRecord, decision: Decision) -> Iterator[str]:
 def _data(record: RunRecord) -> Iterator[str]:
     data = record.data
     if data:
-        counts = ", ".join(f"{count} {name}" for name, count in data.train_counts.items())
-        yield f"Class: {data.name}; train split: {counts}."
-        yield f"Source {data.whole.source}, subset {data.whole.subset}, digest `{data.data_digest}`."
+        counts = ", ".join(f"{count} {plain(name)}" for name, count in data.train_counts.items())
+        yield f"Class: {plain(data.name)}; train split: {counts}."
+        source, subset, digest = map(plain, (data.whole.source, data.whole.subset, data.data_digest))
+        yield f"Source {source}, subset {subset}, digest {digest}."
     else:
         yield "The run recorded no data set."
+
+
+def _licences(record: RunRecord) -> Iterator[str]:
+    """Whose the data are, by the layout that the source was recognised by."""
+    kinds = set(record.data.whole.source.split(" and ")) if record.data else set()
+    if not kinds:
+        yield NO_DATA
+    if "phantom" in kinds:
+        yield PHANTOM
+    if kinds & OF_CBIS_DDSM:
+        yield DATA_LICENCE
+    if kinds - OF_CBIS_DDSM - {"phantom", "synthetic"}:
+        yield OWN_DATA
 
 
 def _foundations(record: RunRecord, winner: Candidate) -> Iterator[str]:
     for item in record.trials:
         if item.trial != winner.trial:
             continue
-        yield f"Critic's frozen branch: {item.training.frozen.name if item.training else 'unknown'}."
+        yield f"Critic's frozen branch: {plain(item.training.frozen.name) if item.training else 'unknown'}."
         networks = (item.evaluation.extractor, item.evaluation.lpips) if item.evaluation else (None, None)
         for network, label in zip(networks, ("KID and FID features", "LPIPS network"), strict=True):
-            yield f"{label}: {network.name}. {network.note}".rstrip() if network else f"{label}: unknown."
+            yield plain(f"{label}: {network.name}. {network.note}") if network else f"{label}: unknown."

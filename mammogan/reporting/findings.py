@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from mammogan.records import Findings
 from mammogan.reporting import pages
+from mammogan.reporting.markdown import plain
 from mammogan.results import Number, Verdict
 from mammogan.selection.gates import tally
 
@@ -68,9 +69,9 @@ def card_lines(findings: Findings) -> Iterator[str]:
         yield from gate_lines(findings.audit.verdicts)
         yield ""
     if findings.utility:
-        yield from ("## Utility", "", f"{findings.utility.verdict}.", "")
+        yield from ("## Utility", "", f"{plain(findings.utility.verdict)}.", "")
         yield from (
-            f"- {item.arm}: AUC {short(item.value)} ({interval(item)})"
+            f"- {plain(item.arm)}: AUC {short(item.value)} ({interval(item)})"
             for item in findings.utility.measures
             if item.metric == "auc"
         )
@@ -79,4 +80,4 @@ def card_lines(findings: Findings) -> Iterator[str]:
 def gate_lines(verdicts: Iterable[Verdict]) -> Iterator[str]:
     """Gates in Markdown, a line each."""
     for item in verdicts:
-        yield f"- {item.gate}: {item.outcome.words}: {item.why}"
+        yield f"- {plain(item.gate)}: {item.outcome.words}: {plain(item.why)}"

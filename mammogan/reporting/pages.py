@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable
 from importlib import resources
 from typing import TYPE_CHECKING
@@ -23,6 +24,12 @@ def environment(**filters: Callable[..., object]) -> Environment:
     )
     made.filters |= filters
     return made
+
+
+def message(title: str, text: str) -> bytes:
+    """Self-contained HTML page that says one thing, which may be anybody's words."""
+    body = f"<p>{html.escape(text)}</p>"
+    return environment().get_template("page.html").render(title=title, style=content("report.css"), body=body).encode()
 
 
 def content(name: str) -> str:

@@ -7,9 +7,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from mammogan import cluster, console, registry, storage, tracking
+from mammogan import cluster, console, errors, registry, storage, tracking
 from mammogan.graph import Step
-from mammogan.reporting import report
+from mammogan.reporting import pages, report
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ def run(kubeflow_run: str, workflow: str, page: Path) -> None:
     try:
         parent_id = tracking.parent_of(kubeflow_run)
     except RuntimeError as error:
-        storage.write_bytes(str(page), str(error).encode())
+        storage.write_bytes(str(page), pages.message("No report", errors.reason(error)))
         raise
     with tracking.step(parent_id, Step.FINISH):
         fate = cluster.fate(cluster.beside(workflow), tracking.read_ledger(parent_id))

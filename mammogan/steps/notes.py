@@ -10,6 +10,7 @@ from mammogan.errors import NotEnoughDataError
 from mammogan.records import Findings
 from mammogan.registry import notes
 from mammogan.reporting import findings
+from mammogan.reporting.markdown import plain
 from mammogan.results import Outcome
 from mammogan.steps.context import StepContext
 
@@ -30,7 +31,9 @@ def decide(context: StepContext, version: str, outcome: Outcome, summary: str) -
 def not_done(context: StepContext, version: str, step: str, error: NotEnoughDataError, out: Path) -> None:
     """Say on run and version that a data set was too small for a step; the run goes on, nothing counts as passed."""
     message = f"not done: {error}"
-    notes.write(context.settings.select.model_name, version, step, message, f"## {step.capitalize()}\n\n{message}")
+    notes.write(
+        context.settings.select.model_name, version, step, message, f"## {step.capitalize()}\n\n{plain(message)}"
+    )
     tracking.set_tags(context.parent_id, {f"mammogan.{step}": message})
     logger.info(f"{step}: {message}")
     out.mkdir(parents=True, exist_ok=True)

@@ -132,7 +132,7 @@ def _trial_settings(trial: Trial, config: Config) -> dict[str, SettingValue]:
     The UI prints all parameters of a run into each tile of its image series; the parent run has the full list.
     """
     given = PRESETS[config.preset].flat()
-    changed = {name: value for name, value in config.flat().items() if value != given.get(name)}
+    changed = {name: value for name, value in config.public.flat().items() if value != given.get(name)}
     changed = {name: value for name, value in changed.items() if name not in ("lambdas", "seeds")}
     return {"gp_lambda": trial.gp_lambda, "seed": trial.seed, "preset": config.preset, **changed}
 
@@ -159,8 +159,8 @@ def _text(value: object) -> str:
 def open_parent(experiment: str, run_key: str, config: Config, tags: Mapping[str, str], tracking_uri: str = "") -> str:
     """Run id of the pipeline run's parent run, found by ``run_key`` or created, and RUNNING again.
 
-    Logs the configuration as parameters ``cfg.*`` and as ``config.json``. Raises ValueError where the run of that key
-    was made with another configuration.
+    Logs the configuration as parameters ``cfg.*`` and as ``config.json``, both without what signs in. Raises ValueError
+    where the run of that key was made with another configuration.
     """
     run_id = find_or_create_parent(experiment, run_key, config, tags, tracking_uri)
     describe_parent(run_id, config, tags, tracking_uri)
@@ -182,10 +182,10 @@ def find_or_create_parent(
 def describe_parent(run_id: str, config: Config, tags: Mapping[str, str], tracking_uri: str = "") -> None:
     """Log what a parent run rests on: configuration, code, image, packages. Raises ValueError as ``open_parent``."""
     mlflow = client(tracking_uri)
-    _log_params(mlflow, run_id, config.flat())
+    _log_params(mlflow, run_id, config.public.flat())
     all_tags = {**environment.source_tags(), **heartbeat.beat(), **tags}
     mlflow.log_batch(run_id, tags=[RunTag(name, value) for name, value in all_tags.items() if value])
-    mlflow.log_text(run_id, json.dumps(codec.encode(config), indent=2), CONFIG_FILE)
+    mlflow.log_text(run_id, json.dumps(codec.encode(config.public), indent=2), CONFIG_FILE)
     mlflow.log_text(run_id, environment.packages(), environment.ENVIRONMENT_FILE)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mammogan import storage
+from mammogan import errors, storage
 from mammogan.config import Config, Trial
 from mammogan.device import deterministic_algorithms, device_name, pick_device
 from mammogan.features.densenet import FrozenDenseNet, load_frozen
@@ -89,7 +89,7 @@ def train_trial(
     except Exception as error:
         if ranks.world > 1:
             raise
-        reason = f"{type(error).__name__}: {error}"
+        reason = errors.typed_reason(error)
         result = dataclasses.replace(work.result, status=TrialStatus.FAILED, reason=reason)
         logger.exception(f"{trial.name}: failed: {reason}")
         if report_error:
@@ -125,7 +125,7 @@ class _Work:
         folder = TrialFolder(out, storage.join(store, "trials", key))
         if self.ranks.is_main:
             folder.restore()
-        if earlier := folder.finished_result():
+        if earlier := folder.finished_result(self.result):
             if self.ranks.is_main:
                 logger.info(f"{self.trial.name}: finished by an earlier run, copied from {folder.uri}")
                 report_again(folder, folder.read_history(), self.report, self.report_grid)

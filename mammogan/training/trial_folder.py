@@ -72,19 +72,33 @@ class TrialFolder:
                 content = storage.read_bytes(storage.join(self.uri, name))
                 storage.write_bytes(str(storage.inside(self.out, name)), content)
 
-    def finished_result(self) -> TrialResult | None:
+    def finished_result(self, wanted: TrialResult) -> TrialResult | None:
         """Content of ``trial.json`` in the store, which only a finished trial leaves there.
 
-        None also where another version wrote it: this one's training writes it again.
+        None also where another version wrote it: this one's training writes it again. Raises ValueError where it is
+        not about the data, lambda, seed, weights and key of the trial ``wanted``, or not finished: somebody put it
+        there, and what lies beside it is as doubtful.
         """
         uri = storage.join(self.uri, RECORD)
         if not storage.exists(uri):
             return None
         try:
-            return results.read(TrialResult, uri)
+            found = results.read(TrialResult, uri)
         except codec.OlderFormatError as error:
             logger.info(str(error))
             return None
+        if found.status is not TrialStatus.FINISHED:
+            raise ValueError(f"{uri}: it is of a trial that is {found.status}, not finished; remove {self.uri}")
+        for what, there, here in (
+            ("data_digest", found.data_digest, wanted.data_digest),
+            ("gp_lambda", found.gp_lambda, wanted.gp_lambda),
+            ("seed", found.seed, wanted.seed),
+            ("key", found.key, wanted.key),
+            ("frozen weights", found.frozen.sha256, wanted.frozen.sha256),
+        ):
+            if there != here:
+                raise ValueError(f"{uri}: it is of another trial ({what} {there!r}, not {here!r}); remove {self.uri}")
+        return found
 
     def write_result(self, result: TrialResult) -> None:
         """Write ``trial.json`` to ``out``, and to the store when the trial is finished.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -19,6 +20,8 @@ from mammogan.launch.pods import Pods
 from mammogan.launch.schedule import cron
 
 OWNER = re.compile(r"[A-Za-z0-9._-]{1,63}")
+MOST_VALUES = 100_000
+"""Values of a file, keys included, with every alias written out."""
 _LONGEST = 128
 """Characters of an entry's name; Kubernetes names the schedule and its runs by what it can use of them."""
 
@@ -103,7 +106,9 @@ def read(path: Path) -> File:
     except OSError as error:
         raise ValueError(f"--file={path}: it cannot be read ({error.strerror}); give a YAML file") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"--file={path}: it is no YAML ({' '.join(str(error).split())})") from error
+        raise ValueError(f"--file={path}: it is no YAML ({' '.join(str(error).split())[:300]})") from error
+    except RecursionError as error:
+        raise ValueError(f"--file={path}: it is nested too deeply; write schedules as fields with values") from error
     if (
         not isinstance(content, dict)
         or not {"schedules"} <= set(content) <= {"owner", "schedules"}
@@ -119,7 +124,17 @@ def read(path: Path) -> File:
 
 
 class _EachKeyOnce(yaml.SafeLoader):
-    """Plain YAML in which no key stands twice: the last one would win without a word."""
+    """Plain YAML in which no key stands twice: the last one would win without a word.
+
+    Aliases that unfold to more than any such file needs are refused before they are unfolded: a few lines of them make
+    gigabytes.
+    """
+
+    def get_single_node(self) -> yaml.Node | None:
+        node = super().get_single_node()
+        if node is not None and _unfolded(node, {}) > MOST_VALUES:
+            raise yaml.YAMLError(f"its aliases unfold to more than {MOST_VALUES} values")
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         names = [self.construct_object(key, deep=True) for key, _ in node.value]
@@ -127,6 +142,21 @@ class _EachKeyOnce(yaml.SafeLoader):
             if count > 1:
                 raise yaml.YAMLError(f"{name} stands {count} times in one place{node.start_mark}")
         return super().construct_mapping(node, deep)
+
+
+def _unfolded(node: yaml.Node, known: dict[int, int]) -> int:
+    """Values of a node, an alias counted as often as it stands; more than ``MOST_VALUES`` for one within itself."""
+    if id(node) not in known:
+        known[id(node)] = MOST_VALUES  # while it is being counted: whoever meets it now lies within it
+        parts = node.value if isinstance(node, yaml.CollectionNode) else ()
+        inner = [part for item in parts for part in (item if isinstance(item, tuple) else (item,))]
+        known[id(node)] = 1 + sum(_unfolded(part, known) for part in inner)
+    return known[id(node)]
+
+
+def _short(value: object) -> str:
+    """A value as it may stand in a message, however large it is."""
+    return value[:_LONGEST] if isinstance(value, str) else reprlib.repr(value)
 
 
 def _owner(path: Path, content: Mapping[str, object]) -> str:
@@ -137,12 +167,14 @@ def _owner(path: Path, content: Mapping[str, object]) -> str:
         )
     owner = content["owner"]
     if not isinstance(owner, str) or not OWNER.fullmatch(owner):
-        raise ValueError(f"--file={path}: owner={owner!r}: give 1 to 63 letters, digits, '-', '.' and '_', in quotes")
+        raise ValueError(
+            f"--file={path}: owner={reprlib.repr(owner)}: give 1 to 63 letters, digits, '-', '.' and '_', in quotes"
+        )
     return owner
 
 
 def _parse(path: Path, entry: object) -> Schedule:
-    where = f"--file={path}: schedule {entry.get('name', '') if isinstance(entry, dict) else entry}"
+    where = f"--file={path}: schedule {_short(entry.get('name', '') if isinstance(entry, dict) else entry)}"
     if not isinstance(entry, dict):
         raise ValueError(f"{where}: write it as fields with values")
     known = {item.name for item in fields(Schedule)}
@@ -154,7 +186,7 @@ def _parse(path: Path, entry: object) -> Schedule:
     for name, value in entry.items():
         kind = kinds.get(name, str)
         if not isinstance(value, kind):
-            raise ValueError(f"{where}: {name}={value!r}: give a value of type {kind.__name__}")
+            raise ValueError(f"{where}: {name}={reprlib.repr(value)}: give a value of type {kind.__name__}")
     try:
         return Schedule(**entry)
     except ValueError as error:
