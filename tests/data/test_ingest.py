@@ -180,7 +180,7 @@ def test_bad_files_are_listed_and_the_good_ones_kept(source, tmp_path):
         ingest(str(source), "", MASS, tmp_path / "set", tmp_path / "work")
     assert not (tmp_path / "set").exists()
     assert len(quarantined(tmp_path / "work")) == 3
-    relaxed = DataConfig(subset="mass-train", size=28, max_bad=0.5)
+    relaxed = DataConfig(subset="mass-train", size=28, max_bad=0.5, split="image", test_fraction=0.3)
     summary = ingest(str(source), "", relaxed, tmp_path / "set", tmp_path / "work")
     rows = quarantined(tmp_path / "set")
     assert [row["image_id"] for row in rows] == [path.parts[-4] for path in files[:3]]

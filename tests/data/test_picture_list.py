@@ -4,6 +4,7 @@ import csv
 import os
 import shutil
 import unicodedata
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -102,7 +103,7 @@ def test_files_that_share_a_name_are_images_of_their_own(made, folder):
     shutil.copyfile(folder / "1.bmp", folder / "x.png")
     shutil.copyfile(folder / "3.bmp", folder / "a__b.png")
     new = ["x.png,PX,MALIGNANT", "x.bmp,PY,BENIGN", "X.PNG,PZ,BENIGN", "a/b.png,PA,BENIGN", "a__b.png,PB,MALIGNANT"]
-    frame, rows = made(*LINES[4:], LINES[2], *new)
+    frame, rows = made(*LINES[4:], LINES[2], *new, config=replace(CONFIG, split="image"))
     assert not rows
     assert len(frame) == 10
     assert len({name.casefold() for name in frame.index}) == 10
