@@ -195,7 +195,9 @@ def wanted_images(found: CaseFile, images: Literal["full", "crop"]) -> tuple[lis
     """
     groups: dict[tuple[str, ...], list[Case]] = {}
     for case in found.cases:
-        groups.setdefault(case.mammogram if images == "full" else (case.crop,), []).append(case)
+        # a name that differs in more than its subset tells of another image, whatever the columns say
+        key = (*case.mammogram, _without_subset(case.image)) if images == "full" else (case.crop,)
+        groups.setdefault(key, []).append(case)
     spoilt = {_without_subset(row.image_id) for row in found.bad if row.image_id} if images == "full" else set()
     make = _full_image if images == "full" else _crop
     wanted, bad = [], list(found.bad)

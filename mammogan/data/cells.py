@@ -8,9 +8,14 @@ FORMULA = re.compile(r"'*[=+\-@\t\r]")
 """Beginning of a cell that a spreadsheet would compute, or of one that is shielded already."""
 
 
+def readable(text: str) -> str:
+    """A text that every file and terminal takes: what is no UTF-8, such as an old file's name, as an escape."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def shielded(text: str) -> str:
     """A cell that no spreadsheet computes and every encoding takes: ``'`` before what begins like a formula."""
-    plain = text.encode("utf-8", "backslashreplace").decode()
+    plain = readable(text)
     return f"'{plain}" if FORMULA.match(plain) else plain
 
 

@@ -35,27 +35,39 @@ def is_text(name: str) -> bool:
     return True
 
 
+def composed(text: str) -> str:
+    """A name as it is compared: accents composed (NFC), every kind of space a space."""
+    if text.isascii():
+        return text
+    return "".join(" " if unicodedata.category(each) == "Zs" else each for each in unicodedata.normalize("NFC", text))
+
+
 @dataclass(frozen=True)
 class Listing:
     """The files of a source."""
 
     stamps: Mapping[str, str]
-    """Stamp of each file by its path below the source; it changes when the file does."""
+    """Stamp of each file by its path below the source, sorted; it changes when the file does."""
     nameless: tuple[str, ...]
     """Paths that are no UTF-8."""
 
     @classmethod
     def read(cls, source: str) -> Listing:
-        """The files below ``source``, a folder or an ``s3://`` address; companions are left out."""
-        stamps = {name: stamp for name, stamp in storage.list_stamps(source).items() if not is_companion(name)}
+        """The files below ``source``, a folder or an ``s3://`` address."""
+        stamps = storage.list_stamps(source)
         nameless = tuple(sorted(name for name in stamps if not is_text(name)))
         return cls({name: stamps[name] for name in sorted(stamps) if is_text(name)}, nameless)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Paths of the files that are not companions, sorted."""
+        return tuple(name for name in self.stamps if not is_companion(name))
 
     @cached_property
     def _spellings(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
         for name in self.stamps:
-            found.setdefault(unicodedata.normalize("NFC", name), []).append(name)
+            found.setdefault(composed(name), []).append(name)
         return found
 
     def found(self, written: str) -> str:
@@ -67,7 +79,7 @@ class Listing:
         path = posixpath.normpath(slashed := written.replace("\\", "/"))
         if slashed.startswith("/") or ntpath.splitdrive(written)[0] or ".." in slashed.split("/"):
             raise ValueError(f"file={written[:200]!r}: it leaves its folder")
-        spelt = self._spellings.get(unicodedata.normalize("NFC", path), [path])
+        spelt = self._spellings.get(composed(path), [path])
         if len(spelt) > 1:
             raise ValueError(f"file={written[:200]!r}: {len(spelt)} files have this name, with other bytes; rename one")
         return spelt[0]
@@ -77,4 +89,5 @@ class Listing:
         return [
             RejectedImage("", name, "the file's name is no UTF-8", "rename the file, then run again")
             for name in self.nameless
+            if not is_companion(name)
         ]

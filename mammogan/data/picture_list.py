@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mammogan.data import cbis_ddsm, picture, tables
 from mammogan.data.cbis_ddsm import ImageSpec
-from mammogan.data.listing import DICOM_SUFFIXES, Listing, is_suffixless
+from mammogan.data.listing import DICOM_SUFFIXES, Listing, composed, is_suffixless
 from mammogan.data.quarantine import RejectedImage
 
 FILE = "manifest.csv"
@@ -205,7 +204,7 @@ def _image(image_id: str, findings: Sequence[Finding]) -> ImageSpec:
 def _plain_id(file: str) -> str:
     """A file's path as a name: ``deep/1.png`` is ``deep__1``, composed as a table writes it."""
     stem = posixpath.splitext(file)[0] if _has_suffix(file) else file
-    return unicodedata.normalize("NFC", stem.replace("/", "__"))
+    return composed(stem.replace("/", "__"))
 
 
 def _image_ids(files: Iterable[str]) -> dict[str, str]:

@@ -82,7 +82,7 @@ def _listing(source: str) -> Listing:
 
 
 def _recognise(source: str, listing: Listing) -> str:
-    names = tuple(listing.stamps)
+    names = listing.names
     table = tables.read(source, picture_list.FILE) if picture_list.FILE in listing.stamps else None
     if table and all(name in table.header for name in picture_list.COLUMNS):
         return "images"
@@ -117,7 +117,7 @@ def _locate_series(source: str, kind: str, listing: Listing, labels: str, config
     wanted, bad = cbis_ddsm.wanted_images(cbis_ddsm.read_cases(labels, config.subset), config.images)
     uids = {uid for image in wanted for uid in (*image.series_uids, *image.twins)}
     is_candidate = _is_kaggle if kind == "kaggle" else _is_dicom
-    series, unnamed = _by_folder(filter(is_candidate, listing.stamps), uids)
+    series, unnamed = _by_folder(filter(is_candidate, listing.names), uids)
     if uids - series.keys() and unnamed:
         folders = {each.folder: uid for uid, each in idc.read_index(labels).items()}
         aliased, unnamed = _by_folder(unnamed, uids, folders)

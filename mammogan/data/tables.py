@@ -1,9 +1,10 @@
 """CSV files as the world writes them: which dialect, which columns, which rows, and what is wrong with them.
 
 Encoding: UTF-8, with or without a byte-order mark, UTF-16 and UTF-32. Separator: the one that a line ``sep=;`` names,
-else that of comma, semicolon, tab and bar which cuts the header into most columns. Accents are composed (NFC), so that
-a name is one name however it was typed. A quote that is not closed would swallow the rows behind it: such a file is
-refused with the line where it opens. Nothing else is refused here: a row that cannot be used says why.
+else that of comma, semicolon, tab and bar which cuts the header into most columns. Accents are composed (NFC) and
+spaces plain, so that a name is one name however it was typed. A quote that is not closed would swallow the rows behind
+it: such a file is refused with the line where it opens. Nothing else is refused here: a row that cannot be used says
+why.
 """
 
 from __future__ import annotations
@@ -12,14 +13,13 @@ import codecs
 import csv
 import io
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from mammogan import storage
-from mammogan.data.listing import is_companion
+from mammogan.data.listing import composed, is_companion
 
 FEW_NAMES = 5
 FEW_COLUMNS = 12
@@ -139,7 +139,7 @@ def parse(name: str, content: bytes) -> Table:
         except csv.Error as error:
             fault = f"{name}:{line}: a quote that opens here is not closed, or not doubled ({error}); mend the line"
             break
-        values = tuple(map(_composed, fields))
+        values = tuple(composed(field.strip()) for field in fields)
         last = skipped + reader.line_num
         if not any(values):
             continue
@@ -187,11 +187,6 @@ def _columns(line: str, separator: str) -> int:
         return len(next(csv.reader([line], delimiter=separator, skipinitialspace=True), []))
     except csv.Error:
         return 0
-
-
-def _composed(field: str) -> str:
-    text = field.strip()
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def _swallows(values: Sequence[str], separator: str) -> bool:

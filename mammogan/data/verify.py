@@ -15,6 +15,7 @@ import numpy as np
 
 from mammogan import console
 from mammogan.data import cbis_ddsm, manifest, picture, resample, split, summary
+from mammogan.data.cells import readable
 from mammogan.data.dataset import Dataset
 
 HASH_SIDE = 16
@@ -115,4 +116,4 @@ def _strays(dataset: Dataset) -> list[Finding]:
     known = set(dataset.files)
     present = (path for path in (dataset.root / "images").rglob("*") if path.is_file())
     names = (path.relative_to(dataset.root).as_posix() for path in present)
-    return [Finding(name, "the manifest does not know this file") for name in names if name not in known]
+    return [Finding(readable(name), "the manifest does not know this file") for name in names if name not in known]

@@ -150,7 +150,9 @@ def _content(root: str, name: str) -> memoryview:
     except OSError as error:
         if storage.is_remote(root):
             raise
-        raise BadImageError(f"the file cannot be read ({error.strerror})", "check what it is, and who may") from error
+        raise BadImageError(
+            f"the file cannot be read ({error.strerror})", "give a regular file that may be read"
+        ) from error
     except ValueError as error:
         raise BadImageError("the file leaves its folder by a link", "copy it there") from error
 

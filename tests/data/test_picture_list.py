@@ -138,6 +138,21 @@ def test_accents_and_slashes_of_another_system_find_their_file(made, folder):
     assert frame["patient_id"].nunique() == 7
 
 
+def test_a_space_is_a_space(made, folder):
+    """As macOS puts one before AM, and Word between names."""
+    os.rename(folder / "0.bmp", folder / "10\u202fAM.bmp")
+    frame, rows = made("10 AM.bmp,Jane Doe,BENIGN", "1.bmp,Jane\u00a0Doe,MALIGNANT", *LINES[2:])
+    assert not rows
+    assert frame["patient_id"].nunique() == 7
+    assert "10 AM" in frame.index
+
+
+def test_a_hidden_file_that_a_row_names_is_read(made, folder):
+    os.rename(folder / "0.bmp", folder / ".0.bmp")
+    frame, rows = made(".0.bmp,P0,BENIGN", *LINES[1:])
+    assert (len(frame), rows) == (8, [])
+
+
 def test_two_files_whose_names_differ_in_bytes_alone_are_refused(made, folder):
     for form in ("NFC", "NFD"):
         shutil.copyfile(folder / "0.bmp", folder / unicodedata.normalize(form, "é.bmp"))

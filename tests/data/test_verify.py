@@ -1,5 +1,6 @@
 import hashlib
 import io
+import os
 import shutil
 from collections import Counter
 from dataclasses import replace
@@ -169,3 +170,9 @@ def test_a_minority_class_alone_has_no_card(sound, tmp_path):
     filter_minority(sound, "auto", tmp_path / "rare")
     with pytest.raises(ValueError, match="a minority class alone"):
         write_card(tmp_path / "rare", tmp_path)
+
+
+def test_a_stray_file_whose_name_is_no_text_is_named_all_the_same(dataset):
+    (dataset / "images" / os.fsdecode(b"M\xfcller.png")).write_bytes(b"")
+    strays = [finding.what for finding in verify(dataset) if "does not know" in finding.problem]
+    assert strays == [r"images/M\udcfcller.png"]
