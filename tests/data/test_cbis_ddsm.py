@@ -165,6 +165,12 @@ def test_one_crop_with_two_labels_is_out_whatever_its_abnormality_is_called(labe
     assert [image.patient_id for image in wanted_images(read_cases(folder, "calc-train"), "full")[0]] == ["P_00002"]
 
 
+def test_one_abnormality_with_two_labels_is_out_whatever_its_crop_is_called(labels):
+    labels(row("MALIGNANT"), row(patient="P_00002", uid="1.2"))
+    folder = labels(row("BENIGN").replace("_LEFT_CC_1/", "_LEFT_CC_01/"), name="other.csv")
+    assert [image.patient_id for image in wanted_images(read_cases(folder, "calc-train"), "full")[0]] == ["P_00002"]
+
+
 def test_two_patients_of_one_image_contradict_each_other(labels):
     found = read_cases(labels(row(), row(number=2).replace("P_00001,2", "P_00007,2")), "calc-train")
     assert wanted_images(found, "full")[0] == []

@@ -79,7 +79,7 @@ def plain(rows):
     return text.getvalue().encode()
 
 
-@fuzz(300)
+@fuzz(150)
 @given(findings(), dialects(), st.randoms(use_true_random=False))
 def test_a_manifest_in_any_order_repetition_and_dialect_is_the_same_images(tmp_path_factory, rows, write, random):
     folder = tmp_path_factory.mktemp("source")
@@ -93,7 +93,7 @@ def test_a_manifest_in_any_order_repetition_and_dialect_is_the_same_images(tmp_p
     assert len({row.source for row in found.bad}) == len(found.bad)
 
 
-@fuzz(300)
+@fuzz(150)
 @given(findings())
 def test_the_label_is_the_rules_and_nothing_else(tmp_path_factory, rows):
     """An independent reading of the rule, file by file."""
@@ -172,7 +172,7 @@ def cases_of(folder, *contents):
     return cbis_ddsm.read_cases(str(folder), "+".join(SUBSETS))
 
 
-@fuzz(300)
+@fuzz(150)
 @given(cases(), dialects(), st.randoms(use_true_random=False))
 def test_case_csvs_in_any_order_repetition_and_dialect_are_the_same_images(tmp_path_factory, rows, write, random):
     complete = [*rows, *(padding(subset) for subset in ("Calc-Training", "Mass-Training", "Calc-Test", "Mass-Test"))]

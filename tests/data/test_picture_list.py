@@ -5,6 +5,7 @@ import os
 import shutil
 import unicodedata
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -208,3 +209,12 @@ def test_pathologies_in_any_case(made):
     frame, rows = made(*LINES[:6], "6.bmp,P6,benign without callback", "7.bmp,P7,Malignant")
     assert not rows
     assert frame.loc[["6", "7"], "pathology"].tolist() == ["BENIGN_WITHOUT_CALLBACK", "MALIGNANT"]
+
+
+def test_the_table_of_quarantine_that_is_named_is_there(made, caplog, tmp_path):
+    caplog.set_level("INFO")
+    made(*LINES, "9.bmp,P9,BENIGN")
+    assert f"1 rows set aside in {tmp_path / 'set/quarantine.csv'}" in caplog.text
+    with pytest.raises(ValueError, match=r"cannot both be split .*\(1 rows are set aside in (.*)\)$") as caught:
+        made("0.bmp,P0,BENIGN", "9.bmp,P9,BENIGN", config=DataConfig(size=28, max_bad=0.5, split="image"))
+    assert Path(str(caught.value).rpartition(" in ")[2].rstrip(")")).is_file()
