@@ -203,5 +203,10 @@ def _made(record: object) -> Made | None:
 def _keep(path: Path, content: bytes) -> None:
     """Write a file of the work folder whole, without waiting for the disk: ``image`` looks whether it got there."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_bytes(content)
-    part.replace(path)
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        error.filename = error.filename or str(path)  # "No space left on device" alone does not say where
+        raise

@@ -147,7 +147,13 @@ def _results(
     cores = math.ceil(workers / processes)
     batches = (jobs[start : start + BATCH] for start in range(0, len(jobs), BATCH))
     context = multiprocessing.get_context("spawn")  # a fork would copy the locks of torch's and MLflow's threads
-    stop = context.Event()
+    try:
+        stop = context.Event()
+    except OSError as error:
+        raise OSError(
+            f"workers={workers}: this machine lets processes share nothing ({error.strerror}; is /dev/shm there?); "
+            f"run again with at most {CORES_PER_PROCESS} workers"
+        ) from error
     pool = ProcessPoolExecutor(processes, context, initializer=worker.prepare, initargs=(stop,))
     running: deque[Future[list[FinishedImage | RejectedImage]]] = deque()
     try:

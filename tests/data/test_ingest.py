@@ -1,4 +1,5 @@
 import csv
+import errno
 import json
 import os
 import random
@@ -300,3 +301,23 @@ def test_a_worker_that_dies_is_one_clear_error(shared, tmp_path):
     assert "error: workers=8: a worker process died" in messages
     assert "Traceback" not in messages
     assert not (tmp_path / "set").exists()
+
+
+def test_a_full_disk_says_where_and_leaves_no_half_file(pictures, tmp_path, monkeypatch):
+    def full(path, content):
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*/work/.*png'"):
+        ingest(str(pictures), "", DataConfig(size=28), tmp_path / "set", tmp_path / "work", workers=1)
+    assert not [path for path in (tmp_path / "work").rglob("*") if path.is_file()]
+
+
+def test_a_machine_where_processes_share_nothing_says_so(pictures, tmp_path, monkeypatch):
+    def refuse(context):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("multiprocessing.context.BaseContext.Event", refuse)
+    with pytest.raises(OSError, match=r"^workers=5: .*Read-only file system.* with at most 4 workers$"):
+        ingest(str(pictures), "", DataConfig(size=28), tmp_path / "set", workers=5)
