@@ -129,18 +129,19 @@ def subset_of(folder_name: str) -> str:
     return subset
 
 
-def read_cases(labels: str, subset: str) -> CaseFile:
+def read_cases(labels: str, subset: str, *, linked: bool = True) -> CaseFile:
     """Rows of all case CSVs below ``labels`` that belong to ``subset``, such as ``calc-train+mass-train``.
 
     A file is recognised by its header, a row's subset by its image's name, so the files may be called anything and
-    overlap. Rows that cannot be used come back as ``bad``. Raises FileNotFoundError where no case CSV is found and
-    ValueError where none holds a row of a subset, or a recognised file lacks a column.
+    overlap; with ``linked`` they may be links that lead out of the folder. Rows that cannot be used come back as
+    ``bad``. Raises FileNotFoundError where no case CSV is found and ValueError where none holds a row of a subset, or a
+    recognised file is not whole or lacks a column.
     """
     chosen = subset.split("+")
     cases: dict[Case, Case] = {}
     bad: list[RejectedImage] = []
     seen: set[str] = set()
-    for origin, row in _case_rows(labels):
+    for origin, row in _case_rows(labels, linked=linked):
         try:
             case = _case(row, origin)
         except ValueError as error:
@@ -272,14 +273,14 @@ def _series_uid(path: str) -> str:
     return path.split("/")[-2]
 
 
-def _case_rows(labels: str) -> Iterator[tuple[str, tables.Row]]:
+def _case_rows(labels: str, *, linked: bool) -> Iterator[tuple[str, tables.Row]]:
     """Every row of every case CSV below ``labels``, with the file and line that it ends on."""
     if not storage.is_remote(labels) and not Path(labels).is_dir():
         raise FileNotFoundError(
             f"labels={labels!r}: no such folder; give the folder of the case-description CSVs, or its s3:// address"
         )
     others, found = [], 0
-    for table in tables.below(labels):
+    for table in tables.below(labels, linked=linked):
         if not all(mark in table.header for mark in MARKS):
             others.append(table)
             continue

@@ -31,12 +31,15 @@ class Series:
         return self.url.rsplit("/", 1)[-1]
 
 
-def read_index(labels: str) -> dict[str, Series]:
+def read_index(labels: str, *, linked: bool = True) -> dict[str, Series]:
     """Series of CBIS-DDSM by UID: from the CSVs below ``labels``, else from ``idc-index-data``, else none.
 
-    Raises ValueError for a CSV that is not whole, and where one series is said to be in two places.
+    With ``linked`` the CSVs may be links that lead out of the folder. Raises ValueError for a CSV that is not whole, and
+    where one series is said to be in two places.
     """
-    found = [table for table in tables.below(labels) if all(column in table.header for column in COLUMNS)]
+    found = [
+        table for table in tables.below(labels, linked=linked) if all(column in table.header for column in COLUMNS)
+    ]
     try:
         rows = [row for table in found for row in table.checked_rows(COLUMNS, COLUMNS)]
         return _by_uid(_series(row) for row in rows if not row.fault) if found else _from_package()

@@ -70,7 +70,7 @@ def locate(source: str, labels: str, config: DataConfig) -> Located:
     kind = _recognise(source, listing)
     if kind == "images":
         return _locate_images(source, listing)
-    return _locate_series(source, kind, listing, labels or source, config)
+    return _locate_series(source, kind, listing, labels, config)
 
 
 def _listing(source: str) -> Listing:
@@ -114,12 +114,15 @@ def _is_kaggle(name: str) -> bool:
 
 
 def _locate_series(source: str, kind: str, listing: Listing, labels: str, config: DataConfig) -> Located:
-    wanted, bad = cbis_ddsm.wanted_images(cbis_ddsm.read_cases(labels, config.subset), config.images)
+    # a folder of labels was put together by hand; a source that brings its own may not reach out of itself
+    tables_at, linked = labels or source, bool(labels)
+    found = cbis_ddsm.read_cases(tables_at, config.subset, linked=linked)
+    wanted, bad = cbis_ddsm.wanted_images(found, config.images)
     uids = {uid for image in wanted for uid in (*image.series_uids, *image.twins)}
     is_candidate = _is_kaggle if kind == "kaggle" else _is_dicom
     series, unnamed = _by_folder(filter(is_candidate, listing.names), uids)
     if uids - series.keys() and unnamed:
-        folders = {each.folder: uid for uid, each in idc.read_index(labels).items()}
+        folders = {each.folder: uid for uid, each in idc.read_index(tables_at, linked=linked).items()}
         aliased, unnamed = _by_folder(unnamed, uids, folders)
         series |= aliased
     unreadable = [each for each in listing.rejected() if is_candidate(each.source)]

@@ -202,9 +202,9 @@ def _fault(values: Sequence[str], header: Sequence[str], encoding: str) -> str:
     return ""
 
 
-def below(folder: str) -> Iterator[Table]:
-    """Every ``*.csv`` below ``folder``, or linked from there, sorted by path; hidden files are none."""
-    for name in storage.list_files(folder, linked=True):
+def below(folder: str, *, linked: bool = True) -> Iterator[Table]:
+    """Every ``*.csv`` below ``folder`` that is not hidden, by path; with ``linked`` those that links lead to as well."""
+    for name in storage.list_files(folder, linked=linked):
         if name.lower().endswith(".csv") and not is_companion(name):
             yield read(folder, name)
 

@@ -146,3 +146,12 @@ def test_the_series_of_a_swapped_crop_is_that_of_the_file_that_was_used(tmp_path
     frame = manifest.read(tmp_path / "set")
     assert list(frame["source_uid"]) == [f"1.9.{i}.{3 if i < 4 else 2}" for i in range(8)]
     assert [Path(name).parent.name for name in frame["source"]] == list(frame["source_uid"])
+
+
+def test_labels_may_be_links_where_they_are_named_and_not_where_the_source_brings_them(source, tmp_path):
+    (table,) = source.glob("*.csv")
+    outside = table.rename(tmp_path / table.name)
+    table.symlink_to(outside)
+    with pytest.raises(FileNotFoundError, match="no case-description CSV"):
+        ingest(str(source), "", MASS, tmp_path / "set")
+    assert ingest(str(source), str(source), MASS, tmp_path / "set").images == 14
