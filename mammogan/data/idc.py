@@ -34,7 +34,7 @@ class Series:
 def read_index(labels: str, *, linked: bool = True) -> dict[str, Series]:
     """Series of CBIS-DDSM by UID: from the CSVs below ``labels``, else from ``idc-index-data``, else none.
 
-    With ``linked`` the CSVs may be links that lead out of the folder. Raises ValueError for a CSV that is not whole, and
+    With ``linked`` the CSVs may be links that lead out of it. Raises ValueError for a CSV that is not whole, and
     where one series is said to be in two places.
     """
     found = [

@@ -203,7 +203,7 @@ def _fault(values: Sequence[str], header: Sequence[str], encoding: str) -> str:
 
 
 def below(folder: str, *, linked: bool = True) -> Iterator[Table]:
-    """Every ``*.csv`` below ``folder`` that is not hidden, by path; with ``linked`` those that links lead to as well."""
+    """Every ``*.csv`` below ``folder`` that is not hidden, by path; with ``linked`` those that links lead to too."""
     for name in storage.list_files(folder, linked=linked):
         if name.lower().endswith(".csv") and not is_companion(name):
             yield read(folder, name)
