@@ -43,6 +43,107 @@ class Mutant:
 MUTANTS = [
     Mutant(tests, file, old, new)
     for tests, faults in {
+        "tests/data/test_tables.py tests/data/test_picture_list.py": [
+            ("mammogan/data/tables.py", "strict=True, skipinitialspace", "strict=False, skipinitialspace"),
+            (
+                "mammogan/data/tables.py",
+                "        if self.fault:\n            raise ValueError(self.fault)\n        absent",
+                "        absent",
+            ),
+        ],
+        "tests/data/test_tables.py": [
+            (
+                "mammogan/data/tables.py",
+                "return any(separator in value for",
+                "return False and any(separator in value for",
+            ),
+            ("mammogan/data/tables.py", "if any(values[len(header) :]):", "if False:"),
+            ("mammogan/data/tables.py", "if any(LOST in value for value in values):", "if False:"),
+            ("mammogan/data/tables.py", "encoding = _unmarked(content[:16])", 'encoding = "utf-8"'),
+            ("mammogan/data/tables.py", "return named[1], 1", "return named[1], 0"),
+        ],
+        "tests/data/test_picture_list.py": [
+            ("mammogan/data/picture_list.py", "        if len(labels) > 1:", "        if len(labels) > 9:"),
+            ("mammogan/data/picture_list.py", "        if len(said) > 1:", "        if len(said) > 9:"),
+            ("mammogan/data/picture_list.py", "        if unusable or unlike:", "        if unlike or not known:"),
+            (
+                "mammogan/data/picture_list.py",
+                "    pathology = cbis_ddsm.deciding(pathologies)",
+                "    pathology = findings[0].pathology",
+            ),
+            ("mammogan/data/duplicates.py", "if len({image.wanted.label for image in group}) > 1:", "if False:"),
+            (
+                "mammogan/data/duplicates.py",
+                'keys = (f"source {image.made.source_sha256}", f"pixels {image.made.sha256}")',
+                'keys = (f"source {image.made.source_sha256}",)',
+            ),
+            ("mammogan/data/picture_list.py", "if shared[name.casefold()] > 1 else name", "if False else name"),
+            (
+                "mammogan/data/worker.py",
+                "return _whole(storage.inside(Path(root), name))",
+                "return _whole(Path(root, name))",
+            ),
+            ("mammogan/data/quarantine.py", "map(shielded, astuple(row))", "astuple(row)"),
+            ("mammogan/data/manifest.py", "table[name].map(shielded)", "table[name]"),
+            ("mammogan/data/manifest.py", "[unshielded(row[column]) for", "[row[column] for"),
+            ("mammogan/data/listing.py", 'written.replace("\\\\", "/")', "written"),
+            ("mammogan/data/listing.py", "if len(spelt) > 1:", "if False:"),
+        ],
+        "tests/data/test_cbis_ddsm.py": [
+            ("mammogan/data/cbis_ddsm.py", "in (*abnormalities.values(), *crops.values())", "in (*crops.values(),)"),
+            (
+                "mammogan/data/cbis_ddsm.py",
+                "in (*abnormalities.values(), *crops.values())",
+                "in (*abnormalities.values(),)",
+            ),
+            ("mammogan/data/cbis_ddsm.py", "if len({case.mammogram for case in group}) > 1:", "if False:"),
+            ("mammogan/data/cbis_ddsm.py", 'not case.subset.endswith("-test"), ', "True, "),
+            ("mammogan/data/cbis_ddsm.py", 'return name.partition("_")[2]', "return name"),
+            ("mammogan/data/idc.py", "if first.url != each.url:", "if False:"),
+        ],
+        "tests/data/test_tables.py tests/data/test_picture_list.py tests/data/test_cbis_ddsm.py": [
+            ("mammogan/data/listing.py", 'unicodedata.normalize("NFC", text)', "text"),
+            ("mammogan/data/listing.py", 'unicodedata.category(each) == "Zs"', "False"),
+            (
+                "mammogan/data/cbis_ddsm.py",
+                "(*case.mammogram, _without_subset(case.image))",
+                "(*case.mammogram, case.image)",
+            ),
+        ],
+        "tests/data/test_companions.py": [
+            ("mammogan/data/sources.py", "labels or source, bool(labels)", "labels or source, True"),
+            ("mammogan/data/listing.py", 'return any(part.startswith(".") or part == "__MACOSX"', "return any(False"),
+            (
+                "mammogan/data/worker.py",
+                "if errors and not any(_may_be(job, each) for each in readable):",
+                "if errors:",
+            ),
+            (
+                "mammogan/data/worker.py",
+                "if errors and not any(_may_be(job, each) for each in readable):",
+                "if errors and not readable:",
+            ),
+            (
+                "mammogan/data/finished.py",
+                '"source_uid": made.source_uid,',
+                '"source_uid": wanted.series_uids[0] if wanted.series_uids else "",',
+            ),
+            ("mammogan/storage.py", "within = target is None or target.is_relative_to(home)", "within = True"),
+            (
+                "mammogan/storage.py",
+                "elif stat.S_ISDIR(status.st_mode) and within",
+                "elif stat.S_ISDIR(status.st_mode) and target is None",
+            ),
+            ("mammogan/data/listing.py", "if not is_text(name)))", "if False))"),
+            ("mammogan/data/listing.py", "return not suffix or suffix.isdecimal()", "return False"),
+        ],
+        "tests/data/test_companions.py tests/data/test_picture_list.py": [
+            (
+                "mammogan/storage.py",
+                "    if stat.S_ISREG(mode):\n        return open",
+                "    if True:\n        return open",
+            ),
+        ],
         "tests/launch/test_following.py": [
             ("mammogan/launch/following/rows.py", "    yield from plain or (", "    yield from shown or ("),
             ("mammogan/launch/following/rows.py", "and not task.child_tasks and", "and"),
