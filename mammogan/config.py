@@ -35,6 +35,9 @@ LONGEST_MODEL_NAME = 256 - len(MODEL_LOCK)
 _NOT_IN_MODEL_NAMES = "/:'\"`\\@?#%"
 """MLflow refuses the first two; the others end a name in its filters and in the address models:/NAME@ALIAS."""
 
+_DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
+"""Without PyTorch's others, of which some make numbers that mean nothing, such as ``meta``."""
+
 LARGEST_INTEGER = 2**53
 """Beyond it floating-point numbers, and so JSON in many a reader, leave out integers."""
 
@@ -69,6 +72,12 @@ def _require_choices(config: object, section: str) -> None:
             choices = typing.get_args(kind)
             value = getattr(config, name)
             _require(value in choices, f"{section}.{name}", value, f"choose one of {', '.join(map(str, choices))}")
+
+
+def _require_device(argument: str, name: str) -> None:
+    """Refuse what is no device that computes; which of them a machine has is not known here."""
+    known = name in _DEVICES or (name.startswith("cuda:") and name.removeprefix("cuda:").isdecimal() and name.isascii())
+    _require(known, argument, name, f"use one of {', '.join(_DEVICES)} or cuda:N")
 
 
 def _require_model_name(name: str) -> None:
@@ -223,6 +232,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         """Check each field on its own."""
         _require_choices(self, "train")
+        _require_device("train.device", self.device)
         for name in ("epochs", "batch_size", "n_critic", "snapshot_every", "checkpoint_every"):
             _require(getattr(self, name) >= 1, f"train.{name}", getattr(self, name), "give a whole number from 1")
         _require(self.learning_rate > 0, "train.learning_rate", self.learning_rate, "give a positive number")
@@ -271,6 +281,7 @@ class EvaluateConfig:
     def __post_init__(self) -> None:
         """Check each field on its own."""
         _require_choices(self, "evaluate")
+        _require_device("evaluate.device", self.device)
         known = self.extractor in EXTRACTORS or self.extractor.lower().endswith(EXPORTED_SUFFIXES)
         choices = f"choose one of {', '.join(EXTRACTORS)}, or a file {' or '.join(EXPORTED_SUFFIXES)}"
         _require(known, "evaluate.extractor", self.extractor, choices)
@@ -407,6 +418,7 @@ class UtilityConfig:
     def __post_init__(self) -> None:
         """Check each field on its own."""
         _require_choices(self, "utility")
+        _require_device("utility.device", self.device)
         for name in ("seeds", "batch_size"):
             _require(getattr(self, name) >= 2, f"utility.{name}", getattr(self, name), "give at least 2")
         _require(self.steps >= 1, "utility.steps", self.steps, "give at least 1")

@@ -51,14 +51,16 @@ class Verbosity(StrEnum):
 
 VERBOSITY = "MAMMOGAN_VERBOSITY"
 """Variable that says how much is shown where no option does, as in the steps of a run."""
+MARK, REASON_MARK = "MAMMOGAN_SAY_PREFIX", "MAMMOGAN_REASON_PREFIX"
+"""Variables with what goes before each of our lines, and before the reason that ends a step: by that the local runner
+tells them from others' lines."""
 PACKAGE = logging.getLogger("mammogan")
 
 
 class LineHandler(logging.Handler):
     """One line for each record on standard error, which leaves standard output to ``--json``.
 
-    Passwords in addresses are masked. ``$MAMMOGAN_SAY_PREFIX`` goes before the line: by that the local runner tells
-    our lines in a step's log from others'.
+    Passwords in addresses are masked. The mark that ``MARK`` gives goes before the line.
     """
 
     tracebacks = False
@@ -72,7 +74,7 @@ class LineHandler(logging.Handler):
         if error and not self.tracebacks and not isinstance(error, errors.LoggedError):
             file = log_file.kept_in(PACKAGE)
             line += f" (traceback in {file})" if file else " (--debug shows the traceback)"
-        _print(f"{trace}{os.environ.get('MAMMOGAN_SAY_PREFIX', '')}{line}")
+        _print(f"{trace}{os.environ.get(MARK, '')}{line}")
 
 
 def configure(verbosity: Verbosity | None = None) -> None:
@@ -97,7 +99,8 @@ def configure_step() -> None:
 
 def uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:  # noqa: ARG001
     """Show the error that ends a process, its reason as the last line: that is what is left of a pod's log."""
-    lines, last = errors.traceback_text(error).splitlines(), errors.typed_reason(error)
+    lines = errors.traceback_text(error).splitlines()
+    last = f"{os.environ.get(REASON_MARK, '')}{errors.typed_reason(error)}"
     _print("\n".join(lines if lines[-1] == last else [*lines, last]))
 
 

@@ -13,6 +13,7 @@ from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from mammogan import user_folders
 from mammogan.addresses import masked
 
 VARIABLE = "MAMMOGAN_LOG"
@@ -22,9 +23,8 @@ OLDER_FILES = 3
 
 
 def path() -> Path:
-    """Where the log is kept. Raises RuntimeError for a user without a home folder."""
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.environ.get(VARIABLE) or Path(cache, "mammogan", "log", "mammogan.log")).expanduser().absolute()
+    """Where the log is kept."""
+    return user_folders.cache("log", "mammogan.log", variable=VARIABLE)
 
 
 class LogFile(RotatingFileHandler):
@@ -68,7 +68,7 @@ def attach(package: logging.Logger) -> None:
             return
         detach(package)
         package.addHandler(LogFile(file))
-    except (OSError, RuntimeError) as error:
+    except OSError as error:
         package.debug(f"no log is kept: {error}; set {VARIABLE} to a file that can be written")
 
 

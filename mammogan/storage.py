@@ -22,11 +22,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
-from mammogan import patience, trust
+from mammogan import patience, trust, user_folders
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
 
+CACHE = "MAMMOGAN_CACHE"
+"""Variable that names the folder of fetched files and of features."""
 CHUNK_BYTES = 1 << 20
 CONNECT_S, ANSWER_S = 10, 30
 """Seconds after which a server that does not answer counts as away: to the connection, and to each read or write."""
@@ -316,7 +318,7 @@ def fetch(uri: str, sha256: str = "") -> Path:
     Raises FileNotFoundError for a missing path, ValueError where the content has another sha256 or none was given.
     """
     if "://" not in uri:
-        path = Path(uri).expanduser()
+        path = user_folders.expanded(uri)
         if not path.is_file():
             raise FileNotFoundError(f"no file at {uri}; give the path of an existing file")
         _check_sha256(path, uri, sha256)
@@ -324,7 +326,7 @@ def fetch(uri: str, sha256: str = "") -> Path:
     if not sha256:
         raise ValueError(f"sha256='': give the expected sha256 of {uri}")
     brought = Path(os.environ.get("MAMMOGAN_WEIGHTS", "/nonexistent"), sha256)
-    cached = Path(os.environ.get("MAMMOGAN_CACHE", "~/.cache/mammogan")).expanduser() / sha256
+    cached = user_folders.cache(variable=CACHE) / sha256
     cached = brought if brought.is_file() else cached
     if not cached.is_file():
         cached.parent.mkdir(parents=True, exist_ok=True)

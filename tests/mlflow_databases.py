@@ -12,7 +12,7 @@ def empty_database(tmp_path_factory):
     path = tmp_path_factory.mktemp("database") / "mlflow.db"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
-        tracking.client().search_experiments()
+        tracking.client(make=True).search_experiments()
     return path
 
 

@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 from typer.main import get_command
 
-from mammogan import __version__, config, console, errors, log_file
+from mammogan import __version__, config, console, errors, log_file, user_folders
 from mammogan.addresses import masked
 from mammogan.config import SettingValue
 from mammogan.console import Verbosity
@@ -125,7 +125,7 @@ def shortcuts(*, subset: str = "", lambdas: str = "", seeds: str = "", lpips_wei
         "data.subset": subset,
         "lambdas": lambdas,
         "seeds": seeds,
-        "evaluate.lpips_weights": str(Path(lpips_weights).expanduser().resolve()) if lpips_weights else "",
+        "evaluate.lpips_weights": str(user_folders.expanded(lpips_weights).resolve()) if lpips_weights else "",
     }
 
 

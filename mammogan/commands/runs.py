@@ -79,7 +79,7 @@ def export(
 
 @app.command()
 def report(
-    run: Annotated[str, typer.Argument(help="Run id of a pipeline run in MLflow.")],
+    run: Annotated[str, typer.Argument(help="Run id in MLflow of a pipeline run, or of one of its trials.")],
     out: Annotated[Path, typer.Option(help="Folder for the page and its pictures.")] = Path("report"),
     tracking_uri: TrackingUri = "",
 ) -> None:
@@ -91,7 +91,7 @@ def report(
 
 @app.command()
 def compare(
-    runs: Annotated[list[str], typer.Argument(help="Run ids of pipeline runs in MLflow.")],
+    runs: Annotated[list[str], typer.Argument(help="Run ids in MLflow of pipeline runs, or of their trials.")],
     plot: Annotated[Path | None, typer.Option(help="PNG to draw: KID and FID over epochs, a line a trial.")] = None,
     as_json: Json = False,
     tracking_uri: TrackingUri = "",
@@ -101,7 +101,8 @@ def compare(
     from mammogan.reporting import figures, runs_table
     from mammogan.selection import comparison
 
-    records = [tracking.read_run(run, tracking_uri) for run in runs]
+    wanted = dict.fromkeys(tracking.pipeline_run(run, tracking_uri).info.run_id for run in runs)
+    records = [tracking.read_run(run, tracking_uri) for run in wanted]
     table = runs_table.compare(records)
     if plot is not None:
         storage.write_bytes(str(plot), figures.comparison_figure(records))
@@ -161,6 +162,17 @@ def _add_data(run: Tree, data: Data) -> None:
         node.add(f"{source.image_id}: {source.source_uid or source.source} sha256 {source.source_sha256}")
     if len(sources) > SOURCES_SHOWN:
         node.add(f"... {len(sources) - SOURCES_SHOWN} more; --json lists them all")
+
+
+@app.command()
+def relocate(
+    out: Annotated[Path, typer.Option(help="Folder that was an --out of runs, where it is now.")] = Path("runs"),
+) -> None:
+    """Make MLflow find the artifacts of a folder of runs that was moved or copied; a run there does the same."""
+    from mammogan.launch import local
+
+    moved = local.relocate(out)
+    logger.info(f"{out}: {sum(item.addresses for item in moved)} addresses followed")
 
 
 @app.command()

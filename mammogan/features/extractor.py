@@ -7,7 +7,7 @@ metric's key, because features of different networks are different scales, and t
 from __future__ import annotations
 
 import io
-import os
+import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mammogan import console, storage
+from mammogan import console, storage, user_folders
 from mammogan.config import RADIMAGENET_SHA256, RADIMAGENET_URL, EvaluateConfig, digest
 from mammogan.device import float32_convolutions
 from mammogan.features import weights
@@ -28,6 +28,8 @@ from mammogan.features.radimagenet import RadImageNet
 from mammogan.features.vgg import RandomVgg
 from mammogan.image_tensors import digest_of
 from mammogan.statistics import Floats
+
+logger = logging.getLogger(__name__)
 
 CPU = torch.device("cpu")
 INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
@@ -167,17 +169,21 @@ def extract_cached(
 ) -> Floats:
     """``extract``, kept in ``$MAMMOGAN_CACHE`` (``~/.cache/mammogan``) by pixels, extractor and weights.
 
-    For real images, which every snapshot, trial and run compares with. A file that cannot be read is made again.
+    For real images, which every snapshot, trial and run compares with. A file that cannot be read is made again, and
+    where none can be kept the features are made each time.
     """
-    cache = Path(os.environ.get("MAMMOGAN_CACHE", "~/.cache/mammogan")).expanduser()
-    path = cache / "features" / f"{digest([digest_of(images), extractor.name, extractor.sha256])}.npy"
+    key = digest([digest_of(images), extractor.name, extractor.sha256])
+    path = user_folders.cache(variable=storage.CACHE) / "features" / f"{key}.npy"
     try:
         features = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError):
         features = extract(extractor, images, batch_size, advance)
         content = io.BytesIO()
         np.save(content, features)
-        storage.write_bytes(str(path), content.getvalue())
+        try:
+            storage.write_bytes(str(path), content.getvalue())
+        except OSError as error:
+            logger.debug(f"features are not kept: {error}")
     else:
         advance(len(images))
     return features

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, fields
-from pathlib import Path
 
-from mammogan import config
+from mammogan import config, user_folders
 from mammogan.addresses import masked
 
 LONGEST_EXPERIMENT = 128
@@ -126,5 +125,5 @@ def is_path(location: str) -> bool:
 
 def _absolute(location: str) -> str:
     """A local path made absolute, because a step has a working folder of its own; anything else as it is."""
-    path = Path(location).expanduser()
+    path = user_folders.expanded(location)
     return str(path.resolve()) if location and "://" not in location and path.exists() else location

@@ -17,21 +17,30 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from mammogan import codec, config, console, storage
+from mammogan import codec, config, console, storage, tether
 from mammogan.errors import LoggedError
-from mammogan.launch.arguments import GraphArguments, is_path
+from mammogan.launch import readiness
+from mammogan.launch.arguments import GraphArguments
 from mammogan.launch.outcome import outcome_lines
 from mammogan.launch.stopping import stoppable
 
 if TYPE_CHECKING:
     from mammogan.tracking import Outcome
+    from mammogan.tracking.relocation import Relocation
 
 logger = logging.getLogger(__name__)
 
 MARK = "» "
+REASON_MARK = "✗ "
+"""What the steps put before the reason by which they end."""
+DATABASE, ARTIFACTS = "mlflow.db", "artifacts"
+"""MLflow's file and folder below ``--out``."""
+STEPS_LOCK = ".steps"
+"""File that the steps of a run hold."""
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _TASK = re.compile(r"(Executing task|Task) '(?P<task>[\w-]+)'(?: finished with status (?P<status>\w+))?$")
-_ERROR = re.compile(r"^\w+(?:Error|Exception|Interrupt)\b.*")
+_ERROR = re.compile(r"^(?:[^\W\d]\w*\.)*\w+(?:Error|Exception|Interrupt|Exit)(?::|$)")
+"""Last line of a traceback, of a step that ended before it could mark its reason."""
 MAX_PARALLEL_STEPS = 2
 """Trials that KFP's local runner works on at once."""
 
@@ -77,61 +86,81 @@ def find_or_make(out: Path, arguments: GraphArguments) -> LocalRun:
 
 @contextlib.contextmanager
 def exclusive(out: Path) -> Generator[None]:
-    """Hold ``out`` for one run at a time. Raises RuntimeError where another one holds it."""
+    """Hold ``out`` for one run at a time, once the steps of a run that was killed have ended.
+
+    Raises RuntimeError where another run, or such a step, holds it.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    with (out / ".lock").open("w") as file:
+    lock = tether.open_lock(out / ".lock")
+    try:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise RuntimeError(f"--out={out}: another run is using it; wait for it or give another folder") from error
+        if not tether.wait_until_free(out / STEPS_LOCK):
+            raise RuntimeError(f"--out={out}: steps of a run that was killed are still at work; end them and run again")
         yield
+    finally:
+        os.close(lock)
 
 
-def require_inputs(arguments: GraphArguments) -> None:
-    """Raise ValueError for data or weights that are not on this machine, before any step has begun."""
-    settings = arguments.settings
-    given = {
-        "--source": arguments.source,
-        "--labels": arguments.labels,
-        "model.frozen_weights": settings.model.frozen_weights,
-        "evaluate.extractor_weights": settings.evaluate.extractor_weights,
-        "evaluate.lpips_weights": settings.evaluate.lpips_weights,
-    }
-    for name, location in given.items():
-        if is_path(location) and location != "random" and not Path(location).exists():
-            raise ValueError(f"{name}={location!r}: no such file or folder; give the path of one")
+def relocate(out: Path, experiment: str = "") -> list[Relocation]:
+    """Make the artifacts of a folder of runs be found where it is now; what was done.
+
+    Raises ValueError where it is no such folder, and as ``relocation.follow`` does; RuntimeError while a run uses it.
+    """
+    if not (out / DATABASE).is_file():
+        raise ValueError(f"--out={str(out)!r}: there is no {DATABASE} in it; give a folder of runs")
+    with exclusive(out.resolve()):
+        return _followed(out.resolve(), experiment)
+
+
+def _followed(out: Path, experiment: str) -> list[Relocation]:
+    from mammogan import tracking
+
+    moved = tracking.follow(out / DATABASE, out / ARTIFACTS, experiment)
+    for item in moved:
+        logger.info(f"the artifacts of {item.before} are in {item.after} now; {item.addresses} addresses follow")
+    return moved
 
 
 def run(pipeline: Callable[..., object], arguments: GraphArguments, out: Path, tracking_uri: str = "") -> LocalRun:
     """Run the graph to its end and print what came out of it; go on where an earlier attempt stopped.
 
     State lives below ``out``: a folder per run, ``store/`` (trials by content), ``data/`` (finished images),
-    ``mlflow.db`` and ``artifacts/``. Raises ValueError for inputs that are missing and
-    RuntimeError with the failed step's own error line.
+    ``mlflow.db``, ``artifacts/`` and ``spool/``; where ``out`` was moved, the addresses in ``mlflow.db`` follow.
+    Raises ValueError for inputs that are missing and RuntimeError with the failed step's own error line.
     """
     from mammogan import tracking
 
-    require_inputs(arguments)
+    readiness.require(arguments)
     out = out.resolve()
-    artifacts = "" if tracking_uri else str(out / "artifacts")
-    tracking_uri = tracking_uri or f"sqlite:///{out / 'mlflow.db'}"
+    own = not tracking_uri or tracking.file_of(tracking_uri) == out / DATABASE
+    artifacts = (out / ARTIFACTS).as_uri() if own else ""
+    tracking_uri = tracking_uri or tracking.address_of(out / DATABASE)
     with exclusive(out):
+        if own:
+            _followed(out, arguments.experiment)
         found = find_or_make(out, arguments)
         logger.info(f"run {found.key}; every line of every step goes to {found.log}")
         tracking.ensure_experiment(arguments.experiment, artifacts, tracking_uri)
         placed = replace(arguments, store=str(out / "store"), work=str(out / "data"))
         try:
-            with environment(step_environment(tracking_uri, found.key)), stoppable():
+            with environment(step_environment(tracking_uri, found.key, out)), stoppable():
                 execute(pipeline, placed, found)
         except KeyboardInterrupt:
             tracking.close_stopped(found.key, "stopped by a signal", tracking_uri)
             logger.info("stopped; the same command resumes")
             raise
-        finally:
-            ended = _outcome(arguments, found, tracking_uri)
+        except BaseException:
+            with contextlib.suppress(Exception):  # what is on its way matters more
+                _outcome(arguments, found, tracking_uri)
+            raise
+        ended = _outcome(arguments, found, tracking_uri)
         if ended and ended.status != "FINISHED":
             found.mark("failed")
             raise LoggedError(f"the run ended {ended.status}: {ended.reason}; the whole log is {found.log}")
+        found.mark("finished")
     return found
 
 
@@ -164,18 +193,24 @@ def execute(pipeline: Callable[..., object], arguments: GraphArguments, run: Loc
         except RuntimeError as error:
             run.mark("failed")
             raise LoggedError(f"{steps.failure or error}; the whole log is {run.log}") from error
-    run.mark("finished")
 
 
-def step_environment(tracking_uri: str, key: str) -> dict[str, str]:
-    """Environment of the steps: where MLflow is, the run's key, our lines' mark, a fair share of the cores."""
+def step_environment(tracking_uri: str, key: str, out: Path) -> dict[str, str]:
+    """Environment of the steps: where MLflow is, the run's key, our lines' marks, a fair share of the cores.
+
+    Their spool is below ``out``, so that a run needs no home folder, and they end with this process.
+    """
     from mammogan.tracking.runs import LOCAL_KEY
+    from mammogan.tracking.trial_log import SPOOL
 
     threads = max(1, (os.cpu_count() or 1) // MAX_PARALLEL_STEPS)
     return {
         "MLFLOW_TRACKING_URI": tracking_uri,
         LOCAL_KEY: key,
-        "MAMMOGAN_SAY_PREFIX": MARK,
+        SPOOL: os.environ.get(SPOOL) or str(out / "spool"),
+        **tether.variables(out / STEPS_LOCK),
+        console.MARK: MARK,
+        console.REASON_MARK: REASON_MARK,
         console.VERBOSITY: console.verbosity(),
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads)),
         "PYTHONUNBUFFERED": "1",
@@ -219,6 +254,8 @@ class StepLog(io.TextIOBase):
     def _show(self, line: str) -> None:
         if line.startswith(MARK):
             self._print("  " + line.removeprefix(MARK))
+        elif line.startswith(REASON_MARK):
+            self._last_error = line.removeprefix(REASON_MARK)
         elif _ERROR.match(line):
             self._last_error = line
         elif task := _TASK.search(line):

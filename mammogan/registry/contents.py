@@ -47,7 +47,7 @@ def fetch(name: str, version: str, folder: Path, tracking_uri: str = "") -> Cont
     """Copy the files of a version to ``folder``, a new one.
 
     Raises ValueError for a version that is not there, that has no recorded sha256 to compare with, or whose files are
-    not those that were registered.
+    not those that were registered; FileNotFoundError where they were on this machine and are gone.
     """
     client, where = tracking.client(tracking_uri), f"model {name} version {version}"
     tags = _tags(client, name, version)
@@ -55,8 +55,10 @@ def fetch(name: str, version: str, folder: Path, tracking_uri: str = "") -> Cont
         raise ValueError(
             f"{where}: it has no tag {SNAPSHOT} to check its files against; register it by a run of this software"
         )
+    address = f"{PREFIX}{name}/{version}"
+    tracking.require_version(address, tracking_uri)
     try:
-        found = Path(mlflow.artifacts.download_artifacts(f"{PREFIX}{name}/{version}", dst_path=str(folder)))
+        found = Path(mlflow.artifacts.download_artifacts(address, dst_path=str(folder)))
     except (MlflowException, OSError) as error:
         if isinstance(error, MlflowException) and error.error_code == "INTERNAL_ERROR":
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from mammogan import config, console, tracking
+from mammogan import config, console, tether, tracking
 from mammogan.config import Config
 from mammogan.graph import Step
 from mammogan.tracking import TrialLog
@@ -27,6 +27,7 @@ class StepContext:
         Raises ValueError for settings that there are not, RuntimeError where no parent run was opened.
         """
         console.configure_step()
+        tether.hold()
         return cls(config.resolve(preset, overrides), tracking.parent_of(run))
 
     def step(self, name: Step) -> AbstractContextManager[Progress]:

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from mammogan import cluster, console, errors, registry, storage, tracking
+from mammogan import cluster, console, errors, registry, storage, tether, tracking
 from mammogan.graph import Step
 from mammogan.reporting import pages, report
 
@@ -22,6 +22,7 @@ def run(kubeflow_run: str, workflow: str, page: Path) -> None:
     RuntimeError where not even the parent run was opened, after a page that says so.
     """
     console.configure_step()
+    tether.hold()
     try:
         parent_id = tracking.parent_of(kubeflow_run)
     except RuntimeError as error:

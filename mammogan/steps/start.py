@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from mammogan import config, console, tracking
+from mammogan import config, console, tether, tracking
 
 
 def run(preset: str, overrides: str, kubeflow_run: str, experiment: str, source: str) -> str:
     """Run id of the parent run, found or opened, under which every later step writes; earlier runs are ended."""
     console.configure_step()
+    tether.hold()
     settings = config.resolve(preset, overrides)
     tags = {"kfp.pipeline_run_id": kubeflow_run, "mammogan.source": source}
     return tracking.begin(experiment, kubeflow_run, settings, tags=tags)

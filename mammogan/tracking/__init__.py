@@ -7,10 +7,12 @@ Runs are found by tags, so a step that starts twice finds the run of its first s
 ``mammogan.run_key``, a child by its parent and ``mammogan.trial``.
 """
 
+from mammogan.tracking.database import address_of, file_of
 from mammogan.tracking.ending import end, end_if_over
 from mammogan.tracking.ledger import read_ledger, step
 from mammogan.tracking.opening import begin
 from mammogan.tracking.reading import Outcome, outcome, read_run
+from mammogan.tracking.relocation import follow
 from mammogan.tracking.runs import (
     close,
     close_stopped,
@@ -23,6 +25,7 @@ from mammogan.tracking.runs import (
     open_parent,
     open_trial,
     parent_of,
+    pipeline_run,
     set_tags,
 )
 from mammogan.tracking.server import (
@@ -34,6 +37,7 @@ from mammogan.tracking.server import (
     client,
     ensure_experiment,
 )
+from mammogan.tracking.stored import require_version
 from mammogan.tracking.trial_log import TrialLog, trial_log
 
 __all__ = [
@@ -44,6 +48,7 @@ __all__ = [
     "WHOLE_DIGEST",
     "Outcome",
     "TrialLog",
+    "address_of",
     "begin",
     "client",
     "close",
@@ -52,8 +57,10 @@ __all__ = [
     "end",
     "end_if_over",
     "ensure_experiment",
+    "file_of",
     "find_parent",
     "find_trial",
+    "follow",
     "log_artifact",
     "log_dataset",
     "log_decision",
@@ -61,8 +68,10 @@ __all__ = [
     "open_trial",
     "outcome",
     "parent_of",
+    "pipeline_run",
     "read_ledger",
     "read_run",
+    "require_version",
     "set_tags",
     "step",
     "trial_log",

@@ -7,17 +7,18 @@ One walk serves both ways: it finds the pipeline runs that the target touches, a
 from __future__ import annotations
 
 import csv
-import tempfile
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from mammogan.data.cells import unshielded
+from mammogan.tracking import stored
 from mammogan.tracking.environment import GIT_COMMIT, GIT_DIRTY, IMAGE
+from mammogan.tracking.runs import pipeline_run
 from mammogan.tracking.server import DATA_DIGEST, KIND, MANIFEST_FILE, PARENT, TRIAL, client, experiments, find_runs
 
 MODEL_PREFIX = "models:/"
@@ -114,18 +115,19 @@ def lineage(target: str, experiment: str = "", tracking_uri: str = "") -> Lineag
 
     ``target`` is a run id (of a pipeline run or of a trial), ``models:/NAME@ALIAS``, ``models:/NAME/VERSION``,
     ``data:DIGEST`` (or its beginning), or ``source:TEXT``, a sha256 or a series UID of a source file. The last two are
-    looked for in ``experiment``, in all where it is empty. Raises ValueError for a target that is not found.
+    looked for in ``experiment``, in all where it is empty. Raises ValueError for a target that is not found, and
+    FileNotFoundError for a run whose manifest is gone.
     """
     mlflow = client(tracking_uri)
     kind, _, text = target.partition(":")
     if target.startswith(MODEL_PREFIX):
-        parents, wanted = [_parent(mlflow, _model_run(mlflow, target))], None
+        parents, wanted = [pipeline_run(_model_run(mlflow, target), tracking_uri)], None
     elif kind == "data":
         parents, wanted = _with_digest(mlflow, experiment, text), None
     elif kind == "source":
         parents, wanted = _with_source(mlflow, experiment, text), text
     else:
-        parents, wanted = [_parent(mlflow, target)], None
+        parents, wanted = [pipeline_run(target, tracking_uri)], None
     if not parents:
         raise ValueError(f"target={target!r}: no run of {experiment or 'any experiment'} knows it")
     return Lineage(target, tuple(_describe(mlflow, parent, wanted) for parent in parents))
@@ -140,22 +142,14 @@ def _model_run(mlflow: MlflowClient, target: str) -> str:
             name, _, number = name.rpartition("/")
             version = mlflow.get_model_version(name, number)
     except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
         raise ValueError(
             f"target={target!r}: no such model; write models:/NAME@ALIAS or models:/NAME/VERSION"
         ) from error
     if not version.run_id:
         raise ValueError(f"target={target!r}: this version was not registered by a run")
     return version.run_id
-
-
-def _parent(mlflow: MlflowClient, run_id: str) -> Run:
-    """The pipeline run itself, or the one above a trial's run."""
-    try:
-        run = mlflow.get_run(run_id)
-        above = run.data.tags.get(PARENT) if run.data.tags.get(KIND) == "trial" else None
-        return mlflow.get_run(above) if above else run
-    except MlflowException as error:
-        raise ValueError(f"target={run_id!r}: no such run; give a run id or models:/NAME@ALIAS") from error
 
 
 def _pipelines(mlflow: MlflowClient, experiment: str) -> list[Run]:
@@ -169,19 +163,15 @@ def _with_digest(mlflow: MlflowClient, experiment: str, digest: str) -> list[Run
 
 
 def _with_source(mlflow: MlflowClient, experiment: str, text: str) -> list[Run]:
-    return [run for run in _pipelines(mlflow, experiment) if any(_sources(mlflow, run.info.run_id, text))]
+    return [run for run in _pipelines(mlflow, experiment) if any(_sources(mlflow, run, text))]
 
 
-def _sources(mlflow: MlflowClient, run_id: str, wanted: str | None) -> Iterator[SourceFile]:
+def _sources(mlflow: MlflowClient, run: Run, wanted: str | None) -> Iterator[SourceFile]:
     """Rows of the run's manifest: all, or those whose source has the sha256 or UID ``wanted``."""
-    if MANIFEST_FILE not in {item.path for item in mlflow.list_artifacts(run_id)}:
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(mlflow.download_artifacts(run_id, MANIFEST_FILE, folder))
-        with path.open(newline="") as file:
-            for row in csv.DictReader(file):
-                if wanted is None or wanted in (row["source_sha256"], row["source_uid"]):
-                    yield SourceFile(**{field.name: unshielded(row[field.name]) for field in fields(SourceFile)})
+    text = stored.read(mlflow, run, MANIFEST_FILE).decode()
+    for row in csv.DictReader(io.StringIO(text, newline="")):
+        if wanted is None or wanted in (row["source_sha256"], row["source_uid"]):
+            yield SourceFile(**{field.name: unshielded(row[field.name]) for field in fields(SourceFile)})
 
 
 def _describe(mlflow: MlflowClient, parent: Run, wanted: str | None) -> RunLineage:
@@ -194,7 +184,7 @@ def _describe(mlflow: MlflowClient, parent: Run, wanted: str | None) -> RunLinea
         run=PipelineRun(run_id, parent.info.run_name or "", parent.info.status, tags.get("kfp.pipeline_run_id")),
         image=tags.get(IMAGE),
         code=Code(tags.get(GIT_COMMIT), tags.get(GIT_DIRTY)),
-        data=Data(tags.get(DATA_DIGEST), tuple(_sources(mlflow, run_id, wanted))),
+        data=Data(tags.get(DATA_DIGEST), tuple(_sources(mlflow, parent, wanted))),
         trials=tuple(TrialRun(child.info.run_id, child.data.tags[TRIAL], child.info.status) for child in children),
         models=tuple(models),
     )

@@ -12,7 +12,6 @@ from typing import TypeVar
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
 
 from mammogan import codec, results
 from mammogan.config import Config, Trial
@@ -20,8 +19,9 @@ from mammogan.data import summary
 from mammogan.data.summary import MinoritySummary
 from mammogan.records import RunRecord, TrialRecord
 from mammogan.results import Decision, Evaluation, TrialResult
+from mammogan.tracking import stored
 from mammogan.tracking.findings import read_findings
-from mammogan.tracking.runs import find_parent
+from mammogan.tracking.runs import find_parent, pipeline_run
 from mammogan.tracking.server import (
     CONFIG_FILE,
     DECISION_FILE,
@@ -44,18 +44,15 @@ from mammogan.tracking.server import (
 Result = TypeVar("Result", Decision, Evaluation, TrialResult)
 
 
-def read_run(parent_id: str, tracking_uri: str = "") -> RunRecord:
-    """The parent run and its trials with everything they logged; what is missing is empty.
+def read_run(run_id: str, tracking_uri: str = "") -> RunRecord:
+    """The pipeline run of that id, or that a trial's run belongs to, and its trials with everything they logged.
 
-    Raises ValueError where there is no run of that id, and ``codec.OlderFormatError`` for one of another version.
+    What was never logged is empty. Raises ValueError where there is no such run, FileNotFoundError where artifacts that
+    it had are gone, and ``codec.OlderFormatError`` for one of another version.
     """
     mlflow = client(tracking_uri)
-    try:
-        run = mlflow.get_run(parent_id)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        raise ValueError(f"run={parent_id!r}: MLflow has no run of that id; copy it from the UI") from error
+    run = pipeline_run(run_id, tracking_uri)
+    parent_id = run.info.run_id
     children = find_runs(mlflow, [run.info.experiment_id], {PARENT: parent_id, KIND: "trial"})
     trials = sorted(
         (_read_trial(mlflow, child) for child in children), key=lambda item: dataclasses.astuple(item.trial)
@@ -69,9 +66,9 @@ def read_run(parent_id: str, tracking_uri: str = "") -> RunRecord:
         ended_ms=run.info.end_time,
         params=run.data.params,
         tags=run.data.tags,
-        config=_read_config(mlflow, parent_id),
-        data=_read_data(mlflow, parent_id),
-        decision=_read_result(mlflow, parent_id, Decision, DECISION_FILE),
+        config=_read_config(mlflow, run),
+        data=_read_data(mlflow, run),
+        decision=_read_result(mlflow, run, Decision, DECISION_FILE),
         trials=tuple(sorted(trials, key=lambda item: dataclasses.astuple(item.trial))),
         findings=read_findings(parent_id, tracking_uri),
     )
@@ -86,44 +83,32 @@ def _read_trial(mlflow: MlflowClient, run: Run) -> TrialRecord:
         trial=Trial.parse(run.data.tags[TRIAL]),
         status=run.info.status,
         tags=run.data.tags,
-        training=_read_result(mlflow, run_id, TrialResult, TRIAL_FILE),
-        evaluation=_read_result(mlflow, run_id, Evaluation, EVALUATION_FILE),
+        training=_read_result(mlflow, run, TrialResult, TRIAL_FILE),
+        evaluation=_read_result(mlflow, run, Evaluation, EVALUATION_FILE),
         history={key: sorted(points) for key, points in history.items()},
         grids=_read_grids(mlflow, run_id),
     )
 
 
-def _artifacts(mlflow: MlflowClient, run_id: str, folder: str = "") -> set[str]:
-    return {item.path for item in mlflow.list_artifacts(run_id, folder or None)}
+def _read_result(mlflow: MlflowClient, run: Run, kind: type[Result], name: str) -> Result | None:
+    content = stored.read(mlflow, run, name)
+    return results.parse(kind, content, f"run {run.info.run_id}: {name}") if content else None
 
 
-def _read_file(mlflow: MlflowClient, run_id: str, name: str) -> bytes:
-    """Content of an artifact; empty where it was never logged."""
-    if name not in _artifacts(mlflow, run_id):
-        return b""
-    with tempfile.TemporaryDirectory() as folder:
-        return Path(mlflow.download_artifacts(run_id, name, folder)).read_bytes()
+def _read_config(mlflow: MlflowClient, run: Run) -> Config | None:
+    content = stored.read(mlflow, run, CONFIG_FILE)
+    return codec.decode(Config, json.loads(content), f"run {run.info.run_id}: {CONFIG_FILE}") if content else None
 
 
-def _read_result(mlflow: MlflowClient, run_id: str, kind: type[Result], name: str) -> Result | None:
-    content = _read_file(mlflow, run_id, name)
-    return results.parse(kind, content, f"run {run_id}: {name}") if content else None
-
-
-def _read_config(mlflow: MlflowClient, run_id: str) -> Config | None:
-    content = _read_file(mlflow, run_id, CONFIG_FILE)
-    return codec.decode(Config, json.loads(content), f"run {run_id}: {CONFIG_FILE}") if content else None
-
-
-def _read_data(mlflow: MlflowClient, run_id: str) -> MinoritySummary | None:
-    content = _read_file(mlflow, run_id, SUMMARY_FILE)
-    found = summary.parse(content, f"run {run_id}: {SUMMARY_FILE}") if content else None
+def _read_data(mlflow: MlflowClient, run: Run) -> MinoritySummary | None:
+    content = stored.read(mlflow, run, SUMMARY_FILE)
+    found = summary.parse(content, f"run {run.info.run_id}: {SUMMARY_FILE}") if content else None
     return found if isinstance(found, MinoritySummary) else None
 
 
 def _read_grids(mlflow: MlflowClient, run_id: str) -> dict[int, bytes]:
     """PNG of each ``grids/epoch_0001.png`` by its epoch."""
-    if GRIDS not in _artifacts(mlflow, run_id):
+    if GRIDS not in stored.names(mlflow, run_id):
         return {}
     with tempfile.TemporaryDirectory() as folder:
         paths = sorted(Path(mlflow.download_artifacts(run_id, GRIDS, folder)).glob("epoch_*.png"))
@@ -157,7 +142,7 @@ def outcome(run_key: str, folder: Path, tracking_uri: str = "") -> Outcome:
         raise LookupError(f"run_key={run_key!r}: MLflow has no run of that key")
     mlflow, record = client(tracking_uri), read_run(parent_id, tracking_uri)
     page = None
-    if REPORT in _artifacts(mlflow, parent_id):
+    if REPORT in stored.names(mlflow, parent_id):
         with tempfile.TemporaryDirectory() as scratch:
             shutil.copytree(mlflow.download_artifacts(parent_id, REPORT, scratch), folder, dirs_exist_ok=True)
         page = folder / REPORT_PAGE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import time
 import uuid
@@ -42,6 +43,8 @@ from mammogan.tracking.server import (
     find_runs,
 )
 
+logger = logging.getLogger(__name__)
+
 PARAMS_AT_ONCE = 100  # MLflow's limits
 DIGEST_LENGTH = 36
 PARAM_LENGTH = 6000
@@ -69,6 +72,30 @@ def parent_of(run: str, tracking_uri: str = "") -> str:
             "or its experiment; restore it in MLflow, or start a new run"
         )
     return found
+
+
+def pipeline_run(run_id: str, tracking_uri: str = "") -> Run:
+    """The pipeline run of that id, or the one above the trial's run, or Kubeflow's task, that has it.
+
+    Raises ValueError where there is no such run, where that pipeline run is in MLflow's trash, and where it is of
+    another program.
+    """
+    mlflow = client(tracking_uri)
+    try:
+        run = mlflow.get_run(run_id)
+        while run.data.tags.get(KIND) != "pipeline" and (above := run.data.tags.get(PARENT)):
+            run = mlflow.get_run(above)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        raise ValueError(f"run={run_id!r}: MLflow has no run of that id; copy it from the UI") from error
+    if run.data.tags.get(KIND) != "pipeline":
+        raise ValueError(f"run={run_id!r}: it is no run of this experiment's graph; give the id of a pipeline run")
+    if run.info.lifecycle_stage != "active":
+        raise ValueError(f"run={run_id!r}: {run.info.run_id} is in MLflow's trash; restore it there first")
+    if run.info.run_id != run_id:
+        logger.info(f"run {run_id} is a part of {run.info.run_name} ({run.info.run_id}), which is taken for it")
+    return run
 
 
 def key_of(run: str) -> str:
@@ -245,10 +272,9 @@ def log_dataset(run_id: str, dataset: Path, summary: MinoritySummary, tracking_u
     source, profile = json.dumps({"data_digest": data_digest}), json.dumps(profile)
     entity = Dataset(summary.name, data_digest[:DIGEST_LENGTH], "mammogan", source, profile=profile)
     mlflow.log_inputs(run_id, [DatasetInput(entity, [InputTag("mlflow.data.context", "training")])])
-    mlflow.set_tag(run_id, DATA_DIGEST, data_digest)
     for file in (SUMMARY_FILE, MANIFEST_FILE):
-        if (dataset / file).is_file():
-            mlflow.log_artifact(run_id, str(dataset / file))
+        mlflow.log_artifact(run_id, str(dataset / file))
+    mlflow.set_tag(run_id, DATA_DIGEST, data_digest)  # the last: it says that the files are there
 
 
 def log_decision(parent_id: str, decision: Decision, tracking_uri: str = "") -> None:

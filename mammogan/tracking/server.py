@@ -17,6 +17,7 @@ from mlflow.utils.rest_utils import http_request
 from urllib3 import Retry
 
 from mammogan import addresses, patience, trust
+from mammogan.tracking.database import DatabaseClient, is_database, require_usable
 
 RUN_KEY = "mammogan.run_key"
 TRIAL = "mammogan.trial"
@@ -27,6 +28,10 @@ DATA_DIGEST = "mammogan.data_digest"
 WHOLE_DIGEST = "mammogan.whole_digest"
 """Tag with the digest of the whole data set, whose rare class alone has ``DATA_DIGEST``."""
 VERDICT = "mammogan.verdict"
+FROZEN = "mammogan.frozen"
+"""Tag of a trial's run: the weights of its frozen branch."""
+EXTRACTOR = "mammogan.extractor"
+"""Tag of a trial's run: the network of its features."""
 TRACEBACKS = "tracebacks"
 """Folder of a pipeline run's artifacts: the traceback of each step that failed."""
 TRACEBACK_FILE = "traceback.txt"
@@ -68,13 +73,14 @@ TAG_LENGTH = 5000  # MLflow's own limit
 HANDSHAKE_S = 10
 
 
-def client(tracking_uri: str = "") -> MlflowClient:
+def client(tracking_uri: str = "", *, make: bool = False) -> MlflowClient:
     """Client of ``tracking_uri``, or of ``MLFLOW_TRACKING_URI`` where that is empty.
 
     It becomes the whole process's server too, because parts of MLflow's registry ask for that one whatever client they
     are called on. A server that is away is waited for as ``patience`` says, unless MLflow's own variable does.
     Raises ValueError where neither names a server, for a sign-in that no request can carry, and for a server whose
-    certificate is not trusted.
+    certificate is not trusted; for a database as ``require_usable`` does, which a missing SQLite file is refused by
+    unless it is to be made.
     """
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI", "")
     if not uri:
@@ -88,10 +94,12 @@ def client(tracking_uri: str = "") -> MlflowClient:
     trust.share()
     if uri.startswith("https://"):
         require_trust(uri)
+    if is_database(uri):
+        require_usable(uri, make)
     if mlflow.get_tracking_uri() != uri:
         logger.debug(f"MLflow at {uri}")
         mlflow.set_tracking_uri(uri)
-    return MlflowClient(tracking_uri=uri)
+    return DatabaseClient(tracking_uri=uri) if is_database(uri) else MlflowClient(tracking_uri=uri)
 
 
 @functools.cache
@@ -133,7 +141,7 @@ def ensure_experiment(experiment: str, artifacts: str = "", tracking_uri: str = 
     ``artifacts`` is where a new experiment keeps its artifacts; empty leaves it to the server.
     Raises ValueError for an experiment that was deleted, and for a name that MLflow refuses.
     """
-    server = client(tracking_uri)
+    server = client(tracking_uri, make=True)
     found = server.get_experiment_by_name(experiment)
     if found is None:
         try:

@@ -8,7 +8,6 @@ import itertools
 import json
 import logging
 import math
-import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,14 +20,23 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
-from mammogan import errors, memory, results
+from mammogan import errors, memory, results, user_folders
 from mammogan.config import Config, Trial
 from mammogan.graph import Step
 from mammogan.ledger import Entry, State, Task
 from mammogan.results import Evaluation, TrialResult, TrialStatus
 from mammogan.tracking import heartbeat, ledger, system
 from mammogan.tracking.runs import close, open_trial, set_tags
-from mammogan.tracking.server import DATA_DIGEST, EVALUATION_FILE, GRIDS, TRACEBACK_FILE, TRIAL_FILE, client
+from mammogan.tracking.server import (
+    DATA_DIGEST,
+    EVALUATION_FILE,
+    EXTRACTOR,
+    FROZEN,
+    GRIDS,
+    TRACEBACK_FILE,
+    TRIAL_FILE,
+    client,
+)
 from mammogan.tracking.spool import Spool
 
 logger = logging.getLogger(__name__)
@@ -37,6 +45,8 @@ Record = dict[str, Any]
 """A line of the spool's JSON; written and read in this module alone."""
 
 RESULT_FILES: dict[Step, str] = {Step.TRAIN: TRIAL_FILE, Step.EVALUATE: EVALUATION_FILE}
+SPOOL = "MAMMOGAN_SPOOL"
+"""Variable that names the folder of the spools."""
 LAST_WORDS_S = 600.0
 """How long the end of a step waits for a server that is away to take what is left."""
 METRICS_AT_ONCE = 1000  # MLflow's limit for one log_batch
@@ -44,8 +54,7 @@ METRICS_AT_ONCE = 1000  # MLflow's limit for one log_batch
 
 def spool_folder() -> Path:
     """Where records wait for a silent server: ``$MAMMOGAN_SPOOL``, else ``mammogan/spool`` in the user's cache."""
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.environ.get("MAMMOGAN_SPOOL") or Path(cache, "mammogan", "spool")).expanduser()
+    return user_folders.cache("spool", variable=SPOOL)
 
 
 def trial_log(parent_id: str, trial: Trial, config: Config, step: Step, tracking_uri: str = "") -> TrialLog:
@@ -153,8 +162,8 @@ def _result_tags(result: TrialResult | Evaluation) -> dict[str, str | None]:
     """Tags that say what a trial rests on: data, device, frozen weights, feature extractor."""
     tags: dict[str, str | None] = {DATA_DIGEST: result.data_digest}
     if isinstance(result, TrialResult):
-        return {**tags, "mammogan.frozen": result.frozen.name, "mammogan.device": result.device}
-    networks = {"mammogan.extractor": result.extractor, "mammogan.lpips": result.lpips}
+        return {**tags, FROZEN: result.frozen.name, "mammogan.device": result.device}
+    networks = {EXTRACTOR: result.extractor, "mammogan.lpips": result.lpips}
     return {**tags, **{name: network.name if network else None for name, network in networks.items()}}
 
 

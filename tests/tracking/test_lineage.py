@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from mammogan import codec, registry, results, tracking
 from mammogan.command_line import app
 from mammogan.config import PRESETS, Trial, override
+from mammogan.data import summary
 from mammogan.models.generator import Generator, save_snapshot
 from mammogan.reporting import report, runs_table
 from mammogan.selection.ranking import select
@@ -40,6 +41,7 @@ def run(database, tmp_path_factory):
         tracking.ensure_experiment("mammogan", str(folder / "artifacts"))
         parent = tracking.open_parent("mammogan", "key", CONFIG, {"kfp.pipeline_run_id": "job"})
         (folder / "manifest.csv").write_text(MANIFEST)
+        summary.write(rare_class("d1g357"), str(folder))
         tracking.log_dataset(parent, folder, rare_class("d1g357"))
         evaluated = snapshot_evaluation(TRIAL, 1, 0.2)
         for step, result in (("train", training(TRIAL)), ("evaluate", evaluated)):
@@ -91,7 +93,7 @@ def test_back_from_a_source_file_to_the_models(run):
     "target", ["nonsense", "models:/mammogan@nobody", "models:/mammogan/7", "data:zzz", "data:", "source:cccc"]
 )
 def test_an_unknown_target_is_a_value_error(run, target):
-    with pytest.raises(ValueError, match=r"target=|run id"):
+    with pytest.raises(ValueError, match=r"target=|run="):
         lineage(target)
 
 

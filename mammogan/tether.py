@@ -1,0 +1,102 @@
+"""What ties the steps of a local run to their runner: they end with it, and hold its folder until they have ended.
+
+Without it a runner that is killed would leave its steps at work, and the same command would start others beside them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+
+RUNNER = "MAMMOGAN_RUNNER"
+"""Variable that names the runner's process: its number and when it began."""
+LOCK = "MAMMOGAN_STEPS_LOCK"
+"""Variable that names the file which every step of the folder holds."""
+GRACE_S = 30.0
+"""Time that a step has to save what it has, once its runner is gone."""
+LOOK_S = 0.2
+
+_held: list[int] = []
+"""Open files whose locks end with this process."""
+
+
+def variables(lock: Path) -> dict[str, str]:
+    """Environment of the steps that this process begins."""
+    return {RUNNER: _signature(psutil.Process()), LOCK: str(lock)}
+
+
+def open_lock(path: Path) -> int:
+    """Descriptor of a file to be locked, made where it is missing, never changed, no link followed."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise OSError(f"{path}: it cannot be opened to be locked ({error.strerror}); remove it, or check the rights of "
+                      "its folder") from error  # fmt: skip
+
+
+def hold() -> None:
+    """In a step of a local run: hold the run's folder as long as this process lives, and end with the runner.
+
+    Then the step gets SIGTERM, and SIGKILL with all that it began after ``GRACE_S``. Elsewhere nothing is done. Raises
+    SystemExit where the runner has gone already.
+    """
+    lock, signature = os.environ.get(LOCK), os.environ.get(RUNNER)
+    if not lock or not signature or _held:
+        return
+    descriptor = open_lock(Path(lock))
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    _held.append(descriptor)
+    runner = _found(signature)
+    if runner is None:
+        sys.exit("the run that began this step is gone")
+    threading.Thread(target=_end_with, args=(runner,), name="tether", daemon=True).start()
+
+
+def wait_until_free(lock: Path, longest_s: float = GRACE_S + 5.0) -> bool:
+    """Whether no step holds the folder any more; waits for those whose runner was killed."""
+    descriptor = open_lock(lock)
+    until = time.monotonic() + longest_s
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= until:
+                    return False
+                time.sleep(LOOK_S)
+            else:
+                return True
+    finally:
+        os.close(descriptor)
+
+
+def _signature(process: psutil.Process) -> str:
+    return f"{process.pid}:{process.create_time()}"
+
+
+def _found(signature: str) -> psutil.Process | None:
+    """The process, unless it has ended, or another one has got its number."""
+    try:
+        process = psutil.Process(int(signature.partition(":")[0]))
+        return process if _signature(process) == signature else None
+    except psutil.NoSuchProcess:
+        return None
+
+
+def _end_with(runner: psutil.Process) -> None:
+    runner.wait()
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE_S)
+    for child in psutil.Process().children(recursive=True):
+        try:
+            child.kill()
+        except psutil.NoSuchProcess:
+            continue
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,70 @@
+"""Artifacts that a run is known to have: where they are gone that is an error, never "it did not happen"."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from mammogan.tracking.relocation import local_path
+from mammogan.tracking.server import (
+    CONFIG_FILE,
+    DATA_DIGEST,
+    DECISION_FILE,
+    EVALUATION_FILE,
+    EXTRACTOR,
+    FROZEN,
+    MANIFEST_FILE,
+    SUMMARY_FILE,
+    TRIAL_FILE,
+    VERDICT,
+    client,
+)
+
+MEND = "move or restore that folder; after a move of the whole --out, `mammogan relocate` makes MLflow follow"
+WRITTEN_BEFORE = {
+    CONFIG_FILE: DATA_DIGEST,
+    SUMMARY_FILE: DATA_DIGEST,
+    MANIFEST_FILE: DATA_DIGEST,
+    DECISION_FILE: VERDICT,
+    TRIAL_FILE: FROZEN,
+    EVALUATION_FILE: EXTRACTOR,
+}
+"""Artifact to the tag that its run gets only when that artifact is written."""
+
+
+def names(mlflow: MlflowClient, run_id: str, folder: str = "") -> set[str]:
+    """Paths of the artifacts directly in a folder of the run's."""
+    return {item.path for item in mlflow.list_artifacts(run_id, folder or None)}
+
+
+def read(mlflow: MlflowClient, run: Run, name: str) -> bytes:
+    """Content of an artifact at the top of a run's; empty where it was never logged.
+
+    Raises FileNotFoundError, which names the place, where the run's tags tell that it was.
+    """
+    if name not in names(mlflow, run.info.run_id):
+        if run.data.tags.get(WRITTEN_BEFORE.get(name, "")):
+            raise FileNotFoundError(f"run {run.info.run_id}: {name} is gone from {run.info.artifact_uri}; {MEND}")
+        return b""
+    with tempfile.TemporaryDirectory() as folder:
+        return Path(mlflow.download_artifacts(run.info.run_id, name, folder)).read_bytes()
+
+
+def require_version(model_uri: str, tracking_uri: str = "") -> None:
+    """Raise FileNotFoundError where the files of a model's version were on this machine and are gone.
+
+    ``model_uri`` is models:/NAME@ALIAS or models:/NAME/VERSION; of any other address nothing is known.
+    """
+    mlflow, (name, at, alias) = client(tracking_uri), model_uri.removeprefix("models:/").partition("@")
+    if at:
+        version = str(mlflow.get_model_version_by_alias(name, alias).version)
+    else:
+        name, slash, version = name.partition("/")
+        if not slash or not version.isdecimal():
+            return
+    path = local_path(mlflow.get_model_version_download_uri(name, version))
+    if path is not None and not path.is_dir():
+        raise FileNotFoundError(f"model={model_uri!r}: its files are gone from {path}; {MEND}")
