@@ -8,6 +8,7 @@ UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode
 # Which PyTorch: cpu (a tenth of the size) where no NVIDIA driver is found, else the CUDA build. make setup TORCH=cuda forces it.
 TORCH ?= $(shell command -v nvidia-smi >/dev/null 2>&1 && echo cuda || echo cpu)
 OUT ?= runs
+PORT ?= 5000
 
 .PHONY: setup run test test-long test-mutants test-kubeflow lint ui bench preflight lock clean
 
@@ -28,7 +29,7 @@ $(VENV)/.ready: requirements.txt requirements-dev.txt pyproject.toml
 	@touch $@
 
 run: setup
-	@$(BIN)/mammogan run --preset demo --out $(OUT)
+	@$(BIN)/mammogan run --preset demo --out "$(OUT)"
 
 test: setup
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup
@@ -51,7 +52,7 @@ lint: setup
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/ty check
 
 ui: setup
-	@MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --backend-store-uri sqlite:///$(abspath $(OUT))/mlflow.db --port 5000
+	@$(BIN)/mammogan ui --out "$(OUT)" --port $(PORT)
 
 bench: setup
 	@for name in endurance evaluate synthesise tracking train_step; do $(BIN)/python benchmarks/$$name.py || exit 1; done

@@ -101,8 +101,8 @@ def compare(
     from mammogan.reporting import figures, runs_table
     from mammogan.selection import comparison
 
-    wanted = dict.fromkeys(tracking.pipeline_run(run, tracking_uri).info.run_id for run in runs)
-    records = [tracking.read_run(run, tracking_uri) for run in wanted]
+    found = (tracking.read_run(run, tracking_uri) for run in runs)
+    records = list({record.run_id: record for record in found}.values())  # two trials of one run are one run
     table = runs_table.compare(records)
     if plot is not None:
         storage.write_bytes(str(plot), figures.comparison_figure(records))
@@ -173,6 +173,17 @@ def relocate(
 
     moved = local.relocate(out)
     logger.info(f"{out}: {sum(item.addresses for item in moved)} addresses followed")
+
+
+@app.command()
+def ui(
+    out: Annotated[Path, typer.Option(help="Folder of runs.")] = Path("runs"),
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 5000,
+) -> None:
+    """Serve MLflow's web pages of a folder of runs on this machine, until it is stopped."""
+    from mammogan.launch import ui as pages
+
+    pages.serve(out, port)
 
 
 @app.command()

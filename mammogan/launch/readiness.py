@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
+
 from mammogan import user_folders
 from mammogan.config import EXTRACTORS, Config, EvaluateConfig
 from mammogan.launch.arguments import GraphArguments, is_path
@@ -58,10 +61,23 @@ def _require_networks(settings: EvaluateConfig) -> None:
     if settings.extractor not in AT_HAND or settings.extractor_weights:
         from mammogan.features.extractor import CPU, load_extractor
 
-        load_extractor(settings, CPU)
+        with _of_setting("evaluate.extractor_weights", settings.extractor_weights):
+            load_extractor(settings, CPU)
     if settings.lpips_weights:
         import torch
 
         from mammogan.metrics.lpips import load_perceptual
 
-        load_perceptual(settings.lpips_weights, torch.device("cpu"))
+        with _of_setting("evaluate.lpips_weights", settings.lpips_weights):
+            load_perceptual(settings.lpips_weights, torch.device("cpu"))
+
+
+@contextmanager
+def _of_setting(name: str, value: str) -> Generator[None]:
+    """Name the setting whose file cannot be loaded; without a value the error is another one's, and names it."""
+    try:
+        yield
+    except ValueError as error:
+        if not value:
+            raise
+        raise ValueError(f"{name}={value!r}: {error}") from error

@@ -254,11 +254,11 @@ def _settle(client: MlflowClient, model: str) -> None:
 def _lock(client: MlflowClient, model: str) -> Generator[bool]:
     """Whether this process holds the model's lock; one left by a dead process is taken over.
 
-    At once where that process was on this machine, else when it is two minutes old, which is waited for.
+    At once where that process was on this machine, else when it has not changed hands for two minutes.
     """
     name, owner = f"{model}{MODEL_LOCK}", uuid.uuid4().hex
-    until = time.monotonic() + LOCK_WAIT_S
-    while not (mine := _acquire(client, name, owner)) and time.monotonic() < until:
+    until, seen = time.monotonic() + LOCK_WAIT_S, dict[str, float]()
+    while not (mine := _acquire(client, name, owner, seen)) and time.monotonic() < until:
         time.sleep(0.2)
     try:
         yield mine
@@ -268,7 +268,12 @@ def _lock(client: MlflowClient, model: str) -> Generator[bool]:
                 client.delete_registered_model(name)
 
 
-def _acquire(client: MlflowClient, name: str, owner: str) -> bool:
+def _acquire(client: MlflowClient, name: str, owner: str, seen: dict[str, float]) -> bool:
+    """Whether the lock was free, or its holder is taken for dead, and it is ours now.
+
+    ``seen`` keeps since when each holder was seen, by this process' own clock: those of two machines may differ by more
+    than a move takes.
+    """
     try:
         tags = {"owner": owner, **heartbeat.sign_on()}
         client.create_registered_model(name, tags, "Held while the aliases move; left alone it goes stale")
@@ -282,7 +287,8 @@ def _acquire(client: MlflowClient, name: str, owner: str) -> bool:
         if held.tags.get("owner") == owner:  # the answer to our own first try was lost on the way
             return True
         dead = heartbeat.process_is_gone(held.tags.get(heartbeat.PROCESS, ""))
-        if dead or now_ms() - held.creation_timestamp > 1000 * LOCK_STALE_S:
+        since = seen.setdefault(held.tags.get("owner", ""), time.monotonic())
+        if dead or time.monotonic() - since > LOCK_STALE_S:
             client.delete_registered_model(name)
     return False
 

@@ -25,7 +25,6 @@ from mammogan.tracking.runs import (
     open_parent,
     open_trial,
     parent_of,
-    pipeline_run,
     set_tags,
 )
 from mammogan.tracking.server import (
@@ -68,7 +67,6 @@ __all__ = [
     "open_trial",
     "outcome",
     "parent_of",
-    "pipeline_run",
     "read_ledger",
     "read_run",
     "require_version",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -41,6 +42,8 @@ from mammogan.tracking.server import (
     find_runs,
 )
 
+logger = logging.getLogger(__name__)
+
 Result = TypeVar("Result", Decision, Evaluation, TrialResult)
 
 
@@ -53,6 +56,8 @@ def read_run(run_id: str, tracking_uri: str = "") -> RunRecord:
     mlflow = client(tracking_uri)
     run = pipeline_run(run_id, tracking_uri)
     parent_id = run.info.run_id
+    if parent_id != run_id:
+        logger.info(f"run {run_id} is a part of {run.info.run_name} ({parent_id}), which is read instead")
     children = find_runs(mlflow, [run.info.experiment_id], {PARENT: parent_id, KIND: "trial"})
     trials = sorted(
         (_read_trial(mlflow, child) for child in children), key=lambda item: dataclasses.astuple(item.trial)

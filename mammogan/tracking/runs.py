@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import time
 import uuid
@@ -42,8 +41,6 @@ from mammogan.tracking.server import (
     find_anywhere,
     find_runs,
 )
-
-logger = logging.getLogger(__name__)
 
 PARAMS_AT_ONCE = 100  # MLflow's limits
 DIGEST_LENGTH = 36
@@ -93,8 +90,6 @@ def pipeline_run(run_id: str, tracking_uri: str = "") -> Run:
         raise ValueError(f"run={run_id!r}: it is no run of this experiment's graph; give the id of a pipeline run")
     if run.info.lifecycle_stage != "active":
         raise ValueError(f"run={run_id!r}: {run.info.run_id} is in MLflow's trash; restore it there first")
-    if run.info.run_id != run_id:
-        logger.info(f"run {run_id} is a part of {run.info.run_name} ({run.info.run_id}), which is taken for it")
     return run
 
 

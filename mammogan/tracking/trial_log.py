@@ -49,6 +49,8 @@ SPOOL = "MAMMOGAN_SPOOL"
 """Variable that names the folder of the spools."""
 LAST_WORDS_S = 600.0
 """How long the end of a step waits for a server that is away to take what is left."""
+GONE = (400, 404)
+"""What MLflow answers for a run that somebody deleted: no waiting brings it back."""
 METRICS_AT_ONCE = 1000  # MLflow's limit for one log_batch
 
 
@@ -193,10 +195,16 @@ class _Sender:
 
     def __call__(self, lines: Sequence[str]) -> int:
         records: list[Record] = [json.loads(line) for line in lines]
-        mlflow, run_id = client(self._tracking_uri), self.run_id()
-        if time.monotonic() - self._beat_at_s > heartbeat.EVERY_S:
-            set_tags(run_id, heartbeat.sign_on(), self._tracking_uri)
-            self._beat_at_s = time.monotonic()
+        try:
+            mlflow, run_id = client(self._tracking_uri), self.run_id()
+            if time.monotonic() - self._beat_at_s > heartbeat.EVERY_S:
+                set_tags(run_id, heartbeat.sign_on(), self._tracking_uri)
+                self._beat_at_s = time.monotonic()
+        except MlflowException as error:
+            if error.get_http_status_code() not in GONE:
+                raise
+            logger.info(f"MLflow has no such run any more, {len(records)} records are left out: {error}")
+            return len(records)
         metrics = list(itertools.takewhile(lambda record: record["kind"] == "metrics", records))
         if metrics:
             self._send_metrics(mlflow, run_id, metrics)

@@ -1,11 +1,14 @@
 """The local runner: which folder a run gets, what a person sees of its steps, one run at a time."""
 
+import fcntl
 import io
+import os
+import socket
 
 import pytest
 
-from mammogan import config
-from mammogan.launch import local
+from mammogan import config, console, tether
+from mammogan.launch import local, ui
 from mammogan.launch.arguments import graph_arguments
 
 
@@ -59,6 +62,77 @@ def test_the_error_of_a_trial_that_its_step_survived_is_not_taken_for_a_later_st
     steps.write("RuntimeError: out of memory\n15:13:12.823 - INFO - Task 'train' finished with status SUCCESS\n")
     steps.write("15:13:13.000 - ERROR - Task 'select' finished with status FAILURE\n")
     assert steps.failure == "step select: FAILURE"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "mlflow.exceptions.MlflowException: Invalid model name: 'a/b'",
+        "sqlalchemy.exc.OperationalError: (sqlite3.OperationalError) database is locked",
+        "botocore.exceptions.ClientError: An error occurred (403)",
+        "torch.OutOfMemoryError: CUDA out of memory",
+        "KeyboardInterrupt",
+        "ValueError: x",
+    ],
+)
+def test_the_last_line_of_any_traceback_is_a_reason(line):
+    steps = local.StepLog(io.StringIO(), io.StringIO())
+    steps.write(f"            {line}\n15:13:13.000 - ERROR - Task 'register' finished with status FAILURE\n")
+    assert steps.failure == f"step register: {line}"
+
+
+def test_a_reason_that_a_step_marks_counts_whatever_its_name_is(monkeypatch, capsys):
+    """Such as botocore's NoSuchBucket; and a line of a log that only looks like a traceback's does not."""
+
+    class NoSuchBucket(Exception):  # noqa: N818  (botocore's)
+        pass
+
+    monkeypatch.setenv(console.REASON_MARK, local.REASON_MARK)
+    console.uncaught(NoSuchBucket, NoSuchBucket("s3://a"), None)
+    steps = local.StepLog(io.StringIO(), io.StringIO())
+    steps.write("some text about a ValueError: in the middle\nMyErrors are many\n")
+    steps.write(capsys.readouterr().err)
+    steps.write("15:13:13.000 - ERROR - Task 'ingest' finished with status FAILURE\n")
+    assert steps.failure == "step ingest: NoSuchBucket: s3://a"
+
+
+def test_a_runs_folder_is_locked_through_no_link(tmp_path):
+    (tmp_path / "precious").write_text("kept")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".lock").symlink_to(tmp_path / "precious")
+    with pytest.raises(OSError, match="it cannot be opened to be locked"), local.exclusive(tmp_path / "out"):
+        pass
+    assert (tmp_path / "precious").read_text() == "kept"
+
+
+def test_a_folder_whose_steps_are_still_at_work_is_not_used(tmp_path, monkeypatch):
+    monkeypatch.setattr(tether.wait_until_free, "__defaults__", (0.3,))
+    descriptor = tether.open_lock(tmp_path / local.STEPS_LOCK)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    with pytest.raises(RuntimeError, match="still at work"), local.exclusive(tmp_path):
+        pass
+    os.close(descriptor)
+    with local.exclusive(tmp_path):
+        pass
+
+
+def test_the_steps_spool_below_the_folder_unless_told_otherwise(tmp_path, monkeypatch):
+    monkeypatch.delenv("MAMMOGAN_SPOOL", raising=False)
+    assert local.step_environment("sqlite:///x", "key", tmp_path)["MAMMOGAN_SPOOL"] == str(tmp_path / "spool")
+    monkeypatch.setenv("MAMMOGAN_SPOOL", "/elsewhere")
+    assert local.step_environment("sqlite:///x", "key", tmp_path)["MAMMOGAN_SPOOL"] == "/elsewhere"
+
+
+def test_the_pages_of_no_runs_or_on_a_port_of_another_program_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="no such file"):
+        ui.serve(tmp_path, 5000)
+    (tmp_path / local.DATABASE).touch()  # MLflow makes its tables when it is asked first
+    with socket.socket() as other:
+        other.bind((ui.HOST, 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(ValueError, match=f"--port={port}: in use by another program"):
+            ui.serve(tmp_path, port)
 
 
 def test_arguments_are_checked_before_anything_runs(tmp_path):

@@ -1,0 +1,154 @@
+"""MLflow's database: any path, locks waited for, every error one line that names it and the mend."""
+
+import shutil
+import sqlite3
+import threading
+
+import pytest
+import sqlalchemy
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
+from typer.testing import CliRunner
+
+from mammogan import errors, tracking
+from mammogan.command_line import app
+from mammogan.tracking import database as databases
+
+
+@pytest.fixture(autouse=True)
+def asked_anew():
+    databases.require_usable.cache_clear()
+
+
+@pytest.fixture
+def copied(empty_database, tmp_path):
+    """A database of the test's own."""
+    return shutil.copyfile(empty_database, tmp_path / "mlflow.db")
+
+
+@pytest.mark.parametrize("name", ["a%41b", "100%", "que?st", "a?b=c&d", "sp ace #1", "%3F?%25", "é;'[{$+@"])
+def test_a_database_is_where_its_path_says_and_keeps_artifacts(copied, tmp_path, name):
+    out = tmp_path / "below" / name
+    out.mkdir(parents=True)
+    shutil.move(copied, out / "mlflow.db")
+    address = databases.address_of(out / "mlflow.db")
+    assert databases.file_of(address) == out / "mlflow.db"
+    experiment = tracking.ensure_experiment("x", (out / "artifacts").as_uri(), address)
+    client = tracking.client(address)
+    run = client.create_run(experiment).info.run_id
+    client.log_text(run, "text", "a/b.txt")
+    assert [item.path for item in client.list_artifacts(run, "a")] == ["a/b.txt"]
+    assert (out / "artifacts" / run / "artifacts" / "a" / "b.txt").read_text() == "text"
+    assert [path.name for path in (tmp_path / "below").iterdir()] == [name]
+
+
+def locked_error(file):
+    """What MLflow makes of a lock that outlasts its own patience."""
+    engine = sqlalchemy.create_engine(f"sqlite:///{file}", connect_args={"timeout": 0}, poolclass=sqlalchemy.NullPool)
+    with pytest.raises(sqlalchemy.exc.OperationalError) as caught, engine.begin() as connection:
+        connection.execute(sqlalchemy.text("SELECT * FROM experiments"))
+    error = MlflowException(message=caught.value, error_code=TEMPORARILY_UNAVAILABLE)
+    error.__cause__ = caught.value
+    return error
+
+
+@pytest.fixture
+def locked(copied):
+    connection = sqlite3.connect(copied, isolation_level=None, check_same_thread=False)
+    connection.execute("BEGIN EXCLUSIVE")
+    yield connection
+    connection.close()
+
+
+def test_a_lock_is_waited_for_before_mlflow_opens_the_database(copied, locked, monkeypatch):
+    monkeypatch.setenv("MAMMOGAN_PATIENCE_S", "30")
+    threading.Timer(6.0, locked.execute, ["COMMIT"]).start()  # later than SQLite itself waits
+    assert tracking.client(databases.address_of(copied)).get_experiment("0").name == "Default"
+
+
+def test_a_lock_is_waited_for_in_every_request(copied, locked, monkeypatch):
+    error, answers = locked_error(copied), iter([True, True, False])
+    locked.execute("COMMIT")
+
+    def get_run(self, run_id):
+        if next(answers):
+            raise error
+        return run_id
+
+    monkeypatch.setattr(MlflowClient, "get_run", get_run)
+    monkeypatch.setenv("MAMMOGAN_PATIENCE_S", "30")
+    assert tracking.client(databases.address_of(copied)).get_run("a") == "a"
+
+
+def test_a_lock_that_stays_is_one_line_that_says_how_long_was_waited(copied, locked, monkeypatch):
+    error = locked_error(copied)
+    locked.execute("COMMIT")
+    monkeypatch.setenv("MAMMOGAN_PATIENCE_S", "0")
+    client = tracking.client(databases.address_of(copied))
+    monkeypatch.setattr(MlflowClient, "get_run", lambda *_: (_ for _ in ()).throw(error))
+    with pytest.raises(databases.DatabaseError) as caught:
+        client.get_run("a")
+    text = (
+        f"MLFLOW_TRACKING_URI='sqlite:///{copied}': another process holds it locked; waited 0 s (MAMMOGAN_PATIENCE_S)"
+    )
+    assert errors.reason(caught.value) == f"{text}, end that process or run again later"
+    assert isinstance(caught.value, MlflowException), "who survives an absent server survives this"
+
+
+def test_what_mlflow_itself_has_words_for_is_left_to_it(copied):
+    client = tracking.client(databases.address_of(copied))
+    client.create_registered_model("a")
+    with pytest.raises(MlflowException) as caught:
+        client.create_registered_model("a")
+    assert caught.value.error_code == "RESOURCE_ALREADY_EXISTS"
+
+
+def garbage(folder):
+    (folder / "mlflow.db").write_bytes(b"garbage" * 1000)
+    return f"sqlite:///{folder / 'mlflow.db'}"
+
+
+def damaged(folder):
+    content = bytearray((folder / "whole.db").read_bytes())
+    content[100:2000] = b"x" * 1900
+    (folder / "mlflow.db").write_bytes(content)
+    return f"sqlite:///{folder / 'mlflow.db'}"
+
+
+def another_program(folder):
+    connection = sqlite3.connect(folder / "places.sqlite")
+    connection.execute("CREATE TABLE moz_places (id)")
+    connection.close()
+    return f"sqlite:///{folder / 'places.sqlite'}"
+
+
+CASES = {
+    "garbage": (garbage, "it is no SQLite database; give another file"),
+    "damaged": (damaged, "it is damaged; restore it from a copy"),
+    "another program's": (another_program, "it is the database of another program"),
+    "missing": (lambda folder: f"sqlite:///{folder / 'typo.db'}", "no such file; give the mlflow.db below"),
+    "a folder": (lambda folder: f"sqlite:///{folder}", "it cannot be opened; check that its folder"),
+    "no driver": (lambda _: "mssql+pyodbc://u:secret@h/x", "its driver pyodbc is not installed"),
+    "no dialect": (lambda _: "postgresql+nothing://u:secret@h/x", "SQLAlchemy knows no such driver"),
+    "no port": (lambda _: "postgresql+psycopg2://u:secret@h:port/x", "it cannot be read; write it as"),
+    "away": (lambda _: "postgresql+psycopg2://u:secret@127.0.0.1:1/x", "check that the server runs"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_database_that_cannot_be_used_is_one_line_of_any_command(empty_database, tmp_path, monkeypatch, case):
+    monkeypatch.setenv("MAMMOGAN_PATIENCE_S", "0")
+    shutil.copyfile(empty_database, tmp_path / "whole.db")
+    make, said = CASES[case]
+    address = make(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    for command in (["lineage", "models:/m/1"], ["report", "r", "--out", str(tmp_path / "out")], ["janitor"]):
+        databases.require_usable.cache_clear()
+        done = CliRunner().invoke(app, [*command, "--tracking-uri", address])
+        (line,) = done.stderr.splitlines()
+        assert done.exit_code in (1, 2)
+        assert line.startswith("error: MLFLOW_TRACKING_URI=")
+        assert said in line
+        assert "secret" not in line
+    assert sorted(tmp_path.rglob("*")) == before
