@@ -85,13 +85,22 @@ def _found(signature: str) -> psutil.Process | None:
     """The process, unless it has ended, or another one has got its number."""
     try:
         process = psutil.Process(int(signature.partition(":")[0]))
-        return process if _signature(process) == signature else None
+        return process if _signature(process) == signature and _alive(process) else None
     except psutil.NoSuchProcess:
         return None
 
 
+def _alive(process: psutil.Process) -> bool:
+    """Whether it has not ended; one that has and that nobody has asked about is there still, as a zombie."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def _end_with(runner: psutil.Process) -> None:
-    runner.wait()
+    while _alive(runner):
+        time.sleep(LOOK_S)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(GRACE_S)
     for child in psutil.Process().children(recursive=True):

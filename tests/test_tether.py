@@ -49,7 +49,7 @@ def test_a_step_ends_with_a_runner_that_is_killed_and_holds_the_folder_until_the
     assert not tether.wait_until_free(lock, 0.0)
     runner.kill()
     assert tether.wait_until_free(lock, 20.0)
-    runner.wait()
+    runner.communicate()
     psutil.wait_procs([worker], timeout=5)
     assert not worker.is_running()
 
