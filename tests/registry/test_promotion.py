@@ -271,6 +271,18 @@ def test_a_stale_lock_is_taken_over(client, add, monkeypatch):
     assert registry.promote(add.model, better, "x").moved
 
 
+def test_a_clock_that_is_ahead_takes_no_living_lock(client, add, monkeypatch):
+    """This process believes that it is 130 s later than the server, which dated the lock."""
+    add(0.3)
+    client.create_registered_model(f"{add.model}.lock", {"owner": "alive"})
+    later = promotion.now_ms() + 130_000
+    monkeypatch.setattr(promotion, "now_ms", lambda: later)
+    monkeypatch.setattr(promotion, "LOCK_WAIT_S", 1.0)
+    better = add(0.2)
+    assert "another promotion is under way" in registry.promote(add.model, better, "x").why
+    assert client.get_registered_model(f"{add.model}.lock").tags["owner"] == "alive"
+
+
 def test_what_is_in_production_and_why(client, add):
     assert registry.in_production(add.model) is None
     add(0.3, promoted=False)

@@ -97,6 +97,36 @@ def test_an_unknown_target_is_a_value_error(run, target):
         lineage(target)
 
 
+def test_a_trial_s_id_is_as_good_as_its_pipeline_run_s(run, tmp_path):
+    child = tracking.find_trial(run, TRIAL)
+    assert tracking.read_run(child) == tracking.read_run(run)
+    for index, target in enumerate((run, child)):
+        assert CliRunner().invoke(app, ["report", target, "--out", str(tmp_path / str(index))]).exit_code == 0
+    pages = [(tmp_path / str(index) / "report.html").read_text() for index in range(2)]
+    assert f"{TRIAL.name}" in pages[1]
+    assert "No snapshot was evaluated" not in pages[1]
+    done = CliRunner().invoke(app, ["compare", child, run, "--json"])
+    assert list(json.loads(done.stdout)["lambdas"]) == [run]
+
+
+@pytest.mark.parametrize("command", [["report"], ["compare"], ["lineage"]])
+def test_a_run_of_another_program_or_in_the_trash_is_refused(run, tmp_path, command):
+    client = tracking.client()
+    experiment = client.get_run(run).info.experiment_id
+    foreign = client.create_run(experiment).info.run_id
+    nested = client.create_run(experiment, tags={"mlflow.parentRunId": foreign}).info.run_id
+    trashed = tracking.open_parent("mammogan", f"trash {command[0]}", CONFIG, {})
+    client.delete_run(trashed)
+    out = ["--out", str(tmp_path / "out")] if command == ["report"] else []
+    for target, said in ((foreign, "no run of this"), (nested, "no run of this"), (trashed, "in MLflow's trash")):
+        done = CliRunner().invoke(app, [*command, target, *out])
+        assert done.exit_code == 2
+        assert said in done.stderr
+    assert not (tmp_path / "out").exists()
+    for made in (foreign, nested):
+        client.delete_run(made)
+
+
 def test_the_command_shows_a_tree_and_json(run):
     tree = CliRunner().invoke(app, ["lineage", "models:/mammogan@champion"])
     assert tree.exit_code == 0

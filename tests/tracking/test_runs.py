@@ -4,6 +4,7 @@ import math
 import os
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -57,6 +58,19 @@ def test_parent_is_found_by_its_key_and_runs_again(mlflow, parent, tmp_path):
     assert run.data.tags["kfp.pipeline_run_id"] == "job-1"
     assert tracking.read_run(parent).config == CONFIG
     assert len(runs(mlflow, tmp_path.name)) == 1
+
+
+def test_a_trial_whose_run_was_deleted_waits_for_nobody(mlflow, parent, monkeypatch):
+    """MLflow answers that there is no such run, which no waiting changes."""
+    begun = time.monotonic()
+    with tracking.trial_log(parent, TRIAL, CONFIG, step="train") as log:
+        log.metrics(1, {"train/wasserstein": 1.0})
+        mlflow.delete_run(log.run_id)
+        monkeypatch.setattr("mammogan.tracking.heartbeat.EVERY_S", 0.0)
+        log.metrics(2, {"train/wasserstein": 1.0})
+        log.finish(training(TRIAL))
+    assert time.monotonic() - begun < 60  # not ten minutes
+    assert not log._spool._path.exists()
 
 
 def test_another_configuration_under_the_same_key_is_refused(parent, tmp_path):
