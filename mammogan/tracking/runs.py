@@ -193,7 +193,7 @@ def find_or_create_parent(
     experiment: str, run_key: str, config: Config, tags: Mapping[str, str], tracking_uri: str = ""
 ) -> str:
     """Run id of the parent run of that key, RUNNING; inside a task of Kubeflow's MLflow plugin the plugin's top run."""
-    mlflow = client(tracking_uri)
+    mlflow = client(tracking_uri, make=True)
     if announced := os.environ.get("MLFLOW_RUN_ID", ""):
         return _adopt(mlflow, announced, run_key)
     name = tags.get("kfp.pipeline_run_id") or run_key
