@@ -42,6 +42,6 @@ def _shown(item: Measurement) -> str:
 
 def open_hint(tracking_uri: str) -> str:
     """Command or address that opens the MLflow UI on a run's store."""
-    if not tracking_uri.startswith("sqlite:"):
+    if not tracking_uri.startswith(("sqlite:", "sqlite+")):
         return masked(tracking_uri)
     return f"{shell.command('mlflow')} ui --backend-store-uri {shlex.quote(tracking_uri)}"

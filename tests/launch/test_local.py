@@ -3,6 +3,7 @@
 import fcntl
 import io
 import os
+import shlex
 import socket
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from mammogan import config, console, tether
 from mammogan.launch import local, ui
 from mammogan.launch.arguments import graph_arguments
+from mammogan.launch.outcome import open_hint
+from mammogan.tracking import database
 
 
 def test_the_same_arguments_go_on_until_they_finish(tmp_path):
@@ -143,3 +146,9 @@ def test_arguments_are_checked_before_anything_runs(tmp_path):
     arguments = graph_arguments("demo", {"lambdas": "0.5,3"}, source=str(tmp_path))
     assert arguments.trials == ("lambda=0.5,seed=0", "lambda=3,seed=0")
     assert arguments.settings.lambdas == (0.5, 3.0)
+
+
+def test_the_command_that_opens_mlflow_is_shown_for_any_path(tmp_path):
+    for name in ("plain", "sp ace #1", "100%?"):
+        address = database.address_of(tmp_path / name / local.DATABASE)
+        assert shlex.split(open_hint(address))[-3:] == ["ui", "--backend-store-uri", address]

@@ -59,7 +59,7 @@ def _mlflow(server: Server, tracking_uri: str, settings: str) -> str:
     address = _without_password(named or tracking_uri)
     if address.startswith(("http://", "https://")):
         return address.rstrip("/")
-    return open_hint(tracking_uri) if tracking_uri.startswith("sqlite:") else ""
+    return open_hint(tracking_uri) if tracking_uri.startswith(("sqlite:", "sqlite+")) else ""
 
 
 def _in_config_map(server: Server, settings: str) -> str:
