@@ -153,7 +153,9 @@ def _looked_up(stored: np.ndarray, shown: np.ndarray, low: int) -> np.ndarray:
     table = _narrowed(shown)
     pixels = np.empty(stored.shape, table.dtype)
     for block in _blocks(stored):
-        np.take(table, stored[block].astype(np.intp) - low, out=pixels[block], mode="clip")
+        index = stored[block].astype(np.intp)
+        index -= low
+        np.take(table, index, out=pixels[block], mode="clip")
     return pixels
 
 

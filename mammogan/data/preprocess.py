@@ -42,8 +42,7 @@ def square(pixels: np.ndarray, config: DataConfig) -> np.ndarray:
     low, high = value_range(pixels, config.intensity)
     pixels = np.ma.getdata(pixels)
     if pixels.dtype == np.float64:  # float32 would lose the differences of large values
-        with np.errstate(over="ignore"):
-            pixels, low, high = ((pixels - low) / (high - low)).astype(np.float32), 0.0, 1.0
+        pixels, low, high = _relative(pixels, low, high), 0.0, 1.0
     resized = fitted(pixels, config.size) if config.fit == "pad" else resample.resize(pixels, config.size, config.size)
     with np.errstate(over="ignore", invalid="ignore"):  # grey values near the end of float32: clipped, not warned of
         scaled = (resized - np.float32(low)) * np.float32(255.0 / (high - low))
@@ -88,7 +87,8 @@ def breast(pixels: np.ndarray) -> np.ndarray:
     from scipy import ndimage
 
     step = max(1, min(pixels.shape) // COARSE_SIDE)
-    coarse = _relative(np.ma.getdata(pixels)[::step, ::step])
+    coarse = np.ma.getdata(pixels)[::step, ::step]
+    coarse = _relative(coarse, coarse.min(), coarse.max()) if coarse.dtype == np.float64 else coarse.astype(np.float32)
     bright = coarse > 0.5 * (otsu(coarse) + coarse.min())  # half way: the skin is much darker than the gland
     parts, count = ndimage.label(ndimage.binary_opening(bright, iterations=2))
     if count == 0:
@@ -104,12 +104,14 @@ def breast(pixels: np.ndarray) -> np.ndarray:
     return np.ma.MaskedArray(cut, np.ma.getmaskarray(pixels)[box]) if np.ma.isMaskedArray(pixels) else cut
 
 
-def _relative(pixels: np.ndarray) -> np.ndarray:
-    """float32 of the same order; of float64, whose differences float32 may lose, from 0 to 1."""
-    if pixels.dtype == np.float64:
-        low, high = pixels.min(), pixels.max()
-        pixels = (pixels - low) / (high - low if high > low else 1.0)
-    return pixels.astype(np.float32)
+def _relative(pixels: np.ndarray, low: float, high: float) -> np.ndarray:
+    """float32, 0 for ``low`` and 1 for ``high``, of float64, which is never copied as a whole."""
+    relative = np.empty(pixels.shape, np.float32)
+    with np.errstate(over="ignore"):
+        for start in range(0, len(pixels), resample.BLOCK_ROWS):
+            block = slice(start, start + resample.BLOCK_ROWS)
+            relative[block] = (pixels[block] - low) / ((high - low) or 1.0)
+    return relative
 
 
 def otsu(values: np.ndarray) -> float:

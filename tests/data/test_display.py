@@ -6,7 +6,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.uid import ImplicitVRLittleEndian, RLELossless
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
 from mammogan.config import DataConfig
 from mammogan.data import dicom, phantom
@@ -128,6 +128,22 @@ class TestWindow:
     def test_a_width_of_one_is_a_threshold(self, dicom_bytes):
         content = dicom_bytes(RAMP, WindowCenter=1500, WindowWidth=1)
         assert np.flatnonzero(dicom.decode(content, window=True)[0])[0] == 50  # the value 1500 is above 1499.5
+
+    @pytest.mark.parametrize("implicit", [False, True])
+    def test_a_table_of_negative_values_after_a_falling_rescale(self, implicit):
+        table = Dataset()
+        table.LUTDescriptor, table.LUTData = [200, -1600, 8], list(range(200))
+        table["LUTDescriptor"].VR, table["LUTData"].VR = "SS", "US"
+        content = phantom.dicom_bytes(RAMP, "1.2", "1.3", "1.4", RescaleSlope=-1, VOILUTSequence=[table])
+        if not implicit:
+            dataset, buffer = pydicom.dcmread(io.BytesIO(content)), io.BytesIO()
+            dataset.VOILUTSequence[0]["LUTDescriptor"].VR = "SS"
+            dataset.VOILUTSequence[0].LUTDescriptor = [200, -1600, 8]
+            dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+            dataset.save_as(buffer)
+            content = buffer.getvalue()
+        seen = dicom.decode(content, window=True)[0]
+        np.testing.assert_allclose(seen, np.clip(1600 - RAMP[0].astype(float), 0, 199) * 257, atol=0.6)
 
     @pytest.mark.parametrize("elements", [{"WindowWidth": 0}, {"VOILUTFunction": "CURVED"}, {"WindowCenter": "1e999"}])
     def test_a_window_without_a_meaning_is_refused_where_it_is_wanted(self, dicom_bytes, elements):
