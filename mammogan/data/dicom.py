@@ -12,6 +12,8 @@ from mammogan.data import dicom_file, display, stored_pixels
 from mammogan.data.dicom_file import FIX, is_dicom
 from mammogan.data.quarantine import BadImageError
 
+SERIES_UID = 0x0020000E
+"""Tag of SeriesInstanceUID."""
 __all__ = ["decode", "is_dicom", "series_uid"]
 
 
@@ -20,7 +22,7 @@ def series_uid(content: bytes | memoryview) -> str:
     if not is_dicom(content):
         raise BadImageError("not a DICOM file", FIX)
     try:
-        found = str(dicom_file.read(content, only="SeriesInstanceUID").get("SeriesInstanceUID") or "")
+        found = str(dicom_file.read(content, last=SERIES_UID).get("SeriesInstanceUID") or "")
     except BadImageError:
         raise
     except Exception as error:  # pydicom raises whatever the broken bytes lead it to

@@ -24,6 +24,10 @@ LARGEST_BYTES = 2 * LARGEST_PIXELS
 LARGEST_HEADER = 1 << 24
 LENT_BYTES = 1 << 20
 """Shorter elements are copied: texts and numbers are parsed, which wants bytes."""
+MOST_READS = 200_000
+"""Times that a file's reader may ask for bytes, a few an element: a header of millions of elements fills the memory."""
+LARGEST_ELEMENT = 1 << 21
+"""Bytes of an element of group 0028, lookup tables among them; pydicom takes apart a sequence as a whole."""
 IMAGE_GROUP = 0x0028
 META_GROUP = 0x0002
 
@@ -38,10 +42,14 @@ class _Lender:
     def __init__(self, content: bytes | memoryview) -> None:
         self._content = memoryview(content)
         self._at = 0
+        self._reads = 0
 
     def read(self, count: int = -1) -> bytes | memoryview:
         if count < 0:  # pydicom asks for all the rest only to inflate it, without a bound
             raise BadImageError("a deflated file whose meta information cannot be read", FIX)
+        self._reads += 1
+        if self._reads > MOST_READS:
+            raise BadImageError(f"a header of more than {MOST_READS} elements or parts", "export the image again")
         stretch = self._content[self._at : self._at + count]
         self._at += len(stretch)
         return stretch if len(stretch) >= LENT_BYTES else bytes(stretch)
@@ -74,36 +82,30 @@ def is_dicom(content: bytes | memoryview) -> bool:
     return little in (META_GROUP, 0x0008) and head[3] == 0 and (explicit or head[6:8] == b"\0\0")
 
 
-def read(content: bytes | memoryview, *, only: str | None = None) -> Dataset:
-    """The file's elements, with ``file_meta.TransferSyntaxUID`` where the file names one; ``only`` one element.
+def read(content: bytes | memoryview, *, last: int | None = None) -> Dataset:
+    """The file's elements, with ``file_meta.TransferSyntaxUID`` where the file names one.
 
-    Raises BadImageError for a deflated file that is too large, and whatever pydicom raises for broken bytes.
+    ``last`` is the tag of the last element that is wanted. Raises BadImageError for a deflated file that is too large
+    and for a header that is too long, and whatever pydicom raises for broken bytes.
     """
-    import pydicom
     from pydicom.dataset import FileMetaDataset
-    from pydicom.filereader import read_dataset
+    from pydicom.filereader import read_dataset, read_partial
     from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+    def is_behind(tag: int, _vr: str | None, _length: int) -> bool:
+        return last is not None and tag > last
 
     with warnings_as("ignore"):
         file: Any = _Lender(content)  # pydicom asks for bytes, and does with any buffer
         meta = _meta(file, content)
         if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-            body: Any = _Lender(_inflated(content[file.tell() :], whole=only is None))
-            dataset = read_dataset(body, False, True, specific_tags=_tags(only))
+            body: Any = _Lender(_inflated(content[file.tell() :], whole=last is None))
+            dataset = read_dataset(body, False, True, stop_when=is_behind)
             dataset.file_meta = FileMetaDataset(meta)
             dataset.set_original_encoding(False, True, None)
             return _without_empty(dataset)
         file.seek(0)
-        specific: Any = None if only is None else [only]
-        dataset = pydicom.dcmread(file, force=True, stop_before_pixels=only is not None, specific_tags=specific)
-        return _without_empty(dataset)
-
-
-def _tags(only: str | None) -> Any:  # noqa: ANN401  (pydicom's list of tags)
-    from pydicom.datadict import tag_for_keyword
-    from pydicom.tag import Tag
-
-    return None if only is None else [Tag(tag_for_keyword(only) or 0)]
+        return _without_empty(read_partial(file, stop_when=is_behind, force=True))
 
 
 def _meta(file: Any, content: bytes | memoryview) -> Dataset:  # noqa: ANN401  (what pydicom reads from)
@@ -127,7 +129,11 @@ def _inflated(deflated: bytes | memoryview, *, whole: bool) -> bytes:
 
 
 def _without_empty(dataset: Dataset) -> Dataset:
+    """The elements without empty ones of the image group. Raises BadImageError for one of them that is too long."""
     for tag in [tag for tag in dataset.keys() if tag.group == IMAGE_GROUP]:  # noqa: SIM118  (a Dataset yields elements)
-        if dataset.get_item(tag) is not None and dataset[tag].is_empty:
+        raw: Any = dataset.get_item(tag)
+        if isinstance(raw.value, bytes | memoryview) and len(raw.value) > LARGEST_ELEMENT:
+            raise BadImageError(f"element {tag} of {len(raw.value)} bytes", "export the image again")
+        if dataset[tag].is_empty:
             del dataset[tag]
     return dataset

@@ -12,7 +12,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.encaps import encapsulate
-from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
 from mammogan.data import dicom, worker
 from mammogan.data.quarantine import BadImageError
@@ -185,3 +185,20 @@ class TestDeflated:
             with contextlib.suppress(BadImageError):
                 np.testing.assert_array_equal(dicom.decode(case), pixels)
         assert not inflations
+
+
+class TestHeader:
+    def test_of_very_many_elements(self, dicom_bytes, pixels):
+        content = dicom_bytes(pixels)
+        start = 144 + struct.unpack("<I", content[140:144])[0]
+        many = b"".join(struct.pack("<HH2sH", 0x0009, 0x1000 + number % 4000, b"US", 0) for number in range(250_000))
+        with pytest.raises(BadImageError, match="more than 200000 elements"):
+            dicom.decode(content[:start] + many + content[start:])
+
+    def test_of_a_very_long_table(self, dicom_bytes, pixels):
+        item = pydicom.Dataset()
+        item.LUTDescriptor, item.LUTData = [256, 0, 16], list(range(256))
+        item["LUTDescriptor"].VR = item["LUTData"].VR = "US"
+        content = dicom_bytes(pixels, ImplicitVRLittleEndian, ModalityLUTSequence=[item] * 5000)
+        with pytest.raises(BadImageError, match=r"element \(0028,3000\) of \d+ bytes|more than 200000 elements"):
+            dicom.decode(content)
