@@ -558,7 +558,12 @@ MUTANTS = [
             ("mammogan/data/stored_pixels.py", "* max(frames, 1) * samples * allocated >", "* allocated >"),
             ("mammogan/data/stored_pixels.py", "return (cells >> shift) & self.cell.type(top)", "return cells"),
             ("mammogan/data/stored_pixels.py", "(cells << (width - 1 - self.high))", "cells"),
-            ("mammogan/data/dicom_file.py", "            del dataset[tag]", "            pass"),
+            ("mammogan/data/display.py", "    if value is None:\n        return None\n    try:", "    try:"),
+            (
+                "mammogan/data/stored_pixels.py",
+                "    if value is None and missing is not None:",
+                "    if keyword not in dataset and missing is not None:",
+            ),
             ("mammogan/data/dicom_file.py", "    return little in (META_GROUP, 0x0008)", "    return False"),
             ("mammogan/data/dicom_file.py", "    if big == 0x0008:", "    if False:"),
         ],
@@ -568,6 +573,8 @@ MUTANTS = [
             ("mammogan/data/codestream.py", "    if frames > 1:", "    if False:"),
             ("mammogan/data/codestream.py", ", out=count + 1)", ")"),
             ("mammogan/data/codestream.py", "        if len(plane) < count:", "        if False:"),
+            ("mammogan/data/dicom_file.py", "        if self._reads > MOST_READS:", "        if False:"),
+            ("mammogan/data/dicom_file.py", "len(raw.value) > LARGEST_ELEMENT:", "False:"),
             ("mammogan/data/dicom_file.py", "    if whole and stream.unconsumed_tail:", "    if False:"),
             (
                 "mammogan/data/dicom_file.py",

@@ -1,8 +1,4 @@
-"""The elements of a DICOM file in memory, with or without preamble and file meta, inflated within bounds.
-
-An empty optional element is the same as none (DICOM PS3.5, 7.4: type 2 and 3), so empty ones of group 0028 are
-dropped.
-"""
+"""The elements of a DICOM file in memory, with or without preamble and file meta, read and inflated within bounds."""
 
 from __future__ import annotations
 
@@ -103,9 +99,9 @@ def read(content: bytes | memoryview, *, last: int | None = None) -> Dataset:
             dataset = read_dataset(body, False, True, stop_when=is_behind)
             dataset.file_meta = FileMetaDataset(meta)
             dataset.set_original_encoding(False, True, None)
-            return _without_empty(dataset)
+            return _checked(dataset)
         file.seek(0)
-        return _without_empty(read_partial(file, stop_when=is_behind, force=True))
+        return _checked(read_partial(file, stop_when=is_behind, force=True))
 
 
 def _meta(file: Any, content: bytes | memoryview) -> Dataset:  # noqa: ANN401  (what pydicom reads from)
@@ -128,12 +124,10 @@ def _inflated(deflated: bytes | memoryview, *, whole: bool) -> bytes:
     return inflated
 
 
-def _without_empty(dataset: Dataset) -> Dataset:
-    """The elements without empty ones of the image group. Raises BadImageError for one of them that is too long."""
+def _checked(dataset: Dataset) -> Dataset:
+    """The same elements. Raises BadImageError for one of the image group that is too long."""
     for tag in [tag for tag in dataset.keys() if tag.group == IMAGE_GROUP]:  # noqa: SIM118  (a Dataset yields elements)
         raw: Any = dataset.get_item(tag)
         if isinstance(raw.value, bytes | memoryview) and len(raw.value) > LARGEST_ELEMENT:
             raise BadImageError(f"element {tag} of {len(raw.value)} bytes", "export the image again")
-        if dataset[tag].is_empty:
-            del dataset[tag]
     return dataset

@@ -217,7 +217,7 @@ def _from_palette(stored: np.ndarray, dataset: Dataset) -> np.ndarray:
 
 
 def _first(dataset: Dataset, keyword: str) -> float | None:
-    """An element's number, the first of several; None without one."""
+    """An element's number, the first of several; None without one, which an empty element is too (DICOM PS3.5, 7.4)."""
     value = dataset.get(keyword)
     if value is None:
         return None

@@ -200,5 +200,5 @@ class TestHeader:
         item.LUTDescriptor, item.LUTData = [256, 0, 16], list(range(256))
         item["LUTDescriptor"].VR = item["LUTData"].VR = "US"
         content = dicom_bytes(pixels, ImplicitVRLittleEndian, ModalityLUTSequence=[item] * 5000)
-        with pytest.raises(BadImageError, match=r"element \(0028,3000\) of \d+ bytes|more than 200000 elements"):
+        with pytest.raises(BadImageError, match=r"element \(0028,3000\) of \d+ bytes"):
             dicom.decode(content)
