@@ -123,8 +123,11 @@ REFUSED = {
     "a 16-bit grey value": (lambda: saved(Image.fromarray(DEEP), "PNG", transparency=257), "transparent"),
     "colour": (lambda: saved(Image.new("RGB", (64, 64), (9, 9, 10)), "PNG"), "in colour"),
     "CMYK": (lambda: saved(Image.new("CMYK", (64, 64), (9, 9, 9, 9)), "JPEG"), "mode CMYK"),
-    "16-bit colour": (lambda: tiff(np.zeros((20, 60), np.uint16), {256: 20, 277: 3, 262: 2}), "unreadable|16 bits"),
-    "a sample without meaning": (lambda: tiff(np.zeros((20, 40), np.uint8), {256: 20, 277: 2}), "unreadable|2 samples"),
+    "16-bit colour": (lambda: tiff(np.zeros((20, 60), np.uint16), {256: 20, 277: 3, 262: 2}), "3 samples of 16 bits"),
+    "a sample without meaning": (
+        lambda: tiff(np.zeros((20, 40), np.uint8), {256: 20, 277: 2, 338: 0}),
+        "2 samples a pixel",
+    ),
     "cut off": (lambda: saved(GREY, "PNG")[:-80], "unreadable picture"),
     "a JPEG cut off": (lambda: saved(GREY, "JPEG")[:-80], "unreadable picture"),
 }
