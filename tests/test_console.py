@@ -4,10 +4,13 @@ import logging
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import typer
 from mlflow.exceptions import MlflowException
+from rich.table import Table
+from rich.tree import Tree
 from typer.testing import CliRunner
 
 from mammogan import console, log_file
@@ -179,3 +182,24 @@ def test_a_step_shows_the_traceback_of_what_it_survives_before_its_line(capsys, 
     console.configure_step()
     logger.warning("lambda=3: failed: ValueError: x", exc_info=ValueError("x"))
     assert capsys.readouterr().err.splitlines() == ["ValueError: x", "lambda=3: failed: ValueError: x"]
+
+
+@pytest.mark.parametrize("text", ["/data/[/x]/y", "[link=http://evil]here[/link]", "[bold]b", ":smile:"])
+def test_brackets_are_text_in_what_is_drawn(capsys, text):
+    table = Table("column")
+    table.add_row(text)
+    tree = Tree(text)
+    tree.add(text)
+    drawn = console.plain(width=100)
+    for shown in (table, tree, text):
+        drawn.print(shown)
+    assert capsys.readouterr().out.count(text) == 4
+    with console._terminal_bar(text, 1, 0) as advance:
+        advance(note=text)
+    assert capsys.readouterr().err.count(text) == 2
+
+
+def test_nothing_else_draws():
+    """Whoever makes a Console of his own may forget that what it prints was written by others."""
+    sources = Path(console.__file__).parent.rglob("*.py")
+    assert [path.name for path in sources if " Console(" in path.read_text()] == ["console.py"]

@@ -7,9 +7,11 @@ import typing
 import pytest
 from sample_run import evaluation, measured, paper_run
 
-from mammogan import codec, results
+from mammogan import codec, config, results
 from mammogan.codec import OlderFormatError
 from mammogan.config import PRESETS, Config, Trial
+from mammogan.data import summary
+from mammogan.ledger import Entry, UnknownEntryError
 from mammogan.results import (
     Candidate,
     Decision,
@@ -134,3 +136,17 @@ def test_every_field_of_a_result_has_a_type_that_the_codec_reads():
         visit(kind)
     assert {Measurement, Verdict, Quantity, Network} <= seen
     assert Outcome.NOT_CHECKED.words == "not checked"
+
+
+@pytest.mark.parametrize("opening", ["[", '{"a":'])
+def test_deep_json_is_refused_in_one_line(opening):
+    deep = opening * 100_000
+    with pytest.raises(ValueError, match=r"^here: it is no JSON"):
+        results.parse(TrialResult, deep, "here")
+    with pytest.raises(ValueError, match=r"^overrides=.*give a JSON object") as refused:
+        config.resolve("demo", deep)
+    assert len(str(refused.value)) < 600
+    with pytest.raises(UnknownEntryError, match="it is no record of a step"):
+        Entry.from_json(deep)
+    with pytest.raises(ValueError, match=r"^here: it is no JSON"):
+        summary.parse(deep.encode(), "here")

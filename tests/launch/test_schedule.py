@@ -695,3 +695,49 @@ def test_the_server_of_these_tests_is_strict():
     kubeflow = Kubeflow()
     with pytest.raises(Exception, match="unknown field 'cronn'"):
         kubeflow.create_recurring({}, {"trigger": {"cron_schedule": {"cronn": "x"}}})
+
+
+@pytest.mark.parametrize("place", ["schedules", "settings", "owner", "name"])
+def test_aliases_that_unfold_to_gigabytes_are_refused_at_once(tmp_path, place):
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+    bomb = "owner: {owner}\nschedules: {schedules}\n".format(
+        owner="*a8" if place == "owner" else "me",
+        schedules="*a8" if place == "schedules" else f"[{{{'name: *a8' if place == 'name' else 'settings: *a8'}}}]",
+    )
+    path = tmp_path / "bomb.yaml"
+    path.write_text("\n".join([*lines, bomb]))
+    with pytest.raises(ValueError, match=r"bomb\.yaml: it is no YAML \(its aliases unfold to more than 100000 values"):
+        read(path)
+
+
+@pytest.mark.parametrize("text", ["schedules: &a [*a]", "schedules: &a {x: *a}"])
+def test_an_alias_within_itself_is_refused(tmp_path, text):
+    (tmp_path / "loop.yaml").write_text(f"owner: me\n{text}\n")
+    with pytest.raises(ValueError, match=r"loop\.yaml: it is no YAML \(its aliases unfold"):
+        read(tmp_path / "loop.yaml")
+
+
+def test_deep_nesting_is_refused_in_one_line(tmp_path):
+    (tmp_path / "deep.yaml").write_text("owner: me\nschedules: " + "[" * 5000 + "]" * 5000)
+    with pytest.raises(ValueError, match=r"deep\.yaml: it is nested too deeply"):
+        read(tmp_path / "deep.yaml")
+
+
+def test_a_large_value_of_a_wrong_type_is_told_in_short(tmp_path):
+    (tmp_path / "long.yaml").write_text(f"owner: me\nschedules: [{{name: x, cron: [{', '.join(['y'] * 9999)}]}}]\n")
+    with pytest.raises(ValueError, match=r"schedule x: cron=.*give a value of type str") as refused:
+        read(tmp_path / "long.yaml")
+    assert len(str(refused.value)) < 300
+
+
+def test_aliases_that_save_typing_are_read(tmp_path):
+    path, image = tmp_path / "shared.yaml", f"r/mammogan@sha256:{'0' * 64}"
+    path.write_text(
+        f"""owner: me
+schedules:
+- {{name: a, cron: 0 0 3 * * 1, source: s3://b/c, store: s3://b/s, pods: &pods {{image: '{image}'}}}}
+- {{name: b, cron: 0 0 3 * * 2, source: s3://b/c, store: s3://b/s, pods: *pods}}
+"""
+    )
+    assert [schedule.pods["image"] for schedule in read(path).schedules] == [image, image]

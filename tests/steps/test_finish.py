@@ -147,6 +147,18 @@ def test_a_run_that_never_opened_still_gets_a_page_and_fails(tmp_path):
     assert "has no parent run in MLflow" in (tmp_path / "page.html").read_text()
 
 
+def test_the_page_of_a_run_that_never_opened_holds_text_and_no_sign_in(tmp_path, monkeypatch):
+    def refuse(_):
+        raise RuntimeError("no run <img src=x onerror=alert(1)> at http://me:geheim@host/x?token=geheim")
+
+    monkeypatch.setattr(tracking, "parent_of", refuse)
+    with pytest.raises(RuntimeError):
+        finish.run("unknown", "", tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert "no run &lt;img src=x onerror=alert(1)&gt; at http://***@host/x?***" in page
+    assert "<img" not in page
+
+
 @pytest.mark.parametrize(
     ("presence", "status", "said"),
     [

@@ -384,3 +384,25 @@ def test_the_critics_update_does_not_reach_into_the_generator(tmp_path, monkeypa
     train(tmp_path, **{"train.epochs": 1})
     assert all(weight.grad is None for weight in trainers[0].generator.parameters())
     assert all(weight.grad is not None for weight in trainers[0].critic.parameters() if weight.requires_grad)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("data_digest", "another", "data_digest 'another', not 'blobs'"),
+        ("gp_lambda", 7.5, "gp_lambda 7.5"),
+        ("seed", 9, "seed 9"),
+        ("key", "0123456789abcdef", "key '0123456789abcdef'"),
+        ("frozen", {"name": "random", "sha256": "0" * 64, "note": ""}, f"frozen weights '{'0' * 64}'"),
+        ("status", "failed", "failed, not finished"),
+    ],
+)
+def test_a_finished_record_of_another_trial_is_not_handed_on(tmp_path, field, value, told):
+    trained = train(tmp_path, **{"train.epochs": 1})
+    (record,) = (tmp_path / "store").rglob("trial.json")
+    record.write_text(json.dumps(json.loads(record.read_text()) | {field: value}))
+    again = train(tmp_path, **{"train.epochs": 1})
+    assert again.status is TrialStatus.FAILED
+    assert told in again.reason
+    assert f"remove {record.parent}" in again.reason
+    assert (again.data_digest, again.trial) == (trained.data_digest, trained.trial)

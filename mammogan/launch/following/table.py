@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from mammogan.console import plain
 from mammogan.ledger import State, Task
 
 if TYPE_CHECKING:
@@ -28,10 +29,9 @@ Show = Callable[[Sequence["Row"], Sequence[str]], None]
 @contextmanager
 def shown() -> Generator[Show]:
     """Show rows again and again, each time as they are now."""
-    from rich.console import Console
     from rich.live import Live
 
-    console = Console(stderr=True)
+    console = plain(stderr=True)
     if not console.is_terminal:
         yield Lines()
         return
