@@ -144,6 +144,116 @@ MUTANTS = [
                 "    if True:\n        return open",
             ),
         ],
+        "tests/registry/test_overwritten.py": [
+            ("mammogan/registry/contents.py", "if FILES in tags and (sha256", "if not FILES and (sha256"),
+            (
+                "mammogan/registry/promotion.py",
+                '        if not force:\n            raise ValueError(f"champion',
+                '        if False:\n            raise ValueError(f"champion',
+            ),
+            (
+                "mammogan/registry/promotion.py",
+                '        contents.fetch(model, version, Path(folder, "model"), tracking_uri)\n',
+                "        pass\n",
+            ),
+            ("mammogan/steps/synthesise.py", "        registry.require_snapshot(winner, name, version)\n", ""),
+            (
+                "mammogan/steps/audit.py",
+                "        registry.require_critic(critic, context.settings.select.model_name, version)\n",
+                "",
+            ),
+        ],
+        "tests/registry/test_serving.py -k export_command": [
+            ("mammogan/registry/contents.py", "!= tags[SNAPSHOT]", "== 0"),
+            ("mammogan/registry/contents.py", "if SNAPSHOT not in tags:", "if False:"),
+            ("mammogan/registry/contents.py", "or not (sign or alias.isdecimal())", ""),
+        ],
+        "tests/features/test_extractor.py": [
+            ("mammogan/features/exported.py", "and (expected or not is_onnx)", "and expected"),
+            ("mammogan/features/exported.py", "and (expected or not is_onnx)", "and not is_onnx and not expected"),
+            (
+                "mammogan/features/extractor.py",
+                "if sha256 == INCEPTION_SHA256:",
+                "if sha256.startswith(INCEPTION_SHA256[:8]):",
+            ),
+            (
+                "mammogan/features/extractor.py",
+                "INCEPTION_SHA256, progress=False",
+                "INCEPTION_SHA256[:8], progress=False",
+            ),
+            ("mammogan/features/extractor.py", "return storage.fetch(given, sha256)", "return storage.fetch(given)"),
+            (
+                "mammogan/features/extractor.py",
+                "storage.fetch(given, expected) if given",
+                "storage.fetch(given) if given",
+            ),
+            ("mammogan/features/extractor.py", "return storage.fetch(str(path), sha256)", "return path"),
+            ("mammogan/features/extractor.py", "if found or sha256 else", "if found else"),
+        ],
+        "tests/test_addresses.py": [
+            ("mammogan/addresses.py", 'f"{found[1]}?***" if _SECRET.search(query) else found[0]', "found[0]"),
+            ("mammogan/launch/arguments.py", "        require_public(name, value)\n", "        pass\n"),
+            (
+                "mammogan/commands/options.py",
+                "print(masked(json.dumps(value, indent=2, allow_nan=False)))",
+                "print(json.dumps(value, indent=2, allow_nan=False))",
+            ),
+            ("mammogan/features/densenet.py", "urllib.parse.urlsplit(location).path", "location"),
+        ],
+        "tests/reporting/test_markdown.py": [
+            (
+                "mammogan/reporting/card.py",
+                "(data.whole.source, data.whole.subset, data.data_digest))",
+                "(data.whole.source, '', data.data_digest)); subset = data.whole.subset",
+            ),
+            ("mammogan/reporting/card.py", "if kinds & OF_CBIS_DDSM:", "if kinds:"),
+            ("mammogan/reporting/card.py", 'if "phantom" in kinds:', "if False:"),
+            (
+                "mammogan/reporting/findings.py",
+                "{item.outcome.words}: {plain(item.why)}",
+                "{item.outcome.words}: {item.why}",
+            ),
+            ("mammogan/reporting/markdown.py", '" ".join(text.split())', "text"),
+            ("mammogan/reporting/pages.py", "html.escape(text)", "text"),
+        ],
+        "tests/steps/test_finish.py -k never_opened": [
+            ("mammogan/steps/finish.py", 'pages.message("No report", errors.reason(error))', "str(error).encode()"),
+        ],
+        "tests/training/test_trial.py -k finished_record": [
+            ("mammogan/training/trial_folder.py", "            if there != here:", "            if False:"),
+            ("mammogan/training/trial_folder.py", "if found.status is not TrialStatus.FINISHED:", "if False:"),
+        ],
+        "tests/test_console.py -k brackets": [
+            ("mammogan/console.py", "highlight=False, markup=False", "highlight=False"),
+            (
+                "mammogan/console.py",
+                'TextColumn("{task.description}", markup=False)',
+                'TextColumn("{task.description}")',
+            ),
+            (
+                "mammogan/console.py",
+                'TextColumn("{task.fields[note]}", markup=False)',
+                'TextColumn("{task.fields[note]}")',
+            ),
+        ],
+        "tests/test_results.py -k deep": [
+            ("mammogan/codec.py", "except (ValueError, RecursionError) as error", "except ValueError as error"),
+            ("mammogan/config.py", "(json.JSONDecodeError, RecursionError)", "json.JSONDecodeError"),
+            ("mammogan/ledger.py", "AttributeError, RecursionError)", "AttributeError)"),
+        ],
+        "tests/launch/test_schedule.py -k 'alias or nesting or large_value'": [
+            ("mammogan/launch/schedule/entries.py", "_unfolded(node, {}) > MOST_VALUES", "_unfolded(node, {}) < 0"),
+            (
+                "mammogan/launch/schedule/entries.py",
+                "    except RecursionError as error:\n",
+                "    except MemoryError as error:\n",
+            ),
+            (
+                "mammogan/launch/schedule/entries.py",
+                "{name}={reprlib.repr(value)}: give a value",
+                "{name}={value!r}: give a value",
+            ),
+        ],
         "tests/launch/test_following.py": [
             ("mammogan/launch/following/rows.py", "    yield from plain or (", "    yield from shown or ("),
             ("mammogan/launch/following/rows.py", "and not task.child_tasks and", "and"),
@@ -422,6 +532,7 @@ MUTANTS = [
             ("mammogan/metrics/ms_ssim.py", "C1, C2 = 0.01**2, 0.03**2", "C1, C2 = 0.01**2, 0.02**2"),
         ],
         "tests/metrics/test_lpips.py": [
+            ("mammogan/metrics/lpips.py", "storage.fetch(weights, expected)", "storage.fetch(weights)"),
             (
                 "mammogan/metrics/lpips.py",
                 "SHIFT, SCALE = (-0.030, -0.088, -0.188)",

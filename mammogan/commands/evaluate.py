@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-Extractor = Annotated[str, typer.Option(help=f"Features: {', '.join(EXTRACTORS)}, or a .torchscript or .onnx file.")]
+Extractor = Annotated[
+    str, typer.Option(help=f"Features: {', '.join(EXTRACTORS)}, an .onnx file or, by sha256, a .ts file.")
+]
 ExtractorWeights = Annotated[str, typer.Option(help="File of the Inception or RadImageNet weights.")]
 
 

@@ -92,6 +92,12 @@ def test_export_command_takes_a_registered_model(snapshot, database, tmp_path, m
     client.create_model_version("exported", str(tmp_path / "model"))
     with pytest.raises(ValueError, match=f"exported version 2: it has no tag {SNAPSHOT}"):
         registry.snapshot_of("models:/exported/2", tmp_path / "unchecked")
+    client.create_model_version("exported", str(tmp_path / "model"), tags={SNAPSHOT: "0" * 64})
+    with pytest.raises(ValueError, match="exported version 3: its files are not those that were registered"):
+        registry.snapshot_of("models:/exported/3", tmp_path / "another")
+    for address in ("exported/1", "models:/exported", "models:/exported/latest", str(tmp_path / "model"), "runs:/1/x"):
+        with pytest.raises(ValueError, match="no address of a registered model; write it as models:/NAME@ALIAS"):
+            registry.snapshot_of(address, tmp_path / "none")
     assert registry.snapshot_of("models:/exported/1", tmp_path / "copy").read_bytes() == snapshot.read_bytes()
     run = CliRunner().invoke(app, ["export", "--model", "models:/exported/1", "--out", str(tmp_path / "out")])
     assert run.exit_code == 0, run.output
