@@ -10,7 +10,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from mammogan import codec, console, errors, results, storage
+from mammogan import codec, console, results, storage
+from mammogan.addresses import masked
 from mammogan.config import EvaluateConfig, digest
 from mammogan.data.dataset import Dataset
 from mammogan.evaluation.image_sources import open_source, read_fakes, read_reals
@@ -138,7 +139,7 @@ def evaluate_or_fail(
     try:
         return evaluate_trial(trial_dir, dataset, config, out, report, store)
     except Exception as error:
-        reason = errors.typed_reason(error)
+        reason = masked(f"{type(error).__name__}: {error}")
         logger.exception(f"{begun.trial.name}: not evaluated: {reason}")
         if report_error:
             report_error(error)

@@ -13,7 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mammogan import errors, storage
+from mammogan import storage
+from mammogan.addresses import masked
 from mammogan.config import Config, Trial
 from mammogan.device import deterministic_algorithms, device_name, pick_device
 from mammogan.features.densenet import FrozenDenseNet, load_frozen
@@ -89,7 +90,7 @@ def train_trial(
     except Exception as error:
         if ranks.world > 1:
             raise
-        reason = errors.typed_reason(error)
+        reason = masked(f"{type(error).__name__}: {error}")
         result = dataclasses.replace(work.result, status=TrialStatus.FAILED, reason=reason)
         logger.exception(f"{trial.name}: failed: {reason}")
         if report_error:
