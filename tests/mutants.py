@@ -721,7 +721,7 @@ MUTANTS = [
             ("mammogan/data/sources.py", "HEADER_BYTES = (1 << 14, 1 << 18, 1 << 24)", "HEADER_BYTES = (1 << 14,)"),
         ],
         "tests/data/test_finished.py": [
-            ("mammogan/data/finished.py", 'record.get("stamp") != job.stamp', "False"),
+            ("mammogan/data/finished.py", "(_address(job), job.stamp)", '(_address(job), record.get("stamp"))'),
             ("mammogan/data/finished.py", 'record.get("address") != _address(job)', "False"),
         ],
         "tests/synthesis/test_synthesis.py": [
