@@ -17,6 +17,11 @@ if WORKERS := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+def pytest_collection_modifyitems(items):
+    """The slow ones first: the last one would keep one worker busy while the others have nothing left."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(scope="session")
 def shared():
     """Development data beside the checkout: real mammograms, case CSVs, weights."""

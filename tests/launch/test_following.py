@@ -73,7 +73,7 @@ def play_kubectl(tmp_path):
 @pytest.fixture(scope="module")
 def database(tmp_path_factory):
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    tracking.client(f"sqlite:///{path}").search_experiments()
+    tracking.client(f"sqlite:///{path}", make=True).search_experiments()
     return path
 
 

@@ -9,7 +9,7 @@ import torch
 from kfp import dsl
 from mlflow import MlflowClient
 
-from mammogan import config, registry, results, tracking
+from mammogan import config, registry, results, storage, tracking
 from mammogan.components.audit import audit
 from mammogan.components.promote import promote
 from mammogan.components.synthesise import synthesise
@@ -20,7 +20,7 @@ from mammogan.features.densenet import load_frozen
 from mammogan.models.critic import Critic
 from mammogan.models.critic_file import save_critic
 from mammogan.models.generator import load_generator, save_snapshot
-from mammogan.registry import notes
+from mammogan.registry import contents, notes
 from mammogan.registry.model import save
 from mammogan.registry.versions import ensure_registered_model
 from mammogan.reporting.findings import section
@@ -38,7 +38,8 @@ def version_of(client, snapshot, folder, *, champion=True):
     """Version of the model ``mammogan`` that holds a snapshot."""
     save(snapshot, folder, metadata={})
     ensure_registered_model(client, "mammogan")
-    version = str(client.create_model_version("mammogan", str(folder), description="# Card\n").version)
+    tags = {contents.SNAPSHOT: storage.sha256_of(snapshot)}
+    version = str(client.create_model_version("mammogan", str(folder), description="# Card\n", tags=tags).version)
     if champion:
         registry.promote("mammogan", version, "for the test", force=True)
     return version
