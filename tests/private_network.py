@@ -54,9 +54,10 @@ def encrypted(target, context):
 
     def serve(plain):
         with (
-            context.wrap_socket(plain, server_side=True) as ours,
+            context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False) as ours,
             socket.create_connection((parts.hostname, parts.port)) as theirs,
         ):
+            ours.do_handshake()
             relay(ours, theirs)
 
     with listening(serve) as port:

@@ -38,7 +38,11 @@ class Gate:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = listener.accept()
-                server = socket.create_connection(self.target)
+                try:
+                    server = socket.create_connection(self.target)
+                except OSError:
+                    client.close()  # else it would be found unclosed, and held against another test
+                    raise
                 with self.lock:
                     self.sockets |= {client, server}
                 for ends in ((client, server), (server, client)):
