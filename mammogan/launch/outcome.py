@@ -22,12 +22,18 @@ def outcome_lines(ended: Outcome, *, model: str, tracking_uri: str) -> Iterator[
         yield from (_row("", _shown(item)) for item in winner.decided_by())
     yield _row("verdict", decision.verdict if decision else "no decision was reached")
     if ended.version:
-        yield _row("model", f"mlflow.pyfunc.load_model('models:/{model}/{ended.version}')")
+        yield _row("model", generate_hint(f"models:/{model}/{ended.version}", tracking_uri))
         yield _row("champion", ended.promotion or "not asked for: the run ended before")
     for trial, reason in ended.failed.items():
         yield _row("failed", f"{trial}: {reason}")
     yield _row("report", str(ended.report) if ended.report else "none was written")
     yield _row("MLflow", open_hint(tracking_uri))
+
+
+def generate_hint(model_uri: str, tracking_uri: str) -> str:
+    """Command that draws images from a registered model, of which it runs nothing."""
+    options = ("--model", model_uri, "--out", "samples", "--tracking-uri", masked(tracking_uri))
+    return shlex.join([*shlex.split(shell.command("mammogan")), "generate", *options])
 
 
 def _row(name: str, text: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 from mammogan import config, console, tether
 from mammogan.launch import local, ui
 from mammogan.launch.arguments import graph_arguments
-from mammogan.launch.outcome import open_hint
+from mammogan.launch.outcome import generate_hint, open_hint
 from mammogan.tracking import database
 
 
@@ -152,3 +152,14 @@ def test_the_command_that_opens_mlflow_is_shown_for_any_path(tmp_path):
     for name in ("plain", "sp ace #1", "100%?"):
         address = database.address_of(tmp_path / name / local.DATABASE)
         assert shlex.split(open_hint(address))[-3:] == ["ui", "--backend-store-uri", address]
+
+
+def test_the_end_of_a_run_shows_the_command_that_draws_images():
+    drawn = generate_hint("models:/mammogan/1", "sqlite:////tmp/my runs/mlflow.db")
+    program, *arguments = shlex.split(drawn)
+    assert program.endswith("mammogan")
+    assert arguments == [
+        *("generate", "--model", "models:/mammogan/1", "--out", "samples"),
+        *("--tracking-uri", "sqlite:////tmp/my runs/mlflow.db"),
+    ]
+    assert "hunter2" not in generate_hint("models:/mammogan/1", "https://me:hunter2@mlflow.example.org")
