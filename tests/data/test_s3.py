@@ -208,8 +208,8 @@ def start_slowly(source, labels, folder, store=""):
 
 def kill_when(reached, process):
     try:
-        deadline = time.monotonic() + 60
-        while not reached() and time.monotonic() < deadline:
+        deadline = time.monotonic() + 240
+        while not reached() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
     finally:
