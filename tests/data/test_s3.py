@@ -214,7 +214,8 @@ def kill_when(reached, process):
         process.send_signal(signal.SIGKILL)
     finally:
         process.kill()
-        process.communicate()
+        _, said = process.communicate()
+        print(said.decode())
 
 
 def test_killed_in_the_middle_no_finished_object_is_read_twice(bucket, through, from_disk, tmp_path):
