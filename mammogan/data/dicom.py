@@ -6,6 +6,8 @@ stored values (``stored_pixels``, and ``codestream`` for compressed ones), store
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 
 from mammogan.data import dicom_file, display, stored_pixels
@@ -15,6 +17,12 @@ from mammogan.data.quarantine import BadImageError
 SERIES_UID = 0x0020000E
 """Tag of SeriesInstanceUID."""
 __all__ = ["decode", "is_dicom", "series_uid"]
+
+
+def load() -> None:
+    """Import what decodes, before several threads begin with it: they would meet in its half-imported modules."""
+    for name in ("pydicom.encaps", "pydicom.filereader", "pydicom.pixels", "pydicom.values", "imagecodecs"):
+        importlib.import_module(name)
 
 
 def series_uid(content: bytes | memoryview) -> str:

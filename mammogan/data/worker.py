@@ -81,8 +81,7 @@ def finish_each(
     One image more is under way than ``cores`` compute, several more from a remote store: that bounds the memory.
     Raises OSError where a remote store cannot be read or written: that is no fault of one image.
     """
-    import pydicom.values  # noqa: F401  (before the threads, which would meet in its half-imported modules)
-
+    dicom.load()
     threads = 1 + cores * (REMOTE_THREADS if any(storage.is_remote(job.root) for job in jobs) else 1)
     with patience.threads(threads, _stopped) as pool:
         running: deque[Future[FinishedImage | RejectedImage]] = deque()

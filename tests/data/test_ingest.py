@@ -309,9 +309,40 @@ def test_a_full_disk_says_where_and_leaves_no_half_file(pictures, tmp_path, monk
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OSError, match=r"No space left on device: '.*/work/.*png'"):
-        ingest(str(pictures), "", DataConfig(size=28), tmp_path / "set", tmp_path / "work", workers=1)
-    assert not [path for path in (tmp_path / "work").rglob("*") if path.is_file()]
+    with pytest.raises(OSError, match=r"No space left on device: '.*/kept/.*png'"):
+        ingest(str(pictures), "", DataConfig(size=28), tmp_path / "set", tmp_path / "kept", workers=1)
+    assert not [path for path in (tmp_path / "kept").rglob("*") if path.is_file()]
+
+
+IMPORTS_OF_THREADS = """
+import sys, threading
+from pathlib import Path
+from mammogan.config import DataConfig
+from mammogan.data.ingest import ingest
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name.startswith("pydicom") and threading.current_thread() is not threading.main_thread():
+            print(name)
+sys.meta_path.insert(0, Watch())
+ingest(sys.argv[1], sys.argv[2], DataConfig(subset="mass-train", size=28), Path(sys.argv[3]), workers=4)
+"""
+
+
+@pytest.mark.parametrize("layout", ["by series", "flat"])
+def test_threads_import_nothing_of_the_decoder(phantom, tmp_path, layout):
+    """Several that do at once meet in its half-imported modules, and every image is refused."""
+    source = phantom
+    if layout == "flat":
+        source = tmp_path / "flat"
+        source.mkdir()
+        for number, path in enumerate(sorted(phantom.rglob("*.dcm"))):
+            shutil.copyfile(path, source / f"{number}.dcm")
+    command = [sys.executable, "-c", IMPORTS_OF_THREADS, source, phantom, tmp_path / "set"]
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
 
 
 def test_a_machine_where_processes_share_nothing_says_so(pictures, tmp_path, monkeypatch):
