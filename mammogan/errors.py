@@ -18,18 +18,27 @@ class LoggedError(RuntimeError):
     """A failure whose message names the log that has the whole of it."""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of the error's message; its type's name where it has none."""
+    return _message(error) or type(error).__name__
+
+
+def _message(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), "")
+
+
 def reason(error: BaseException) -> str:
     """The error in one line, without passwords in addresses.
 
     Messages of ValueError, RuntimeError and OSError are written to stand alone; others follow their type's name.
     """
-    first = next(iter(str(error).splitlines()), "")
+    first = _message(error)
     return masked(first) if isinstance(error, ValueError | RuntimeError | OSError) and first else typed_reason(error)
 
 
 def typed_reason(error: BaseException) -> str:
     """The error in one line that begins with its type, as the last line of a traceback does."""
-    first = next(iter(str(error).splitlines()), "")
+    first = _message(error)
     return masked(f"{type(error).__name__}: {first}" if first else type(error).__name__)
 
 

@@ -16,7 +16,7 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from mammogan import storage, tracking
+from mammogan import errors, storage, tracking
 from mammogan.tracking.server import CRITIC_SHA256
 
 SNAPSHOT = "mammogan.snapshot_sha256"
@@ -55,14 +55,15 @@ def fetch(name: str, version: str, folder: Path, tracking_uri: str = "") -> Cont
         raise ValueError(
             f"{where}: it has no tag {SNAPSHOT} to check its files against; register it by a run of this software"
         )
-    address = f"{PREFIX}{name}/{version}"
-    tracking.require_version(address, tracking_uri)
+    tracking.require_version(name, version, tracking_uri)
     try:
-        found = Path(mlflow.artifacts.download_artifacts(address, dst_path=str(folder)))
+        found = Path(mlflow.artifacts.download_artifacts(f"{PREFIX}{name}/{version}", dst_path=str(folder)))
     except (MlflowException, OSError) as error:
         if isinstance(error, MlflowException) and error.error_code == "INTERNAL_ERROR":
             raise
-        raise ValueError(f"{where}: its files cannot be fetched ({_first_line(error)}); register it again") from error
+        raise ValueError(
+            f"{where}: its files cannot be fetched ({errors.first_line(error)}); register it again"
+        ) from error
     snapshots = [path for path in sorted((found / DATA).rglob("*")) if path.is_file()]
     if len(snapshots) != 1:
         raise _altered(where, f"{len(snapshots)} snapshots instead of one", SNAPSHOT)
@@ -118,7 +119,7 @@ def version_of(model_uri: str, tracking_uri: str = "") -> tuple[str, str]:
     except MlflowException as error:
         if error.error_code not in (NOT_THERE, "INVALID_PARAMETER_VALUE"):
             raise
-        raise ValueError(f"model={model_uri!r}: no such model; {FORM} ({_first_line(error)})") from error
+        raise ValueError(f"model={model_uri!r}: no such model; {FORM} ({errors.first_line(error)})") from error
     if found is None:
         raise ValueError(f"model={model_uri!r}: the model has no alias {alias}; {FORM}")
     return name, str(found)
@@ -144,7 +145,3 @@ def _altered(where: str, found: str, tag: str) -> ValueError:
         f"{where}: its files are not those that were registered ({found}, not that of the tag {tag}); do not use it, "
         "find out who wrote there, and register the model again"
     )
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

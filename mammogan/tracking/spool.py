@@ -14,12 +14,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mammogan import storage
+from mammogan.errors import first_line
 
 logger = logging.getLogger(__name__)
 
 SEND_EVERY_S = 2.0
 LONGEST_PAUSE_S = 30.0
 RECORDS_AT_ONCE = 200
+LONGEST_REASON = 200
 
 
 class Spool:
@@ -82,7 +84,8 @@ class Spool:
                 failures = 0
             except Exception as error:
                 if not failures:
-                    logger.info(f"{self._name} does not answer ({_first_line(error)}); records are kept and sent later")
+                    said = first_line(error)[:LONGEST_REASON]
+                    logger.info(f"{self._name} does not answer ({said}); records are kept and sent later")
                 failures += 1
             self._pause(failures)
 
@@ -108,7 +111,3 @@ def _drop_torn_line(path: Path) -> None:
     if whole < len(content):
         with path.open("r+b") as file:
             file.truncate(whole)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]

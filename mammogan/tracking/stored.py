@@ -53,18 +53,8 @@ def read(mlflow: MlflowClient, run: Run, name: str) -> bytes:
         return Path(mlflow.download_artifacts(run.info.run_id, name, folder)).read_bytes()
 
 
-def require_version(model_uri: str, tracking_uri: str = "") -> None:
-    """Raise FileNotFoundError where the files of a model's version were on this machine and are gone.
-
-    ``model_uri`` is models:/NAME@ALIAS or models:/NAME/VERSION; of any other address nothing is known.
-    """
-    mlflow, (name, at, alias) = client(tracking_uri), model_uri.removeprefix("models:/").partition("@")
-    if at:
-        version = str(mlflow.get_model_version_by_alias(name, alias).version)
-    else:
-        name, slash, version = name.partition("/")
-        if not slash or not version.isdecimal():
-            return
-    path = local_path(mlflow.get_model_version_download_uri(name, version))
+def require_version(name: str, version: str, tracking_uri: str = "") -> None:
+    """Raise FileNotFoundError where the files of a model's version were on this machine and are gone."""
+    path = local_path(client(tracking_uri).get_model_version_download_uri(name, version))
     if path is not None and not path.is_dir():
-        raise FileNotFoundError(f"model={model_uri!r}: its files are gone from {path}; {MEND}")
+        raise FileNotFoundError(f"model {name} version {version}: its files are gone from {path}; {MEND}")
