@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 import stat
+import sys
 import threading
 import time
 from datetime import UTC, datetime
@@ -32,14 +33,15 @@ from mammogan.tracking.standing import Losses, Standing, find_standing
 RUNS = sorted(path.stem for path in (RECORDED / "runs").glob("*.json"))
 TRAIN = Task(Step.TRAIN, "lambda=3,seed=0")
 BEFORE = (Step.START, Step.INGEST, Step.FILTER_MINORITY, Step.CHECK_CHANGES)
-NOW_MS = int(time.time() * 1000)
+NOW_MS = 0  # when the test began; not the import, which is minutes away on a slow machine
 
 pytestmark = pytest.mark.usefixtures("quick", "alone")
 
 
 @pytest.fixture
 def alone(tmp_path, monkeypatch):
-    """No kubectl but the one that a test plays, no addresses from outside, and no pauses."""
+    """No kubectl but the one that a test plays, no addresses from outside, no pauses, and its own beginning as now."""
+    monkeypatch.setattr(sys.modules[__name__], "NOW_MS", int(time.time() * 1000))
     (tmp_path / "bin").mkdir()
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
     if shutil.which("kubectl"):
