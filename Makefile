@@ -32,7 +32,7 @@ run: setup
 	@$(BIN)/mammogan run --preset demo --out "$(OUT)"
 
 test: setup
-	@$(BIN)/python -m pytest -n 3 --dist loadgroup
+	@$(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder
 
 test-long: setup
 	@$(BIN)/python -m pytest -m long

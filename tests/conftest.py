@@ -17,8 +17,19 @@ if WORKERS := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+SPREAD = {"test_gradients.py", "test_pipeline.py", "test_promotion.py", "test_retraining.py", "test_trial.py"}
+"""Files of many slow tests that share nothing: over all workers. Another file's tests share servers and data sets."""
+
+
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in this hook
 def pytest_collection_modifyitems(items):
-    """The slow ones first: the last one would keep one worker busy while the others have nothing left."""
+    """A file on one worker, so that what its tests share is made once; the slow ones first.
+
+    The last one would else keep one worker busy while the others have nothing left.
+    """
+    for item in items:
+        if item.path.name not in SPREAD and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(item.config.rootpath).as_posix()))
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 

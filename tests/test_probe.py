@@ -269,10 +269,10 @@ def shout():
 def test_a_part_never_hangs_and_tidies_up_when_its_time_is_over(tmp_path):
     begun = time.monotonic()
     late = tmp_path / "tidied"
-    found = look([Part("a", sleep, (), 2.0, "fix a"), Part("b", clean_up_late, (str(late),), 4.0, "fix b")])
-    assert found == [Finding("a", False, "no answer in 2 s; fix a"), Finding("b", False, "no answer in 4 s; fix b")]
+    found = look([Part("a", sleep, (), 2.0, "fix a"), Part("b", clean_up_late, (str(late),), 8.0, "fix b")])
+    assert found == [Finding("a", False, "no answer in 2 s; fix a"), Finding("b", False, "no answer in 8 s; fix b")]
     assert late.exists()
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 60
 
 
 def test_a_part_that_dies_or_raises_is_told_in_one_line_without_secrets(monkeypatch):

@@ -171,7 +171,7 @@ def test_patience_has_an_end(signed):
             assert isinstance(error, storage.AwayError), name
             assert "waited 1 s (MAMMOGAN_PATIENCE_S), check the network" in str(error), name
             assert "\n" not in str(error), name
-    assert 1 <= time.monotonic() - start < 3
+    assert 1 <= time.monotonic() - start < 40, "patience of 1 s, and a slow machine; unasked it is 60"
 
 
 @pytest.mark.xdist_group("s3")

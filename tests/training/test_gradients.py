@@ -18,18 +18,18 @@ def _another_draw_each_time():
     print(f"torch.manual_seed({torch.seed()}) gives this draw again")  # shown where the test fails
 
 
+OFTEN = {("flat", "sigmoid", False), ("projected", "linear", True)}
+"""Of the cases at 224, where each takes many seconds: those of every run of the tests. The others are `long`."""
+
+
 def case(size, *rest):
-    return pytest.param(size, *rest, marks=[pytest.mark.slow] if size == 224 else [])
+    marks = () if size == 56 else pytest.mark.slow if rest in OFTEN else pytest.mark.long
+    return pytest.param(size, *rest, marks=marks)
 
 
 CASES = [
-    case(size, readout, head, augmented)
-    for size in (56, 224)
-    for readout in ("flat", "projected")
-    for head in ("linear", "sigmoid")
-    for augmented in (False, True)
-    # at 224, where a case takes seconds, half of them for the readers of our own
-    if (size, readout) != (224, "projected") or augmented == (head == "sigmoid")
+    case(*values)
+    for values in itertools.product((56, 224), ("flat", "projected"), ("linear", "sigmoid"), (False, True))
 ]
 
 
@@ -61,17 +61,7 @@ def test_other_objectives_equal_the_straightforward_ones(readout, objective):
         assert relative_error(weight_gradients(fast)[name], wanted) < 1e-10, name
 
 
-SINGLE = [
-    case(size, readout, head)
-    for size in (56, 224)
-    for readout in ("flat", "projected")
-    for head in ("linear", "sigmoid")
-    if size == 56 or (readout == "flat") == (head == "sigmoid")
-]
-
-
-@pytest.mark.parametrize("augmented", [False, True])
-@pytest.mark.parametrize(("size", "readout", "head"), SINGLE)
+@pytest.mark.parametrize(("size", "readout", "head", "augmented"), CASES)
 def test_float32_agrees_to_1e_4_with_the_straightforward_step_in_float64(size, readout, head, augmented):
     """Measures and every weight's gradient, of either step, on the linear piece that float32 was on.
 
@@ -146,8 +136,8 @@ def test_given_maps_of_the_reals_change_nothing(readout):
     ("size", "readout", "head", "pieces"),
     [
         *itertools.product((56,), ("flat", "projected"), ("linear", "sigmoid"), (1, 3)),
-        case(224, "flat", "sigmoid", 1),
-        case(224, "projected", "linear", 2),
+        pytest.param(224, "flat", "sigmoid", 1, marks=pytest.mark.slow),
+        pytest.param(224, "projected", "linear", 2, marks=pytest.mark.slow),
     ],
 )  # fmt: skip
 def test_generator_gradients_equal_the_straightforward_ones(size, readout, head, pieces):
@@ -163,7 +153,14 @@ def test_generator_gradients_equal_the_straightforward_ones(size, readout, head,
     assert all(gradient is None for gradient in (*weight_gradients(plain).values(), *weight_gradients(fast).values()))
 
 
-@pytest.mark.parametrize(("size", "readout", "head"), SINGLE)
+@pytest.mark.parametrize(
+    ("size", "readout", "head"),
+    [
+        *itertools.product((56,), ("flat", "projected"), ("linear", "sigmoid")),
+        pytest.param(224, "flat", "sigmoid", marks=pytest.mark.slow),
+        pytest.param(224, "projected", "linear", marks=pytest.mark.slow),
+    ],
+)
 def test_generator_float32_agrees_to_1e_4_on_the_same_linear_piece(size, readout, head):
     plain, fast = pair(size, head, torch.float32, readout)
     generator = Generator(size, 10, 16)
