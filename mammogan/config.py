@@ -431,6 +431,14 @@ class UtilityConfig:
 
 
 @dataclass(frozen=True)
+class ReportConfig:
+    """What the pages show that are made for others to read."""
+
+    real_images: bool = False
+    """Show real images, those that synthetic ones are nearest to, in the audit's page and the report, with a banner."""
+
+
+@dataclass(frozen=True)
 class Config:
     """One experiment: its data, its networks, its trials, and how they are judged."""
 
@@ -458,6 +466,8 @@ class Config:
     """The check for copies of training images."""
     utility: UtilityConfig = field(default_factory=UtilityConfig)
     """The measure of what the synthetic images are good for."""
+    report: ReportConfig = field(default_factory=ReportConfig)
+    """The report, and the audit's page."""
 
     def __post_init__(self) -> None:
         """Check the trial lists."""

@@ -46,10 +46,13 @@ def seconds() -> float:
     return patience_s
 
 
-def retry(request: Callable[[], Result], server: str, may_pass: Callable[[Exception], bool]) -> Result:
+def retry(
+    request: Callable[[], Result], server: str, may_pass: Callable[[Exception], bool], *, hidden: bool = False
+) -> Result:
     """Result of a request to ``server``, made again while it fails with what ``may_pass``; then raises what it raised.
 
-    A request must be one that may be made twice. Each pause is told of once, however many threads wait for the server.
+    A request must be one that may be made twice. Each pause is told of once, however many threads wait for the server;
+    with ``hidden`` without the error's own words, which may name what was asked for.
     """
     patience_s, pause_s, until = seconds(), FIRST_PAUSE_S, math.inf
     while True:
@@ -63,7 +66,8 @@ def retry(request: Callable[[], Result], server: str, may_pass: Callable[[Except
             if now >= until:
                 raise
             pause_s = min(pause_s, LONGEST_PAUSE_S, until - now)
-            _tell(server, error, pause_s, until - now)
+            why = "" if hidden else next(iter(str(error).splitlines()), "")
+            _tell(server, why or type(error).__name__, pause_s, until - now)
             if not _slept(pause_s):
                 raise
             pause_s *= 2
@@ -100,13 +104,12 @@ def retries(factor_s: float, longest_s: float) -> int:
     return count
 
 
-def _tell(server: str, error: Exception, pause_s: float, left_s: float) -> None:
+def _tell(server: str, why: str, pause_s: float, left_s: float) -> None:
     now = time.monotonic()
     with _telling:
         if now < _told_until.get(server, 0.0):
             return
         _told_until[server] = now + pause_s
-    why = (str(error).splitlines() or [type(error).__name__])[0]
     logger.info(f"{server} is away ({why}); trying again in {pause_s:.2g} s, giving up in {left_s:.0f} s")
 
 

@@ -9,6 +9,9 @@ from mammogan.config import Config, Trial
 from mammogan.data.summary import MinoritySummary, SyntheticPart
 from mammogan.results import Audit, Decision, Evaluation, TrialResult, Utility
 
+PAIRS, CLOSEST = "pairs", "closest"
+"""Names of the audit's figure, with real images beside the synthetic ones, and without."""
+
 
 @dataclass(frozen=True)
 class TrialRecord:
@@ -47,7 +50,7 @@ class Findings:
     audit: Audit | None = None
     utility: Utility | None = None
     pictures: Mapping[str, bytes] = field(default_factory=dict)
-    """PNGs: ``pairs``, ``effects``, ``curve``."""
+    """PNGs: ``closest`` or ``pairs``, ``effects``, ``curve``."""
 
 
 @dataclass(frozen=True)

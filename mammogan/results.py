@@ -374,7 +374,8 @@ class ClosestPair:
     ratio: float
     """Distance as a share of the mean to the 50 nearest."""
     train_image: str = ""
-    """Its id in the manifest."""
+    """Pseudonym of the training image, as a run's manifest has it; of any data set ``image-`` and the beginning of the
+    picture's sha256."""
 
 
 @dataclass(frozen=True)

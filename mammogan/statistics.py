@@ -144,6 +144,12 @@ def _leave_one_out(mean: float, excess: Floats, images: Ints, pairs: int) -> Var
     return jackknife(mean, mean - sums / (pairs - counts))
 
 
+def numbered(names: Sequence[str]) -> Ints:
+    """Number (N,) of each name, 0 for the first, in the order in which they appear: what they are called is nothing."""
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.int64)
+
+
 def pairs_within(count: int, most: int, seed: int) -> tuple[Ints, Ints]:
     """Index pairs i != j of one sample: all of them if ``most`` allows, else ``most`` that use every image alike.
 

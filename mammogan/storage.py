@@ -32,6 +32,7 @@ CACHE = "MAMMOGAN_CACHE"
 CHUNK_BYTES = 1 << 20
 CONNECT_S, ANSWER_S = 10, 30
 """Seconds after which a server that does not answer counts as away: to the connection, and to each read or write."""
+CONFLICT, PRECONDITION_FAILED = 409, 412
 NOT_IMPLEMENTED = 501
 TOO_MANY_REQUESTS = 429
 
@@ -94,11 +95,14 @@ def _bucket_and_key(uri: str) -> tuple[str, str]:
     return bucket, key
 
 
-def _asked(uri: str, request: Callable[[Any, str, str], Result]) -> Result:
-    """What ``request(client, bucket, key)`` answers; it may be made several times. Raises as this module does."""
+def _asked(uri: str, request: Callable[[Any, str, str], Result], named: str = "") -> Result:
+    """What ``request(client, bucket, key)`` answers; it may be made several times. Raises as this module does.
+
+    Errors name ``named`` instead of the address, where the object's own name is nobody's business.
+    """
     bucket, key = _bucket_and_key(uri)
-    with _one_line(uri):
-        return patience.retry(lambda: request(s3(), bucket, key), f"s3://{bucket}", _may_pass)
+    with _one_line(named or uri, hidden=bool(named)):
+        return patience.retry(lambda: request(s3(), bucket, key), f"s3://{bucket}", _may_pass, hidden=bool(named))
 
 
 def _may_pass(error: Exception) -> bool:
@@ -117,29 +121,34 @@ def _may_pass(error: Exception) -> bool:
 
 
 @contextmanager
-def _one_line(uri: str) -> Generator[None]:
-    """Turn what boto3 raises into FileNotFoundError for a missing object, else OSError that names the address."""
+def _one_line(uri: str, *, hidden: bool) -> Generator[None]:
+    """Turn what boto3 raises into FileNotFoundError for a missing object, else OSError that names the address.
+
+    boto3's own words name the object; where it is ``hidden`` they are neither repeated nor handed on as the cause.
+    """
     from botocore.exceptions import BotoCoreError, ClientError
     from botocore.parsers import ResponseParserError
 
     try:
         yield
     except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "")
+        code, cause = error.response.get("Error", {}).get("Code", ""), None if hidden else error
         if code in ("404", "NoSuchKey", "NotFound"):
-            raise FileNotFoundError(f"no object at {uri}") from error
-        answer = f"{uri}: the store answers {code or error}"
+            raise FileNotFoundError(f"no object at {uri}") from cause
+        answer = f"{uri}: the store answers {code or type(error).__name__}"
         if _may_pass(error):
-            raise AwayError(f"{answer}; {_waited()}, try again later") from error
-        raise OSError(f"{answer}; {_S3_MENDS.get(code, 'check the address and the rights of the key')}") from error
+            raise AwayError(f"{answer}; {_waited()}, try again later") from cause
+        raise OSError(f"{answer}; {_S3_MENDS.get(code, 'check the address and the rights of the key')}") from cause
     except (BotoCoreError, ResponseParserError) as error:
+        cause = None if hidden else error
         if untrusted := trust.distrust(error):
-            raise OSError(f"{uri}: the store's certificate is not trusted ({untrusted}); {trust.FIX}") from error
-        why = (str(error).splitlines() or [type(error).__name__])[0]
+            raise OSError(f"{uri}: the store's certificate is not trusted ({untrusted}); {trust.FIX}") from cause
+        kind = type(error).__name__
+        why = kind if hidden else (str(error).splitlines() or [kind])[0]
         fix = "check the network and AWS_ENDPOINT_URL_S3, then run again"
         if _may_pass(error):
-            raise AwayError(f"{uri}: {why}; {_waited()}, {fix}") from error
-        raise OSError(f"{uri}: {why}; {fix}") from error
+            raise AwayError(f"{uri}: {why}; {_waited()}, {fix}") from cause
+        raise OSError(f"{uri}: {why}; {fix}") from cause
 
 
 def _waited() -> str:
@@ -249,8 +258,8 @@ def _pages(uri: str, prefix: str) -> Generator[list[dict[str, Any]]]:
         start = {"ContinuationToken": page["NextContinuationToken"]}
 
 
-def read_bytes(uri: str, limit: int | None = None) -> bytes:
-    """Whole content of the file at ``uri``, or its first ``limit`` bytes.
+def read_bytes(uri: str, limit: int | None = None, *, named: str = "") -> bytes:
+    """Whole content of the file at ``uri``, or its first ``limit`` bytes; an error of S3 says ``named`` for it.
 
     Raises FileNotFoundError where there is none, OSError where the store cannot be read or it is no regular file.
     """
@@ -258,7 +267,11 @@ def read_bytes(uri: str, limit: int | None = None) -> bytes:
         with open_regular(Path(uri)) as file:
             return file.read() if limit is None else file.read(limit)
     part = {} if limit is None else {"Range": f"bytes=0-{limit - 1}"}
-    return _asked(uri, lambda client, bucket, key: client.get_object(Bucket=bucket, Key=key, **part)["Body"].read())
+
+    def content(client: Any, bucket: str, key: str) -> bytes:  # noqa: ANN401  (boto3 makes its clients' classes)
+        return client.get_object(Bucket=bucket, Key=key, **part)["Body"].read()
+
+    return _asked(uri, content, named)
 
 
 def write_bytes(uri: str, content: bytes) -> None:
@@ -268,6 +281,56 @@ def write_bytes(uri: str, content: bytes) -> None:
         return
     with atomic_file(Path(uri)) as file:
         file.write(content)
+
+
+@contextmanager
+def named(folder: Path) -> Generator[None]:
+    """Errors of the files below ``folder`` name the folder alone: a file's name may be its patient's."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(folder)
+        if error.filename2 is not None:
+            error.filename2 = str(folder)
+        raise
+
+
+def create(uri: str, content: bytes) -> bool:
+    """Write a file that nobody but its owner may read, unless one stands there: whether it was written.
+
+    Of several who do it at once one succeeds; on S3 where the store knows ``If-None-Match``, as most do.
+    """
+    if is_remote(uri):
+        return _created(uri, content)
+    path = Path(uri)
+    descriptor, part = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)  # with mode 0600
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(part, path)
+    except FileExistsError:
+        return False
+    finally:
+        Path(part).unlink(missing_ok=True)
+    return True
+
+
+def _created(uri: str, content: bytes) -> bool:
+    from botocore.exceptions import ClientError
+
+    try:
+        _asked(
+            uri, lambda client, bucket, key: client.put_object(Bucket=bucket, Key=key, Body=content, IfNoneMatch="*")
+        )
+    except OSError as error:
+        cause = error.__cause__
+        answer = cause.response["ResponseMetadata"].get("HTTPStatusCode") if isinstance(cause, ClientError) else None
+        if answer in (CONFLICT, PRECONDITION_FAILED):
+            return False
+        raise
+    return True
 
 
 @contextmanager

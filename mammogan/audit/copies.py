@@ -23,7 +23,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mammogan.statistics import Estimate, Floats, Ints, blocks_of
+from mammogan.statistics import Estimate, Floats, Ints, blocks_of, numbered
 
 ALPHA = 0.5
 NEIGHBOURS = 50
@@ -96,12 +96,13 @@ def nearer_estimate(
     """
     value = float(nearer_to_train(to_train, to_held).mean())
     distances = np.concatenate([to_train, to_held], axis=1)
-    names, index = np.unique([*train_patients, *held_patients], return_inverse=True)
+    index = numbered([*train_patients, *held_patients])
+    count = int(index.max()) + 1
     held_count = len(set(held_patients))
     rng = np.random.default_rng(SEED)
     dealt = []
     for _ in range(DEALS):
-        held = np.isin(index, rng.permutation(len(names))[:held_count])
+        held = np.isin(index, rng.permutation(count)[:held_count])
         dealt.append(float(nearer_to_train(distances[:, ~held], distances[:, held]).mean()))
     below, above = np.quantile(dealt, [(1 - confidence) / 2, (1 + confidence) / 2]) - 0.5
     return Estimate(value, max(0.0, float(value - above)), min(1.0, float(value - below)))
@@ -109,5 +110,5 @@ def nearer_estimate(
 
 def patient_blocks(patients: Sequence[str]) -> list[Ints]:
     """Image indices in at most 20 blocks that hold whole patients."""
-    names, index = np.unique(np.asarray(patients), return_inverse=True)
-    return [np.flatnonzero(np.isin(index, block)) for block in blocks_of(len(names), BLOCKS)]
+    index = numbered(patients)
+    return [np.flatnonzero(np.isin(index, block)) for block in blocks_of(len(set(patients)), BLOCKS)]

@@ -94,7 +94,7 @@ def _check(train: Reals, held_out: Reals, fakes: Tensor) -> None:
         if len(images):
             same_size(train.images, images)
     if both := set(train.patients) & set(held_out.patients):
-        raise ValueError(f"held_out: patient {min(both)!r} is in train too; hold out other patients")
+        raise ValueError(f"held_out: {len(both)} of its patients are in train too; hold out other patients")
 
 
 def statistics(
@@ -249,9 +249,9 @@ def audit_dataset(
     """Audit the synthetic images of a filled data set, or ``fakes`` against class ``label`` of any data set.
 
     Train are the real train images of the class, held out the test images of patients who are not in train; ``critic``
-    is the file of a critic that was trained on the former. Writes ``audit.json``, ``pairs.png`` and ``audit.html``
-    below ``out`` and returns the first one. Raises ValueError for a data set without synthetic images where no
-    ``fakes`` are given, and as ``inspect`` and ``critic_scores`` do.
+    is the file of a critic that was trained on the former. Writes ``audit.json``, ``audit.html`` and ``closest.png``,
+    or with ``report.real_images`` ``pairs.png``, below ``out`` and returns the first one. Raises ValueError for a data
+    set without synthetic images where no ``fakes`` are given, and as ``inspect`` and ``critic_scores`` do.
     """
     whole = Dataset.read(dataset)
     label = _label_of_synthetic(whole) if label is None else label
@@ -268,16 +268,19 @@ def audit_dataset(
         *reals, fakes, load_spaces(config.evaluate), config.audit,
         batch_size=config.evaluate.batch_size, critic=judged,
     )  # fmt: skip
-    image_ids = real.train.image_ids
+    names = real.train.pseudonyms
     result = dataclasses.replace(
         result,
         label=manifest.CLASSES[label],
         counts=dataclasses.replace(result.counts, test_images_of_train_patients=len(real.test) - len(held_out)),
-        closest=tuple(dataclasses.replace(pair, train_image=image_ids[pair.train]) for pair in result.closest),
+        closest=tuple(dataclasses.replace(pair, train_image=names[pair.train]) for pair in result.closest),
     )
-    picture = page.pairs_figure(result.closest, fakes, reals[0].images)
+    pictures = page.pictures(result.closest, fakes, reals[0].images if config.report.real_images else None)
     # all is made before anything is written, so that a failure leaves no half result
-    files = {page.PAIRS: picture, page.PAGE: page.render(result, picture), FILE: results.document(result)}
+    files = {f"{name}.png": picture for name, picture in pictures.items()}
+    files |= {page.PAGE: page.render(result, pictures), FILE: results.document(result)}
     for file, written in files.items():
         storage.write_bytes(str(out / file), written)
+    for name in {page.PAIRS, page.CLOSEST} - pictures.keys():  # of an earlier audit
+        storage.remove(str(out / f"{name}.png"))
     return result

@@ -294,8 +294,8 @@ def _case_rows(labels: str, *, linked: bool) -> Iterator[tuple[str, tables.Row]]
     if not found:
         raise FileNotFoundError(
             f"labels={labels!r}: no case-description CSV; looked for *.csv with the columns {', '.join(MARKS)}, "
-            f"found {tables.summarised([table.name for table in others]) or 'no CSV file'}; "
-            f"give the folder of the four CSVs of CBIS-DDSM{tables.as_read(others)}"
+            f"found {tables.counted(table.name for table in others) or 'no CSV file'}; "
+            f"give the folder of the four CSVs of CBIS-DDSM{tables.as_read(others, USED)}"
         )
 
 

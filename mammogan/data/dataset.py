@@ -91,6 +91,11 @@ class Dataset:
         return self.frame["image_id"].tolist()
 
     @property
+    def pseudonyms(self) -> list[str]:
+        """What each image is called where nobody may learn whose it is, whatever its name here."""
+        return self.frame["sha256"].map(manifest.name_of).tolist()
+
+    @property
     def files(self) -> list[str]:
         """Path of each picture below ``root``."""
         return self.frame["file"].tolist()

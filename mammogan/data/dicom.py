@@ -7,6 +7,8 @@ stored values (``stored_pixels``, and ``codestream`` for compressed ones), store
 from __future__ import annotations
 
 import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,9 +16,14 @@ from mammogan.data import dicom_file, display, stored_pixels
 from mammogan.data.dicom_file import FIX, is_dicom
 from mammogan.data.quarantine import BadImageError
 
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
 SERIES_UID = 0x0020000E
 """Tag of SeriesInstanceUID."""
-__all__ = ["decode", "is_dicom", "series_uid"]
+BURNED_IN = 0x00280301
+"""Tag of BurnedInAnnotation."""
+__all__ = ["decode", "is_dicom", "read", "series_uid"]
 
 
 def load() -> None:
@@ -40,10 +47,25 @@ def series_uid(content: bytes | memoryview) -> str:
     return found
 
 
-def decode(content: bytes | memoryview, *, window: bool = False) -> np.ndarray:
-    """Pixels of a DICOM file: (rows, columns), uint8, uint16, float32 or float64, larger is brighter.
+@dataclass(frozen=True)
+class Picture:
+    """A DICOM file's image."""
 
-    Where the file declares padding the array is a masked one (numpy.ma): padded pixels are masked, and under the mask
+    pixels: np.ndarray
+    """(rows, columns), uint8, uint16, float32 or float64, larger is brighter."""
+    burned_in: bool
+    """Whether the file says that its pixels hold text that may name a patient (BurnedInAnnotation, PS3.3 C.7.6.1)."""
+
+
+def decode(content: bytes | memoryview, *, window: bool = False) -> np.ndarray:
+    """The pixels alone, as ``read`` gives them."""
+    return read(content, window=window).pixels
+
+
+def read(content: bytes | memoryview, *, window: bool = False) -> Picture:
+    """The image of a DICOM file.
+
+    Where the file declares padding the pixels are a masked array (numpy.ma): padded ones are masked, and under the mask
     they have the darkest value of the others. Pixels that stand uncompressed in ``content`` and need no change are a
     view of it. ``window`` applies the file's own viewing window (VOI LUT): then 0 is black and 65535 white.
     Raises BadImageError, which says what is wrong with the file or not supported, and nothing else.
@@ -51,11 +73,20 @@ def decode(content: bytes | memoryview, *, window: bool = False) -> np.ndarray:
     try:
         dataset = dicom_file.read(content)
         layout = stored_pixels.Layout.of(dataset)
-        return display.grey(stored_pixels.read(dataset, layout), dataset, layout, window=window)
+        pixels = display.grey(stored_pixels.read(dataset, layout), dataset, layout, window=window)
+        return Picture(pixels, _is_burned_in(dataset))
     except BadImageError:
         raise
     except Exception as error:  # pydicom raises whatever the broken bytes lead it to
         raise BadImageError(f"unreadable DICOM file ({_brief(error)})", FIX) from error
+
+
+def _is_burned_in(dataset: Dataset) -> bool:
+    """What the element says as it stands: one of a wrong type is not converted, which could fail."""
+    element: Any = dataset.get_item(BURNED_IN)
+    value = element.value if element is not None else b""
+    text = bytes(value).decode("latin-1") if isinstance(value, bytes | memoryview) else str(value or "")
+    return text.strip(" \0").upper() == "YES"
 
 
 def _brief(error: Exception) -> str:

@@ -52,6 +52,8 @@ class Made:
     """Names of other files with the same content."""
     unused: tuple[Unused, ...]
     """Other files of the same series that cannot be read."""
+    burned_in: bool
+    """Whether its file says that text is burnt into the pixels."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +108,9 @@ class Finished:
     def image(self, job: Job) -> FinishedImage | None:
         """An image that was finished in the folder from the same source files, else None."""
         try:
-            record = json.loads((self.folder / f"{job.wanted.image_id}.json").read_bytes())
-            content = (self.folder / f"{job.wanted.image_id}.png").read_bytes()
+            with storage.named(self.folder):
+                record = json.loads((self.folder / f"{job.wanted.image_id}.json").read_bytes())
+                content = (self.folder / f"{job.wanted.image_id}.png").read_bytes()
         except (FileNotFoundError, ValueError):  # ValueError: the machine went down before the record was on its disk
             return None
         made = _made(record)
@@ -166,7 +169,10 @@ class Finished:
 
     def _put(self, job: Job) -> None:
         """Copy an image of the folder to the store with the record that tells of which source it was made."""
-        record, content = ((self.folder / f"{job.wanted.image_id}{kind}").read_bytes() for kind in (".json", ".png"))
+        with storage.named(self.folder):
+            record, content = (
+                (self.folder / f"{job.wanted.image_id}{kind}").read_bytes() for kind in (".json", ".png")
+            )
         storage.write_bytes(self._entry(job), record + b"\n" + content)
 
     def _entries(self, jobs: Iterable[Job]) -> set[str]:
@@ -204,9 +210,9 @@ def _keep(path: Path, content: bytes) -> None:
     """Write a file of the work folder whole, without waiting for the disk: ``image`` looks whether it got there."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_bytes(content)
-        part.replace(path)
-    except OSError as error:
+        with storage.named(path.parent):  # "No space left on device" alone does not say where
+            part.write_bytes(content)
+            part.replace(path)
+    except OSError:
         part.unlink(missing_ok=True)
-        error.filename = error.filename or str(path)  # "No space left on device" alone does not say where
         raise

@@ -10,10 +10,8 @@ from __future__ import annotations
 import logging
 import math
 import multiprocessing
-import os
 import shutil
 import signal
-import tempfile
 import time
 from collections import deque
 from collections.abc import Generator, Iterator
@@ -29,7 +27,9 @@ from mammogan.config import DataConfig, digest
 from mammogan.data import manifest, quarantine, sources, split, summary, worker
 from mammogan.data.duplicates import without_duplicates
 from mammogan.data.finished import Finished, FinishedImage
+from mammogan.data.patients import Patients, hidden_rows
 from mammogan.data.quarantine import RejectedImage
+from mammogan.data.replacement import replaced_folder
 from mammogan.data.sources import Job, Located
 from mammogan.data.summary import Summary
 
@@ -58,6 +58,7 @@ def ingest(
     work: Path | None = None,
     workers: int = 0,
     store: str = "",
+    patients: Patients | None = None,
 ) -> Summary:
     """Make the data set ``out`` from ``source`` and the case CSVs in ``labels``, and return its summary.
 
@@ -65,8 +66,10 @@ def ingest(
     attempts; left out, a hidden folder beside ``out`` does, and goes when ``out`` is complete. ``workers`` is the
     number of cores to use, 0 for all that suit the work. Below ``store/images``, a folder's or an ``s3://`` address,
     each finished image is kept for other machines, which read only the others from the same source; the data set is
-    the same without. Raises ValueError for input that cannot be used as a whole, OSError for a source or store that
-    cannot be reached, RuntimeError when more than ``config.max_bad`` of the images are bad; the good ones then stay.
+    the same without. With ``patients`` it names nobody: pseudonyms stand for all that may tell whose an image is, and
+    what they mean is kept beside their key. Raises ValueError for input that cannot be used as a whole, OSError for a
+    source or store that cannot be reached, RuntimeError when more than ``config.max_bad`` of the images are bad; the
+    good ones then stay.
     """
     _check_out(out)
     kept = work or out.parent / f".{out.name}.work"
@@ -74,22 +77,27 @@ def ingest(
     folder = _phantom(kept) if source == "phantom" else source
     located = sources.locate(folder, labels if source != "phantom" else "", config)
     finished, bad = _make_images(located, config, images, workers)
-    _check_bad(located, len(finished), bad, config, kept)
+    if (lost := _lost(located, len(finished), config)) is not None:
+        table = _set_aside(bad, kept, patients)
+        raise RuntimeError(
+            f"data.max_bad={config.max_bad:g}: {lost} of {located.expected} images cannot be used; see {table}, fix "
+            "them or raise the share, and run again: the good ones are kept"
+        )
     kind = "phantom" if source == "phantom" else located.kind
     try:
-        made = _publish(finished, bad, located, config, images.folder, out, kind)
+        made = _publish(finished, bad, config, images.folder, out, kind, patients)
     except ValueError as error:  # the split refuses what is left
-        raise ValueError(f"{error}{_aside(bad, kept)}") from error
-    if bad:
-        logger.info(f"{len(bad)} rows set aside in {out / quarantine.FILE}")
+        told = f" ({len(bad)} rows are set aside in {_set_aside(bad, kept, patients)})" if bad else ""
+        raise ValueError(f"{error}{told}") from error
+    _tell(made, out, patients)
     if work is None:
         shutil.rmtree(kept)
     return made
 
 
-def _aside(bad: list[RejectedImage], work: Path) -> str:
-    """Where the rows stand that were set aside, for an error that they may explain."""
-    return f" ({len(bad)} rows are set aside in {quarantine.write(bad, work)})" if bad else ""
+def _set_aside(bad: list[RejectedImage], folder: Path, patients: Patients | None) -> str:
+    """Write what cannot be used, in full, where it stays with the data; returns the table's address."""
+    return patients.quarantine(bad) if patients else quarantine.write(bad, folder)
 
 
 def _check_out(out: Path) -> None:
@@ -184,67 +192,72 @@ def _interrupts_held() -> Generator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _check_bad(located: Located, made: int, bad: list[RejectedImage], config: DataConfig, work: Path) -> None:
+def _lost(located: Located, made: int, config: DataConfig) -> int | None:
+    """Images that are lost, where these are too many. Raises ValueError where none was asked for."""
     if not located.expected:
         raise ValueError(
             f"source: a {located.kind} source without a single row of data.subset={config.subset}; add some"
         )
     lost = located.expected - made
-    if made and lost <= config.max_bad * located.expected:
-        return
-    table = quarantine.write(bad, work)
-    raise RuntimeError(
-        f"data.max_bad={config.max_bad:g}: {lost} of {located.expected} images cannot be used; see {table}, fix them "
-        "or raise the share, and run again: the good ones are kept"
-    )
+    return None if made and lost <= config.max_bad * located.expected else lost
+
+
+def _tell(made: Summary, out: Path, patients: Patients | None) -> None:
+    """What a person should look at; who it is stands in the files alone."""
+    if made.quarantined:
+        place = storage.join(patients.home if patients else str(out), quarantine.FILE)
+        logger.info(f"{made.quarantined} rows set aside in {place}")
+    if made.burned_in:
+        logger.warning(
+            f"{len(made.burned_in)} images say that text is burnt into them (BurnedInAnnotation); {summary.FILE} in "
+            f"{out} names them: look at them before anybody else does"
+        )
 
 
 def _publish(
     images: list[FinishedImage],
     bad: list[RejectedImage],
-    located: Located,
     config: DataConfig,
     cache: Path,
     out: Path,
     kind: str,
+    patients: Patients | None,
 ) -> Summary:
     import pandas as pd
 
     frame = pd.DataFrame([image.cells() for image in images]).sort_values("image_id", ignore_index=True)
     frame["split"] = split.assign(frame, config)
-    made = _summary(frame, bad, located, config, kind)
+    shown = patients.hidden(frame) if patients else frame
+    made = _summary(shown, images, bad, config, kind)
+    if patients:
+        patients.keep(frame, shown, made.data_digest)
+        _set_aside(bad, out, patients)
     with replaced_folder(out) as part:
         (part / "images").mkdir()
-        for image_id in frame["image_id"]:
-            shutil.copyfile(cache / f"{image_id}.png", part / "images" / f"{image_id}.png")
-        manifest.write(frame, part)
-        quarantine.write(bad, part)
+        with storage.named(cache):
+            for image_id, file in zip(frame["image_id"], shown["file"], strict=True):
+                shutil.copyfile(cache / f"{image_id}.png", part / file)
+        manifest.write(shown, part)
+        quarantine.write(hidden_rows(bad) if patients else bad, part)
         summary.write(made, str(part))
     return made
 
 
-def _summary(frame: pd.DataFrame, bad: list[RejectedImage], located: Located, config: DataConfig, kind: str) -> Summary:
-    mixed = {job.wanted.image_id for job in located.jobs if job.wanted.mixed}
+def _summary(
+    frame: pd.DataFrame, images: list[FinishedImage], bad: list[RejectedImage], config: DataConfig, kind: str
+) -> Summary:
+    """What the rows of a manifest say, ``images`` being those of its rows, by the name in the source."""
+    ordered = sorted(images, key=lambda image: image.wanted.image_id)
     return Summary(
         **vars(split.count(frame)),
         source=kind,
         subset="+".join(sorted(set(frame["subset"]))),
         splits=split.describe(frame),
         data_digest=manifest.data_digest(frame),
-        mixed_labels=int(frame["image_id"].isin(mixed).sum()),
+        mixed_labels=sum(image.wanted.mixed for image in images),
         quarantined=len(bad),
         settings=config,
+        burned_in=tuple(
+            sorted(name for name, image in zip(frame["image_id"], ordered, strict=True) if image.made.burned_in)
+        ),
     )
-
-
-@contextmanager
-def replaced_folder(folder: Path) -> Generator[Path]:
-    """New folder that takes the place of ``folder`` only when the block ends well."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
-        part = Path(scratch, "new")
-        part.mkdir()
-        yield part
-        if folder.exists():
-            os.replace(folder, Path(scratch, "old"))
-        os.replace(part, folder)

@@ -35,10 +35,11 @@ COLUMNS = (
 )
 NUMBERS = ("label", "original_rows", "original_cols")
 TEXTS = tuple(name for name in COLUMNS if name not in NUMBERS)
-DIGESTED = ("image_id", "sha256", "label", "pathology", "patient_id", "subset", "split")
-"""Columns that make two data sets the same one, wherever their files came from."""
+DIGESTED = ("image_id", "sha256", "label", "pathology", "subset", "split")
+"""Columns that make two data sets the same one, wherever their files came from; and who shares a patient."""
 CLASSES = ("benign", "malignant")
 """Name of each label."""
+NAME_DIGITS = 16
 SYNTHETIC = "synthetic"
 """``source`` of the rows that no scanner made."""
 
@@ -105,7 +106,18 @@ def write(frame: pd.DataFrame, folder: Path) -> None:
     storage.write_bytes(str(folder / FILE), table.to_csv(index=False, lineterminator="\n").encode())
 
 
+def name_of(sha256: str) -> str:
+    """What an image is called where nobody may learn whose it is: by its picture's own sha256."""
+    return f"image-{sha256[:NAME_DIGITS]}"
+
+
 def data_digest(frame: pd.DataFrame) -> str:
-    """Hex sha256 of what the data set is: image hashes, labels, patients and split, never a path of the machine."""
-    rows = frame.sort_values("image_id")[list(DIGESTED)].astype(str).to_numpy().tolist()
+    """Hex sha256 of what the data set is: image hashes, labels, patients and split, never a path of the machine.
+
+    A patient counts by the images, not by name: as the ``image_id`` of the first one. So pseudonyms under two keys give
+    the same digest.
+    """
+    ordered = frame.sort_values("image_id")
+    first = ordered.groupby("patient_id", sort=False)["image_id"].transform("first")
+    rows = ordered[list(DIGESTED)].assign(patient=first).astype(str).to_numpy().tolist()
     return hashlib.sha256(json.dumps(rows, separators=(",", ":")).encode()).hexdigest()

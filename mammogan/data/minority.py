@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mammogan.data import manifest, summary
 from mammogan.data.dataset import Dataset
-from mammogan.data.ingest import replaced_folder
+from mammogan.data.replacement import replaced_folder
 from mammogan.data.summary import MinoritySummary
 
 if TYPE_CHECKING:

@@ -218,5 +218,8 @@ def _image_ids(files: Iterable[str]) -> dict[str, str]:
     }
     again = [name for name, count in Counter(name.casefold() for name in names.values()).items() if count > 1]
     if again:
-        raise ValueError(f"{FILE}: two files would both be the image {again[0]!r}; rename one")
+        raise ValueError(
+            f"{FILE}: two files would both be one image, for a third has the name of one and a part of a sha256 behind "
+            "it; rename that"
+        )
     return names

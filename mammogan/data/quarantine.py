@@ -42,14 +42,19 @@ class BadImageError(ValueError):
         self.fix = fix
 
 
-def write(bad: Iterable[RejectedImage], folder: Path) -> Path:
-    """Write the sorted rows to ``folder/quarantine.csv``, a header alone where there are none; cells as ``cells``."""
+def table(bad: Iterable[RejectedImage]) -> bytes:
+    """The sorted rows as a CSV, a header alone where there are none; cells as ``cells``."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(("image_id", "source", "reason", "fix"))
     rows.writerows(map(shielded, astuple(row)) for row in sorted(set(bad)))
-    path = folder / FILE
-    storage.write_bytes(str(path), text.getvalue().encode())
+    return text.getvalue().encode()
+
+
+def write(bad: Iterable[RejectedImage], folder: Path) -> str:
+    """Write the rows to ``folder/quarantine.csv``; returns its path."""
+    path = str(folder / FILE)
+    storage.write_bytes(path, table(bad))
     return path
 
 

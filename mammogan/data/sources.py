@@ -93,8 +93,8 @@ def _recognise(source: str, listing: Listing) -> str:
     raise ValueError(
         f"source={source!r}: not a known layout; looked for {picture_list.FILE} with the columns "
         f"{', '.join(picture_list.COLUMNS)}, for jpeg/SERIES/*.jpg and for *.dcm; "
-        f"found {tables.summarised(names) or 'no file'}; give the folder that holds one of them"
-        f"{tables.as_read([table] if table else [])}"
+        f"found {tables.counted(names) or 'no file'}; give the folder that holds one of them"
+        f"{tables.as_read([table] if table else [], picture_list.COLUMNS)}"
     )
 
 
@@ -184,7 +184,7 @@ def _series_uid(root: str, name: str) -> str | BadImageError:
 
 def _head(root: str, name: str, limit: int) -> bytes:
     try:
-        return storage.read_bytes(storage.join(root, name), limit=limit)
+        return storage.read_bytes(storage.join(root, name), limit=limit, named=f"a file below {root}")
     except OSError:
         if storage.is_remote(root):
             raise

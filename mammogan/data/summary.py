@@ -92,6 +92,8 @@ class Summary(Counts):
     settings: DataConfig | None = None
     """With what it was ingested; None where nothing was."""
     synthetic: SyntheticPart | None = None
+    burned_in: tuple[str, ...] = ()
+    """Images whose DICOM file says that text is burnt into the pixels (BurnedInAnnotation, 0028,0301)."""
 
     @property
     def whole(self) -> Summary:

@@ -14,15 +14,17 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from mammogan import storage
-from mammogan.data.listing import composed, is_companion
+from mammogan.data.listing import DICOM_SUFFIXES, composed, is_companion
+from mammogan.data.picture import SUFFIXES
 
-FEW_NAMES = 5
-FEW_COLUMNS = 12
+FEW = 5
+KINDS = frozenset((*DICOM_SUFFIXES, *SUFFIXES, ".csv", ".gz", ".json", ".pdf", ".txt", ".xlsx", ".xml", ".zip"))
+"""Endings of files that a message repeats; others may be part of a name."""
 SHORT = 60
 """Characters of a column's name that a message repeats."""
 SEPARATORS = (",", ";", "\t", "|")
@@ -105,12 +107,18 @@ class Table:
             raise ValueError(f"{self.name} has the column {', '.join(twice)} twice; keep one")
         return self.rows
 
-    def described(self) -> str:
-        """What was found: ``cases.csv (utf-8, separator ';', columns a, b)``, and what is wrong with it."""
-        columns = ", ".join(column[:SHORT] for column in self.header[:FEW_COLUMNS]) or "none"
-        more = ", ..." if len(self.header) > FEW_COLUMNS else ""
+    def described(self, known: Sequence[str]) -> str:
+        """What was found: ``cases.csv (utf-8, separator ';', columns a, b and 3 others)``, and what is wrong with it.
+
+        Columns that are not ``known`` are counted: in a table without a header they are its first row.
+        """
+        columns = [column for column in self.header if column in known]
+        others = len(self.header) - len(columns)
+        counted = f"{others} {'others' if columns else 'that mean nothing here'}" if others or not columns else ""
+        told = " and ".join(filter(None, (", ".join(columns), counted)))
         fault = f"; {self.fault}" if self.fault else ""
-        return f"{self.name} ({self.encoding}, separator {self.separator!r}, columns {columns}{more}{fault})"
+        name = PurePosixPath(self.name).name
+        return f"{name} ({self.encoding}, separator {self.separator!r}, columns {told}{fault})"
 
 
 def read(folder: str, name: str) -> Table:
@@ -209,14 +217,15 @@ def below(folder: str, *, linked: bool = True) -> Iterator[Table]:
             yield read(folder, name)
 
 
-def summarised(names: Sequence[str]) -> str:
-    """A few names as they are, many as counts by ending: ``41 *.png, 2 *.csv``."""
-    if len(names) <= FEW_NAMES:
-        return ", ".join(sorted(names))
-    endings = Counter(f"*{PurePosixPath(name).suffix.lower()}" for name in names)
-    return ", ".join(f"{count} {ending}" for ending, count in endings.most_common(FEW_NAMES))
+def counted(names: Iterable[str]) -> str:
+    """Files by their ending, ``41 *.png, 2 *.csv``, never by name: an image's may be its patient's."""
+    endings = Counter(PurePosixPath(name).suffix.lower() for name in names)
+    known = Counter({f"*{ending}": count for ending, count in endings.items() if ending in KINDS})
+    other = endings.total() - known.total()
+    told = [f"{count} {ending}" for ending, count in known.most_common(FEW)]
+    return ", ".join([*told, *([f"{other} other files"] if other else [])])
 
 
-def as_read(tables: Sequence[Table]) -> str:
+def as_read(tables: Sequence[Table], known: Sequence[str]) -> str:
     """End of a message on tables that are not the wanted ones: how the first few were read."""
-    return "".join(f"; read as {table.described()}" for table in tables[:FEW_NAMES])
+    return "".join(f"; read as {table.described(known)}" for table in tables[:FEW])

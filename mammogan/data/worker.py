@@ -49,6 +49,8 @@ class Source:
     sha256: str
     pixels: np.ndarray
     """(rows, columns)."""
+    burned_in: bool
+    """Whether the file says that text is burnt into the pixels."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,7 @@ def _finish(job: Job, config: DataConfig, images: Finished) -> FinishedImage | R
         original_cols=source.pixels.shape[1],
         copies=tuple(each.name for each in found.readable if each.sha256 == source.sha256 and each is not source),
         unused=found.unused,
+        burned_in=source.burned_in,
     )
     images.keep(job, made, content)
     return FinishedImage(job.wanted, made)
@@ -130,9 +133,9 @@ def read(job: Job, *, window: bool = False) -> Sources:
         try:
             content = _content(job.root, name)
             sha256 = hashlib.sha256(content).hexdigest()
-            same = next((each.pixels for each in readable if each.sha256 == sha256), None)
-            pixels = decode(content, window=window) if same is None else same
-            readable.append(Source(name, series_uid, sha256, pixels))
+            same = next((each for each in readable if each.sha256 == sha256), None)
+            image = _decoded(content, window=window) if same is None else dicom.Picture(same.pixels, same.burned_in)
+            readable.append(Source(name, series_uid, sha256, image.pixels, image.burned_in))
         except BadImageError as error:
             errors.append((name, error))
     if errors and not any(_may_be(job, each) for each in readable):
@@ -144,7 +147,7 @@ def _content(root: str, name: str) -> memoryview:
     """Whole content of a file. Raises BadImageError where it is missing or, on this disk, cannot be read."""
     try:
         if storage.is_remote(root):
-            return memoryview(storage.read_bytes(storage.join(root, name)))
+            return memoryview(storage.read_bytes(storage.join(root, name), named=f"a file below {root}"))
         return _whole(storage.inside(Path(root), name))
     except FileNotFoundError as error:
         raise BadImageError("the file is missing", "download it again") from error
@@ -181,9 +184,16 @@ def _files(job: Job) -> Iterator[tuple[str, str]]:
 
 def decode(content: bytes | memoryview, *, window: bool = False) -> np.ndarray:
     """Pixels (rows, columns) of a DICOM file or a picture. Raises BadImageError and nothing else."""
+    return _decoded(content, window=window).pixels
+
+
+def _decoded(content: bytes | memoryview, *, window: bool) -> dicom.Picture:
+    """A DICOM file or a picture, of which the latter cannot say that text is burnt into it."""
     if not len(content):
         raise BadImageError("the file is empty", "download it again")
-    return dicom.decode(content, window=window) if dicom.is_dicom(content) else picture.decode(content)
+    if dicom.is_dicom(content):
+        return dicom.read(content, window=window)
+    return dicom.Picture(picture.decode(content), burned_in=False)
 
 
 def choose(job: Job, sources: Iterable[Source]) -> Source:

@@ -9,7 +9,7 @@ import base64
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from mammogan.records import Findings
+from mammogan.records import PAIRS, Findings
 from mammogan.reporting import pages
 from mammogan.reporting.markdown import plain
 from mammogan.results import Number, Verdict
@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 
-def section(findings: Findings) -> str:
-    """HTML of the section, to be set into a page that has the report's style; empty where nothing was found."""
+def section(findings: Findings, *, real_images: bool = False) -> str:
+    """HTML of the section, to be set into a page that has the report's style; empty where nothing was found.
+
+    A figure with real images is shown by ``real_images`` alone, below a banner.
+    """
     if not (findings.synthetic or findings.audit or findings.utility):
         return ""
     return (
@@ -30,14 +33,18 @@ def section(findings: Findings) -> str:
             synthetic=findings.synthetic,
             audit=findings.audit,
             utility=findings.utility,
-            pictures={name: base64.b64encode(content).decode() for name, content in findings.pictures.items()},
+            pictures={
+                name: base64.b64encode(content).decode()
+                for name, content in findings.pictures.items()
+                if real_images or name != PAIRS
+            },
         )
     )
 
 
-def page(title: str, findings: Findings) -> bytes:
+def page(title: str, findings: Findings, *, real_images: bool = False) -> bytes:
     """Self-contained HTML page of the section."""
-    body = section(findings)
+    body = section(findings, real_images=real_images)
     return (
         _environment()
         .get_template("page.html")

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from mammogan import storage
 from mammogan.config import PRESETS, Config
-from mammogan.records import Production, RunRecord, TrialRecord
+from mammogan.records import PAIRS, Production, RunRecord, TrialRecord
 from mammogan.reporting import figures, findings, pages
 from mammogan.reporting.figures import Column
 from mammogan.results import Candidate, Direction, Evaluation, Measurement
@@ -56,7 +56,8 @@ def build(record: RunRecord, out: Path, production: Production | None = None) ->
         trials=[_trial_row(trial, _hour_price(record)) for trial in record.trials],
         total=_total(record),
         winner_measurements=_winner_measurements(record),
-        findings=findings.section(record.findings),
+        findings=findings.section(record.findings, real_images=_shows_reals(record)),
+        real_images=_shows_reals(record) and PAIRS in record.findings.pictures,
         style=pages.content("report.css"),
     )
     storage.write_bytes(str(out / PAGE), page.encode())
@@ -104,6 +105,11 @@ def duration(seconds: float | None) -> str:
     if hours:
         return f"{hours} h {minutes:02d} min"
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def _shows_reals(record: RunRecord) -> bool:
+    """Whether the run asked for real images; an older one, whose audit always kept some, did not."""
+    return bool(record.config and record.config.report.real_images)
 
 
 def _has_failed(trial: TrialRecord) -> bool:

@@ -80,13 +80,16 @@ def _write_manifest(rows: Iterable[Row], uri: str) -> str:
     """Write ``manifest.csv`` of rows sorted by ``image_id``; returns what ``manifest.data_digest`` gives for them."""
     content = hashlib.sha256(b"[")
     separator = b""
+    first: dict[str, str] = {}
     with _written(uri) as file:
         text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
         table = csv.DictWriter(text, manifest.COLUMNS, lineterminator="\n")
         table.writeheader()
         for row in rows:
             table.writerow({name: shielded(str(row[name])) for name in manifest.COLUMNS})
-            digested = [str(row[name]) for name in manifest.DIGESTED]
+            image_id, patient = str(row["image_id"]), str(row["patient_id"])
+            of_patient = image_id if patient == image_id else first.setdefault(patient, image_id)
+            digested = [*(str(row[name]) for name in manifest.DIGESTED), of_patient]
             content.update(separator + json.dumps(digested, separators=(",", ":")).encode())
             separator = b","
         text.detach()
@@ -124,4 +127,5 @@ def _summary(dataset: Dataset | None, label: int, about: SyntheticPart, data_dig
         quarantined=before.quarantined if before else 0,
         settings=before.settings if before else None,
         synthetic=about,
+        burned_in=before.burned_in if before else (),
     )

@@ -35,7 +35,7 @@ def holdout_split(count: int, fraction: float, patients: Sequence[str] | None = 
 
 def _whole_patients(patients: Sequence[str], wanted: int) -> Tensor:
     """Boolean (N,): the images of patients in a random order, until ``wanted`` images are reached."""
-    names = sorted(set(patients))
+    names = list(dict.fromkeys(patients))  # in their order, so that what they are called decides nothing
     order = torch.randperm(len(names), generator=rng_for(0, "carve-out", 0, torch.device("cpu"))).tolist()
     taken: set[str] = set()
     images = 0

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mammogan.results import Direction, Finding, UtilityEffect, UtilityMeasure
-from mammogan.statistics import Estimate, Floats, Variance, combine, jackknife
+from mammogan.statistics import Estimate, Floats, Variance, combine, jackknife, numbered
 from mammogan.utility.arms import REAL
 
 CALIBRATION_BINS = 10
@@ -73,10 +73,11 @@ class Test:
 
         Patients with a malignant image are dealt out first, so that every remainder holds both classes.
         """
-        names, index = np.unique(np.asarray(self.patients), return_inverse=True)
-        malignant = np.array([self.labels[index == number].max() for number in range(len(names))])
-        block = np.empty(len(names), dtype=np.int64)
-        block[np.argsort(-malignant, kind="stable")] = np.arange(len(names)) % min(BLOCKS, len(names))
+        index = numbered(self.patients)
+        count = int(index.max()) + 1
+        malignant = np.array([self.labels[index == number].max() for number in range(count)])
+        block = np.empty(count, dtype=np.int64)
+        block[np.argsort(-malignant, kind="stable")] = np.arange(count) % min(BLOCKS, count)
         return [np.flatnonzero(block[index] != number) for number in range(block.max() + 1)]
 
 

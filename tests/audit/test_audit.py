@@ -28,6 +28,8 @@ from mammogan.training.holdout_split import holdout_split
 PIXEL = Space("pixel", "pixels", pixel_embedding)
 LIMITS = config.AuditConfig()
 
+BANNER = "This page contains real patients' images."
+
 
 def pictures(count, seed, side=12):
     """(count, 1, side, side) uint8: smooth random fields, as different from each other as two strangers."""
@@ -256,7 +258,7 @@ class TestGate:
 
     def test_a_patient_on_both_sides_is_an_error(self):
         images = pictures(10, 0)
-        with pytest.raises(ValueError, match="patient 'a 0' is in train too"):
+        with pytest.raises(ValueError, match=r"\d+ of its patients are in train too"):
             inspect(of_patients(images, "a"), of_patients(images, "a"), pictures(5, 1), [PIXEL], LIMITS)
 
 
@@ -317,7 +319,26 @@ class TestDataset:
         assert "data:image/png;base64" in page
         for item in result.measures:
             assert item.meaning in page
-        assert (folder / "audit" / "pairs.png").read_bytes().startswith(b"\x89PNG")
+        assert (folder / "audit" / "closest.png").read_bytes().startswith(b"\x89PNG")
+
+    def test_it_shows_and_names_no_real_image(self, audited):
+        folder, result = audited
+        page = (folder / "audit" / "audit.html").read_text()
+        assert sorted(path.name for path in (folder / "audit").iterdir()) == ["audit.html", "audit.json", "closest.png"]
+        assert "No real image is shown here" in page
+        assert BANNER not in page
+        assert {len(pair.train_image) for pair in result.closest} == {len("image-0123456789abcdef")}
+        assert "P_train" not in page + (folder / "audit" / "audit.json").read_text()
+
+    def test_real_images_are_shown_on_demand_below_a_banner(self, dataset, tmp_path):
+        asked = {"evaluate.extractor": "random", "report.real_images": True}
+        fakes = Dataset.read(dataset).train.of(1).images()
+        audit_dataset(dataset, config.override(config.PRESETS["demo"], asked), tmp_path, fakes=fakes, label=1)
+        assert (tmp_path / "pairs.png").is_file()
+        assert BANNER in (tmp_path / "audit.html").read_text()
+        hidden = config.override(config.PRESETS["demo"], {"evaluate.extractor": "random"})
+        audit_dataset(dataset, hidden, tmp_path, fakes=fakes, label=1)
+        assert not (tmp_path / "pairs.png").exists()
 
     def test_copies_given_from_outside_are_refused_on_any_data_set(self, audited, dataset, tmp_path):
         settings = config.override(config.PRESETS["demo"], {"evaluate.extractor": "random"})

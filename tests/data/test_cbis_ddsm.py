@@ -124,7 +124,7 @@ def test_a_subset_without_rows_says_what_there_is(labels):
 
 def test_a_folder_without_case_csvs(labels, tmp_path):
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(FileNotFoundError, match=r"found other\.csv"):
+    with pytest.raises(FileNotFoundError, match=r"found 1 \*\.csv; .*; read as other\.csv"):
         read_cases(str(tmp_path), "calc-train")
 
 
@@ -138,7 +138,7 @@ def test_labels_that_are_no_folder_or_hold_no_case_csv_say_so_in_one_line(tmp_pa
     with pytest.raises(FileNotFoundError, match=r"^labels='/nonexist': no such folder; give the folder of the case-"):
         read_cases("/nonexist", "calc-train")
     (tmp_path / "prices.csv").write_text("fruit,price\n")
-    with pytest.raises(FileNotFoundError, match=r"found prices\.csv; give the folder of the four CSVs"):
+    with pytest.raises(FileNotFoundError, match=r"found 1 \*\.csv; give the folder of the four CSVs"):
         read_cases(str(tmp_path), "calc-train")
 
 
@@ -237,7 +237,8 @@ def test_a_case_csv_that_is_not_whole_is_refused_with_its_line(labels):
 def test_what_was_found_is_told(tmp_path):
     (tmp_path / "mass_case_description_train_set.csv").write_bytes("patient id;pfad\nP;x\n".encode("utf-16"))
     with pytest.raises(
-        FileNotFoundError, match=r"found mass_.*csv; .*utf-16-le, separator ';', columns patient_id, pf"
+        FileNotFoundError,
+        match=r"read as mass_\w+\.csv \(utf-16-le, separator ';', columns patient_id and 1 others\)$",
     ):
         read_cases(str(tmp_path), "mass-train")
 

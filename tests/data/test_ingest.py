@@ -234,7 +234,7 @@ def test_bad_rows_of_a_manifest(pictures, tmp_path, line, reason):
 
 def test_an_unknown_layout_says_what_was_looked_for_and_found(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
-    with pytest.raises(ValueError, match=r"looked for manifest\.csv .* found notes\.txt; give"):
+    with pytest.raises(ValueError, match=r"looked for manifest\.csv .* found 1 \*\.txt; give"):
         ingest(str(tmp_path), "", MASS, tmp_path / "set")
     for number in range(40):
         (tmp_path / f"{number}.PNG").touch()
@@ -309,7 +309,7 @@ def test_a_full_disk_says_where_and_leaves_no_half_file(pictures, tmp_path, monk
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OSError, match=r"No space left on device: '.*/kept/.*png'"):
+    with pytest.raises(OSError, match=r"No space left on device: '.*/kept/\w+'$"):
         ingest(str(pictures), "", DataConfig(size=28), tmp_path / "set", tmp_path / "kept", workers=1)
     assert not [path for path in (tmp_path / "kept").rglob("*") if path.is_file()]
 

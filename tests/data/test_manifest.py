@@ -14,12 +14,21 @@ def test_what_is_written_is_read_sorted_with_its_types(dataset):
     assert set(frame["laterality"]) == {""}
 
 
-@pytest.mark.parametrize("column", ["sha256", "label", "split", "patient_id", "image_id", "pathology", "subset"])
+@pytest.mark.parametrize("column", ["sha256", "label", "split", "image_id", "pathology", "subset"])
 def test_the_digest_changes_with_what_the_data_set_is(dataset, column):
     frame = manifest.read(dataset)
     changed = frame.copy()
     changed.loc[3, column] = {"label": 1 - frame.loc[3, "label"], "split": "test"}.get(column, "other")
     assert manifest.data_digest(changed) != manifest.data_digest(frame)
+
+
+def test_the_digest_knows_who_shares_a_patient_but_no_patients_name(dataset):
+    frame = manifest.read(dataset)
+    renamed = frame.assign(patient_id=[f"patient-{text[::-1]}" for text in frame["patient_id"]])
+    assert manifest.data_digest(renamed) == manifest.data_digest(frame)
+    shared = frame.copy()
+    shared.loc[3, "patient_id"] = frame.loc[2, "patient_id"]
+    assert manifest.data_digest(shared) != manifest.data_digest(frame)
 
 
 def test_the_digest_knows_neither_order_nor_where_files_came_from(dataset):

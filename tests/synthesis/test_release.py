@@ -101,7 +101,7 @@ def test_the_report_s_section_is_made_from_mlflow_alone(released):
     found = read_findings(parent)
     assert found.audit == results.read(Audit, folder / "privacy" / "audit.json")
     assert found.utility == results.read(Utility, folder / "benefit" / "utility.json")
-    assert set(found.pictures) == {"pairs", "effects", "curve"}
+    assert set(found.pictures) == {"closest", "effects", "curve"}
     html = section(found)
     for heading in ("Synthetic images", "Do the synthetic images copy?", "Do the synthetic images help a classifier?"):
         assert heading in html
