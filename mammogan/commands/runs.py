@@ -124,17 +124,25 @@ def compare(
 def lineage(
     target: Annotated[str, typer.Argument(help="Run id, models:/NAME@ALIAS, data:DIGEST, or source:SHA256 or :UID.")],
     experiment: SomeExperiment = "",
+    patients: Annotated[
+        str, typer.Option(help="Folder or s3:// address of the patients' key and index, to be told the source files.")
+    ] = "",
     as_json: Json = False,
     tracking_uri: TrackingUri = "",
 ) -> None:
     """Walk from a model to its run, image, code, data and source files, and back."""
+    from mammogan.data.patients import Patients, read_index
     from mammogan.tracking.lineage import lineage as walk
 
+    index = read_index(patients) if patients else {}
+    kind, _, text = target.partition(":")
+    if kind == "source" and any(each.source_uid == text for each in index.values()):
+        target = f"source:{Patients.at(patients).pseudonym('series', text)}"
     found = walk(target, experiment, tracking_uri)
     if as_json:
-        print_json(codec.encode(found))
+        print_json(codec.encode(found.named(index)))
     else:
-        plain(width=TREE_COLUMNS).print(_tree(found))  # narrower, rich would cut off the sha256
+        plain(width=TREE_COLUMNS).print(_tree(found.named(index)))  # narrower, rich would cut off the sha256
 
 
 def _tree(found: Lineage) -> Tree:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from mammogan.data.cells import unshielded
+from mammogan.data.patients import Indexed
 from mammogan.tracking import stored
 from mammogan.tracking.environment import GIT_COMMIT, GIT_DIRTY, IMAGE
 from mammogan.tracking.runs import pipeline_run
@@ -108,6 +109,20 @@ class Lineage:
 
     target: str
     runs: tuple[RunLineage, ...]
+
+    def named(self, index: Mapping[str, Indexed]) -> Lineage:
+        """The same with file, series and patient of every image that the index knows in the place of pseudonyms."""
+        return replace(self, runs=tuple(replace(run, data=_named(run.data, index)) for run in self.runs))
+
+
+def _named(data: Data, index: Mapping[str, Indexed]) -> Data:
+    def named(source: SourceFile) -> SourceFile:
+        known = index.get(source.image_id)
+        if known is None:
+            return source
+        return replace(source, source=known.source, source_uid=known.source_uid, patient_id=known.patient_id)
+
+    return replace(data, sources=tuple(map(named, data.sources)))
 
 
 def lineage(target: str, experiment: str = "", tracking_uri: str = "") -> Lineage:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import boto3
@@ -21,6 +22,7 @@ from mammogan import storage
 from mammogan.config import DataConfig
 from mammogan.data import manifest
 from mammogan.data.ingest import ingest
+from mammogan.data.patients import VARIABLE, Patients
 
 CONFIG = DataConfig(subset="mass-test", size=28, split="image", test_fraction=0.3)
 BUCKET = "idc-mirror"
@@ -46,6 +48,7 @@ def bucket(store, shared, tmp_path_factory):
         region_name="us-east-1",
     )
     client.create_bucket(Bucket=BUCKET)
+    client.create_bucket(Bucket=f"{BUCKET}-keys")
     source = shared / "data/cbis_ddsm/dicom_small"
     labels = tmp_path_factory.mktemp("labels")
     for path in source.glob("mass_case*.csv"):
@@ -159,6 +162,18 @@ def test_server_errors_and_dropped_connections_are_tried_again(bucket, signed, t
     assert_same(tmp_path / "set", from_disk)
     assert through.faults == {name: [] for name in names[:3]}
     assert max(through.served.values()) == 1
+
+
+def test_the_patients_key_in_a_bucket_is_made_once(bucket, signed):
+    signed.delenv(VARIABLE, raising=False)
+    with ThreadPoolExecutor(8) as pool:
+        found = set(pool.map(lambda _: Patients.at(f"s3://{BUCKET}-keys/store/patients").key, range(16)))
+    assert len(found) == 1
+    assert not storage.create(f"s3://{BUCKET}-keys/store/patients/key", b"another")
+    signed.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    storage.s3.cache_clear()
+    with pytest.raises(OSError, match="the store answers"):
+        storage.create(f"s3://{BUCKET}-keys/store/patients/key", b"another")
 
 
 @pytest.mark.parametrize(("fault", "message"), [(503, "ServiceUnavailable|503"), ("drop", "check the network")])

@@ -1,0 +1,92 @@
+"""``purge``: remove what runs left of patients' data, here, in a store and in MLflow."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mammogan.commands.options import DryRun, SomeExperiment, Store
+
+logger = logging.getLogger(__name__)
+
+app = typer.Typer()
+
+TRASH = (
+    "the runs themselves, their numbers and models stay: delete them in MLflow, then `mlflow gc --backend-store-uri "
+    "URI --artifacts-destination PLACE` empties its trash; Kubeflow's own store is emptied as docs/patients.md says"
+)
+
+
+@dataclass(frozen=True)
+class _Item:
+    """Something that can be removed."""
+
+    told: str
+    remove: Callable[[], None]
+
+
+@app.command()
+def purge(
+    out: Annotated[Path | None, typer.Option(help="Folder of local runs, and what MLflow's file in it holds.")] = None,
+    store: Store = "",
+    experiment: SomeExperiment = "",
+    runs: Annotated[
+        list[str] | None,
+        typer.Option("--run", help="Pipeline run in MLflow; repeatable; all of the experiment's if none."),
+    ] = None,
+    tracking_uri: Annotated[str, typer.Option(help="MLflow server or sqlite:/// file; none leaves MLflow alone.")] = "",
+    cache: Annotated[bool, typer.Option("--cache", help="Also features of real images in this user's cache.")] = False,
+    dry_run: DryRun = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove for good what is listed.")] = False,
+) -> None:
+    """List what runs left of patients' data: images, key and index, data sets, pages; with --yes remove it."""
+    from mammogan.launch import local, remains
+
+    if out is None and not store and not tracking_uri and not cache:
+        raise ValueError("nothing to purge is named: give --out, --store, --tracking-uri or --cache")
+    if dry_run and yes:
+        raise ValueError("--dry-run --yes: give one of the two")
+    if out:
+        remains.require_runs(out, local.DATABASE)
+    with local.exclusive(out.resolve()) if out else contextlib.nullcontext():
+        found = [*_files(out, store, cache=cache), *_artifacts(out, tracking_uri, experiment, runs or ())]
+        for item in found:
+            if yes:
+                item.remove()
+            logger.info(f"{'removed' if yes else 'would remove'} {item.told}")
+    if not found:
+        logger.info("nothing is left of patients' data there")
+    elif not yes and not dry_run:
+        logger.info("nothing was removed; --yes removes it for good")
+    if out or tracking_uri:
+        logger.info(TRASH)
+
+
+def _files(out: Path | None, store: str, *, cache: bool) -> Iterator[_Item]:
+    from mammogan.launch import remains
+
+    places = remains.of_folder(out.resolve()) if out else []
+    places += remains.of_cache() if cache else []
+    places += remains.of_store(store) if store else []
+    for place in places:
+        yield _Item(f"{place.address} ({place.files} files)", place.remove)
+
+
+def _artifacts(out: Path | None, tracking_uri: str, experiment: str, runs: Sequence[str]) -> Iterator[_Item]:
+    """What MLflow keeps: the server that is named, else the database of the folder of runs."""
+    from mammogan import tracking
+    from mammogan.launch import local
+    from mammogan.tracking import purge as artifacts
+
+    own = out.resolve() / local.DATABASE if out else None
+    uri = tracking_uri or (tracking.address_of(own) if own and own.is_file() else "")
+    for held in artifacts.held(experiment, runs, uri) if uri else ():
+        told = f"{held.path} of run {held.run_name} ({held.run_id}) in MLflow"
+        yield _Item(told, functools.partial(artifacts.remove, [held]))

@@ -1,0 +1,74 @@
+"""Artifacts of runs that tell of patients: found, in MLflow's trash too, and removed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mlflow import MlflowClient
+from mlflow.entities import Run, ViewType
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+from mammogan.tracking import stored
+from mammogan.tracking.findings import FOLDER
+from mammogan.tracking.server import KIND, MANIFEST_FILE, REPORT, TRACEBACKS, client
+
+OF_PATIENTS = (MANIFEST_FILE, FOLDER, REPORT, TRACEBACKS)
+"""Rows of the data set, the audit's pairs, pages that may show them, and what errors said of a source. Parameters,
+numbers, decision and models stay."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """An artifact, or a folder of them, of one run."""
+
+    run_id: str
+    run_name: str
+    path: str
+    place: str
+    """Address of the run's artifacts."""
+
+
+def held(experiment: str = "", runs: Sequence[str] = (), tracking_uri: str = "") -> list[Held]:
+    """Artifacts that tell of patients: of these runs, or of an experiment's, or of all, those in the trash included.
+
+    Raises ValueError for an experiment or a run that there is not.
+    """
+    mlflow = client(tracking_uri)
+    found = [_run(mlflow, run_id) for run_id in runs] if runs else _pipelines(mlflow, experiment)
+    return [
+        Held(run.info.run_id, run.info.run_name or run.info.run_id, path, run.info.artifact_uri or "")
+        for run in found
+        for path in OF_PATIENTS
+        if path in stored.names(mlflow, run.info.run_id)
+    ]
+
+
+def remove(items: Sequence[Held]) -> None:
+    """Remove artifacts for good, whether or not their run is in the trash."""
+    for item in items:
+        get_artifact_repository(item.place).delete_artifacts(item.path)
+
+
+def _run(mlflow: MlflowClient, run_id: str) -> Run:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return mlflow.get_run(run_id)
+    except MlflowException as error:
+        raise ValueError(f"--run={run_id!r}: MLflow knows no such run; give the run id of a pipeline run") from error
+
+
+def _pipelines(mlflow: MlflowClient, experiment: str) -> list[Run]:
+    """Pipeline runs of the experiment of that name, or of all, whether in the trash or not."""
+    known = {found.name: found.experiment_id for found in mlflow.search_experiments(ViewType.ALL)}
+    if experiment and experiment not in known:
+        raise ValueError(f"--experiment={experiment!r}: MLflow has none of that name, not even in its trash")
+    ids = [known[experiment]] if experiment else list(known.values())
+    runs: list[Run] = []
+    token: str | None = None
+    while True:
+        page = mlflow.search_runs(ids, f"tags.`{KIND}` = 'pipeline'", ViewType.ALL, page_token=token)
+        runs, token = [*runs, *page], page.token
+        if not token:
+            return runs

@@ -1,0 +1,95 @@
+"""``purge`` lists what runs left of patients, and removes it when told so, and nothing else."""
+
+import contextlib
+
+import pytest
+from typer.testing import CliRunner
+
+from mammogan import config, tracking
+from mammogan.command_line import app
+from mammogan.launch import local
+from mammogan.tracking import purge
+
+KEPT = ("config.json", "decision.json")
+
+
+def invoke(*arguments, status=0):
+    result = CliRunner().invoke(app, ["purge", *map(str, arguments)])
+    assert result.exit_code == status, result.output
+    return result.output
+
+
+def files(folder):
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    """A folder of runs as two of them leave it, the second in MLflow's trash."""
+    out = tmp_path / "runs"
+    uri = f"sqlite:///{out / 'mlflow.db'}"
+    for name in (
+        "data/9e06/Jane.png", "data/patients/key", "store/trials/a/x.pt", "run-1/steps/ingest/dataset/manifest.csv",
+        "run-1/report/report.html", "run-1/log.txt", "spool/x", ".set.abcdefgh/new/images/1.png",
+    ):  # fmt: skip
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_text("a patient")
+    tracking.ensure_experiment("mammogan", (out / "artifacts").as_uri(), uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    for key in ("one", "two"):
+        run_id = tracking.open_parent("mammogan", key, config.PRESETS["demo"], {})
+        for name in ("manifest.csv", *KEPT):
+            (tmp_path / name).write_text("a patient")
+            tracking.client().log_artifact(run_id, str(tmp_path / name))
+        tracking.client().log_artifact(run_id, str(tmp_path / "manifest.csv"), "findings/audit")
+        tracking.client().log_artifact(run_id, str(tmp_path / "manifest.csv"), "report")
+        tracking.client().log_artifact(run_id, str(tmp_path / "manifest.csv"), "tracebacks")
+    tracking.client().delete_run(run_id)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    return out
+
+
+def test_it_lists_first_and_removes_by_yes_what_tells_of_patients(runs, caplog):
+    before = files(runs)
+    invoke("--out", runs)
+    assert files(runs) - {".lock", ".steps"} == before - {".lock", ".steps"}
+    assert "would remove" in caplog.text
+    assert "nothing was removed; --yes removes it for good" in caplog.text
+    assert caplog.text.count("manifest.csv of run") == 2
+    invoke("--out", runs, "--yes")
+    left = files(runs) - {".lock", ".steps"}
+    assert {name for name in left if not name.startswith(("artifacts/", "mlflow.db"))} == {"run-1/log.txt"}
+    assert {name.rpartition("/")[2] for name in left if name.startswith("artifacts/")} == {*KEPT, "environment.txt"}
+    assert "mlflow gc" in caplog.text
+    caplog.clear()
+    invoke("--out", runs, "--dry-run")
+    assert "nothing is left of patients' data there" in caplog.text
+
+
+def test_one_run_alone(runs):
+    uri = f"sqlite:///{runs / 'mlflow.db'}"
+    one = purge.held("mammogan", (), uri)[0].run_id
+    invoke("--tracking-uri", uri, "--run", one, "--yes")
+    assert one not in {item.run_id for item in purge.held("", (), uri)}
+    assert len(purge.held("", (), uri)) == 4
+    assert (runs / "data/patients/key").exists()
+
+
+def test_nothing_is_removed_while_a_run_is_at_work(runs):
+    with local.exclusive(runs.resolve()):
+        invoke("--out", runs, "--yes", status=1)
+    assert (runs / "data/patients/key").exists()
+
+
+@pytest.mark.parametrize("arguments", [(), ("--out", "/nowhere"), ("--out", ".", "--yes", "--dry-run")])
+def test_what_cannot_be_meant_is_refused(arguments, tmp_path):
+    with contextlib.chdir(tmp_path):
+        invoke(*arguments, status=2)
+
+
+def test_a_folder_that_no_run_wrote_keeps_its_data(tmp_path, caplog):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "thesis.txt").touch()
+    invoke("--out", tmp_path, "--yes", status=2)
+    assert "give a folder of runs" in caplog.text
+    assert files(tmp_path) == {"data/thesis.txt"}
