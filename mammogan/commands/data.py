@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mammogan import codec, config
-from mammogan.commands.options import Json, Labels, Preset, Settings, Source, Subset, overrides, print_json, shortcuts
+from mammogan.commands.options import (
+    Json,
+    Labels,
+    Patients,
+    Preset,
+    Settings,
+    Source,
+    Subset,
+    overrides,
+    print_json,
+    shortcuts,
+)
 
 if TYPE_CHECKING:
     from mammogan.data.plan import Reading
@@ -60,19 +71,17 @@ def ingest(
     settings: Settings = None,
     max_bad: Annotated[str, typer.Option(help="Share of bad images above which the step fails.")] = "",
     work: Annotated[Path | None, typer.Option(help="Folder that keeps finished images across attempts.")] = None,
-    patients: Annotated[
-        str, typer.Option(help="Folder of the patients' key: names become pseudonyms; none writes names as they are.")
-    ] = "",
+    patients: Patients = "",
     workers: Annotated[int, typer.Option(min=0, help="Cores to use; 0 is all that suit the work.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Make a data set: 8-bit squares, a manifest, and a table of what could not be used."""
+    from mammogan.data import patients as pseudonyms
     from mammogan.data.ingest import ingest as make
-    from mammogan.data.patients import Patients
 
     settings = [*(settings or ()), *([f"data.max_bad={max_bad}"] if max_bad else ())]
     chosen = data_config(preset, subset, images, settings)
-    named = Patients.at(patients) if patients else None
+    named = pseudonyms.Patients.at(patients) if patients else None
     summary = make(source, labels, chosen, out, work, workers, patients=named)
     if as_json:
         print_json(codec.encode(summary))

@@ -64,6 +64,10 @@ LpipsWeights = Annotated[str, typer.Option(help="File of the AlexNet LPIPS v0.1 
 
 Source = Annotated[str, typer.Option(help="Images: a folder, an s3:// address, or phantom.")]
 Labels = Annotated[str, typer.Option(help="Folder of the case-description CSVs.")]
+Patients = Annotated[
+    str,
+    typer.Option(help="Folder or s3:// address of the patients' key and index; without it names stay as they are."),
+]
 Class = Annotated[str, typer.Option("--class", help="Class of the images: benign or malignant.")]
 
 Experiment = Annotated[str, typer.Option("--experiment", help="MLflow experiment.")]

@@ -41,7 +41,7 @@ def purge(
         list[str] | None,
         typer.Option("--run", help="Pipeline run in MLflow; repeatable; all of the experiment's if none."),
     ] = None,
-    tracking_uri: Annotated[str, typer.Option(help="MLflow server or sqlite:/// file; none leaves MLflow alone.")] = "",
+    mlflow: Annotated[str, typer.Option(help="Server or sqlite:/// file to search; no variable stands for it.")] = "",
     cache: Annotated[bool, typer.Option("--cache", help="Also features of real images in this user's cache.")] = False,
     dry_run: DryRun = False,
     yes: Annotated[bool, typer.Option("--yes", help="Remove for good what is listed.")] = False,
@@ -49,14 +49,14 @@ def purge(
     """List what runs left of patients' data: images, key and index, data sets, pages; with --yes remove it."""
     from mammogan.launch import local, remains
 
-    if out is None and not store and not tracking_uri and not cache:
-        raise ValueError("nothing to purge is named: give --out, --store, --tracking-uri or --cache")
+    if out is None and not store and not mlflow and not cache:
+        raise ValueError("nothing to purge is named: give --out, --store, --mlflow or --cache")
     if dry_run and yes:
         raise ValueError("--dry-run --yes: give one of the two")
     if out:
         remains.require_runs(out, local.DATABASE)
     with local.exclusive(out.resolve()) if out else contextlib.nullcontext():
-        found = [*_files(out, store, cache=cache), *_artifacts(out, tracking_uri, experiment, runs or ())]
+        found = [*_files(out, store, cache=cache), *_artifacts(out, mlflow, experiment, runs or ())]
         for item in found:
             if yes:
                 item.remove()
@@ -65,7 +65,7 @@ def purge(
         logger.info("nothing is left of patients' data there")
     elif not yes and not dry_run:
         logger.info("nothing was removed; --yes removes it for good")
-    if out or tracking_uri:
+    if out or mlflow:
         logger.info(TRASH)
 
 
@@ -79,14 +79,14 @@ def _files(out: Path | None, store: str, *, cache: bool) -> Iterator[_Item]:
         yield _Item(f"{place.address} ({place.files} files)", place.remove)
 
 
-def _artifacts(out: Path | None, tracking_uri: str, experiment: str, runs: Sequence[str]) -> Iterator[_Item]:
+def _artifacts(out: Path | None, server: str, experiment: str, runs: Sequence[str]) -> Iterator[_Item]:
     """What MLflow keeps: the server that is named, else the database of the folder of runs."""
     from mammogan import tracking
     from mammogan.launch import local
     from mammogan.tracking import purge as artifacts
 
     own = out.resolve() / local.DATABASE if out else None
-    uri = tracking_uri or (tracking.address_of(own) if own and own.is_file() else "")
+    uri = server or (tracking.address_of(own) if own and own.is_file() else "")
     for held in artifacts.held(experiment, runs, uri) if uri else ():
         told = f"{held.path} of run {held.run_name} ({held.run_id}) in MLflow"
         yield _Item(told, functools.partial(artifacts.remove, [held]))

@@ -16,6 +16,7 @@ from mammogan.commands.options import (
     Json,
     ModelAddress,
     Mounts,
+    Patients,
     SomeExperiment,
     TrackingUri,
     Why,
@@ -124,20 +125,18 @@ def compare(
 def lineage(
     target: Annotated[str, typer.Argument(help="Run id, models:/NAME@ALIAS, data:DIGEST, or source:SHA256 or :UID.")],
     experiment: SomeExperiment = "",
-    patients: Annotated[
-        str, typer.Option(help="Folder or s3:// address of the patients' key and index, to be told the source files.")
-    ] = "",
+    patients: Patients = "",
     as_json: Json = False,
     tracking_uri: TrackingUri = "",
 ) -> None:
     """Walk from a model to its run, image, code, data and source files, and back."""
-    from mammogan.data.patients import Patients, read_index
+    from mammogan.data import patients as pseudonyms
     from mammogan.tracking.lineage import lineage as walk
 
-    index = read_index(patients) if patients else {}
+    index = pseudonyms.read_index(patients) if patients else {}
     kind, _, text = target.partition(":")
     if kind == "source" and any(each.source_uid == text for each in index.values()):
-        target = f"source:{Patients.at(patients).pseudonym('series', text)}"
+        target = f"source:{pseudonyms.Patients.at(patients).pseudonym('series', text)}"
     found = walk(target, experiment, tracking_uri)
     if as_json:
         print_json(codec.encode(found.named(index)))

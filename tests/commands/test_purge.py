@@ -69,7 +69,7 @@ def test_it_lists_first_and_removes_by_yes_what_tells_of_patients(runs, caplog):
 def test_one_run_alone(runs):
     uri = f"sqlite:///{runs / 'mlflow.db'}"
     one = purge.held("mammogan", (), uri)[0].run_id
-    invoke("--tracking-uri", uri, "--run", one, "--yes")
+    invoke("--mlflow", uri, "--run", one, "--yes")
     assert one not in {item.run_id for item in purge.held("", (), uri)}
     assert len(purge.held("", (), uri)) == 4
     assert (runs / "data/patients/key").exists()
