@@ -734,6 +734,76 @@ MUTANTS = [
         "tests/data/test_layouts.py": [
             ("mammogan/data/sources.py", "HEADER_BYTES = (1 << 14, 1 << 18, 1 << 24)", "HEADER_BYTES = (1 << 14,)"),
         ],
+        "tests/data/test_patients.py": [
+            *(
+                (
+                    "mammogan/data/patients.py",
+                    f'self.pseudonym("{kind}", text) for text in frame["{column}"]',
+                    f'text for text in frame["{column}"]',
+                )
+                for kind, column in (("patient", "patient_id"), ("file", "source"), ("series", "source_uid"))
+            ),
+            ("mammogan/data/patients.py", "            image_id=image_ids,\n", ""),
+            ("mammogan/data/patients.py", 'subset=frame["subset"].replace(subsets),', ""),
+            ("mammogan/data/patients.py", "            **plain,\n", ""),
+            (
+                "mammogan/data/patients.py",
+                '                logger.info(f"a key',
+                "                pass\n            else:\n                storage.write_bytes(address, bytes.fromhex('00'))\n                logger.info(f\"a key",
+            ),
+            ("mammogan/data/patients.py", "Path(home).chmod(0o700)", "pass"),
+            ("mammogan/data/patients.py", "Path(address).chmod(0o600)", "pass"),
+            ("mammogan/data/ingest.py", "hidden_rows(bad) if patients else bad", "bad"),
+            ("mammogan/data/manifest.py", ".assign(patient=first)", '.assign(patient=ordered["patient_id"])'),
+            ("mammogan/storage.py", "        error.filename = str(folder)\n", ""),
+            (
+                "mammogan/data/tables.py",
+                'told = [f"{count} {ending}"',
+                "return ', '.join(names)\n    told = [f\"{count} {ending}\"",
+            ),
+            ("mammogan/data/tables.py", "if column in known]", "]"),
+            ("mammogan/data/replacement.py", "and not _is_held(path)]", "]"),
+            ("mammogan/data/replacement.py", "        shutil.rmtree(left)\n", ""),
+            ("mammogan/data/replacement.py", "bool(names) and names <= {NEW, OLD}", "True"),
+            ("mammogan/data/dicom.py", '== "YES"', '== "NO"'),
+        ],
+        "tests/data/test_s3.py": [
+            ("mammogan/data/worker.py", ', named=f"a file below {root}"', ""),
+        ],
+        "tests/training/test_holdout_split.py": [
+            ("mammogan/training/holdout_split.py", "list(dict.fromkeys(patients))", "sorted(set(patients))"),
+        ],
+        "tests/audit/test_audit.py -k called_decides": [
+            (
+                "mammogan/audit/copies.py",
+                "index = numbered(patients)",
+                "index = np.unique(np.asarray(patients), return_inverse=True)[1]",
+            ),
+        ],
+        "tests/utility/test_utility.py -k called_decides": [
+            (
+                "mammogan/utility/comparison.py",
+                "index = numbered(self.patients)",
+                "index = np.unique(np.asarray(self.patients), return_inverse=True)[1]",
+            ),
+        ],
+        "tests/audit/test_audit.py -k no_real_image": [
+            ("mammogan/audit/inspection.py", "if config.report.real_images else None", ""),
+            ("mammogan/audit/inspection.py", "names = real.train.pseudonyms", "names = real.train.image_ids"),
+        ],
+        "tests/reporting/test_report.py -k real_images": [
+            ("mammogan/reporting/findings.py", "if real_images or name != PAIRS", ""),
+            (
+                "mammogan/reporting/report.py",
+                "real_images=_shows_reals(record) and PAIRS in record.findings.pictures,",
+                "real_images=False,",
+            ),
+        ],
+        "tests/commands/test_purge.py": [
+            ("mammogan/launch/remains.py", "    if not (out / database).is_file() and", "    if False and"),
+            ("mammogan/tracking/purge.py", "ViewType.ALL, page_token", "ViewType.ACTIVE_ONLY, page_token"),
+            ("mammogan/commands/purge.py", "            if yes:\n", "            if True:\n"),
+        ],
         "tests/data/test_finished.py": [
             ("mammogan/data/finished.py", "(_address(job), job.stamp)", '(_address(job), record.get("stamp"))'),
             ("mammogan/data/finished.py", 'record.get("address") != _address(job)', "False"),

@@ -442,3 +442,16 @@ class TestDataset:
         card = "\n".join(findings.card_lines(Findings(audit=result)))
         assert ("Audit passed" in card) == (result.outcome is Outcome.PASSED)
         assert card.count("\n- ") == len(result.verdicts)
+
+
+def test_what_patients_are_called_decides_nothing():
+    one, other = (
+        [name(index // 2) for index in range(80)] for name in (lambda i: f"p{i:02d}", lambda i: f"p{i * 7 % 40:02d}")
+    )
+    assert [each.tolist() for each in copies.patient_blocks(one)] == [
+        each.tolist() for each in copies.patient_blocks(other)
+    ]
+    rng = np.random.default_rng(0)
+    near, far = rng.random((9, 60)), rng.random((9, 20))
+    estimates = [copies.nearer_estimate(near, far, names[:60], names[60:], 0.95) for names in (one, other)]
+    assert estimates[0] == estimates[1]

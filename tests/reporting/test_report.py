@@ -1,16 +1,18 @@
 """The page holds the run's numbers, opens offline, and exists for a run that failed."""
 
+import base64
 import dataclasses
 import html
 import re
 
 import pytest
-from sample_run import paper_run, rare_class
+from sample_run import grid, paper_run, rare_class
 
+from mammogan import config
 from mammogan.config import PRESETS
-from mammogan.records import Production, RunRecord
+from mammogan.records import Findings, Production, RunRecord
 from mammogan.reporting import figures, report
-from mammogan.results import Network
+from mammogan.results import Audit, AuditCounts, Network, Outcome, Verdict
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +106,27 @@ def test_thinned_keeps_the_ends():
     assert figures.thinned(range(1, 101), 11)[0] == 1
     assert figures.thinned(range(1, 101), 11)[-1] == 100
     assert figures.thinned([1, 4], 11) == [1, 4]
+
+
+@pytest.mark.parametrize(("asked", "kept"), [(False, "pairs"), (True, "pairs"), (False, "closest"), (True, "closest")])
+def test_real_images_are_shown_where_the_run_asked_for_them_below_a_banner(tmp_path, asked, kept):
+    """An earlier version's audit kept them always."""
+    run, picture = paper_run(), grid(7)
+    settings = config.override(run.config, {"report.real_images": asked})
+    findings = Findings(audit=passed(), pictures={kept: picture})
+    page = report.build(dataclasses.replace(run, config=settings, findings=findings, trials=()), tmp_path).read_text()
+    shown = base64.b64encode(picture).decode() in page
+    assert shown == (asked or kept == "closest")
+    assert page.count("This page contains real patients' images.") == (2 if asked and kept == "pairs" else 0)
+    assert ("No real image is shown here" in page) == (not (asked and kept == "pairs"))
+
+
+def passed():
+    """An audit of next to nothing."""
+    counts = AuditCounts(
+        train=3, held_out=0, held_out_patients=0, fakes=2, compared=2, exact_copies=0, exact_repeats=0
+    )  # fmt: skip
+    return Audit((Verdict("exact copies", Outcome.PASSED, "0 of 2"),), (), (), counts, ())
 
 
 def test_it_ends_with_what_is_in_production_and_why(tmp_path):

@@ -24,6 +24,12 @@ def test_the_choice_is_random_among_patients_and_always_the_same():
     assert 350 < first.float().mean() < 650
 
 
+def test_what_patients_are_called_decides_nothing():
+    patients = [f"P{index // 3}" for index in range(100)]
+    renamed = [f"{name[::-1]} {len(name)}" for name in patients]
+    assert holdout_split(100, 0.3, renamed)[1].tolist() == holdout_split(100, 0.3, patients)[1].tolist()
+
+
 def test_without_patients_the_fraction_is_met_to_the_image():
     assert len(holdout_split(40, 0.25)[1]) == 10
     assert len(holdout_split(5, 0.01)[1]) == 2  # fewer could not be compared

@@ -126,6 +126,14 @@ class TestIntervals:
             gone = {patients[i] for i in set(range(64)) - set(kept.tolist())}
             assert gone.isdisjoint(patients[i] for i in kept)
 
+    def test_what_patients_are_called_decides_nothing(self):
+        labels = np.array([0, 1] * 30)
+        kept = [
+            [indices.tolist() for indices in Test(labels, [name(index) for index in range(60)]).kept()]
+            for name in (lambda index: f"p{index:02d}", lambda index: f"p{(index * 37) % 60:02d}")
+        ]
+        assert kept[0] == kept[1]
+
     def test_paired_intervals_cover_as_often_as_they_say(self):
         """100 simulated studies: arm b scores cases higher by a known shift, noise shared by seeds and by patients."""
         from scipy.stats import norm
