@@ -38,6 +38,12 @@ def files(*folders):
     return [path for folder in folders for path in folder.rglob("*") if path.is_file()]
 
 
+def is_own_code(path):
+    """Whether it is a file of this project that was registered with a model: its comments have patients of CBIS-DDSM."""
+    inside = str(path).rpartition("/artifacts/code/")[2]
+    return (ROOT / inside).is_file() and (ROOT / inside).read_bytes() == path.read_bytes()
+
+
 @pytest.mark.long
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("make", [pictures, dicom_files])
@@ -54,7 +60,7 @@ def test_a_run_leaves_no_name_and_no_secret_outside_the_data(tmp_path, make):
     assert command("compile", str(log / "graph.yaml"), *remote, log=log).returncode == 0
 
     data = out / "data"
-    left = [path for path in files(out, log) if not path.is_relative_to(data)]
+    left = [path for path in files(out, log) if not path.is_relative_to(data) and not is_own_code(path)]
     texts = [done.stdout, done.stderr]
     assert leaks.found([*words, *secrets], left, texts) == []
     key = (data / "patients" / "key").read_text().strip()

@@ -84,6 +84,7 @@ def read(content: bytes | memoryview, *, last: int | None = None) -> Dataset:
     ``last`` is the tag of the last element that is wanted. Raises BadImageError for a deflated file that is too large
     and for a header that is too long, and whatever pydicom raises for broken bytes.
     """
+    from pydicom import config
     from pydicom.dataset import FileMetaDataset
     from pydicom.filereader import read_dataset, read_partial
     from pydicom.uid import DeflatedExplicitVRLittleEndian
@@ -91,6 +92,7 @@ def read(content: bytes | memoryview, *, last: int | None = None) -> Dataset:
     def is_behind(tag: int, _vr: str | None, _length: int) -> bool:
         return last is not None and tag > last
 
+    config.settings.reading_validation_mode = config.IGNORE  # it warns, on the console, with the value that it doubts
     with warnings_as("ignore"):
         file: Any = _Lender(content)  # pydicom asks for bytes, and does with any buffer
         meta = _meta(file, content)

@@ -127,3 +127,23 @@ def test_large_uncompressed_pixels_are_not_copied(dicom_bytes, rng, syntax):
     assert np.shares_memory(decoded, content) == in_place
     with pytest.raises(BadImageError, match=r"unreadable|no pixels|bytes of pixels|cut off"):
         dicom.decode(memoryview(content)[:-5000])
+
+
+def test_what_stands_in_a_header_is_repeated_by_no_warning(dicom_bytes, rng, recwarn, caplog):
+    pixels = rng.integers(0, 4095, (9, 8)).astype(np.uint16)
+    uid = b"1.2.826.0.1.3680043.8.498.4711"
+    content = dicom_bytes(pixels, SeriesInstanceUID=uid.decode()).replace(uid, b"Jane Doe, born 1929 in Nowhere")
+    assert dicom.series_uid(content) == "Jane Doe, born 1929 in Nowhere"
+    np.testing.assert_array_equal(dicom.decode(content), pixels)
+    assert not recwarn.list
+    assert "Jane" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("said", "burned_in"), [("YES", True), ("yes", True), ("NO", False), ("", False), ("Y", False), (None, False)]
+)
+def test_burned_in_annotation_is_read(dicom_bytes, rng, said, burned_in):
+    pixels = rng.integers(0, 4095, (9, 8)).astype(np.uint16)
+    elements = {} if said is None else {"BurnedInAnnotation": "XXX" if said == "yes" else said}
+    content = dicom_bytes(pixels, **elements).replace(b"XXX", b"yes")  # no letters that pydicom would write
+    assert dicom.read(content).burned_in == burned_in

@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 from mammogan import codec, registry, results, tracking
 from mammogan.command_line import app
 from mammogan.config import PRESETS, Trial, override
-from mammogan.data import summary
+from mammogan.data import patients, summary
+from mammogan.data.patients import Patients
 from mammogan.models.generator import Generator, save_snapshot
 from mammogan.reporting import report, runs_table
 from mammogan.selection.ranking import select
@@ -52,6 +53,18 @@ def run(database, tmp_path_factory):
         number = registry.register(folder / "winner", folder / "decision.json", parent, CONFIG)
         registry.promote("mammogan", number, "for the test", force=True)
         yield parent
+
+
+def test_beside_the_key_the_source_files_are_named(run, tmp_path, monkeypatch, caplog):
+    monkeypatch.delenv(patients.VARIABLE, raising=False)
+    here = Patients.at(str(tmp_path))
+    columns = [patients.PSEUDONYM, "image_id", "patient_id", "source", "source_uid"]
+    rows = [columns, ["a", "Jane_1", "Jane", "Jane/1.dcm", "1.2.840.7"]]
+    (tmp_path / "index-0123.csv").write_text("".join(f"{','.join(row)}\n" for row in rows))
+    (item,) = lineage("models:/mammogan@champion").named(patients.read_index(str(tmp_path))).runs
+    assert [(row.patient_id, row.source) for row in item.data.sources] == [("Jane", "Jane/1.dcm"), ("P2", "b.dcm")]
+    assert CliRunner().invoke(app, ["lineage", "source:1.2.840.7", "--patients", str(tmp_path)]).exit_code == 2
+    assert f"target='source:{here.pseudonym('series', '1.2.840.7')}': no run of any experiment knows it" in caplog.text
 
 
 def test_from_the_champion_to_each_source_file(run):
