@@ -39,7 +39,7 @@ def files(*folders):
 
 
 def is_own_code(path):
-    """Whether it is a file of this project that was registered with a model: its comments have patients of CBIS-DDSM."""
+    """Whether it is a file of this project, registered with a model: its comments name patients of CBIS-DDSM."""
     inside = str(path).rpartition("/artifacts/code/")[2]
     return (ROOT / inside).is_file() and (ROOT / inside).read_bytes() == path.read_bytes()
 
