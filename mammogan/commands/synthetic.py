@@ -74,7 +74,7 @@ def synthesise(
 @app.command()
 def audit(
     dataset: Dataset,
-    out: Annotated[Path, typer.Option(help="Folder for audit.json, audit.html and pairs.png.")] = Path("audit"),
+    out: Annotated[Path, typer.Option(help="Folder for audit.json, audit.html and their picture.")] = Path("audit"),
     fake: Fake = "",
     kind: Class = "malignant",
     critic: Annotated[
