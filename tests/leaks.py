@@ -14,6 +14,8 @@ from PIL import Image
 
 BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{24,}={0,2}")
 MOST_DEPTH = 3
+LEAST_CODE = 8
+"""Fewer characters of base64 are found in anything."""
 
 
 def spellings(word):
@@ -23,8 +25,9 @@ def spellings(word):
     found |= {plain.hex().encode(), word.encode("utf-16-le")}
     for shift in range(3):  # base64 of a text in which the word begins at any place; its ends depend on the neighbours
         code = base64.b64encode(bytes(shift) + plain)
-        found.add(code[(0, 2, 3)[shift] : len(code) - (0 if (shift + len(plain)) % 3 == 0 else 4)])
-    return {each for each in found if len(each) >= 6}
+        code = code[(0, 2, 3)[shift] : len(code) - (0 if (shift + len(plain)) % 3 == 0 else 4)]
+        found |= {code} if len(code) >= LEAST_CODE else set()
+    return found
 
 
 def contents(data, depth=0):

@@ -52,13 +52,13 @@ def pictures(folder):
             Image.fromarray(blob(number)).save(folder / name)
         label = "MALIGNANT" if number % 2 else "BENIGN"
         said = IN_COLUMNS if number == 5 else ""
-        rows.append((name, f"HOSP-{number:04d}-ID", label, said, said, said, said))
-    rows.append((f"{IN_FILES}_gone.png", "HOSP-9999-ID", "BENIGN", "", "", "", ""))
-    rows.append((f"{IN_FILES}_6.png", "HOSP-8888-ID", "BENIGN", "", "", "", ""))
-    rows.append((f"{IN_FILES}_7.png", "HOSP-0007-ID", f"{IN_FILES} is ill", "", "", "", ""))
+        rows.append((name, f"HOSPITAL-{number:04d}-ID", label, said, said, said, said))
+    rows.append((f"{IN_FILES}_gone.png", "HOSPITAL-9999-ID", "BENIGN", "", "", "", ""))
+    rows.append((f"{IN_FILES}_6.png", "HOSPITAL-8888-ID", "BENIGN", "", "", "", ""))
+    rows.append((f"{IN_FILES}_7.png", "HOSPITAL-0007-ID", f"{IN_FILES} is ill", "", "", "", ""))
     with (folder / "manifest.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows)
-    return [IN_FILES, "HOSP-", IN_COLUMNS, SERIES, *HEADER.values()]
+    return [IN_FILES, "HOSPITAL-", IN_COLUMNS, SERIES, *HEADER.values()]
 
 
 def dicom_files(folder):

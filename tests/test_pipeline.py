@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import leaks
 import mlflow
 import numpy as np
 import pandas as pd
@@ -123,6 +124,7 @@ def test_a_small_run_and_the_same_command_again(tmp_path, monkeypatch):
     done = run_graph(tmp_path, "--lambdas", "0.5,3,1e300")
     assert done.returncode == 0, done.stdout + done.stderr
     _tells_what_failed(tmp_path, done)
+    _names_no_patient(tmp_path, done)
     _mlflow_holds_everything()
     _champion_makes_images()
 
@@ -131,6 +133,14 @@ def test_a_small_run_and_the_same_command_again(tmp_path, monkeypatch):
     assert again.returncode == 0, again.stdout + again.stderr
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "store").rglob("*.pt")} == store
     assert "finished by an earlier run" in again.stderr
+
+
+def _names_no_patient(out, done):
+    """The phantom's are P_00001 to P_00048; comments of the code, which lies with the model, name CBIS-DDSM's."""
+    left = [path for path in out.rglob("*") if path.is_file() and "/artifacts/code/" not in str(path)]
+    words = [f"P_000{tens}" for tens in range(5)]
+    assert leaks.found(words, [path for path in left if (out / "data") not in path.parents], [done.stderr]) == []
+    assert leaks.found(words, [out / "data" / "phantom" / "mass_case_description_train_set.csv"])
 
 
 def _tells_what_failed(out, done):

@@ -91,7 +91,12 @@ def _check_split(dataset: Dataset) -> list[Finding]:
         return [Finding(summary.FILE, str(error))]
     findings = []
     if found.data_digest != dataset.digest:
-        findings.append(Finding(summary.FILE, "its data_digest is not the manifest's; ingest again, also where an earlier version made it"))
+        findings.append(
+            Finding(
+                summary.FILE,
+                "its data_digest is not the manifest's; ingest again, also where an earlier version made it",
+            )
+        )
     settings, shared = found.whole.settings, split.leak(dataset.frame).patients
     if shared and settings and settings.split == "patient":
         findings.append(Finding(manifest.FILE, f"{shared} patients are in train and in test"))
