@@ -184,7 +184,7 @@ def _series_uid(root: str, name: str) -> str | BadImageError:
 
 def _head(root: str, name: str, limit: int) -> bytes:
     try:
-        return storage.read_bytes(storage.join(root, name), limit=limit)
+        return storage.read_bytes(storage.join(root, name), limit=limit, key=storage.Key.SOURCE)
     except OSError:
         if storage.is_remote(root):
             raise

@@ -115,7 +115,7 @@ class Table:
 
 def read(folder: str, name: str) -> Table:
     """The CSV ``name`` in ``folder``, a local path or an ``s3://`` address; as ``parse`` reads it."""
-    return parse(name, storage.read_bytes(storage.join(folder, name)))
+    return parse(name, storage.read_bytes(storage.join(folder, name), key=storage.Key.SOURCE))
 
 
 def parse(name: str, content: bytes) -> Table:
@@ -204,7 +204,7 @@ def _fault(values: Sequence[str], header: Sequence[str], encoding: str) -> str:
 
 def below(folder: str, *, linked: bool = True) -> Iterator[Table]:
     """Every ``*.csv`` below ``folder`` that is not hidden, by path; with ``linked`` those that links lead to too."""
-    for name in storage.list_files(folder, linked=linked):
+    for name in storage.list_files(folder, linked=linked, key=storage.Key.SOURCE):
         if name.lower().endswith(".csv") and not is_companion(name):
             yield read(folder, name)
 

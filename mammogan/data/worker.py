@@ -144,7 +144,7 @@ def _content(root: str, name: str) -> memoryview:
     """Whole content of a file. Raises BadImageError where it is missing or, on this disk, cannot be read."""
     try:
         if storage.is_remote(root):
-            return memoryview(storage.read_bytes(storage.join(root, name)))
+            return memoryview(storage.read_bytes(storage.join(root, name), key=storage.Key.SOURCE))
         return _whole(storage.inside(Path(root), name))
     except FileNotFoundError as error:
         raise BadImageError("the file is missing", "download it again") from error
@@ -172,7 +172,7 @@ def _files(job: Job) -> Iterator[tuple[str, str]]:
     """Names of a job's files, and the series of each."""
     for name, series_uid in zip(job.files, job.series or [""] * len(job.files), strict=True):
         if name.endswith("/"):
-            for each in storage.list_files(storage.join(job.root, name.rstrip("/"))):
+            for each in storage.list_files(storage.join(job.root, name.rstrip("/")), key=storage.Key.SOURCE):
                 if not is_companion(each):
                     yield name + each, series_uid
         else:

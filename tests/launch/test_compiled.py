@@ -182,9 +182,10 @@ def test_images_are_pinned_by_digest_and_the_placeholder_is_gone(executors, case
 
 
 def test_secrets_come_by_name_never_by_value(executors, documents):
-    for _, pod in executors.values():
+    for name, (_, pod) in executors.items():
         mounts = {mount["secretName"]: mount["mountPath"] for mount in pod["secretAsVolume"]}
-        assert mounts == {"mammogan-s3": "/etc/mammogan/s3", "mammogan-mlflow": "/etc/mammogan/mlflow"}
+        source = {"mammogan-s3-source": "/etc/mammogan/source"} if name == "ingest" else {}
+        assert mounts == {"mammogan-s3": "/etc/mammogan/s3", "mammogan-mlflow": "/etc/mammogan/mlflow", **source}
     named = {name: {item["name"]: item["value"] for item in box.get("env", ())} for name, (box, _) in executors.items()}
     tagged = {"MAMMOGAN_IMAGE": executors["start"][0]["image"]}
     if (trained := executors["train"][0]["image"]) != tagged["MAMMOGAN_IMAGE"]:
