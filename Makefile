@@ -41,11 +41,13 @@ test-mutants: setup
 	@$(BIN)/python tests/mutants.py
 
 # Whether your cluster carries the experiment, after preflight: make test-kubeflow HOST=URL IMAGE=NAME@sha256:...
-#   STORE=s3://BUCKET/PREFIX TRACKING_URI=URL [NAMESPACE=...] [POD_SETTINGS="accelerators=1 train.cpu=6"]; sign-in as for submit
+#   STORE=s3://BUCKET/PREFIX TRACKING_URI=URL [SOURCE=s3://...] [NAMESPACE=...] [POD_SETTINGS="accelerators=1 train.cpu=6"];
+#   sign-ins as for submit, in KFP_... and MLFLOW_TRACKING_...
 test-kubeflow: setup
 	@test -n "$(HOST)" -a -n "$(IMAGE)" -a -n "$(STORE)" -a -n "$(TRACKING_URI)" \
 	  || { echo "give HOST=..., IMAGE=..., STORE=... and TRACKING_URI=..."; exit 2; }
 	@KUBEFLOW_HOST="$(HOST)" KUBEFLOW_IMAGE="$(IMAGE)" KUBEFLOW_STORE="$(STORE)" KUBEFLOW_NAMESPACE="$(NAMESPACE)" \
+	  KUBEFLOW_SOURCE="$(SOURCE)" \
 	  KUBEFLOW_TRACKING_URI="$(TRACKING_URI)" KUBEFLOW_POD_SETTINGS="$(POD_SETTINGS)" $(BIN)/python -m pytest tests/kubeflow -v -x
 
 lint: setup
