@@ -358,6 +358,48 @@ MUTANTS = [
             ("mammogan/tracking/standing.py", "os.environ.update(limits)", "pass"),
             ("mammogan/tracking/standing.py", "int(latest[WASSERSTEIN].step)", "int(latest[WASSERSTEIN].value)"),
         ],
+        "tests/data/test_keys.py": [
+            ("mammogan/storage.py", "if key is Key.STORE or not any(given.values()):", "if True:"),
+            ("mammogan/storage.py", "        if not value:", "        if False:"),
+            ("mammogan/data/worker.py", "storage.join(root, name), key=storage.Key.SOURCE", "storage.join(root, name)"),
+            ("mammogan/data/listing.py", ", key=storage.Key.SOURCE", ""),
+            (
+                "mammogan/data/tables.py",
+                "storage.join(folder, name), key=storage.Key.SOURCE",
+                "storage.join(folder, name)",
+            ),
+        ],
+        "tests/tracking/test_clock.py": [
+            ("mammogan/tracking/clock.py", "    if seconds is None:", "    if True:"),
+            ("mammogan/tracking/janitor.py", "clock.now_ms(tracking_uri)", 'int(__import__("time").time() * 1000)'),
+            ("mammogan/tracking/heartbeat.py", "clock.now_ms(tracking_uri)", 'int(__import__("time").time() * 1000)'),
+            ("mammogan/tracking/janitor.py", "        return int(sign)", "        pass"),
+        ],
+        "tests/launch/test_manifests.py": [
+            ("k8s/base/network.yaml", "operator: NotIn, values: [janitor]", "operator: NotIn, values: [nobody]"),
+            ("k8s/base/network.yaml", "100.64.0.0/10, ", ""),
+            ("k8s/base/mlflow.yaml", "        - --app-name=basic-auth\n", ""),
+            ("k8s/base/mlflow.yaml", "name: mammogan-s3-mlflow", "name: mammogan-s3"),
+            (
+                "k8s/base/housekeeping.yaml",
+                "command: [python3, /etc/mlflow-scripts/migrate.py]",
+                "command: [mlflow, db, upgrade, $(MLFLOW_BACKEND_STORE_URI)]",
+            ),
+            ("mammogan/launch/compiled.py", "if step == Step.INGEST else {}", "if step else {}"),
+        ],
+        "tests/launch/test_mlflow_sign_in.py": [
+            ("k8s/base/accounts.py", 'address.replace("%", "%%")', "address"),
+            ("k8s/base/accounts.py", '"default_permission": "READ"', '"default_permission": "MANAGE"'),
+            ("k8s/base/accounts.py", "        accounts.update_user(name, password, is_admin)", "        pass"),
+            ("k8s/base/accounts.py", "    if steps == admin:", "    if False:"),
+            ("k8s/base/accounts.py", 'accounts.grant_user_permission(steps, kind, name, "MANAGE")', "pass"),
+            ("k8s/base/clean_up.py", ', "--backend-store-uri", os.environ["MLFLOW_BACKEND_STORE_URI"]', ""),
+        ],
+        "tests/test_probe.py -k 'run_is_written or cannot_keep or source_is_listed'": [
+            ("mammogan/tracking/probe.py", "_ask(uri, signed=False) == 200", "False"),
+            ("mammogan/tracking/probe.py", "            _try_file(client, run_id, uri)\n", ""),
+            ("mammogan/probe/store.py", "boto3.Session(**storage.own_key(key))", "boto3.Session()"),
+        ],
         "tests/launch/test_preflight.py -k 'steps_own'": [
             (
                 "mammogan/launch/preflight/probe_pod.py",

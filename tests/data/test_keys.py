@@ -84,7 +84,7 @@ def test_ingest_reads_with_one_key_and_keeps_with_the_other(keys, store, tmp_pat
 def test_a_whole_run_on_this_machine_needs_the_source_s_key_alone(keys, store, tmp_path):
     phantom.write_phantom(tmp_path / "drawn", patients=24)
     owner = client(store, store.access_key)
-    for path in (tmp_path / "drawn").rglob("*.*"):
+    for path in filter(Path.is_file, (tmp_path / "drawn").rglob("*")):
         owner.upload_file(str(path), "images", f"drawn/{path.relative_to(tmp_path / 'drawn')}")
     settings = QUICK | {"data.subset": "mass-train"}
     sets = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
