@@ -62,7 +62,7 @@ class FinishedImage:
     made: Made
 
     def cells(self) -> dict[str, str | int]:
-        """Its row of the manifest, without the split."""
+        """Its row of the manifest; ``split`` as the source says it, or empty."""
         wanted, made = self.wanted, self.made
         return {
             "image_id": wanted.image_id,
@@ -74,6 +74,7 @@ class FinishedImage:
             "view": wanted.view,
             "abnormality": wanted.abnormality,
             "subset": wanted.subset,
+            "split": wanted.split,
             "source_uid": made.source_uid,
             "source": made.source,
             "source_sha256": made.source_sha256,

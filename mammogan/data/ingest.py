@@ -31,7 +31,7 @@ from mammogan.data.duplicates import without_duplicates
 from mammogan.data.finished import Finished, FinishedImage
 from mammogan.data.quarantine import RejectedImage
 from mammogan.data.sources import Job, Located
-from mammogan.data.summary import Summary
+from mammogan.data.summary import Sides, Summary
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -211,8 +211,9 @@ def _publish(
     import pandas as pd
 
     frame = pd.DataFrame([image.cells() for image in images]).sort_values("image_id", ignore_index=True)
+    given = split.is_given(frame)
     frame["split"] = split.assign(frame, config)
-    made = _summary(frame, bad, located, config, kind)
+    made = _summary(frame, bad, located, config, kind, split.describe(frame, given=given))
     with replaced_folder(out) as part:
         (part / "images").mkdir()
         for image_id in frame["image_id"]:
@@ -223,13 +224,15 @@ def _publish(
     return made
 
 
-def _summary(frame: pd.DataFrame, bad: list[RejectedImage], located: Located, config: DataConfig, kind: str) -> Summary:
+def _summary(
+    frame: pd.DataFrame, bad: list[RejectedImage], located: Located, config: DataConfig, kind: str, sides: Sides
+) -> Summary:
     mixed = {job.wanted.image_id for job in located.jobs if job.wanted.mixed}
     return Summary(
         **vars(split.count(frame)),
         source=kind,
         subset="+".join(sorted(set(frame["subset"]))),
-        splits=split.describe(frame),
+        splits=sides,
         data_digest=manifest.data_digest(frame),
         mixed_labels=int(frame["image_id"].isin(mixed).sum()),
         quarantined=len(bad),

@@ -39,6 +39,8 @@ DIGESTED = ("image_id", "sha256", "label", "pathology", "patient_id", "subset", 
 """Columns that make two data sets the same one, wherever their files came from."""
 CLASSES = ("benign", "malignant")
 """Name of each label."""
+ROLES = ("train", "test", "validation")
+"""What ``split`` may be; ``validation`` is kept out of training and of every figure."""
 SYNTHETIC = "synthetic"
 """``source`` of the rows that no scanner made."""
 
@@ -85,7 +87,7 @@ def _check(frame: pd.DataFrame, path: Path) -> None:
         raise ValueError(f"{path}: no column {', '.join(absent)}; ingest again")
     for name, allowed in (
         ("label", "[01]"),
-        ("split", "train|test"),
+        ("split", "|".join(ROLES)),
         ("original_rows", r"\d+"),
         ("original_cols", r"\d+"),
     ):

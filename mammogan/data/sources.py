@@ -69,7 +69,7 @@ def locate(source: str, labels: str, config: DataConfig) -> Located:
     listing = _listing(source)
     kind = _recognise(source, listing)
     if kind == "images":
-        return _locate_images(source, listing)
+        return _locate_images(source, listing, config)
     return _locate_series(source, kind, listing, labels, config)
 
 
@@ -231,9 +231,9 @@ def _indexed_job(image: ImageSpec, index: dict[str, idc.Series]) -> Job | None:
     return None
 
 
-def _locate_images(source: str, listing: Listing) -> Located:
+def _locate_images(source: str, listing: Listing, config: DataConfig) -> Located:
     """Every image of a plain folder's manifest, whatever the configured subset."""
-    listed = picture_list.read(source, listing)
+    listed = picture_list.read(source, listing, by_patient=config.split == "patient")
     jobs = [
         Job(each.wanted, source, (each.file,), f"{each.file} {listing.stamps.get(each.file, '')}")
         for each in listed.images
