@@ -107,12 +107,12 @@ class Finished:
     def image(self, job: Job) -> FinishedImage | None:
         """An image that was finished in the folder from the same source files, else None."""
         try:
-            record = json.loads((self.folder / f"{job.wanted.image_id}.json").read_bytes())
+            record = codec.parsed((self.folder / f"{job.wanted.image_id}.json").read_bytes(), job.wanted.image_id)
             content = (self.folder / f"{job.wanted.image_id}.png").read_bytes()
         except (FileNotFoundError, ValueError):  # ValueError: the machine went down before the record was on its disk
             return None
         made = _made(record)
-        if made is None or made.sha256 != hashlib.sha256(content).hexdigest():
+        if made is None or not isinstance(record, dict) or made.sha256 != hashlib.sha256(content).hexdigest():
             return None
         if (record.get("address"), record.get("stamp")) != (_address(job), job.stamp):
             return None
@@ -157,7 +157,7 @@ class Finished:
         """The store's copy, now in the folder; None where it is torn or another's."""
         try:
             line, _, content = storage.read_bytes(self._entry(job)).partition(b"\n")
-            record = json.loads(line)
+            record = codec.parsed(line, self._entry(job))
         except (FileNotFoundError, ValueError):
             return None
         if not isinstance(record, dict) or record.get("address") != _address(job):

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from mammogan import storage
 from mammogan.data.dicom_file import LARGEST_BYTES, LARGEST_PIXELS
 from mammogan.data.quarantine import BadImageError, warnings_as
 
@@ -106,11 +107,11 @@ def read(path: Path) -> np.ndarray:
     Raises ValueError, which names the file, where ``decode`` refuses it, it has more than 8 bits, or cannot be read.
     """
     try:
-        pixels = decode(path.read_bytes())
+        pixels = decode(storage.read_bytes(str(path)))
     except BadImageError as error:
         raise ValueError(f"{path}: {error}") from error
     except OSError as error:
-        raise ValueError(f"{path} cannot be read ({error.strerror}); check its permissions") from error
+        raise ValueError(f"{path} cannot be read ({error.strerror}); give a regular file that may be read") from error
     if pixels.dtype != np.uint8:
         raise ValueError(f"{path} has more than 8 bits a pixel ({pixels.dtype}): save it as 8-bit grey")
     return pixels
