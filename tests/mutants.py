@@ -76,6 +76,10 @@ MUTANTS = [
             ("mammogan/data/tables.py", "encoding = _unmarked(content[:16])", 'encoding = "utf-8"'),
             ("mammogan/data/tables.py", "return named[1], 1", "return named[1], 0"),
         ],
+        "tests/data/test_image_folder.py": [
+            ("mammogan/data/picture.py", "storage.read_bytes(str(path))", "path.read_bytes()"),
+            ("mammogan/data/image_folder.py", "if not is_companion(", "if not str("),
+        ],
         "tests/data/test_picture_list.py": [
             ("mammogan/data/split.py", 'return bool((frame["split"] != "").any())', "return False"),
             ("mammogan/data/picture_list.py", "elif given and not any(each.split for each in known):", "elif False:"),
@@ -629,6 +633,12 @@ MUTANTS = [
             ),
         ],
         "tests/training/test_checkpoint.py": [
+            ("mammogan/codec.py", "    except (ValueError, RecursionError) as error:", "    except KeyError as error:"),
+            (
+                "mammogan/training/trainer.py",
+                "        except (ArithmeticError, AttributeError,",
+                "        except (KeyboardInterrupt,",
+            ),
             (
                 "mammogan/training/checkpoint.py",
                 'if hashlib.sha256(content).hexdigest() == name.split(".")[1]:',

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import resource
 import shutil
 import sys
 import tempfile
@@ -39,6 +40,8 @@ class Tally:
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     peak_mb: int = 0
     slowest_s: float = 0.0
+    core_s: float = 0.0
+    """Seconds of the processor, of the making of inputs too."""
     failures: list[tuple[Case, Verdict]] = field(default_factory=list)
 
     def add(self, case: Case, verdict: Verdict) -> None:
@@ -51,7 +54,8 @@ class Tally:
     def line(self) -> str:
         """As a row of the table."""
         counts = ", ".join(f"{count} {outcome}" for outcome, count in self.outcomes.most_common())
-        return f"{self.kind:12} {self.outcomes.total():8}  {self.peak_mb:5} MB  {self.slowest_s:6.2f} s  {counts}"
+        used = f"{self.core_s:6.0f} s of a core, {self.slowest_s:.2f} s at most, {self.peak_mb} MB at most"
+        return f"{self.kind:12} {self.outcomes.total():8}  {used}: {counts}"
 
 
 MODULES = {
@@ -69,7 +73,7 @@ def kind_of(name: str) -> Kind:
 
 def fuzz(kind: Kind, seed: int, seconds: float, keep: Path | None = None) -> Tally:
     """Cases of one kind for so long; inputs of failures are copied to ``keep``."""
-    tally, end = Tally(kind.name), time.monotonic() + seconds
+    tally, end, begun_s = Tally(kind.name), time.monotonic() + seconds, _core_s()
     with tempfile.TemporaryDirectory() as folder:
         sandbox = Sandbox(Path(folder))
         with closing(verdicts(kind, seed, 0, sandbox, lambda: time.monotonic() > end)) as found:
@@ -79,7 +83,14 @@ def fuzz(kind: Kind, seed: int, seconds: float, keep: Path | None = None) -> Tal
                     _tell(tally, kind, case, verdict, keep)
                 if time.monotonic() > end:
                     break
+    tally.core_s = _core_s() - begun_s
     return tally
+
+
+def _core_s() -> float:
+    """Seconds of the processor that all children that have ended took."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _tell(tally: Tally, kind: Kind, case: Case, verdict: Verdict, keep: Path | None) -> None:
@@ -126,7 +137,8 @@ def main() -> int:
         tallies.append(fuzz(kind_of(name), options.seed, 60 * options.minutes / len(chosen), options.keep))
         print(tallies[-1].line(), flush=True)
     failed = sum(len(tally.failures) for tally in tallies)
-    print(f"seed {options.seed}: {sum(tally.outcomes.total() for tally in tallies)} cases, {failed} failures")
+    cases, core_s = sum(tally.outcomes.total() for tally in tallies), sum(tally.core_s for tally in tallies)
+    print(f"seed {options.seed}: {cases} cases in {core_s / 60:.1f} minutes of a core, {failed} failures")
     for tally in tallies:
         print(tally.line())
     return 1 if failed else 0
