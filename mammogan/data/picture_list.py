@@ -83,8 +83,8 @@ class _Refusal:
     reason: str
 
 
-def read(source: str, listing: Listing, *, by_patient: bool) -> PictureList:
-    """Every image of ``source``'s manifest.
+def read(table: tables.Table, listing: Listing, *, by_patient: bool) -> PictureList:
+    """Every image of a source's manifest.
 
     Raises ValueError for a table that cannot be read as a whole, and, with ``by_patient``, for one that puts a patient
     into both train and test.
@@ -92,7 +92,7 @@ def read(source: str, listing: Listing, *, by_patient: bool) -> PictureList:
     findings: dict[str, list[Finding]] = {}
     refused: dict[str, list[_Refusal]] = {}
     lost: list[RejectedImage] = []
-    for row in tables.read(source, FILE).checked_rows(COLUMNS, (*COLUMNS, *OPTIONAL)):
+    for row in table.checked_rows(COLUMNS, (*COLUMNS, *OPTIONAL)):
         try:
             file = _file(row, listing)
         except ValueError as error:
@@ -117,7 +117,7 @@ def read(source: str, listing: Listing, *, by_patient: bool) -> PictureList:
             images.append(ListedImage(_image(image_id, known), file))
             bad += _repeated(image_id, file, known)
             used += known
-    if by_patient:
+    if by_patient and given:
         _check_patients(used)
     ordered = sorted(images, key=lambda image: image.wanted.image_id)
     return PictureList(tuple(ordered), tuple(bad), len(names) + len(lost))
@@ -198,6 +198,8 @@ def _contradiction(findings: Sequence[Finding]) -> str:
 
     Rows that do not say which abnormality they mean may be several ones, so that any label beside another is right.
     """
+    if len(findings) < 2:
+        return ""
     for field in ("patient_id", "laterality", "view", "subset", "split"):
         said = {getattr(each, field): each.line for each in reversed(findings) if getattr(each, field)}
         if len(said) > 1:
@@ -232,6 +234,8 @@ def _left_out(
 
 def _repeated(image_id: str, file: str, findings: Sequence[Finding]) -> list[RejectedImage]:
     """A row of quarantine for each row of an image after the first one."""
+    if len(findings) < 2:
+        return []
     first = min(each.line for each in findings)
     reason = f"{file} stands there twice or more, first in line {first}"
     fix = "none needed: malignant if any of its rows is"

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from test_fuzz import fuzz
 
 from mammogan.config import SUBSETS, DataConfig
-from mammogan.data import cbis_ddsm, manifest, picture, picture_list
+from mammogan.data import cbis_ddsm, manifest, picture, picture_list, tables
 from mammogan.data.ingest import ingest
 from mammogan.data.listing import Listing
 
@@ -70,7 +70,8 @@ def findings():
 
 def listed(folder, content, *, by_patient=False):
     (folder / "manifest.csv").write_bytes(content)
-    return picture_list.read(str(folder), Listing(dict.fromkeys(FILES, "1-1"), ()), by_patient=by_patient)
+    table = tables.read(str(folder), "manifest.csv")
+    return picture_list.read(table, Listing(dict.fromkeys(FILES, "1-1"), ()), by_patient=by_patient)
 
 
 def plain(rows):

@@ -11,7 +11,7 @@ from cases import Kind, LossError
 from mutation import damaged
 
 from mammogan.config import SUBSETS
-from mammogan.data import cbis_ddsm, idc, manifest, picture_list
+from mammogan.data import cbis_ddsm, idc, manifest, picture_list, tables
 from mammogan.data.listing import Listing
 
 FILES = ("a.png", "a.bmp", "sub/b.png", "sub__b.png", "ä.png", "D.png", "d.png", "IM0001")
@@ -59,7 +59,9 @@ def _write_manifest(rng: random.Random, folder: Path) -> None:
 
 def _read_manifest(folder: Path, _out: Path) -> None:
     content = (folder / "manifest.csv").read_bytes()
-    found = picture_list.read(str(folder), Listing(dict.fromkeys(FILES, "1-1"), ()), by_patient=len(content) % 2 == 0)
+    table = tables.read(str(folder), "manifest.csv")
+    files = Listing(dict.fromkeys(FILES, "1-1"), ())
+    found = picture_list.read(table, files, by_patient=len(content) % 2 == 0)
     told = len(found.images) + len(found.bad)
     if len({row.source for row in found.bad}) != len(found.bad):
         raise LossError("two rows of quarantine are of one line")
