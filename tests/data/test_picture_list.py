@@ -218,3 +218,18 @@ def test_the_table_of_quarantine_that_is_named_is_there(made, caplog, tmp_path):
     with pytest.raises(ValueError, match=r"cannot both be split .*\(1 rows are set aside in (.*)\)$") as caught:
         made("0.bmp,P0,BENIGN", "9.bmp,P9,BENIGN", config=DataConfig(size=28, max_bad=0.5, split="image"))
     assert Path(str(caught.value).rpartition(" in ")[2].rstrip(")")).is_file()
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_a_mask_that_is_listed_is_set_aside_and_a_dark_mammogram_is_not(made, folder, rng, suffix):
+    """As BUSI has them, beside the images and with their names; JPEG blurs the edge."""
+    y, x = np.mgrid[:256, :256]
+    blob = ((y - 100) ** 2 + (x - 140) ** 2 < 40**2).astype(np.uint8) * 255
+    breast = (((y - 128) ** 2 + x**2 < 30**2) * rng.integers(40, 250, (256, 256))).astype(np.uint8)
+    Image.fromarray(blob).save(folder / f"one_mask.{suffix}")
+    Image.fromarray(breast).save(folder / f"dark.{suffix}")
+    frame, rows = made(*LINES, f"one_mask.{suffix},M,BENIGN", f"dark.{suffix},D,BENIGN")
+    assert "dark" in frame.index
+    assert [(row["image_id"], row["reason"]) for row in rows] == [
+        ("one_mask", "nearly all of it is black or white, as a mask is")
+    ]
