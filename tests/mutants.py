@@ -827,7 +827,7 @@ MUTANTS = [
             ("mammogan/tether.py", " | os.O_NOFOLLOW", ""),
         ],
         "tests/test_user_folders.py": [
-            ("mammogan/user_folders.py", "if os.access(folder, os.W_OK | os.X_OK):", "if True:"),
+            ("mammogan/user_folders.py", "except RuntimeError as error:", "except KeyError as error:"),
         ],
         "tests/launch/test_readiness.py": [
             ("mammogan/launch/readiness.py", "        if not path.exists():", "        if False:"),

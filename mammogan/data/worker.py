@@ -35,6 +35,9 @@ MASK_EDGE = 0.05
 """A mask's pixels lie within this share of the grey range from one of its ends..."""
 MASK_SHARE = 0.98
 """...for at least this share of them; JPEG blurs the edge between."""
+WHITE_SHARE = 0.8
+"""Of what is not black, the share that is white in a mask that nobody called one; the blurred edge of a small shape is
+a tenth of it."""
 
 _stop: Event | None = None
 
@@ -214,7 +217,7 @@ def is_drawing(pixels: np.ndarray) -> bool:
     low, high = thinned.min(), thinned.max()
     edge = MASK_EDGE * (high - low)
     shape = thinned > low + edge
-    return bool(shape.any() and np.mean(thinned[shape] >= high - edge) >= MASK_SHARE)
+    return bool(shape.any() and np.mean(thinned[shape] >= high - edge) >= WHITE_SHARE)
 
 
 def is_mask(pixels: np.ndarray) -> bool:
