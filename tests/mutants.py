@@ -745,8 +745,8 @@ MUTANTS = [
             ("mammogan/data/dicom_file.py", "    if whole and stream.unconsumed_tail:", "    if False:"),
             (
                 "mammogan/data/dicom_file.py",
-                '        if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:',
-                "        if False:",
+                '        if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:',
+                "        if True:",
             ),
         ],
         "tests/data/test_picture.py": [
