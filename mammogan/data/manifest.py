@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mammogan import shell, storage
-from mammogan.data import tables
+from mammogan.data import picture_list, tables
 from mammogan.data.cells import shielded, unshielded
 
 if TYPE_CHECKING:
@@ -83,6 +84,9 @@ def _rows(path: Path) -> dict[str, list[str]]:
 
 def _check(frame: pd.DataFrame, path: Path) -> None:
     absent = [name for name in COLUMNS if name not in frame.columns]
+    if {"image_id", "sha256"} <= set(absent) and set(picture_list.COLUMNS) <= set(frame.columns):
+        command = f"{shell.command('mammogan')} ingest --source {shlex.quote(str(path.parent))} --out DATASET"
+        raise ValueError(f"{path}: the list of a source, not of a data set; make one with `{command}`, or leave it out")
     if absent:
         raise ValueError(f"{path}: no column {', '.join(absent)}; ingest again")
     for name, allowed in (

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,22 +84,24 @@ def decode(content: bytes | memoryview) -> np.ndarray:
     """
     is_tiff = bytes(content[:2]) in TIFF_STARTS
     # damaged metadata of a JPEG or PNG stand beside the pixels; a TIFF's say what the pixels mean
-    with warnings_as("error" if is_tiff else "ignore"):
-        try:
+    warned = partial(warnings_as, "error" if is_tiff else "ignore")
+    try:
+        with warned():
             image = open_image(content)
             samples = Samples.of(image, content)
             _check(image, samples)
-            image.load()
+        image.load()  # warns of nothing, and is what takes the time: other threads decode meanwhile
+        with warned():
             return _grey(_upright(image), samples)
-        except BadImageError:
-            raise
-        except Image.DecompressionBombError as error:
-            raise BadImageError("too many pixels", f"give at most {LARGEST_PIXELS} pixels an image") from error
-        except UnidentifiedImageError as error:
-            kind = "a broken TIFF, or one of a kind that is not read" if is_tiff else f"not one of {', '.join(FORMATS)}"
-            raise BadImageError(f"unreadable picture ({kind})", FIX) from error
-        except Exception as error:  # Pillow raises whatever the broken bytes lead it to
-            raise BadImageError(f"unreadable picture ({type(error).__name__})", FIX) from error
+    except BadImageError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise BadImageError("too many pixels", f"give at most {LARGEST_PIXELS} pixels an image") from error
+    except UnidentifiedImageError as error:
+        kind = "a broken TIFF, or one of a kind that is not read" if is_tiff else f"not one of {', '.join(FORMATS)}"
+        raise BadImageError(f"unreadable picture ({kind})", FIX) from error
+    except Exception as error:  # Pillow raises whatever the broken bytes lead it to
+        raise BadImageError(f"unreadable picture ({type(error).__name__})", FIX) from error
 
 
 def read(path: Path) -> np.ndarray:

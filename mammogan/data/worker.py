@@ -35,6 +35,9 @@ MASK_EDGE = 0.05
 """A mask's pixels lie within this share of the grey range from one of its ends..."""
 MASK_SHARE = 0.98
 """...for at least this share of them; JPEG blurs the edge between."""
+WHITE_SHARE = 0.8
+"""Of what is not black, the share that is white in a mask that nobody called one; the blurred edge of a small shape is
+a tenth of it."""
 
 _stop: Event | None = None
 
@@ -192,11 +195,29 @@ def choose(job: Job, sources: Iterable[Source]) -> Source:
     candidates = [each for each in distinct.values() if _may_be(job, each)]
     if len(candidates) != 1:
         raise BadImageError(f"{len(candidates)} files could be the image", "keep the one file of the series")
+    if job.wanted.content != "crop" and is_drawing(candidates[0].pixels):
+        raise BadImageError(
+            "nearly all of it is black or white, as a mask is", "give the image; leave a mask's row out"
+        )
     return candidates[0]
 
 
 def _may_be(job: Job, source: Source) -> bool:
     return job.wanted.content != "crop" or not is_mask(source.pixels)
+
+
+def is_drawing(pixels: np.ndarray) -> bool:
+    """Whether pixels (rows, columns) are a mask's that nobody called one: a white shape on black, and hardly any grey.
+
+    More than ``is_mask`` asks for, because a mammogram may be nearly all background: what is not black must be white.
+    About 65 000 pixels are looked at, all over the picture.
+    """
+    step = max(1, min(pixels.shape) // 256)
+    thinned = pixels[::step, ::step].astype(np.float64)
+    low, high = thinned.min(), thinned.max()
+    edge = MASK_EDGE * (high - low)
+    shape = thinned > low + edge
+    return bool(shape.any() and np.mean(thinned[shape] >= high - edge) >= WHITE_SHARE)
 
 
 def is_mask(pixels: np.ndarray) -> bool:

@@ -337,3 +337,18 @@ def test_a_data_set_as_a_source_keeps_its_sides(made, folder, tmp_path):
     ingest(str(tmp_path / "set"), "", CONFIG, tmp_path / "again", workers=1)
     again = manifest.read(tmp_path / "again").set_index("source")
     assert {name: again.loc[f"images/{name}.png", "split"] for name in frame.index} == frame["split"].to_dict()
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_a_mask_that_is_listed_is_set_aside_and_a_dark_mammogram_is_not(made, folder, rng, suffix):
+    """As BUSI has them, beside the images and with their names; JPEG blurs the edge."""
+    y, x = np.mgrid[:256, :256]
+    blob = ((y - 100) ** 2 + (x - 140) ** 2 < 40**2).astype(np.uint8) * 255
+    breast = (((y - 128) ** 2 + x**2 < 30**2) * rng.integers(40, 250, (256, 256))).astype(np.uint8)
+    Image.fromarray(blob).save(folder / f"one_mask.{suffix}")
+    Image.fromarray(breast).save(folder / f"dark.{suffix}")
+    frame, rows = made(*LINES, f"one_mask.{suffix},M,BENIGN", f"dark.{suffix},D,BENIGN")
+    assert "dark" in frame.index
+    assert [(row["image_id"], row["reason"]) for row in rows] == [
+        ("one_mask", "nearly all of it is black or white, as a mask is")
+    ]
