@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mammogan import shell, storage
-from mammogan.data import picture_list, tables
+from mammogan.data import tables
 from mammogan.data.cells import shielded, unshielded
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ NUMBERS = ("label", "original_rows", "original_cols")
 TEXTS = tuple(name for name in COLUMNS if name not in NUMBERS)
 DIGESTED = ("image_id", "sha256", "label", "pathology", "patient_id", "subset", "split")
 """Columns that make two data sets the same one, wherever their files came from."""
+LISTED = ("file", "patient_id", "pathology")
+"""Columns that the list of a source of pictures needs, which is called the same."""
 CLASSES = ("benign", "malignant")
 """Name of each label."""
 ROLES = ("train", "test", "validation")
@@ -84,7 +86,7 @@ def _rows(path: Path) -> dict[str, list[str]]:
 
 def _check(frame: pd.DataFrame, path: Path) -> None:
     absent = [name for name in COLUMNS if name not in frame.columns]
-    if {"image_id", "sha256"} <= set(absent) and set(picture_list.COLUMNS) <= set(frame.columns):
+    if {"image_id", "sha256"} <= set(absent) and set(LISTED) <= set(frame.columns):
         command = f"{shell.command('mammogan')} ingest --source {shlex.quote(str(path.parent))} --out DATASET"
         raise ValueError(f"{path}: the list of a source, not of a data set; make one with `{command}`, or leave it out")
     if absent:

@@ -22,7 +22,7 @@ from mammogan.data.listing import DICOM_SUFFIXES, Listing, composed, is_suffixle
 from mammogan.data.quarantine import RejectedImage
 
 FILE = "manifest.csv"
-COLUMNS = ("file", "patient_id", "pathology")
+COLUMNS = manifest.LISTED
 OPTIONAL = ("laterality", "view", "subset", "abnormality", "abnormality_id", "abnormality_type", "split")
 LONGEST_NAME = 120
 """Bytes of an image's name; it becomes a file's."""
