@@ -106,6 +106,8 @@ def renamed(value, key=""):
 
 
 VERSION_BEFORE = "4de11d75a2f3"
+ADDED = {"mammogan-s3-source"}
+"""Secrets that steps have got since."""
 
 
 def renamed_name(text):
@@ -118,6 +120,8 @@ def renamed_name(text):
 def test_the_graph_is_the_one_before_but_for_names(name):
     before = list(yaml.safe_load_all((GOLDEN / "before" / f"{name}.yaml").read_text()))
     now = list(yaml.safe_load_all((GOLDEN / f"{name}.yaml").read_text()))
+    for pod in now[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values():
+        pod["secretAsVolume"] = [secret for secret in pod["secretAsVolume"] if secret["secretName"] not in ADDED]
     assert yaml.safe_dump_all(map(renamed, before)) == yaml.safe_dump_all(now)
 
 
