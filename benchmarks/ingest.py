@@ -46,8 +46,7 @@ def write_files(originals: list[Path], count: int, folder: Path) -> None:
     rows = []
     for number in range(count):
         name = f"Mass-Training_P_{number:05d}_LEFT_CC"
-        image = pixels[number % len(pixels)].copy()
-        image[0, 0] = number
+        image = np.roll(pixels[number % len(pixels)], 16 * number, axis=0)  # other squares too: copies are set aside
         path = f"{name}/2.{number + 1}/3.{number + 1}/000000.dcm"
         (folder / path).parent.mkdir(parents=True)
         (folder / path).write_bytes(phantom.dicom_bytes(image, f"2.{number + 1}", f"3.{number + 1}", f"4.{number + 1}"))

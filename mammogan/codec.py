@@ -59,10 +59,7 @@ def loads(kind: type[T], document: bytes | str, version: int, where: str) -> T:
 
     Raises OlderFormatError for one of another format, ValueError for one that is broken.
     """
-    try:
-        content = json.loads(document)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{where}: it is no JSON ({error}); write it again") from error
+    content = parsed(document, where)
     if not isinstance(content, dict):
         raise ValueError(f"{where}: it holds no object; write it again")
     written = content.pop(FORMAT, 1)
@@ -72,6 +69,14 @@ def loads(kind: type[T], document: bytes | str, version: int, where: str) -> T:
             "run the step that writes it again"
         )
     return decode(kind, content, where)
+
+
+def parsed(document: bytes | str, where: str) -> object:
+    """What ``json.loads`` gives; ``where`` names the document in errors. Raises ValueError alone, of one line."""
+    try:
+        return json.loads(document)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{where}: it is no JSON ({error}); write it again") from error
 
 
 @cache

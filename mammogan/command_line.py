@@ -5,6 +5,7 @@ Quick to start: kfp, MLflow and PyTorch are imported by the commands that need t
 
 import typer
 
+from mammogan import utf8
 from mammogan.commands import cluster, data, evaluate, graph, options, probe, purge, runs, settings, synthetic, train
 
 PANELS = {
@@ -30,3 +31,9 @@ for panel, groups in PANELS.items():
 @app.callback()
 def main(_version: options.Version = False) -> None:
     """Synthetic mammograms of the rare class: run the experiment here or on Kubeflow, and work with what it leaves."""
+
+
+def start() -> None:
+    """What the script ``mammogan`` does."""
+    utf8.require()
+    app()

@@ -25,10 +25,16 @@ def same_size(real: Tensor, fake: Tensor) -> None:
 
 
 def enlarged(images: Tensor, smallest: int, side: int) -> Tensor:
-    """Float images (N, 1, H, W) with a side below ``smallest`` enlarged bilinearly to ``side``, others as they are."""
-    if min(images.shape[-2:]) >= smallest:
+    """Float images (N, 1, H, W) with a side below ``smallest`` enlarged bilinearly, others as they are.
+
+    The shorter side becomes ``side``, and the longer one grows as much.
+    """
+    height, width = images.shape[-2:]
+    shorter = min(height, width)
+    if shorter >= smallest:
         return images
-    return torch.nn.functional.interpolate(images, size=(side, side), mode="bilinear", align_corners=False)
+    size = (round(height * side / shorter), round(width * side / shorter))
+    return torch.nn.functional.interpolate(images, size=size, mode="bilinear", align_corners=False)
 
 
 def digest_of(images: Tensor) -> str:

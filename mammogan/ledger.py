@@ -86,7 +86,11 @@ class Entry:
             content = json.loads(text)
             step, trial = content.pop("task")
             task, state = Task(Step(step), trial), State(content.pop("state"))
-            return cls(task=task, state=state, **content)
+            entry = cls(task=task, state=state, **content)
+            entry.to_json()
+            if not isinstance(entry.reason, str) or not isinstance(trial, str):
+                raise TypeError("its reason or trial is no text")
+            return entry
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise UnknownEntryError(f"entry={text[:200]!r}: it is no record of a step ({error})") from error
 

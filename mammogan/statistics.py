@@ -64,13 +64,18 @@ def blocks_of(count: int, most: int) -> list[Ints]:
     return [np.arange(first, count, min(count, most)) for first in range(min(count, most))]
 
 
-def combine(value: float, parts: Sequence[Variance], confidence: float) -> Estimate:
-    """Interval of an estimate whose variance is the sum of independent parts (Satterthwaite 1946)."""
+def combine(
+    value: float, parts: Sequence[Variance], confidence: float, least: float = -math.inf, most: float = math.inf
+) -> Estimate:
+    """Interval of an estimate whose variance is the sum of independent parts (Satterthwaite 1946).
+
+    Ends beyond ``least`` and ``most``, between which the quantity lies, are brought there: no less often is it inside.
+    """
     from scipy.special import stdtrit
 
     total, freedom = _total(parts)
     half = float(stdtrit(freedom, (1 + confidence) / 2)) * math.sqrt(total)
-    return Estimate(value, value - half, value + half)
+    return Estimate(value, min(max(value - half, least), value), max(min(value + half, most), value))
 
 
 def at_least(parts: Sequence[Variance], least: float) -> list[Variance]:
@@ -110,11 +115,20 @@ def _total(parts: Sequence[Variance]) -> tuple[float, float]:
     return total, total**2 / squares if squares > 0 else sum(part.freedom for part in parts)
 
 
-def pair_mean(values: Floats, left: Ints, right: Ints, one_sample: bool, confidence: float) -> Estimate:
+def pair_mean(
+    values: Floats,
+    left: Ints,
+    right: Ints,
+    *,
+    one_sample: bool,
+    confidence: float,
+    least: float = -math.inf,
+    most: float = math.inf,
+) -> Estimate:
     """Mean over image pairs with the interval that knows which pairs share an image.
 
-    ``values`` (P,) are the distances of the pairs (``left[p]``, ``right[p]``); with ``one_sample`` both index the same
-    images, else two samples. A single pair has no interval. Raises ValueError for no pair at all.
+    ``values`` (P,), in [``least``, ``most``], are those of the pairs (``left[p]``, ``right[p]``); with ``one_sample``
+    both index the same images, else two samples. A single pair has no interval. Raises ValueError for no pair at all.
     """
     pairs = len(values)
     if pairs == 0:
@@ -131,7 +145,8 @@ def pair_mean(values: Floats, left: Ints, right: Ints, one_sample: bool, confide
     total = sum(part.variance for part in known)
     # sharing images can only add to the variance of independent pairs, so that is the least it may be
     shrink = max(total - independent, independent) / total if total > 0 else 0.0
-    return combine(mean, [Variance(part.variance * shrink, part.freedom) for part in known], confidence)
+    shrunk = [Variance(part.variance * shrink, part.freedom) for part in known]
+    return combine(mean, shrunk, confidence, least, most)
 
 
 def _leave_one_out(mean: float, excess: Floats, images: Ints, pairs: int) -> Variance | None:

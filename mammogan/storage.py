@@ -1,7 +1,8 @@
 """Files by address: a local path or ``s3://bucket/key``, read whole, written atomically, fetched by sha256.
 
 S3 credentials, region and endpoint come from boto3's usual environment (``AWS_ACCESS_KEY_ID``,
-``AWS_ENDPOINT_URL_S3``, ...); without credentials requests go unsigned, as public buckets need. While the server is
+``AWS_ENDPOINT_URL_S3``, ...); without credentials requests go unsigned, as public buckets need. What is read of a
+source may have an access key of its own, see ``Key``. While the server is
 away, or breaks off in the middle of an object, every request is made again for as long as ``patience`` says, then
 AwayError is raised; what waiting does not fix is raised at once. Both are OSErrors of one line that names the address.
 """
@@ -19,6 +20,7 @@ import tempfile
 import urllib.request
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
@@ -37,6 +39,18 @@ NOT_IMPLEMENTED = 501
 TOO_MANY_REQUESTS = 429
 
 Result = TypeVar("Result")
+
+
+class Key(StrEnum):
+    """Whose access key signs a request; the value begins the names of its variables.
+
+    ``SOURCE`` is for images and labels, which nobody needs to write: ``MAMMOGAN_SOURCE_ACCESS_KEY_ID``,
+    ``MAMMOGAN_SOURCE_SECRET_ACCESS_KEY`` and, for a temporary key, ``MAMMOGAN_SOURCE_SESSION_TOKEN``. Without them it
+    is ``STORE``, which is whatever boto3 finds.
+    """
+
+    STORE = "AWS_"
+    SOURCE = "MAMMOGAN_SOURCE_"
 
 
 class AwayError(OSError):
@@ -73,19 +87,35 @@ def open_regular(path: Path) -> io.BufferedReader:
     raise OSError(errno.EINVAL, "a pipe or a device, no regular file", str(path))
 
 
-@functools.lru_cache(maxsize=1)
-def s3() -> BaseClient:
-    """S3 client of this process, unsigned where there are no credentials; it tries once, the patience is ours."""
+@functools.lru_cache(maxsize=2)
+def s3(key: Key = Key.STORE) -> BaseClient:
+    """S3 client of this process, unsigned where there are no credentials; it tries once, the patience is ours.
+
+    Raises ValueError for one half of a source's key without the other.
+    """
     import boto3
     from botocore import UNSIGNED
     from botocore.config import Config
 
     trust.share()
-    session = boto3.Session()
+    session = boto3.Session(**own_key(key))
     config = Config(retries={"total_max_attempts": 1}, connect_timeout=CONNECT_S, read_timeout=ANSWER_S)
     if session.get_credentials() is None:
         config = config.merge(Config(signature_version=UNSIGNED))
     return session.client("s3", config=config)
+
+
+def own_key(key: Key) -> dict[str, str]:
+    """The source's own access key as boto3's arguments; empty where boto3 has to find one."""
+    given = {name: os.environ.get(f"{key}{name}", "").strip() for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY")}
+    if key is Key.STORE or not any(given.values()):
+        return {}
+    for name, value in given.items():
+        if not value:
+            raise ValueError(f"{key}{name}='': the other half of the source's key is set; give both, or neither")
+    token = os.environ.get(f"{key}SESSION_TOKEN", "").strip()
+    own = {f"aws_{name.lower()}": value for name, value in given.items()}
+    return own | ({"aws_session_token": token} if token else {})
 
 
 def _bucket_and_key(uri: str) -> tuple[str, str]:
@@ -95,14 +125,16 @@ def _bucket_and_key(uri: str) -> tuple[str, str]:
     return bucket, key
 
 
-def _asked(uri: str, request: Callable[[Any, str, str], Result], named: str = "") -> Result:
+def _asked(uri: str, request: Callable[[Any, str, str], Result], signed: Key = Key.STORE, named: str = "") -> Result:
     """What ``request(client, bucket, key)`` answers; it may be made several times. Raises as this module does.
 
     Errors name ``named`` instead of the address, where the object's own name is nobody's business.
     """
     bucket, key = _bucket_and_key(uri)
-    with _one_line(named or uri, hidden=bool(named)):
-        return patience.retry(lambda: request(s3(), bucket, key), f"s3://{bucket}", _may_pass, hidden=bool(named))
+    own = Key.SOURCE if own_key(signed) else Key.STORE
+    client = s3(own) if own is Key.SOURCE else s3()
+    with _one_line(named or uri, own, hidden=bool(named)):
+        return patience.retry(lambda: request(client, bucket, key), f"s3://{bucket}", _may_pass, hidden=bool(named))
 
 
 def _may_pass(error: Exception) -> bool:
@@ -121,7 +153,7 @@ def _may_pass(error: Exception) -> bool:
 
 
 @contextmanager
-def _one_line(uri: str, *, hidden: bool) -> Generator[None]:
+def _one_line(uri: str, key: Key, *, hidden: bool = False) -> Generator[None]:
     """Turn what boto3 raises into FileNotFoundError for a missing object, else OSError that names the address.
 
     boto3's own words name the object; where it is ``hidden`` they are neither repeated nor handed on as the cause.
@@ -138,7 +170,7 @@ def _one_line(uri: str, *, hidden: bool) -> Generator[None]:
         answer = f"{uri}: the store answers {code or type(error).__name__}"
         if _may_pass(error):
             raise AwayError(f"{answer}; {_waited()}, try again later") from cause
-        raise OSError(f"{answer}; {_S3_MENDS.get(code, 'check the address and the rights of the key')}") from cause
+        raise OSError(f"{answer}; {_mend(code, key)}") from cause
     except (BotoCoreError, ResponseParserError) as error:
         cause = None if hidden else error
         if untrusted := trust.distrust(error):
@@ -155,15 +187,21 @@ def _waited() -> str:
     return f"waited {patience.seconds():g} s ({patience.VARIABLE})"
 
 
+def _mend(code: str, key: Key) -> str:
+    return _S3_MENDS.get(code, "check the address and the rights of the key").format(key=key)
+
+
+_CREDENTIALS = "check the credentials in {key}ACCESS_KEY_ID and {key}SECRET_ACCESS_KEY"
 _S3_MENDS = {
     "NoSuchBucket": "check the bucket's name and AWS_ENDPOINT_URL_S3",
-    "403": "check the credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-    "AccessDenied": "check the credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-    "InvalidAccessKeyId": "check AWS_ACCESS_KEY_ID",
-    "SignatureDoesNotMatch": "check AWS_SECRET_ACCESS_KEY",
+    "403": _CREDENTIALS,
+    "AccessDenied": f"{_CREDENTIALS}, and what that key may do",
+    "InvalidAccessKeyId": "check {key}ACCESS_KEY_ID",
+    "SignatureDoesNotMatch": "check {key}SECRET_ACCESS_KEY",
     **dict.fromkeys(
         ("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "InvalidToken"),
-        "the session token is over or wrong; give fresh AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN",
+        "the session token is over or wrong; give fresh {key}ACCESS_KEY_ID, {key}SECRET_ACCESS_KEY and "
+        "{key}SESSION_TOKEN",
     ),
 }
 
@@ -179,17 +217,17 @@ def exists(uri: str) -> bool:
     return True
 
 
-def list_files(uri: str, *, linked: bool = False) -> list[str]:
+def list_files(uri: str, *, linked: bool = False, key: Key = Key.STORE) -> list[str]:
     """Sorted paths of all files below ``uri``, relative to it, with forward slashes.
 
     ``linked`` adds the files of this disk to which links lead out of ``uri``, for a folder that its owner put together.
     """
     if linked and not is_remote(uri):
         return sorted(name for name, _ in _regular_files(Path(uri), linked=True))
-    return sorted(list_stamps(uri))
+    return sorted(list_stamps(uri, key=key))
 
 
-def list_stamps(uri: str) -> dict[str, str]:
+def list_stamps(uri: str, *, key: Key = Key.STORE) -> dict[str, str]:
     """Every file below ``uri``, by its relative path, with a stamp that changes whenever the file's content does.
 
     Size and time of a file are what its maker sets them to: archives and copies restore them. Its inode and the time of
@@ -199,9 +237,9 @@ def list_stamps(uri: str) -> dict[str, str]:
     """
     if not is_remote(uri):
         return {name: _stamp(status) for name, status in _regular_files(Path(uri))}
-    _, key = _bucket_and_key(uri)
-    prefix = key.rstrip("/") + "/" if key else ""
-    items = [item for page in _pages(uri, prefix) for item in page if not item["Key"].endswith("/")]
+    _, folder = _bucket_and_key(uri)
+    prefix = folder.rstrip("/") + "/" if folder else ""
+    items = [item for page in _pages(uri, prefix, key) for item in page if not item["Key"].endswith("/")]
     return {
         item["Key"].removeprefix(prefix): (
             f"{item['Size']}-{item['ETag'].strip(chr(34))}-{item['LastModified'].timestamp():.3f}"
@@ -245,12 +283,14 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         return []
 
 
-def _pages(uri: str, prefix: str) -> Generator[list[dict[str, Any]]]:
+def _pages(uri: str, prefix: str, key: Key) -> Generator[list[dict[str, Any]]]:
     """Objects below ``prefix``, a page of them at a time: a fault costs one page, not the whole listing."""
     start: dict[str, str] = {}
     while True:
         page = _asked(
-            uri, lambda client, bucket, _, start=start: client.list_objects_v2(Bucket=bucket, Prefix=prefix, **start)
+            uri,
+            lambda client, bucket, _, start=start: client.list_objects_v2(Bucket=bucket, Prefix=prefix, **start),
+            key,
         )
         yield page.get("Contents", [])
         if not page.get("IsTruncated"):
@@ -258,7 +298,7 @@ def _pages(uri: str, prefix: str) -> Generator[list[dict[str, Any]]]:
         start = {"ContinuationToken": page["NextContinuationToken"]}
 
 
-def read_bytes(uri: str, limit: int | None = None, *, named: str = "") -> bytes:
+def read_bytes(uri: str, limit: int | None = None, *, key: Key = Key.STORE, named: str = "") -> bytes:
     """Whole content of the file at ``uri``, or its first ``limit`` bytes; an error of S3 says ``named`` for it.
 
     Raises FileNotFoundError where there is none, OSError where the store cannot be read or it is no regular file.
@@ -268,10 +308,10 @@ def read_bytes(uri: str, limit: int | None = None, *, named: str = "") -> bytes:
             return file.read() if limit is None else file.read(limit)
     part = {} if limit is None else {"Range": f"bytes=0-{limit - 1}"}
 
-    def content(client: Any, bucket: str, key: str) -> bytes:  # noqa: ANN401  (boto3 makes its clients' classes)
-        return client.get_object(Bucket=bucket, Key=key, **part)["Body"].read()
+    def ask(client: Any, bucket: str, name: str) -> bytes:  # noqa: ANN401  (boto3 has no types)
+        return client.get_object(Bucket=bucket, Key=name, **part)["Body"].read()
 
-    return _asked(uri, content, named)
+    return _asked(uri, ask, key, named)
 
 
 def write_bytes(uri: str, content: bytes) -> None:

@@ -54,7 +54,7 @@ def write_dataset(folder, counts, seed=0, picture=draw):
 def write_summary(frame, folder):
     """``summary.json`` of a manifest's rows."""
     made = Summary(
-        **vars(split.count(frame)), source="images", subset="mass-train", splits=split.describe(frame),
+        **vars(split.count(frame)), source="images", subset="mass-train", splits=split.describe(frame, given=False),
         data_digest=manifest.data_digest(frame), settings=DataConfig(split="patient"),
     )  # fmt: skip
     summary.write(made, str(folder))

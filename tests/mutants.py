@@ -76,7 +76,16 @@ MUTANTS = [
             ("mammogan/data/tables.py", "encoding = _unmarked(content[:16])", 'encoding = "utf-8"'),
             ("mammogan/data/tables.py", "return named[1], 1", "return named[1], 0"),
         ],
+        "tests/data/test_image_folder.py": [
+            ("mammogan/data/picture.py", "storage.read_bytes(str(path))", "path.read_bytes()"),
+            ("mammogan/data/image_folder.py", "if not is_companion(", "if not str("),
+        ],
         "tests/data/test_picture_list.py": [
+            ("mammogan/data/split.py", 'return bool((frame["split"] != "").any())', "return False"),
+            ("mammogan/data/picture_list.py", "elif given and not any(each.split for each in known):", "elif False:"),
+            ("mammogan/data/picture_list.py", '"view", "subset", "split"):', '"view", "subset"):'),
+            ("mammogan/data/picture_list.py", "    if by_patient:", "    if False:"),
+            ("mammogan/data/duplicates.py", "if len({image.wanted.split for image in group}) > 1:", "if False:"),
             ("mammogan/data/picture_list.py", "        if len(labels) > 1:", "        if len(labels) > 9:"),
             ("mammogan/data/picture_list.py", "        if len(said) > 1:", "        if len(said) > 9:"),
             ("mammogan/data/picture_list.py", "        if unusable or unlike:", "        if unlike or not known:"),
@@ -358,6 +367,48 @@ MUTANTS = [
             ("mammogan/tracking/standing.py", "os.environ.update(limits)", "pass"),
             ("mammogan/tracking/standing.py", "int(latest[WASSERSTEIN].step)", "int(latest[WASSERSTEIN].value)"),
         ],
+        "tests/data/test_keys.py": [
+            ("mammogan/storage.py", "if key is Key.STORE or not any(given.values()):", "if True:"),
+            ("mammogan/storage.py", "        if not value:", "        if False:"),
+            ("mammogan/data/worker.py", "storage.join(root, name), key=storage.Key.SOURCE", "storage.join(root, name)"),
+            ("mammogan/data/listing.py", ", key=storage.Key.SOURCE", ""),
+            (
+                "mammogan/data/tables.py",
+                "storage.join(folder, name), key=storage.Key.SOURCE",
+                "storage.join(folder, name)",
+            ),
+        ],
+        "tests/tracking/test_clock.py": [
+            ("mammogan/tracking/clock.py", "    if seconds is None:", "    if True:"),
+            ("mammogan/tracking/janitor.py", "clock.now_ms(tracking_uri)", 'int(__import__("time").time() * 1000)'),
+            ("mammogan/tracking/heartbeat.py", "clock.now_ms(tracking_uri)", 'int(__import__("time").time() * 1000)'),
+            ("mammogan/tracking/janitor.py", "        return int(sign)", "        pass"),
+        ],
+        "tests/launch/test_manifests.py": [
+            ("k8s/base/network.yaml", "operator: NotIn, values: [janitor]", "operator: NotIn, values: [nobody]"),
+            ("k8s/base/network.yaml", "100.64.0.0/10, ", ""),
+            ("k8s/base/mlflow.yaml", "        - --app-name=basic-auth\n", ""),
+            ("k8s/base/mlflow.yaml", "name: mammogan-s3-mlflow", "name: mammogan-s3"),
+            (
+                "k8s/base/housekeeping.yaml",
+                "command: [python3, /etc/mlflow-scripts/migrate.py]",
+                "command: [mlflow, db, upgrade, $(MLFLOW_BACKEND_STORE_URI)]",
+            ),
+            ("mammogan/launch/compiled.py", "if step == Step.INGEST else {}", "if step else {}"),
+        ],
+        "tests/launch/test_mlflow_sign_in.py": [
+            ("k8s/base/accounts.py", 'address.replace("%", "%%")', "address"),
+            ("k8s/base/accounts.py", '"default_permission": "READ"', '"default_permission": "MANAGE"'),
+            ("k8s/base/accounts.py", "        accounts.update_user(name, password, is_admin)", "        pass"),
+            ("k8s/base/accounts.py", "    if steps == admin:", "    if False:"),
+            ("k8s/base/accounts.py", 'accounts.grant_user_permission(steps, kind, name, "MANAGE")', "pass"),
+            ("k8s/base/clean_up.py", ', "--backend-store-uri", os.environ["MLFLOW_BACKEND_STORE_URI"]', ""),
+        ],
+        "tests/test_probe.py -k 'run_is_written or cannot_keep or source_is_listed'": [
+            ("mammogan/tracking/probe.py", "_ask(uri, signed=False) == 200", "False"),
+            ("mammogan/tracking/probe.py", "            _try_file(client, run_id, uri)\n", ""),
+            ("mammogan/probe/store.py", "boto3.Session(**storage.own_key(key))", "boto3.Session()"),
+        ],
         "tests/launch/test_preflight.py -k 'steps_own'": [
             (
                 "mammogan/launch/preflight/probe_pod.py",
@@ -582,6 +633,12 @@ MUTANTS = [
             ),
         ],
         "tests/training/test_checkpoint.py": [
+            ("mammogan/codec.py", "    except (ValueError, RecursionError) as error:", "    except KeyError as error:"),
+            (
+                "mammogan/training/trainer.py",
+                "        except (ArithmeticError, AttributeError,",
+                "        except (KeyboardInterrupt,",
+            ),
             (
                 "mammogan/training/checkpoint.py",
                 'if hashlib.sha256(content).hexdigest() == name.split(".")[1]:',
@@ -703,8 +760,8 @@ MUTANTS = [
             ("mammogan/data/dicom_file.py", "    if whole and stream.unconsumed_tail:", "    if False:"),
             (
                 "mammogan/data/dicom_file.py",
-                '        if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:',
-                "        if False:",
+                '        if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:',
+                "        if True:",
             ),
         ],
         "tests/data/test_picture.py": [
@@ -726,8 +783,8 @@ MUTANTS = [
             ("mammogan/data/picture.py", "    if samples.count > len(image.getbands()):", "    if False:"),
             (
                 "mammogan/data/picture.py",
-                'with warnings_as("error" if is_tiff else "ignore"):',
-                'with warnings_as("error"):',
+                'partial(warnings_as, "error" if is_tiff else "ignore")',
+                'partial(warnings_as, "error")',
             ),
             ("mammogan/data/verify.py", "picture.open_image(content)", "__import__('PIL').Image.open(content)"),
         ],
@@ -773,9 +830,6 @@ MUTANTS = [
         "tests/data/test_s3.py": [
             ("mammogan/data/worker.py", ', named=f"a file below {root}"', ""),
         ],
-        "tests/training/test_holdout_split.py": [
-            ("mammogan/training/holdout_split.py", "list(dict.fromkeys(patients))", "sorted(set(patients))"),
-        ],
         "tests/audit/test_audit.py -k called_decides": [
             (
                 "mammogan/audit/copies.py",
@@ -810,6 +864,78 @@ MUTANTS = [
         "tests/data/test_finished.py": [
             ("mammogan/data/finished.py", "(_address(job), job.stamp)", '(_address(job), record.get("stamp"))'),
             ("mammogan/data/finished.py", 'record.get("address") != _address(job)', "False"),
+        ],
+        "tests/data/test_picture.py -k threads": [
+            (
+                "mammogan/data/picture.py",
+                "        image.load()  # warns",
+                "        with warned():\n            image.load()  # warns",
+            ),
+        ],
+        "tests/data/test_picture_list.py -k mask": [
+            ("mammogan/data/worker.py", 'if job.wanted.content != "crop" and is_drawing', "if False and is_drawing"),
+            ("mammogan/data/worker.py", "thinned[shape] >= high - edge", "thinned[shape] >= low"),
+        ],
+        "tests/data/test_manifest.py": [
+            ("mammogan/data/manifest.py", '{"image_id", "sha256"} <= set(absent) and', "False and"),
+        ],
+        "tests/training/test_holdout_split.py": [
+            ("mammogan/training/holdout_split.py", "list(dict.fromkeys(patients))", "sorted(set(patients))"),
+            (
+                "mammogan/training/holdout_split.py",
+                'mend = "give less" if less else',
+                'mend = "give less" if True else',
+            ),
+        ],
+        "tests/metrics/test_prdc.py": [
+            ("mammogan/metrics/prdc.py", "equal = known.across == 0", "equal = known.across < 0"),
+            ("mammogan/metrics/prdc.py", "ROUNDING = 1e-13", "ROUNDING = -1.0"),
+        ],
+        "tests/metrics/test_ms_ssim.py -k enlarged": [
+            ("mammogan/image_tensors.py", "round(width * side / shorter))", "side)"),
+        ],
+        "tests/test_statistics.py": [
+            ("mammogan/statistics.py", "min(max(value - half, least), value)", "value - half"),
+            ("mammogan/statistics.py", "max(min(value + half, most), value)", "value + half"),
+        ],
+        "tests/commands/test_command_line.py -k utf": [
+            ("mammogan/command_line.py", "    utf8.require()\n", ""),
+            ("mammogan/utf8.py", '        os.environ["PYTHONUTF8"] = "1"\n', ""),
+        ],
+        "tests/launch/test_local.py -k last_line": [
+            ("mammogan/launch/local.py", r"^(?:[^\W\d]\w*\.)*\w+(?:Error", r"^\w+(?:Error"),
+        ],
+        "tests/test_config.py": [
+            ("mammogan/config.py", "abs(converted) <= LARGEST_INTEGER", "True"),
+        ],
+        "tests/test_tether.py": [
+            ("mammogan/tether.py", "    if runner is None:\n", "    if False:\n"),
+            ("mammogan/tether.py", " | os.O_NOFOLLOW", ""),
+        ],
+        "tests/test_user_folders.py": [
+            ("mammogan/user_folders.py", "except RuntimeError as error:", "except KeyError as error:"),
+        ],
+        "tests/launch/test_readiness.py": [
+            ("mammogan/launch/readiness.py", "        if not path.exists():", "        if False:"),
+            ("mammogan/launch/readiness.py", "    _require_devices(settings)\n", ""),
+        ],
+        "tests/registry/test_promotion.py -k clock": [
+            (
+                "mammogan/registry/promotion.py",
+                "time.monotonic() - since > LOCK_STALE_S",
+                "now_ms() - held.creation_timestamp > LOCK_STALE_S * 1000",
+            ),
+        ],
+        "tests/tracking/test_lineage.py -k 'as_good or trash'": [
+            ("mammogan/tracking/runs.py", 'while run.data.tags.get(KIND) != "pipeline" and', "while False and"),
+            ("mammogan/tracking/runs.py", 'if run.info.lifecycle_stage != "active":', "if False:"),
+        ],
+        "tests/tracking/test_runs.py -k says_no_address": [
+            (
+                "mammogan/tracking/server.py",
+                '    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")\n',
+                "",
+            ),
         ],
         "tests/synthesis/test_synthesis.py": [
             ("mammogan/synthesis/publication.py", '"source": manifest.SYNTHETIC,', '"source": "dicom",'),

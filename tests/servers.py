@@ -59,8 +59,12 @@ class Store:
 
 
 @contextlib.contextmanager
-def seaweedfs(folder):
-    """A SeaweedFS server that keeps its files in ``folder``, up when the block starts and gone when it ends."""
+def seaweedfs(folder, keys=None):
+    """A SeaweedFS server that keeps its files in ``folder``, up when the block starts and gone when it ends.
+
+    ``keys`` names further keys, whose secret is ``NAME-secret``, and what each may do, such as ``Read:bucket``; then
+    nobody may do anything without a key.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     identities = [
@@ -69,7 +73,11 @@ def seaweedfs(folder):
             "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}],
             "actions": ["Admin", "Read", "List", "Tagging", "Write"],
         },
-        {"name": "anonymous", "actions": ["Read", "List"]},
+    ]
+    identities += [] if keys else [{"name": "anonymous", "actions": ["Read", "List"]}]
+    identities += [
+        {"name": name, "credentials": [{"accessKey": name, "secretKey": f"{name}-secret"}], "actions": actions}
+        for name, actions in (keys or {}).items()
     ]
     (folder / "s3.json").write_text(json.dumps({"identities": identities}))
     master, volume, filer, s3 = _free_ports(4)

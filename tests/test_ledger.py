@@ -1,9 +1,11 @@
 """What the record of a run's steps makes of the whole run, whatever Kubeflow says."""
 
+import json
+
 import pytest
 
 from mammogan.graph import AFTER_A_WINNER, BEFORE_TRAINING, Step
-from mammogan.ledger import Entry, Fate, Ledger, State, Status, Task, ending
+from mammogan.ledger import Entry, Fate, Ledger, State, Status, Task, UnknownEntryError, ending
 
 TRIALS = ("lambda=0.5,seed=0", "lambda=3,seed=0")
 NOBODY = Fate()
@@ -123,3 +125,11 @@ def test_entries_survive_their_tag():
 def test_what_is_no_entry_is_refused(text):
     with pytest.raises(ValueError, match="it is no record of a step"):
         Entry.from_json(text)
+
+
+@pytest.mark.parametrize("reason", [3, [1], None, {"a": 1}])
+def test_an_entry_whose_reason_is_no_text_is_none(reason):
+    """It would be read and could not be written again."""
+    content = json.loads(Entry(Task(Step.TRAIN, "lambda=3,seed=0"), State.RUNNING, 1).to_json())
+    with pytest.raises(UnknownEntryError, match="it is no record of a step"):
+        Entry.from_json(json.dumps(content | {"reason": reason}))

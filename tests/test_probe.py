@@ -16,6 +16,7 @@ import pytest
 import servers
 import typer
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from mammogan import codec, components, mounted
 from mammogan.commands import probe as command
@@ -100,6 +101,27 @@ def test_an_object_that_is_not_given_back_as_written_is_a_fault_and_is_deleted(s
     assert left(signed) == []
 
 
+def test_the_source_is_listed_and_read_with_the_key_that_it_has(signed, monkeypatch):
+    with pytest.raises(FileNotFoundError, match="s3://bucket/images holds no object; upload the images there"):
+        object_store.probe_source("s3://bucket/images")
+    bucket(signed).put_object(Bucket="bucket", Key="images/a.dcm", Body=b"pixels")
+    try:
+        said = object_store.probe_source("s3://bucket/images")
+        assert said.endswith("read an object with the object store's key: without one of its own")
+        for name, value in (("ACCESS_KEY_ID", signed.access_key), ("SECRET_ACCESS_KEY", signed.secret_key)):
+            monkeypatch.setenv(f"MAMMOGAN_SOURCE_{name}", value)
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-secret")
+        assert object_store.probe_source("s3://bucket/images/").endswith("read an object with a key of its own")
+        monkeypatch.setenv("MAMMOGAN_SOURCE_SECRET_ACCESS_KEY", "wrong-secret")
+        fix = "fix MAMMOGAN_SOURCE_ACCESS_KEY_ID and MAMMOGAN_SOURCE_SECRET_ACCESS_KEY in the Secret of the source"
+        with pytest.raises(OSError, match=f"SignatureDoesNotMatch; the secret key is wrong: {fix}"):
+            object_store.probe_source("s3://bucket/images")
+    finally:
+        bucket(signed).delete_object(Bucket="bucket", Key="images/a.dcm")
+    with pytest.raises(ValueError, match="nothing was tried; give the run's source"):
+        object_store.probe_source("/tmp/images")
+
+
 @pytest.fixture(scope="module")
 def mlflow(tmp_path_factory):
     """MLflow that answers to one name only; it listens at 127.0.0.1."""
@@ -122,7 +144,9 @@ def _impatient(monkeypatch):
 
 def test_a_run_is_written_read_and_deleted(mlflow):
     for _ in range(2):
-        assert "wrote, read and deleted a run of experiment mammogan-preflight" in tracking_probe.probe(mlflow)
+        said = tracking_probe.probe(mlflow)
+        assert "wrote, read and deleted a run of experiment mammogan-preflight" in said
+        assert said.endswith("; it asks for no sign-in: whoever reaches it may read and change everything there")
     client = MlflowClient(tracking_uri=mlflow)
     experiment = client.get_experiment_by_name("mammogan-preflight")
     assert len(client.search_runs([experiment.experiment_id], run_view_type=1)) == 0, "1: those that are not deleted"
@@ -133,6 +157,18 @@ def test_a_run_is_written_read_and_deleted(mlflow):
 def test_a_metric_that_is_not_given_back_is_a_fault_and_its_run_is_deleted(mlflow, monkeypatch):
     monkeypatch.setattr(MlflowClient, "log_metric", lambda *_: None)
     with pytest.raises(RuntimeError, match="gives back nan for the metric that"):
+        tracking_probe.probe(mlflow)
+
+
+def test_a_server_that_cannot_keep_files_is_told(mlflow, monkeypatch):
+    def refuse(*_):
+        raise MlflowException("the artifacts' bucket said AccessDenied\nand more")
+
+    monkeypatch.setattr(MlflowClient, "log_text", refuse)
+    said = (
+        r"takes runs, but no file of one \(the artifacts' bucket said AccessDenied\); check the place of its artifacts"
+    )
+    with pytest.raises(RuntimeError, match=said):
         tracking_probe.probe(mlflow)
 
 

@@ -72,7 +72,7 @@ def test_pair_means_hold_the_truth_as_often_as_they_say(rng, most, one_sample):
         else:
             left, right = statistics.pairs_between(30, 40, most, draw)
         values = a[left] + b[right] + rng.normal(size=len(left))
-        _, low, high = statistics.pair_mean(values, left, right, one_sample, 0.95)
+        _, low, high = statistics.pair_mean(values, left, right, one_sample=one_sample, confidence=0.95)
         held.append(low <= 0 <= high)
     assert 0.92 <= np.mean(held) <= 0.98
 
@@ -104,8 +104,19 @@ def test_shares_with_their_jackknife_stay_shares(rng):
 
 def test_a_single_pair_has_no_interval_and_no_pair_is_an_error():
     one = np.array([0])
-    assert statistics.pair_mean(np.array([0.5]), one, one, False, 0.95) == (0.5, None, None)
+    assert statistics.pair_mean(np.array([0.5]), one, one, one_sample=False, confidence=0.95) == (0.5, None, None)
     with pytest.raises(ValueError, match="pairs=0"):
-        statistics.pair_mean(np.array([]), one[:0], one[:0], False, 0.95)
+        statistics.pair_mean(np.array([]), one[:0], one[:0], one_sample=False, confidence=0.95)
     with pytest.raises(ValueError, match="blocks=1"):
         statistics.jackknife(1.0, np.array([1.0]))
+
+
+@pytest.mark.parametrize("value", [0.0, 0.01, 0.5, 0.999, 1.0])
+def test_ends_stay_where_the_quantity_is(value):
+    """Three numbers far apart, of which the interval without bounds leaves [0, 1] on either side."""
+    values = np.clip(value + np.array([-0.6, 0.0, 0.6]), 0, 1)
+    left, right = np.array([0, 0, 1]), np.array([1, 2, 2])
+    free = statistics.pair_mean(values, left, right, one_sample=True, confidence=0.95)
+    held = statistics.pair_mean(values, left, right, one_sample=True, confidence=0.95, least=0, most=1)
+    assert free.low < 0 or free.high > 1
+    assert held == (free.value, max(free.low, 0), min(free.high, 1))

@@ -151,6 +151,7 @@ def preflight(
     image: options.Image = "",
     gpu_image: options.GpuImage = "",
     store: options.Store = "",
+    source: options.Source = "",
     pods: options.PodSettings = None,
 ) -> None:
     """Check a cluster before the first run and say what to fix."""
@@ -159,7 +160,7 @@ def preflight(
 
     with reach(host) as server:
         chosen = options.pods(pods, image, gpu_image)
-        findings = checks.check(server, chosen, namespace, service_account, store)
+        findings = checks.check(server, chosen, namespace, service_account, store, source)
     for finding in findings:
         print(masked(f"{'ok  ' if finding.ok else 'FIX'} {finding.what}: {finding.said}"))
     if wrong := sum(not finding.ok for finding in findings):

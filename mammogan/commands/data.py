@@ -89,6 +89,8 @@ def ingest(
     sides = summary.splits
     print(f"{out}: {_counts(summary)}; {summary.quarantined} rows in quarantine.csv")
     print(f"  train {_counts(sides.train)}; test {_counts(sides.test)}; {_leak(sides.leak)}")
+    if sides.given:
+        print(f"  split as the manifest says; validation, which nothing uses yet: {_counts(sides.validation)}")
     logger.info(f"data_digest {summary.data_digest}")
 
 

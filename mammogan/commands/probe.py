@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from mammogan import codec, mounted
-from mammogan.commands.options import Json, Mounts, Store, print_json
+from mammogan.commands.options import Json, Mounts, Source, Store, print_json
 from mammogan.probe import Part, look
-from mammogan.probe.finding import ACCELERATOR, MLFLOW, RIGHTS, STORE, Findings
+from mammogan.probe.finding import ACCELERATOR, MLFLOW, RIGHTS, SOURCE, STORE, Findings
 
 app = typer.Typer()
 
@@ -22,6 +22,7 @@ IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOU
 @app.command()
 def probe(
     store: Store = "",
+    source: Source = "",
     accelerator: Annotated[bool, typer.Option("--accelerator", help="Compute on the accelerator too.")] = False,
     rights: Annotated[bool, typer.Option("--rights", help="Ask what the pod's account may do too.")] = False,
     mounts: Mounts = None,
@@ -30,7 +31,7 @@ def probe(
     """Try object store, MLflow and accelerator as a step uses them; exit 1 with what to fix."""
     if mounts is not None:
         mounted.read(mounts)
-    findings = look(parts(store, accelerator=accelerator, rights=rights))
+    findings = look(parts(store, source, accelerator=accelerator, rights=rights))
     if as_json:
         print_json(codec.encode(Findings(findings)))
     else:
@@ -39,12 +40,14 @@ def probe(
     raise typer.Exit(0 if all(item.ok for item in findings) else 1)
 
 
-def parts(store: str, *, accelerator: bool, rights: bool) -> list[Part]:
-    """What is looked at: the first two always, because what is not tried has not passed."""
+def parts(store: str, source: str = "", *, accelerator: bool, rights: bool) -> list[Part]:
+    """What is looked at: store and MLflow always, because what is not tried has not passed."""
     found = [
         Part(STORE, _store, (store,), STORE_S, "check AWS_ENDPOINT_URL_S3 and the NetworkPolicies"),
         Part(MLFLOW, _mlflow, (), MLFLOW_S, "check MLFLOW_TRACKING_URI and the NetworkPolicies", IMPATIENT),
     ]
+    if source:
+        found.append(Part(SOURCE, _source, (source,), STORE_S, "check AWS_ENDPOINT_URL_S3 and the NetworkPolicies"))
     if accelerator:
         found.append(Part(ACCELERATOR, _accelerator, (), ACCELERATOR_S, "check the node's driver"))
     if rights:
@@ -56,6 +59,12 @@ def _store(store: str) -> str:
     from mammogan.probe.store import probe
 
     return probe(store)
+
+
+def _source(source: str) -> str:
+    from mammogan.probe.store import probe_source
+
+    return probe_source(source)
 
 
 def _mlflow() -> str:

@@ -52,8 +52,8 @@ def write_card(folder: Path, out: Path) -> Path:
 
 
 def _rows(dataset: Dataset) -> list[tuple[str, Counts]]:
-    parts = {"train": dataset.train, "test": dataset.test, "all": dataset}
-    return [(name, split.count(part.frame)) for name, part in parts.items()]
+    parts = {"train": dataset.train, "test": dataset.test, "validation": dataset.validation, "all": dataset}
+    return [(name, split.count(part.frame)) for name, part in parts.items() if len(part) or name != "validation"]
 
 
 def draw(dataset: Dataset) -> Figure:

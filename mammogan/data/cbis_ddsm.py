@@ -92,6 +92,8 @@ class ImageSpec:
     """Whether its abnormalities disagree on the label."""
     twins: tuple[str, ...] = ()
     """Series of the same mammogram in another subset, which may hold it where ``series_uids`` are not there."""
+    split: str = ""
+    """One of ``manifest.ROLES`` where a manifest says so; empty where the settings decide."""
 
 
 @dataclass(frozen=True)

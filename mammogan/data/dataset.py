@@ -52,6 +52,11 @@ class Dataset:
         return self._where(self.frame["split"] == "test", "split='test'")
 
     @property
+    def validation(self) -> Dataset:
+        """Images that a source's manifest keeps out of training and of every figure."""
+        return self._where(self.frame["split"] == "validation", "split='validation'")
+
+    @property
     def real(self) -> Dataset:
         """Images that a scanner made."""
         return self._where(self.frame["source"] != manifest.SYNTHETIC, "real")

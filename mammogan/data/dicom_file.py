@@ -93,17 +93,18 @@ def read(content: bytes | memoryview, *, last: int | None = None) -> Dataset:
         return last is not None and tag > last
 
     config.settings.reading_validation_mode = config.IGNORE  # it warns, on the console, with the value that it doubts
+    file: Any = _Lender(content)  # pydicom asks for bytes, and does with any buffer
     with warnings_as("ignore"):
-        file: Any = _Lender(content)  # pydicom asks for bytes, and does with any buffer
         meta = _meta(file, content)
-        if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-            body: Any = _Lender(_inflated(content[file.tell() :], whole=last is None))
-            dataset = read_dataset(body, False, True, stop_when=is_behind)
-            dataset.file_meta = FileMetaDataset(meta)
-            dataset.set_original_encoding(False, True, None)
-            return _checked(dataset)
-        file.seek(0)
-        return _checked(read_partial(file, stop_when=is_behind, force=True))
+        if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+            file.seek(0)
+            return _checked(read_partial(file, stop_when=is_behind, force=True))
+    body: Any = _Lender(_inflated(content[file.tell() :], whole=last is None))  # other threads read meanwhile
+    with warnings_as("ignore"):
+        dataset = read_dataset(body, False, True, stop_when=is_behind)
+        dataset.file_meta = FileMetaDataset(meta)
+        dataset.set_original_encoding(False, True, None)
+        return _checked(dataset)
 
 
 def _meta(file: Any, content: bytes | memoryview) -> Dataset:  # noqa: ANN401  (what pydicom reads from)

@@ -1,4 +1,4 @@
-"""Images that are the same file, or the same pixels: used once, and not at all where their labels differ."""
+"""Images that are the same file, or the same pixels: used once, and not at all where labels or splits differ."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from mammogan.data.quarantine import RejectedImage
 def without_duplicates(images: Iterable[FinishedImage]) -> tuple[list[FinishedImage], list[RejectedImage]]:
     """Images sorted by ``image_id``, one of each that look the same, and a row for each that is left out.
 
-    Of several with one label the first by name is kept; of several with both labels none, for one of them is wrong. A
-    row also notes each file that is a copy of an image's own, or that stood beside it and cannot be read.
+    Of several with one label the first by name is kept; of several with both labels none, for one of them is wrong, and
+    none of several that a manifest puts into several splits. A row also notes each file that is a copy of an image's
+    own, or that stood beside it and cannot be read.
     """
     kept: list[FinishedImage] = []
     bad: list[RejectedImage] = []
     for group in _same(sorted(images, key=lambda image: image.wanted.image_id)):
-        if len({image.wanted.label for image in group}) > 1:
-            bad += _contradicted(group)
+        unlike = _contradiction(group)
+        if unlike:
+            bad += [_contradicted(image, unlike) for image in group]
             continue
         first, *others = group
         kept.append(first)
@@ -41,13 +43,19 @@ def _same(images: Iterable[FinishedImage]) -> list[list[FinishedImage]]:
     return list({id(group): group for group in groups.values()}.values())
 
 
-def _contradicted(group: Sequence[FinishedImage]) -> list[RejectedImage]:
-    said = ", ".join(f"{image.made.source} is {image.wanted.pathology}" for image in group)
-    reason = f"the same image with two labels: {said}"
-    return [
-        RejectedImage(image.wanted.image_id, image.made.source, reason, "keep the right one, or fix its label")
-        for image in group
-    ]
+def _contradiction(group: Sequence[FinishedImage]) -> str:
+    """What is said of one image that cannot all be true; empty where it can."""
+    if len({image.wanted.label for image in group}) > 1:
+        said = ", ".join(f"{image.made.source} is {image.wanted.pathology}" for image in group)
+        return f"the same image with two labels: {said}"
+    if len({image.wanted.split for image in group}) > 1:
+        said = ", ".join(f"{image.made.source} is {image.wanted.split}" for image in group)
+        return f"the same image in two splits: {said}"
+    return ""
+
+
+def _contradicted(image: FinishedImage, reason: str) -> RejectedImage:
+    return RejectedImage(image.wanted.image_id, image.made.source, reason, "keep the right one, or fix its row")
 
 
 def _copied(image: FinishedImage, first: FinishedImage) -> RejectedImage:

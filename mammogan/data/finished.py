@@ -64,7 +64,7 @@ class FinishedImage:
     made: Made
 
     def cells(self) -> dict[str, str | int]:
-        """Its row of the manifest, without the split."""
+        """Its row of the manifest; ``split`` as the source says it, or empty."""
         wanted, made = self.wanted, self.made
         return {
             "image_id": wanted.image_id,
@@ -76,6 +76,7 @@ class FinishedImage:
             "view": wanted.view,
             "abnormality": wanted.abnormality,
             "subset": wanted.subset,
+            "split": wanted.split,
             "source_uid": made.source_uid,
             "source": made.source,
             "source_sha256": made.source_sha256,
@@ -109,12 +110,13 @@ class Finished:
         """An image that was finished in the folder from the same source files, else None."""
         try:
             with storage.named(self.folder):
-                record = json.loads((self.folder / f"{job.wanted.image_id}.json").read_bytes())
+                written = (self.folder / f"{job.wanted.image_id}.json").read_bytes()
                 content = (self.folder / f"{job.wanted.image_id}.png").read_bytes()
+            record = codec.parsed(written, "a finished image")
         except (FileNotFoundError, ValueError):  # ValueError: the machine went down before the record was on its disk
             return None
         made = _made(record)
-        if made is None or made.sha256 != hashlib.sha256(content).hexdigest():
+        if made is None or not isinstance(record, dict) or made.sha256 != hashlib.sha256(content).hexdigest():
             return None
         if (record.get("address"), record.get("stamp")) != (_address(job), job.stamp):
             return None
@@ -159,7 +161,7 @@ class Finished:
         """The store's copy, now in the folder; None where it is torn or another's."""
         try:
             line, _, content = storage.read_bytes(self._entry(job)).partition(b"\n")
-            record = json.loads(line)
+            record = codec.parsed(line, self._entry(job))
         except (FileNotFoundError, ValueError):
             return None
         if not isinstance(record, dict) or record.get("address") != _address(job):

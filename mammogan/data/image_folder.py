@@ -9,18 +9,20 @@ import torch
 from torch import Tensor
 
 from mammogan.data import picture
+from mammogan.data.listing import is_companion
 from mammogan.data.picture import SUFFIXES
 
 
 def read_images(folder: Path) -> Tensor:
-    """All images below ``folder``, sorted by path: uint8 (N, 1, H, W).
+    """All images below ``folder`` that are not hidden, sorted by path: uint8 (N, 1, H, W).
 
     Each is read as ``picture.read`` reads it. Raises ValueError as that does, for a folder without images, and for
     sizes that differ.
     """
     if not folder.is_dir():
         raise ValueError(f"folder={str(folder)!r}: there is no such folder")
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    named = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    files = sorted(path for path in named if not is_companion(path.relative_to(folder).as_posix()))
     if not files:
         raise ValueError(f"folder={str(folder)!r}: it holds no images ({', '.join(SUFFIXES)})")
     first = picture.read(files[0])

@@ -31,7 +31,7 @@ from mammogan.data.patients import Patients, hidden_rows
 from mammogan.data.quarantine import RejectedImage
 from mammogan.data.replacement import replaced_folder
 from mammogan.data.sources import Job, Located
-from mammogan.data.summary import Summary
+from mammogan.data.summary import Sides, Summary
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -226,9 +226,10 @@ def _publish(
     import pandas as pd
 
     frame = pd.DataFrame([image.cells() for image in images]).sort_values("image_id", ignore_index=True)
+    given = split.is_given(frame)
     frame["split"] = split.assign(frame, config)
     shown = patients.hidden(frame) if patients else frame
-    made = _summary(shown, images, bad, config, kind)
+    made = _summary(shown, images, bad, config, kind, split.describe(frame, given=given))
     if patients:
         patients.keep(frame, shown, made.data_digest)
         _set_aside(bad, out, patients)
@@ -244,7 +245,12 @@ def _publish(
 
 
 def _summary(
-    frame: pd.DataFrame, images: list[FinishedImage], bad: list[RejectedImage], config: DataConfig, kind: str
+    frame: pd.DataFrame,
+    images: list[FinishedImage],
+    bad: list[RejectedImage],
+    config: DataConfig,
+    kind: str,
+    sides: Sides,
 ) -> Summary:
     """What the rows of a manifest say, ``images`` being those of its rows, by the name in the source."""
     ordered = sorted(images, key=lambda image: image.wanted.image_id)
@@ -252,7 +258,7 @@ def _summary(
         **vars(split.count(frame)),
         source=kind,
         subset="+".join(sorted(set(frame["subset"]))),
-        splits=split.describe(frame),
+        splits=sides,
         data_digest=manifest.data_digest(frame),
         mixed_labels=sum(image.wanted.mixed for image in images),
         quarantined=len(bad),

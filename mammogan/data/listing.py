@@ -54,7 +54,7 @@ class Listing:
     @classmethod
     def read(cls, source: str) -> Listing:
         """The files below ``source``, a folder or an ``s3://`` address."""
-        stamps = storage.list_stamps(source)
+        stamps = storage.list_stamps(source, key=storage.Key.SOURCE)
         nameless = tuple(sorted(name for name in stamps if not is_text(name)))
         return cls({name: stamps[name] for name in sorted(stamps) if is_text(name)}, nameless)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,8 +38,12 @@ NUMBERS = ("label", "original_rows", "original_cols")
 TEXTS = tuple(name for name in COLUMNS if name not in NUMBERS)
 DIGESTED = ("image_id", "sha256", "label", "pathology", "subset", "split")
 """Columns that make two data sets the same one, wherever their files came from; and who shares a patient."""
+LISTED = ("file", "patient_id", "pathology")
+"""Columns that the list of a source of pictures needs, which is called the same."""
 CLASSES = ("benign", "malignant")
 """Name of each label."""
+ROLES = ("train", "test", "validation")
+"""What ``split`` may be; ``validation`` is kept out of training and of every figure."""
 NAME_DIGITS = 16
 SYNTHETIC = "synthetic"
 """``source`` of the rows that no scanner made."""
@@ -82,11 +87,14 @@ def _rows(path: Path) -> dict[str, list[str]]:
 
 def _check(frame: pd.DataFrame, path: Path) -> None:
     absent = [name for name in COLUMNS if name not in frame.columns]
+    if {"image_id", "sha256"} <= set(absent) and set(LISTED) <= set(frame.columns):
+        command = f"{shell.command('mammogan')} ingest --source {shlex.quote(str(path.parent))} --out DATASET"
+        raise ValueError(f"{path}: the list of a source, not of a data set; make one with `{command}`, or leave it out")
     if absent:
         raise ValueError(f"{path}: no column {', '.join(absent)}; ingest again")
     for name, allowed in (
         ("label", "[01]"),
-        ("split", "train|test"),
+        ("split", "|".join(ROLES)),
         ("original_rows", r"\d+"),
         ("original_cols", r"\d+"),
     ):

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from mammogan import storage
 from mammogan.data.dicom_file import LARGEST_BYTES, LARGEST_PIXELS
 from mammogan.data.quarantine import BadImageError, warnings_as
 
@@ -82,22 +84,24 @@ def decode(content: bytes | memoryview) -> np.ndarray:
     """
     is_tiff = bytes(content[:2]) in TIFF_STARTS
     # damaged metadata of a JPEG or PNG stand beside the pixels; a TIFF's say what the pixels mean
-    with warnings_as("error" if is_tiff else "ignore"):
-        try:
+    warned = partial(warnings_as, "error" if is_tiff else "ignore")
+    try:
+        with warned():
             image = open_image(content)
             samples = Samples.of(image, content)
             _check(image, samples)
-            image.load()
+        image.load()  # warns of nothing, and is what takes the time: other threads decode meanwhile
+        with warned():
             return _grey(_upright(image), samples)
-        except BadImageError:
-            raise
-        except Image.DecompressionBombError as error:
-            raise BadImageError("too many pixels", f"give at most {LARGEST_PIXELS} pixels an image") from error
-        except UnidentifiedImageError as error:
-            kind = "a broken TIFF, or one of a kind that is not read" if is_tiff else f"not one of {', '.join(FORMATS)}"
-            raise BadImageError(f"unreadable picture ({kind})", FIX) from error
-        except Exception as error:  # Pillow raises whatever the broken bytes lead it to
-            raise BadImageError(f"unreadable picture ({type(error).__name__})", FIX) from error
+    except BadImageError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise BadImageError("too many pixels", f"give at most {LARGEST_PIXELS} pixels an image") from error
+    except UnidentifiedImageError as error:
+        kind = "a broken TIFF, or one of a kind that is not read" if is_tiff else f"not one of {', '.join(FORMATS)}"
+        raise BadImageError(f"unreadable picture ({kind})", FIX) from error
+    except Exception as error:  # Pillow raises whatever the broken bytes lead it to
+        raise BadImageError(f"unreadable picture ({type(error).__name__})", FIX) from error
 
 
 def read(path: Path) -> np.ndarray:
@@ -106,11 +110,11 @@ def read(path: Path) -> np.ndarray:
     Raises ValueError, which names the file, where ``decode`` refuses it, it has more than 8 bits, or cannot be read.
     """
     try:
-        pixels = decode(path.read_bytes())
+        pixels = decode(storage.read_bytes(str(path)))
     except BadImageError as error:
         raise ValueError(f"{path}: {error}") from error
     except OSError as error:
-        raise ValueError(f"{path} cannot be read ({error.strerror}); check its permissions") from error
+        raise ValueError(f"{path} cannot be read ({error.strerror}); give a regular file that may be read") from error
     if pixels.dtype != np.uint8:
         raise ValueError(f"{path} has more than 8 bits a pixel ({pixels.dtype}): save it as 8-bit grey")
     return pixels

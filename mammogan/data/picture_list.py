@@ -3,6 +3,9 @@
 A row is a finding in a file, and a file may have several. Its image is malignant if any of them is; an image with an
 unusable row among its findings, or with findings that contradict each other, is left out as a whole. Each row is
 accounted for: one of each image's makes it, every other one has a row of quarantine.
+
+A column ``split`` decides what each image is for; then every image has to have one. Where it is not there, or empty
+throughout, the settings decide.
 """
 
 from __future__ import annotations
@@ -13,18 +16,28 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mammogan.data import cbis_ddsm, picture, tables
+from mammogan.data import cbis_ddsm, manifest, picture, tables
 from mammogan.data.cbis_ddsm import ImageSpec
 from mammogan.data.listing import DICOM_SUFFIXES, Listing, composed, is_suffixless
 from mammogan.data.quarantine import RejectedImage
 
 FILE = "manifest.csv"
-COLUMNS = ("file", "patient_id", "pathology")
-OPTIONAL = ("laterality", "view", "subset", "abnormality", "abnormality_id", "abnormality_type")
+COLUMNS = manifest.LISTED
+OPTIONAL = ("laterality", "view", "subset", "abnormality", "abnormality_id", "abnormality_type", "split")
 LONGEST_NAME = 120
 """Bytes of an image's name; it becomes a file's."""
+ROLES = {role: role for role in manifest.ROLES} | {
+    "training": "train",
+    "testing": "test",
+    "val": "validation",
+    "valid": "validation",
+}
+"""What a row's ``split`` may say, in any case, and the role that it means."""
+SHOWN_LINES = 8
+"""Lines of a patient that a message names."""
 SUFFIXES = (*picture.SUFFIXES, *DICOM_SUFFIXES)
 FIX = "fix the row"
+NO_ROLE = f"split='': other rows say theirs; write {', '.join(manifest.ROLES)} in each row, or in none"
 
 
 @dataclass(frozen=True)
@@ -38,6 +51,8 @@ class Finding:
     laterality: str
     view: str
     subset: str
+    split: str
+    """One of ``manifest.ROLES``; empty where the row does not say."""
     abnormality: str
     """Kind and number; empty where the row does not say which one it is."""
 
@@ -68,12 +83,16 @@ class _Refusal:
     reason: str
 
 
-def read(source: str, listing: Listing) -> PictureList:
-    """Every image of ``source``'s manifest. Raises ValueError for a table that cannot be read as a whole."""
+def read(table: tables.Table, listing: Listing, *, by_patient: bool) -> PictureList:
+    """Every image of a source's manifest.
+
+    Raises ValueError for a table that cannot be read as a whole, and, with ``by_patient``, for one that puts a patient
+    into both train and test.
+    """
     findings: dict[str, list[Finding]] = {}
     refused: dict[str, list[_Refusal]] = {}
     lost: list[RejectedImage] = []
-    for row in tables.read(source, FILE).checked_rows(COLUMNS, (*COLUMNS, *OPTIONAL)):
+    for row in table.checked_rows(COLUMNS, (*COLUMNS, *OPTIONAL)):
         try:
             file = _file(row, listing)
         except ValueError as error:
@@ -84,15 +103,22 @@ def read(source: str, listing: Listing) -> PictureList:
         except ValueError as error:
             refused.setdefault(file, []).append(_Refusal(row.line, str(error)))
     names = _image_ids({*findings, *refused})
+    given = any(each.split for known in findings.values() for each in known)
     images, bad = [], lost.copy()
+    used: list[Finding] = []
     for file, image_id in names.items():
         known, unusable = findings.get(file, []), refused.get(file, [])
         unlike = _contradiction(known)
         if unusable or unlike:
             bad += _left_out(image_id, file, known, unusable, unlike)
+        elif given and not any(each.split for each in known):
+            bad += [_rejected(image_id, each.line, NO_ROLE) for each in known]
         else:
             images.append(ListedImage(_image(image_id, known), file))
             bad += _repeated(image_id, file, known)
+            used += known
+    if by_patient and given:
+        _check_patients(used)
     ordered = sorted(images, key=lambda image: image.wanted.image_id)
     return PictureList(tuple(ordered), tuple(bad), len(names) + len(lost))
 
@@ -127,6 +153,7 @@ def _finding(row: tables.Row, file: str) -> Finding:
         laterality=row["laterality"],
         view=row["view"],
         subset=_known_subset(row["subset"]),
+        split=_role(row["split"]),
         abnormality=f"{row['abnormality_type']} {number}".strip() if number else "",
     )
 
@@ -138,12 +165,42 @@ def _known_subset(text: str) -> str:
         return text
 
 
+def _role(text: str) -> str:
+    """What a row's image is for; empty where it does not say. Raises ValueError for a word that is not known."""
+    if text and text.lower() not in ROLES:
+        raise ValueError(f"split={text[: tables.SHORT]!r}: write {', '.join(manifest.ROLES)}, or rename the column")
+    return ROLES.get(text.lower(), "")
+
+
+def _check_patients(findings: Sequence[Finding]) -> None:
+    """Refuse a patient with images to train on and images to test with; the message names no patient."""
+    patients: dict[str, dict[str, list[int]]] = {}
+    for each in findings:
+        patients.setdefault(each.patient_id, {}).setdefault(each.split, []).append(each.line)
+    leaking = [lines for lines in patients.values() if "train" in lines and "test" in lines]
+    if leaking:
+        first = min(leaking, key=lambda lines: min(lines["train"] + lines["test"]))
+        train, test = (_shown_lines(first[role]) for role in ("train", "test"))
+        others = f", and so are {len(leaking) - 1} more patients" if len(leaking) > 1 else ""
+        raise ValueError(
+            f"{FILE}: one patient is split='train' in line {train} and split='test' in line {test}{others}; "
+            "data.split='patient' keeps a patient on one side: mend the rows, or use data.split=image"
+        )
+
+
+def _shown_lines(lines: Sequence[int]) -> str:
+    shown = ", ".join(map(str, sorted(lines)[:SHOWN_LINES]))
+    return f"{shown}, ..." if len(lines) > SHOWN_LINES else shown
+
+
 def _contradiction(findings: Sequence[Finding]) -> str:
     """What the rows of a file disagree on, with their lines; empty where they agree.
 
     Rows that do not say which abnormality they mean may be several ones, so that any label beside another is right.
     """
-    for field in ("patient_id", "laterality", "view", "subset"):
+    if len(findings) < 2:
+        return ""
+    for field in ("patient_id", "laterality", "view", "subset", "split"):
         said = {getattr(each, field): each.line for each in reversed(findings) if getattr(each, field)}
         if len(said) > 1:
             return f"{field} is {_said(said.items())}"
@@ -177,6 +234,8 @@ def _left_out(
 
 def _repeated(image_id: str, file: str, findings: Sequence[Finding]) -> list[RejectedImage]:
     """A row of quarantine for each row of an image after the first one."""
+    if len(findings) < 2:
+        return []
     first = min(each.line for each in findings)
     reason = f"{file} stands there twice or more, first in line {first}"
     fix = "none needed: malignant if any of its rows is"
@@ -198,6 +257,7 @@ def _image(image_id: str, findings: Sequence[Finding]) -> ImageSpec:
         series_uids=(),
         content="full",
         mixed=len({cbis_ddsm.label_of(each) for each in pathologies}) > 1,
+        split=max(each.split for each in findings),
     )
 
 

@@ -122,6 +122,7 @@ def measured_rate_mb_s(config: DataConfig) -> float:
 
 def _split(frame: pd.DataFrame, config: DataConfig) -> PlannedSplit:
     try:
-        return PlannedSplit(**vars(split.describe(frame.assign(split=split.assign(frame, config)))))
+        sides = split.describe(frame.assign(split=split.assign(frame, config)), given=False)
     except ValueError as error:
         return PlannedSplit(reason=str(error))
+    return PlannedSplit(sides.train, sides.test, sides.leak)

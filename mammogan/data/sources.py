@@ -67,9 +67,10 @@ def locate(source: str, labels: str, config: DataConfig) -> Located:
     if source == "idc":
         return _locate_idc(labels, config)
     listing = _listing(source)
-    kind = _recognise(source, listing)
-    if kind == "images":
-        return _locate_images(source, listing)
+    manifest = _manifest(source, listing)
+    kind = _recognise(source, listing, manifest)
+    if kind == "images" and manifest:
+        return _locate_images(source, listing, manifest, config)
     return _locate_series(source, kind, listing, labels, config)
 
 
@@ -81,9 +82,12 @@ def _listing(source: str) -> Listing:
     return Listing.read(source)
 
 
-def _recognise(source: str, listing: Listing) -> str:
+def _manifest(source: str, listing: Listing) -> tables.Table | None:
+    return tables.read(source, picture_list.FILE) if picture_list.FILE in listing.stamps else None
+
+
+def _recognise(source: str, listing: Listing, table: tables.Table | None) -> str:
     names = listing.names
-    table = tables.read(source, picture_list.FILE) if picture_list.FILE in listing.stamps else None
     if table and all(name in table.header for name in picture_list.COLUMNS):
         return "images"
     if any(_is_kaggle(name) for name in names):
@@ -184,7 +188,8 @@ def _series_uid(root: str, name: str) -> str | BadImageError:
 
 def _head(root: str, name: str, limit: int) -> bytes:
     try:
-        return storage.read_bytes(storage.join(root, name), limit=limit, named=f"a file below {root}")
+        named = f"a file below {root}"
+        return storage.read_bytes(storage.join(root, name), limit=limit, key=storage.Key.SOURCE, named=named)
     except OSError:
         if storage.is_remote(root):
             raise
@@ -231,9 +236,9 @@ def _indexed_job(image: ImageSpec, index: dict[str, idc.Series]) -> Job | None:
     return None
 
 
-def _locate_images(source: str, listing: Listing) -> Located:
+def _locate_images(source: str, listing: Listing, manifest: tables.Table, config: DataConfig) -> Located:
     """Every image of a plain folder's manifest, whatever the configured subset."""
-    listed = picture_list.read(source, listing)
+    listed = picture_list.read(manifest, listing, by_patient=config.split == "patient")
     jobs = [
         Job(each.wanted, source, (each.file,), f"{each.file} {listing.stamps.get(each.file, '')}")
         for each in listed.images

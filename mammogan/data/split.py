@@ -1,4 +1,4 @@
-"""Train and test: split by image as the paper does, by patient, or as CBIS-DDSM was published; count what leaks."""
+"""Train and test: as a manifest says, else by image as the paper, by patient, or as published; count what leaks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mammogan.data.manifest import CLASSES
+from mammogan.data.manifest import CLASSES, ROLES
 from mammogan.data.summary import Counts, Leak, Sides
 
 if TYPE_CHECKING:
@@ -23,10 +23,14 @@ on both sides."""
 
 
 def assign(frame: pd.DataFrame, config: DataConfig) -> pd.Series:
-    """``train`` or ``test`` for each row of a frame with ``image_id``, ``label``, ``patient_id`` and ``subset``.
+    """``train`` or ``test`` for each row of a frame with ``image_id, label, patient_id, subset, split``.
 
-    The rows' order does not matter. Raises ValueError where a side lacks images, or a class that the frame has.
+    Where ``split`` is given, it stays, ``validation`` too. The rows' order does not matter. Raises ValueError where
+    train or test lacks images, or a class that the frame has.
     """
+    if is_given(frame):
+        _require_both_sides(frame, "the manifest's column split", "give it some there, or leave the column out")
+        return frame["split"]
     ordered = frame.sort_values("image_id")
     labels = ordered["label"].to_numpy()
     if config.split == "image":
@@ -35,21 +39,24 @@ def assign(frame: pd.DataFrame, config: DataConfig) -> pd.Series:
         test = _test_subsets(ordered["subset"])
     else:
         test = _test_patients(ordered["patient_id"], config.test_fraction, config.split_seed)
-    _require_both_sides(labels, test, config.split)
     ordered = ordered.assign(split=np.where(test, "test", "train"))
+    fix = "give more patients, another data.split_seed or data.test_fraction, or use data.split=image"
+    _require_both_sides(ordered, f"data.split={config.split!r}", fix)
     return ordered["split"].reindex(frame.index)
 
 
-def _require_both_sides(labels: np.ndarray, test: np.ndarray, unit: str) -> None:
+def is_given(frame: pd.DataFrame) -> bool:
+    """Whether the source says what its images are for: each of them, or, by ``picture_list``, none."""
+    return bool((frame["split"] != "").any())
+
+
+def _require_both_sides(frame: pd.DataFrame, origin: str, fix: str) -> None:
     """Refuse a side without one of the classes: nothing could be learnt there, or nothing be said of what was."""
-    for side, chosen in (("train", ~test), ("test", test)):
-        for label in np.unique(labels):
-            if not (labels[chosen] == label).any():
-                raise ValueError(
-                    f"data.split={unit!r}: the {side} split would have no {CLASSES[label]} image of "
-                    f"{(labels == label).sum()}; give more patients, another data.split_seed or data.test_fraction, or "
-                    "use data.split=image"
-                )
+    for side in ("train", "test"):
+        there = set(frame.loc[frame["split"] == side, "label"])
+        for label in sorted(set(frame["label"]) - there):
+            of_class = int((frame["label"] == label).sum())
+            raise ValueError(f"{origin}: the {side} split would have no {CLASSES[label]} image of {of_class}; {fix}")
 
 
 def leak(frame: pd.DataFrame) -> Leak:
@@ -100,10 +107,10 @@ def _number(patient: str, seed: int) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def describe(frame: pd.DataFrame) -> Sides:
-    """Images, classes and patients on each side of ``split``, and the leak between them."""
-    train, test = (count(frame[frame["split"] == side]) for side in ("train", "test"))
-    return Sides(train, test, leak(frame))
+def describe(frame: pd.DataFrame, *, given: bool) -> Sides:
+    """Images, classes and patients of each ``split``, and the leak; ``given`` tells whether a manifest said it."""
+    train, test, validation = (count(frame[frame["split"] == role]) for role in ROLES)
+    return Sides(train, test, leak(frame), validation, given)
 
 
 def count(frame: pd.DataFrame) -> Counts:

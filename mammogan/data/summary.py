@@ -52,6 +52,10 @@ class Sides:
     train: Counts
     test: Counts
     leak: Leak
+    validation: Counts = Counts(images=0, benign=0, malignant=0, patients=0)
+    """Images that a manifest keeps out of both."""
+    given: bool = False
+    """Whether the source's manifest says which side an image is on; else the settings do."""
 
 
 @dataclass(frozen=True)

@@ -123,12 +123,13 @@ class Table:
 
 def read(folder: str, name: str) -> Table:
     """The CSV ``name`` in ``folder``, a local path or an ``s3://`` address; as ``parse`` reads it."""
-    return parse(name, storage.read_bytes(storage.join(folder, name)))
+    return parse(name, storage.read_bytes(storage.join(folder, name), key=storage.Key.SOURCE))
 
 
 def parse(name: str, content: bytes) -> Table:
     """The table in ``content``; column names in lower case with underscores. Never raises: faults are told."""
     text, encoding = _text(content)
+    plain, torn = text.isascii(), LOST in text  # asked once: a table may have a million cells
     separator, skipped = _separator(text)
     lines = io.StringIO(text, newline="")
     for _ in range(skipped):
@@ -147,14 +148,14 @@ def parse(name: str, content: bytes) -> Table:
         except csv.Error as error:
             fault = f"{name}:{line}: a quote that opens here is not closed, or not doubled ({error}); mend the line"
             break
-        values = tuple(composed(field.strip()) for field in fields)
+        values = tuple([field.strip() for field in fields] if plain else [composed(field.strip()) for field in fields])
         last = skipped + reader.line_num
         if not any(values):
             continue
-        if _swallows(values, separator):
+        if last > line and _swallows(values, separator):
             fault = f"{name}:{line}: a quote that opens here is closed only in line {last}, with rows between; close it"
         elif header:
-            rows.append(Row(last, places, values, _fault(values, header, encoding)))
+            rows.append(Row(last, places, values, _fault(values, header, encoding if torn else "")))
         else:
             header = tuple("_".join(value.lower().split()) for value in values)
             places = {column: place for place, column in enumerate(header)}
@@ -203,16 +204,17 @@ def _swallows(values: Sequence[str], separator: str) -> bool:
 
 
 def _fault(values: Sequence[str], header: Sequence[str], encoding: str) -> str:
-    if any(values[len(header) :]):
+    """Why a row cannot be used; ``encoding`` is empty where no character of its table is lost."""
+    if len(values) > len(header) and any(values[len(header) :]):
         return f"{len(values)} fields where the header has {len(header)}: quote a field that holds the separator"
-    if any(LOST in value for value in values):
+    if encoding and any(LOST in value for value in values):
         return f"a character is no {encoding}: save the file as UTF-8"
     return ""
 
 
 def below(folder: str, *, linked: bool = True) -> Iterator[Table]:
     """Every ``*.csv`` below ``folder`` that is not hidden, by path; with ``linked`` those that links lead to too."""
-    for name in storage.list_files(folder, linked=linked):
+    for name in storage.list_files(folder, linked=linked, key=storage.Key.SOURCE):
         if name.lower().endswith(".csv") and not is_companion(name):
             yield read(folder, name)
 

@@ -35,6 +35,9 @@ MASK_EDGE = 0.05
 """A mask's pixels lie within this share of the grey range from one of its ends..."""
 MASK_SHARE = 0.98
 """...for at least this share of them; JPEG blurs the edge between."""
+WHITE_SHARE = 0.8
+"""Of what is not black, the share that is white in a mask that nobody called one; the blurred edge of a small shape is
+a tenth of it."""
 
 _stop: Event | None = None
 
@@ -147,7 +150,8 @@ def _content(root: str, name: str) -> memoryview:
     """Whole content of a file. Raises BadImageError where it is missing or, on this disk, cannot be read."""
     try:
         if storage.is_remote(root):
-            return memoryview(storage.read_bytes(storage.join(root, name), named=f"a file below {root}"))
+            named = f"a file below {root}"
+            return memoryview(storage.read_bytes(storage.join(root, name), key=storage.Key.SOURCE, named=named))
         return _whole(storage.inside(Path(root), name))
     except FileNotFoundError as error:
         raise BadImageError("the file is missing", "download it again") from error
@@ -175,7 +179,7 @@ def _files(job: Job) -> Iterator[tuple[str, str]]:
     """Names of a job's files, and the series of each."""
     for name, series_uid in zip(job.files, job.series or [""] * len(job.files), strict=True):
         if name.endswith("/"):
-            for each in storage.list_files(storage.join(job.root, name.rstrip("/"))):
+            for each in storage.list_files(storage.join(job.root, name.rstrip("/")), key=storage.Key.SOURCE):
                 if not is_companion(each):
                     yield name + each, series_uid
         else:
@@ -202,11 +206,29 @@ def choose(job: Job, sources: Iterable[Source]) -> Source:
     candidates = [each for each in distinct.values() if _may_be(job, each)]
     if len(candidates) != 1:
         raise BadImageError(f"{len(candidates)} files could be the image", "keep the one file of the series")
+    if job.wanted.content != "crop" and is_drawing(candidates[0].pixels):
+        raise BadImageError(
+            "nearly all of it is black or white, as a mask is", "give the image; leave a mask's row out"
+        )
     return candidates[0]
 
 
 def _may_be(job: Job, source: Source) -> bool:
     return job.wanted.content != "crop" or not is_mask(source.pixels)
+
+
+def is_drawing(pixels: np.ndarray) -> bool:
+    """Whether pixels (rows, columns) are a mask's that nobody called one: a white shape on black, and hardly any grey.
+
+    More than ``is_mask`` asks for, because a mammogram may be nearly all background: what is not black must be white.
+    About 65 000 pixels are looked at, all over the picture.
+    """
+    step = max(1, min(pixels.shape) // 256)
+    thinned = pixels[::step, ::step].astype(np.float64)
+    low, high = thinned.min(), thinned.max()
+    edge = MASK_EDGE * (high - low)
+    shape = thinned > low + edge
+    return bool(shape.any() and np.mean(thinned[shape] >= high - edge) >= WHITE_SHARE)
 
 
 def is_mask(pixels: np.ndarray) -> bool:

@@ -185,7 +185,7 @@ def _within(metric: str, images: ImageSet, networks: EvaluationNetworks) -> Esti
         return mean_within(images.embedded, config.confidence)
     left, right = pairs_within(images.count, config.pairs, config.seed)
     values = ms_ssim.ms_ssim(images.images, images.images, left, right, networks.device)
-    return pair_mean(values, left, right, one_sample=True, confidence=config.confidence)
+    return pair_mean(values, left, right, one_sample=True, confidence=config.confidence, least=0, most=1)
 
 
 def _between(metric: str, real: ImageSet, fake: ImageSet, networks: EvaluationNetworks) -> Estimate:
@@ -196,7 +196,7 @@ def _between(metric: str, real: ImageSet, fake: ImageSet, networks: EvaluationNe
         return mean_between(real.embedded, fake.embedded, config.confidence)
     left, right = pairs_between(real.count, fake.count, config.pairs, config.seed)
     values = ms_ssim.ms_ssim(real.images, fake.images, left, right, networks.device)
-    return pair_mean(values, left, right, one_sample=False, confidence=config.confidence)
+    return pair_mean(values, left, right, one_sample=False, confidence=config.confidence, least=0, most=1)
 
 
 class Reading(NamedTuple):

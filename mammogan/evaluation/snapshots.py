@@ -32,7 +32,7 @@ from mammogan.training.trial_folder import RECORD as TRIAL_FILE
 
 logger = logging.getLogger(__name__)
 
-PROTOCOL = 5
+PROTOCOL = 6
 """Raised whenever a number would come out differently, so that no cached one is mixed with new ones."""
 FILE = "evaluation.json"
 

@@ -32,6 +32,8 @@ OPTIONAL_SETTINGS = ("AWS_ENDPOINT_URL_S3", "AWS_DEFAULT_REGION", "MLFLOW_UI_URL
 """Keys that it may have; without the first two boto3 goes to AWS, without the last links lead to the tracking URI."""
 S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 """Keys of the object store's Secret."""
+SOURCE_KEYS = ("MAMMOGAN_SOURCE_ACCESS_KEY_ID", "MAMMOGAN_SOURCE_SECRET_ACCESS_KEY")
+"""Keys of the source's Secret."""
 MLFLOW_KEYS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 """Keys of MLflow's Secret; those that are absent are left out."""
 
@@ -185,10 +187,7 @@ def _pod(step: str, pods: Pods) -> Spec:
         "configMapAsVolume": [_mount("configMapName", pods.settings, "settings")],
         "emptyDirMounts": [{"volumeName": "tmp", "mountPath": "/tmp", "sizeLimit": pods.size(step).scratch}],  # noqa: S108
         "podMetadata": {"labels": labels},
-        "secretAsVolume": [
-            _mount("secretName", pods.s3_secret, "s3"),
-            _mount("secretName", pods.mlflow_secret, "mlflow"),
-        ],
+        "secretAsVolume": [_mount("secretName", name, folder) for folder, name in secrets(step, pods).items()],
         "securityContext": {"runAsUser": str(USER), "runAsGroup": "0", "runAsNonRoot": True},
     }
     if pods.pull_secret:
@@ -197,6 +196,12 @@ def _pod(step: str, pods: Pods) -> Spec:
     if _accelerated(step, pods):
         pod |= _accelerated_pod(pods, pod["emptyDirMounts"])
     return pod
+
+
+def secrets(step: str, pods: Pods) -> dict[str, str]:
+    """Secrets of a step's pod by the folder in which it finds them; only what reads the source gets its key."""
+    source = {"source": pods.source_secret} if step == Step.INGEST else {}
+    return {"s3": pods.s3_secret, **source, "mlflow": pods.mlflow_secret}
 
 
 def _accelerated_pod(pods: Pods, mounts: list[dict[str, str]]) -> Spec:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from mammogan import codec, config, console, storage, tether
+from mammogan.document import Document
 from mammogan.errors import LoggedError
 from mammogan.launch import readiness
 from mammogan.launch.arguments import GraphArguments
@@ -76,12 +77,17 @@ def find_or_make(out: Path, arguments: GraphArguments) -> LocalRun:
     stem = config.digest({**arguments.parameters(), "settings": codec.encode(arguments.settings)})[:8]
     number = 1
     while (status := out / f"run-{stem}-{number}" / "status.json").is_file():
-        if json.loads(status.read_text())["status"] != "finished":
+        if _status(status) != "finished":
             break
         number += 1
     run = LocalRun(out / f"run-{stem}-{number}", f"{stem}-{number}")
     run.folder.mkdir(parents=True, exist_ok=True)
     return run
+
+
+def _status(path: Path) -> str:
+    """How far a run came. Raises ValueError, which names the file, where that is broken."""
+    return Document(codec.parsed(path.read_bytes(), str(path))).text("status")
 
 
 @contextlib.contextmanager

@@ -92,7 +92,9 @@ class Pods:
     settings: str = "mammogan"
     """ConfigMap with the addresses of MLflow and the object store."""
     s3_secret: str = "mammogan-s3"  # noqa: S105  (a Secret's name)
-    """Secret with the object store's access key."""
+    """Secret with the access key of what a run keeps; of the source too where that has none of its own."""
+    source_secret: str = "mammogan-s3-source"  # noqa: S105  (a Secret's name)
+    """Secret with the access key of images and labels, which ingest alone gets; may be absent."""
     mlflow_secret: str = "mammogan-mlflow"  # noqa: S105  (a Secret's name)
     """Secret with MLflow's sign-in; may be absent where MLflow asks for none."""
     pull_secret: str = ""
@@ -159,7 +161,7 @@ class Pods:
         )
         self._check("accelerator", naming.is_qualified, "give a resource's name such as nvidia.com/gpu")
         taken: set[str] = set()
-        for name in ("settings", "s3_secret", "mlflow_secret"):  # which are volumes' names too
+        for name in ("settings", "s3_secret", "source_secret", "mlflow_secret"):  # which are volumes' names too
             self._check(
                 name, naming.is_label, "give a Kubernetes name: at most 63 small letters, digits and '-' between them"
             )
@@ -167,7 +169,7 @@ class Pods:
                 name,
                 getattr(self, name),
                 lambda text: text not in taken,
-                "give settings and the two secrets three names",
+                "give settings and the secrets a name each",
             )
             taken.add(getattr(self, name))
         self._check("pull_secret", lambda text: not text or naming.is_subdomain(text), _NAME_OR_NOTHING)

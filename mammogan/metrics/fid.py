@@ -64,7 +64,7 @@ def frechet_estimate(x: Floats, y: Floats, confidence: float) -> Estimate:
         jackknife(value, without, np.array([len(block) for block in blocks]))
         for without, blocks in ((without_x, x_blocks), (without_y, y_blocks))
     ]
-    return combine(value, parts, confidence)
+    return combine(value, parts, confidence, least=0)
 
 
 def frechet_extrapolated(x: Floats, y: Floats, seed: int) -> float | None:

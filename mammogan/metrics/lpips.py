@@ -229,7 +229,7 @@ def mean_between(x: Embedded, y: Embedded, confidence: float) -> Estimate:
         _left_out(value, x.sizes, lambda kept: mean(kept, all_y)),
         _left_out(value, y.sizes, lambda kept: mean(all_x, kept)),
     ]
-    return combine(value, parts, confidence)
+    return combine(value, parts, confidence, least=0)
 
 
 def mean_within(x: Embedded, confidence: float) -> Estimate:
@@ -246,7 +246,7 @@ def mean_within(x: Embedded, confidence: float) -> Estimate:
     value = float(mean(np.ones(len(x.sizes))))
     if count < 3:
         return Estimate(value, None, None)
-    return combine(value, [_left_out(value, x.sizes, mean)], confidence)
+    return combine(value, [_left_out(value, x.sizes, mean)], confidence, least=0)
 
 
 def _left_out(value: float, sizes: Floats, mean: Callable[[Floats], float]) -> Variance:

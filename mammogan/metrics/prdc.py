@@ -1,6 +1,7 @@
 """Precision and recall (Kynkäänniemi et al. 2019), density and coverage (Naeem et al. 2020) of sets of features.
 
-With B(a) the ball around a that reaches its k-th nearest neighbour in its own set,
+With B(a) the open ball around a that reaches its k-th nearest neighbour in its own set, and a itself, so that the balls
+of images that stand there more than k times hold their copies,
 
     precision = share of fakes in some B(real)          recall   = share of reals in some B(fake)
     density   = mean over fakes of the number of B(real) around it, divided by k
@@ -22,6 +23,8 @@ from mammogan.statistics import Estimate, Floats, score_interval
 K = 5
 FEWEST = K + 2
 """So that a part of the images can be left out."""
+ROUNDING = 1e-13
+"""What the squared distance of equal features may come to, as a share of their squared lengths."""
 HALVES = 100
 NAMES = ("precision", "recall", "density", "coverage")
 
@@ -49,13 +52,17 @@ def distances(real: Floats, fake: Floats) -> Distances:
 def _squared(x: Floats, y: Floats) -> Floats:
     centre = x.mean(axis=0)
     x, y = x - centre, y - centre
-    return np.square(x).sum(axis=1)[:, None] + np.square(y).sum(axis=1) - 2 * x @ y.T
+    sums = np.square(x).sum(axis=1)[:, None] + np.square(y).sum(axis=1)
+    squared = sums - 2 * x @ y.T
+    squared[squared <= ROUNDING * sums] = 0
+    return squared
 
 
 def neighbourhoods(known: Distances) -> Floats:
     """Precision, recall, density and coverage (4,), in this order."""
-    inside_real = known.across < _radii(known.real)[:, None]
-    inside_fake = known.across < _radii(known.fake)
+    equal = known.across == 0
+    inside_real = (known.across < _radii(known.real)[:, None]) | equal
+    inside_fake = (known.across < _radii(known.fake)) | equal
     return np.array(
         [inside_real.any(axis=0).mean(), inside_fake.any(axis=1).mean(), inside_real.sum(axis=0).mean() / K,
          inside_real.any(axis=1).mean()]

@@ -7,11 +7,19 @@ import os
 import re
 from dataclasses import dataclass
 
-STORE, MLFLOW, ACCELERATOR, RIGHTS = "object store", "MLflow", "accelerator", "rights"
+from mammogan import addresses
+
+STORE, SOURCE, MLFLOW, ACCELERATOR, RIGHTS = "object store", "source", "MLflow", "accelerator", "rights"
 """Names of the probe's findings."""
-SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+SECRETS = (
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "MAMMOGAN_SOURCE_SECRET_ACCESS_KEY",
+    "MAMMOGAN_SOURCE_SESSION_TOKEN",
+    "MLFLOW_TRACKING_PASSWORD",
+    "MLFLOW_TRACKING_TOKEN",
+)
 """Environment variables whose values never appear in a finding."""
-_USERINFO = re.compile(r"(?<=://)[^/\s@]+@")
 
 
 @dataclass(frozen=True)
@@ -29,7 +37,7 @@ def masked(text: str) -> str:
     for name in SECRETS:
         if value := os.environ.get(name):
             text = text.replace(value, "***")
-    return " ".join(_USERINFO.sub("***@", text).split())
+    return " ".join(addresses.masked(text).split())
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The object store as a step uses it: one small object written, read back, listed and deleted."""
+"""The object store as a step uses it: one small object written, read back, listed and deleted; the source listed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import uuid
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
-from mammogan import trust
+from mammogan import storage, trust
+from mammogan.storage import Key
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
@@ -18,8 +19,12 @@ CONTENT = b"mammogan preflight\n"
 CONNECT_S = 5
 READ_S = 10
 
-_KEY = "fix AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the Secret of the object store"
-_RIGHTS = "let this key list, read, write and delete there, or give another key in the Secret of the object store"
+_KEY = "fix {key}ACCESS_KEY_ID and {key}SECRET_ACCESS_KEY in the Secret of the {what}"
+_RIGHTS = {
+    Key.STORE: "let this key list, read, write and delete there, or give another key in the Secret of the object store",
+    Key.SOURCE: "let this key list and read there, or give another key in the Secret of the source",
+}
+_WHAT = {Key.STORE: "object store", Key.SOURCE: "source"}
 _MENDS = {
     "InvalidAccessKeyId": f"the store knows no such key: {_KEY}",
     "SignatureDoesNotMatch": f"the secret key is wrong: {_KEY}",
@@ -63,14 +68,37 @@ def probe(store: str) -> str:
     return f"{store}: wrote, read, listed and deleted an object at {_endpoint()} in {took_s:.1f} s"
 
 
-def _client() -> tuple[BaseClient, bool]:
+def probe_source(source: str) -> str:
+    """List ``source``, ``s3://bucket/prefix``, and read the first byte of an object, as ingest's pod may.
+
+    With the source's own key where there is one, and says which. Raises as ``probe`` does, and FileNotFoundError where
+    nothing is there.
+    """
+    bucket, _, prefix = source.removeprefix("s3://").rstrip("/").partition("/")
+    if not source.startswith("s3://") or not bucket:
+        raise ValueError(f"--source={source!r}: nothing was tried; give the run's source, s3://bucket/prefix")
+    key = Key.SOURCE if storage.own_key(Key.SOURCE) else Key.STORE
+    with _told("reach", source, key=key):
+        client, signed = _client(key)
+    with _told("list", source, signed, key):
+        found = client.list_objects_v2(Bucket=bucket, Prefix=f"{prefix}/" if prefix else "").get("Contents", ())
+    names = [item["Key"] for item in found if item["Size"]]
+    if not names:
+        raise FileNotFoundError(f"{source} holds no object; upload the images there, or name another --source")
+    with _told("read from", source, signed, key):
+        client.get_object(Bucket=bucket, Key=names[0], Range="bytes=0-0")["Body"].read()
+    own = "a key of its own" if key is Key.SOURCE else "the object store's key: without one of its own"
+    return f"{source}: listed it and read an object with {own}"
+
+
+def _client(key: Key = Key.STORE) -> tuple[BaseClient, bool]:
     """Client of this probe, which gives up soon, and whether it has credentials to sign with."""
     import boto3
     from botocore import UNSIGNED
     from botocore.config import Config
 
     trust.share()
-    session = boto3.Session()
+    session = boto3.Session(**storage.own_key(key))
     signed = session.get_credentials() is not None
     settings: dict[str, Any] = {} if signed else {"signature_version": UNSIGNED}
     retries = {"total_max_attempts": 2, "mode": "standard"}
@@ -94,14 +122,14 @@ def _removed(client: BaseClient, bucket: str, key: str) -> Generator[None]:
 
 
 @contextlib.contextmanager
-def _told(doing: str, store: str, signed: bool = True) -> Generator[None]:
+def _told(doing: str, store: str, signed: bool = True, key: Key = Key.STORE) -> Generator[None]:
     """Turn what boto3 raises into an OSError of one line with the fix."""
     from botocore import exceptions
 
     try:
         yield
     except exceptions.ClientError as error:
-        raise OSError(f"could not {doing} {store}: {_refusal(error, store, signed)}") from error
+        raise OSError(f"could not {doing} {store}: {_refusal(error, store, signed, key)}") from error
     except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:
         if untrusted := trust.distrust(error):
             said = f"the certificate of {_endpoint()} is not trusted ({untrusted}); {trust.FIX}"
@@ -118,18 +146,18 @@ def _silence() -> str:
     return f"no answer from {where}; check {check}, and the NetworkPolicies on both sides"
 
 
-def _refusal(error: Any, store: str, signed: bool) -> str:  # noqa: ANN401  (botocore's ClientError)
+def _refusal(error: Any, store: str, signed: bool, key: Key) -> str:  # noqa: ANN401  (botocore's ClientError)
     code = error.response.get("Error", {}).get("Code", "")
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     bucket = store.removeprefix("s3://").partition("/")[0]
     if code == "NoSuchBucket":
-        fix = f"make the bucket {bucket} or name another one with --store"
+        fix = f"make the bucket {bucket} or name another one with --{_WHAT[key].rpartition(' ')[2]}"
     elif code in _MENDS:
         fix = _MENDS[code]
     elif status in (401, 403):
-        fix = _RIGHTS if signed else f"it was asked without a key: {_KEY}, or give the service account an identity"
+        fix = _RIGHTS[key] if signed else f"it was asked without a key: {_KEY}, or give the service account an identity"
     elif status >= 500:
         fix = "the store fails: look at its own log and whether its disk is full"
     else:
         fix = "see the store's own log"
-    return f"{_endpoint()} answers {code or status}; {fix}"
+    return f"{_endpoint()} answers {code or status}; {fix}".replace("{key}", key).replace("{what}", _WHAT[key])

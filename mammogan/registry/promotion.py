@@ -125,7 +125,7 @@ def _judge(
 ) -> list[Verdict]:
     """What ``version`` must pass to follow the champion: its images are audited, and it is better."""
     tag = client.get_model_version(model, version).tags.get(AUDIT_OUTCOME)
-    note = codec.decode(AuditNote, json.loads(tag), AUDIT_OUTCOME) if tag else None
+    note = codec.decode(AuditNote, codec.parsed(tag, AUDIT_OUTCOME), AUDIT_OUTCOME) if tag else None
     audited = gates.audited(note.outcome if note else None, note.summary if note else "")
     if candidate is None:
         return [audited, gates.verdict(BETTER, False, "this version carries no metrics that can be read")]
@@ -205,7 +205,11 @@ def moves(model: str, tracking_uri: str = "") -> list[Move]:
 
 def _recorded(client: MlflowClient, model: str) -> list[Move]:
     tags = client.get_registered_model(model).tags
-    return [Move(**json.loads(tags[name])) for name in sorted(tags) if name.startswith(RECORD)]
+    return [_read_move(tags[name], name) for name in sorted(tags) if name.startswith(RECORD)]
+
+
+def _read_move(text: str, tag: str) -> Move:
+    return codec.decode(Move, codec.parsed(text, f"tag {tag}"), f"tag {tag}")
 
 
 def _finished(client: MlflowClient, model: str, version: str) -> Move:
@@ -240,7 +244,7 @@ def _settle(client: MlflowClient, model: str) -> None:
     found = client.get_registered_model(model)
     if PENDING not in found.tags:
         return
-    move = Move(**json.loads(found.tags[PENDING]))
+    move = _read_move(found.tags[PENDING], PENDING)
     if move.before is not None:
         client.set_registered_model_alias(model, PREVIOUS, move.before)
     client.set_registered_model_alias(model, CHAMPION, move.version)

@@ -281,7 +281,11 @@ def _caveats(record: RunRecord) -> list[str]:
     ):
         described = {f"{network.name}: {network.note}" for network in networks if network and network.note}
         notes += [f"{label} – {note}" for note in sorted(described)]
-    if config and config.data.split == "image":
+    sides = record.data.whole.splits if record.data else None
+    if sides and sides.given:
+        if sides.leak.patients:
+            notes.append("The source's manifest puts some patients on both sides of the split (see Data).")
+    elif config and config.data.split == "image":
         notes.append("The split is by image, as in the paper: some patients are on both sides of it (see Data).")
     notes += _omitted(evaluations)
     return notes

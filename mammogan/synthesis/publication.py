@@ -114,8 +114,8 @@ def _summary(dataset: Dataset | None, label: int, about: SyntheticPart, data_dig
     nothing = Counts(images=0, benign=0, malignant=0, patients=0)
     counts, sides, before = nothing, Sides(nothing, nothing, Leak(0, 0)), None
     if dataset is not None:
-        counts, sides = split.count(dataset.frame), split.describe(dataset.frame)
         before = summary.read(dataset.root).whole
+        counts, sides = split.count(dataset.frame), split.describe(dataset.frame, given=before.splits.given)
     added = {name: about.images * (number == label) for number, name in enumerate(manifest.CLASSES)}
     return Summary(
         **vars(counts.with_synthetic(**added)),

@@ -12,14 +12,14 @@ import itertools
 import json
 import math
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from mammogan import storage
+from mammogan import codec, storage
 from mammogan.config import SynthesiseConfig
 from mammogan.data.picture import encode_png
 from mammogan.synthesis import secondary_capture
@@ -42,9 +42,9 @@ class Chunk:
     """Index of the first image drawn."""
     drawn: int
     """Images drawn."""
-    kept: list[tuple[int, str]]
+    kept: tuple[tuple[int, str], ...]
     """Index and sha256 of the PNG of each image kept, in order."""
-    dropped: dict[str, int]
+    dropped: Mapping[str, int]
     """Reason to the number of images left out for it."""
 
 
@@ -119,7 +119,7 @@ class Stream:
             )
 
     def _write(self, first: int, images: np.ndarray, passed: list[int], reasons: list[str]) -> Chunk:
-        kept = [(first + number, self._write_image(first + number, images[number])) for number in passed]
+        kept = tuple((first + number, self._write_image(first + number, images[number])) for number in passed)
         chunk = Chunk(first, len(images), kept, dict(Counter(filter(None, reasons))))
         storage.write_bytes(self._record(first), json.dumps(asdict(chunk)).encode())
         return chunk
@@ -146,11 +146,10 @@ class Stream:
     def _read(self, first: int) -> Chunk | None:
         """Record of the chunk that starts at ``first``; None where there is none."""
         try:
-            content = json.loads(storage.read_bytes(self._record(first)))
+            content = storage.read_bytes(self._record(first))
         except FileNotFoundError:
             return None
-        kept = [(index, sha256) for index, sha256 in content["kept"]]
-        return Chunk(content["first"], content["drawn"], kept, content["dropped"])
+        return codec.decode(Chunk, codec.parsed(content, self._record(first)), self._record(first))
 
     def _finished(self, first: int) -> Chunk | None:
         """Chunk that an earlier attempt finished, if its images are what its record says."""

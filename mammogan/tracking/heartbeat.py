@@ -1,29 +1,33 @@
-"""Signs of life: the tags by which the janitor knows that a process works on a run."""
+"""Signs of life: the tags by which the janitor knows that a process works on a run.
+
+They bear the time of MLflow's server, so that no clock of a node, fast or slow, makes a living run look silent.
+"""
 
 from __future__ import annotations
 
 import os
 import socket
-import time
+
+from mammogan.tracking import clock
 
 HEARTBEAT = "mammogan.heartbeat_ms"
 PROCESS = "mammogan.process"
 EVERY_S = 30.0
 
 
-def beat() -> dict[str, str]:
+def beat(tracking_uri: str = "") -> dict[str, str]:
     """Tag of a sign of life, now."""
-    return {HEARTBEAT: str(time.time_ns() // 1_000_000)}
+    return {HEARTBEAT: str(clock.now_ms(tracking_uri))}
 
 
-def sign_on() -> dict[str, str]:
+def sign_on(tracking_uri: str = "") -> dict[str, str]:
     """Tags of a process that begins to work on a run."""
-    return {**beat(), PROCESS: f"{socket.gethostname()}:{os.getpid()}"}
+    return {**beat(tracking_uri), PROCESS: f"{socket.gethostname()}:{os.getpid()}"}
 
 
-def sign_off() -> dict[str, str]:
+def sign_off(tracking_uri: str = "") -> dict[str, str]:
     """Tags of a process that leaves a run which goes on without it, as after training and before evaluation."""
-    return {**beat(), PROCESS: "none"}
+    return {**beat(tracking_uri), PROCESS: "none"}
 
 
 def process_is_gone(signature: str) -> bool:

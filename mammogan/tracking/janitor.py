@@ -3,13 +3,13 @@
 A run on a cluster is dead when its workflow is over or gone, which a janitor in the same namespace may ask. Every step
 gives its run a sign of life each minute, and a trial's log signs its child run with its machine and process: a run is
 dead too when that process is on this machine and gone, or when the last sign of the run and of its trials is older
-than the patience, which must be longer than a step may wait for its pod.
+than the patience, which must be longer than a step may wait for its pod. Signs and now are both told by the clock of
+MLflow's server: the janitor's own, or a node's, may be hours wrong.
 """
 
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import dataclass, replace
 
 from mlflow import MlflowClient
@@ -17,6 +17,7 @@ from mlflow.entities import Run
 
 from mammogan import cluster
 from mammogan.ledger import UnknownEntryError
+from mammogan.tracking import clock
 from mammogan.tracking.ending import end_if_over
 from mammogan.tracking.heartbeat import HEARTBEAT, PROCESS, process_is_gone
 from mammogan.tracking.runs import close
@@ -47,9 +48,10 @@ def dead_runs(experiment: str, patience_s: float, tracking_uri: str = "") -> lis
     """
     mlflow = client(tracking_uri)
     looked_at = experiments(mlflow, experiment)
+    now_ms = clock.now_ms(tracking_uri)
     runs = _running(mlflow, looked_at)
     trials = [run for run in runs if run.data.tags[KIND] == "trial"]
-    dead = [replace(verdict, trial=True) for run in trials if (verdict := _judge(run, [run], patience_s))]
+    dead = [replace(verdict, trial=True) for run in trials if (verdict := _judge(run, [run], patience_s, now_ms))]
     dead_ids = {item.run_id for item in dead}
     for parent in (run for run in runs if run.data.tags[KIND] == "pipeline"):
         children = find_runs(mlflow, looked_at, {PARENT: parent.info.run_id})
@@ -61,7 +63,7 @@ def dead_runs(experiment: str, patience_s: float, tracking_uri: str = "") -> lis
             )
         elif presence is cluster.Presence.RUNS:
             continue
-        elif not alive and (verdict := _judge(parent, [parent, *children], patience_s)):
+        elif not alive and (verdict := _judge(parent, [parent, *children], patience_s, now_ms)):
             dead.append(verdict)
     return dead
 
@@ -92,17 +94,20 @@ def _running(mlflow: MlflowClient, looked_at: list[str]) -> list[Run]:
     return [run for runs in kinds for run in runs if run.info.status == "RUNNING"]
 
 
-def _judge(run: Run, witnesses: list[Run], patience_s: float) -> Dead | None:
+def _judge(run: Run, witnesses: list[Run], patience_s: float, now_ms: int) -> Dead | None:
     """Whether the run is dead, by the latest sign of its witnesses."""
     name = run.info.run_name or run.info.run_id
     signature = run.data.tags.get(PROCESS, "")
     if process_is_gone(signature):
         return Dead(run.info.run_id, name, f"its process {signature} is gone")
-    silent_s = time.time() - max(map(_last_sign_ms, witnesses)) / 1000
+    silent_s = (now_ms - max(map(_last_sign_ms, witnesses))) / 1000
     if silent_s > patience_s:
         return Dead(run.info.run_id, name, f"silent for {silent_s:.0f} s")
     return None
 
 
 def _last_sign_ms(run: Run) -> int:
-    return max(int(run.data.tags.get(HEARTBEAT, 0)), run.info.start_time, run.info.end_time or 0)
+    """By its signs of life; begin and end, which bear the time of whoever wrote them, count where there is none."""
+    if sign := run.data.tags.get(HEARTBEAT):
+        return int(sign)
+    return max(run.info.start_time, run.info.end_time or 0)

@@ -139,7 +139,7 @@ def beating(run_id: str, tracking_uri: str) -> Generator[None]:
     def beat() -> None:
         while not over.wait(2 * heartbeat.EVERY_S):
             with contextlib.suppress(MlflowException):
-                set_tags(run_id, heartbeat.beat(), tracking_uri)
+                set_tags(run_id, heartbeat.beat(tracking_uri), tracking_uri)
 
     threading.Thread(target=beat, name="signs of life", daemon=True).start()
     try:

@@ -1,24 +1,27 @@
-"""MLflow as a step uses it: one run written to an experiment of its own, read back and deleted."""
+"""MLflow as a step uses it: one run with a file, written to an experiment of its own, read back and deleted."""
 
 from __future__ import annotations
 
 import contextlib
 import math
 import os
+import tempfile
 import time
 from collections.abc import Generator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.utils.credentials import get_default_host_creds
-from mlflow.utils.rest_utils import http_request
+from mlflow.utils.rest_utils import MlflowHostCreds, http_request
 
-from mammogan import trust
+from mammogan import addresses, trust
 from mammogan.tracking.server import require_trust
 
 EXPERIMENT = "mammogan-preflight"
 METRIC, VALUE = "preflight", 0.5
+FILE, CONTENT = "preflight.txt", "mammogan preflight"
 TIMEOUT_S = 10
 
 _SETTING = "MLFLOW_TRACKING_URI in the ConfigMap"
@@ -26,7 +29,7 @@ _SIGN_IN = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRA
 
 
 def probe(tracking_uri: str = "") -> str:
-    """Write a run with a metric, read it back and delete it, which a database behind the server must keep.
+    """Write a run with a metric and a file, read them back and delete it: what database and artifact store must keep.
 
     Empty is ``MLFLOW_TRACKING_URI``. The run is deleted after a failure too. Raises ValueError where no server is
     named or its certificate is not trusted, RuntimeError in one line with the fix where something is refused or away.
@@ -44,13 +47,39 @@ def probe(tracking_uri: str = "") -> str:
         with _run(MlflowClient(tracking_uri=uri)) as (client, run_id):
             client.log_metric(run_id, METRIC, VALUE)
             read = client.get_run(run_id).data.metrics.get(METRIC, math.nan)
+            _try_file(client, run_id, uri)
     except MlflowException as error:
         raise RuntimeError(_failure(uri, error)) from error
     if read != VALUE:
         raise RuntimeError(
             f"{uri} gives back {read} for the metric that was written as {VALUE}; look for a cache before it"
         )
-    return f"{uri}: wrote, read and deleted a run of experiment {EXPERIMENT} in {time.monotonic() - begun:.1f} s"
+    took_s = time.monotonic() - begun
+    return f"{uri}: wrote, read and deleted a run of experiment {EXPERIMENT} in {took_s:.1f} s{_openness(uri)}"
+
+
+def _try_file(client: MlflowClient, run_id: str, uri: str) -> None:
+    """Write a file of the run and read it back, which goes through the server to where it keeps artifacts."""
+    try:
+        client.log_text(run_id, CONTENT, FILE)
+        with tempfile.TemporaryDirectory() as folder:
+            read = Path(client.download_artifacts(run_id, FILE, folder)).read_text()
+    except (MlflowException, OSError) as error:  # OSError: of requests
+        said = str(error).strip().partition("\n")[0][:200]
+        raise RuntimeError(
+            f"{uri} takes runs, but no file of one ({said}); check the place of its artifacts, and the key to it in "
+            "the Secret of MLflow's server"
+        ) from error
+    if read != CONTENT:
+        raise RuntimeError(f"{uri} gives back another file than was written; look for a cache before it")
+
+
+def _openness(uri: str) -> str:
+    """That the server answers also whoever does not sign in, if it does."""
+    if not uri.startswith("http"):
+        return ""
+    open_to_all = _ask(uri, signed=False) == 200
+    return "; it asks for no sign-in: whoever reaches it may read and change everything there" if open_to_all else ""
 
 
 @contextlib.contextmanager
@@ -82,12 +111,12 @@ def _require_way(uri: str) -> None:
         raise RuntimeError(_fault(uri, status))
 
 
-def _ask(uri: str, host: str = "") -> int:
+def _ask(uri: str, host: str = "", *, signed: bool = True) -> int:
     """HTTP status of a listing of experiments, which needs sign-in and database; 0 where there was no answer."""
     headers = {"Host": host} if host else {}
     with contextlib.suppress(MlflowException):
         return http_request(
-            get_default_host_creds(uri),
+            get_default_host_creds(uri) if signed else MlflowHostCreds(addresses.sign_in_of(uri)[0]),
             "/api/2.0/mlflow/experiments/search",
             "POST",
             json={"max_results": 1},

@@ -205,7 +205,7 @@ def describe_parent(run_id: str, config: Config, tags: Mapping[str, str], tracki
     """Log what a parent run rests on: configuration, code, image, packages. Raises ValueError as ``open_parent``."""
     mlflow = client(tracking_uri)
     _log_params(mlflow, run_id, config.public.flat())
-    all_tags = {**environment.source_tags(), **heartbeat.beat(), **tags}
+    all_tags = {**environment.source_tags(), **heartbeat.beat(tracking_uri), **tags}
     mlflow.log_batch(run_id, tags=[RunTag(name, value) for name, value in all_tags.items() if value])
     mlflow.log_text(run_id, json.dumps(codec.encode(config.public), indent=2), CONFIG_FILE)
     mlflow.log_text(run_id, environment.packages(), environment.ENVIRONMENT_FILE)

@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
+from mammogan.addresses import masked
 from mammogan.ledger import Ledger
 from mammogan.tracking import ledger
 from mammogan.tracking.runs import find_parent, set_tags
@@ -135,7 +136,7 @@ def _brief(tracking_uri: str) -> Generator[None]:
     try:
         yield
     except (MlflowException, ValueError) as error:
-        message = f"MLflow at {tracking_uri} cannot be read: {_in_words(error)}"
+        message = f"MLflow at {masked(tracking_uri)} cannot be read: {_in_words(error)}"
         raise UnreadableError(message, may_pass=_may_pass(error)) from error
     finally:
         for name, value in before.items():

@@ -198,7 +198,7 @@ class _Sender:
         try:
             mlflow, run_id = client(self._tracking_uri), self.run_id()
             if time.monotonic() - self._beat_at_s > heartbeat.EVERY_S:
-                set_tags(run_id, heartbeat.sign_on(), self._tracking_uri)
+                set_tags(run_id, heartbeat.sign_on(self._tracking_uri), self._tracking_uri)
                 self._beat_at_s = time.monotonic()
         except MlflowException as error:
             if error.get_http_status_code() not in GONE:

@@ -24,11 +24,14 @@ def holdout_split(count: int, fraction: float, patients: Sequence[str] | None = 
     everybody = torch.arange(count)
     if not fraction:
         return everybody, everybody[:0]
-    held_out = _whole_patients(patients or [str(index) for index in range(count)], max(FEWEST, round(fraction * count)))
+    names = patients or [str(index) for index in range(count)]
+    held_out = _whole_patients(names, max(FEWEST, round(fraction * count)))
     kept, chosen = everybody[~held_out], everybody[held_out]
     if len(kept) < FEWEST:
+        less = count - int(_whole_patients(names, FEWEST).sum()) >= FEWEST
+        mend = "give less" if less else f"no share leaves {FEWEST} on either side, so give 0, or more images"
         raise ValueError(
-            f"train.validation_fraction={fraction!r}: of {count} images it leaves {len(kept)} to train on; give less"
+            f"train.validation_fraction={fraction!r}: of {count} images it leaves {len(kept)} to train on; {mend}"
         )
     return kept, chosen
 

@@ -6,7 +6,7 @@ import copy
 import io
 import logging
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -160,8 +160,22 @@ class Trainer:
         return content.getvalue()
 
     def load_state(self, content: bytes) -> None:
-        """Continue where ``state`` gave the content."""
+        """Continue where ``state`` gave the content. Raises ValueError where another trainer, or none, wrote it."""
         state = read_saved(io.BytesIO(content))
+        try:
+            self._load(state)
+        except torch.OutOfMemoryError:
+            raise
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise ValueError(f"the checkpoint is none of this trainer ({type(error).__name__}: {reason})") from error
+
+    def _load(self, state: Any) -> None:  # noqa: ANN401  (whatever was saved)
+        for name in ("step", "attempt"):
+            if not isinstance(state[name], int) or state[name] < 0:
+                raise ValueError(f"{name}={state[name]!r}")
+        if state["sums"].shape != self.sums.shape:
+            raise ValueError(f"sums of shape {tuple(state['sums'].shape)}")
         self.step, self.attempt = state["step"], state["attempt"]
         self.sums = state["sums"].to(self.device)
         self.generator.load_state_dict(state["generator"])

@@ -49,8 +49,9 @@ class EpochMetrics:
 
 
 def parse_history(lines: str) -> list[EpochMetrics]:
-    """Rows of the lines of ``history.jsonl``."""
-    return [codec.decode(EpochMetrics, json.loads(line)) for line in lines.splitlines()]
+    """Rows of the lines of ``history.jsonl``. Raises ValueError that names the line of a broken one."""
+    places = ((f"{HISTORY}:{number}", line) for number, line in enumerate(lines.splitlines(), start=1))
+    return [codec.decode(EpochMetrics, codec.parsed(line, place), place) for place, line in places]
 
 
 class TrialFolder:
@@ -130,7 +131,7 @@ class TrialFolder:
 
     def history_lines(self) -> str:
         """Content of ``history.jsonl`` in ``out``."""
-        return (self.out / HISTORY).read_text()
+        return (self.out / HISTORY).read_text(errors="replace")  # a byte that is no text is no JSON either
 
     def read_history(self) -> list[EpochMetrics]:
         """Rows of ``history.jsonl`` in ``out``."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from mammogan import console, results, storage
+from mammogan import codec, console, results, storage
 from mammogan.config import Config, digest
 from mammogan.data import manifest
 from mammogan.data.dataset import Dataset
@@ -103,13 +103,24 @@ def _scores(known: Sequence[Arm], test: Tensor, config: Config, folder: Path, da
             rows = []
             for seed in range(settings.seeds):
                 path = folder / f"{arm.name}-{seed}-{digest([*shared, arm.name, _content(arm), seed])}.json"
-                if not path.is_file():
+                if _kept_scores(path, len(test)) is None:
                     fitted = train_and_score(arm, test, config, seed, device).tolist()
                     storage.write_bytes(str(path), json.dumps(fitted).encode())
-                rows.append(json.loads(path.read_text()))
+                rows.append(_kept_scores(path, len(test)))
                 advance(note=arm.name)
             scores[arm.name] = np.array(rows)
     return scores
+
+
+def _kept_scores(path: Path, count: int) -> list[float] | None:
+    """Scores that an earlier attempt left; None where there are none, or not one number for each test image."""
+    try:
+        found = codec.parsed(path.read_bytes(), str(path))
+    except (FileNotFoundError, ValueError):
+        return None
+    numbers = found if isinstance(found, list) else []
+    whole = len(numbers) == count and all(isinstance(each, float) for each in numbers)
+    return numbers if whole else None
 
 
 def _shaping(config: Config) -> list[object]:

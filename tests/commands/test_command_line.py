@@ -13,6 +13,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 import mammogan
+from mammogan import command_line
 from mammogan.command_line import app
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,7 +61,7 @@ def test_the_script_and_the_module_and_the_graphs_file_offer_the_same(tmp_path):
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     module, name = scripts["mammogan"].split(":")
     assert scripts.keys() == {"mammogan"}
-    assert getattr(import_module(module), name) is app
+    assert getattr(import_module(module), name) is command_line.start
 
     def shown(*arguments):
         command = [sys.executable, *arguments, "-h"]
@@ -98,3 +99,19 @@ def test_a_mistake_is_one_line_and_status_2():
     assert result.exit_code == 2
     (line,) = result.stderr.splitlines()
     assert line.startswith("error: train.epoch='3': no such setting; did you mean train.epochs")
+
+
+def test_text_is_utf_8_whatever_the_locale_says(tmp_path):
+    """In a path that a message repeats, and in every process that the command starts."""
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "MAMMOGAN_LOG": str(tmp_path / "log")}
+    environment = {**os.environ, **ascii_only, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "mammogan", "lineage", "models:/m/1", "--tracking-uri", "sqlite:///n\u00f6.db"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.decode().startswith("error: MLFLOW_TRACKING_URI='sqlite:///n\u00f6.db': no such file")
+    child = (
+        "import os; from mammogan import utf8; utf8.require(); os.execlp('python3', 'python3', '-c', 'print(chr(187))')"
+    )
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    done = subprocess.run([sys.executable, "-c", child], cwd=tmp_path, env=environment, capture_output=True, check=True)
+    assert done.stdout.decode() == "\u00bb\n"

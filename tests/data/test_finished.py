@@ -80,6 +80,7 @@ DAMAGES = {
     "half an image": lambda line, png: line + b"\n" + png[:-20],
     "no image": lambda line, png: line + b"\n",
     "another shape": lambda line, png: b"[1]\n" + png,
+    "too deep": lambda line, png: b"[" * 100_000 + b"\n" + png,
     "no row": lambda line, png: json.dumps({**json.loads(line), "row": None}).encode() + b"\n" + png,
     "a row that lacks": lambda line, png: (
         json.dumps({**json.loads(line), "row": {"sha256": json.loads(line)["row"]["sha256"]}}).encode() + b"\n" + png

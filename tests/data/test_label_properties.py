@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from test_fuzz import fuzz
 
 from mammogan.config import SUBSETS, DataConfig
-from mammogan.data import cbis_ddsm, manifest, picture, picture_list
+from mammogan.data import cbis_ddsm, manifest, picture, picture_list, tables
 from mammogan.data.ingest import ingest
 from mammogan.data.listing import Listing
 
@@ -68,9 +68,10 @@ def findings():
     return st.lists(usual.filter(any), min_size=1, max_size=14)
 
 
-def listed(folder, content):
+def listed(folder, content, *, by_patient=False):
     (folder / "manifest.csv").write_bytes(content)
-    return picture_list.read(str(folder), Listing(dict.fromkeys(FILES, "1-1"), ()))
+    table = tables.read(str(folder), "manifest.csv")
+    return picture_list.read(table, Listing(dict.fromkeys(FILES, "1-1"), ()), by_patient=by_patient)
 
 
 def plain(rows):
@@ -135,6 +136,54 @@ def test_a_data_set_in_any_order_repetition_and_dialect_is_the_same(tmp_path_fac
         assert made.images == len(manifest.read(out / "set")) == len(FILES)
     assert digests[0] == digests[1]
     assert made.quarantined == len(again)
+
+
+WORDS = {"train": "train", " Training": "train", "TEST": "test", "val": "validation", "Valid ": "validation"}
+
+
+def splits():
+    """Rows of a manifest with a column ``split``, some of which say nothing or what cannot be."""
+    usual = st.tuples(
+        st.sampled_from(FILES[:5]),
+        st.sampled_from(["Müller", "Maier"]),
+        st.sampled_from(["MALIGNANT", "BENIGN"]),
+        st.sampled_from([*WORDS, *WORDS, *WORDS, "", "fold1"]),
+    )
+    return st.lists(usual, min_size=1, max_size=10)
+
+
+def roles_of(rows):
+    """An independent reading of the rule: the role of each file that is an image."""
+    given, roles = any(row[3] in WORDS for row in rows), {}
+    for file in {row[0] for row in rows}:
+        mine = [row for row in rows if row[0] == file]
+        said = {WORDS.get(row[3], row[3]) for row in mine} - {""}
+        usable = "fold1" not in said and len({row[1] for row in mine}) == 1
+        if usable and len(said) == (1 if given else 0):
+            roles[file] = "".join(said)
+    return roles
+
+
+@fuzz(150)
+@given(splits(), dialects(), st.randoms(use_true_random=False))
+def test_what_an_image_is_for_is_as_its_rows_say_in_any_order(tmp_path_factory, rows, write, random):
+    folder, header = tmp_path_factory.mktemp("source"), [*HEADER[:3], "split"]
+    roles = roles_of(rows)
+    shuffled = [*rows, *random.choices(rows, k=random.randrange(5))]
+    random.shuffle(shuffled)
+    content = write([header, *shuffled])
+    found = listed(folder, content)
+    assert {image.file: image.wanted.split for image in found.images} == roles
+    assert len(shuffled) == len(found.images) + len(found.bad)
+    sides = {(row[1], roles[row[0]]) for row in rows if row[0] in roles}
+    leaking = [who for who, side in sides if side == "train" and (who, "test") in sides]
+    if not leaking:
+        assert listed(folder, content, by_patient=True) == found
+        return
+    with pytest.raises(ValueError, match=r"split='train' in line .* and split='test' in line ") as refused:
+        listed(folder, content, by_patient=True)
+    assert not any(name in str(refused.value) for name in ("Müller", "Maier"))
+    assert ("1 more patients" in str(refused.value)) == (len(leaking) == 2)
 
 
 CASE_HEADER = (*cbis_ddsm.REQUIRED, "abnormality_type")

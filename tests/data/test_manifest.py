@@ -56,6 +56,12 @@ def test_a_broken_manifest_says_what_is_wrong(dataset, change, message):
         manifest.read(dataset)
 
 
+def test_the_list_of_a_source_is_no_data_set_and_says_how_to_make_one(tmp_path):
+    (tmp_path / manifest.FILE).write_text("file,patient_id,pathology\na.png,P,BENIGN\n")
+    with pytest.raises(ValueError, match=r"the list of a source, not of a data set; make one with `.*ingest --source "):
+        manifest.read(tmp_path)
+
+
 def test_missing_images_and_data_sets(dataset, tmp_path):
     (dataset / "images/I3.png").unlink()
     with pytest.raises(FileNotFoundError, match=r"images/I3\.png"):

@@ -6,13 +6,14 @@ import itertools
 import shutil
 import struct
 import subprocess
+import threading
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, features
+from PIL import Image, ImageFile, features
 
 import mammogan
 from mammogan.data import picture
@@ -275,3 +276,22 @@ def test_some_pictures_are_shown_as_imagemagick_shows_them(tmp_path):
 def test_all_pictures_are_shown_as_imagemagick_shows_them(tmp_path):
     assert len(FILES) >= 200
     assert_as_shown(FILES, tmp_path)
+
+
+def test_threads_decode_at_the_same_time(monkeypatch):
+    """Each waits within the decoding until the other one is there too: one after another would break the barrier."""
+    both, load, decoded = threading.Barrier(2, timeout=30), ImageFile.ImageFile.load, []
+
+    def loaded(image):
+        if image.tile:  # not yet decoded
+            both.wait()
+        return load(image)
+
+    content = saved(GREY, "BMP")
+    monkeypatch.setattr(ImageFile.ImageFile, "load", loaded)
+    threads = [threading.Thread(target=lambda: decoded.append(picture.decode(content))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [pixels.tolist() for pixels in decoded] == [np.asarray(GREY).tolist()] * 2

@@ -12,9 +12,12 @@ import pytest
 from PIL import Image
 
 from mammogan.config import DataConfig
-from mammogan.data import manifest
+from mammogan.data import manifest, minority, summary
+from mammogan.data.dataset import Dataset
 from mammogan.data.ingest import ingest
+from mammogan.data.summary import Counts
 from mammogan.data.verify import verify
+from mammogan.evaluation.image_sources import read_reals
 
 CONFIG = DataConfig(size=28, max_bad=0.5)
 LINES = [f"{number}.bmp,P{number},{'MALIGNANT' if number % 2 else 'BENIGN'}" for number in range(8)]
@@ -218,3 +221,134 @@ def test_the_table_of_quarantine_that_is_named_is_there(made, caplog, tmp_path):
     with pytest.raises(ValueError, match=r"cannot both be split .*\(1 rows are set aside in (.*)\)$") as caught:
         made("0.bmp,P0,BENIGN", "9.bmp,P9,BENIGN", config=DataConfig(size=28, max_bad=0.5, split="image"))
     assert Path(str(caught.value).rpartition(" in ")[2].rstrip(")")).is_file()
+
+
+SPLIT = "file,patient_id,pathology,split"
+ROLES = ("train", "train", "test", "test", "train", "train", "validation", " VAL")
+
+
+def with_roles(*roles):
+    return [f"{line},{role}" for line, role in zip(LINES, roles, strict=True)]
+
+
+def test_a_column_split_decides_and_validation_is_in_neither_side(made, folder, tmp_path):
+    frame, rows = made(*with_roles(*ROLES), header=SPLIT)
+    assert not rows
+    expected = [*ROLES[:6], "validation", "validation"]
+    assert frame.loc[list("01234567"), "split"].tolist() == expected
+    dataset = Dataset.read(tmp_path / "set")
+    assert dataset.train.image_ids == list("0145")
+    assert dataset.test.image_ids == list("23")
+    assert dataset.validation.image_ids == list("67")
+    made_of = summary.read(tmp_path / "set").whole
+    sides = made_of.splits
+    assert (made_of.images, sides.train.images, sides.test.images) == (8, 4, 2)
+    assert sides.validation == Counts(images=2, benign=1, malignant=1, patients=2)
+    assert sides.given
+    assert verify(tmp_path / "set") == []
+    digest = made_of.data_digest
+    made(*with_roles(*ROLES[:7], "train"), header=SPLIT)
+    assert summary.read(tmp_path / "set").data_digest != digest
+
+
+def test_validation_images_are_trained_on_by_nothing(made, tmp_path):
+    made(*with_roles(*ROLES), header=SPLIT)
+    minority.filter_minority(tmp_path / "set", "malignant", tmp_path / "minority")
+    for folder in ("set", "minority"):
+        learnt = minority.training_set(tmp_path / folder, "malignant")
+        assert sorted(learnt.patients) == ["P1", "P5"]
+        assert len(learnt.images) == 2
+        reals = read_reals(Dataset.read(tmp_path / folder), 1)
+        assert {side: len(images) for side, images in reals.items()} == {"train": 2, "test": 1}
+
+
+@pytest.mark.parametrize("unit", ["image", "patient"])
+def test_an_empty_column_split_leaves_it_to_the_settings(made, tmp_path, unit):
+    config = replace(CONFIG, split=unit)
+    whole, _ = made(*LINES, config=config)
+    found, _ = made(*with_roles(*[""] * 8), header=SPLIT, config=config)
+    assert found["split"].equals(whole["split"])
+    assert not summary.read(tmp_path / "set").whole.splits.given
+
+
+@pytest.mark.parametrize(
+    ("roles", "line", "reason"),
+    [
+        ({1: "dev"}, 3, "split='dev': write train, test, validation"),
+        ({1: "train test"}, 3, "split='train test': write train, test, validation"),
+        ({1: ""}, 3, "split='': other rows say theirs"),
+    ],
+)
+def test_a_row_without_a_known_split_is_out(made, roles, line, reason):
+    frame, rows = made(*with_roles(*(roles.get(number, role) for number, role in enumerate(ROLES))), header=SPLIT)
+    assert "1" not in frame.index
+    assert len(frame) == 7
+    (row,) = rows
+    assert row["source"] == f"manifest.csv:{line}"
+    assert reason in row["reason"]
+
+
+def test_an_image_of_two_splits_is_out_with_both_lines(made):
+    frame, rows = made(*with_roles(*ROLES), "1.bmp,P1,MALIGNANT,Test", "5.bmp,P5,MALIGNANT,", header=SPLIT)
+    assert "1" not in frame.index
+    assert frame.loc["5", "split"] == "train"
+    out = [row for row in rows if row["image_id"] == "1"]
+    assert {row["source"] for row in out} == {"manifest.csv:3", "manifest.csv:10"}
+    assert all("split is 'train' in line 3 and 'test' in line 10" in row["reason"] for row in out)
+
+
+def test_one_picture_in_two_splits_under_two_names_is_in_neither(made, folder):
+    shutil.copyfile(folder / "0.bmp", folder / "again.bmp")
+    frame, rows = made(*with_roles(*ROLES), "again.bmp,P9,BENIGN,test", header=SPLIT)
+    assert sorted(frame.index) == list("1234567")
+    assert {row["image_id"]: row["reason"] for row in rows} == dict.fromkeys(
+        ("0", "again"), "the same image in two splits: 0.bmp is train, again.bmp is test"
+    )
+
+
+def test_a_patient_in_train_and_test_is_refused_by_lines_where_patients_are_kept_together(made, folder):
+    Image.fromarray(np.eye(64, dtype=np.uint8) * 255).save(folder / "more.bmp")
+    lines = [*with_roles(*ROLES), "more.bmp,P1,BENIGN,test"]
+    with pytest.raises(
+        ValueError, match=r"split='train' in line 3 and split='test' in line 10; data\.split"
+    ) as refused:
+        made(*lines, header=SPLIT)
+    assert "P1" not in str(refused.value)
+    frame, rows = made(*lines, header=SPLIT, config=replace(CONFIG, split="image"))
+    assert (frame.loc["more", "split"], len(rows)) == ("test", 0)
+
+
+@pytest.mark.parametrize(
+    ("roles", "message"),
+    [
+        (["train"] * 8, "the test split would have no benign image of 4"),
+        (["test"] * 7 + ["train"], "the train split would have no benign image of 4"),
+        (["train", "val"] * 3 + ["test"] * 2, "the train split would have no malignant image of 4"),
+    ],
+)
+def test_a_given_side_without_a_class_is_refused(made, roles, message):
+    with pytest.raises(ValueError, match=rf"the manifest's column split: {message}; give it some"):
+        made(*with_roles(*roles), header=SPLIT)
+
+
+def test_a_data_set_as_a_source_keeps_its_sides(made, folder, tmp_path):
+    """Its manifest has the columns of a source's, and says what each image is for."""
+    frame, _ = made(*with_roles(*ROLES), header=SPLIT)
+    ingest(str(tmp_path / "set"), "", CONFIG, tmp_path / "again", workers=1)
+    again = manifest.read(tmp_path / "again").set_index("source")
+    assert {name: again.loc[f"images/{name}.png", "split"] for name in frame.index} == frame["split"].to_dict()
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_a_mask_that_is_listed_is_set_aside_and_a_dark_mammogram_is_not(made, folder, rng, suffix):
+    """As BUSI has them, beside the images and with their names; JPEG blurs the edge."""
+    y, x = np.mgrid[:256, :256]
+    blob = ((y - 100) ** 2 + (x - 140) ** 2 < 40**2).astype(np.uint8) * 255
+    breast = (((y - 128) ** 2 + x**2 < 30**2) * rng.integers(40, 250, (256, 256))).astype(np.uint8)
+    Image.fromarray(blob).save(folder / f"one_mask.{suffix}")
+    Image.fromarray(breast).save(folder / f"dark.{suffix}")
+    frame, rows = made(*LINES, f"one_mask.{suffix},M,BENIGN", f"dark.{suffix},D,BENIGN")
+    assert "dark" in frame.index
+    assert [(row["image_id"], row["reason"]) for row in rows] == [
+        ("one_mask", "nearly all of it is black or white, as a mask is")
+    ]

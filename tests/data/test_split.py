@@ -23,7 +23,7 @@ def table(patients):
         for label in (0, 1)
         for _ in range(counts[label])
     ]
-    return pd.DataFrame(rows).assign(image_id=[f"I{number:04d}" for number in range(len(rows))])
+    return pd.DataFrame(rows).assign(image_id=[f"I{number:04d}" for number in range(len(rows))], split="")
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def calc_train(shared):
 
 def test_the_papers_split_by_image_and_its_leak(calc_train):
     frame = calc_train.assign(split=split.assign(calc_train, DataConfig(split="image")))
-    sides = split.describe(frame)
+    sides = split.describe(frame, given=False)
     assert replace(sides.train, patients=0) == Counts(images=981, benign=574, malignant=407, patients=0)
     assert replace(sides.test, patients=0) == Counts(images=246, benign=144, malignant=102, patients=0)
     shared_patients = set(frame.patient_id[frame.split == "train"]) & set(frame.patient_id[frame.split == "test"])
@@ -54,7 +54,7 @@ def test_the_split_by_image_is_scikit_learns(calc_train):
 def test_the_split_by_patient_has_no_leak_and_about_the_share(calc_train, seed):
     """602 patients: their share in test has a standard deviation of 0.016, their images' of about 0.02."""
     frame = calc_train.assign(split=split.assign(calc_train, DataConfig(split="patient", split_seed=seed)))
-    sides = split.describe(frame)
+    sides = split.describe(frame, given=False)
     assert sides.leak == Leak(patients=0, test_images=0)
     assert abs(sides.test.patients / 602 - 0.2) < 4 * 0.016
     for test, whole in ((sides.test.benign, 718), (sides.test.malignant, 509)):
@@ -80,7 +80,7 @@ def test_patients_stay_where_they_have_been_since_the_first_version(calc_train):
     frame = calc_train.assign(split=split.assign(calc_train, DataConfig(split="patient")))
     test = sorted(frame.patient_id[frame.split == "test"].unique())
     assert test[:5] == FIRST_TEST_PATIENTS
-    sides = split.describe(frame)
+    sides = split.describe(frame, given=False)
     assert (sides.train.benign, sides.train.malignant) == (571, 398)
     assert (sides.test.benign, sides.test.malignant) == (147, 111)
 

@@ -1,15 +1,20 @@
 """Whether a cluster can carry the experiment: ``make test-kubeflow``. In this order; each case uses the one before."""
 
+import os
 import re
 import time
+import urllib.error
+import urllib.request
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from mammogan import addresses
 from mammogan.tracking.server import REASON
 
 pytestmark = [pytest.mark.kubeflow, pytest.mark.timeout(3 * 3600)]
 
+SOURCE = os.environ.get("KUBEFLOW_SOURCE", "")
 LONG = {"train.epochs": 1500, "train.snapshot_every": 1500, "train.checkpoint_every": 5}
 """Minutes of training at 28 px, with a checkpoint every few seconds."""
 
@@ -17,12 +22,27 @@ LONG = {"train.epochs": 1500, "train.snapshot_every": 1500, "train.checkpoint_ev
 @pytest.fixture(scope="module", autouse=True)
 def _ready(cluster):
     """What preflight refuses would only fail later and slower."""
-    checked = cluster.command(
-        "preflight", "--image", cluster.image, "--store", cluster.store.rpartition("/")[0], *cluster.options
-    )
+    source = ["--source", SOURCE] if SOURCE else []
+    store = cluster.store.rpartition("/")[0]
+    checked = cluster.command("preflight", "--image", cluster.image, "--store", store, *source, *cluster.options)
     if checked.ended(1200):
         said = [line for line in checked.said.splitlines() if not line.startswith("ok ")]
         pytest.exit("preflight: " + "; ".join(said), returncode=1)
+
+
+def test_mlflow_refuses_whoever_does_not_sign_in(cluster):
+    address, user, _ = addresses.sign_in_of(cluster.tracking_uri)
+    if not (user or os.environ.get("MLFLOW_TRACKING_USERNAME") or os.environ.get("MLFLOW_TRACKING_TOKEN")):
+        pytest.skip("no sign-in at MLflow was given: MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD")
+    api = f"{address.rstrip('/')}/api/2.0"
+    for request in (
+        urllib.request.Request(f"{api}/mlflow/experiments/search?max_results=1"),
+        urllib.request.Request(f"{api}/mlflow-artifacts/artifacts/0/x/artifacts/x", data=b"code", method="PUT"),
+    ):
+        with pytest.raises(urllib.error.HTTPError) as refusal:
+            urllib.request.urlopen(request, timeout=30)
+        with refusal.value as answer:
+            assert answer.code == 401, f"{request.method or 'GET'} {request.full_url} without a sign-in"
 
 
 def test_a_run_ends_well(cluster, row):
@@ -39,7 +59,8 @@ def test_a_run_ends_well(cluster, row):
 
 
 def test_a_run_that_fails_says_where_and_why(cluster, row):
-    run = cluster.submit(source=f"{cluster.store}/nothing-there")
+    # below the source where one was named: a key of its own may not look anywhere else
+    run = cluster.submit(source=f"{SOURCE.rstrip('/') or cluster.store}/nothing-there")
     run.ended()
     row("a run fails", run)
     assert run.process.returncode == 1, run.said[-3000:]

@@ -28,7 +28,7 @@ from mammogan.launch.server import Forward, RefusedError, Server
 from mammogan.ledger import Entry, Fate, Ledger, State, Task
 from mammogan.tracking import ledger
 from mammogan.tracking.server import GIVEN_UP, STOP_ASKED
-from mammogan.tracking.standing import Losses, Standing, find_standing
+from mammogan.tracking.standing import Losses, Standing, UnreadableError, find_standing
 
 RUNS = sorted(path.stem for path in (RECORDED / "runs").glob("*.json"))
 TRAIN = Task(Step.TRAIN, "lambda=3,seed=0")
@@ -240,6 +240,24 @@ def test_the_table_shows_words_of_others_as_they_are():
     console = Console(width=160, record=True, file=io.StringIO())
     console.print(table._drawn([rows.Row(TRAIN, State.FAILED, 3.2, "bad [red]tag[/]")], ["more"]))
     assert "bad [red]tag[/]" in console.export_text()
+
+
+def test_the_table_on_a_terminal_shows_no_sign_in():
+    """The lines of a pipe go through the log, which masks them; this goes straight to the terminal."""
+    from rich.console import Console
+
+    console = Console(width=200, record=True, file=io.StringIO())
+    failed = rows.Row(TRAIN, State.FAILED, 3.2, "no file at https://host/w.pt?X-Amz-Signature=c0ffee")
+    console.print(table._drawn([failed], ["MLflow at http://me:pa55word@host:5000 cannot be read"]))
+    said = console.export_text()
+    assert "http://***@host:5000 cannot be read" in said
+    assert "https://host/w.pt?***" in said
+    assert not [secret for secret in ("pa55word", "c0ffee") if secret in said]
+
+
+def test_why_mlflow_cannot_be_read_names_no_password():
+    with pytest.raises(UnreadableError, match=r"^MLflow at http://\*\*\*@127\.0\.0\.1:9 cannot be read"):
+        find_standing("run", "http://me:pa55word@127.0.0.1:9")
 
 
 # How it ends, without MLflow: Kubeflow's word.

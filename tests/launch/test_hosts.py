@@ -37,7 +37,17 @@ except urllib.error.HTTPError as error:
 except OSError:
     print(0)
 """
-KEYS = {"AWS_ACCESS_KEY_ID": "tester", "AWS_SECRET_ACCESS_KEY": "tester-secret"}
+KEYS = {
+    name: {"AWS_ACCESS_KEY_ID": name, "AWS_SECRET_ACCESS_KEY": f"{name}-secret"}
+    for name in ("owner", "store", "mlflow")
+}
+MAY = {
+    "owner": ["Admin", "Read", "List", "Write"],
+    **{name: [f"{action}:mammogan/{name}/*" for action in ("Read", "List", "Write")] for name in ("store", "mlflow")},
+}
+"""The store's key and MLflow's as docs/cluster.md has them, in one bucket; the owner makes it."""
+SIGN_IN = {"MLFLOW_TRACKING_USERNAME": "steps", "MLFLOW_TRACKING_PASSWORD": "steps-password-1"}
+ADMIN = {"MLFLOW_AUTH_ADMIN_USERNAME": "root", "MLFLOW_AUTH_ADMIN_PASSWORD": "root-password-1"}
 
 
 def sh(*command, check=True):
@@ -143,9 +153,10 @@ def wait_for(url, process):
 def servers(hosts, tmp_path_factory):
     """The object store and MLflow, started as the manifests start them."""
     folder = tmp_path_factory.mktemp("servers")
-    identity = {"accessKey": KEYS["AWS_ACCESS_KEY_ID"], "secretKey": KEYS["AWS_SECRET_ACCESS_KEY"]}
-    actions = ["Admin", "Read", "List", "Tagging", "Write"]
-    identities = [{"name": "tester", "credentials": [identity], "actions": actions}]
+    identities = [
+        {"name": name, "credentials": [{"accessKey": name, "secretKey": f"{name}-secret"}], "actions": actions}
+        for name, actions in MAY.items()
+    ]
     (folder / "s3.json").write_text(json.dumps({"identities": identities}))
     here = ADDRESSES[STORE]
     weed = [Path(get_path("scripts"), "weed"), "server", f"-dir={folder}", f"-ip={here}", f"-ip.bind={here}"]
@@ -153,17 +164,20 @@ def servers(hosts, tmp_path_factory):
     weed += ["-s3.port.iceberg=0", "-s3.port.lance=0", "-volume.max=50"]
     server = next(item for item in manifests("base/mlflow.yaml") if item["kind"] == "ConfigMap")["data"]
     mlflow = [Path(get_path("scripts"), "mlflow"), "server", "--host", "0.0.0.0", "--port", "5000", "--workers", "1"]
-    mlflow += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
-    mlflow += ["--artifacts-destination", server["MLFLOW_ARTIFACTS_DESTINATION"]]
-    environment = {**settings(), **KEYS, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    mlflow += ["--app-name", "basic-auth", "--artifacts-destination", server["MLFLOW_ARTIFACTS_DESTINATION"]]
+    environment = {**settings(), **KEYS["mlflow"], "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    environment["MLFLOW_BACKEND_STORE_URI"] = f"sqlite:///{folder}/mlflow.db"
+    environment |= {"MLFLOW_AUTH_CONFIG_PATH": f"{folder}/auth.ini", "MLFLOW_FLASK_SERVER_SECRET_KEY": "random"}
     environment["MLFLOW_SERVER_ALLOWED_HOSTS"] = server["MLFLOW_SERVER_ALLOWED_HOSTS"]
     del environment["MLFLOW_TRACKING_URI"]
     with running(STORE, weed, folder / "weed.log", HOME=str(folder)) as store:
         wait_for(settings()["AWS_ENDPOINT_URL_S3"], store)
         make = "import boto3; boto3.client('s3').create_bucket(Bucket='mammogan')"
-        step_environment = {**os.environ, **settings(), **KEYS}
+        step_environment = {**os.environ, **settings(), **KEYS["owner"]}
         command = ["ip", "netns", "exec", STEP, sys.executable, "-c", make]
         subprocess.run(command, env=step_environment, check=True)
+        accounts = [sys.executable, K8S / "base/accounts.py"]
+        subprocess.run(accounts, env={**os.environ, **environment, **SIGN_IN, **ADMIN}, check=True, cwd=folder)
         with running(MLFLOW, mlflow, folder / "mlflow.log", **environment) as tracking:
             wait_for(settings()["MLFLOW_TRACKING_URI"] + "/health", tracking)
             yield
@@ -221,7 +235,7 @@ def join_namespace(descriptor):
 
 def test_steps_use_only_the_ports_that_the_policies_open(servers, tmp_path):
     """From the opened run to a trained trial whose checkpoints lie in the object store."""
-    environment = {**os.environ, **settings(), **KEYS, "MAMMOGAN_CACHE": str(tmp_path / "cache")}
+    environment = {**os.environ, **settings(), **KEYS["store"], **SIGN_IN, "MAMMOGAN_CACHE": str(tmp_path / "cache")}
     environment["PATH"] = f"{os.path.dirname(sys.executable)}:{environment['PATH']}"
 
     def run(name, command):
@@ -245,6 +259,6 @@ def test_steps_use_only_the_ports_that_the_policies_open(servers, tmp_path):
 
 def test_mlflow_answers_only_to_the_names_of_the_manifest(servers):
     api = settings()["MLFLOW_TRACKING_URI"] + "/api/2.0/mlflow/experiments/get?experiment_id=0"
-    assert ask(api) == 200
+    assert ask(api) == 401, "it answers, and asks for a sign-in"
     assert ask(api, Host="evil.example.org") == 403
     assert ask(settings()["MLFLOW_TRACKING_URI"] + "/health", Host=ADDRESSES[MLFLOW]) == 200, "a kubelet's probe"

@@ -18,7 +18,7 @@ LAST = ("cpu", "gpu", "mlflow")
 def test_every_base_is_a_stage_or_the_one_pinned_image():
     bases = re.findall(r"^FROM (\S+) AS", DOCKERFILE, re.MULTILINE)
     assert set(bases) <= {"${PYTHON_IMAGE}", *STAGES}
-    assert re.search(r"^ARG PYTHON_IMAGE=\S+:3\.11-slim-\w+$", DOCKERFILE, re.MULTILINE)
+    assert re.search(r"^ARG PYTHON_IMAGE=\S+:3\.11-slim-\w+(@sha256:[0-9a-f]{64})?$", DOCKERFILE, re.MULTILINE)
 
 
 @pytest.mark.parametrize("stage", LAST)
@@ -34,19 +34,22 @@ def test_every_image_has_a_health_command():
     assert "HEALTHCHECK" in STAGES["mlflow"]
 
 
-def test_the_build_context_lets_in_only_code_and_the_lock_file():
+def test_the_build_context_lets_in_only_code_and_the_locked_lists():
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     rules = [line for line in lines if line and not line.startswith("#")]
     assert rules[0] == "*"
     assert {rule for rule in rules if rule.startswith("!")} == {
         "!components/*.py",
-        "!docker/prune.sh",
+        "!docker/*.sh",
         "!mammogan",
         "!pipeline.py",
         "!requirements.txt",
+        "!requirements-mlflow.txt",
+        "!requirements-uv.txt",
     }
     copied = set(" ".join(re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE)).split())
-    assert copied == {"components", "mammogan", "pipeline.py", "requirements.txt", "docker/prune.sh"}
+    lists = {"requirements.txt", "requirements-mlflow.txt", "requirements-uv.txt"}
+    assert copied == {"components", "mammogan", "pipeline.py", "docker/prune.sh", "docker/without.sh", *lists}
 
 
 def test_no_secret_is_a_build_argument():

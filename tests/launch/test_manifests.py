@@ -1,6 +1,7 @@
 """Every overlay as kubectl builds it: valid for two Kubernetes versions, and by our own rules."""
 
 import dataclasses
+import ipaddress
 import json
 import re
 import shutil
@@ -68,8 +69,21 @@ def workloads(overlay):
     return found
 
 
+def containers_of(workload):
+    """Those that run before the others too."""
+    spec = pod_spec(workload)
+    return [*spec["containers"], *spec.get("initContainers", ())]
+
+
 def containers(overlay):
-    return [container for workload in workloads(overlay) for container in pod_spec(workload)["containers"]]
+    return [container for workload in workloads(overlay) for container in containers_of(workload)]
+
+
+def secret_references(container):
+    """Each Secret's key that the container gets, ``None`` for all of one."""
+    single = [item.get("valueFrom", {}).get("secretKeyRef") for item in container.get("env", ())]
+    whole = [item["secretRef"]["name"] for item in container.get("envFrom", ()) if "secretRef" in item]
+    return {(item["name"], item["key"]) for item in single if item} | {(name, None) for name in whole}
 
 
 def quantity(text):
@@ -118,7 +132,7 @@ def test_pods_are_restricted(overlay):
         assert spec.get("automountServiceAccountToken", True) is asks_kubernetes
         assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys()
         assert not [volume for volume in spec["volumes"] if "hostPath" in volume]
-        for container in spec["containers"]:
+        for container in containers_of(workload):
             assert container["securityContext"] == {
                 "allowPrivilegeEscalation": False,
                 "readOnlyRootFilesystem": True,
@@ -258,7 +272,152 @@ def test_no_policy_opens_all_ports_or_everything_inside(overlay):
                 assert rule["ports"], f"{item['metadata']['name']} opens every port"
                 for peer in rule.get("to", []) + rule.get("from", []):
                     if "ipBlock" in peer:
-                        assert {"10.0.0.0/8", "169.254.0.0/16"} <= set(peer["ipBlock"]["except"])
+                        assert {*map(ipaddress.ip_network, peer["ipBlock"]["except"])} >= PRIVATE
+
+
+PRIVATE = {
+    ipaddress.ip_network(text)
+    for text in ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16")
+}
+"""Of RFC 1918, 6598 (pods' and nodes' addresses on some clouds) and 3927 (where clouds hand out identities)."""
+PODS_OF_A_RUN = {"app.kubernetes.io/name": "mammogan", "sidecar.istio.io/inject": "false"}
+STEP = {**PODS_OF_A_RUN, "app.kubernetes.io/component": "ingest", "workflows.argoproj.io/workflow": "x"}
+PREFLIGHT = {**PODS_OF_A_RUN, "app.kubernetes.io/component": "preflight"}
+
+
+def selects(selector, labels):
+    """Whether a pod of these labels is chosen, as Kubernetes decides."""
+    for expression in selector.get("matchExpressions", ()):
+        key, operator = expression["key"], expression["operator"]
+        chosen = {
+            "In": labels.get(key) in expression.get("values", ()),
+            "NotIn": labels.get(key) not in expression.get("values", ()),
+            "Exists": key in labels,
+            "DoesNotExist": key not in labels,
+        }
+        if not chosen[operator]:
+            return False
+    return selector.get("matchLabels", {}).items() <= labels.items()
+
+
+def opened(overlay, labels):
+    """What all policies together let a pod call: where, and at which ports."""
+    found = {}
+    for item in objects(overlay, "NetworkPolicy"):
+        for rule in item["spec"].get("egress", ()) if selects(item["spec"]["podSelector"], labels) else ():
+            for peer in rule.get("to", [{"anywhere": True}]):
+                found.setdefault(_place(peer), set()).update(port["port"] for port in rule["ports"])
+    return found
+
+
+def _place(peer):
+    if "ipBlock" in peer:
+        return "public addresses"
+    if "namespaceSelector" in peer:
+        return peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
+    return next(iter(peer["podSelector"]["matchLabels"].values())) if "podSelector" in peer else "any address"
+
+
+DNS, MLFLOW, STORE, PUBLIC = {"kube-system": {53}}, {"mlflow": {5000}}, {8333, 9000}, {"public addresses": {443}}
+API = {"any address": {443, 6443}}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_policies_add_up_to_what_the_docs_say(overlay):
+    """Each pod's row of ``Open ports``; a step's is the sum of its own and of those for Kubeflow's part of its pod."""
+    ours = {item["metadata"]["name"]: pod_labels(item) for item in workloads(overlay)}
+    kubeflow = {8080, 8333, 8887, 8888, 9000}
+    assert opened(overlay, STEP) == DNS | MLFLOW | PUBLIC | API | {"kubeflow": kubeflow}
+    assert opened(overlay, PREFLIGHT) == DNS | MLFLOW | PUBLIC | {"kubeflow": STORE}
+    assert opened(overlay, ours["janitor"]) == DNS | MLFLOW | API
+    assert opened(overlay, ours["mlflow"]) == DNS | PUBLIC | {"postgres": {5432}, "kubeflow": STORE}
+    assert opened(overlay, ours["mlflow-gc"]) == DNS | MLFLOW | {"postgres": {5432}}
+    assert opened(overlay, ours["mlflow-migrate"]) == DNS | {"postgres": {5432}}
+    assert opened(overlay, ours["postgres"]) == DNS
+
+
+def test_nothing_says_that_a_step_reaches_no_private_address():
+    """It does, at 443 and 6443, because the launcher beside it must reach the Kubernetes API."""
+    comment = re.search(r"((?:#.*\n)+)[^#]*?name: object-store\n", (K8S / "base/network.yaml").read_text())[1]
+    assert "a step may call more" in comment
+    assert "steps: any address" in (K8S.parent / "docs/cluster.md").read_text()
+
+
+PASSWORDS = re.compile(r"PASSWORD|SECRET|TOKEN|ACCESS_KEY|STORE_URI|DATABASE_URI|CREDENTIAL")
+"""Names of variables whose value is a password or holds one."""
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_no_password_is_on_a_command_line(overlay):
+    """Every process of a machine may be read by its neighbours: none is told a Secret by its arguments."""
+    for workload in workloads(overlay):
+        probes = [(c.get(kind) or {}).get("exec", {}).get("command", ()) for c in containers_of(workload)
+                  for kind in ("startupProbe", "readinessProbe", "livenessProbe")]  # fmt: skip
+        for container in containers_of(workload):
+            words = [*container.get("command", ()), *container.get("args", ()), *(w for probe in probes for w in probe)]
+            of_secrets = {
+                item["name"] for item in container.get("env", ()) if "secretKeyRef" in item.get("valueFrom", {})
+            }
+            named = set(re.findall(r"\$[({]?(\w+)", " ".join(words)))
+            assert not named & of_secrets, container["name"]
+            assert not [name for name in named if PASSWORDS.search(name)], container["name"]
+            assert not [word for word in words if re.search(r"://[^/ ]*@|(?i:password|secret)=", word)], container[
+                "name"
+            ]
+            for item in container.get("env", ()):
+                assert "valueFrom" in item or not PASSWORDS.search(item["name"]), f"{item['name']} is written out"
+
+
+HELD = {
+    "mlflow": {("mammogan-s3-mlflow", None), ("mammogan-postgres", "MLFLOW_BACKEND_STORE_URI"),
+               ("mammogan-mlflow-admin", "MLFLOW_FLASK_SERVER_SECRET_KEY")},
+    "accounts": {("mammogan-postgres", "MLFLOW_BACKEND_STORE_URI"),
+                 *(("mammogan-mlflow-admin", f"MLFLOW_AUTH_ADMIN_{name}") for name in ("USERNAME", "PASSWORD")),
+                 *(("mammogan-mlflow", f"MLFLOW_TRACKING_{name}") for name in ("USERNAME", "PASSWORD"))},
+    "gc": {("mammogan-postgres", "MLFLOW_BACKEND_STORE_URI"),
+           *(("mammogan-mlflow-admin", f"MLFLOW_AUTH_ADMIN_{name}") for name in ("USERNAME", "PASSWORD"))},
+    "migrate": {("mammogan-postgres", "MLFLOW_BACKEND_STORE_URI")},
+    "postgres": {("mammogan-postgres", "POSTGRES_PASSWORD")},
+    "janitor": set(),
+}  # fmt: skip
+"""Which container gets which Secret: MLflow's server alone the key of its artifacts, nobody here the store's."""
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_each_container_gets_the_secrets_that_it_needs_alone(overlay):
+    assert {item["name"]: secret_references(item) for item in containers(overlay)} == HELD
+    mounted = {
+        (workload["metadata"]["name"], volume["secret"]["secretName"])
+        for workload in workloads(overlay)
+        for volume in pod_spec(workload)["volumes"]
+        if "secret" in volume
+    }
+    assert mounted == {("janitor", "mammogan-mlflow")}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_mlflow_asks_for_a_sign_in(overlay):
+    server = pod_spec(named(overlay, "Deployment", "mlflow"))
+    (container,), (accounts,) = server["containers"], server["initContainers"]
+    assert "--app-name=basic-auth" in container["args"]
+    path = {item["name"]: item.get("value") for item in accounts["env"]}["MLFLOW_AUTH_CONFIG_PATH"]
+    assert {"name": "MLFLOW_AUTH_CONFIG_PATH", "value": path} in container["env"]
+    (volume,) = [item for item in server["volumes"] if item["name"] == "sign-in"]
+    assert volume["emptyDir"]["medium"] == "Memory", "its file names the database with its password"
+    for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert container[kind]["httpGet"]["path"] == "/health", "which is answered without a sign-in"
+
+
+def test_only_ingest_gets_the_source_s_key():
+    pods = Pods(image=IMAGE)
+    _, platform = yaml.safe_load_all(compiled.compile_pipeline(pipeline.experiment, None, pods))
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    having = {
+        name.removeprefix("exec-")
+        for name, executor in executors.items()
+        if pods.source_secret in {item["secretName"] for item in executor["secretAsVolume"]}
+    }
+    assert having == {str(Step.INGEST)}
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -301,7 +460,7 @@ def test_references_are_met(overlay):
     for workload in workloads(overlay):
         spec = pod_spec(workload)
         assert spec["serviceAccountName"] in accounts
-        for container in spec["containers"]:
+        for container in containers_of(workload):
             for source in container.get("envFrom", []):
                 known = maps if "configMapRef" in source else secrets
                 assert (source.get("configMapRef") or source["secretRef"])["name"] in known
@@ -345,6 +504,7 @@ def test_a_run_finds_its_settings_and_secrets():
     assert all(f"{name}: " in explained for name in (*compiled.REQUIRED_SETTINGS, *compiled.OPTIONAL_SETTINGS))
     secrets = {item["metadata"]["name"]: set(item["stringData"]) for item in secrets_template()}
     assert secrets[pods.s3_secret] == set(compiled.S3_KEYS)
+    assert secrets[pods.source_secret] == set(compiled.SOURCE_KEYS)
     assert secrets[pods.mlflow_secret] <= set(compiled.MLFLOW_KEYS)
 
 

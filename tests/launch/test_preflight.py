@@ -117,8 +117,8 @@ def play(tmp_path, monkeypatch):
     return play
 
 
-def look(host, pods=PODS, namespace="mammogan", store=STORE):
-    return preflight.check(Server(host), pods, namespace, "mammogan-steps", store)
+def look(host, pods=PODS, namespace="mammogan", store=STORE, source=""):
+    return preflight.check(Server(host), pods, namespace, "mammogan-steps", store, source)
 
 
 def findings(host, pods=PODS, **more):
@@ -221,6 +221,37 @@ def test_settings_and_secrets_reach_the_probe_as_they_reach_a_step(play, host):
     for item in executor["configMapAsVolume"]:
         assert ours[item["configMapName"]] == item["mountPath"]
     assert spec["tolerations"] == executor["tolerations"]
+
+
+def test_a_source_is_tried_from_inside_a_pod_with_ingest_s_secrets(play, host):
+    read = ("source", True, "listed it and read an object with a key of its own")
+    folder = play({LOG: log(MAY_ALL, STORE_WORKS, read, MLFLOW_WORKS)})
+    assert findings(host, source="s3://images/cbis")["source"].ok
+    pod, accelerated = (item["spec"] for item in made(folder))
+    assert "--source=s3://images/cbis" in pod["containers"][0]["command"]
+    assert {item["secret"]["secretName"] for item in pod["volumes"] if "secret" in item} == {
+        item["secretName"] for item in compiled._pod("ingest", PODS)["secretAsVolume"]
+    }
+    assert "mammogan-s3-source" not in json.dumps(accelerated)
+    play({LOG: log(MAY_ALL, STORE_WORKS, MLFLOW_WORKS)})
+    silent = findings(host, source="s3://images/cbis")["source"]
+    assert not silent.ok, "what was not tried has not passed"
+    assert "source" not in findings(host, source="phantom"), "which needs no key"
+
+
+@pytest.mark.parametrize(
+    ("data", "ok", "said"),
+    [
+        ({}, True, "mammogan-s3-source: none, so that this key has to read the source too"),
+        (dict.fromkeys(compiled.SOURCE_KEYS, "eA=="), True, "mammogan-s3-source has MAMMOGAN_SOURCE_ACCESS_KEY_ID, "),
+        ({compiled.SOURCE_KEYS[0]: "eA=="}, False, "mammogan-s3-source lacks MAMMOGAN_SOURCE_SECRET_ACCESS_KEY; give"),
+    ],
+)
+def test_whether_the_source_has_a_key_of_its_own_is_said(play, host, data, ok, said):
+    play({"get secret mammogan-s3-source kubeflow": {"data": data} if data else "NotFound"})
+    found = findings(host)["secrets"]
+    assert found.ok is ok
+    assert said in found.said
 
 
 def waiting(reason, message=""):

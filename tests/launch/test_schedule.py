@@ -19,7 +19,7 @@ from walk import BEFORE, Walk
 
 from mammogan import pipeline, tracking
 from mammogan.command_line import app
-from mammogan.launch.schedule import read, reconcile, reconciliation, recurring
+from mammogan.launch.schedule import entries, read, reconcile, reconciliation, recurring
 from mammogan.launch.schedule.ownership import BEFORE_OWNERS, Kind, describe, mark
 from mammogan.launch.schedule.plan import Change, Verb, plan, unadopted
 from mammogan.launch.schedule.recurring import Recurring, listed
@@ -741,3 +741,11 @@ schedules:
 """
     )
     assert [schedule.pods["image"] for schedule in read(path).schedules] == [image, image]
+
+
+@pytest.mark.parametrize("value", ["!!bool 3", "!!int x", "!!float x", "!!timestamp 2026-13-99", "{<<: [1]}"])
+def test_a_value_that_its_tag_does_not_admit_is_no_yaml(tmp_path, value):
+    path = tmp_path / "schedules.yaml"
+    path.write_text(f"owner: a\nschedules: []\nmore: {value}\n")
+    with pytest.raises(ValueError, match=r"schedules\.yaml: it is no YAML"):
+        entries.read(path)

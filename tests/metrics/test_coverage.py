@@ -80,8 +80,10 @@ def test_ms_ssim(similarities, rng, most):
     for seed in range(DRAWS):
         x, y = rng.integers(60, size=25), rng.integers(60, size=40)
         left, right = statistics.pairs_within(25, most, seed)
-        estimates["within"].append(statistics.pair_mean(similarities[x[left], x[right]], left, right, True, 0.95))
+        values = similarities[x[left], x[right]]
+        estimates["within"].append(statistics.pair_mean(values, left, right, one_sample=True, confidence=0.95))
         left, right = statistics.pairs_between(25, 40, most, seed)
-        estimates["between"].append(statistics.pair_mean(similarities[x[left], y[right]], left, right, False, 0.95))
+        values = similarities[x[left], y[right]]
+        estimates["between"].append(statistics.pair_mean(values, left, right, one_sample=False, confidence=0.95))
     for found in estimates.values():
         assert HONEST[0] <= share_held(found, similarities.mean()) <= HONEST[1]

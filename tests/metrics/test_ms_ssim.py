@@ -48,4 +48,5 @@ def test_small_images_are_enlarged_to_224():
     value = ms_ssim.ms_ssim(x, x, ONE, ONE + 1, CPU)
     assert value == pytest.approx(theirs(large[:1], large[1:]), abs=1e-5)
     assert ms_ssim.enlarged(torch.zeros(1, 1, 161, 161), 161, 224).shape[-1] == 161
-    assert ms_ssim.enlarged(torch.zeros(1, 1, 160, 300), 161, 224).shape[-2:] == (224, 224)
+    assert ms_ssim.enlarged(torch.zeros(1, 1, 160, 300), 161, 224).shape[-2:] == (224, 420)
+    assert ms_ssim.enlarged(torch.zeros(1, 1, 400, 40), 161, 224).shape[-2:] == (2240, 224)

@@ -11,7 +11,8 @@ def naive(real, fake):
         return sorted(np.linalg.norm(points[i] - points[j]) for j in range(len(points)) if j != i)[K - 1]
 
     def holds(points, i, other):
-        return np.linalg.norm(points[i] - other) < radius(points, i)
+        distance = np.linalg.norm(points[i] - other)
+        return distance < radius(points, i) or distance == 0
 
     around = [[holds(real, i, y) for i in range(len(real))] for y in fake]
     return [
@@ -33,6 +34,19 @@ def test_far_fakes_score_zero_and_copies_are_covered(rng):
     assert neighbourhoods(distances(real, real + 100)).tolist() == [0, 0, 0, 0]
     precision, recall, _, coverage = neighbourhoods(distances(real, real))
     assert (precision, recall, coverage) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("dims", [1, 2048])
+def test_images_that_stand_there_more_than_five_times_are_in_their_own_ball(rng, dims):
+    """Of a set that is one constant image, and of a collapsed generator's, each ball has radius 0."""
+    constant = np.repeat(rng.normal(size=(1, dims)) * 1e3, 30, axis=0)
+    assert neighbourhoods(distances(constant, constant[:10])).tolist()[:2] == [1, 1]
+    assert neighbourhoods(distances(constant, constant))[3] == 1
+    assert neighbourhoods(distances(constant, constant + 1)).tolist() == [0, 0, 0, 0]
+    mixed = np.concatenate([np.repeat(rng.normal(size=(4, dims)), 10, axis=0), rng.normal(size=(10, dims)) + 9])
+    precision, recall, _, coverage = neighbourhoods(distances(mixed, mixed[::-1]))
+    assert (precision, recall, coverage) == (1, 1, 1)
+    assert neighbourhoods(distances(mixed, mixed)) == pytest.approx(naive(mixed, mixed))
 
 
 def test_mode_dropping_lowers_recall_and_coverage_and_not_precision(rng):

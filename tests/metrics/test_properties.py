@@ -72,7 +72,7 @@ def test_pair_designs_are_distinct_and_a_constant_has_no_width(n, m, most, seed)
     assert len(left) == min(most, n * (n - 1) // 2)
     left, right = pairs_between(n, m, most, seed)
     assert len(set(zip(left.tolist(), right.tolist(), strict=True))) == len(left) == min(most, n * m)
-    value, low, high = pair_mean(np.full(len(left), 0.25), left, right, False, 0.95)
+    value, low, high = pair_mean(np.full(len(left), 0.25), left, right, one_sample=False, confidence=0.95)
     assert value == 0.25
     assert low is None or (low, high) == pytest.approx((0.25, 0.25))
 

@@ -10,6 +10,7 @@ from sample_run import grid, paper_run, rare_class
 
 from mammogan import config
 from mammogan.config import PRESETS
+from mammogan.data.summary import Counts, Leak
 from mammogan.records import Findings, Production, RunRecord
 from mammogan.reporting import figures, report
 from mammogan.results import Audit, AuditCounts, Network, Outcome, Verdict
@@ -54,6 +55,19 @@ def test_data_and_settings_are_told(page):
     assert "148 patients are on both sides" in text
     assert re.search(r'class="changed"><td>batch_size</td><td[^>]*>16<', page)
     assert not re.search(r'class="changed"><td>epochs<', page)
+
+
+def test_a_split_that_the_manifest_gave_is_told_as_such(tmp_path):
+    data, kept = rare_class(), Counts(images=31, benign=20, malignant=11, patients=17)
+    for leak, told in ((data.whole.splits.leak, True), (Leak(patients=0, test_images=0), False)):
+        sides = dataclasses.replace(data.whole.splits, validation=kept, given=True, leak=leak)
+        whole = dataclasses.replace(data.whole, splits=sides)
+        run = dataclasses.replace(paper_run(), data=dataclasses.replace(data, whole=whole))
+        text = text_of(report.build(run, tmp_path).read_text())
+        assert "pixels, split as its manifest says." in text
+        assert "validation, not used 31 20 11 17" in text
+        assert "split is by image" not in text
+        assert ("manifest puts some patients on both sides" in text) == told
 
 
 def test_a_lost_trial_is_named_with_its_reason(tmp_path):

@@ -262,6 +262,15 @@ def test_no_server_is_a_value_error(monkeypatch):
         tracking.client()
 
 
+def test_mlflow_itself_says_no_address(monkeypatch, tmp_path):
+    """It would print the tracking server's, with its user and password, at the end of each run."""
+    monkeypatch.delenv("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", raising=False)
+    tracking.client(tracking.address_of(tmp_path / "mlflow.db"), make=True)
+    from mlflow.environment_variables import MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT
+
+    assert MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT.get() is True
+
+
 def test_mlflow_tells_its_makers_nothing_unasked():
     """MLflow reads the variable when it is imported, so it must stand before."""
     asks = "import sys, mammogan, os; assert 'mlflow' not in sys.modules; print(os.environ['MLFLOW_DISABLE_TELEMETRY'])"

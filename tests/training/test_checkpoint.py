@@ -1,7 +1,14 @@
-import pytest
+import io
 
-from mammogan import storage
+import pytest
+import torch
+
+from mammogan import config, storage
+from mammogan.config import Trial
+from mammogan.features.densenet import random_frozen
 from mammogan.training.checkpoint import Checkpoint, Checkpoints, Progress
+from mammogan.training.trainer import Trainer
+from mammogan.training.trial_folder import TrialFolder, parse_history
 
 
 @pytest.fixture
@@ -74,3 +81,58 @@ def test_an_old_one_that_cannot_be_removed_stops_nothing(checkpoints, tmp_path, 
     assert checkpoints.latest() == at(3)
     checkpoints.save(4, at(4))
     assert [path.name[:14] for path in sorted(tmp_path.iterdir())] == ["step_000000003", "step_000000004"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        ('{"epoch": 1, "metrics": {}}\n{"epoch"', r"history\.jsonl:2: it is no JSON"),
+        ("[" * 100_000, r"history\.jsonl:1: it is no JSON"),
+        ('{"epoch": ' + "9" * 5000, r"history\.jsonl:1: it is no JSON"),
+        ('{"epoch": "1", "metrics": {}}', r"history\.jsonl:1\.epoch='1': give a int"),
+    ],
+)
+def test_a_broken_history_is_refused_with_its_line(lines, reason):
+    with pytest.raises(ValueError, match=reason) as refused:
+        parse_history(lines)
+    assert type(refused.value) is ValueError
+
+
+def test_a_history_that_is_no_text_is_refused(tmp_path):
+    (tmp_path / "history.jsonl").write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match=r"history\.jsonl:1: it is no JSON"):
+        TrialFolder(tmp_path, "").read_history()
+
+
+@pytest.fixture(scope="module")
+def trainer():
+    settings = config.override(config.PRESETS["demo"], {"data.size": 28})
+    images = torch.randint(0, 255, (40, 1, 28, 28), dtype=torch.uint8)
+    return Trainer(images, settings, Trial(3.0, 0), random_frozen(), torch.device("cpu"))
+
+
+def changed(state, key, value):
+    return {**state, key: value}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda state: 3,
+        lambda state: {},
+        lambda state: changed(state, "step", "x"),
+        lambda state: changed(state, "step", -1),
+        lambda state: changed(state, "sums", torch.zeros(1)),
+        lambda state: changed(state, "sums", None),
+        lambda state: changed(state, "generator", {}),
+        lambda state: changed(state, "optimisers", state["optimisers"][:1]),
+        lambda state: changed(state, "optimisers", [3, 3]),
+    ],
+)
+def test_a_state_that_is_none_of_this_trainer_is_refused_in_one_line(trainer, change):
+    """Its sha256 may be right: whoever may write to the store can name it so."""
+    content = io.BytesIO()
+    torch.save(change(torch.load(io.BytesIO(trainer.state()), weights_only=True)), content)
+    with pytest.raises(ValueError, match="the checkpoint is none of this trainer") as refused:
+        trainer.load_state(content.getvalue())
+    assert len(str(refused.value).splitlines()) == 1

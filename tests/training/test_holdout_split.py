@@ -39,7 +39,9 @@ def test_without_patients_the_fraction_is_met_to_the_image():
     ("count", "fraction", "patients", "message"),
     [
         (3, 0.5, None, r"train\.validation_fraction=0\.5: of 3 images it leaves 1"),
-        (9, 0.2, ["P"] * 9, "it leaves 0"),
+        (9, 0.9, None, "it leaves 1 to train on; give less"),
+        (2, 0.01, None, "it leaves 0 to train on; no share leaves 2 on either side, so give 0, or more images"),
+        (9, 0.2, ["P"] * 9, "it leaves 0 to train on; no share leaves 2 on either side"),
         (3, 0.2, ["P"], "patients=1 names: give one for each of the 3 images"),
     ],
 )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from mammogan.addresses import masked
 from mammogan.console import plain
 from mammogan.ledger import State, Task
 
@@ -79,5 +80,5 @@ def _drawn(rows: Sequence[Row], remarks: Sequence[str]) -> Group:
     for row in rows:
         state = Text(row.state or "waits", COLOURS.get(row.state, "dim") if row.state else "dim")
         seconds = "" if row.seconds is None else f"{row.seconds:.0f}"
-        table.add_row(Text(row.task.step), Text(row.task.trial), state, seconds, Text(row.note))
-    return Group(table, *(Text(remark) for remark in remarks))
+        table.add_row(Text(row.task.step), Text(row.task.trial), state, seconds, Text(masked(row.note)))
+    return Group(table, *(Text(masked(remark)) for remark in remarks))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from mammogan.launch.preflight import installation, probe_pod, room, settings
 from mammogan.launch.server import RefusedError
 from mammogan.probe import Finding
+from mammogan.storage import is_remote
 
 if TYPE_CHECKING:
     from mammogan.launch.pods import Pods
@@ -21,18 +22,20 @@ if TYPE_CHECKING:
 __all__ = ["Finding", "check"]
 
 
-def check(server: Server, pods: Pods, namespace: str, service_account: str, store: str = "") -> list[Finding]:
+def check(
+    server: Server, pods: Pods, namespace: str, service_account: str, store: str = "", source: str = ""
+) -> list[Finding]:
     """Every finding, in the order in which one would fix them.
 
     ``namespace`` counts on a multi-user Kubeflow only; ``store`` is the run's, ``s3://bucket/prefix``, and without one
-    the object store has not passed.
+    the object store has not passed. ``source`` is looked at where it is an S3 address.
     """
     found = [_finding("kubectl", installation.cluster)]
     try:
         home = installation.home(server, namespace)
     except (LookupError, RefusedError) as error:
         return [*found, Finding("Kubeflow", False, f"{error.args[0]}; nothing further was looked at")]
-    tried = probe_pod.try_out(pods, home.namespace, service_account, store)
+    tried = probe_pod.try_out(pods, home.namespace, service_account, store, source if is_remote(source) else "")
     works = any(item.what == probe_pod.STORE and item.ok for item in tried)
     return [
         *found,

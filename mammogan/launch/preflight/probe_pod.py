@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from mammogan import components
 from mammogan.document import Document
 from mammogan.graph import Step
-from mammogan.launch import condition, kubectl
+from mammogan.launch import compiled, condition, kubectl
 from mammogan.launch.pods import USER
 from mammogan.launch.preflight import footprint
 from mammogan.probe import Finding
-from mammogan.probe.finding import ACCELERATOR, MLFLOW, RIGHTS, STORE, from_log
+from mammogan.probe.finding import ACCELERATOR, MLFLOW, RIGHTS, SOURCE, STORE, from_log
 
 if TYPE_CHECKING:
     from mammogan.launch.pods import Pods
@@ -62,6 +62,7 @@ class ProbePod:
     namespace: str
     service_account: str
     store: str
+    source: str
 
     def document(self) -> str:
         """The pod as Kubernetes' API reads it, in JSON."""
@@ -70,10 +71,11 @@ class ProbePod:
     def _pod(self) -> dict[str, object]:
         """The pod, with the settings of the step that it stands in for, of another size."""
         pods, accelerated = self.pods, footprint.accelerated(self.step, self.pods)
-        folders = {"settings": pods.settings, "s3": pods.s3_secret, "mlflow": pods.mlflow_secret}
+        folders = {"settings": pods.settings, **compiled.secrets(self.step, pods)}
         arguments = [
             f"--mounts={components.MOUNTS}",
             f"--store={self.store}",
+            *([f"--source={self.source}"] if SOURCE in self.expected else []),
             *(["--rights"] if RIGHTS in self.expected else []),
             *(["--accelerator"] if accelerated else []),
         ]
@@ -130,13 +132,18 @@ def _volume(name: str, source: str) -> dict[str, object]:
     return {"name": name, "secret": {"secretName": source, "optional": True}}
 
 
-def try_out(pods: Pods, namespace: str, service_account: str, store: str) -> list[Finding]:
-    """Findings from inside a step's pod and, where accelerators are asked for, from inside an accelerated one's."""
+def try_out(pods: Pods, namespace: str, service_account: str, store: str, source: str = "") -> list[Finding]:
+    """Findings from inside a step's pod and, where accelerators are asked for, from inside an accelerated one's.
+
+    With a source the first one stands in for ingest, which alone gets the key of it.
+    """
     if not pods.image:
         said = "no --image was given: neither its pull nor object store and MLflow from inside were tried"
         return [Finding("a step's pod", False, said)]
-    shared = (pods, namespace, service_account, store)
-    probes = [ProbePod(NAME, "a step's pod", Step.START, pods.image, SIZE, (RIGHTS, STORE, MLFLOW), "", *shared)]
+    shared = (pods, namespace, service_account, store, source)
+    step, expected = (Step.INGEST, (SOURCE,)) if source else (Step.START, ())
+    expected = (RIGHTS, STORE, *expected, MLFLOW)
+    probes = [ProbePod(NAME, "a step's pod", step, pods.image, SIZE, expected, "", *shared)]
     if pods.accelerators:
         name, what, inside = f"{NAME}-accelerated", "an accelerated step's pod", (STORE, MLFLOW, ACCELERATOR)
         image = pods.gpu_image or pods.image

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mammogan.launch import compiled, kubectl
@@ -39,9 +40,14 @@ def secrets(namespace: str, account: str, pods: Pods, store_works: bool) -> str:
     """
     if pods.pull_secret:
         _require(pods.pull_secret, namespace, "--pods pull_secret names the sign-in at the registry: make it there")
-    missing = _missing(pods.s3_secret, namespace)
+    missing = _missing(pods.s3_secret, compiled.S3_KEYS, namespace)
+    lacking = _missing(pods.source_secret, compiled.SOURCE_KEYS, namespace)
+    if lacking and set(lacking) != set(compiled.SOURCE_KEYS):
+        raise LookupError(f"Secret {pods.source_secret} lacks {', '.join(lacking)}; give both halves, or leave it out")
+    own = f"{pods.source_secret} has {', '.join(compiled.SOURCE_KEYS)}"
+    source = own if not lacking else f"{pods.source_secret}: none, so that this key has to read the source too"
     if not missing:
-        return f"{pods.s3_secret} has {', '.join(compiled.S3_KEYS)}"
+        return f"{pods.s3_secret} has {', '.join(compiled.S3_KEYS)}; {source}"
     if store_works:
         return f"{pods.s3_secret}: none, and none needed: the object store works from inside without it"
     identity = _identity(account, namespace)
@@ -54,12 +60,12 @@ def secrets(namespace: str, account: str, pods: Pods, store_works: bool) -> str:
     )
 
 
-def _missing(name: str, namespace: str) -> list[str]:
+def _missing(name: str, keys: Sequence[str], namespace: str) -> list[str]:
     try:
         data = kubectl.ask("get", "secret", name, "--namespace", namespace).texts("data")
     except LookupError:
         data = {}
-    return [key for key in compiled.S3_KEYS if key not in data]
+    return [key for key in keys if key not in data]
 
 
 def _require(name: str, namespace: str, fix: str) -> None:

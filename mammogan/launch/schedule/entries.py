@@ -105,7 +105,7 @@ def read(path: Path) -> File:
         content = yaml.load(path.read_text(), _EachKeyOnce)  # noqa: S506  (a safe loader)
     except OSError as error:
         raise ValueError(f"--file={path}: it cannot be read ({error.strerror}); give a YAML file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:  # as with !!bool 3, !!int x
         raise ValueError(f"--file={path}: it is no YAML ({' '.join(str(error).split())[:300]})") from error
     except RecursionError as error:
         raise ValueError(f"--file={path}: it is nested too deeply; write schedules as fields with values") from error
