@@ -79,7 +79,7 @@ def test_nothing_depends_on_paths_workers_or_order(phantom, reference, tmp_path,
     assert content(tmp_path / "one") == content(reference)
     listed = list(storage.list_stamps(str(phantom)).items())
     random.Random(0).shuffle(listed)
-    monkeypatch.setattr(storage, "list_stamps", lambda uri: dict(listed))
+    monkeypatch.setattr(storage, "list_stamps", lambda uri, key: dict(listed))
     assert ingest(str(phantom), "", MASS, tmp_path / "shuffled").data_digest == summary.data_digest
 
 
