@@ -84,15 +84,15 @@ MUTANTS = [
             ("mammogan/data/split.py", 'return bool((frame["split"] != "").any())', "return False"),
             ("mammogan/data/picture_list.py", "elif given and not any(each.split for each in known):", "elif False:"),
             ("mammogan/data/picture_list.py", '"view", "subset", "split"):', '"view", "subset"):'),
-            ("mammogan/data/picture_list.py", "    if by_patient:", "    if False:"),
+            ("mammogan/data/picture_list.py", "    if by_patient and given:", "    if False:"),
             ("mammogan/data/duplicates.py", "if len({image.wanted.split for image in group}) > 1:", "if False:"),
             ("mammogan/data/picture_list.py", "        if len(labels) > 1:", "        if len(labels) > 9:"),
             ("mammogan/data/picture_list.py", "        if len(said) > 1:", "        if len(said) > 9:"),
             ("mammogan/data/picture_list.py", "        if unusable or unlike:", "        if unlike or not known:"),
             (
                 "mammogan/data/picture_list.py",
-                "    pathology = cbis_ddsm.deciding(pathologies)",
-                "    pathology = findings[0].pathology",
+                "pathology=cbis_ddsm.deciding({each.pathology for each in findings}),",
+                "pathology=findings[0].pathology,",
             ),
             ("mammogan/data/duplicates.py", "if len({image.wanted.label for image in group}) > 1:", "if False:"),
             (

@@ -8,6 +8,7 @@ an underscore, and sometimes swap the paths of a crop and its mask.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -104,6 +105,7 @@ class CaseFile:
     bad: tuple[RejectedImage, ...]
 
 
+@functools.lru_cache(maxsize=256)  # a long list says few words many times
 def pathology_of(text: str) -> str:
     """One of PATHOLOGIES, whatever its case and with any separator. Raises ValueError for anything else."""
     known = re.sub(r"[\s_-]+", "_", text).upper()

@@ -10,11 +10,12 @@ throughout, the settings decide.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import posixpath
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mammogan.data import cbis_ddsm, manifest, picture, tables
 from mammogan.data.cbis_ddsm import ImageSpec
@@ -133,9 +134,14 @@ def _file(row: tables.Row, listing: Listing) -> str:
     file = listing.found(row["file"])
     if not (_has_suffix(file) or is_suffixless(file)):
         raise ValueError(f"file={row['file']!r}: not a picture; use {', '.join(SUFFIXES)} or no suffix")
-    if len(_plain_id(file).encode()) > LONGEST_NAME:
+    if _is_long(file):
         raise ValueError(f"file={row['file'][:200]!r}: not a plain name of at most {LONGEST_NAME} bytes")
     return file
+
+
+def _is_long(file: str) -> bool:
+    shortened = file.isascii() and len(file) + file.count("/") <= LONGEST_NAME  # its name is no longer than that
+    return not shortened and len(_plain_id(file).encode()) > LONGEST_NAME
 
 
 def _has_suffix(file: str) -> bool:
@@ -158,6 +164,7 @@ def _finding(row: tables.Row, file: str) -> Finding:
     )
 
 
+@functools.lru_cache(maxsize=256)
 def _known_subset(text: str) -> str:
     try:
         return cbis_ddsm.subset_of(text)
@@ -243,20 +250,32 @@ def _repeated(image_id: str, file: str, findings: Sequence[Finding]) -> list[Rej
 
 
 def _image(image_id: str, findings: Sequence[Finding]) -> ImageSpec:
-    pathologies = {each.pathology for each in findings}
-    pathology = cbis_ddsm.deciding(pathologies)
+    one = findings[0] if len(findings) == 1 else _together(findings)
     return ImageSpec(
         image_id=image_id,
-        label=cbis_ddsm.label_of(pathology),
-        pathology=pathology,
-        patient_id=findings[0].patient_id,
-        laterality=max(each.laterality for each in findings),  # all that is said is the same, or nothing
+        label=cbis_ddsm.label_of(one.pathology),
+        pathology=one.pathology,
+        patient_id=one.patient_id,
+        laterality=one.laterality,
+        view=one.view,
+        abnormality=one.abnormality,
+        subset=one.subset,
+        series_uids=(),
+        content="full",
+        mixed=len({cbis_ddsm.label_of(each.pathology) for each in findings}) > 1,
+        split=one.split,
+    )
+
+
+def _together(findings: Sequence[Finding]) -> Finding:
+    """What an image's rows say: of each field all say the same, or nothing; the pathology is by the rule."""
+    return replace(
+        findings[0],
+        pathology=cbis_ddsm.deciding({each.pathology for each in findings}),
+        laterality=max(each.laterality for each in findings),
         view=max(each.view for each in findings),
         abnormality="+".join(sorted({each.abnormality for each in findings} - {""})),
         subset=max(each.subset for each in findings),
-        series_uids=(),
-        content="full",
-        mixed=len({cbis_ddsm.label_of(each) for each in pathologies}) > 1,
         split=max(each.split for each in findings),
     )
 
