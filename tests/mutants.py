@@ -26,6 +26,8 @@ ROOT = Path(__file__).resolve().parents[1]
 COPIES = 2
 LIMIT_S = 600
 NOT_RUN = 70
+DATA = "shared"
+"""The development data's folder beside the checkout, where there is one."""
 HEAVY = (
     "boto3",
     "kfp.local",
@@ -71,8 +73,8 @@ MUTANTS = [
                 "return any(separator in value for",
                 "return False and any(separator in value for",
             ),
-            ("mammogan/data/tables.py", "if any(values[len(header) :]):", "if False:"),
-            ("mammogan/data/tables.py", "if any(LOST in value for value in values):", "if False:"),
+            ("mammogan/data/tables.py", "if len(values) > len(header) and any(values[len(header) :]):", "if False:"),
+            ("mammogan/data/tables.py", "if encoding and any(LOST in value for value in values):", "if False:"),
             ("mammogan/data/tables.py", "encoding = _unmarked(content[:16])", 'encoding = "utf-8"'),
             ("mammogan/data/tables.py", "return named[1], 1", "return named[1], 0"),
         ],
@@ -363,7 +365,7 @@ MUTANTS = [
                 "return bool(row.state is State.RUNNING and row.note and old)",
                 "return bool(row.state is State.RUNNING and row.note)",
             ),
-            ("mammogan/launch/following/table.py", "Text(row.note))", "row.note)"),
+            ("mammogan/launch/following/table.py", "Text(masked(row.note)))", "masked(row.note))"),
             ("mammogan/tracking/standing.py", "os.environ.update(limits)", "pass"),
             ("mammogan/tracking/standing.py", "int(latest[WASSERSTEIN].step)", "int(latest[WASSERSTEIN].value)"),
         ],
@@ -828,7 +830,7 @@ MUTANTS = [
             ("mammogan/data/dicom_file.py", "config.settings.reading_validation_mode = config.IGNORE", "pass"),
         ],
         "tests/data/test_s3.py": [
-            ("mammogan/data/worker.py", ', named=f"a file below {root}"', ""),
+            ("mammogan/data/worker.py", "key=storage.Key.SOURCE, named=named)", "key=storage.Key.SOURCE)"),
         ],
         "tests/audit/test_audit.py -k called_decides": [
             (
@@ -957,6 +959,7 @@ def outcome(mutant: Mutant, folder: str) -> str:
     copy = Path(folder, str(os.getpid()), ROOT.name)
     if not copy.exists():
         shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
+        (copy.parent / DATA).symlink_to(ROOT.parent / DATA)
     path = copy / mutant.file
     source = path.read_text()
     if mutant.old not in source:
