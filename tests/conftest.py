@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from mammogan import console, log_file
 
@@ -21,15 +22,22 @@ SPREAD = {"test_gradients.py", "test_pipeline.py", "test_promotion.py", "test_re
 """Files of many slow tests that share nothing: over all workers. Another file's tests share servers and data sets."""
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in this hook
-def pytest_collection_modifyitems(items):
-    """A file on one worker, so that what its tests share is made once; the slow ones first.
+class FileScheduling(LoadScopeScheduling):
+    """A file on one worker, so that what its tests share is made once."""
 
-    The last one would else keep one worker busy while the others have nothing left.
-    """
-    for item in items:
-        if item.path.name not in SPREAD and not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(item.config.rootpath).as_posix()))
+    def _split_scope(self, nodeid):
+        file = nodeid.partition("::")[0]
+        return nodeid if Path(file).name in SPREAD else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Groups of xdist's own would do, but version 3.8 writes them where pytest 9.2 reads nothing."""
+    return FileScheduling(config, log)
+
+
+def pytest_collection_modifyitems(items):
+    """The slow ones first: the last one would keep one worker busy while the others have nothing left."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 

@@ -118,6 +118,7 @@ def run_graph(out, *arguments, **settings):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)  # five minutes where nothing else runs
 def test_a_small_run_and_the_same_command_again(tmp_path, monkeypatch):
     """Three trials on a phantom, of which lambda=1e300 cannot stay finite; one test, because the run is the cost."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")

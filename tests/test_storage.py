@@ -117,7 +117,6 @@ def address(name):
     return f"s3://{BUCKET}/{name}"
 
 
-@pytest.mark.xdist_group("s3")
 def test_every_request_outlives_a_server_that_is_stopped_and_started(store, signed, tmp_path, capsys):
     contents = {f"read/{number}": bytes([number]) * 100_000 for number in range(3)}
     for name, content in contents.items():
@@ -151,7 +150,6 @@ def test_every_request_outlives_a_server_that_is_stopped_and_started(store, sign
     assert "s3://bucket is away" in capsys.readouterr().err
 
 
-@pytest.mark.xdist_group("s3")
 def test_patience_has_an_end(signed):
     signed.setenv("MAMMOGAN_PATIENCE_S", "1")
     signed.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
@@ -174,7 +172,6 @@ def test_patience_has_an_end(signed):
     assert 1 <= time.monotonic() - start < 40, "patience of 1 s, and a slow machine; unasked it is 60"
 
 
-@pytest.mark.xdist_group("s3")
 def test_what_passes_is_outlived_and_what_stays_is_raised_at_once(store, signed, tmp_path, capsys):
     signed.setattr(storage.patience, "FIRST_PAUSE_S", 0.01)
     signed.setenv("MAMMOGAN_CACHE", str(tmp_path))
@@ -202,7 +199,6 @@ def test_what_passes_is_outlived_and_what_stays_is_raised_at_once(store, signed,
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.xdist_group("s3")
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -217,7 +213,6 @@ def test_a_wrong_key_is_not_waited_for(signed, capsys, name, message):
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.xdist_group("s3")
 def test_a_fault_costs_one_page_of_a_listing(signed):
     signed.setattr(storage.patience, "FIRST_PAUSE_S", 0.01)
     item = {"Size": 1, "ETag": '"e"', "LastModified": datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)}
@@ -255,7 +250,6 @@ def stranger(tmp_path):
     server.server_close()
 
 
-@pytest.mark.xdist_group("s3")
 def test_a_certificate_that_is_not_trusted_is_not_waited_for(signed, stranger, capsys):
     signed.setenv("AWS_ENDPOINT_URL_S3", stranger)
     with pytest.raises(OSError, match=r"s certificate is not trusted \(self-signed certificate\)") as caught:

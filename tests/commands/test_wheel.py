@@ -44,7 +44,7 @@ def test_the_only_package_is_ours(wheel):
     record = wheel.read(f"{metadata}/RECORD").decode().splitlines()
     assert {line.split("/")[0] for line in record} == tops
     assert wheel.read(f"{metadata}/entry_points.txt").decode().split() == [
-        *("[console_scripts]", "mammogan", "=", "mammogan.command_line:app")
+        *("[console_scripts]", "mammogan", "=", "mammogan.command_line:start")
     ]
 
 

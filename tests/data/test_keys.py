@@ -27,8 +27,6 @@ MAY = {
 """The three keys of docs/cluster.md, in SeaweedFS's words."""
 SOURCE = ("MAMMOGAN_SOURCE_ACCESS_KEY_ID", "MAMMOGAN_SOURCE_SECRET_ACCESS_KEY")
 
-pytestmark = pytest.mark.xdist_group("s3")
-
 
 def client(store, name):
     secret = store.secret_key if name == store.access_key else f"{name}-secret"

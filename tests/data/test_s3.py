@@ -28,8 +28,6 @@ CONFIG = DataConfig(subset="mass-test", size=28, split="image", test_fraction=0.
 BUCKET = "idc-mirror"
 ROOT = Path(__file__).resolve().parents[2]
 
-pytestmark = pytest.mark.xdist_group("s3")
-
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory):

@@ -65,7 +65,6 @@ def can_make_hosts():
 pytestmark = [
     pytest.mark.long,
     pytest.mark.skipif(not can_make_hosts(), reason="network namespaces need root and iproute2"),
-    pytest.mark.xdist_group("hosts"),
 ]
 
 

@@ -24,8 +24,6 @@ K8S = Path(__file__).resolve().parents[2] / "k8s"
 ADMIN, STEPS, PERSON = ("root", "root-password-%40"), ("steps", "steps-password-1"), ("reader", "reader-password-1")
 MAY = {"mlflow": [f"{action}:mammogan" for action in ("Read", "List", "Write", "Tagging")]}
 
-pytestmark = pytest.mark.xdist_group("sign-in")
-
 
 def manifest(name, kind):
     (found,) = [item for item in yaml.safe_load_all((K8S / "base" / name).read_text()) if item["kind"] == kind]

@@ -79,7 +79,7 @@ def test_another_configuration_under_the_same_key_is_refused(parent, tmp_path):
 
 
 def test_processes_that_open_at_once_get_one_run(mlflow, tmp_path, monkeypatch):
-    monkeypatch.setattr("mammogan.tracking.runs.SETTLE_S", 2.0)
+    monkeypatch.setattr("mammogan.tracking.runs.SETTLE_S", 6.0)
     with ThreadPoolExecutor(4) as pool:
         opened = list(pool.map(lambda _: tracking.open_parent(tmp_path.name, "race", CONFIG, {}), range(4)))
     assert len(runs(mlflow, tmp_path.name)) == 1

@@ -27,7 +27,7 @@ BUCKET = "torture"
 TO_LEAVE_S = 10
 DISK_MB = 4
 
-pytestmark = [pytest.mark.xdist_group("s3"), pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 
 PROCESSES = multiprocessing.get_context("forkserver")
