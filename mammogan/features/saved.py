@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from os import PathLike
 from typing import IO, Any
 
 import torch
+from torch import Tensor
 
 
 def read_saved(file: str | PathLike[str] | IO[bytes], *, mmap: bool = False) -> Any:  # noqa: ANN401  (whatever was saved)
@@ -19,3 +21,16 @@ def read_saved(file: str | PathLike[str] | IO[bytes], *, mmap: bool = False) -> 
         raise
     except Exception as error:
         raise ValueError("torch cannot read it as tensors and plain values") from error
+
+
+def require_shapes(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
+    """Raise ValueError where a file's weights are others than a network's, or of another shape.
+
+    ``wanted`` may be on the device "meta", where a network takes no memory: what a file says of its network may be
+    gigabytes away from the weights that it holds.
+    """
+    shapes = [{name: tuple(tensor.shape) for name, tensor in state.items()} for state in (wanted, given)]
+    for name in sorted(shapes[0].keys() | shapes[1].keys()):
+        network, file = (each.get(name) for each in shapes)
+        if network != file:
+            raise ValueError(f"{name} has the shape {file}, in its network {network}")

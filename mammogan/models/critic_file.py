@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mammogan import storage
 from mammogan.features.densenet import FrozenDenseNet
-from mammogan.features.saved import read_saved
+from mammogan.features.saved import read_saved, require_shapes
 from mammogan.models.critic import Critic
 from mammogan.models.folded import FoldedDenseNet
 
@@ -53,7 +53,10 @@ class KeptCritic:
                 f"{frozen_sha256[:12]}; give --set model.frozen_weights=... as in the training (random for the demo)"
             )
         try:
-            critic = Critic(self.size, self.channels, FoldedDenseNet(frozen), self.head, self.readout)
+            shape = (self.size, self.channels, FoldedDenseNet(frozen), self.head, self.readout)
+            with torch.device("meta"):
+                require_shapes(Critic(*shape).trained_state(), self.state_dict)
+            critic = Critic(*shape)
             critic.load_trained_state(self.state_dict)
         except Exception as error:
             raise _no_critic(self.path, error) from error

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from mammogan import storage
 from mammogan.device import float32_convolutions
-from mammogan.features.saved import read_saved
+from mammogan.features.saved import read_saved, require_shapes
 
 SNAPSHOT_FORMAT = 2
 UPSAMPLING_OF_FORMAT_1 = {"transposed": "transposed", "upsampled": "interpolated"}
@@ -125,7 +125,10 @@ def load_generator(path: Path) -> Generator:
     try:
         snapshot = read_saved(io.BytesIO(content))
         upsampling = _upsampling(snapshot)
-        generator = Generator(snapshot["size"], snapshot["latent_dim"], snapshot["channels"], upsampling)
+        shape = (snapshot["size"], snapshot["latent_dim"], snapshot["channels"], upsampling)
+        with torch.device("meta"):
+            require_shapes(Generator(*shape).state_dict(), snapshot["state_dict"])
+        generator = Generator(*shape)
         generator.load_state_dict(snapshot["state_dict"])
     except Exception as error:
         text = f"it has no field {error}" if isinstance(error, KeyError) else str(error)
