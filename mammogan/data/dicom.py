@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mammogan.data import dicom_file, display, stored_pixels
+from mammogan.data import dicom_file, display, functional_groups, stored_pixels
 from mammogan.data.dicom_file import FIX, is_dicom
 from mammogan.data.quarantine import BadImageError
 
@@ -72,6 +72,7 @@ def read(content: bytes | memoryview, *, window: bool = False) -> Picture:
     """
     try:
         dataset = dicom_file.read(content)
+        functional_groups.raise_to_top(dataset)
         layout = stored_pixels.Layout.of(dataset)
         pixels = display.grey(stored_pixels.read(dataset, layout), dataset, layout, window=window)
         return Picture(pixels, _is_burned_in(dataset))

@@ -12,8 +12,9 @@ def without_duplicates(images: Iterable[FinishedImage]) -> tuple[list[FinishedIm
     """Images sorted by ``image_id``, one of each that look the same, and a row for each that is left out.
 
     Of several with one label the first by name is kept; of several with both labels none, for one of them is wrong, and
-    none of several that a manifest puts into several splits. A row also notes each file that is a copy of an image's
-    own, or that stood beside it and cannot be read.
+    none of several that a manifest puts into several splits, or that are of several patients: a new patient's copy
+    could else take a test image into train. A row also notes each file that is a copy of an image's own, or that stood
+    beside it and cannot be read.
     """
     kept: list[FinishedImage] = []
     bad: list[RejectedImage] = []
@@ -51,6 +52,8 @@ def _contradiction(group: Sequence[FinishedImage]) -> str:
     if len({image.wanted.split for image in group}) > 1:
         said = ", ".join(f"{image.made.source} is {image.wanted.split}" for image in group)
         return f"the same image in two splits: {said}"
+    if len({image.wanted.patient_id for image in group}) > 1:
+        return f"the same image of two patients: {', '.join(image.made.source for image in group)}"
     return ""
 
 

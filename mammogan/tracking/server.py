@@ -17,7 +17,7 @@ from mlflow.utils.rest_utils import http_request
 from urllib3 import Retry
 
 from mammogan import addresses, patience, trust
-from mammogan.tracking.database import DatabaseClient, is_database, require_usable
+from mammogan.tracking.database import DatabaseClient, asked, is_database, require_usable
 
 RUN_KEY = "mammogan.run_key"
 TRIAL = "mammogan.trial"
@@ -99,7 +99,9 @@ def client(tracking_uri: str = "", *, make: bool = False) -> MlflowClient:
     if mlflow.get_tracking_uri() != uri:
         logger.debug(f"MLflow at {uri}")
         mlflow.set_tracking_uri(uri)
-    return DatabaseClient(tracking_uri=uri) if is_database(uri) else MlflowClient(tracking_uri=uri)
+    if is_database(uri):
+        return asked(lambda: DatabaseClient(tracking_uri=uri), uri)  # which opens it
+    return MlflowClient(tracking_uri=uri)
 
 
 @functools.cache

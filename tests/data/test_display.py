@@ -28,6 +28,38 @@ def framed(pixels, value):
     return made
 
 
+def group(**elements):
+    """A functional group sequence of one frame with one macro of these elements."""
+    macro, frame = Dataset(), Dataset()
+    for name, value in elements.items():
+        setattr(macro, name, value)
+    setattr(frame, "FrameVOILUTSequence" if "WindowWidth" in elements else "PixelValueTransformationSequence", [macro])
+    return [frame]
+
+
+class TestFunctionalGroups:
+    @pytest.mark.parametrize("place", ["SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"])
+    def test_the_rescale_of_an_enhanced_object_counts(self, place):
+        falling = group(RescaleSlope=-1, RescaleIntercept=3000)
+        assert show(RAMP, **{place: falling}).tolist() == show(3000 - RAMP).tolist()
+        assert (
+            show(RAMP, RescaleSlope=-1, RescaleIntercept=3000, **{place: falling}).tolist()
+            == show(3000 - RAMP).tolist()
+        )
+
+    def test_so_does_its_window(self):
+        def windowed(**elements):
+            return dicom.decode(phantom.dicom_bytes(RAMP, "1.2", "1.3", "1.4", **elements), window=True).tolist()
+
+        given = {"WindowCenter": 1500, "WindowWidth": 200}
+        assert windowed(SharedFunctionalGroupsSequence=group(**given)) == windowed(**given)
+        assert windowed(**given) != windowed()
+
+    def test_two_places_that_differ_are_refused(self):
+        with pytest.raises(BadImageError, match=r"RescaleSlope=1.*, and -1.* in SharedFunctionalGroupsSequence"):
+            show(RAMP, RescaleSlope=1, RescaleIntercept=0, SharedFunctionalGroupsSequence=group(RescaleSlope=-1))
+
+
 class TestPadding:
     @pytest.mark.parametrize("value", [0, 65535])
     def test_it_takes_no_part_in_the_range_and_is_dark(self, value):

@@ -129,6 +129,16 @@ def test_the_same_picture_with_two_labels_is_out_and_with_one_is_used_once(made,
     assert len(lines) == len(frame) + len(rows)
 
 
+@pytest.mark.parametrize("suffix", ["bmp", "png"])
+def test_a_copy_under_another_patients_name_takes_no_test_image_into_train(made, folder, suffix):
+    """By name it would come first, and its patient's hash may say train: then the old patient's image was learnt."""
+    Image.open(folder / "1.bmp").save(folder / f"00_a.{suffix}")
+    frame, rows = made(*LINES, f"00_a.{suffix},NEW,MALIGNANT")
+    assert sorted(frame.index) == list("0234567")
+    assert {row["image_id"] for row in rows} == {"1", "00_a"}
+    assert all(row["reason"] == f"the same image of two patients: 00_a.{suffix}, 1.bmp" for row in rows)
+
+
 def test_accents_and_slashes_of_another_system_find_their_file(made, folder):
     (folder / "Bäume").mkdir()
     names = [unicodedata.normalize("NFD", "Bäume/é.bmp"), "Bäume/ü.bmp"]

@@ -67,6 +67,18 @@ def test_a_lock_is_waited_for_before_mlflow_opens_the_database(copied, locked, m
     assert tracking.client(databases.address_of(copied)).get_experiment("0").name == "Default"
 
 
+def test_a_lock_is_waited_for_where_the_database_was_looked_at_before(copied, monkeypatch):
+    """As when another program takes it between a run's first line and its first step."""
+    uri = databases.address_of(copied)
+    databases.require_usable(uri)
+    connection = sqlite3.connect(copied, isolation_level=None, check_same_thread=False)
+    connection.execute("BEGIN EXCLUSIVE")
+    monkeypatch.setenv("MAMMOGAN_PATIENCE_S", "60")
+    threading.Timer(12.0, connection.execute, ["COMMIT"]).start()  # later than MLflow waits
+    assert tracking.client(uri).get_experiment("0").name == "Default"
+    connection.close()
+
+
 def test_a_lock_is_waited_for_in_every_request(copied, locked, monkeypatch):
     error, answers = locked_error(copied), iter([True, True, False])
     locked.execute("COMMIT")
