@@ -119,7 +119,7 @@ def run_graph(out, *arguments, **settings):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)  # five minutes where nothing else runs
-def test_a_small_run_and_the_same_command_again(tmp_path, monkeypatch):
+def test_a_small_run(tmp_path, monkeypatch):
     """Three trials on a phantom, of which lambda=1e300 cannot stay finite; one test, because the run is the cost."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     done = run_graph(tmp_path, "--lambdas", "0.5,3,1e300")
@@ -129,7 +129,15 @@ def test_a_small_run_and_the_same_command_again(tmp_path, monkeypatch):
     _mlflow_holds_everything()
     _champion_makes_images()
 
+
+@pytest.mark.long
+@pytest.mark.timeout(1500)
+def test_the_same_command_again_trains_nothing_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    done = run_graph(tmp_path, "--lambdas", "0.5")
+    assert done.returncode == 0, done.stdout + done.stderr
     store = {path: path.stat().st_mtime_ns for path in (tmp_path / "store").rglob("*.pt")}
+    assert store
     again = run_graph(tmp_path, "--lambdas", "0.5")
     assert again.returncode == 0, again.stdout + again.stderr
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "store").rglob("*.pt")} == store

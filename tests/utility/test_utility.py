@@ -240,10 +240,9 @@ class TestStudy:
         assert named is finding
         assert sentence.startswith(words)
 
-    @pytest.mark.slow
+    @pytest.mark.long
     @pytest.mark.parametrize(
-        ("drawn_as", "rare", "seeds", "steps", "word"),
-        [(1, 2, 4, 60, "help"), pytest.param(0, 4, 4, 100, "harm", marks=pytest.mark.long)],
+        ("drawn_as", "rare", "seeds", "steps", "word"), [(1, 2, 8, 60, "help"), (0, 4, 4, 100, "harm")]
     )
     def test_a_true_benefit_and_a_true_harm_are_found(
         self, write_dataset, tmp_path, drawn_as, rare, seeds, steps, word
