@@ -11,7 +11,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 
 from mammogan.tracking import stored
 from mammogan.tracking.findings import FOLDER
-from mammogan.tracking.server import KIND, MANIFEST_FILE, REPORT, TRACEBACKS, client
+from mammogan.tracking.server import KIND, MANIFEST_FILE, REPORT, TRACEBACKS, client, experiments, find_runs
 
 OF_PATIENTS = (MANIFEST_FILE, FOLDER, REPORT, TRACEBACKS)
 """Rows of the data set, the audit's pairs, pages that may show them, and what errors said of a source. Parameters,
@@ -36,12 +36,12 @@ def held(experiment: str = "", runs: Sequence[str] = (), tracking_uri: str = "")
     """
     mlflow = client(tracking_uri)
     found = [_run(mlflow, run_id) for run_id in runs] if runs else _pipelines(mlflow, experiment)
-    return [
-        Held(run.info.run_id, run.info.run_name or run.info.run_id, path, run.info.artifact_uri or "")
-        for run in found
-        for path in OF_PATIENTS
-        if path in stored.names(mlflow, run.info.run_id)
-    ]
+    items: list[Held] = []
+    for run in found:
+        there = stored.names(mlflow, run.info.run_id)
+        name, place = run.info.run_name or run.info.run_id, run.info.artifact_uri or ""
+        items += [Held(run.info.run_id, name, path, place) for path in OF_PATIENTS if path in there]
+    return items
 
 
 def remove(items: Sequence[Held]) -> None:
@@ -61,14 +61,4 @@ def _run(mlflow: MlflowClient, run_id: str) -> Run:
 
 def _pipelines(mlflow: MlflowClient, experiment: str) -> list[Run]:
     """Pipeline runs of the experiment of that name, or of all, whether in the trash or not."""
-    known = {found.name: found.experiment_id for found in mlflow.search_experiments(ViewType.ALL)}
-    if experiment and experiment not in known:
-        raise ValueError(f"--experiment={experiment!r}: MLflow has none of that name, not even in its trash")
-    ids = [known[experiment]] if experiment else list(known.values())
-    runs: list[Run] = []
-    token: str | None = None
-    while True:
-        page = mlflow.search_runs(ids, f"tags.`{KIND}` = 'pipeline'", ViewType.ALL, page_token=token)
-        runs, token = [*runs, *page], page.token
-        if not token:
-            return runs
+    return find_runs(mlflow, experiments(mlflow, experiment, ViewType.ALL), {KIND: "pipeline"}, ViewType.ALL)

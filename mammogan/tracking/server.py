@@ -166,8 +166,10 @@ def require_model_name(server: MlflowClient, name: str) -> None:
         raise ValueError(f"select.model_name={name!r}: it is a prompt's name in this MLflow; choose another one")
 
 
-def find_runs(server: MlflowClient, experiments: Sequence[str], tags: Mapping[str, str]) -> list[Run]:
-    """Runs of experiments (their ids) that carry all the tags, oldest first."""
+def find_runs(
+    server: MlflowClient, experiments: Sequence[str], tags: Mapping[str, str], view: int = ViewType.ACTIVE_ONLY
+) -> list[Run]:
+    """Runs of experiments (their ids) that carry all the tags, oldest first; a ``ViewType`` tells whether trash is."""
     for name, value in tags.items():
         if "'" in value:
             raise ValueError(f"{name}={value!r}: leave out the quote")
@@ -176,7 +178,7 @@ def find_runs(server: MlflowClient, experiments: Sequence[str], tags: Mapping[st
     token = None
     while not found or token:
         page = server.search_runs(
-            list(experiments), query, ViewType.ACTIVE_ONLY, order_by=["start_time ASC", "run_id ASC"], page_token=token
+            list(experiments), query, view, order_by=["start_time ASC", "run_id ASC"], page_token=token
         )
         if not page:
             break
@@ -184,15 +186,15 @@ def find_runs(server: MlflowClient, experiments: Sequence[str], tags: Mapping[st
     return found
 
 
-def experiments(server: MlflowClient, name: str = "") -> list[str]:
-    """Id of the experiment of that name; of every one that is not in the trash where it is empty.
+def experiments(server: MlflowClient, name: str = "", view: int = ViewType.ACTIVE_ONLY) -> list[str]:
+    """Id of the experiment of that name; where it is empty of every one in the view, by default all outside the trash.
 
     Raises ValueError where there is none of that name.
     """
     if not name:
         ids, token = [], None
         while not ids or token:
-            page = server.search_experiments(ViewType.ACTIVE_ONLY, page_token=token)
+            page = server.search_experiments(view, page_token=token)
             ids, token = [*ids, *(found.experiment_id for found in page)], page.token
             if not page:
                 break
