@@ -46,6 +46,8 @@ PARAMS_AT_ONCE = 100  # MLflow's limits
 DIGEST_LENGTH = 36
 PARAM_LENGTH = 6000
 SETTLE_S = 1.0
+YOUNG_S = 30.0
+"""Age of a run below which others may be at creating its twin."""
 CREATOR = "mammogan.creator"
 LOCAL_KEY = "MAMMOGAN_RUN_KEY"
 """Variable by which the local runner tells its steps the key of the run that they go on with."""
@@ -102,7 +104,8 @@ def _find_or_create(mlflow: MlflowClient, experiment: str, key: Mapping[str, str
     """Run id of the oldest run with the tags ``key``, set RUNNING; created with ``tags`` too where there is none.
 
     Where processes create at once, all keep the oldest run and the others are deleted by their creators. A start time
-    is taken before the run is stored: each waits for the others' runs to appear before it looks which is oldest.
+    is taken before the run is stored: each waits for the others' runs to appear before it looks which is oldest, and so
+    does whoever comes while they wait, for what it finds first may be one that goes.
     One creator alone may make two, when the answer to its first request is lost and the client asks again.
     """
     runs = find_runs(mlflow, [experiment], key)
@@ -116,6 +119,9 @@ def _find_or_create(mlflow: MlflowClient, experiment: str, key: Mapping[str, str
         for twin in runs[1:]:
             if twin.data.tags.get(CREATOR) == creator:
                 mlflow.delete_run(twin.info.run_id)
+    elif abs(time.time() - runs[0].info.start_time / 1000) < YOUNG_S:
+        time.sleep(SETTLE_S)
+        runs = find_runs(mlflow, [experiment], key)
     _reopen(mlflow, runs[0])
     return runs[0].info.run_id
 

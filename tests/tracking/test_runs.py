@@ -86,6 +86,20 @@ def test_processes_that_open_at_once_get_one_run(mlflow, tmp_path, monkeypatch):
     assert set(opened) == {runs(mlflow, tmp_path.name)[0].info.run_id}
 
 
+def test_whoever_comes_while_others_settle_waits_for_their_choice(mlflow, tmp_path, monkeypatch):
+    """An older run appears, and the one that was there goes: its creator has seen that it is not the oldest."""
+    experiment = tracking.ensure_experiment(tmp_path.name)
+    now, kept = int(time.time() * 1000), []
+    first = mlflow.create_run(experiment, start_time=now, tags={"mammogan.run_key": "late"}).info.run_id
+
+    def settle(_seconds):
+        kept.append(mlflow.create_run(experiment, start_time=now - 5, tags={"mammogan.run_key": "late"}).info.run_id)
+        mlflow.delete_run(first)
+
+    monkeypatch.setattr("mammogan.tracking.runs.time.sleep", settle)
+    assert [tracking.runs.find_or_create_parent(tmp_path.name, "late", CONFIG, {})] == kept
+
+
 def test_a_lost_answer_does_not_make_two_runs(mlflow, tmp_path, monkeypatch):
     """The client sends a request again whose answer was lost; the server has then made the run twice."""
     real = MlflowClient.create_run
