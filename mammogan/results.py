@@ -16,7 +16,8 @@ from mammogan import codec, storage
 from mammogan.config import Trial
 from mammogan.graph import Step
 
-TRIAL_FORMAT = EVALUATION_FORMAT = DECISION_FORMAT = AUDIT_FORMAT = UTILITY_FORMAT = CANDIDATE_FORMAT = 2
+TRIAL_FORMAT = EVALUATION_FORMAT = 3
+DECISION_FORMAT = AUDIT_FORMAT = UTILITY_FORMAT = CANDIDATE_FORMAT = 2
 """Raised when a field changes its meaning; documents without one are of format 1."""
 
 
@@ -159,6 +160,15 @@ class Omission:
 
 
 @dataclass(frozen=True)
+class TrialFile:
+    """A file that a training hands on, by its content."""
+
+    name: str
+    """Path below the trial's folder, such as ``snapshots/epoch_0001.pt``."""
+    sha256: str
+
+
+@dataclass(frozen=True)
 class TrialResult:
     """What a training hands on, ``trial.json``."""
 
@@ -177,6 +187,8 @@ class TrialResult:
     device: str = ""
     train_s: float = 0.0
     images_seen: int = 0
+    files: tuple[TrialFile, ...] = ()
+    """Snapshots, grids, and of a finished trial critic and history: what is used of it has this content."""
 
     @property
     def trial(self) -> Trial:
@@ -198,6 +210,8 @@ class Evaluation:
     """Name of the trial's state in the store."""
     data_digest: str = ""
     train_s: float | None = None
+    files: tuple[TrialFile, ...] = ()
+    """Those of the trial's record."""
     extractor: Network | None = None
     lpips: Network | None = None
     measurements: tuple[Measurement, ...] = ()

@@ -6,12 +6,21 @@ import io
 import numpy as np
 from PIL import Image
 
-from mammogan import config
+from mammogan import config, results, storage
 from mammogan.config import Trial
 from mammogan.data.summary import Counts, Leak, MinoritySummary, Sides, Summary
 from mammogan.records import RunRecord, TrialRecord
 from mammogan.reporting import report
-from mammogan.results import Direction, Evaluation, Measurement, Network, Quantity, TrialResult, TrialStatus
+from mammogan.results import (
+    Direction,
+    Evaluation,
+    Measurement,
+    Network,
+    Quantity,
+    TrialFile,
+    TrialResult,
+    TrialStatus,
+)
 from mammogan.selection.ranking import select
 
 LPIPS, REAL_FAKE, FAKE_FAKE = "lpips", "real_fake", "fake_fake"
@@ -54,6 +63,13 @@ def training(trial, status=TrialStatus.FINISHED, reason="", **more):
     return TrialResult(
         gp_lambda=trial.gp_lambda, seed=trial.seed, data_digest="d" * 64, epochs=1, status=status, reason=reason, **more
     )  # fmt: skip
+
+
+def write_trial(folder, result):
+    """``trial.json`` with the files that lie in the folder."""
+    paths = sorted(path for path in folder.rglob("*") if path.suffix in (".pt", ".png", ".jsonl"))
+    files = tuple(TrialFile(str(path.relative_to(folder)), storage.sha256_of(path)) for path in paths)
+    results.write(dataclasses.replace(result, files=files), folder / "trial.json")
 
 
 def grid(seed, tile=56):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from mammogan.graph import Step
 from mammogan.image_tensors import digest_of, same_size
 from mammogan.results import EVALUATION_FORMAT, Evaluation, Measurement, Network, Omission, TrialResult, TrialStatus
 from mammogan.training.trial_folder import RECORD as TRIAL_FILE
+from mammogan.training.trial_folder import SNAPSHOTS, require_files
 
 logger = logging.getLogger(__name__)
 
@@ -78,18 +79,30 @@ def evaluate_trial(
     again measures only what is new, also while the training goes on. ``report`` is called once a snapshot, in order,
     with the finite numbers: step = epoch, ``{"<key>": value, "<key>/low": ..., "<key>/high": ..., "<key>/reference":
     ...}``. A snapshot that cannot be used is listed under ``omitted``. Raises OSError for a folder that is no trial,
-    ValueError for one that another version wrote.
+    ValueError for one that another version wrote, and where a snapshot is not the one that was trained.
     """
-    return evaluate_snapshots(_begun(trial_dir), trial_dir, dataset, config, out, report, store)
+    begun = _begun(trial_dir)
+    recorded = [file for file in begun.files if file.name.startswith(SNAPSHOTS)]
+    try:
+        require_files(trial_dir, recorded)
+    except ValueError as error:
+        raise ValueError(f"{trial_dir}: {error}; train the trial again") from error
+    snapshots = sorted(trial_dir / file.name for file in recorded)
+    return evaluate_snapshots(begun, snapshots, dataset, config, out, report, store)
 
 
 def evaluate_snapshots(
-    begun: Evaluation, folder: Path, dataset: Path, config: EvaluateConfig, out: Path, report: Report, store: str = ""
+    begun: Evaluation,
+    snapshots: Sequence[Path],
+    dataset: Path,
+    config: EvaluateConfig,
+    out: Path,
+    report: Report,
+    store: str = "",
 ) -> Evaluation:
-    """``evaluate_trial`` of the ``snapshots/`` in a folder, for the trial that ``begun`` tells of."""
+    """``evaluate_trial`` of snapshots ``epoch_<number>.pt`` of the trial that ``begun`` is about."""
     by_pairing = read_reals(Dataset.read(dataset))
     networks = load_networks(config)
-    snapshots = sorted((folder / "snapshots").glob("epoch_*.pt"))
     shared = _shared_key(by_pairing, networks)
     kept = storage.join(store, "evaluations") if store else str(out / "snapshots")
     keys = [f"{path.stem}-{digest([shared, storage.sha256_of(path)])}.json" for path in snapshots]
@@ -159,6 +172,7 @@ def _begun(trial_dir: Path) -> Evaluation:
         key=trained.key,
         data_digest=trained.data_digest,
         train_s=trained.train_s,
+        files=trained.files,
     )
 
 

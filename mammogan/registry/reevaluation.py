@@ -60,8 +60,8 @@ def _measure(snapshot: Path, known: Candidate, data_digest: str, dataset: Path, 
         train_s=known.train_s,
     )
     with tempfile.TemporaryDirectory() as folder:
-        trial, out = Path(folder, "trial"), Path(folder, "evaluation")
-        storage.write_bytes(str(trial / "snapshots" / f"epoch_{known.epoch:04d}.pt"), snapshot.read_bytes())
-        measured = evaluate_snapshots(begun, trial, dataset, config.evaluate, out, lambda *_: None)
+        by_epoch, out = Path(folder, f"epoch_{known.epoch:04d}.pt"), Path(folder, "evaluation")
+        storage.write_bytes(str(by_epoch), snapshot.read_bytes())
+        measured = evaluate_snapshots(begun, [by_epoch], dataset, config.evaluate, out, lambda *_: None)
     candidates, _ = ranking.candidates_of([measured], config.select)
     return candidates

@@ -9,6 +9,7 @@ experiment's setting nor repeatable.
 
 from __future__ import annotations
 
+import hashlib
 import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -27,7 +28,7 @@ from mammogan.results import (
 )
 from mammogan.selection.comparison import compare_trials, describe, run_figures
 from mammogan.selection.gates import candidate_gates, failures
-from mammogan.training.trial_folder import CRITIC
+from mammogan.training.trial_folder import CRITIC, SNAPSHOTS, require_content
 
 
 def decide(
@@ -37,16 +38,30 @@ def decide(
 
     ``store`` is where the trials left their files; ``decision``, ``winner`` and ``critic`` the files to write. The
     critic is that of the trial's end. Raises FileNotFoundError where the store lost the winner, ValueError for an
-    evaluation of another version.
+    evaluation of another version, and where the store's file is not the one that was trained.
     """
     given = [results.read(Evaluation, folder / "evaluation.json") for folder in evaluations]
     choice = select(given, config)
     if chosen := choice.winner:
-        key = next(item.key for item in given if item.trial == chosen.trial)
-        for name, target in ((f"snapshots/epoch_{chosen.epoch:04d}.pt", winner), (CRITIC, critic)):
-            storage.write_bytes(str(target), storage.read_bytes(storage.join(store, "trials", key, name)))
+        trained = next(item for item in given if item.trial == chosen.trial)
+        for name, target in ((f"{SNAPSHOTS}epoch_{chosen.epoch:04d}.pt", winner), (CRITIC, critic)):
+            storage.write_bytes(str(target), _trained_file(trained, name, store))
     results.write(choice, decision)
     return choice
+
+
+def _trained_file(trained: Evaluation, name: str, store: str) -> bytes:
+    """Content of a file of a trial in the store, which is what the training wrote and what was measured."""
+    folder = storage.join(store, "trials", trained.key)
+    content = storage.read_bytes(storage.join(folder, name))
+    file = next((file for file in trained.files if file.name == name), None)
+    try:
+        if file is None:
+            raise ValueError(f"{name} is not in the trial's record")
+        require_content(file, hashlib.sha256(content).hexdigest())
+    except ValueError as error:
+        raise ValueError(f"{folder}: {error}; remove the folder to train this trial anew") from error
+    return content
 
 
 def require_survivor(decision: Decision) -> None:

@@ -8,10 +8,11 @@ import re
 from dataclasses import dataclass
 
 from mammogan import codec, storage
+from mammogan.results import TrialFile
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 KEEP = 2
 NAME = re.compile(r"step_(\d{9})\.([0-9a-f]{64})\.checkpoint")
 
@@ -27,6 +28,8 @@ class Progress:
     epochs_done: int
     train_s: float
     images_seen: int
+    files: tuple[TrialFile, ...]
+    """What was written beside the checkpoints until then."""
 
 
 @dataclass(frozen=True)

@@ -90,8 +90,9 @@ class TrainingLoop:
         self.trainer.load_state(checkpoint.trainer)
         done = checkpoint.progress
         self.history, self.epoch_s = parse_history(done.history), done.epoch_s
-        self._update(epochs_done=done.epochs_done, train_s=done.train_s, images_seen=done.images_seen)
+        self._update(epochs_done=done.epochs_done, train_s=done.train_s, images_seen=done.images_seen, files=done.files)
         if self.is_main:
+            self.folder.require(done.files)
             self.folder.write_history(done.history)
         self._say(f"continues after step {self.trainer.step} of {self.trainer.total_steps}")
 
@@ -183,8 +184,14 @@ class TrainingLoop:
         snapshot, grid = f"snapshots/epoch_{epoch:04d}.pt", f"grids/epoch_{epoch:04d}.png"
         save_snapshot(generator, epoch, self.folder.out / snapshot)
         save_grid(generator, self.folder.out / grid)
-        self.folder.publish(snapshot)
-        self.report_grid(epoch, self.folder.publish(grid))
+        self._publish(snapshot)
+        self.report_grid(epoch, self._publish(grid))
+
+    def _publish(self, name: str) -> Path:
+        published = self.folder.publish(name)
+        others = (file for file in self.result.files if file.name != name)
+        self._update(files=(*others, published.file))
+        return published.path
 
     def _save(self) -> None:
         if not self.is_main:
@@ -196,6 +203,7 @@ class TrainingLoop:
             epochs_done=self.result.epochs_done,
             train_s=self.result.train_s,
             images_seen=self.result.images_seen,
+            files=self.result.files,
         )
         self.checkpoints.save(self.trainer.step, Checkpoint(progress, self.trainer.state()))
 

@@ -38,7 +38,7 @@ from mammogan.training.loop import (
 )
 from mammogan.training.ranks import Ranks
 from mammogan.training.trainer import SINGLE_PROCESS, Trainer
-from mammogan.training.trial_folder import CRITIC, TrialFolder, trial_key
+from mammogan.training.trial_folder import CRITIC, HISTORY, Published, TrialFolder, trial_key
 
 logger = logging.getLogger(__name__)
 
@@ -128,6 +128,7 @@ class _Work:
             folder.restore()
         if earlier := folder.finished_result(self.result):
             if self.ranks.is_main:
+                folder.require(earlier.files)
                 logger.info(f"{self.trial.name}: finished by an earlier run, copied from {folder.uri}")
                 report_again(folder, folder.read_history(), self.report, self.report_grid)
             return earlier
@@ -163,6 +164,7 @@ class _Work:
                 self.result = loop.result
             if self.ranks.is_main:
                 self._leave_critic(trainer.critic, folder)
+                self._add(folder.publish(HISTORY))
 
         _retry(attempt, self.trial.name, RETRY_PAUSES_S if self.ranks.world == 1 else ())
 
@@ -174,7 +176,10 @@ class _Work:
             data_digest=self.result.data_digest,
             validation_fraction=self.config.train.validation_fraction,
         )
-        folder.publish(CRITIC)
+        self._add(folder.publish(CRITIC))
+
+    def _add(self, published: Published) -> None:
+        self.result = dataclasses.replace(self.result, files=(*self.result.files, published.file))
 
 
 def _retry(attempt: Callable[[], None], name: str, pauses_s: Sequence[float]) -> None:

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import hashlib
 import json
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mammogan import codec, results, storage
 from mammogan.config import Config, Trial, digest
-from mammogan.results import TrialResult, TrialStatus
+from mammogan.results import TrialFile, TrialResult, TrialStatus
 
 logger = logging.getLogger(__name__)
 
 RECORD = "trial.json"
 HISTORY = "history.jsonl"
 CRITIC = "critic.pt"
+SNAPSHOTS = "snapshots/"
 NOT_HANDED_ON = "checkpoints/"
-KEY_FORMAT = 2
+KEY_FORMAT = 3
 
 
 def trial_key(config: Config, trial: Trial, data_digest: str, frozen_sha256: str, judge_sha256: str = "") -> str:
@@ -54,17 +56,42 @@ def parse_history(lines: str) -> list[EpochMetrics]:
     return [codec.decode(EpochMetrics, codec.parsed(line, place), place) for place, line in places]
 
 
+@dataclass(frozen=True)
+class Published:
+    """A file that lies in the store now."""
+
+    path: Path
+    """In ``out``."""
+    file: TrialFile
+
+
+def require_files(folder: Path, files: Sequence[TrialFile]) -> None:
+    """Raise ValueError where a trial's folder lacks one of the files that its record names, or has another content."""
+    for file in files:
+        path = storage.inside(folder, file.name)
+        if not path.is_file():
+            raise ValueError(f"{file.name} is missing")
+        require_content(file, storage.sha256_of(path))
+
+
+def require_content(file: TrialFile, sha256: str) -> None:
+    """Raise ValueError where the content of a file is not what the training wrote."""
+    if sha256 != file.sha256:
+        raise ValueError(f"{file.name} has the sha256 {sha256}, but its training wrote {file.sha256}")
+
+
 class TrialFolder:
     """``out``, where a trial's files are made, mirrored to ``uri`` in the store, where the next run finds them."""
 
     def __init__(self, out: Path, uri: str) -> None:
         self.out, self.uri = out, uri
 
-    def publish(self, name: str) -> Path:
-        """Copy a file of ``out`` to the store; returns its path in ``out``."""
+    def publish(self, name: str) -> Published:
+        """Copy a file of ``out`` to the store."""
         path = self.out / name
-        storage.write_bytes(storage.join(self.uri, name), path.read_bytes())
-        return path
+        content = path.read_bytes()
+        storage.write_bytes(storage.join(self.uri, name), content)
+        return Published(path, TrialFile(name, hashlib.sha256(content).hexdigest()))
 
     def restore(self) -> None:
         """Copy what an earlier run left in the store to ``out``, all but its checkpoints."""
@@ -100,6 +127,16 @@ class TrialFolder:
             if there != here:
                 raise ValueError(f"{uri}: it is of another trial ({what} {there!r}, not {here!r}); remove {self.uri}")
         return found
+
+    def require(self, files: Sequence[TrialFile]) -> None:
+        """Raise ValueError where ``out``, as it was restored, lacks one of the files or has another in its place.
+
+        It was changed after the trial wrote it, so nothing of that trial is to be believed.
+        """
+        try:
+            require_files(self.out, files)
+        except ValueError as error:
+            raise ValueError(f"{self.uri}: {error}; remove the folder to train this trial anew") from error
 
     def write_result(self, result: TrialResult) -> None:
         """Write ``trial.json`` to ``out``, and to the store when the trial is finished.

@@ -8,6 +8,7 @@ import pytest
 import torch
 from filled_dataset import write_summary
 from PIL import Image
+from sample_run import write_trial
 from typer.testing import CliRunner
 
 from mammogan import console, results
@@ -75,13 +76,16 @@ def filled(tmp_path):
     return write_rows(tmp_path / "filled", rows)
 
 
+FINISHED = TrialResult(0.5, 0, "d" * 64, 4, TrialStatus.FINISHED, key="k")
+
+
 @pytest.fixture
 def trial(tmp_path):
     folder = tmp_path / "trial"
     for epoch in (1, 4):
         torch.manual_seed(epoch)
         save_snapshot(Generator(SIZE, 6, 8), epoch, folder / f"snapshots/epoch_{epoch:04d}.pt")
-    results.write(TrialResult(0.5, 0, "d" * 64, 4, TrialStatus.FINISHED, key="k"), folder / "trial.json")
+    write_trial(folder, FINISHED)
     return folder
 
 
@@ -126,9 +130,11 @@ def test_progress_reaches_its_end_within_a_snapshot_and_over_broken_ones(
     finished, trial, dataset, tmp_path, monkeypatch
 ):
     (trial / "snapshots/epoch_0009.pt").write_bytes(b"no snapshot")
+    write_trial(trial, FINISHED)
     if finished:
         evaluate(trial, dataset, tmp_path / "out")
         (trial / "snapshots/epoch_0012.pt").write_bytes((trial / "snapshots/epoch_0004.pt").read_bytes() + b"x")
+        write_trial(trial, FINISHED)
     steps, totals = [], []
 
     @contextlib.contextmanager
@@ -161,6 +167,7 @@ def test_running_again_measures_only_new_snapshots_and_reports_all(trial, datase
     again, reports_again = evaluate(trial, dataset, tmp_path / "out")
     assert (again, reports_again, measured) == (first, reports, [])
     save_snapshot(Generator(SIZE, 6, 8), 8, trial / "snapshots/epoch_0008.pt")
+    write_trial(trial, FINISHED)
     more, _ = evaluate(trial, dataset, tmp_path / "out")
     assert len(measured) == 1
     assert {item.epoch for item in more.measurements} == {1, 4, 8}
@@ -199,12 +206,11 @@ def test_one_train_image_still_gives_what_can_be_measured(trial, tmp_path):
 
 
 def test_a_failed_trial_keeps_its_status_and_broken_snapshots_are_omitted(trial, dataset, tmp_path):
-    diverged = TrialResult(5.0, 0, "d" * 64, 4, TrialStatus.DIVERGED, "loss is NaN")
-    results.write(diverged, trial / "trial.json")
     (trial / "snapshots/epoch_0001.pt").write_bytes(b"torn")
     broken = Generator(SIZE, 6, 8)
     torch.nn.init.constant_(broken.last.weight, float("nan"))
     save_snapshot(broken, 4, trial / "snapshots/epoch_0004.pt")
+    write_trial(trial, TrialResult(5.0, 0, "d" * 64, 4, TrialStatus.DIVERGED, "loss is NaN"))
     result, reports = evaluate(trial, dataset, tmp_path / "out")
     assert (result.status, result.reason, result.measurements) == (TrialStatus.DIVERGED, "loss is NaN", ())
     assert [item.key for item in result.omitted] == ["*", "*"]
@@ -212,8 +218,22 @@ def test_a_failed_trial_keeps_its_status_and_broken_snapshots_are_omitted(trial,
     assert reports == [(1, {}), (4, {})]
 
 
+@pytest.mark.parametrize("change", [lambda path: path.write_bytes(b"another"), lambda path: path.unlink()])
+def test_a_snapshot_that_the_training_did_not_write_fails_the_trial(change, trial, dataset, tmp_path):
+    change(trial / "snapshots/epoch_0004.pt")
+    result = snapshots.evaluate_or_fail(trial, dataset, CONFIG, tmp_path / "out", Reports())
+    assert (result.status, result.failed_in, result.measurements) == (TrialStatus.FAILED, Step.EVALUATE, ())
+    assert "snapshots/epoch_0004.pt" in result.reason
+
+
+def test_a_snapshot_beside_the_recorded_ones_is_not_measured(trial, dataset, tmp_path):
+    save_snapshot(Generator(SIZE, 6, 8), 8, trial / "snapshots/epoch_0008.pt")
+    assert [epoch for epoch, _ in evaluate(trial, dataset, tmp_path / "out")[1]] == [1, 4]
+
+
 def test_snapshots_of_another_size_are_refused(trial, dataset, tmp_path):
     save_snapshot(Generator(56, 6, 8), 8, trial / "snapshots/epoch_0008.pt")
+    write_trial(trial, FINISHED)
     with pytest.raises(ValueError, match="real is 28x28, fake is 56x56"):
         evaluate(trial, dataset, tmp_path / "out")
 

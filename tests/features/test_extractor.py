@@ -238,6 +238,8 @@ def test_a_torchscript_program_runs_only_by_its_sha256(tmp_path, suffix):
         load(path, sha256="0" * 64)
     with pytest.raises(ValueError, match=r"evaluate\.extractor_sha256='': sha256 of .* a TorchScript program"):
         extractors.exported(path, CPU)
+    with pytest.raises(ValueError, match=f"sha256 of .* is {sha256_of(path)}; give"):
+        extractors.exported(path, CPU, "0" * 64)
     assert not mark.exists()
     extract(load(path, sha256=sha256_of(path)), noise(1, 8), 1)
     assert mark.exists()

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from sample_run import write_trial
 
 from mammogan import registry, results, tracking
 from mammogan.config import PRESETS, override
@@ -67,7 +68,7 @@ def add(client, tmp_path):
         trained = TrialResult(lam, 0, dataset.name, epochs=1, status=TrialStatus.FINISHED, train_s=lam)
         (trial / "snapshots").mkdir(parents=True)
         (trial / "snapshots" / "epoch_0001.pt").write_bytes(snapshot.read_bytes())
-        results.write(trained, trial / "trial.json")
+        write_trial(trial, trained)
         found = snapshots.evaluate_trial(trial, dataset, CONFIG.evaluate, tmp_path / f"e-{lam}", lambda *_: None)
         parent = tracking.open_parent(tmp_path.name, f"run {lam}", CONFIG, {})
         results.write(ranking.select([found], CONFIG.select), tmp_path / "decision.json")
@@ -112,7 +113,7 @@ def test_the_champion_s_new_figure_is_what_evaluating_it_there_gives(client, add
     folder = tmp_path / "by hand"
     (folder / "snapshots").mkdir(parents=True)
     (folder / "snapshots" / "epoch_0001.pt").write_bytes(good.read_bytes())
-    results.write(TrialResult(0.0, 0, "x", epochs=1, status=TrialStatus.FINISHED), folder / "trial.json")
+    write_trial(folder, TrialResult(0.0, 0, "x", epochs=1, status=TrialStatus.FINISHED))
     found = snapshots.evaluate_trial(folder, after, CONFIG.evaluate, tmp_path / "hand", lambda *_: None)
     assert incumbent.candidate.measurements == found.measurements
     assert incumbent.candidate.data_digest == "after"

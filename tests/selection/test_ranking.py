@@ -4,12 +4,12 @@ import dataclasses
 import math
 
 import pytest
-from sample_run import evaluation, measured
+from sample_run import evaluation, measured, training, write_trial
 
 from mammogan import results
 from mammogan.config import SelectConfig, Trial
 from mammogan.reporting.report import paper_tables
-from mammogan.results import Decision, FailedTrial, LambdaStrength, Quantity, TrialStatus
+from mammogan.results import Decision, FailedTrial, LambdaStrength, Quantity, TrialResult, TrialStatus
 from mammogan.selection.ranking import decide, select
 
 
@@ -167,9 +167,11 @@ def test_decide_hands_on_the_winning_snapshot(tmp_path):
         item = dataclasses.replace(item, key=trial.name, train_s=7.5, data_digest="d")
         folder.mkdir()
         (trial / "snapshots").mkdir(parents=True)
-        results.write(item, folder / "evaluation.json")
         (trial / "snapshots" / f"epoch_{item.measurements[0].epoch:04d}.pt").write_text(item.trial.name)
         (trial / "critic.pt").write_text(f"critic of {item.trial.name}")
+        write_trial(trial, training(item.trial))
+        item = dataclasses.replace(item, files=results.read(TrialResult, trial / "trial.json").files)
+        results.write(item, folder / "evaluation.json")
         evaluations.append(folder)
     files = [tmp_path / name for name in ("decision.json", "winner.pt", "critic.pt")]
     made = decide(evaluations, str(tmp_path / "store"), SelectConfig(), *files)
@@ -177,6 +179,11 @@ def test_decide_hands_on_the_winning_snapshot(tmp_path):
     assert (tmp_path / "winner.pt").read_text() == "lambda=3,seed=0"
     assert (tmp_path / "critic.pt").read_text() == "critic of lambda=3,seed=0"
     assert (made.winner.train_s, made.winner.data_digest) == (7.5, "d")
+    for name, changed in (("critic.pt", b"another"), ("snapshots/epoch_0007.pt", b"another")):
+        path = trial / name
+        path.write_bytes(changed)
+        with pytest.raises(ValueError, match=f"{name} has the sha256 .*, but its training wrote .*; remove the folder"):
+            decide(evaluations, str(tmp_path / "store"), SelectConfig(), *files)
 
 
 def test_decide_writes_no_snapshot_when_none_wins(tmp_path):

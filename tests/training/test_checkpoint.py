@@ -17,7 +17,9 @@ def checkpoints(tmp_path):
 
 
 def at(epoch, trainer=b"weights"):
-    return Checkpoint(Progress(history="{}\n", epoch_s=0.5, epochs_done=epoch, train_s=2.0, images_seen=3), trainer)
+    return Checkpoint(
+        Progress(history="{}\n", epoch_s=0.5, epochs_done=epoch, train_s=2.0, images_seen=3, files=()), trainer
+    )
 
 
 def newest(folder):

@@ -1,16 +1,17 @@
+import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from trial_process import OVERRIDES, blobs, result, train
+from trial_process import OVERRIDES, blobs, result, train, untimed
 
 from mammogan import results
 from mammogan.models.critic_file import load_critic
@@ -49,7 +50,7 @@ def test_the_folder_is_the_one_the_architecture_names(uninterrupted):
     assert trained == results.read(TrialResult, out / "trial.json")
     assert list(json.loads((out / "trial.json").read_text())) == [
         "format", "gp_lambda", "seed", "data_digest", "epochs", "status", "reason", "key", "epochs_done",
-        "frozen", "device", "train_s", "images_seen",
+        "frozen", "device", "train_s", "images_seen", "files",
     ]  # fmt: skip
     assert trained.trial.name == "lambda=3,seed=0"
     assert (trained.status, trained.reason, trained.epochs_done) == (TrialStatus.FINISHED, "", 4)
@@ -62,6 +63,35 @@ def test_the_folder_is_the_one_the_architecture_names(uninterrupted):
         + [f"grids/epoch_{epoch}.png" for epoch in epochs]
     )
     assert load_generator(out / "snapshots/epoch_0004.pt").size == 28
+    assert {file.name: file.sha256 for file in trained.files} == {
+        name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in names if name != "trial.json"
+    }
+
+
+@pytest.mark.parametrize("name", ["snapshots/epoch_0001.pt", "grids/epoch_0001.png", "critic.pt", "history.jsonl"])
+@pytest.mark.parametrize("damage", ["changed", "removed"])
+def test_a_finished_trial_is_believed_only_with_the_files_that_it_wrote(uninterrupted, tmp_path, name, damage):
+    shutil.copytree(uninterrupted[1] / "store", tmp_path / "store")
+    (stored,) = (tmp_path / "store").rglob(name)
+    if damage == "changed":
+        stored.write_bytes(stored.read_bytes().replace(b"0", b"1", 1))
+    else:
+        stored.unlink()
+    trained = train(tmp_path)
+    assert trained.status is TrialStatus.FAILED
+    assert f"{name} " in trained.reason
+    assert trained.reason.endswith("remove the folder to train this trial anew")
+    shutil.rmtree(next((tmp_path / "store/trials").iterdir()))
+    assert train(tmp_path).status is TrialStatus.FINISHED
+
+
+def test_a_trial_continues_only_with_the_snapshots_that_it_wrote(tmp_path):
+    assert run_and_signal(tmp_path, signal.SIGKILL, STEPS - 1) == -signal.SIGKILL
+    (stored,) = (tmp_path / "store").rglob("epoch_0001.pt")
+    stored.write_bytes(b"another")
+    trained = train(tmp_path)
+    assert trained.status is TrialStatus.FAILED
+    assert "snapshots/epoch_0001.pt has the sha256" in trained.reason
 
 
 def test_an_epoch_ends_when_the_device_is_done(tmp_path, monkeypatch):
@@ -179,7 +209,7 @@ def test_what_another_version_finished_is_trained_again(tmp_path, capsys):
     stored.write_text(json.dumps(older))
     again = train(tmp_path, **{"train.epochs": 1})
     assert "it has format 1 of another version" in capsys.readouterr().err
-    assert replace(again, train_s=0.0) == replace(first, train_s=0.0)
+    assert untimed(again) == untimed(first)
     assert results.read(TrialResult, stored) == again
 
 

@@ -15,7 +15,7 @@ from mammogan.config import Trial, resolve
 from mammogan.results import TrialResult, TrialStatus
 from mammogan.training.trainer import Trainer
 from mammogan.training.trial import train_trial
-from mammogan.training.trial_folder import EpochMetrics, parse_history
+from mammogan.training.trial_folder import HISTORY, EpochMetrics, parse_history
 
 OVERRIDES = {
     "data.size": 28,
@@ -64,7 +64,13 @@ def result(folder):
     out = folder / "out"
     history = [without_timing(row) for row in parse_history((out / "history.jsonl").read_text())]
     files = {path.relative_to(out).as_posix(): path.read_bytes() for path in sorted(out.rglob("epoch_*"))}
-    return files, history, replace(results.read(TrialResult, out / "trial.json"), train_s=0.0)
+    return files, history, untimed(results.read(TrialResult, out / "trial.json"))
+
+
+def untimed(trained):
+    """A trial's record without the seconds that it took, which stand in its history too."""
+    files = tuple(file for file in trained.files if file.name != HISTORY)
+    return replace(trained, train_s=0.0, files=files)
 
 
 def without_timing(row):
