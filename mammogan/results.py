@@ -253,10 +253,12 @@ class Candidate:
 
     def decided_by(self) -> list[Measurement]:
         """Measurements of the deciding quantities. Raises ValueError where one is missing."""
-        found = [self.find(quantity) for quantity in self.deciding]
-        if missing := [quantity.key for quantity, item in zip(self.deciding, found, strict=True) if item is None]:
+        measurements = [self.find(quantity) for quantity in self.deciding]
+        if missing := [
+            quantity.key for quantity, item in zip(self.deciding, measurements, strict=True) if item is None
+        ]:
             raise ValueError(f"candidate {self.trial.name} epoch {self.epoch}: no measurement of {missing[0]}")
-        return [item for item in found if item]
+        return [item for item in measurements if item]
 
 
 class Finding(StrEnum):

@@ -458,5 +458,5 @@ def _save(body: IO[bytes], target: Path) -> None:
 
 
 def _check_sha256(path: Path, uri: str, expected: str) -> None:
-    if expected and (found := sha256_of(path)) != expected.lower():
-        raise ValueError(f"sha256 of {uri} is {found}, not {expected.lower()}; remove the file or fix the digest")
+    if expected and (actual := sha256_of(path)) != expected.lower():
+        raise ValueError(f"sha256 of {uri} is {actual}, not {expected.lower()}; remove the file or fix the digest")

@@ -97,10 +97,10 @@ def test_a_training_step_is_as_exact_as_asked(precision):
 @pytest.mark.parametrize("wanted", [True, False])
 def test_a_trial_is_deterministic_where_asked(wanted, tmp_path, monkeypatch):
     monkeypatch.delenv(CUBLAS_WORKSPACE, raising=False)
-    found = []
+    modes = []
 
     def report(*_):
-        found.append(torch.are_deterministic_algorithms_enabled())
+        modes.append(torch.are_deterministic_algorithms_enabled())
 
     config = small(**{"train.deterministic": wanted})
     result = train_trial(
@@ -108,7 +108,7 @@ def test_a_trial_is_deterministic_where_asked(wanted, tmp_path, monkeypatch):
         report=report, report_grid=lambda *_: None,
     )  # fmt: skip
     assert result.reason == ""
-    assert found == [wanted] * 2
+    assert modes == [wanted] * 2
     assert not torch.are_deterministic_algorithms_enabled()
 
 

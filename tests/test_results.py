@@ -57,7 +57,7 @@ def changed(**fields):
 
 
 @pytest.mark.parametrize(
-    ("document", "said"),
+    ("document", "message"),
     [
         (changed(colour="red"), r"trial.json: unknown field 'colour'"),
         (changed(seed="3"), r"trial.json.seed='3': give a int"),
@@ -70,8 +70,8 @@ def changed(**fields):
         ("{", "it is no JSON"),
     ],
 )
-def test_what_is_not_exactly_a_result_is_refused_by_name(document, said):
-    with pytest.raises(ValueError, match=said):
+def test_what_is_not_exactly_a_result_is_refused_by_name(document, message):
+    with pytest.raises(ValueError, match=message):
         results.parse(TrialResult, document, "trial.json")
 
 

@@ -79,15 +79,15 @@ def test_pair_means_hold_the_truth_as_often_as_they_say(rng, most, one_sample):
 
 @pytest.mark.parametrize(("hits", "count"), [(0, 20), (3, 20), (17, 20), (20, 20), (250, 1000)])
 def test_the_score_interval_is_wilsons(hits, count):
-    found = statistics.score_interval(hits / count, count, 1e9, 0.95)
+    interval = statistics.score_interval(hits / count, count, 1e9, 0.95)
     expected = stats.binomtest(hits, count).proportion_ci(0.95, method="wilson")
-    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-7)
+    assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high), abs=1e-7)
 
 
 def test_the_score_interval_of_a_mean_count_solves_its_equation():
     value, count = 1.3, 40
-    found = statistics.score_interval(value, count, 1e9, 0.9, most=np.inf)
-    for end in (found.low, found.high):
+    interval = statistics.score_interval(value, count, 1e9, 0.9, most=np.inf)
+    for end in (interval.low, interval.high):
         assert abs(value - end) == pytest.approx(stats.norm.ppf(0.95) * np.sqrt(end / count))
     assert statistics.score_interval(0.0, count, 1e9, 0.9, most=np.inf).low == 0
 

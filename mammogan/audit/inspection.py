@@ -196,9 +196,9 @@ def _unusable(critic: CriticScores) -> str:
 
 
 def _not_checked(measures: Sequence[AuditMeasure], of_critic: str) -> list[Verdict]:
-    made = {measure.statistic for measure in measures}
+    measured = {measure.statistic for measure in measures}
     reasons = {"nearer": FEW, "membership": FEW, "membership by the critic": of_critic}
-    return [Verdict(name, Outcome.NOT_CHECKED, why) for name, why in reasons.items() if name not in made]
+    return [Verdict(name, Outcome.NOT_CHECKED, why) for name, why in reasons.items() if name not in measured]
 
 
 def _no_exact_copies(copied: int, count: int) -> Verdict:

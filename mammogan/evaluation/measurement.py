@@ -67,8 +67,8 @@ class EvaluationNetworks:
     @property
     def described(self) -> tuple[Network, Network]:
         """Extractor and LPIPS network, as an evaluation carries them."""
-        found = [Network(item.name, item.sha256, item.note) for item in (self.extractor, self.perceptual)]
-        return found[0], found[1]
+        networks = [Network(item.name, item.sha256, item.note) for item in (self.extractor, self.perceptual)]
+        return networks[0], networks[1]
 
 
 def load_networks(config: EvaluateConfig) -> EvaluationNetworks:

@@ -109,8 +109,8 @@ def evaluate_snapshots(
     caches = {storage.join(kept, key): path for key, path in zip(keys, snapshots, strict=True)}
     missing = {cache for cache in caches if not storage.exists(cache)}
     measurements, omitted = [], []
-    each = NETWORKS * config.fakes
-    total, done = len(snapshots) * each, (len(snapshots) - len(missing)) * each
+    per_snapshot = NETWORKS * config.fakes
+    total, done = len(snapshots) * per_snapshot, (len(snapshots) - len(missing)) * per_snapshot
     if missing:
         total += steps_of(by_pairing)
     with console.progress(f"evaluate {begun.trial.name}", total, done) as advance:

@@ -23,7 +23,7 @@ from mammogan.device import float32_convolutions
 from mammogan.features import weights
 from mammogan.features.exported import load_exported
 from mammogan.features.inception import Inception
-from mammogan.features.parallel_batches import each_batch
+from mammogan.features.parallel_batches import map_batches
 from mammogan.features.radimagenet import RadImageNet
 from mammogan.features.vgg import RandomVgg
 from mammogan.image_tensors import digest_of
@@ -64,8 +64,8 @@ def load_extractor(config: EvaluateConfig, device: torch.device) -> Extractor:
     """
     choice, sha256 = config.extractor, config.extractor_sha256
     if choice == "auto":
-        found = config.extractor_weights or weights.in_hub_cache(INCEPTION_FILE).is_file()
-        choice = "inception" if found or sha256 else "random"
+        available = config.extractor_weights or weights.in_hub_cache(INCEPTION_FILE).is_file()
+        choice = "inception" if available or sha256 else "random"
     if choice == "random":
         return random_vgg(device)
     if choice in ("inception", "inception_clean"):
@@ -154,14 +154,14 @@ def extract(
 ) -> Floats:
     """Features (N, D), float64, of uint8 ``images`` (N, 1, H, W), a batch at a time; ``advance`` counts images."""
     # one array from the start: a small one kept for each batch would pin the heap that the next batches' maps need
-    found, done = np.empty((0, 0)), 0
-    for features in each_batch(extractor.features, images, batch_size, extractor.device):
+    matrix, done = np.empty((0, 0)), 0
+    for features in map_batches(extractor.features, images, batch_size, extractor.device):
         if not done:
-            found = np.empty((len(images), features.shape[1]))
-        found[done : done + len(features)] = features.cpu().numpy()
+            matrix = np.empty((len(images), features.shape[1]))
+        matrix[done : done + len(features)] = features.cpu().numpy()
         done += len(features)
         advance(len(features))
-    return found
+    return matrix
 
 
 def extract_cached(

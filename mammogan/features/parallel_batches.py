@@ -22,7 +22,7 @@ LANES = 4
 T = TypeVar("T")
 
 
-def each_batch(work: Callable[[Tensor], T], images: Tensor, batch_size: int, device: torch.device) -> Iterator[T]:
+def map_batches(work: Callable[[Tensor], T], images: Tensor, batch_size: int, device: torch.device) -> Iterator[T]:
     """``work`` of every batch of ``images`` (N, ...), in order; on a CPU torch's threads are dealt among the lanes."""
     threads = torch.get_num_threads()
     lanes = min(LANES, threads) if device.type == "cpu" else 1

@@ -31,6 +31,6 @@ def require_shapes(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) ->
     """
     shapes = [{name: tuple(tensor.shape) for name, tensor in state.items()} for state in (wanted, given)]
     for name in sorted(shapes[0].keys() | shapes[1].keys()):
-        network, file = (each.get(name) for each in shapes)
+        network, file = (side.get(name) for side in shapes)
         if network != file:
             raise ValueError(f"{name} has the shape {file}, in its network {network}")

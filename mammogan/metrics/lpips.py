@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from mammogan import console, storage
 from mammogan.device import float32_convolutions
 from mammogan.features import weights as weights_files
-from mammogan.features.parallel_batches import each_batch
+from mammogan.features.parallel_batches import map_batches
 from mammogan.image_tensors import enlarged
 from mammogan.statistics import Estimate, Floats, Variance, blocks_of, combine, jackknife
 
@@ -195,7 +195,7 @@ def embedded(
     for number, block in enumerate(blocks):
         block_of[torch.from_numpy(block)] = number
     sums, squares, done = None, np.zeros(len(blocks)), 0
-    for phi in each_batch(perceptual.embed, images, batch_size, perceptual.device):
+    for phi in map_batches(perceptual.embed, images, batch_size, perceptual.device):
         member = block_of[done : done + len(phi)]
         done += len(phi)
         sums = phi.new_zeros(len(blocks), phi.shape[1]) if sums is None else sums

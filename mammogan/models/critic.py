@@ -183,7 +183,7 @@ class Critic(nn.Module):
 
     def linearise(self, inputs: Sequence[Tensor]) -> tuple[Tensor, list[list[Tensor]]]:
         """Logits w . [h, r] + b, (B,), of images and their frozen maps, and the rectifiers' outputs in h and each r."""
-        seen = [part.linearise(each) for part, each in zip(self._parts(), inputs, strict=True)]
+        seen = [part.linearise(tensor) for part, tensor in zip(self._parts(), inputs, strict=True)]
         logits = self.head(torch.cat([features for features, _ in seen], dim=1)).squeeze(1)
         return logits, [rectified for _, rectified in seen]
 

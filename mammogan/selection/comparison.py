@@ -95,8 +95,12 @@ def _scores(evaluations: Sequence[Evaluation], metric: str, pairing: str) -> Sco
     for item in evaluations:
         measurements = item.of(metric, pairing)
         later = max((measurement.epoch or 0 for measurement in measurements), default=0) / 2
-        chosen = {each.epoch: each.score for each in measurements if each.epoch is not None and each.epoch >= later}
-        protocols |= {(each.key, each.n_real, each.n_fake) for each in measurements}
+        chosen = {
+            measurement.epoch: measurement.score
+            for measurement in measurements
+            if measurement.epoch is not None and measurement.epoch >= later
+        }
+        protocols |= {(measurement.key, measurement.n_real, measurement.n_fake) for measurement in measurements}
         if chosen:
             scores[item.gp_lambda, item.seed] = chosen
     if len(protocols) > 1:

@@ -143,9 +143,9 @@ def _deciding(measurements: Sequence[Measurement], config: SelectConfig) -> tupl
     deciding, missing = [], []
     for metric in config.metrics.split(","):
         wanted = (metric, config.against)
-        found = [item for item in measurements if (item.quantity.metric, item.quantity.pairing) == wanted]
-        deciding += found[:1]
-        missing += [] if found else [f"{metric} against {config.against}"]
+        matches = [item for item in measurements if (item.quantity.metric, item.quantity.pairing) == wanted]
+        deciding += matches[:1]
+        missing += [] if matches else [f"{metric} against {config.against}"]
     return deciding, missing
 
 

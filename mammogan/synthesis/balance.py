@@ -97,12 +97,12 @@ def _finished(out: str, key: str) -> Summary | None:
     uri = storage.join(out, summary.FILE)
     if storage.exists(uri):
         try:
-            found = summary.parse(storage.read_bytes(uri), uri)
+            earlier = summary.parse(storage.read_bytes(uri), uri)
         except OlderFormatError:
             return None
-        if isinstance(found, Summary) and found.synthetic and found.synthetic.key == key:
+        if isinstance(earlier, Summary) and earlier.synthetic and earlier.synthetic.key == key:
             logger.info(f"{out}: finished by an earlier run")
-            return found
+            return earlier
     elif not storage.is_remote(out) and Path(out).exists() and (Path(out).is_file() or any(Path(out).iterdir())):
         raise ValueError(f"out={out!r}: something else than a data set stands there; choose another folder")
     return None

@@ -79,8 +79,8 @@ def generator_gradients(generator: Generator, critic: Critic, fake: Tensor, micr
         pulled += torch.autograd.grad(piece_loss, micro_batch)
         loss += piece_loss.detach()
     weights = list(generator.parameters())
-    found = torch.autograd.grad(fake, weights, torch.cat(pulled))
-    for weight, gradient in zip(weights, found, strict=True):
+    gradients = torch.autograd.grad(fake, weights, torch.cat(pulled))
+    for weight, gradient in zip(weights, gradients, strict=True):
         weight.grad = gradient
     return loss
 
@@ -104,7 +104,7 @@ def _penalty_surrogate(critic: Critic, x_hat: Tensor) -> tuple[Tensor, Tensor]:
     assert isinstance(critic.frozen, FoldedDenseNet)
     x_hat = x_hat.detach().requires_grad_(True)
     depths, path = critic.frozen.linearise(x_hat)
-    inputs = [x_hat, *(each.requires_grad_(True) for each in critic.read(depths))]
+    inputs = [x_hat, *(tensor.requires_grad_(True) for tensor in critic.read(depths))]
     logits, rectified = critic.linearise(inputs)
     slope = critic.slope(logits)
 

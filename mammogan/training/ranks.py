@@ -52,17 +52,17 @@ class Ranks:
         """The highest of all processes' numbers; waits for the other processes but for no device."""
         if self.world == 1:
             return number
-        found = torch.tensor(number)
-        processes.all_reduce(found, processes.ReduceOp.MAX)
-        return int(found)
+        tensor = torch.tensor(number)
+        processes.all_reduce(tensor, processes.ReduceOp.MAX)
+        return int(tensor)
 
     def broadcast(self, values: Mapping[str, float]) -> dict[str, float]:
         """The leader's values, under the same names in the same order everywhere."""
         if self.world == 1:
             return dict(values)
-        found = torch.tensor(list(values.values()), dtype=torch.float64)
-        processes.broadcast(found, src=0)
-        return dict(zip(values, found.tolist(), strict=True))
+        tensor = torch.tensor(list(values.values()), dtype=torch.float64)
+        processes.broadcast(tensor, src=0)
+        return dict(zip(values, tensor.tolist(), strict=True))
 
 
 @contextmanager

@@ -121,16 +121,16 @@ class Trainer:
         loss = self._retry_on_oom(lambda: generator_gradients(self.generator, self.critic, fake, self.micro_batches))
         self.sums[len(OF_CRITIC) :] += self._update(self.generator, self.optimisers[0], loss.view(1))
 
-    def _update(self, network: nn.Module, optimiser: torch.optim.Optimizer, found: Tensor) -> Tensor:
-        """Move a network by its gradients; ``found``, means over this process's rows, comes back with their norm.
+    def _update(self, network: nn.Module, optimiser: torch.optim.Optimizer, means: Tensor) -> Tensor:
+        """Move a network by its gradients; ``means``, over this process's rows, comes back with their norm.
 
         Everything is made that of the whole batch first. No part of it waits for the device.
         """
         gradients = [weight.grad for weight in network.parameters() if weight.grad is not None]
         rows = self.rows.stop - self.rows.start
-        self.ranks.combine([found, *gradients], rows / self.order.batch_size)
+        self.ranks.combine([means, *gradients], rows / self.order.batch_size)
         optimiser.step()
-        return torch.cat((found, torch.nn.utils.get_total_norm(gradients).view(1)))
+        return torch.cat((means, torch.nn.utils.get_total_norm(gradients).view(1)))
 
     def take_means(self) -> dict[str, float]:
         """Means of the quantities since the last call; waits for the device."""
@@ -206,8 +206,8 @@ class Trainer:
     @torch.no_grad()
     def _frozen_maps(self, real: Tensor) -> tuple[Tensor, ...]:
         def in_micro_batches() -> tuple[Tensor, ...]:
-            found = [self.critic.frozen_maps(micro_batch) for micro_batch in real.chunk(self.micro_batches)]
-            return tuple(torch.cat(parts) for parts in zip(*found, strict=True))
+            maps = [self.critic.frozen_maps(micro_batch) for micro_batch in real.chunk(self.micro_batches)]
+            return tuple(torch.cat(parts) for parts in zip(*maps, strict=True))
 
         return self._retry_on_oom(in_micro_batches)
 

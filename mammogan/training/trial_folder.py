@@ -111,22 +111,22 @@ class TrialFolder:
         if not storage.exists(uri):
             return None
         try:
-            found = results.read(TrialResult, uri)
+            result = results.read(TrialResult, uri)
         except codec.OlderFormatError as error:
             logger.info(str(error))
             return None
-        if found.status is not TrialStatus.FINISHED:
-            raise ValueError(f"{uri}: it is of a trial that is {found.status}, not finished; remove {self.uri}")
+        if result.status is not TrialStatus.FINISHED:
+            raise ValueError(f"{uri}: it is of a trial that is {result.status}, not finished; remove {self.uri}")
         for what, there, here in (
-            ("data_digest", found.data_digest, wanted.data_digest),
-            ("gp_lambda", found.gp_lambda, wanted.gp_lambda),
-            ("seed", found.seed, wanted.seed),
-            ("key", found.key, wanted.key),
-            ("frozen weights", found.frozen.sha256, wanted.frozen.sha256),
+            ("data_digest", result.data_digest, wanted.data_digest),
+            ("gp_lambda", result.gp_lambda, wanted.gp_lambda),
+            ("seed", result.seed, wanted.seed),
+            ("key", result.key, wanted.key),
+            ("frozen weights", result.frozen.sha256, wanted.frozen.sha256),
         ):
             if there != here:
                 raise ValueError(f"{uri}: it is of another trial ({what} {there!r}, not {here!r}); remove {self.uri}")
-        return found
+        return result
 
     def require(self, files: Sequence[TrialFile]) -> None:
         """Raise ValueError where ``out``, as it was restored, lacks one of the files or has another in its place.

@@ -45,7 +45,7 @@ class Arm:
 
 def arms(pool: Pool, shares: Sequence[float]) -> list[Arm]:
     """Every arm, real images alone first. ``shares`` of the synthetic images make the learning curve."""
-    found = [
+    chosen = [
         Arm(REAL, "real images alone", pool.real, share=0.0),
         Arm("oversampled", "real images, the rare class drawn as often as the other", pool.real, oversample=True),
         Arm("augmented", "real images, classical augmentation", pool.real, augment=True),
@@ -54,17 +54,17 @@ def arms(pool: Pool, shares: Sequence[float]) -> list[Arm]:
         count = max(1, round(share * len(pool.synthetic)))
         added = torch.cat([pool.real[pool.label], pool.synthetic[:count]])
         title = f"real and {count} synthetic images"
-        found.append(Arm(f"synthetic_{share:g}", title, _with(pool, added), synthetic=count, share=share))
+        chosen.append(Arm(f"synthetic_{share:g}", title, _with(pool, added), synthetic=count, share=share))
     both = torch.cat([pool.real[pool.label], pool.synthetic])
-    found.append(
+    chosen.append(
         Arm("synthetic_augmented", "real and all synthetic images, classical augmentation", _with(pool, both),
             synthetic=len(pool.synthetic), augment=True)
     )  # fmt: skip
-    found.append(
+    chosen.append(
         Arm("replaced", "synthetic images in place of the real ones of their class", _with(pool, pool.synthetic),
             synthetic=len(pool.synthetic))
     )  # fmt: skip
-    return found
+    return chosen
 
 
 def _with(pool: Pool, images: Tensor) -> tuple[Tensor, Tensor]:

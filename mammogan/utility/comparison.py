@@ -43,8 +43,8 @@ def metrics(specificity: float) -> list[Metric]:
     from torchmetrics.functional import classification as torchmetrics
 
     def sensitivity(scores: Tensor, labels: Tensor) -> float:
-        found, _ = torchmetrics.binary_sensitivity_at_specificity(scores, labels, min_specificity=specificity)
-        return float(found)
+        value, _ = torchmetrics.binary_sensitivity_at_specificity(scores, labels, min_specificity=specificity)
+        return float(value)
 
     def calibration(scores: Tensor, labels: Tensor) -> float:
         return float(torchmetrics.binary_calibration_error(scores, labels, n_bins=CALIBRATION_BINS))
@@ -105,10 +105,10 @@ def _effect(arm: str, metric: Metric, effect: Estimate, confidence: float) -> Ut
     return UtilityEffect(arm, metric.name, value, low, high, confidence, _finding(effect, metric.aim))
 
 
-def _in_range(found: Estimate) -> Estimate:
+def _in_range(interval: Estimate) -> Estimate:
     """The part of an interval in which a share can lie, [0, 1]: as good at holding the truth, and no odder to read."""
-    low, high = (None if end is None else min(max(end, 0.0), 1.0) for end in (found.low, found.high))
-    return Estimate(found.value, low, high)
+    low, high = (None if end is None else min(max(end, 0.0), 1.0) for end in (interval.low, interval.high))
+    return Estimate(interval.value, low, high)
 
 
 def _values(scores: Floats, test: Test, metric: Metric) -> tuple[Floats, Floats]:

@@ -115,11 +115,11 @@ def _scores(known: Sequence[Arm], test: Tensor, config: Config, folder: Path, da
 def _kept_scores(path: Path, count: int) -> list[float] | None:
     """Scores that an earlier attempt left; None where there are none, or not one number for each test image."""
     try:
-        found = codec.parsed(path.read_bytes(), str(path))
+        content = codec.parsed(path.read_bytes(), str(path))
     except (FileNotFoundError, ValueError):
         return None
-    numbers = found if isinstance(found, list) else []
-    whole = len(numbers) == count and all(isinstance(each, float) for each in numbers)
+    numbers = content if isinstance(content, list) else []
+    whole = len(numbers) == count and all(isinstance(number, float) for number in numbers)
     return numbers if whole else None
 
 

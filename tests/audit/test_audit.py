@@ -251,7 +251,7 @@ class TestGate:
         copying = inspect(of_patients(train, "t"), of_patients(nobody, "h"), noisy(train, 3, 0), [PIXEL], LIMITS)
         assert refused(copying) == {"memorised"}
 
-    def test_what_was_not_checked_is_said(self):
+    def test_what_was_not_checked_is_reported(self):
         reasons = unchecked(judged(pictures(20, 0), pictures(2, 1), pictures(12, 2)))
         assert reasons["membership"].startswith("fewer than 5 held-out patients")
         assert "membership by the critic" in reasons
@@ -448,8 +448,8 @@ def test_what_patients_are_called_decides_nothing():
     one, other = (
         [name(index // 2) for index in range(80)] for name in (lambda i: f"p{i:02d}", lambda i: f"p{i * 7 % 40:02d}")
     )
-    assert [each.tolist() for each in copies.patient_blocks(one)] == [
-        each.tolist() for each in copies.patient_blocks(other)
+    assert [block.tolist() for block in copies.patient_blocks(one)] == [
+        block.tolist() for block in copies.patient_blocks(other)
     ]
     rng = np.random.default_rng(0)
     near, far = rng.random((9, 60)), rng.random((9, 20))

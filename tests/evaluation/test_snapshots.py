@@ -298,8 +298,8 @@ def test_of_a_filled_data_set_real_takes_the_real_images_and_fake_the_synthetic(
 )
 def test_a_snapshot_is_compared_with_the_rare_class_of_the_real_images(filled, trial, asked, name, counts):
     snapshot = trial / "snapshots/epoch_0004.pt"
-    found = compared("--real", filled, "--fake", snapshot, "--count", 11, *asked)
-    assert found == ({"real": [name], "fake": None}, counts)
+    comparison = compared("--real", filled, "--fake", snapshot, "--count", 11, *asked)
+    assert comparison == ({"real": [name], "fake": None}, counts)
 
 
 def test_by_hand_a_snapshot_gets_the_numbers_of_the_graph(filled, trial, tmp_path):
@@ -349,8 +349,8 @@ def test_what_a_data_set_does_not_hold_is_refused_in_one_line(make, message, dat
 
 
 def test_a_data_set_of_synthetic_images_alone_has_no_reals(trial, tmp_path):
-    made = write_rows(tmp_path / "made", [{"split": "train", "source": "synthetic"}] * 4)
-    done = run("--real", made, "--fake", trial / "snapshots/epoch_0004.pt", "--extractor", "random")
+    folder = write_rows(tmp_path / "made", [{"split": "train", "source": "synthetic"}] * 4)
+    done = run("--real", folder, "--fake", trial / "snapshots/epoch_0004.pt", "--extractor", "random")
     assert "its train split holds no real image" in str(done.exception)
 
 

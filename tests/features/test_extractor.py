@@ -103,9 +103,9 @@ def test_auto_takes_what_it_finds_and_names_it(inception_file, tmp_path):
     hub = tmp_path / "torch/hub/checkpoints"
     hub.mkdir(parents=True)
     (hub / extractors.INCEPTION_FILE).write_bytes(inception_file.read_bytes())
-    found = load("auto")
-    assert found.name == f"inception_{found.sha256[:8]}"
-    assert "other than the published" in found.note
+    extractor = load("auto")
+    assert extractor.name == f"inception_{extractor.sha256[:8]}"
+    assert "other than the published" in extractor.note
     assert load("random").name == "random_vgg"
 
 

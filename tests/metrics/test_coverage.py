@@ -85,5 +85,5 @@ def test_ms_ssim(similarities, rng, most):
         left, right = statistics.pairs_between(25, 40, most, seed)
         values = similarities[x[left], y[right]]
         estimates["between"].append(statistics.pair_mean(values, left, right, one_sample=False, confidence=0.95))
-    for found in estimates.values():
-        assert HONEST[0] <= share_held(found, similarities.mean()) <= HONEST[1]
+    for pair in estimates.values():
+        assert HONEST[0] <= share_held(pair, similarities.mean()) <= HONEST[1]

@@ -84,9 +84,9 @@ def test_the_hub_caches_trunk_and_the_packages_heads_make_the_same_network(alexn
     (tmp_path / "hub/checkpoints").mkdir(parents=True)
     torch.save(trunk, tmp_path / "hub/checkpoints" / lpips.TRUNK_FILE)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    found, given = load_perceptual("", CPU), load_perceptual(str(alexnet), CPU)
-    assert found.name == "lpips"
-    assert torch.equal(found.embed(noise(1)), given.embed(noise(1)))
+    default, given = load_perceptual("", CPU), load_perceptual(str(alexnet), CPU)
+    assert default.name == "lpips"
+    assert torch.equal(default.embed(noise(1)), given.embed(noise(1)))
 
 
 @pytest.mark.parametrize(("n", "m", "blocks"), [(1, 1, 50), (7, 4, 50), (7, 9, 3)])

@@ -87,9 +87,9 @@ def test_intervals_hold_the_expectation_about_as_often_as_they_say(rng, n, m, di
         return rng.normal(size=(n, dims)), rng.normal(shift, 0.9, size=(m, dims))
 
     others = np.array([neighbourhoods(distances(*draw())) for _ in range(400)])
-    found = [neighbourhood_estimates(*draw(), 0.95, seed=draws) for draws in range(100)]
+    repetitions = [neighbourhood_estimates(*draw(), 0.95, seed=draws) for draws in range(100)]
     for number, name in enumerate(NAMES):
-        ends = np.array([estimates[name][1:] for estimates in found])
+        ends = np.array([estimates[name][1:] for estimates in repetitions])
         truth, error = others[:, number].mean(), others[:, number].std()
         assert np.mean((ends[:, 0] <= truth) & (truth <= ends[:, 1])) >= 0.89
         if name == "density" or truth < 0.98:  # nearer to 1, a score interval is as wide as few images make it

@@ -105,11 +105,11 @@ def test_no_number_depends_on_batch_size_or_order():
 
 def test_a_set_against_itself_is_zero_or_its_own_floor():
     real = noise(9, 0)
-    found = values(real, real)
-    assert found["fid/random_vgg"] == pytest.approx(0, abs=1e-6)
-    assert found["precision/random_vgg"] == found["recall/random_vgg"] == found["coverage/random_vgg"] == 1
+    figures = values(real, real)
+    assert figures["fid/random_vgg"] == pytest.approx(0, abs=1e-6)
+    assert figures["precision/random_vgg"] == figures["recall/random_vgg"] == figures["coverage/random_vgg"] == 1
     for metric in ("lpips_random", "ms_ssim"):
-        assert found[f"{metric}/fake_fake"] == found[f"{metric}/real_real"]
+        assert figures[f"{metric}/fake_fake"] == figures[f"{metric}/real_real"]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on this machine")

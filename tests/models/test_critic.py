@@ -37,7 +37,7 @@ def test_frozen_features_at_224_are_conv3_block4(frozen):
 
 def test_projected_readers_see_both_dense_blocks_and_need_a_small_head(frozen):
     critic = Critic(224, 32, frozen, readout="projected")
-    assert [tuple(each.shape) for each in critic.frozen_maps(images(1, 224))] == [(1, 256, 56, 56), (1, 256, 28, 28)]
+    assert [tuple(maps.shape) for maps in critic.frozen_maps(images(1, 224))] == [(1, 256, 56, 56), (1, 256, 28, 28)]
     assert critic.head.in_features == 3 * 256 * 49
 
 

@@ -38,8 +38,8 @@ def test_the_frozen_weights_are_named_and_not_kept(frozen, tmp_path):
     network, identity = frozen
     kept = load_critic(saved(Critic(56, 4, network), tmp_path / "critic.pt", identity.sha256))
     assert (tmp_path / "critic.pt").stat().st_size < 1_000_000
-    told = f"trained with the frozen weights {identity.sha256[:12]}, not abc; give --set model.frozen_weights="
-    with pytest.raises(ValueError, match=told):
+    message = f"trained with the frozen weights {identity.sha256[:12]}, not abc; give --set model.frozen_weights="
+    with pytest.raises(ValueError, match=message):
         kept.critic(network, "abc")
 
 
@@ -47,9 +47,9 @@ def test_what_is_no_critic_says_so(tmp_path):
     save_snapshot(Generator(28, 8, 8), 1, tmp_path / "generator.pt")
     (tmp_path / "text.pt").write_text("nothing")
     torch.save(torch.zeros(2), tmp_path / "tensor.pt")
-    for name, found in (("generator", "it has no head, readout, frozen"), ("text", "torch"), ("tensor", "a Tensor")):
-        told = rf"{name}.pt': no critic of a trial \(.*{found}.*give the critic.pt of one"
-        with pytest.raises(ValueError, match=told):
+    for name, reason in (("generator", "it has no head, readout, frozen"), ("text", "torch"), ("tensor", "a Tensor")):
+        message = rf"{name}.pt': no critic of a trial \(.*{reason}.*give the critic.pt of one"
+        with pytest.raises(ValueError, match=message):
             load_critic(tmp_path / f"{name}.pt")
     with pytest.raises(FileNotFoundError, match=r"critic='.*absent.pt': there is no such file"):
         load_critic(tmp_path / "absent.pt")
@@ -73,10 +73,10 @@ def test_a_damaged_critic_says_what_is_wrong(frozen, tmp_path, changes, why):
         load_critic(path)
 
 
-@pytest.mark.parametrize("said", [{"channels": 8}, {"channels": 2**30}, {"size": 7 * 2**12}])
-def test_weights_of_another_critic_are_an_error_of_one_line(frozen, tmp_path, said):
+@pytest.mark.parametrize("fields", [{"channels": 8}, {"channels": 2**30}, {"size": 7 * 2**12}])
+def test_weights_of_another_critic_are_an_error_of_one_line(frozen, tmp_path, fields):
     """Also of one for which no machine has the memory."""
     network, identity = frozen
-    kept = load_critic(saved(Critic(28, 4, network), tmp_path / "critic.pt", identity.sha256, **said))
+    kept = load_critic(saved(Critic(28, 4, network), tmp_path / "critic.pt", identity.sha256, **fields))
     with pytest.raises(ValueError, match=r"critic.pt': no critic of a trial \([\w.]+ has the shape [^\n]*$"):
         kept.critic(network, identity.sha256)

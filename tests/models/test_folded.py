@@ -32,7 +32,7 @@ def draw(*shape, seed=0):
 def test_features_jvp_and_vjp_equal_autograds(plain, folded, size):
     x = draw(2, 1, size, size).requires_grad_(True)
     maps = plain.feature_maps(x)
-    cotangents = [draw(*each.shape, seed=1).requires_grad_(True) for each in maps]
+    cotangents = [draw(*tensor.shape, seed=1).requires_grad_(True) for tensor in maps]
     (pulled,) = torch.autograd.grad(maps, x, cotangents, create_graph=True)
     tangent = draw(*x.shape, seed=2)
     pushed = torch.autograd.grad(pulled, cotangents, tangent)

@@ -93,10 +93,12 @@ def test_a_file_that_is_no_snapshot_is_refused(tmp_path, content):
         load_generator(tmp_path / "g.pt")
 
 
-@pytest.mark.parametrize("said", [{"latent_dim": 2**40}, {"channels": 2**24}, {"size": 7 * 2**9}, {"channels": 2**20}])
-def test_no_memory_is_taken_for_what_a_file_says_but_does_not_hold(generator, tmp_path, said):
+@pytest.mark.parametrize(
+    "fields", [{"latent_dim": 2**40}, {"channels": 2**24}, {"size": 7 * 2**9}, {"channels": 2**20}]
+)
+def test_no_memory_is_taken_for_what_a_file_says_but_does_not_hold(generator, tmp_path, fields):
     save_snapshot(generator, 1, tmp_path / "g.pt")
-    torch.save(torch.load(tmp_path / "g.pt", weights_only=True) | said, tmp_path / "g.pt")
+    torch.save(torch.load(tmp_path / "g.pt", weights_only=True) | fields, tmp_path / "g.pt")
     with pytest.raises(ValueError, match=r"no generator snapshot \([\w.]+ has the shape .*, in its network "):
         load_generator(tmp_path / "g.pt")
 

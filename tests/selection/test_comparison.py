@@ -53,15 +53,15 @@ def test_the_words_are_those_of_the_lambda_they_are_about():
     """Paired differences of exactly 1 and 1 + 0.5 * (-1, 0, 1): t(0.975, 2) = 4.302653 of a printed table."""
     trials = [evaluation(1.0, seed, {100: 5.0}) for seed in range(3)]
     trials += [evaluation(2.0, seed, {100: 6.0 + 0.1 * (seed - 1)}) for seed in range(3)]
-    found = compare_lambdas(trials, "kid", "train")
+    comparisons = compare_lambdas(trials, "kid", "train")
     half = 4.302653 * 0.1 / 3**0.5
-    assert describe(found, 1.0) == (
+    assert describe(comparisons, 1.0) == (
         f"lambda=1 is better than lambda=2 (difference -1 [{-1 - half:.4g}, {-1 + half:.4g}] over 3 seeds)"
     )
-    assert describe(found, 2.0) == (
+    assert describe(comparisons, 2.0) == (
         f"lambda=2 is worse than lambda=1 (difference 1 [{1 - half:.4g}, {1 + half:.4g}] over 3 seeds)"
     )
-    assert describe(found, 7.0) == "there is no other lambda to compare with"
+    assert describe(comparisons, 7.0) == "there is no other lambda to compare with"
 
 
 def test_rivals_of_the_same_verdict_share_a_clause():
@@ -100,8 +100,8 @@ def test_what_cannot_be_compared_says_why():
 def test_a_trial_without_the_metric_and_a_lost_one_are_left_out(lost):
     good = [evaluation(1.0, 0, {100: 0.2}), evaluation(3.0, 0, {100: 0.2})]
     gone = evaluation(5.0, 0, {100: 0.1}, status=TrialStatus.DIVERGED)
-    found = compare_trials([*good, gone, evaluation(2.0, 0, {100: 0.1}, **lost)], SelectConfig())
-    assert [(item.one, item.other) for item in found] == [(1.0, 3.0)]
+    comparisons = compare_trials([*good, gone, evaluation(2.0, 0, {100: 0.1}, **lost)], SelectConfig())
+    assert [(item.one, item.other) for item in comparisons] == [(1.0, 3.0)]
     assert compare_trials([good[0], gone], SelectConfig()) == []
 
 
@@ -114,16 +114,16 @@ def test_the_papers_own_tables_do_not_show_that_lambda_3_wins(shared):
         evaluation(g, 0, {int(row["epoch"]): float(row["kid"]) for row in rows if float(row["lambda"]) == g})
         for g in lambdas
     ]
-    found = {(r.one, r.other): r for r in compare_lambdas(trials, "kid", "train")}
-    assert found[0.5, 3.0].low < 0 < found[0.5, 3.0].high
-    assert found[0.5, 3.0].finding is Finding.ONE_SEED
+    comparisons = {(r.one, r.other): r for r in compare_lambdas(trials, "kid", "train")}
+    assert comparisons[0.5, 3.0].low < 0 < comparisons[0.5, 3.0].high
+    assert comparisons[0.5, 3.0].finding is Finding.ONE_SEED
 
 
-def test_a_run_is_told_as_its_decision_tells_it():
+def test_a_run_is_described_as_its_decision_describes_it():
     run = paper_run()
-    made = compare_run(run)
-    assert made == run.decision.comparisons
-    assert [(item.one, item.other, item.pairs) for item in made] == [(0.5, 3, 6), (0.5, 5, 6), (3, 5, 6)]
+    comparisons = compare_run(run)
+    assert comparisons == run.decision.comparisons
+    assert [(item.one, item.other, item.pairs) for item in comparisons] == [(0.5, 3, 6), (0.5, 5, 6), (3, 5, 6)]
     undecided = dataclasses.replace(run, decision=None)
-    assert compare_run(undecided) == list(made)
-    assert run.decision.verdict.endswith(describe(made, 3.0))
+    assert compare_run(undecided) == list(comparisons)
+    assert run.decision.verdict.endswith(describe(comparisons, 3.0))

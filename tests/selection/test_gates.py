@@ -96,8 +96,8 @@ def test_diversity_must_be_measured():
 
 @pytest.mark.parametrize(("test_kid", "passed"), [(0.23, True), (0.30, False)])
 def test_memorisation_is_a_gap_beyond_the_reference(test_kid, passed):
-    made = with_measurement(measurement(Quantity("kid", "inception", "test"), test_kid, reference=0.03))
-    assert passes(not_memorised(made)) is passed
+    close_candidate = with_measurement(measurement(Quantity("kid", "inception", "test"), test_kid, reference=0.03))
+    assert passes(not_memorised(close_candidate)) is passed
 
 
 def test_memorisation_says_when_it_was_not_checked():

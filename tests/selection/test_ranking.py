@@ -174,11 +174,11 @@ def test_decide_hands_on_the_winning_snapshot(tmp_path):
         results.write(item, folder / "evaluation.json")
         evaluations.append(folder)
     files = [tmp_path / name for name in ("decision.json", "winner.pt", "critic.pt")]
-    made = decide(evaluations, str(tmp_path / "store"), SelectConfig(), *files)
-    assert results.read(Decision, tmp_path / "decision.json") == made
+    choice = decide(evaluations, str(tmp_path / "store"), SelectConfig(), *files)
+    assert results.read(Decision, tmp_path / "decision.json") == choice
     assert (tmp_path / "winner.pt").read_text() == "lambda=3,seed=0"
     assert (tmp_path / "critic.pt").read_text() == "critic of lambda=3,seed=0"
-    assert (made.winner.train_s, made.winner.data_digest) == (7.5, "d")
+    assert (choice.winner.train_s, choice.winner.data_digest) == (7.5, "d")
     for name, changed in (("critic.pt", b"another"), ("snapshots/epoch_0007.pt", b"another")):
         path = trial / name
         path.write_bytes(changed)
@@ -188,8 +188,8 @@ def test_decide_hands_on_the_winning_snapshot(tmp_path):
 
 def test_decide_writes_no_snapshot_when_none_wins(tmp_path):
     decision, winner, critic = (tmp_path / name for name in ("decision.json", "winner.pt", "critic.pt"))
-    made = decide([], "", SelectConfig(), decision, winner, critic)
-    assert not made.accepted
+    choice = decide([], "", SelectConfig(), decision, winner, critic)
+    assert not choice.accepted
     assert decision.exists()
     assert not winner.exists()
     assert not critic.exists()

@@ -78,9 +78,9 @@ def released(dataset, snapshot, tmp_path_factory):
 
 def test_the_filled_set_is_marked_with_the_registered_version(released):
     folder, _, _, versions = released
-    made = manifest.read(folder / "filled").query("source == 'synthetic'")
-    assert len(made) == 18
-    assert made["image_id"].str.startswith(f"synthetic-mammogan-v{versions[1]}-s0-").all()
+    synthetic = manifest.read(folder / "filled").query("source == 'synthetic'")
+    assert len(synthetic) == 18
+    assert synthetic["image_id"].str.startswith(f"synthetic-mammogan-v{versions[1]}-s0-").all()
 
 
 def test_mlflow_holds_numbers_files_and_tags_of_the_parent_run(released):
@@ -98,11 +98,11 @@ def test_mlflow_holds_numbers_files_and_tags_of_the_parent_run(released):
 
 def test_the_report_s_section_is_made_from_mlflow_alone(released):
     folder, _, parent, _ = released
-    found = read_findings(parent)
-    assert found.audit == results.read(Audit, folder / "privacy" / "audit.json")
-    assert found.utility == results.read(Utility, folder / "benefit" / "utility.json")
-    assert set(found.pictures) == {"closest", "effects", "curve"}
-    html = section(found)
+    records = read_findings(parent)
+    assert records.audit == results.read(Audit, folder / "privacy" / "audit.json")
+    assert records.utility == results.read(Utility, folder / "benefit" / "utility.json")
+    assert set(records.pictures) == {"closest", "effects", "curve"}
+    html = section(records)
     for heading in ("Synthetic images", "Do the synthetic images copy?", "Do the synthetic images help a classifier?"):
         assert heading in html
 

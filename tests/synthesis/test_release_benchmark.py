@@ -27,11 +27,11 @@ def _benchmark():
 def test_crops_of_another_size_are_not_taken(benchmark, tmp_path):
     (tmp_path / "crops").mkdir()
     none = Counts(0, 0, 0, 0)
-    made = Summary(
+    content = Summary(
         **vars(none), source="images", subset="mass-train", splits=Sides(none, none, Leak(0, 0)), data_digest="d",
         settings=DataConfig(size=56),
     )  # fmt: skip
-    summary.write(made, str(tmp_path / "crops"))
+    summary.write(content, str(tmp_path / "crops"))
     given = Namespace(work=tmp_path, folder=tmp_path, lpips_weights=None, seeds=2, steps=1)
     assert benchmark.prepared(given, 56)[0] == tmp_path / "crops"
     with pytest.raises(ValueError, match=r"--work=.*: its crops have 56 px, not 112; give another folder"):

@@ -37,14 +37,14 @@ def test_the_train_split_is_balanced_and_every_synthetic_row_is_marked(dataset, 
     frame = manifest.read(tmp_path / "filled")
     train = frame[frame["split"] == "train"]
     assert (train["label"] == 0).sum() == (train["label"] == 1).sum() == 30
-    made = frame[frame["source"] == "synthetic"]
-    assert len(made) == 18 == summary.synthetic.images
-    assert list(made["image_id"]) == [f"synthetic-mammogan-v3-s5-{i:08d}" for i in range(18)]
-    assert list(made["source_uid"]) == [f"mammogan-v3/seed=5/index={i}" for i in range(18)]
-    assert set(made["source_sha256"]) == {model.sha256}
+    rows = frame[frame["source"] == "synthetic"]
+    assert len(rows) == 18 == summary.synthetic.images
+    assert list(rows["image_id"]) == [f"synthetic-mammogan-v3-s5-{i:08d}" for i in range(18)]
+    assert list(rows["source_uid"]) == [f"mammogan-v3/seed=5/index={i}" for i in range(18)]
+    assert set(rows["source_sha256"]) == {model.sha256}
     real = set(manifest.read(dataset)["patient_id"])
-    assert not real & set(made["patient_id"])
-    assert len(set(made["patient_id"])) == 18
+    assert not real & set(rows["patient_id"])
+    assert len(set(rows["patient_id"])) == 18
 
 
 def test_verify_accepts_it_and_the_summary_counts_what_is_there(dataset, model, tmp_path):

@@ -50,7 +50,7 @@ def whole(network):
 
 def in_one_pass(taken):
     """What the fast step noted in the order of the straightforward one, which shows reals and fakes to f together."""
-    count = next(i for i, each in enumerate(taken[1:], 1) if each.shape == taken[0].shape)
+    count = next(i for i, gradient in enumerate(taken[1:], 1) if gradient.shape == taken[0].shape)
     of_real, of_fake, rest = taken[:count], taken[count : 2 * count], taken[2 * count :]
     return [torch.cat(both) for both in zip(of_real, of_fake, strict=True)] + rest
 

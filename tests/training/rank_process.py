@@ -39,9 +39,9 @@ if __name__ == "__main__":
     settings = json.loads(sys.argv[3]) if len(sys.argv) > 3 else {}
     with init_distributed() as ranks:
         assert ranks.world > 1
-        found = outcome(ranks, int(sys.argv[2]), settings)
+        record = outcome(ranks, int(sys.argv[2]), settings)
         # BatchNorm and the sums must be the same everywhere, not only where they are written
-        mean = found["state"]["generator"]["norm.0.running_mean"].double().sum().item()
+        mean = record["state"]["generator"]["norm.0.running_mean"].double().sum().item()
         assert ranks.broadcast({"mean": mean}) == {"mean": mean}
         if ranks.is_main:
-            torch.save(found, Path(sys.argv[1]))
+            torch.save(record, Path(sys.argv[1]))

@@ -32,12 +32,12 @@ def test_a_shift_moves_by_whole_pixels_and_leaves_grey():
     x = images(64)
     shifted = diff_augment(x, replace(NOTHING, diff_shift=0.1), rng())
     canvas = torch.nn.functional.pad(x, (2, 2, 2, 2))
-    found = []
+    offsets = []
     for before, after in zip(canvas[:, 0], shifted[:, 0], strict=True):
-        found += [(i, j) for i in range(5) for j in range(5) if torch.equal(before[i : i + 20, j : j + 20], after)]
-    assert len(found) == 64
-    assert {i for i, _ in found} == {j for _, j in found} == set(range(5))
-    assert len(set(found)) > 15
+        offsets += [(i, j) for i in range(5) for j in range(5) if torch.equal(before[i : i + 20, j : j + 20], after)]
+    assert len(offsets) == 64
+    assert {i for i, _ in offsets} == {j for _, j in offsets} == set(range(5))
+    assert len(set(offsets)) > 15
 
 
 def test_a_cut_out_is_one_square_that_may_hang_over_the_edge():
@@ -103,8 +103,8 @@ def test_reals_and_fakes_are_augmented_for_both_networks(monkeypatch, network):
         },
     )
     chosen = torch.full((4, 1, 28, 28), 255, dtype=torch.uint8)
-    made = trainer.Trainer(chosen, config, Trial(3.0, 0), random_frozen(), torch.device("cpu"))
-    made.advance()
+    loop_trainer = trainer.Trainer(chosen, config, Trial(3.0, 0), random_frozen(), torch.device("cpu"))
+    loop_trainer.advance()
     assert len(seen) == {"critic": 2 * config.train.n_critic, "generator": 1}[network]
     # a square as wide as the image covers at least a quarter of it wherever its centre is
     assert all(((batch == 0).flatten(1).double().mean(1) >= 0.25).all() for batch in seen)

@@ -14,7 +14,7 @@ from mammogan.training.losses import Objective
 
 
 @pytest.fixture(autouse=True)
-def _another_draw_each_time():
+def _fresh_draw():
     print(f"torch.manual_seed({torch.seed()}) gives this draw again")  # shown where the test fails
 
 
@@ -82,9 +82,9 @@ def test_float32_agrees_to_1e_4_with_the_straightforward_step_in_float64(size, r
         assert max(replayed.moved, default=0) < 1e-4
         for one, other in zip(measures, wanted, strict=True):
             torch.testing.assert_close(one.double(), other, rtol=1e-4, atol=1e-4)
-        found = errors(network, exact)
-        assert found.keys() == weight_gradients(network).keys()
-        assert max(found.values()) < 1e-4, (way.__name__, found)
+        deviations = errors(network, exact)
+        assert deviations.keys() == weight_gradients(network).keys()
+        assert max(deviations.values()) < 1e-4, (way.__name__, deviations)
 
 
 def test_a_planted_tie_is_seen_and_decided_as_noted():

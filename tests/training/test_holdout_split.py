@@ -45,6 +45,6 @@ def test_without_patients_the_fraction_is_met_to_the_image():
         (3, 0.2, ["P"], "patients=1 names: give one for each of the 3 images"),
     ],
 )
-def test_what_cannot_be_held_out_is_said(count, fraction, patients, message):
+def test_what_cannot_be_held_out_is_reported(count, fraction, patients, message):
     with pytest.raises(ValueError, match=message):
         holdout_split(count, fraction, patients)

@@ -36,9 +36,9 @@ def start(*command):
 
 def run(*command):
     with start(*command) as process:
-        out, said = process.communicate(timeout=300)
-    assert process.returncode == 0, said
-    return out, said
+        out, stderr = process.communicate(timeout=300)
+    assert process.returncode == 0, stderr
+    return out, stderr
 
 
 @pytest.mark.parametrize(("count", "world"), [(32, 2), (5, 2), (7, 3), (4, 4)])
@@ -62,8 +62,8 @@ def test_two_processes_make_the_step_of_one(tmp_path, settings):
     alone = outcome(Ranks(), 1, settings)
     run(HERE / "rank_process.py", tmp_path / "pair.pt", 1, json.dumps(settings))
     pair = torch.load(tmp_path / "pair.pt", weights_only=True)
-    for found in (pair, alone):
-        found["means"]["generator_loss"] += found["state"]["critic"]["head.bias"].item()
+    for record in (pair, alone):
+        record["means"]["generator_loss"] += record["state"]["critic"]["head.bias"].item()
     assert pair["means"] == pytest.approx(alone["means"], rel=1e-5, abs=1e-6)
     assert pair["gradients"].keys() == alone["gradients"].keys()
     for name, gradient in alone["gradients"].items():
@@ -97,8 +97,8 @@ def test_a_trial_of_two_processes_is_stopped_continued_and_finished(tmp_path, da
     assert process.returncode not in (0, -signal.SIGKILL)
     assert list(checkpoints.rglob("step_*.checkpoint"))
     assert not (tmp_path / "out/trial.json").exists()
-    out, said = run(*command(dataset, tmp_path, **many), "--json")
-    assert said.count("continues after step") == 1
+    out, stderr = run(*command(dataset, tmp_path, **many), "--json")
+    assert stderr.count("continues after step") == 1
     trained = codec.decode(TrialResult, json.loads(out))
     assert (trained.status, trained.epochs_done) == (TrialStatus.FINISHED, 40)
     assert trained.device == "2 x cpu, 1 threads"

@@ -54,7 +54,7 @@ class Run:
         self.process.start()
 
     @property
-    def said(self):
+    def output(self):
         return self.log.read_text()
 
     def send(self, number):
@@ -68,7 +68,7 @@ class Run:
             if self.process.exitcode is not None:
                 return self.process.exitcode
         self.process.kill()
-        return pytest.fail(f"still there after {within_s} s: {self.said}")
+        return pytest.fail(f"still there after {within_s} s: {self.output}")
 
 
 class Victim:
@@ -84,7 +84,7 @@ class Victim:
     def start_and_wait(self, store):
         """A run some time after the beginning of a random step, so that this may also fall on writing a checkpoint."""
         run, wanted = self.start(store), f"step {self.rng.randrange(STEPS)}\n"
-        while wanted not in run.said and run.process.is_alive():
+        while wanted not in run.output and run.process.is_alive():
             time.sleep(0.005)
         time.sleep(self.rng.uniform(0, 0.1))
         return run
@@ -93,12 +93,12 @@ class Victim:
         """Send a signal at a random moment; the run may have been done before."""
         run = self.start_and_wait(self.local)
         run.send(number)
-        assert run.status(TO_LEAVE_S) in (0, -number if number == signal.SIGKILL else 128 + number), run.said
+        assert run.status(TO_LEAVE_S) in (0, -number if number == signal.SIGKILL else 128 + number), run.output
 
     def ends(self, store=""):
         """Run it to its end, which must be the good one."""
         run = self.start(store or self.local)
-        assert run.status(300) == 0, run.said
+        assert run.status(300) == 0, run.output
 
 
 def killed(victim):
@@ -113,14 +113,14 @@ def terminated(victim):
 
 def truncated(victim):
     victim.strike(signal.SIGKILL)
-    found = sorted(victim.folder.rglob("step_*.checkpoint"))
-    if found:
-        newest = max(found)
+    paths = sorted(victim.folder.rglob("step_*.checkpoint"))
+    if paths:
+        newest = max(paths)
         os.truncate(newest, victim.rng.randrange(newest.stat().st_size))
-        if len(found) == 1:  # nothing is left to fall back upon
+        if len(paths) == 1:  # nothing is left to fall back upon
             run = victim.start(victim.local)
             assert run.status(300) == 1
-            (error,) = errors(run.said)
+            (error,) = errors(run.output)
             assert "every checkpoint is corrupt; remove the folder" in error
             newest.unlink()
     victim.ends()
@@ -135,9 +135,9 @@ def disk_full(victim):
             while True:
                 file.write(bytes(4096))
         if run.status(300):
-            (error,) = errors(run.said)
+            (error,) = errors(run.output)
             assert "No space left on device" in error
-            assert "Traceback" not in run.said
+            assert "Traceback" not in run.output
             assert not list(disk.rglob("*.part"))
             assert_last_checkpoint_whole(victim.folder)
         ballast.unlink()
@@ -153,7 +153,7 @@ def store_away(victim, away_s):
     back.start()
     status = run.status(600)
     back.join()
-    assert status == 0, run.said
+    assert status == 0, run.output
 
 
 def terminated_while_the_store_is_away(victim):
@@ -162,19 +162,19 @@ def terminated_while_the_store_is_away(victim):
     run.send(signal.SIGTERM)
     status = run.status(TO_LEAVE_S)
     victim.gate.open()
-    assert status in (0, 128 + signal.SIGTERM), run.said
+    assert status in (0, 128 + signal.SIGTERM), run.output
     victim.ends(victim.remote)
 
 
-def errors(said):
-    return [line for line in said.splitlines() if line.startswith("error: ")]
+def errors(text):
+    return [line for line in text.splitlines() if line.startswith("error: ")]
 
 
 @contextlib.contextmanager
 def small_disk(folder):
     """A disk of 4 MB at ``folder``."""
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "tmpfs", folder], capture_output=True)
-    if made.returncode:
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "tmpfs", folder], capture_output=True)
+    if mounted.returncode:
         pytest.skip("mounting a small disk is not permitted here")
     try:
         yield folder
@@ -220,8 +220,8 @@ def victim(factory, gate, seed):
 
 def assert_survived(fault, victim, uninterrupted, **how):
     kept = FAULTS[fault](victim, **how)
-    expected, found = result(uninterrupted[1]), kept or result(victim.folder)
-    assert found == expected
+    expected, actual = result(uninterrupted[1]), kept or result(victim.folder)
+    assert actual == expected
 
 
 @pytest.mark.parametrize(

@@ -417,7 +417,7 @@ def test_the_critics_update_does_not_reach_into_the_generator(tmp_path, monkeypa
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "told"),
+    ("field", "value", "message"),
     [
         ("data_digest", "another", "data_digest 'another', not 'blobs'"),
         ("gp_lambda", 7.5, "gp_lambda 7.5"),
@@ -427,12 +427,12 @@ def test_the_critics_update_does_not_reach_into_the_generator(tmp_path, monkeypa
         ("status", "failed", "failed, not finished"),
     ],
 )
-def test_a_finished_record_of_another_trial_is_not_handed_on(tmp_path, field, value, told):
+def test_a_finished_record_of_another_trial_is_not_handed_on(tmp_path, field, value, message):
     trained = train(tmp_path, **{"train.epochs": 1})
     (record,) = (tmp_path / "store").rglob("trial.json")
     record.write_text(json.dumps(json.loads(record.read_text()) | {field: value}))
     again = train(tmp_path, **{"train.epochs": 1})
     assert again.status is TrialStatus.FAILED
-    assert told in again.reason
+    assert message in again.reason
     assert f"remove {record.parent}" in again.reason
     assert (again.data_digest, again.trial) == (trained.data_digest, trained.trial)
