@@ -6,11 +6,11 @@ Quick to start: kfp, MLflow and PyTorch are imported by the commands that need t
 import typer
 
 from mammogan import utf8
-from mammogan.commands import cluster, data, evaluate, graph, options, probe, purge, runs, settings, synthetic, train
+from mammogan.commands import data, evaluate, graph, kubeflow, options, probe, purge, runs, settings, synthetic, train
 
 PANELS = {
     "Experiment": (graph.app, settings.app),
-    "Cluster": (cluster.app, probe.app),
+    "Cluster": (kubeflow.app, probe.app),
     "Data": (data.app, purge.app),
     "Trials and metrics": (train.app, evaluate.app),
     "Synthetic images": (synthetic.app,),

@@ -20,7 +20,7 @@ SECRET = "geheim-0123456789"
 class World(Protocol):
     """Kubeflow behind the gateway."""
 
-    def made(self):
+    def names(self):
         """Names of all experiments, of all pipelines and of all versions: three lists."""
 
     def runs(self):
@@ -48,26 +48,26 @@ class Session:
         """One command; returns its name and what it raised, in words."""
         command = self.rng.choice([self.submit, self.submit, self.follow, self.stop, self.schedule, self.schedule])
         before, began = set(self.world.runs()), time.monotonic()
-        told = ""
+        message = ""
         try:
             command()
         except (RuntimeError, ValueError) as error:
-            told = str(error)
-        assert "\n" not in told, told
+            message = str(error)
+        assert "\n" not in message, message
         took_s = time.monotonic() - began
         assert took_s < self.longest_s, f"{command.__name__} took {took_s:.0f} s"
-        shown = told + "".join(capfd.readouterr())
+        shown = message + "".join(capfd.readouterr())
         assert SECRET not in shown
         assert "Traceback" not in shown
         new = set(self.world.runs()) - before
         assert len(new) <= (command == self.submit), f"{command.__name__} made {len(new)} runs"
-        if command == self.submit and not told:
+        if command == self.submit and not message:
             assert new == {self.submitted[-1]}
         self.never_two()
-        return command.__name__, told
+        return command.__name__, message
 
     def never_two(self):
-        for names in self.world.made():
+        for names in self.world.names():
             assert not [name for name, count in Counter(names).items() if count > 1], names
         entries = Counter(name for name, enabled in self.world.recurring() if enabled)
         assert not [name for name, count in entries.items() if count > 1], entries
@@ -95,8 +95,10 @@ class Session:
         now = self.rng.random() < 0.5
         self.world.let_all_end()
         schedule.reconcile(self.server, pipeline.experiment, file, now=now, show=lambda _: None)
-        made = sorted(name for name, _ in self.world.recurring())
-        assert made == sorted(names), "what an earlier command left half done is fixed by one that says it is through"
+        present = sorted(name for name, _ in self.world.recurring())
+        assert present == sorted(names), (
+            "what an earlier command left half done is fixed by one that says it is through"
+        )
 
     def entry(self, name):
         return Schedule(

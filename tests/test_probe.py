@@ -55,8 +55,10 @@ def left(store):
 
 
 def test_a_store_that_may_be_used_is_written_and_left_as_it_was(signed):
-    said = object_store.probe("s3://bucket/some/prefix/")
-    assert said.startswith("s3://bucket/some/prefix/: wrote, read, listed and deleted an object at http://127.0.0.1:")
+    message = object_store.probe("s3://bucket/some/prefix/")
+    assert message.startswith(
+        "s3://bucket/some/prefix/: wrote, read, listed and deleted an object at http://127.0.0.1:"
+    )
     assert left(signed) == []
 
 
@@ -72,7 +74,7 @@ def test_a_store_that_may_be_used_is_written_and_left_as_it_was(signed):
         ({"AWS_ENDPOINT_URL_S3": "seaweedfs:9000"}, "s3://bucket", "check AWS_ENDPOINT_URL_S3 in the ConfigMap, and"),
     ],
 )
-def test_each_fault_of_the_store_is_one_line_with_its_mend(signed, monkeypatch, changes, store, fix):
+def test_each_fault_of_the_store_is_one_line_with_its_fix(signed, monkeypatch, changes, store, fix):
     for name, value in changes.items():
         monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name)
     begun = time.monotonic()
@@ -106,8 +108,8 @@ def test_the_source_is_listed_and_read_with_the_key_that_it_has(signed, monkeypa
         object_store.probe_source("s3://bucket/images")
     bucket(signed).put_object(Bucket="bucket", Key="images/a.dcm", Body=b"pixels")
     try:
-        said = object_store.probe_source("s3://bucket/images")
-        assert said.endswith("read an object with the object store's key: without one of its own")
+        message = object_store.probe_source("s3://bucket/images")
+        assert message.endswith("read an object with the object store's key: without one of its own")
         for name, value in (("ACCESS_KEY_ID", signed.access_key), ("SECRET_ACCESS_KEY", signed.secret_key)):
             monkeypatch.setenv(f"MAMMOGAN_SOURCE_{name}", value)
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-secret")
@@ -144,9 +146,9 @@ def _impatient(monkeypatch):
 
 def test_a_run_is_written_read_and_deleted(mlflow):
     for _ in range(2):
-        said = tracking_probe.probe(mlflow)
-        assert "wrote, read and deleted a run of experiment mammogan-preflight" in said
-        assert said.endswith("; it asks for no sign-in: whoever reaches it may read and change everything there")
+        message = tracking_probe.probe(mlflow)
+        assert "wrote, read and deleted a run of experiment mammogan-preflight" in message
+        assert message.endswith("; it asks for no sign-in: whoever reaches it may read and change everything there")
     client = MlflowClient(tracking_uri=mlflow)
     experiment = client.get_experiment_by_name("mammogan-preflight")
     assert len(client.search_runs([experiment.experiment_id], run_view_type=1)) == 0, "1: those that are not deleted"
@@ -160,25 +162,25 @@ def test_a_metric_that_is_not_given_back_is_a_fault_and_its_run_is_deleted(mlflo
         tracking_probe.probe(mlflow)
 
 
-def test_a_server_that_cannot_keep_files_is_told(mlflow, monkeypatch):
+def test_a_server_that_cannot_keep_files_is_reported(mlflow, monkeypatch):
     def refuse(*_):
         raise MlflowException("the artifacts' bucket said AccessDenied\nand more")
 
     monkeypatch.setattr(MlflowClient, "log_text", refuse)
-    said = (
+    message = (
         r"takes runs, but no file of one \(the artifacts' bucket said AccessDenied\); check the place of its artifacts"
     )
-    with pytest.raises(RuntimeError, match=said):
+    with pytest.raises(RuntimeError, match=message):
         tracking_probe.probe(mlflow)
 
 
 def test_a_host_that_is_not_allowed_is_named(mlflow):
-    said = r"does not answer to 127\.0\.0\.1:\d+ \(403\); add 127\.0\.0\.1:\d+ to MLFLOW_SERVER_ALLOWED_HOSTS"
-    with pytest.raises(RuntimeError, match=said):
+    message = r"does not answer to 127\.0\.0\.1:\d+ \(403\); add 127\.0\.0\.1:\d+ to MLFLOW_SERVER_ALLOWED_HOSTS"
+    with pytest.raises(RuntimeError, match=message):
         tracking_probe.probe(mlflow.replace("localhost", "127.0.0.1"))
 
 
-def test_no_address_and_no_server_are_told():
+def test_no_address_and_no_server_are_reported():
     with pytest.raises(ValueError, match="MLFLOW_TRACKING_URI='': nothing was tried"):
         tracking_probe.probe()
     with pytest.raises(RuntimeError, match=f"no answer from {NOWHERE}; check MLFLOW_TRACKING_URI in the ConfigMap"):
@@ -218,7 +220,7 @@ def pretended(status, health=200, body=b"{}", after_s=0.0):
 
 
 @pytest.mark.parametrize(
-    ("status", "environment", "said"),
+    ("status", "environment", "message"),
     [
         (401, {}, "asks for a sign-in and none was given (401); put MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_P"),
         (401, {"MLFLOW_TRACKING_TOKEN": "t0ken"}, "refuses the sign-in (401); put MLFLOW_TRACKING_USERNAME"),
@@ -227,12 +229,12 @@ def pretended(status, health=200, body=b"{}", after_s=0.0):
         (503, {}, "fails with status 503; check its database: that PostgreSQL runs"),
     ],
 )
-def test_a_refusal_of_mlflow_is_told_by_its_status(monkeypatch, status, environment, said):
+def test_a_refusal_of_mlflow_is_reported_by_its_status(monkeypatch, status, environment, message):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     with pretended(status) as uri, pytest.raises(RuntimeError) as refusal:
         tracking_probe.probe(uri)
-    assert said in str(refusal.value)
+    assert message in str(refusal.value)
     assert "t0ken" not in str(refusal.value)
 
 
@@ -247,7 +249,7 @@ def test_a_database_that_keeps_silent_is_told_from_a_server_that_does(monkeypatc
         tracking_probe.probe(uri)
 
 
-def test_a_sign_in_that_may_only_read_is_told(mlflow, monkeypatch):
+def test_a_sign_in_that_may_only_read_is_reported(mlflow, monkeypatch):
     from mlflow.exceptions import RestException
 
     def refuse(*_, **__):
@@ -259,7 +261,7 @@ def test_a_sign_in_that_may_only_read_is_told(mlflow, monkeypatch):
 
 
 @pytest.mark.long
-def test_a_real_database_that_goes_down_is_told(tmp_path):
+def test_a_real_database_that_goes_down_is_reported(tmp_path):
     with contextlib.ExitStack() as stack:
         uri = stack.enter_context(mlflow_servers.postgres())
         with mlflow_servers.mlflow_server(uri, str(tmp_path / "a"), tmp_path / "server") as server:
@@ -305,13 +307,13 @@ def shout():
 def test_a_part_never_hangs_and_tidies_up_when_its_time_is_over(tmp_path):
     begun = time.monotonic()
     late = tmp_path / "tidied"
-    found = look([Part("a", sleep, (), 2.0, "fix a"), Part("b", clean_up_late, (str(late),), 8.0, "fix b")])
-    assert found == [Finding("a", False, "no answer in 2 s; fix a"), Finding("b", False, "no answer in 8 s; fix b")]
+    findings = look([Part("a", sleep, (), 2.0, "fix a"), Part("b", clean_up_late, (str(late),), 8.0, "fix b")])
+    assert findings == [Finding("a", False, "no answer in 2 s; fix a"), Finding("b", False, "no answer in 8 s; fix b")]
     assert late.exists()
     assert time.monotonic() - begun < 60
 
 
-def test_a_part_that_dies_or_raises_is_told_in_one_line_without_secrets(monkeypatch):
+def test_a_part_that_dies_or_raises_is_reported_in_one_line_without_secrets(monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cret")
     died, raised = look(
         [Part("a", die, (), 20.0, "fix it"), Part("b", shout, (), 20.0, "fix", {"MAMMOGAN_TEST": "given"})]

@@ -46,18 +46,18 @@ def plan(
     """Count what a subset holds, how it splits and what is to be read; reads only the CSVs."""
     from mammogan.data.plan import plan as make_plan
 
-    found = make_plan(labels, data_config(preset, subset, images, settings), rate)
+    split_plan = make_plan(labels, data_config(preset, subset, images, settings), rate)
     if as_json:
-        print_json(codec.encode(found))
+        print_json(codec.encode(split_plan))
         return
-    print(f"{found.subset}: {_counts(found)}; {found.mixed_labels} images hold both labels")
-    for unit, sides in found.splits.items():
+    print(f"{split_plan.subset}: {_counts(split_plan)}; {split_plan.mixed_labels} images hold both labels")
+    for unit, sides in split_plan.splits.items():
         if sides.train and sides.test and sides.leak:
             shown = f"train {_counts(sides.train)}; test {_counts(sides.test)}; {_leak(sides.leak)}"
         else:
             shown = sides.reason
         print(f"  split by {unit}: {shown}")
-    print(_reading(found.reading))
+    print(_reading(split_plan.reading))
 
 
 @app.command()
@@ -103,7 +103,9 @@ def verify(
 
     findings = check(dataset)
     if as_json:
-        print_json({"dataset": str(dataset), "sound": not findings, "findings": [vars(each) for each in findings]})
+        print_json(
+            {"dataset": str(dataset), "sound": not findings, "findings": [vars(finding) for finding in findings]}
+        )
     else:
         for finding in findings:
             print(f"{finding.what}: {finding.problem}")

@@ -42,17 +42,17 @@ def probe(
 
 def parts(store: str, source: str = "", *, accelerator: bool, rights: bool) -> list[Part]:
     """What is looked at: store and MLflow always, because what is not tried has not passed."""
-    found = [
+    chosen = [
         Part(STORE, _store, (store,), STORE_S, "check AWS_ENDPOINT_URL_S3 and the NetworkPolicies"),
         Part(MLFLOW, _mlflow, (), MLFLOW_S, "check MLFLOW_TRACKING_URI and the NetworkPolicies", IMPATIENT),
     ]
     if source:
-        found.append(Part(SOURCE, _source, (source,), STORE_S, "check AWS_ENDPOINT_URL_S3 and the NetworkPolicies"))
+        chosen.append(Part(SOURCE, _source, (source,), STORE_S, "check AWS_ENDPOINT_URL_S3 and the NetworkPolicies"))
     if accelerator:
-        found.append(Part(ACCELERATOR, _accelerator, (), ACCELERATOR_S, "check the node's driver"))
+        chosen.append(Part(ACCELERATOR, _accelerator, (), ACCELERATOR_S, "check the node's driver"))
     if rights:
-        found.append(Part(RIGHTS, _rights, (), RIGHTS_S, "check the NetworkPolicies between pods and Kubernetes' API"))
-    return found
+        chosen.append(Part(RIGHTS, _rights, (), RIGHTS_S, "check the NetworkPolicies between pods and Kubernetes' API"))
+    return chosen
 
 
 def _store(store: str) -> str:

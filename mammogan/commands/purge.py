@@ -28,7 +28,7 @@ TRASH = (
 class _Item:
     """Something that can be removed."""
 
-    told: str
+    description: str
     remove: Callable[[], None]
 
 
@@ -56,12 +56,12 @@ def purge(
     if out:
         remains.require_runs(out, local.DATABASE)
     with local.exclusive(out.resolve()) if out else contextlib.nullcontext():
-        found = [*_files(out, store, cache=cache), *_artifacts(out, mlflow, experiment, runs or ())]
-        for item in found:
+        items = [*_files(out, store, cache=cache), *_artifacts(out, mlflow, experiment, runs or ())]
+        for item in items:
             if yes:
                 item.remove()
-            logger.info(f"{'removed' if yes else 'would remove'} {item.told}")
-    if not found:
+            logger.info(f"{'removed' if yes else 'would remove'} {item.description}")
+    if not items:
         logger.info("nothing is left of patients' data there")
     elif not yes and not dry_run:
         logger.info("nothing was removed; --yes removes it for good")
@@ -88,5 +88,5 @@ def _artifacts(out: Path | None, server: str, experiment: str, runs: Sequence[st
     own = out.resolve() / local.DATABASE if out else None
     uri = server or (tracking.address_of(own) if own and own.is_file() else "")
     for held in artifacts.held(experiment, runs, uri) if uri else ():
-        told = f"{held.path} of run {held.run_name} ({held.run_id}) in MLflow"
-        yield _Item(told, functools.partial(artifacts.remove, [held]))
+        description = f"{held.path} of run {held.run_name} ({held.run_id}) in MLflow"
+        yield _Item(description, functools.partial(artifacts.remove, [held]))

@@ -102,8 +102,8 @@ def compare(
     from mammogan.reporting import figures, runs_table
     from mammogan.selection import comparison
 
-    found = (tracking.read_run(run, tracking_uri) for run in runs)
-    records = list({record.run_id: record for record in found}.values())  # two trials of one run are one run
+    all_records = (tracking.read_run(run, tracking_uri) for run in runs)
+    records = list({record.run_id: record for record in all_records}.values())  # two trials of one run are one run
     table = runs_table.compare(records)
     if plot is not None:
         storage.write_bytes(str(plot), figures.comparison_figure(records))
@@ -135,20 +135,20 @@ def lineage(
 
     index = pseudonyms.read_index(patients) if patients else {}
     kind, _, text = target.partition(":")
-    if kind == "source" and any(each.source_uid == text for each in index.values()):
+    if kind == "source" and any(image.source_uid == text for image in index.values()):
         target = f"source:{pseudonyms.Patients.at(patients).pseudonym('series', text)}"
-    found = walk(target, experiment, tracking_uri)
+    ancestry = walk(target, experiment, tracking_uri)
     if as_json:
-        print_json(codec.encode(found.named(index)))
+        print_json(codec.encode(ancestry.named(index)))
     else:
-        plain(width=TREE_COLUMNS).print(_tree(found.named(index)))  # narrower, rich would cut off the sha256
+        plain(width=TREE_COLUMNS).print(_tree(ancestry.named(index)))  # narrower, rich would cut off the sha256
 
 
-def _tree(found: Lineage) -> Tree:
+def _tree(ancestry: Lineage) -> Tree:
     from rich.tree import Tree
 
-    root = Tree(found.target)
-    for item in found.runs:
+    root = Tree(ancestry.target)
+    for item in ancestry.runs:
         run = root.add(f"run {item.run.name} ({item.run.status.lower()}) {item.run.run_id}")
         for model in item.models:
             aliases = "".join(f" @{alias}" for alias in model.aliases)

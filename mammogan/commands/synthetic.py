@@ -60,13 +60,13 @@ def synthesise(
     chosen = _config(preset, settings, given)
     generator, label = _model(model, tracking_uri), label_of(kind)
     summary = fill(generator, Dataset.read(dataset) if dataset else None, label, chosen, out)
-    made, train = summary.synthetic, summary.splits.train
-    assert made
+    synthetic, train = summary.synthetic, summary.splits.train
+    assert synthetic
     if as_json:
         print_json(codec.encode(summary))
         return
-    print(f"{out}: {made.images} synthetic {made.class_} images of {made.drawn} drawn")
-    for reason, number in made.dropped.items():
+    print(f"{out}: {synthetic.images} synthetic {synthetic.class_} images of {synthetic.drawn} drawn")
+    for reason, number in synthetic.dropped.items():
         print(f"  {number} left out: {reason}")
     print(f"  train: {train.benign} benign, {train.malignant} malignant")
 

@@ -39,8 +39,8 @@ class Hindrance:
 
     def __str__(self) -> str:
         """One line: the reason, Kubernetes' own words, the fix."""
-        said = " ".join(self.message.split())[:300].rstrip(". ")
-        return f"{self.reason}{f': {said}' if said else ''}; {FIXES[self.reason]}"
+        message = " ".join(self.message.split())[:300].rstrip(". ")
+        return f"{self.reason}{f': {message}' if message else ''}; {FIXES[self.reason]}"
 
 
 def hindrance(status: Document) -> Hindrance | None:

@@ -147,27 +147,27 @@ def run(pipeline: Callable[..., object], arguments: GraphArguments, out: Path, t
     with exclusive(out):
         if own:
             _followed(out, arguments.experiment)
-        found = find_or_make(out, arguments)
-        logger.info(f"run {found.key}; every line of every step goes to {found.log}")
+        local_run = find_or_make(out, arguments)
+        logger.info(f"run {local_run.key}; every line of every step goes to {local_run.log}")
         tracking.ensure_experiment(arguments.experiment, artifacts, tracking_uri)
         placed = replace(arguments, store=str(out / "store"), work=str(out / "data"))
         try:
-            with environment(step_environment(tracking_uri, found.key, out)), stoppable():
-                execute(pipeline, placed, found)
+            with environment(step_environment(tracking_uri, local_run.key, out)), stoppable():
+                execute(pipeline, placed, local_run)
         except KeyboardInterrupt:
-            tracking.close_stopped(found.key, "stopped by a signal", tracking_uri)
+            tracking.close_stopped(local_run.key, "stopped by a signal", tracking_uri)
             logger.info("stopped; the same command resumes")
             raise
         except BaseException:
             with contextlib.suppress(Exception):  # what is on its way matters more
-                _outcome(arguments, found, tracking_uri)
+                _outcome(arguments, local_run, tracking_uri)
             raise
-        ended = _outcome(arguments, found, tracking_uri)
+        ended = _outcome(arguments, local_run, tracking_uri)
         if ended and ended.status != "FINISHED":
-            found.mark("failed")
-            raise LoggedError(f"the run ended {ended.status}: {ended.reason}; the whole log is {found.log}")
-        found.mark("finished")
-    return found
+            local_run.mark("failed")
+            raise LoggedError(f"the run ended {ended.status}: {ended.reason}; the whole log is {local_run.log}")
+        local_run.mark("finished")
+    return local_run
 
 
 def _outcome(arguments: GraphArguments, run: LocalRun, tracking_uri: str) -> Outcome | None:

@@ -44,14 +44,14 @@ def require_runs(out: Path, database: str) -> None:
 
 def of_folder(out: Path) -> list[Remains]:
     """Of the runs below ``out``."""
-    found = [path for pattern in OF_A_FOLDER for path in sorted(out.glob(pattern)) if path.is_dir()]
-    return _counted([*map(str, found), *map(str, leftovers(out))])
+    folders = [path for pattern in OF_A_FOLDER for path in sorted(out.glob(pattern)) if path.is_dir()]
+    return _counted([*map(str, folders), *map(str, leftovers(out))])
 
 
 def of_store(store: str) -> list[Remains]:
     """Of every run that used the store."""
-    found = _counted([storage.join(store, name) for name in OF_A_STORE])
-    return [each for each in found if each.files]
+    counted = _counted([storage.join(store, name) for name in OF_A_STORE])
+    return [item for item in counted if item.files]
 
 
 def of_cache() -> list[Remains]:

@@ -218,8 +218,8 @@ class Server:
             except RefusedError as refusal:
                 if not refusal.may_pass:
                     raise
-                if refusal.effect is not Effect.NONE and (found := self._look(what, refusal, find)):
-                    return found
+                if refusal.effect is not Effect.NONE and (existing := self._look(what, refusal, find)):
+                    return existing
                 if attempt == ATTEMPTS or refusal.status == SERVER_FAULT:
                     raise
                 logger.info(f"{refusal}; trying again ({attempt} of {ATTEMPTS - 1})")
@@ -232,7 +232,7 @@ class Server:
         for look in range(looks):
             time.sleep(PAUSE_S * 2**look)
             try:
-                found = find()
+                existing = find()
             except RefusedError as blind:
                 raise RefusedError(
                     f"could not {what}, or it was done and the answer got lost ({refusal}; {blind}); look in Kubeflow "
@@ -240,8 +240,8 @@ class Server:
                     blind.status,
                     refusal.effect,
                 ) from None
-            if found:
-                return found
+            if existing:
+                return existing
         return ""
 
     def once(self, what: str, action: Callable[..., Answer], *arguments: object, **named: object) -> Answer:
@@ -278,7 +278,7 @@ class Server:
             words = f"could not {what}: the answer of {self.host} ends too early"
             raise RefusedError(words, 0, Effect.UNSURE) from None
 
-    def each(self, what: str, action: Callable[..., Any], items: str, **named: object) -> Iterator[Any]:
+    def all_items(self, what: str, action: Callable[..., Any], items: str, **named: object) -> Iterator[Any]:
         """Every item of a listing, page by page."""
         token = ""
         while True:
@@ -366,10 +366,10 @@ def _refusal(what: str, host: str, error: Exception) -> RefusedError | None:
             return RefusedError(words, UNTRUSTED)
         status = error.status or 0
         words = _WORDS.get(status, f"the server failed with status {status}" if status else f"{host} cannot be trusted")
-        said = _message(error)
+        message = _message(error)
         effect = Effect.UNDER_WAY if status > SERVER_FAULT else Effect.UNSURE  # a gateway that lost its patience
         effect = effect if status >= SERVER_FAULT else Effect.NONE
-        return RefusedError(f"could not {what}: {words}{f' ({said})' if said else ''}", status, effect)
+        return RefusedError(f"could not {what}: {words}{f' ({message})' if message else ''}", status, effect)
     if isinstance(error, (ValueError, OSError)) and not isinstance(error, OpenApiException):
         words = f"could not {what}: request to or answer of {host} cannot be read ({type(error).__name__})"
         return RefusedError(words, 0, Effect.UNSURE)
@@ -506,9 +506,9 @@ class Forward:
         line = process.stdout.readline() if process.stdout else ""
         match = re.search(r"127\.0\.0\.1:(\d+)", line)
         if not match:
-            said = process.stderr.read().strip() if process.stderr else ""
+            message = process.stderr.read().strip() if process.stderr else ""
             self._end()
-            raise RuntimeError(f"--host=port-forward: kubectl could not reach the cluster ({said[:300]})")
+            raise RuntimeError(f"--host=port-forward: kubectl could not reach the cluster ({message[:300]})")
         self.port = int(match[1])
         for pipe in (process.stdout, process.stderr):  # it tells of each connection, and stops where nobody reads
             threading.Thread(target=deque, args=(pipe, 0), daemon=True).start()

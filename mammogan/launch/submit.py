@@ -106,7 +106,7 @@ def _start(server: Server, run: kfp_server_api.V2beta1Run) -> str:
 
     def find() -> str:
         query = {"filter": equals("display_name", run.display_name), "experiment_id": run.experiment_id}
-        listed = server.each("list runs", listing, "runs", **query)
+        listed = server.all_items("list runs", listing, "runs", **query)
         return next((item.run_id for item in listed if item.display_name == run.display_name), "")
 
     return server.make(what, find, lambda: server.once(what, creating, run).run_id)
@@ -160,20 +160,20 @@ def _find_or_make(
 
     ``twin`` finds what has another name, and yet is in the way of this one.
     """
-    if found := find():
-        return found
+    if existing := find():
+        return existing
     try:
         return server.make(what, find, make)
     except RefusedError as refusal:
-        found = (find() or (twin() if twin else "")) if refusal.status == CONFLICT else ""
-        if not found:
+        existing = (find() or (twin() if twin else "")) if refusal.status == CONFLICT else ""
+        if not existing:
             raise
-        return found
+        return existing
 
 
 def _find_pipeline(server: Server, name: str) -> str:
     query = {"filter": equals("display_name", name), **server.scope()}
-    listed = server.each("list pipelines", server.pipelines.pipeline_service_list_pipelines, "pipelines", **query)
+    listed = server.all_items("list pipelines", server.pipelines.pipeline_service_list_pipelines, "pipelines", **query)
     return next((item.pipeline_id for item in listed if item.display_name == name), "")
 
 
@@ -188,14 +188,14 @@ def _make_pipeline(server: Server, name: str) -> str:
 
 def _find_version(server: Server, pipeline_id: str, name: str) -> str:
     listing = server.pipelines.pipeline_service_list_pipeline_versions
-    listed = server.each("list versions", listing, "pipeline_versions", pipeline_id=pipeline_id)
+    listed = server.all_items("list versions", listing, "pipeline_versions", pipeline_id=pipeline_id)
     return next((item.pipeline_version_id for item in listed if item.display_name == name), "")
 
 
 def _upload_version(server: Server, pipeline_id: str, name: str, path: Path) -> str:
     sending = server.uploads.upload_pipeline_version
-    made = server.once("upload the version", sending, str(path), name=name, pipelineid=pipeline_id)
-    return made.pipeline_version_id
+    version = server.once("upload the version", sending, str(path), name=name, pipelineid=pipeline_id)
+    return version.pipeline_version_id
 
 
 def find_or_make_experiment(server: Server, name: str) -> str:
@@ -223,24 +223,24 @@ def find_experiment(server: Server, name: str) -> str:
 
 def _experiments(server: Server, **query: str) -> list[kfp_server_api.V2beta1Experiment]:
     listing = server.experiments.experiment_service_list_experiments
-    return list(server.each("list experiments", listing, "experiments", **query, **server.scope()))
+    return list(server.all_items("list experiments", listing, "experiments", **query, **server.scope()))
 
 
 def _experiment(listed: Sequence[kfp_server_api.V2beta1Experiment], name: str) -> str:
     """Id of the experiment of that name, else of one that MySQL and MariaDB take for it; empty where there is none."""
     same = [item for item in listed if item.display_name == name]
-    found = next(iter(same or [item for item in listed if _folded(item.display_name) == _folded(name)]), None)
-    if found is None:
+    match = next(iter(same or [item for item in listed if _folded(item.display_name) == _folded(name)]), None)
+    if match is None:
         return ""
-    if found.storage_state == "ARCHIVED":
+    if match.storage_state == "ARCHIVED":
         raise ValueError(
-            f"experiment={name!r}: {found.display_name!r} is archived in Kubeflow; restore it there, or choose another"
+            f"experiment={name!r}: {match.display_name!r} is archived in Kubeflow; restore it there, or choose another"
         )
     if not same:
         logger.info(
-            f"experiment {name!r} is {found.display_name!r} in Kubeflow, whose database does not tell them apart"
+            f"experiment {name!r} is {match.display_name!r} in Kubeflow, whose database does not tell them apart"
         )
-    return found.experiment_id
+    return match.experiment_id
 
 
 def _folded(name: str) -> str:

@@ -34,5 +34,5 @@ def _require_free(port: int) -> None:
         try:
             probe.bind((HOST, port))
         except OSError as error:
-            said = "in use by another program" if error.errno == errno.EADDRINUSE else error.strerror
-            raise ValueError(f"--port={port}: {said}; give another one") from error
+            reason = "in use by another program" if error.errno == errno.EADDRINUSE else error.strerror
+            raise ValueError(f"--port={port}: {reason}; give another one") from error

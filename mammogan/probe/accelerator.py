@@ -26,10 +26,10 @@ def probe() -> str:
         ones = torch.ones(SIDE, SIDE, device="cuda")
         total = float((ones @ ones).sum())
     except (RuntimeError, AssertionError) as error:  # AssertionError: PyTorch's for a build without CUDA
-        said = re.split(r"\n|\. ", str(error).strip())[0]
+        reason = re.split(r"\n|\. ", str(error).strip())[0]
         raise RuntimeError(
             f"PyTorch {torch.__version__} for {_runtime(built)} with {_driver()} cannot compute on the accelerator: "
-            f"{said}; check the node's driver and device plugin, or build --gpu-image for this driver"
+            f"{reason}; check the node's driver and device plugin, or build --gpu-image for this driver"
         ) from error
     if total != SIDE**3:
         raise RuntimeError(f"{device.name} computes {total:g} where {SIDE**3} is right; take the node out of use")

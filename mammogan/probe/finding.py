@@ -55,16 +55,20 @@ def from_log(log: str) -> list[Finding]:
     decoder = json.JSONDecoder()
     for match in re.finditer(r"^\{", log, re.MULTILINE):
         try:
-            found, _ = decoder.raw_decode(log, match.start())
+            document, _ = decoder.raw_decode(log, match.start())
         except ValueError:
             continue
-        if isinstance(found.get("findings"), list):
-            return [item for entry in found["findings"] if (item := _read(entry))]
+        if isinstance(document.get("findings"), list):
+            return [item for entry in document["findings"] if (item := _read(entry))]
     return []
 
 
 def _read(entry: object) -> Finding | None:
     if not isinstance(entry, dict):
         return None
-    what, ok, said = (entry.get(name) for name in ("what", "ok", "said"))
-    return Finding(what, ok, said) if isinstance(what, str) and isinstance(ok, bool) and isinstance(said, str) else None
+    what, ok, message = (entry.get(name) for name in ("what", "ok", "said"))
+    return (
+        Finding(what, ok, message)
+        if isinstance(what, str) and isinstance(ok, bool) and isinstance(message, str)
+        else None
+    )

@@ -54,27 +54,27 @@ def _run(part: Part, result: Connection) -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was written is removed
     os.environ.update(part.environment)
-    result.send(_found(part))
+    result.send(_finding(part))
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _found(part: Part) -> Finding:
+def _finding(part: Part) -> Finding:
     try:
         return Finding(part.what, True, masked(part.look(*part.arguments)))
     except (OSError, RuntimeError, ValueError) as error:
-        said = str(error).strip() or type(error).__name__
+        reason = str(error).strip() or type(error).__name__
     except Exception as error:  # whatever a library raises is a fault of what was tried, and must be told
-        said = f"{type(error).__name__}: {error}"
-    return Finding(part.what, False, masked(said.partition("\n")[0]))
+        reason = f"{type(error).__name__}: {error}"
+    return Finding(part.what, False, masked(reason.partition("\n")[0]))
 
 
 def _outcome(part: Part, process: Any, result: Connection, begun: float) -> Finding:  # noqa: ANN401  (a context's)
     left_s = max(0.0, begun + part.limit_s - time.monotonic())
     try:
         if result.poll(left_s):
-            found = result.recv()
+            finding = result.recv()
             process.join(GRACE_S)
-            return found
+            return finding
     except EOFError:
         process.join(GRACE_S)
         return Finding(part.what, False, f"it was ended from outside ({_ending(process.exitcode)}); {part.fix}")

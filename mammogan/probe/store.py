@@ -47,22 +47,24 @@ def probe(store: str) -> str:
         raise ValueError(f"--store={store!r}: nothing was tried; give the run's store, s3://bucket/prefix")
     key = "/".join(filter(None, (prefix, f".preflight-{uuid.uuid4().hex}")))
     begun = time.monotonic()
-    with _told("reach", store):
+    with _readable_errors("reach", store):
         client, signed = _client()
-    with _told("list", store, signed):  # before the write, upon which some stores make a bucket that is misspelt
+    with _readable_errors(
+        "list", store, signed
+    ):  # before the write, upon which some stores make a bucket that is misspelt
         client.list_objects_v2(Bucket=bucket, Prefix=key)
     with _removed(client, bucket, key):
-        with _told("write to", store, signed):
+        with _readable_errors("write to", store, signed):
             client.put_object(Bucket=bucket, Key=key, Body=CONTENT)
-        with _told("read from", store, signed):
+        with _readable_errors("read from", store, signed):
             read = client.get_object(Bucket=bucket, Key=key)["Body"].read()
         if read != CONTENT:
             raise OSError(f"{store} gives back other bytes than were written; look for a proxy or a cache before it")
-        with _told("list", store, signed):
-            found = client.list_objects_v2(Bucket=bucket, Prefix=key).get("Contents", ())
-        if [item["Key"] for item in found] != [key]:
+        with _readable_errors("list", store, signed):
+            objects = client.list_objects_v2(Bucket=bucket, Prefix=key).get("Contents", ())
+        if [item["Key"] for item in objects] != [key]:
             raise OSError(f"{store} does not list what was written; look for a proxy or a cache before it")
-        with _told("delete from", store, signed):
+        with _readable_errors("delete from", store, signed):
             client.delete_object(Bucket=bucket, Key=key)
     took_s = time.monotonic() - begun
     return f"{store}: wrote, read, listed and deleted an object at {_endpoint()} in {took_s:.1f} s"
@@ -78,14 +80,14 @@ def probe_source(source: str) -> str:
     if not source.startswith("s3://") or not bucket:
         raise ValueError(f"--source={source!r}: nothing was tried; give the run's source, s3://bucket/prefix")
     key = Key.SOURCE if storage.own_key(Key.SOURCE) else Key.STORE
-    with _told("reach", source, key=key):
+    with _readable_errors("reach", source, key=key):
         client, signed = _client(key)
-    with _told("list", source, signed, key):
-        found = client.list_objects_v2(Bucket=bucket, Prefix=f"{prefix}/" if prefix else "").get("Contents", ())
-    names = [item["Key"] for item in found if item["Size"]]
+    with _readable_errors("list", source, signed, key):
+        objects = client.list_objects_v2(Bucket=bucket, Prefix=f"{prefix}/" if prefix else "").get("Contents", ())
+    names = [item["Key"] for item in objects if item["Size"]]
     if not names:
         raise FileNotFoundError(f"{source} holds no object; upload the images there, or name another --source")
-    with _told("read from", source, signed, key):
+    with _readable_errors("read from", source, signed, key):
         client.get_object(Bucket=bucket, Key=names[0], Range="bytes=0-0")["Body"].read()
     own = "a key of its own" if key is Key.SOURCE else "the object store's key: without one of its own"
     return f"{source}: listed it and read an object with {own}"
@@ -122,7 +124,7 @@ def _removed(client: BaseClient, bucket: str, key: str) -> Generator[None]:
 
 
 @contextlib.contextmanager
-def _told(doing: str, store: str, signed: bool = True, key: Key = Key.STORE) -> Generator[None]:
+def _readable_errors(doing: str, store: str, signed: bool = True, key: Key = Key.STORE) -> Generator[None]:
     """Turn what boto3 raises into an OSError of one line with the fix."""
     from botocore import exceptions
 
@@ -132,8 +134,8 @@ def _told(doing: str, store: str, signed: bool = True, key: Key = Key.STORE) -> 
         raise OSError(f"could not {doing} {store}: {_refusal(error, store, signed, key)}") from error
     except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:
         if untrusted := trust.distrust(error):
-            said = f"the certificate of {_endpoint()} is not trusted ({untrusted}); {trust.FIX}"
-            raise OSError(f"could not {doing} {store}: {said}") from error
+            reason = f"the certificate of {_endpoint()} is not trusted ({untrusted}); {trust.FIX}"
+            raise OSError(f"could not {doing} {store}: {reason}") from error
         raise OSError(f"could not {doing} {store}: {_silence()}") from error
     except (exceptions.BotoCoreError, ValueError) as error:  # ValueError: of boto3, for an address that is none
         fix = "check AWS_ENDPOINT_URL_S3 in the ConfigMap, and the service account's identity"

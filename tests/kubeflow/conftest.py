@@ -35,7 +35,7 @@ class Command:
     path: Path
 
     @property
-    def said(self):
+    def output(self):
         return self.path.read_text(errors="replace")
 
     def run_id(self):
@@ -45,22 +45,22 @@ class Command:
     def until(self, pattern, timeout_s=ANSWER_S):
         """Match of a pattern in what it says, waited for."""
         deadline = time.monotonic() + timeout_s
-        while not (found := re.search(pattern, self.said)):
-            assert self.process.poll() is None, f"it ended before it said {pattern}:\n{self.said[-3000:]}"
-            assert time.monotonic() < deadline, f"it never said {pattern}:\n{self.said[-3000:]}"
+        while not (match := re.search(pattern, self.output)):
+            assert self.process.poll() is None, f"it ended before it said {pattern}:\n{self.output[-3000:]}"
+            assert time.monotonic() < deadline, f"it never said {pattern}:\n{self.output[-3000:]}"
             time.sleep(1)
-        return found
+        return match
 
     def ended(self, timeout_s=ANSWER_S):
         """Its exit status; its last line is ``last``."""
         try:
             return self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:  # whose text is the whole command
-            pytest.fail(f"no end after {timeout_s} s: {self.said[-3000:]}", pytrace=False)
+            pytest.fail(f"no end after {timeout_s} s: {self.output[-3000:]}", pytrace=False)
 
     @property
     def last(self):
-        return next((line for line in reversed(self.said.splitlines()) if line.strip()), "")
+        return next((line for line in reversed(self.output.splitlines()) if line.strip()), "")
 
 
 @dataclass
@@ -120,18 +120,18 @@ class Cluster:
 
     def parent(self, run_id):
         """The parent run in MLflow of Kubeflow's run."""
-        found = tracking.find_parent(run_id, self.tracking_uri)
-        assert found, f"run {run_id} never opened its run in MLflow"
-        return self.mlflow().get_run(found)
+        parent_id = tracking.find_parent(run_id, self.tracking_uri)
+        assert parent_id, f"run {run_id} never opened its run in MLflow"
+        return self.mlflow().get_run(parent_id)
 
     def children(self, parent):
         return find_runs(self.mlflow(), [parent.info.experiment_id], {PARENT: parent.info.run_id, KIND: "trial"})
 
     def runs(self):
         """Kubeflow's runs of this session, oldest first."""
-        found = submit.find_experiment(self.server, self.name)
+        experiment_id = submit.find_experiment(self.server, self.name)
         listing = self.server.runs.run_service_list_runs
-        runs = self.server.each("list runs", listing, "runs", experiment_id=found) if found else ()
+        runs = self.server.all_items("list runs", listing, "runs", experiment_id=experiment_id) if experiment_id else ()
         return sorted(runs, key=lambda run: run.created_at)
 
     def clean_up(self, versions):
@@ -150,8 +150,8 @@ class Cluster:
             try:
                 action()
             except Exception as error:  # whatever fails, the rest is still removed
-                said = next(iter(str(error).splitlines()), "")[:150]
-                left.append(f"{what} ({type(error).__name__}: {said})")
+                reason = next(iter(str(error).splitlines()), "")[:150]
+                left.append(f"{what} ({type(error).__name__}: {reason})")
         return left
 
     def _remove_schedules(self):
@@ -162,28 +162,30 @@ class Cluster:
             if run.state in ("RUNNING", "PENDING"):
                 self.server.terminate(run.run_id)
             self.server.call("delete the run", self.server.runs.run_service_delete_run, run.run_id)
-        if found := submit.find_experiment(self.server, self.name):
+        if experiment_id := submit.find_experiment(self.server, self.name):
             deleting = self.server.experiments.experiment_service_delete_experiment
-            self.server.call("delete the experiment", deleting, found)
+            self.server.call("delete the experiment", deleting, experiment_id)
 
     def versions(self):
         """Every version of this project's pipeline: its name by its id and its pipeline's."""
         pipelines = self.server.pipelines
-        found = {}
-        for pipeline in self.server.each("list pipelines", pipelines.pipeline_service_list_pipelines, "pipelines"):
-            each = pipelines.pipeline_service_list_pipeline_versions
+        names = {}
+        for pipeline in self.server.all_items("list pipelines", pipelines.pipeline_service_list_pipelines, "pipelines"):
+            listing_versions = pipelines.pipeline_service_list_pipeline_versions
             if pipeline.display_name == "mammogan":
-                listed = self.server.each("list versions", each, "pipeline_versions", pipeline_id=pipeline.pipeline_id)
-                found |= {(pipeline.pipeline_id, item.pipeline_version_id): item.display_name for item in listed}
-        return found
+                listed = self.server.all_items(
+                    "list versions", listing_versions, "pipeline_versions", pipeline_id=pipeline.pipeline_id
+                )
+                names |= {(pipeline.pipeline_id, item.pipeline_version_id): item.display_name for item in listed}
+        return names
 
     def _remove_versions(self, before):
         """Those that this session's commands named, were not there before, and no schedule of anybody names."""
-        ours = {name for command in self.commands for name in re.findall(r"of version (\S+)", command.said)}
+        ours = {name for command in self.commands for name in re.findall(r"of version (\S+)", command.output)}
         listing = self.server.recurring.recurring_run_service_list_recurring_runs
         used = {
             entry.pipeline_version_reference.pipeline_version_id
-            for entry in self.server.each("list schedules", listing, "recurring_runs", **self.server.scope())
+            for entry in self.server.all_items("list schedules", listing, "recurring_runs", **self.server.scope())
         }
         for (pipeline, version), name in self.versions().items():
             if name in ours and (pipeline, version) not in before and version not in used:
@@ -194,10 +196,10 @@ class Cluster:
         client = self.mlflow()
         if client.search_registered_models(f"name = '{self.name}'"):
             client.delete_registered_model(self.name)
-        if found := client.get_experiment_by_name(self.name):
-            for run in client.search_runs([found.experiment_id]):
+        if experiment := client.get_experiment_by_name(self.name):
+            for run in client.search_runs([experiment.experiment_id]):
                 client.delete_run(run.info.run_id)
-            client.delete_experiment(found.experiment_id)
+            client.delete_experiment(experiment.experiment_id)
 
     def _remove_files(self):
         for name in storage.list_files(self.store):
@@ -213,27 +215,27 @@ def cluster(tmp_path_factory, request):
     options = [word for item in os.environ.get("KUBEFLOW_POD_SETTINGS", "").split() for word in ("--pods", item)]
     options = options or ["--pods", "accelerators=0"]
     with reach(given["HOST"], namespace) as server:
-        found = Cluster(
+        real_cluster = Cluster(
             server.host, given["IMAGE"], given["STORE"], namespace, given["TRACKING_URI"], options,
             tmp_path_factory.mktemp("kubeflow"), server,
         )  # fmt: skip
-        found.store = storage.join(found.store, found.name)
+        real_cluster.store = storage.join(real_cluster.store, real_cluster.name)
         try:
-            before = found.versions()
+            before = real_cluster.versions()
         except RefusedError as refusal:
             pytest.fail(str(refusal), pytrace=False)
-        yield found
+        yield real_cluster
         os.environ.setdefault("MAMMOGAN_PATIENCE_S", "10")
-        request.config.stash[LEFT] = found.clean_up(before)
+        request.config.stash[LEFT] = real_cluster.clean_up(before)
 
 
 @pytest.fixture
 def row(request, cluster):
     """Note what one case showed, for the table at the end."""
 
-    def note(case, command, said=""):
+    def note(case, command, text=""):
         rows = request.config.stash.setdefault(ROWS, [])
-        rows.append((case, command.process.returncode, said or command.last))
+        rows.append((case, command.process.returncode, text or command.last))
 
     return note
 
@@ -242,7 +244,7 @@ def pytest_terminal_summary(terminalreporter, config):
     rows = config.stash.get(ROWS, [])
     if rows:
         terminalreporter.section("the cluster")
-        for case, code, said in rows:
-            terminalreporter.write_line(f"{case:<20} exit {code!s:<4} {said[:200]}")
+        for case, code, text in rows:
+            terminalreporter.write_line(f"{case:<20} exit {code!s:<4} {text[:200]}")
     for left in config.stash.get(LEFT, []):
         terminalreporter.write_line(f"left behind: {left}")

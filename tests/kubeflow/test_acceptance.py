@@ -26,8 +26,8 @@ def _ready(cluster):
     store = cluster.store.rpartition("/")[0]
     checked = cluster.command("preflight", "--image", cluster.image, "--store", store, *source, *cluster.options)
     if checked.ended(1200):
-        said = [line for line in checked.said.splitlines() if not line.startswith("ok ")]
-        pytest.exit("preflight: " + "; ".join(said), returncode=1)
+        problems = [line for line in checked.output.splitlines() if not line.startswith("ok ")]
+        pytest.exit("preflight: " + "; ".join(problems), returncode=1)
 
 
 def test_mlflow_refuses_whoever_does_not_sign_in(cluster):
@@ -49,7 +49,7 @@ def test_a_run_ends_well(cluster, row):
     run = cluster.submit()
     run.ended()
     row("a run ends well", run)
-    assert run.process.returncode == 0, run.said[-3000:]
+    assert run.process.returncode == 0, run.output[-3000:]
     parent = cluster.parent(run.run_id())
     assert parent.info.status == "FINISHED"
     assert [child.info.status for child in cluster.children(parent)] == ["FINISHED"]
@@ -63,7 +63,7 @@ def test_a_run_that_fails_says_where_and_why(cluster, row):
     run = cluster.submit(source=f"{SOURCE.rstrip('/') or cluster.store}/nothing-there")
     run.ended()
     row("a run fails", run)
-    assert run.process.returncode == 1, run.said[-3000:]
+    assert run.process.returncode == 1, run.output[-3000:]
     parent = cluster.parent(run.run_id())
     assert parent.info.status == "FAILED"
     assert parent.data.tags[REASON].startswith("ingest: ")
@@ -84,7 +84,7 @@ def stopped(cluster):
     run = cluster.submit(**LONG)
     run.until(r"train of \S+: running: epoch ([3-9]\d|[1-9]\d\d) ")
     stop = cluster.command("stop", run.run_id())
-    assert stop.ended(600) == 0, stop.said
+    assert stop.ended(600) == 0, stop.output
     run.ended()
     return run, cluster.parent(run.run_id())
 
@@ -106,7 +106,7 @@ def test_the_same_again_goes_on_where_it_was_stopped(cluster, row, stopped):
     run = cluster.submit(**LONG)
     run.ended()
     row("the same goes on", run)
-    assert run.process.returncode == 0, run.said[-3000:]
+    assert run.process.returncode == 0, run.output[-3000:]
     parent = cluster.parent(run.run_id())
     second = paces(cluster, parent)
     assert parent.info.status == "FINISHED"
@@ -119,19 +119,19 @@ def test_the_same_again_goes_on_where_it_was_stopped(cluster, row, stopped):
 def test_a_schedule_fires_trains_nothing_twice_and_is_removed(cluster, row):
     begun = datetime.now(UTC)
     soon = begun + timedelta(minutes=2)  # once an hour, so that a suite that is killed here leaves no flood of runs
-    made = cluster.command("schedule", "--file", cluster.schedule_file(f"0 {soon.minute} * * * *"))
-    assert made.ended(600) == 0, made.said
+    applied = cluster.command("schedule", "--file", cluster.schedule_file(f"0 {soon.minute} * * * *"))
+    assert applied.ended(600) == 0, applied.output
     deadline = time.monotonic() + 400
     while not (fired := [run for run in cluster.runs() if run.recurring_run_id]):
         assert time.monotonic() < deadline, f"no run since {begun:%H:%M:%S} UTC; look at ml-pipeline-scheduledworkflow"
         time.sleep(5)
     run_id = fired[0].run_id
     removed = cluster.command("schedule", "--file", cluster.schedule_file(""))
-    assert removed.ended() == 0, removed.said
-    assert re.search(r"1 changes? made, 0 schedules", removed.said), removed.said
+    assert removed.ended() == 0, removed.output
+    assert re.search(r"1 changes? made, 0 schedules", removed.output), removed.output
     parent = cluster.parent(run_id)
-    told = parent.data.tags.get("mammogan.retraining", "")
-    row("a schedule fires", made, told)
+    reason = parent.data.tags.get("mammogan.retraining", "")
+    row("a schedule fires", applied, reason)
     assert parent.info.status == "FINISHED", "the run in flight was waited for before its schedule was removed"
-    assert told.startswith("nothing to train: ")
+    assert reason.startswith("nothing to train: ")
     assert not cluster.children(parent)

@@ -52,13 +52,13 @@ class Real:
     def __init__(self, cluster, seed):
         self.cluster, self.server, self.owner = cluster, cluster.server, f"imaging-{seed}"
 
-    def made(self):
+    def names(self):
         listing = self.server.experiments.experiment_service_list_experiments
-        found = self.server.each("list experiments", listing, "experiments", **self.server.scope())
+        experiments = self.server.all_items("list experiments", listing, "experiments", **self.server.scope())
         pipelines = self.server.pipelines.pipeline_service_list_pipelines
         return [
-            [item.display_name for item in found],
-            [item.display_name for item in self.server.each("list pipelines", pipelines, "pipelines")],
+            [item.display_name for item in experiments],
+            [item.display_name for item in self.server.all_items("list pipelines", pipelines, "pipelines")],
             list(self.cluster.versions().values()),
         ]
 
@@ -80,8 +80,8 @@ class Real:
 def go_through(cluster, seed, capfd):
     given = SignIn.from_environment()
     carried = "; ".join(part for part in (given.cookie, f"secret={SECRET}") if part)
-    found = graph_arguments("demo", {"lambdas": "0.5"}, source="s3://bucket/cbis", labels="s3://bucket/csv")
-    arguments = replace(found, store="s3://bucket/store", experiment=cluster.name)
+    defaults = graph_arguments("demo", {"lambdas": "0.5"}, source="s3://bucket/cbis", labels="s3://bucket/csv")
+    arguments = replace(defaults, store="s3://bucket/store", experiment=cluster.name)
     world = Real(cluster, seed)
     with faulty(cluster.host, seed, patience_s=PATIENCE_S) as gateway:
         server = Server(gateway.address, cluster.namespace, SignIn(given.token, carried, given.user))
@@ -104,4 +104,6 @@ def test_random_sequences(cluster, first, capfd):
     for seed in range(first, first + EACH):
         did = go_through(cluster, seed, capfd)
         with capfd.disabled():
-            print(f"\n{seed}: " + "; ".join(f"{command}{': ' + told[:160] if told else ''}" for command, told in did))
+            print(
+                f"\n{seed}: " + "; ".join(f"{command}{': ' + error[:160] if error else ''}" for command, error in did)
+            )

@@ -163,8 +163,8 @@ class Kubeflow:
         return self.page(list(self.pipelines.values()), "pipelines", query)
 
     def list_versions(self, pipeline_id, query, body):
-        found = [item for item in self.versions.values() if item["pipeline_id"] == pipeline_id]
-        return self.page(found, "pipeline_versions", query)
+        versions = [item for item in self.versions.values() if item["pipeline_id"] == pipeline_id]
+        return self.page(versions, "pipeline_versions", query)
 
     def create_pipeline(self, query, body):
         check(api.V2beta1Pipeline, body)
@@ -237,10 +237,10 @@ class Kubeflow:
                 self.runs[run_id]["state"] = "SUCCEEDED"
             self.looks[run_id] -= 1
         wanted = query.get("experiment_id")
-        found = [run for run in self.runs.values() if wanted in (None, run["experiment_id"])]
-        found = [run for run in found if self.unseen.get(run["run_id"], 0) <= 0]
+        runs = [run for run in self.runs.values() if wanted in (None, run["experiment_id"])]
+        runs = [run for run in runs if self.unseen.get(run["run_id"], 0) <= 0]
         self.unseen = {run_id: left - 1 for run_id, left in self.unseen.items()}
-        return self.page(found, "runs", query)
+        return self.page(runs, "runs", query)
 
     def play(self, *names):
         """Id of a run that was recorded, which from now on answers with these recordings in turn."""
@@ -269,10 +269,10 @@ class Kubeflow:
         return {**recorded("api", "healthz")["body"], "multi_user": self.multi_user}
 
     def list_recurring(self, query, body):
-        found = list(self.recurring.values())
+        entries = list(self.recurring.values())
         if "experiment_id" in query:
-            found = [item for item in found if item["experiment_id"] == query["experiment_id"]]
-        return self.page(found, "recurringRuns", query)
+            entries = [item for item in entries if item["experiment_id"] == query["experiment_id"]]
+        return self.page(entries, "recurringRuns", query)
 
     def create_recurring(self, query, body):
         check(api.V2beta1RecurringRun, body)

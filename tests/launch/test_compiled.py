@@ -479,10 +479,10 @@ def test_a_step_that_there_is_not_has_no_size():
 def test_an_image_of_other_steps_refuses_in_one_line(tmp_path, capsys):
     given = ["--version", "0123456789ab", "--executor_input", "{}", "--function_to_execute", "train"]
     assert run_step(given, tmp_path) == 2
-    said = capsys.readouterr().err
-    assert len(said.splitlines()) == 1
-    assert "compiled for other steps (0123456789ab) than the image holds" in said
-    assert components.version() in said
+    stderr = capsys.readouterr().err
+    assert len(stderr.splitlines()) == 1
+    assert "compiled for other steps (0123456789ab) than the image holds" in stderr
+    assert components.version() in stderr
 
 
 def test_a_pod_without_settings_says_so_instead_of_writing_elsewhere(tmp_path, capsys, monkeypatch):
@@ -503,8 +503,8 @@ def as_in_the_image(tmp_path):
 def test_the_version_is_that_of_the_sources_wherever_they_lie(tmp_path):
     """In the checkout as in the image, with or without what Python compiled beside them."""
     folder = as_in_the_image(tmp_path)
-    told = "import sys; from mammogan import components; print(components.version(), 'kfp' in sys.modules)"
-    ask = [sys.executable, "-B", "-c", told]
+    program = "import sys; from mammogan import components; print(components.version(), 'kfp' in sys.modules)"
+    ask = [sys.executable, "-B", "-c", program]
 
     def asked():
         return subprocess.run(ask, cwd=tmp_path / "code", check=True, capture_output=True, text=True).stdout.split()
@@ -539,8 +539,8 @@ def test_a_step_runs_from_its_installed_module_with_the_pods_settings(tmp_path):
     done = subprocess.run([sys.executable, "-c", start, *words], cwd=tmp_path / "code", env=environment, text=True,
                           capture_output=True)  # fmt: skip
     assert done.returncode == 0, done.stderr
-    said = json.loads(output.read_text())["parameterValues"]["Output"]
-    assert said == "x: of the secret, http://mlflow:5000, here, 600, 1"
+    text = json.loads(output.read_text())["parameterValues"]["Output"]
+    assert text == "x: of the secret, http://mlflow:5000, here, 600, 1"
 
 
 SELECT = """
@@ -588,7 +588,7 @@ def test_the_command_writes_what_the_function_returns(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--store", "s3://b/s", "--image", "mammogan:v1"], "pods.image='mammogan:v1': give it by digest"),
         (["--store", "s3://b/s"], "--image=''"),
@@ -596,11 +596,11 @@ def test_the_command_writes_what_the_function_returns(tmp_path):
         (["--store", "s3://b/s", "--image", CPU_IMAGE, "--pods", "acelerators=2"], "did you mean accelerators"),
     ],
 )
-def test_the_command_refuses_in_one_line_and_leaves_no_file(tmp_path, arguments, said):
+def test_the_command_refuses_in_one_line_and_leaves_no_file(tmp_path, arguments, message):
     path = tmp_path / "pipeline.yaml"
     result = CliRunner().invoke(app, ["compile", str(path), "--source", "s3://b/c", *arguments])
     assert result.exit_code == 2
-    assert said in result.output
+    assert message in result.output
     assert len(result.output.strip().splitlines()) == 1
     assert not path.exists()
 

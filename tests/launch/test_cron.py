@@ -78,9 +78,9 @@ def expressions(draw, least_fields=5):
     count = draw(st.integers(least_fields, 6))
     fields = []
     for place in range(count):
-        found = draw(st.lists(parts(place), min_size=1, max_size=3))
-        values = set().union(*(values for _, values, _ in found))
-        fields.append((",".join(text for text, _, _ in found), values, any(starred for _, _, starred in found)))
+        drawn = draw(st.lists(parts(place), min_size=1, max_size=3))
+        values = set().union(*(values for _, values, _ in drawn))
+        fields.append((",".join(text for text, _, _ in drawn), values, any(starred for _, _, starred in drawn)))
     text = " ".join(text for text, _, _ in fields)
     return text, fields + [("*", set(range(7)), True)] * (6 - count)
 
@@ -118,9 +118,9 @@ moments = st.datetimes(datetime(2024, 1, 1), datetime(2030, 12, 31)).map(lambda 
 @given(expressions(), moments)
 def test_the_next_time_is_the_one_found_by_brute_force(expression, moment):
     text, fields = expression
-    found = parse(text).following(moment)
+    following = parse(text).following(moment)
     brute = next_by_brute_force(fields, moment)
-    assert found == brute or (brute is None and (found is None or fits(fields, found)))
+    assert following == brute or (brute is None and (following is None or fits(fields, following)))
 
 
 @given(expressions(least_fields=6), moments)
@@ -135,14 +135,14 @@ def test_every_second_of_an_hour_is_a_time_exactly_where_it_fits(expression, mom
 
 @given(st.text(alphabet="0123456789*?,-/LW# @evrymonsun\t", max_size=24))
 def test_any_text_is_read_or_refused_in_one_line(text):
-    said, cron = "", None
+    message, cron = "", None
     try:
         cron = parse(text)
     except CronError as error:
-        said = str(error)
+        message = str(error)
     if cron is None:
-        assert len(said.splitlines()) == 1
-        assert "give six fields" in said or "give one such as" in said
+        assert len(message.splitlines()) == 1
+        assert "give six fields" in message or "give one such as" in message
     else:
         following = cron.following(NOON)
         assert following is None or following > NOON
@@ -151,9 +151,9 @@ def test_any_text_is_read_or_refused_in_one_line(text):
 # The traps.
 
 
-def test_five_fields_are_told_with_what_they_mean_and_what_was_meant():
-    said = warning("0 3 * * 1")
-    assert "second 0, minute 3, hour *, day *, month 1; write six, '0 0 3 * * 1' if" in said
+def test_five_fields_are_reported_with_what_they_mean_and_what_was_meant():
+    message = warning("0 3 * * 1")
+    assert "second 0, minute 3, hour *, day *, month 1; write six, '0 0 3 * * 1' if" in message
     assert shown(upcoming(parse("0 3 * * 1"), NOON))[0] == "2027-01-01T00:03:00Z"
     assert not warning("0 0 3 * * 1")
     assert not warning("@weekly")
@@ -168,8 +168,11 @@ def test_what_never_comes_is_refused_because_the_controller_would_look_for_it_wi
 
 
 def test_a_delay_counts_from_when_the_schedule_was_made():
-    made = NOON - timedelta(days=2, minutes=7)
-    assert shown(upcoming(parse("@every 12h"), NOON, made))[:2] == ["2026-11-26T23:53:00Z", "2026-11-27T11:53:00Z"]
+    created_at = NOON - timedelta(days=2, minutes=7)
+    assert shown(upcoming(parse("@every 12h"), NOON, created_at))[:2] == [
+        "2026-11-26T23:53:00Z",
+        "2026-11-27T11:53:00Z",
+    ]
     assert upcoming(parse("@every 12h"), NOON)[0] == NOON + timedelta(hours=12)
     assert parse("@every -5m") == parse("@every 900ms") == Every(timedelta(seconds=1))
 

@@ -149,15 +149,15 @@ def stuck(reason, message):
 
 @pytest.mark.parametrize("name", RUNS)
 def test_of_every_recorded_run_only_the_own_steps_are_shown_each_once(name):
-    found = [row.task for row in rows.from_kubeflow(parsed(name))]
-    assert len(found) == len(set(found))
-    assert {task.step for task in found} <= set(Step)
-    assert all(task.trial.isdigit() == (task.step in (Step.TRAIN, Step.EVALUATE)) for task in found)
+    tasks = [row.task for row in rows.from_kubeflow(parsed(name))]
+    assert len(tasks) == len(set(tasks))
+    assert {task.step for task in tasks} <= set(Step)
+    assert all(task.trial.isdigit() == (task.step in (Step.TRAIN, Step.EVALUATE)) for task in tasks)
 
 
 def test_a_nameless_task_and_a_tasks_twin_are_no_rows():
-    found = rows.from_kubeflow(parsed("demo-nameless-task"), datetime(2026, 11, 26, 13, 50, 50, tzinfo=UTC))
-    assert [(str(row.task), row.state, row.seconds) for row in found] == [
+    shown = rows.from_kubeflow(parsed("demo-nameless-task"), datetime(2026, 11, 26, 13, 50, 50, tzinfo=UTC))
+    assert [(str(row.task), row.state, row.seconds) for row in shown] == [
         ("start", State.DONE, 10.0),
         ("ingest", State.DONE, 10.0),
         ("filter-minority", State.RUNNING, 6.0),
@@ -165,16 +165,16 @@ def test_a_nameless_task_and_a_tasks_twin_are_no_rows():
 
 
 def test_trials_that_kubeflow_does_not_name_are_numbered_and_stand_together():
-    found = [str(row.task) for row in rows.from_kubeflow(parsed("demo-frozen-at-end"))]
-    assert found[:4] == list(BEFORE)
-    assert found[4:10] == [f"{step} of {number}" for number in (1, 2, 3) for step in ("train", "evaluate")]
-    assert found[10:] == ["select", "register"]
+    tasks = [str(row.task) for row in rows.from_kubeflow(parsed("demo-frozen-at-end"))]
+    assert tasks[:4] == list(BEFORE)
+    assert tasks[4:10] == [f"{step} of {number}" for number in (1, 2, 3) for step in ("train", "evaluate")]
+    assert tasks[10:] == ["select", "register"]
 
 
 def test_a_step_that_kubeflow_left_out_is_no_row():
     """Behind a trial that was lost: evaluate and select, without a state."""
-    found = [str(row.task) for row in rows.from_kubeflow(parsed("train-pod-evicted"))]
-    assert found == [*BEFORE, "train of 1", "finish"]
+    tasks = [str(row.task) for row in rows.from_kubeflow(parsed("train-pod-evicted"))]
+    assert tasks == [*BEFORE, "train of 1", "finish"]
 
 
 def test_a_step_counts_as_waiting_by_its_pod_not_by_the_task_around_it():
@@ -190,13 +190,13 @@ def test_the_record_gives_names_order_what_is_due_and_how_far_a_training_is():
     entries = [*done(*BEFORE), running, failed]
     held = Ledger({entry.task: entry for entry in entries})
     standing = Standing("r", "1", "RUNNING", "", held, 400, {TRAIN.trial: Losses(12, 0.25, -1.5)})
-    found = rows.from_record(standing, trials)
-    assert [str(row.task) for row in found] == [
+    shown = rows.from_record(standing, trials)
+    assert [str(row.task) for row in shown] == [
         *BEFORE,
         *(f"{step} of {trial}" for trial in trials for step in ("train", "evaluate")),
         "select",
     ]
-    by_task = {row.task: row for row in found}
+    by_task = {row.task: row for row in shown}
     assert by_task[TRAIN].note == "epoch 12 of 400, W 0.25, generator -1.5"
     assert 60 <= by_task[TRAIN].seconds < 600
     assert (by_task[failed.task].note, by_task[failed.task].seconds) == ("no such file", 1.0)
@@ -249,10 +249,10 @@ def test_the_table_on_a_terminal_shows_no_sign_in():
     console = Console(width=200, record=True, file=io.StringIO())
     failed = rows.Row(TRAIN, State.FAILED, 3.2, "no file at https://host/w.pt?X-Amz-Signature=c0ffee")
     console.print(table._drawn([failed], ["MLflow at http://me:pa55word@host:5000 cannot be read"]))
-    said = console.export_text()
-    assert "http://***@host:5000 cannot be read" in said
-    assert "https://host/w.pt?***" in said
-    assert not [secret for secret in ("pa55word", "c0ffee") if secret in said]
+    text = console.export_text()
+    assert "http://***@host:5000 cannot be read" in text
+    assert "https://host/w.pt?***" in text
+    assert not [secret for secret in ("pa55word", "c0ffee") if secret in text]
 
 
 def test_why_mlflow_cannot_be_read_names_no_password():
@@ -266,16 +266,16 @@ def test_why_mlflow_cannot_be_read_names_no_password():
 def test_a_run_is_followed_from_tasks_without_a_name_to_its_end(kubeflow, host, capsys):
     run_id = kubeflow.play("demo-nameless-task", "demo-nameless-task", "nothing-to-train-cached-ingest")
     follow(Server(host), run_id, poll_s=0.0)
-    said = capsys.readouterr().err.splitlines()
-    assert following.NO_RECORD in said
-    shown = [line for line in said if line.split(":")[0] in set(Step)]
+    lines = capsys.readouterr().err.splitlines()
+    assert following.NO_RECORD in lines
+    shown = [line for line in lines if line.split(":")[0] in set(Step)]
     assert shown[:3] == ["start: done after 10 s", "ingest: done after 10 s", "filter-minority: running"]
     assert len(shown) == len(set(shown)) == 6
-    assert said[-1].startswith("the run ended SUCCEEDED; see")
+    assert lines[-1].startswith("the run ended SUCCEEDED; see")
 
 
 @pytest.mark.parametrize(
-    ("names", "said"),
+    ("names", "reason"),
     [
         (["train-pod-evicted"], "FAILED: step train failed; kubectl describe pods -n kubeflow -l pipeline/runid="),
         (["smoke-failed"], "FAILED: Kubeflow shows no step that failed; kubectl describe pods"),
@@ -283,25 +283,25 @@ def test_a_run_is_followed_from_tasks_without_a_name_to_its_end(kubeflow, host, 
         (["terminating", "terminated"], "FAILED: it was terminated; see"),
     ],
 )
-def test_every_bad_end_has_a_reason_or_the_command_that_tells(kubeflow, host, names, said):
+def test_every_bad_end_has_a_reason_or_the_command_that_tells(kubeflow, host, names, reason):
     run_id = kubeflow.play(*names)
-    with pytest.raises(RuntimeError, match=f"the run ended {said}"):
+    with pytest.raises(RuntimeError, match=f"the run ended {reason}"):
         follow(Server(host), run_id, poll_s=0.0)
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "reason"),
     [
         (ended("OOMKilled", 137), "train: out of memory: the kernel ended it at its limit of 1Gi"),
         (ended("Error", 1), "train: it ended with exit code 1; kubectl logs -n kubeflow train-pod -c main tells more"),
         ({"reason": "Evicted", "message": "node was low"}, "train: Evicted node was low"),
     ],
 )
-def test_the_reason_comes_from_the_pod_where_it_can_be_asked(kubeflow, host, play_kubectl, answer, said):
+def test_the_reason_comes_from_the_pod_where_it_can_be_asked(kubeflow, host, play_kubectl, answer, reason):
     run_id = kubeflow.play("train-pod-evicted")
     later = pod("x-finish", "finish", "Failed", startTime="2026-11-26T14:14:12Z", **ended("Error", 1))
     play_kubectl(later, pod(phase="Failed", startTime="2026-11-26T14:12:49Z", **answer))
-    with pytest.raises(RuntimeError, match=f"step train failed: {said}"):
+    with pytest.raises(RuntimeError, match=f"step train failed: {reason}"):
         follow(Server(host), run_id, poll_s=0.0)
 
 
@@ -312,9 +312,9 @@ def test_a_run_whose_record_is_finished_has_ended_well_whatever_kubeflow_says(ku
     run_id = kubeflow.play("train-pod-evicted")
     parent = record(run_id, *whole(), status="FINISHED")
     follow(Server(host), run_id, uri, poll_s=0.0)
-    said = capsys.readouterr().err
-    assert "Kubeflow says FAILED; by the run's record every step that was due did its work" in said
-    assert said.splitlines()[-1].startswith(f"the run ended FINISHED; see {shell.command('mlflow')} ui ")
+    stderr = capsys.readouterr().err
+    assert "Kubeflow says FAILED; by the run's record every step that was due did its work" in stderr
+    assert stderr.splitlines()[-1].startswith(f"the run ended FINISHED; see {shell.command('mlflow')} ui ")
     assert status(uri, parent) == ("FINISHED", "")
 
 
@@ -343,7 +343,9 @@ def test_a_record_that_nobody_ended_is_ended_here_with_what_the_pods_tell(kubefl
     assert "at its limit of 1Gi" in reason
 
 
-def test_a_pod_that_is_gone_is_told_as_deleted_only_where_others_are_there(kubeflow, host, record, uri, play_kubectl):
+def test_a_pod_that_is_gone_is_reported_as_deleted_only_where_others_are_there(
+    kubeflow, host, record, uri, play_kubectl
+):
     run_id = kubeflow.play("train-pod-evicted")
     lost = Entry(TRAIN, State.RUNNING, NOW_MS, pod="train-pod")
     record(run_id, *done(*BEFORE), lost)
@@ -407,7 +409,7 @@ def test_a_record_that_has_ended_decides_where_kubeflow_never_does(kubeflow, hos
 # A page of Kubeflow's that stands still.
 
 
-def test_a_page_that_stands_still_is_told_once_and_the_table_goes_on(kubeflow, host, record, uri, capsys):
+def test_a_page_that_stands_still_is_reported_once_and_the_table_goes_on(kubeflow, host, record, uri, capsys):
     run_id = kubeflow.play(*["demo-frozen-at-end"] * 3)
     trials = [f"lambda={value},seed=0" for value in ("0.5", "3", "5")]
     trained = [entry for trial in trials for entry in done(Step.TRAIN, Step.EVALUATE, trial=trial)]
@@ -417,7 +419,7 @@ def test_a_page_that_stands_still_is_told_once_and_the_table_goes_on(kubeflow, h
 
 
 @pytest.mark.parametrize("name", sorted(set(RUNS) - {"demo-frozen-at-end"}))
-def test_a_page_that_does_not_is_not_said_to(name):
+def test_a_page_that_does_not_is_not_reported(name):
     assert not View(parsed(name), None).stands_still(60)
 
 
@@ -488,23 +490,23 @@ def test_ctrl_c_leaves_the_run_alone_and_says_how_to_come_back(kubeflow, host, m
     assert not [path for _, path in kubeflow.requests if "terminate" in path]
 
 
-def test_a_run_that_is_not_there_is_told_by_the_servers_own_words(host):
+def test_a_run_that_is_not_there_is_reported_by_the_servers_own_words(host):
     with pytest.raises(RefusedError, match=r"there is no such thing.*Run nothing not found") as caught:
         follow(Server(host), "nothing", poll_s=0.0)
     assert "goes on" not in str(caught.value)
 
 
-def test_an_mlflow_that_is_away_is_told_and_kubeflows_states_are_shown(kubeflow, host, capsys, monkeypatch):
+def test_an_mlflow_that_is_away_is_reported_and_kubeflows_states_are_shown(kubeflow, host, capsys, monkeypatch):
     monkeypatch.setattr(following, "RECORD_S", 0.0)
     run_id = kubeflow.play("demo-nameless-task", "nothing-to-train-cached-ingest")
     begun = time.monotonic()
     follow(Server(host), run_id, "http://127.0.0.1:9", poll_s=0.0)
     assert time.monotonic() - begun < 30, "a follower asks once and looks again"
-    said = capsys.readouterr().err
-    assert said.count("MLflow at http://127.0.0.1:9 cannot be read: no answer;") == 2, (
+    stderr = capsys.readouterr().err
+    assert stderr.count("MLflow at http://127.0.0.1:9 cannot be read: no answer;") == 2, (
         "once while it runs, once for the verdict"
     )
-    assert "start: done after 10 s" in said
+    assert "start: done after 10 s" in stderr
 
 
 # What a run waits for.
@@ -530,7 +532,7 @@ def look():
     def look(view, at_s):
         clock.s = at_s
         wait = watched.look(view)
-        return wait.said, wait.too_long
+        return wait.reason, wait.too_long
 
     return look
 
@@ -542,12 +544,12 @@ def idle(*entries):
     return View(parsed("demo-nameless-task"), Standing("r", "1", "RUNNING", "", held, 1, {}))
 
 
-def test_what_the_scheduler_lacks_is_told_within_three_minutes(look, play_kubectl):
+def test_what_the_scheduler_lacks_is_reported_within_three_minutes(look, play_kubectl):
     asked = play_kubectl(PENDING)
     assert look(idle(), 0) == ("", False)
     assert look(idle(), 115) == ("", False)
-    said, too_long = look(idle(), 125)
-    assert said.startswith(GPU)
+    reason, too_long = look(idle(), 125)
+    assert reason.startswith(GPU)
     assert not too_long
     look(idle(), 130)
     assert len(asked.read_text().splitlines()) == 1, "Kubernetes is not asked at each look"
@@ -562,7 +564,7 @@ def test_what_the_scheduler_lacks_is_told_within_three_minutes(look, play_kubect
         ("CreateContainerConfigError", 'secret "mammogan-s3" not found'),
     ],
 )
-def test_an_image_or_a_secret_that_is_missing_is_told(look, play_kubectl, reason, message):
+def test_an_image_or_a_secret_that_is_missing_is_reported(look, play_kubectl, reason, message):
     play_kubectl(pod(phase="Pending", **stuck(reason, message)))
     look(idle(), 0)
     assert look(idle(), 121)[0].startswith(f"train cannot begin: {reason}: {message}")
@@ -586,10 +588,12 @@ def test_a_trial_that_waits_while_another_one_trains_is_no_such_wait(look, play_
         assert look(idle(entry), second) == ("", False)
 
 
-def test_without_kubectl_the_command_is_told_and_the_record_decides(look):
+def test_without_kubectl_the_command_is_reported_and_the_record_decides(look):
     look(idle(), 0)
-    said, too_long = look(idle(), 121)
-    assert said.startswith("nothing of the run runs; kubectl describe pods -n kubeflow -l pipeline/runid=run tells why")
+    reason, too_long = look(idle(), 121)
+    assert reason.startswith(
+        "nothing of the run runs; kubectl describe pods -n kubeflow -l pipeline/runid=run tells why"
+    )
     assert not too_long
     assert look(idle(), 3700)[1] is True
     training = idle(*done(*BEFORE), Entry(TRAIN, State.RUNNING, 1))
@@ -629,8 +633,8 @@ def test_a_run_of_which_nothing_can_begin_is_ended_with_the_reason(
 def test_stop_ends_the_run_in_kubeflow_and_in_mlflow(kubeflow, host, record, uri):
     run_id = kubeflow.play("demo-nameless-task")
     parent = record(run_id, *done(*BEFORE), Entry(TRAIN, State.RUNNING, NOW_MS))
-    said = stop(Server(host), run_id, uri, poll_s=0.0)
-    assert said == f"run {run_id} was stopped: KILLED: {termination.STOPPED}; terminated in train of lambda=3,seed=0"
+    line = stop(Server(host), run_id, uri, poll_s=0.0)
+    assert line == f"run {run_id} was stopped: KILLED: {termination.STOPPED}; terminated in train of lambda=3,seed=0"
     assert status(uri, parent)[0] == "KILLED"
     assert tracking.client(uri).get_run(parent).data.tags[STOP_ASKED]
 
@@ -692,7 +696,7 @@ def test_stop_without_mlflow_and_with_one_that_is_away(kubeflow, host, capsys):
     assert "cannot be read" in capsys.readouterr().err
 
 
-def test_a_run_that_does_not_end_is_told_after_a_while(kubeflow, host, monkeypatch):
+def test_a_run_that_does_not_end_is_reported_after_a_while(kubeflow, host, monkeypatch):
     monkeypatch.setattr(termination, "LIMIT_S", 0.0)
     kubeflow.after_stop = ["terminating"]
     run_id = kubeflow.play("demo-nameless-task")
@@ -741,7 +745,7 @@ def test_mlflows_address_is_the_persons_then_the_clusters_then_the_tracking_uri(
     assert mlflow("http://localhost:5000") == "https://mine.example.org"
 
 
-def test_links_are_said_at_once_the_runs_own_when_it_is_open(kubeflow, host, record, uri, monkeypatch, capsys):
+def test_links_are_reported_at_once_the_runs_own_when_it_is_open(kubeflow, host, record, uri, monkeypatch, capsys):
     monkeypatch.setenv("MLFLOW_UI_URL", "https://ui.example.org")
     run_id = kubeflow.play("nothing-to-train-cached-ingest")
     show_links(Server(host), run_id, uri)
@@ -751,8 +755,8 @@ def test_links_are_said_at_once_the_runs_own_when_it_is_open(kubeflow, host, rec
     assert f"MLflow: https://ui.example.org/#/experiments/{experiment}\n" in capsys.readouterr().err
     parent = record(run_id, *whole(), status="FINISHED")
     follow(Server(host), run_id, uri, poll_s=0.0)
-    said = capsys.readouterr().err
-    assert said.count(f"MLflow: https://ui.example.org/#/experiments/{experiment}/runs/{parent}\n") == 1
+    stderr = capsys.readouterr().err
+    assert stderr.count(f"MLflow: https://ui.example.org/#/experiments/{experiment}/runs/{parent}\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -771,8 +775,8 @@ def test_the_pods_are_in_kubeflows_own_namespace_on_a_standalone_installation(mu
 def test_the_doubles_answers_are_read_as_the_real_ones(kubeflow, host, name):
     real, server = parsed(name), Server(host)
     run_id = kubeflow.play(name)
-    found = server.call("read", server.runs.run_service_get_run, run_id)
-    assert found == real
+    double = server.call("read", server.runs.run_service_get_run, run_id)
+    assert double == real
 
 
 def test_what_surprised_the_first_user_is_still_in_the_recordings():
@@ -793,7 +797,7 @@ def test_the_doubles_refusals_and_lists_have_the_real_ones_fields(kubeflow, host
     for name, call in {
         "run-missing": lambda: server.call("x", server.runs.run_service_get_run, "nothing"),
         "filter-bad": lambda: list(
-            server.each(
+            server.all_items(
                 "x",
                 server.pipelines.pipeline_service_list_pipelines,
                 "pipelines",
@@ -813,8 +817,12 @@ def test_the_doubles_refusals_and_lists_have_the_real_ones_fields(kubeflow, host
 
 
 def test_the_recorded_pod_is_read_by_kubernetes_own_codes():
-    found = run_pods.parse(Document(PENDING))
-    assert (found.step, found.phase, found.obstacle.reason) == ("train", run_pods.Phase.PENDING, "Unschedulable")
+    parsed_pod = run_pods.parse(Document(PENDING))
+    assert (parsed_pod.step, parsed_pod.phase, parsed_pod.obstacle.reason) == (
+        "train",
+        run_pods.Phase.PENDING,
+        "Unschedulable",
+    )
     bad = json.loads(json.dumps(PENDING))
     bad["status"]["conditions"][0]["reason"] = "SomethingElse"
     assert run_pods.parse(Document(bad)).obstacle is None
@@ -823,8 +831,8 @@ def test_the_recorded_pod_is_read_by_kubernetes_own_codes():
 def test_a_pod_whose_own_container_has_not_begun_waits_whatever_runs_beside_it():
     beside = {"name": "wait", "state": {"running": {"startedAt": "2026-11-26T16:53:49Z"}}}
     own = {"name": "main", "state": {"waiting": {"reason": "ErrImagePull", "message": "no such image"}}}
-    found = run_pods.parse(Document(pod(containerStatuses=[beside, own])))
-    assert (found.phase, found.obstacle.reason) == (run_pods.Phase.PENDING, "ErrImagePull")
+    parsed_pod = run_pods.parse(Document(pod(containerStatuses=[beside, own])))
+    assert (parsed_pod.phase, parsed_pod.obstacle.reason) == (run_pods.Phase.PENDING, "ErrImagePull")
     own["state"] = {"running": {"startedAt": "2026-11-26T16:53:50Z"}}
     assert run_pods.parse(Document(pod(containerStatuses=[beside, own]))).phase is run_pods.Phase.RUNNING
 

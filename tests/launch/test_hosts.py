@@ -57,9 +57,9 @@ def sh(*command, check=True):
 def can_make_hosts():
     if os.geteuid() != 0 or not shutil.which("ip"):
         return False
-    made = subprocess.run(["ip", "netns", "add", "mg-try"], capture_output=True).returncode == 0
+    possible = subprocess.run(["ip", "netns", "add", "mg-try"], capture_output=True).returncode == 0
     subprocess.run(["ip", "netns", "delete", "mg-try"], capture_output=True)
-    return made
+    return possible
 
 
 pytestmark = [

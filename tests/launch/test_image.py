@@ -98,21 +98,21 @@ SECRET = re.compile(
 @BUILT
 def test_no_layer_holds_secrets_caches_or_tools(image, tmp_path):
     """Layers, not the root folder that they add up to: what a later layer hides can still be read."""
-    seen, found = 0, []
+    seen, unwanted = 0, []
     for layer in images.layers(image, tmp_path / "layers"):
         for path, content in images.files(layer):
             seen += 1
-            found += [f"{what}: {path}" for what, pattern in UNWANTED.items() if re.search(pattern, path)]
-            found += [f"secret: {path}"] if content and SECRET.search(content) else []
+            unwanted += [f"{what}: {path}" for what, pattern in UNWANTED.items() if re.search(pattern, path)]
+            unwanted += [f"secret: {path}"] if content and SECRET.search(content) else []
     assert seen > 1000
-    assert not found
+    assert not unwanted
 
 
 @pytest.mark.long
 @BUILT
 def test_neither_settings_nor_history_of_an_image_name_a_secret(image):
-    told = images.inspect(image)
-    text = str(told["config"]) + str(told["history"])
+    description = images.inspect(image)
+    text = str(description["config"]) + str(description["history"])
     assert not re.search(r"(TOKEN|PASSWORD|SECRET|ACCESS_KEY)\w*=", text)
 
 

@@ -110,11 +110,13 @@ def test_without_a_registry_nothing_is_changed_and_one_line_says_why(checkout, c
     before = contents(root)
     assert image_digests.main(root) == 1
     assert contents(root) == before
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert told.err.count("\n") == 1
-    assert told.err.startswith("error: not pinned: ")
-    assert told.err.count("its registry does not answer (ConnectionError)") == len(NAMES) + 1, "Python in two versions"
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.count("\n") == 1
+    assert output.err.startswith("error: not pinned: ")
+    assert output.err.count("its registry does not answer (ConnectionError)") == len(NAMES) + 1, (
+        "Python in two versions"
+    )
 
 
 @pytest.mark.parametrize(

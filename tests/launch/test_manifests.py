@@ -48,8 +48,8 @@ def objects(overlay, *kinds):
 
 
 def named(overlay, kind, name):
-    (found,) = [item for item in objects(overlay, kind) if item["metadata"]["name"] == name]
-    return found
+    (item_of_name,) = [item for item in objects(overlay, kind) if item["metadata"]["name"] == name]
+    return item_of_name
 
 
 def pod_spec(workload):
@@ -63,10 +63,10 @@ def pod_labels(workload):
 
 
 def workloads(overlay):
-    found = objects(overlay, *WORKLOADS)
-    names = {item["metadata"]["name"] for item in found}
+    items = objects(overlay, *WORKLOADS)
+    names = {item["metadata"]["name"] for item in items}
     assert names == {"mlflow", "postgres", "mlflow-gc", "mlflow-migrate", "janitor"}
-    return found
+    return items
 
 
 def containers_of(workload):
@@ -163,7 +163,7 @@ def test_requests_limits_and_bounded_volumes(overlay):
 def step_pods(pods):
     """Each step's pod as Kubeflow makes it of the compiled pipeline: the step's container and those beside it."""
     graph = next(yaml.safe_load_all(compiled.compile_pipeline(pipeline.experiment, None, pods)))
-    found = {}
+    by_executor = {}
     for name, executor in graph["deploymentSpec"]["executors"].items():
         asked = executor["container"]["resources"]
         kinds = {"requests": {}, "limits": {}}
@@ -174,8 +174,8 @@ def step_pods(pods):
         if "accelerator" in asked:
             kinds["limits"][asked["accelerator"]["resourceType"]] = asked["accelerator"]["resourceCount"]
         main = {"name": "main", "resources": kinds}
-        found[name.removeprefix("exec-")] = {**ADDED["step"], "containers": [*ADDED["step"]["containers"], main]}
-    return found
+        by_executor[name.removeprefix("exec-")] = {**ADDED["step"], "containers": [*ADDED["step"]["containers"], main]}
+    return by_executor
 
 
 def limit_range(overlay):
@@ -200,7 +200,7 @@ def usage(pod, limits):
     together = [filled(container, limits) for container in pod["containers"]]
     before = [filled(container, limits) for container in pod.get("initContainers", ())]
     keys = set().union(*together, *before)
-    return {key: max(sum(each.get(key, 0) for each in together), *(each.get(key, 0) for each in before), 0)
+    return {key: max(sum(amounts.get(key, 0) for amounts in together), *(amounts.get(key, 0) for amounts in before), 0)
             for key in keys}  # fmt: skip
 
 
@@ -218,7 +218,7 @@ def test_three_trials_are_admitted_beside_all_else(overlay, twice):
     for key, most in hard.items():
         if key.startswith(("requests.", "limits.")):
             for container in (
-                each for pod in together for each in (*pod["containers"], *pod.get("initContainers", ()))
+                container for pod in together for container in (*pod["containers"], *pod.get("initContainers", ()))
             ):
                 assert "/" in key or key in filled(container, limits), f"no {key}: the pod of {container} is refused"
             assert sum(usage(pod, limits).get(key, 0) for pod in together) <= quantity(most), key
@@ -302,12 +302,12 @@ def selects(selector, labels):
 
 def opened(overlay, labels):
     """What all policies together let a pod call: where, and at which ports."""
-    found = {}
+    ports = {}
     for item in objects(overlay, "NetworkPolicy"):
         for rule in item["spec"].get("egress", ()) if selects(item["spec"]["podSelector"], labels) else ():
             for peer in rule.get("to", [{"anywhere": True}]):
-                found.setdefault(_place(peer), set()).update(port["port"] for port in rule["ports"])
-    return found
+                ports.setdefault(_place(peer), set()).update(port["port"] for port in rule["ports"])
+    return ports
 
 
 def _place(peer):

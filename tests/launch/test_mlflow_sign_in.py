@@ -26,8 +26,8 @@ MAY = {"mlflow": [f"{action}:mammogan" for action in ("Read", "List", "Write", "
 
 
 def manifest(name, kind):
-    (found,) = [item for item in yaml.safe_load_all((K8S / "base" / name).read_text()) if item["kind"] == kind]
-    return found
+    (document,) = [item for item in yaml.safe_load_all((K8S / "base" / name).read_text()) if item["kind"] == kind]
+    return document
 
 
 def pod():
@@ -211,9 +211,9 @@ def test_preflight_tells_a_sign_in_that_is_missing_and_says_nothing_of_one_that_
     with signed_in((STEPS[0], "wrong-password")), refusal:
         probe.probe(mlflow.uri)
     with signed_in(STEPS):
-        said = probe.probe(mlflow.uri)
-    assert "wrote, read and deleted a run" in said
-    assert "asks for no sign-in" not in said
+        message = probe.probe(mlflow.uri)
+    assert "wrote, read and deleted a run" in message
+    assert "asks for no sign-in" not in message
 
 
 def test_it_answers_to_the_names_of_the_manifest_alone(mlflow):

@@ -51,7 +51,7 @@ def test_names_that_differ_in_their_signs_are_two_experiments(kubeflow, host):
 
 
 @pytest.mark.parametrize("twin", ["KT-Case", "kt-cäse", "KT-CASÉ"])
-def test_a_twin_is_used_and_said_where_the_database_does_not_tell_it_apart(kubeflow, host, twin, capsys):
+def test_a_twin_is_used_and_reported_where_the_database_does_not_tell_it_apart(kubeflow, host, twin, capsys):
     kubeflow.compare = folded
     first = find_or_make_experiment(Server(host), "kt-case")
     assert find_or_make_experiment(Server(host), twin) == find_experiment(Server(host), twin) == first
@@ -87,7 +87,7 @@ def test_the_longest_name_is_taken(kubeflow, host):
 
 
 @pytest.mark.parametrize("asked", ["closed", "CLOSED"])
-def test_an_archived_experiment_is_said_and_not_used(kubeflow, host, asked):
+def test_an_archived_experiment_is_reported_and_not_used(kubeflow, host, asked):
     kubeflow.compare = folded
     identity = find_or_make_experiment(Server(host), "closed")
     kubeflow.experiments[identity]["storage_state"] = "ARCHIVED"

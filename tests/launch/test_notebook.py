@@ -82,12 +82,12 @@ def follow_on_kubeflow(uri, out):
 
 
 def check(notebook):
-    said = texts(notebook)
-    assert "lambda=0.5,seed=0: finished" in said
-    assert "model version 1: " in said
-    assert "MS-SSIM fake-fake" in said
-    assert "real against real" in said
-    assert "models:/mammogan/1 (8, 28, 28) uint8" in said
+    output = texts(notebook)
+    assert "lambda=0.5,seed=0: finished" in output
+    assert "model version 1: " in output
+    assert "MS-SSIM fake-fake" in output
+    assert "real against real" in output
+    assert "models:/mammogan/1 (8, 28, 28) uint8" in output
     shown = list(pictures(notebook))
     assert len(shown) == 3, "the curves, the samples and the champion's images"
     assert all(picture.std() > 5 for picture in shown), "a picture is blank"

@@ -53,8 +53,8 @@ def api_server(tag, *variables):
 def log(*findings, version=None):
     """What a pod writes: the version of its steps, a warning, then the findings ``(what, ok, said)``."""
     entries = [dict(zip(("what", "ok", "said"), item, strict=True)) for item in findings]
-    said = json.dumps({"findings": entries}, indent=2)
-    return {"text": f"{version or VERSION}\nwarning: {{}}\n{said}\nbye"}
+    document = json.dumps({"findings": entries}, indent=2)
+    return {"text": f"{version or VERSION}\nwarning: {{}}\n{document}\nbye"}
 
 
 def node(name="node", cpu="8", memory="32Gi", labels=None, taints=(), cordoned=False, **more):
@@ -129,7 +129,7 @@ def wrong(host, pods=PODS, **more):
     return [item for item in look(host, pods, **more) if not item.ok]
 
 
-def made(folder):
+def pod_manifests(folder):
     return [json.loads(line) for line in (folder / "pods.jsonl").read_text().splitlines()]
 
 
@@ -139,11 +139,11 @@ def of_pods(folder):
     return [line for line in calls if line.startswith(("create", "get pod", "logs", "delete"))]
 
 
-def test_a_ready_cluster_has_nothing_to_mend_and_keeps_no_pod(play, host):
+def test_a_ready_cluster_has_nothing_to_fix_and_keeps_no_pod(play, host):
     folder = play()
-    found = findings(host)
-    assert all(item.ok for item in found.values()), found
-    assert list(found) == [
+    by_name = findings(host)
+    assert all(item.ok for item in by_name.values()), by_name
+    assert list(by_name) == [
         "kubectl",
         "Kubeflow",
         "retries",
@@ -166,13 +166,15 @@ def test_a_ready_cluster_has_nothing_to_mend_and_keeps_no_pod(play, host):
         "MLflow of an accelerated step",
         "accelerator of an accelerated step",
     ]
-    assert found["Kubeflow"].said == "Kubeflow Pipelines 2.17"
-    assert found["accelerators"].said == "2 x nvidia.com/gpu on 1 node"
-    assert found["nodes"].said.startswith("every step fits one of 2, train with 3 cores and 11Gi too; what other pods")
-    assert found["accelerator of an accelerated step"].said == "NVIDIA L4, 22 GiB"
+    assert by_name["Kubeflow"].said == "Kubeflow Pipelines 2.17"
+    assert by_name["accelerators"].said == "2 x nvidia.com/gpu on 1 node"
+    assert by_name["nodes"].said.startswith(
+        "every step fits one of 2, train with 3 cores and 11Gi too; what other pods"
+    )
+    assert by_name["accelerator of an accelerated step"].said == "NVIDIA L4, 22 GiB"
     done = [line.split()[0] for line in of_pods(folder)]
     assert done == ["delete", "create", "get", "logs", "delete"] * 2
-    assert "c2VjcmV0" not in str(found)
+    assert "c2VjcmV0" not in str(by_name)
 
 
 def test_the_pods_are_a_steps_own_and_the_restricted_standard_admits_them(play, host):
@@ -181,7 +183,7 @@ def test_the_pods_are_a_steps_own_and_the_restricted_standard_admits_them(play, 
     place = {"node_selector": ("pool=gpu",), "tolerations": ("spot=true:NoSchedule",)}
     pods = Pods(image=IMAGE, **settings, **place)
     assert findings(host, pods)["secrets"].ok is False, "the registry's sign-in is not there"
-    plain, accelerated = made(folder)
+    plain, accelerated = pod_manifests(folder)
     for pod in (plain, accelerated):
         kubernetes_validate.validate(pod, "1.34", strict=True)
         container = pod["spec"]["containers"][0]
@@ -211,7 +213,7 @@ def test_settings_and_secrets_reach_the_probe_as_they_reach_a_step(play, host):
     folder = play()
     findings(host)
     executor = compiled._pod("train", PODS)
-    spec = made(folder)[1]["spec"]
+    spec = pod_manifests(folder)[1]["spec"]
     mounts = {item["name"]: item["mountPath"] for item in spec["containers"][0]["volumeMounts"]}
     volumes = {item["name"]: item for item in spec["volumes"]}
     ours = {(volumes[name].get("secret") or {}).get("secretName"): path for name, path in mounts.items()}
@@ -227,7 +229,7 @@ def test_a_source_is_tried_from_inside_a_pod_with_ingest_s_secrets(play, host):
     read = ("source", True, "listed it and read an object with a key of its own")
     folder = play({LOG: log(MAY_ALL, STORE_WORKS, read, MLFLOW_WORKS)})
     assert findings(host, source="s3://images/cbis")["source"].ok
-    pod, accelerated = (item["spec"] for item in made(folder))
+    pod, accelerated = (item["spec"] for item in pod_manifests(folder))
     assert "--source=s3://images/cbis" in pod["containers"][0]["command"]
     assert {item["secret"]["secretName"] for item in pod["volumes"] if "secret" in item} == {
         item["secretName"] for item in compiled._pod("ingest", PODS)["secretAsVolume"]
@@ -240,18 +242,18 @@ def test_a_source_is_tried_from_inside_a_pod_with_ingest_s_secrets(play, host):
 
 
 @pytest.mark.parametrize(
-    ("data", "ok", "said"),
+    ("data", "ok", "message"),
     [
         ({}, True, "mammogan-s3-source: none, so that this key has to read the source too"),
         (dict.fromkeys(compiled.SOURCE_KEYS, "eA=="), True, "mammogan-s3-source has MAMMOGAN_SOURCE_ACCESS_KEY_ID, "),
         ({compiled.SOURCE_KEYS[0]: "eA=="}, False, "mammogan-s3-source lacks MAMMOGAN_SOURCE_SECRET_ACCESS_KEY; give"),
     ],
 )
-def test_whether_the_source_has_a_key_of_its_own_is_said(play, host, data, ok, said):
+def test_whether_the_source_has_a_key_of_its_own_is_reported(play, host, data, ok, message):
     play({"get secret mammogan-s3-source kubeflow": {"data": data} if data else "NotFound"})
-    found = findings(host)["secrets"]
-    assert found.ok is ok
-    assert said in found.said
+    finding = findings(host)["secrets"]
+    assert finding.ok is ok
+    assert message in finding.said
 
 
 def waiting(reason, message=""):
@@ -272,7 +274,7 @@ RANGE = {"metadata": {"name": "r"}, "spec": {"limits": [{"type": "Container", "m
 
 
 @pytest.mark.parametrize(
-    ("what", "answers", "said"),
+    ("what", "answers", "message"),
     [
         ("kubectl", {"version": {}}, "reaches no cluster; choose a context"),
         ("namespace", {"get namespace kubeflow": "Error: not found"}, "Error: not found; install Kubeflow Pipelines"),
@@ -350,29 +352,33 @@ RANGE = {"metadata": {"name": "r"}, "spec": {"limits": [{"type": "Container", "m
         ),
     ],
 )
-def test_each_thing_that_is_wrong_is_told_alone_with_its_mend(play, host, what, answers, said):
+def test_each_thing_that_is_wrong_is_reported_alone_with_its_fix(play, host, what, answers, message):
     folder = play(answers)
-    found = wrong(host)
-    assert [item.what for item in found] == [what]
-    assert said in found[0].said
+    problems = wrong(host)
+    assert [item.what for item in problems] == [what]
+    assert message in problems[0].said
     assert (folder / "calls").read_text().count("delete pod") == 4, "both pods, before and after"
 
 
-def test_what_admission_says_is_told_as_it_says_it(play, host):
-    said = 'Error from server (Forbidden): pods "mammogan-preflight" is forbidden: exceeded quota: q, requested: pods=1'
-    folder = play({"create": said})
-    found = wrong(host)
-    assert [item.what for item in found] == ["a step's pod", "an accelerated step's pod"]
-    assert said in found[0].said
+def test_what_admission_says_is_reported_as_it_says_it(play, host):
+    message = (
+        'Error from server (Forbidden): pods "mammogan-preflight" is forbidden: exceeded quota: q, requested: pods=1'
+    )
+    folder = play({"create": message})
+    problems = wrong(host)
+    assert [item.what for item in problems] == ["a step's pod", "an accelerated step's pod"]
+    assert message in problems[0].said
     assert of_pods(folder)[-1].startswith("delete pod")
 
 
 def test_a_pod_that_finds_no_node_is_given_up_with_its_own_reason_and_removed(play, host, monkeypatch, recorded_pod):
     folder = play({GPU_POD: {"status": recorded_pod["status"]}})
     monkeypatch.setattr(probe_pod, "NODE_S", 0.2)
-    (found,) = wrong(host)
-    assert found.what == "an accelerated step's pod"
-    assert found.said.startswith("Unschedulable: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu; set a smaller")
+    (finding,) = wrong(host)
+    assert finding.what == "an accelerated step's pod"
+    assert finding.said.startswith(
+        "Unschedulable: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu; set a smaller"
+    )
     assert of_pods(folder)[-1].startswith("delete pod mammogan-preflight-accelerated")
 
 
@@ -382,13 +388,13 @@ def recorded_pod(request):
 
 
 @pytest.mark.parametrize(
-    ("phase", "limit", "said"), [("Pending", "START_S", "did not start"), ("Running", "RUN_S", "runs")]
+    ("phase", "limit", "message"), [("Pending", "START_S", "did not start"), ("Running", "RUN_S", "runs")]
 )
-def test_a_pod_that_does_not_start_or_end_is_given_up_and_removed(play, host, monkeypatch, phase, limit, said):
+def test_a_pod_that_does_not_start_or_end_is_given_up_and_removed(play, host, monkeypatch, phase, limit, message):
     folder = play({POD: {"status": {"phase": phase}}})
     monkeypatch.setattr(probe_pod, limit, 0.2)
     begun = time.monotonic()
-    assert said in findings(host, Pods(image=IMAGE, accelerators=0))["a step's pod"].said
+    assert message in findings(host, Pods(image=IMAGE, accelerators=0))["a step's pod"].said
     assert time.monotonic() - begun < 30
     assert of_pods(folder)[-1].startswith("delete pod")
 
@@ -411,10 +417,10 @@ def test_a_pod_that_cannot_be_removed_hides_no_finding(play, host, capsys, monke
 
 def test_without_an_image_nothing_inside_has_passed(play, host):
     folder = play()
-    found = findings(host, Pods())
-    assert not found["a step's pod"].ok
-    assert "no --image was given" in found["a step's pod"].said
-    assert not {"object store", "MLflow"} & set(found)
+    by_name = findings(host, Pods())
+    assert not by_name["a step's pod"].ok
+    assert "no --image was given" in by_name["a step's pod"].said
+    assert not {"object store", "MLflow"} & set(by_name)
     assert not (folder / "pods.jsonl").exists()
 
 
@@ -423,7 +429,7 @@ IDENTITY = {"metadata": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:
 
 
 @pytest.mark.parametrize(
-    ("answers", "ok", "said"),
+    ("answers", "ok", "message"),
     [
         (NO_SECRET, True, "none, and none needed: the object store works from inside without it"),
         (
@@ -452,24 +458,24 @@ IDENTITY = {"metadata": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:
         ),
     ],
 )
-def test_whether_a_secret_is_missing_is_decided_from_inside(play, host, answers, ok, said):
+def test_whether_a_secret_is_missing_is_decided_from_inside(play, host, answers, ok, message):
     play(answers)
-    found = findings(host)
-    assert found["secrets"].ok is ok
-    assert said in found["secrets"].said
+    by_name = findings(host)
+    assert by_name["secrets"].ok is ok
+    assert message in by_name["secrets"].said
 
 
 def test_a_pull_secret_must_be_there(play, host):
     play({"get secret registry kubeflow": "NotFound"})
-    found = findings(host, Pods(image=IMAGE, pull_secret="registry"))
-    assert "NotFound; --pods pull_secret names the sign-in at the registry" in found["secrets"].said
-    assert not found["secrets"].ok
+    by_name = findings(host, Pods(image=IMAGE, pull_secret="registry"))
+    assert "NotFound; --pods pull_secret names the sign-in at the registry" in by_name["secrets"].said
+    assert not by_name["secrets"].ok
 
 
 def test_a_standalone_kubeflow_is_looked_at_where_its_pods_are(play, host):
     folder = play()
-    found = findings(host)
-    assert found["namespace"].said.startswith(
+    by_name = findings(host)
+    assert by_name["namespace"].said.startswith(
         "kubeflow: a standalone Kubeflow runs every pod in its own namespace, not in mammogan; Pod Security baseline;"
     )
     assert "--namespace mammogan" not in (folder / "calls").read_text()
@@ -484,9 +490,9 @@ def test_a_multi_user_kubeflow_is_looked_at_in_the_given_namespace(play, host, k
     moved = {key.replace(" kubeflow", " team"): value for key, value in of_profile.items()}
     folder = play(moved)
     multi_user(kubeflow)
-    found = look(host, namespace="team")
-    assert [item for item in found if not item.ok] == []
-    assert found[3].said == "team of a multi-user Kubeflow; Pod Security baseline"
+    in_order = look(host, namespace="team")
+    assert [item for item in in_order if not item.ok] == []
+    assert in_order[3].said == "team of a multi-user Kubeflow; Pod Security baseline"
     asked = [line for line in (folder / "calls").read_text().splitlines() if "--namespace kubeflow" in line]
     assert {line.split()[1] for line in asked} == {"deployment", "configmap"}
     assert {line.split()[2] for line in asked} == {"ml-pipeline", "workflow-controller-configmap"}
@@ -495,36 +501,36 @@ def test_a_multi_user_kubeflow_is_looked_at_in_the_given_namespace(play, host, k
 def test_a_multi_user_kubeflow_needs_a_namespace_that_is_there(play, host, kubeflow):
     play({"get namespace team": "NotFound"})
     multi_user(kubeflow)
-    (found,) = wrong(host, namespace="")
-    assert "this Kubeflow is multi-user and --namespace is empty; give that of your profile" in found.said
+    (finding,) = wrong(host, namespace="")
+    assert "this Kubeflow is multi-user and --namespace is empty; give that of your profile" in finding.said
     multi_user(kubeflow)
     assert "NotFound; give --namespace, that of your profile" in findings(host, namespace="team")["namespace"].said
 
 
-def test_an_api_that_is_away_is_told_and_nothing_else_has_passed(play, host, kubeflow):
+def test_an_api_that_is_away_is_reported_and_nothing_else_has_passed(play, host, kubeflow):
     folder = play()
     kubeflow.fail("GET", "healthz", 403)
-    found = look(host)
-    assert [(item.what, item.ok) for item in found] == [("kubectl", True), ("Kubeflow", False)]
-    assert "could not ask which kind of Kubeflow it is: this user may not" in found[1].said
-    assert found[1].said.endswith("nothing further was looked at")
+    in_order = look(host)
+    assert [(item.what, item.ok) for item in in_order] == [("kubectl", True), ("Kubeflow", False)]
+    assert "could not ask which kind of Kubeflow it is: this user may not" in in_order[1].said
+    assert in_order[1].said.endswith("nothing further was looked at")
     assert not (folder / "pods.jsonl").exists()
 
 
 @pytest.mark.parametrize(
-    ("tag", "ok", "said"),
+    ("tag", "ok", "message"),
     [("2.5.0", False, "upgrade to 2.17"), ("3.0.1", True, "Pipelines 3.0"), ("main", True, "tells no version")],
 )
-def test_the_version_is_read_from_the_servers_image(play, host, tag, ok, said):
+def test_the_version_is_read_from_the_servers_image(play, host, tag, ok, message):
     listed = {"name": "ALLOWEDSERVICEACCOUNTS", "value": "mammogan-steps"}
     play({"get deployment ml-pipeline kubeflow": api_server(tag, listed)})
-    found = findings(host)["Kubeflow"]
-    assert found.ok is ok
-    assert said in found.said
+    finding = findings(host)["Kubeflow"]
+    assert finding.ok is ok
+    assert message in finding.said
 
 
 @pytest.mark.parametrize(
-    ("variables", "ok", "said"),
+    ("variables", "ok", "message"),
     [
         ((), False, "kubectl set env -n kubeflow deployment/ml-pipeline ALLOWEDSERVICEACCOUNTS=mammogan-steps, or"),
         (({"name": "ALLOWEDSERVICEACCOUNTS", "value": "a"},), False, "ALLOWEDSERVICEACCOUNTS=a,mammogan-steps, or"),
@@ -532,12 +538,12 @@ def test_the_version_is_read_from_the_servers_image(play, host, tag, ok, said):
         (({"name": "ALLOWEDSERVICEACCOUNTS", "valueFrom": {}},), True, "see to it"),
     ],
 )
-def test_an_account_that_kubeflow_does_not_list_is_told(play, host, variables, ok, said):
+def test_an_account_that_kubeflow_does_not_list_is_reported(play, host, variables, ok, message):
     play({"get deployment ml-pipeline kubeflow": api_server("2.18.1", *variables)})
-    found = findings(host)
-    assert found["service account"].ok is ok
-    assert said in found["service account"].said
-    assert [item.what for item in found.values() if not item.ok] == ([] if ok else ["service account"])
+    by_name = findings(host)
+    assert by_name["service account"].ok is ok
+    assert message in by_name["service account"].said
+    assert [item.what for item in by_name.values() if not item.ok] == ([] if ok else ["service account"])
 
 
 SPOT = {"key": "spot", "value": "true", "effect": "NoSchedule"}
@@ -545,7 +551,7 @@ SMALL = node("small", "3500m", "12884901888", **GPU)
 
 
 @pytest.mark.parametrize(
-    ("nodes", "pods", "what", "said"),
+    ("nodes", "pods", "what", "message"),
     [
         (
             [node("cpu", "3500m", "12.5Gi"), node("tiny", "2", "64Gi")],
@@ -595,12 +601,12 @@ SMALL = node("small", "3500m", "12884901888", **GPU)
         ),
     ],
 )
-def test_a_step_that_fits_no_node_is_told_with_the_setting_that_would(play, nodes, pods, what, said):
+def test_a_step_that_fits_no_node_is_reported_with_the_setting_that_would(play, nodes, pods, what, message):
     play({"get nodes": items(*nodes)})
-    found = [item for item in room.look("kubeflow", pods) if not item.ok]
-    assert found[0].what == what
-    assert found[0].said.startswith(said)
-    assert {item.what for item in found} == {what}
+    problems = [item for item in room.look("kubeflow", pods) if not item.ok]
+    assert problems[0].what == what
+    assert problems[0].said.startswith(message)
+    assert {item.what for item in problems} == {what}
 
 
 @pytest.mark.parametrize(
@@ -613,7 +619,7 @@ def test_a_step_that_fits_no_node_is_told_with_the_setting_that_would(play, node
         ([GPU_NODE, node()], Pods(image=IMAGE, node_selector=("pool=gpu",))),
     ],
 )  # fmt: skip
-def test_a_step_that_fits_a_node_is_not_told(play, nodes, pods):
+def test_a_step_that_fits_a_node_is_not_reported(play, nodes, pods):
     play({"get nodes": items(*nodes)})
     assert [item for item in room.look("kubeflow", pods) if not item.ok] == []
 
@@ -622,17 +628,19 @@ def test_kubeflows_drivers_must_be_let_in_too(play):
     least = {"type": "Container", "min": {"memory": "100Mi"}, "defaultRequest": {"memory": "128Mi"}}
     limit_range = {"metadata": {"name": "r"}, "spec": {"limits": [least]}}
     play({"get limitrange kubeflow": items(limit_range)})
-    (found,) = [item for item in room.look("kubeflow", PODS) if not item.ok]
-    assert found.said.startswith("Kubeflow's drivers: LimitRange r: the pod requests 0.06 GiB, below the 0.1 GiB that")
+    (finding,) = [item for item in room.look("kubeflow", PODS) if not item.ok]
+    assert finding.said.startswith(
+        "Kubeflow's drivers: LimitRange r: the pod requests 0.06 GiB, below the 0.1 GiB that"
+    )
 
 
 def test_what_a_limit_range_gives_to_kubeflows_containers_is_counted(play):
     defaults = {"type": "Container", "defaultRequest": {"cpu": "100m", "memory": "128Mi"}, "default": {"memory": "1Gi"}}
     limit_range = {"metadata": {"name": "r"}, "spec": {"limits": [defaults]}}
     play({"get limitrange kubeflow": items(limit_range), "get nodes": items(node("a", "3", "64Gi"))})
-    found = [item for item in room.look("kubeflow", Pods(image=IMAGE, accelerators=0)) if not item.ok]
-    assert {item.what for item in found} == {"nodes"}
-    assert found[0].said.startswith(
+    problems = [item for item in room.look("kubeflow", Pods(image=IMAGE, accelerators=0)) if not item.ok]
+    assert {item.what for item in problems} == {"nodes"}
+    assert problems[0].said.startswith(
         "ingest asks for 3.1 cores and 8.12 GiB (0.1 cores and 0.12 GiB of them for Kubeflow's own containers); "
         "the largest node that it may use, a, offers 3 cores and 64 GiB: --pods ingest.cpu=2 ("
     )
@@ -649,12 +657,14 @@ def test_what_a_limit_range_gives_to_kubeflows_containers_is_counted(play):
         ("just words", "None"),
     ],
 )
-def test_a_cluster_that_does_not_replace_lost_pods_is_told(play, host, defaults, there):
+def test_a_cluster_that_does_not_replace_lost_pods_is_reported(play, host, defaults, there):
     play({CONTROLLER: {"data": {} if defaults is None else {"workflowDefaults": defaults}}})
-    (found,) = wrong(host)
-    assert found.what == "retries"
-    assert found.said.startswith("a pod that is lost with its node would not be started again: set retryPolicy: OnErr")
-    assert found.said.endswith(f"(there: {there})")
+    (finding,) = wrong(host)
+    assert finding.what == "retries"
+    assert finding.said.startswith(
+        "a pod that is lost with its node would not be started again: set retryPolicy: OnErr"
+    )
+    assert finding.said.endswith(f"(there: {there})")
 
 
 def test_the_command_prints_all_and_fails_if_one_is_wrong(play, host):

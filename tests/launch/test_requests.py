@@ -29,8 +29,8 @@ pytestmark = pytest.mark.usefixtures("quick")
 
 @pytest.fixture
 def arguments():
-    found = graph_arguments("paper", {"lambdas": "0.5"}, source="s3://bucket/cbis", labels="s3://bucket/csv")
-    return replace(found, store="s3://bucket/store")
+    defaults = graph_arguments("paper", {"lambdas": "0.5"}, source="s3://bucket/cbis", labels="s3://bucket/csv")
+    return replace(defaults, store="s3://bucket/store")
 
 
 def start(host, arguments, **options):
@@ -73,7 +73,7 @@ def test_a_run_whose_start_a_gateway_kept_back_is_sent_again(kubeflow, host, arg
     assert sent(kubeflow, "runs$") == 5
 
 
-def test_a_create_that_never_arrives_is_told_after_five_attempts(kubeflow, host, arguments):
+def test_a_create_that_never_arrives_is_reported_after_five_attempts(kubeflow, host, arguments):
     kubeflow.lose("POST", "runs$", 99, done=False)
     with pytest.raises(RefusedError, match="could not start the run: no answer"):
         start(host, arguments)
@@ -94,20 +94,20 @@ def test_what_appears_only_at_the_second_look_is_found(kubeflow, host, arguments
     }
 
     def later(place, key, item):
-        made = keep(place, key, item)
+        entry = keep(place, key, item)
         if place is places[pattern] and not pending:
-            pending.append((made[key], place.pop(made[key])))
-        return made
+            pending.append((entry[key], place.pop(entry[key])))
+        return entry
 
     looks = []
 
     def asked(method, path, query, body):
-        found = answer(method, path, query, body)
+        reply = answer(method, path, query, body)
         if method == "GET" and re.search(listing, path) and pending:
             looks.append(path)
             if len(looks) == 1:
                 places[pattern].update(pending)
-        return found
+        return reply
 
     monkeypatch.setattr(kubeflow, "keep", later)
     monkeypatch.setattr(kubeflow, "answer", asked)

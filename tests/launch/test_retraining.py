@@ -18,9 +18,9 @@ MODEL = "mammogan"
 
 @pytest.fixture
 def uri(tmp_path, monkeypatch):
-    found = f"sqlite:///{tmp_path}/mlflow.db"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", found)
-    return found
+    address = f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    return address
 
 
 @pytest.fixture
@@ -58,23 +58,23 @@ def test_the_first_run_trains(open_run):
 
 def test_the_same_data_code_and_settings_stop_with_the_reason(champion, open_run):
     champion("1")
-    found = retraining.decide(open_run("2"), MODEL)
-    assert not found.needed
-    assert found.why == "nothing to train: data, code and settings are those of mammogan@champion"
+    verdict = retraining.decide(open_run("2"), MODEL)
+    assert not verdict.needed
+    assert verdict.why == "nothing to train: data, code and settings are those of mammogan@champion"
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "reason"),
     [
         ({"data": "e2" * 32}, "data d1d1d1d1d1d1 -> e2e2e2e2e2e2"),
         ({"image": "mammogan@sha256:" + "f" * 64}, f"code sha256:{'c' * 64} -> sha256:{'f' * 64}"),
         ({"train.epochs": 13}, "train.epochs 12 -> 13"),
     ],
 )
-def test_one_change_in_data_code_or_settings_trains_again(champion, open_run, change, said):
+def test_one_change_in_data_code_or_settings_trains_again(champion, open_run, change, reason):
     champion("1")
-    found = retraining.decide(open_run("2", **change), MODEL)
-    assert found == retraining.Retraining(True, f"changed since mammogan@champion: {said}")
+    verdict = retraining.decide(open_run("2", **change), MODEL)
+    assert verdict == retraining.Retraining(True, f"changed since mammogan@champion: {reason}")
 
 
 def closed(run_id, *, chosen=True, status="FINISHED"):
@@ -102,9 +102,9 @@ def test_a_run_whose_selection_registered_nothing_was_tried_too(open_run):
     tried = open_run("1")
     tracking.log_decision(tried, Decision("no candidate: nothing is registered"))
     closed(tried)
-    found = retraining.decide(open_run("2"), MODEL)
-    assert not found.needed
-    assert found.why.endswith("has tried these data, code and settings: no candidate: nothing is registered")
+    verdict = retraining.decide(open_run("2"), MODEL)
+    assert not verdict.needed
+    assert verdict.why.endswith("has tried these data, code and settings: no candidate: nothing is registered")
     assert retraining.decide(open_run("3", **OTHER), MODEL).needed
     assert retraining.decide(open_run("4", **{"train.epochs": 13}), MODEL).needed
 
@@ -143,8 +143,8 @@ def test_another_majority_class_is_another_data_set(champion, open_run):
     tracking.set_tags(champion("1"), {tracking.WHOLE_DIGEST: "a" * 64})
     run_id = open_run("2")
     tracking.set_tags(run_id, {tracking.WHOLE_DIGEST: "b" * 64})
-    found = retraining.decide(run_id, MODEL)
-    assert found == retraining.Retraining(
+    verdict = retraining.decide(run_id, MODEL)
+    assert verdict == retraining.Retraining(
         True, "changed since mammogan@champion: data set aaaaaaaaaaaa -> bbbbbbbbbbbb"
     )
 

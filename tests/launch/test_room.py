@@ -92,13 +92,13 @@ def test_a_steps_own_container_and_place_are_those_that_are_compiled(accelerator
 
 
 def limit_range(*entries):
-    found = {"metadata": {"name": "r"}, "spec": {"limits": [{"type": "Container", **entry} for entry in entries]}}
-    return list(admission.bounds(Document(found)))
+    document = {"metadata": {"name": "r"}, "spec": {"limits": [{"type": "Container", **entry} for entry in entries]}}
+    return list(admission.bounds(Document(document)))
 
 
 def quota(used=None, **hard):
-    found = {"metadata": {"name": "q"}, "spec": {"hard": hard}, "status": {"used": used or {}}}
-    return [admission.quota(Document(found))]
+    document = {"metadata": {"name": "q"}, "spec": {"hard": hard}, "status": {"used": used or {}}}
+    return [admission.quota(Document(document))]
 
 
 def test_an_init_container_counts_only_where_it_is_larger():
@@ -125,7 +125,7 @@ GOOD = {"defaultRequest": {"cpu": "100m", "memory": "128Mi"}, "default": {"memor
 
 
 @pytest.mark.parametrize(
-    ("entry", "hard", "used", "resource", "said"),
+    ("entry", "hard", "used", "resource", "reason"),
     [
         (GOOD, {}, {}, None, None),
         (GOOD, {"requests.cpu": "3.1", "requests.memory": "11392Mi", "limits.memory": "12Gi"}, {}, None, None),
@@ -156,16 +156,16 @@ GOOD = {"defaultRequest": {"cpu": "100m", "memory": "128Mi"}, "default": {"memor
         ({"type": "PersistentVolumeClaim", "max": {"storage": "1Gi"}}, {}, {}, None, None),
     ],
 )  # fmt: skip
-def test_admission_lets_a_training_in_or_says_why_not(entry, hard, used, resource, said):
-    found = admission.refusals(footprint.containers(Step.TRAIN, PODS), limit_range(entry), quota(used, **hard))
+def test_admission_lets_a_training_in_or_says_why_not(entry, hard, used, resource, reason):
+    refusals = admission.refusals(footprint.containers(Step.TRAIN, PODS), limit_range(entry), quota(used, **hard))
     if resource is None:
-        assert found == []
+        assert refusals == []
     else:
-        assert found
-        assert {item.resource for item in found} == {resource}
-        assert said in found[0].said
-        assert found[0].fix
-        assert found[0].by in ("LimitRange r", "ResourceQuota q")
+        assert refusals
+        assert {item.resource for item in refusals} == {resource}
+        assert reason in refusals[0].reason
+        assert refusals[0].fix
+        assert refusals[0].by in ("LimitRange r", "ResourceQuota q")
 
 
 def selector(scope, operator):
@@ -185,15 +185,18 @@ def selector(scope, operator):
     ],
 )  # fmt: skip
 def test_a_quota_counts_the_pods_of_its_scopes(spec, counts):
-    found = {"metadata": {"name": "q"}, "spec": {"hard": {"pods": "0"}, **spec}}
-    assert (admission.quota(Document(found)) is not None) is counts
+    document = {"metadata": {"name": "q"}, "spec": {"hard": {"pods": "0"}, **spec}}
+    assert (admission.quota(Document(document)) is not None) is counts
 
 
 def test_the_shipped_quota_and_limits_let_every_step_in():
     """With k8s/base's own numbers, where a quota of accelerators is what the overlay raises."""
     documents = list(yaml.safe_load_all((HERE.parents[1] / "k8s/base/quota.yaml").read_text()))
-    found = {item["kind"]: item for item in documents}
-    bounds, counted = admission.bounds(Document(found["LimitRange"])), admission.quota(Document(found["ResourceQuota"]))
+    by_kind = {item["kind"]: item for item in documents}
+    bounds, counted = (
+        admission.bounds(Document(by_kind["LimitRange"])),
+        admission.quota(Document(by_kind["ResourceQuota"])),
+    )
     for step in Step:
         assert admission.refusals(footprint.containers(step, Pods(accelerators=0)), bounds, [counted]) == []
     refused = admission.refusals(footprint.containers(Step.TRAIN, PODS), bounds, [counted])

@@ -89,11 +89,11 @@ files = st.lists(wanted_ones, max_size=3, unique_by=lambda item: item.name)
 @st.composite
 def present_ones(draw):
     """What may be there: the owner's, of another owner, of before owners were recorded."""
-    found = draw(st.lists(wanted_ones, max_size=6))
+    drawn = draw(st.lists(wanted_ones, max_size=6))
     owners = st.sampled_from([OWNER, OWNER, "radiology", ""])
     return [
         replace(item, id=str(number), max_concurrency=draw(st.sampled_from([1, 5])), owner=draw(owners))
-        for number, item in enumerate(found)
+        for number, item in enumerate(drawn)
     ]
 
 
@@ -194,19 +194,23 @@ def test_create_replace_disable_enable_remove(kubeflow, apply):
 
 def test_what_a_schedule_asks_of_kubeflow(kubeflow, apply):
     apply(entry("weekly", settings={"train.epochs": 7}, enabled=False))
-    (made,) = kubeflow.recurring.values()
-    assert made["trigger"] == {"cron_schedule": {"cron": "0 0 3 * * 1"}}
-    assert (made["max_concurrency"], made["no_catchup"], made["mode"]) == ("1", True, "DISABLE")
-    assert made["service_account"] == "mammogan-steps"
-    assert made["runtime_config"]["parameters"]["overrides"] == '{"train.epochs": 7}'
-    version = kubeflow.versions[made["pipeline_version_reference"]["pipeline_version_id"]]
+    (recurring_run,) = kubeflow.recurring.values()
+    assert recurring_run["trigger"] == {"cron_schedule": {"cron": "0 0 3 * * 1"}}
+    assert (recurring_run["max_concurrency"], recurring_run["no_catchup"], recurring_run["mode"]) == (
+        "1",
+        True,
+        "DISABLE",
+    )
+    assert recurring_run["service_account"] == "mammogan-steps"
+    assert recurring_run["runtime_config"]["parameters"]["overrides"] == '{"train.epochs": 7}'
+    version = kubeflow.versions[recurring_run["pipeline_version_reference"]["pipeline_version_id"]]
     assert "enableCache" not in str(version["pipeline_spec"]), "a scheduled run must look at the source again"
 
 
 def test_a_run_gets_the_arguments_of_the_file(kubeflow, apply):
     apply(entry("weekly", preset="demo", settings={"lambdas": "3"}, experiment="trial"))
-    (made,) = kubeflow.recurring.values()
-    assert made["runtime_config"]["parameters"] == {
+    (recurring_run,) = kubeflow.recurring.values()
+    assert recurring_run["runtime_config"]["parameters"] == {
         "trials": ["lambda=3,seed=0"],
         "preset": "demo",
         "overrides": '{"lambdas": "3"}',
@@ -216,14 +220,14 @@ def test_a_run_gets_the_arguments_of_the_file(kubeflow, apply):
         "experiment": "trial",
         "force": False,
     }
-    assert kubeflow.experiments[made["experiment_id"]]["display_name"] == "trial"
+    assert kubeflow.experiments[recurring_run["experiment_id"]]["display_name"] == "trial"
 
 
 def test_force_is_a_change_of_the_schedule(kubeflow, apply):
     apply(entry("weekly"))
     assert apply(entry("weekly", force=True)) == ["replace weekly"]
-    (made,) = kubeflow.recurring.values()
-    assert made["runtime_config"]["parameters"]["force"] is True
+    (recurring_run,) = kubeflow.recurring.values()
+    assert recurring_run["runtime_config"]["parameters"]["force"] is True
 
 
 def test_an_account_that_kubeflow_chooses_is_no_difference(kubeflow, apply):
@@ -243,11 +247,11 @@ def test_a_scheduled_run_stops_where_nothing_changed_unless_forced(kubeflow, app
     def tick(name, **changed):
         """One run of the schedule as far as its decision, and the id of its run in MLflow."""
         apply(entry("weekly", preset="demo", source="phantom", labels="", **changed))
-        (made,) = kubeflow.recurring.values()
-        version = kubeflow.versions[made["pipeline_version_reference"]["pipeline_version_id"]]
+        (recurring_run,) = kubeflow.recurring.values()
+        version = kubeflow.versions[recurring_run["pipeline_version_reference"]["pipeline_version_id"]]
         folder = tmp_path / name
         folder.mkdir()
-        arguments = made["runtime_config"]["parameters"]
+        arguments = recurring_run["runtime_config"]["parameters"]
         walk = Walk(version["pipeline_spec"]["pipeline_spec"], arguments, str(folder), folder, run_command)
         for step in BEFORE:
             walk.step(step, run=name)
@@ -328,7 +332,7 @@ def test_the_projects_own_file_is_valid_and_starts_nothing_by_itself():
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"cron": "3 * * 1"}, r"cron='3 \* \* 1': it has 4 fields; give six fields"),
         ({"cron": "0 0 3 * * 7"}, r"cron='0 0 3 \* \* 7': day of the week '7': values go from 0 up to 6; give six"),
@@ -346,9 +350,9 @@ def test_the_projects_own_file_is_valid_and_starts_nothing_by_itself():
         ({"preset": "papper"}, "preset='papper': choose one of"),
     ],
 )
-def test_a_wrong_entry_is_named_with_its_mend(write, change, said):
+def test_a_wrong_entry_is_named_with_its_fix(write, change, message):
     path = write({**entry("weekly"), **change})
-    with pytest.raises(ValueError, match=f"schedule .*: .*{said}"):
+    with pytest.raises(ValueError, match=f"schedule .*: .*{message}"):
         read(path)
 
 
@@ -384,7 +388,7 @@ def test_an_empty_list_removes_all_but_an_empty_file_does_not(kubeflow, apply, t
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("schedules: []", "no owner; say at its top whose schedules these are, such as 'owner: imaging-group'"),
         ("owner: 7\nschedules: []", "owner=7: give 1 to 63 letters"),
@@ -393,10 +397,10 @@ def test_an_empty_list_removes_all_but_an_empty_file_does_not(kubeflow, apply, t
         (f"owner: {'a' * 64}\nschedules: []", "give 1 to 63 letters"),
     ],
 )
-def test_a_file_says_whose_it_is(tmp_path, text, said):
+def test_a_file_says_whose_it_is(tmp_path, text, message):
     path = tmp_path / "schedules.yaml"
     path.write_text(text)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         read(path)
 
 
@@ -427,23 +431,23 @@ def test_the_command_prints_the_diff(kubeflow, command):
 
 @pytest.mark.parametrize("more", [[], ["--dry-run"]])
 def test_the_command_shows_the_next_times_and_what_five_fields_mean(command, more):
-    said = command(entry("weekly", enabled=False), entry("odd", cron="0 3 * * 1"), more=more)
-    weekly, odd = (line for line in said.stdout.splitlines() if line.startswith("  "))
+    result = command(entry("weekly", enabled=False), entry("odd", cron="0 3 * * 1"), more=more)
+    weekly, odd = (line for line in result.stdout.splitlines() if line.startswith("  "))
     assert weekly.count("Mon 20") == weekly.count(" 03:00:00") == 3
     assert weekly.endswith(" UTC; switched off")
     assert odd.count("-01-01 0") == 3
-    assert "minute 3, hour *, day *, month 1" in said.stderr
-    assert "weekly" not in said.stderr
+    assert "minute 3, hour *, day *, month 1" in result.stderr
+    assert "weekly" not in result.stderr
 
 
 def test_a_change_is_printed_when_it_is_made_not_at_the_end(kubeflow, command):
     """Row 11: the second entry is refused by the server, the first was made and is told."""
     kubeflow.fail("POST", "recurringruns", 200, body={"recurring_run_id": "made elsewhere"})
     kubeflow.fail("POST", "recurringruns", 403)
-    said = command(entry("first"), entry("second"))
-    assert diff(said) == ["+ create first (0 0 3 * * 1)"]
-    assert said.exit_code == 1
-    assert "could not create schedule second" in said.stderr
+    result = command(entry("first"), entry("second"))
+    assert diff(result) == ["+ create first (0 0 3 * * 1)"]
+    assert result.exit_code == 1
+    assert "could not create schedule second" in result.stderr
 
 
 # A run in flight.
@@ -466,8 +470,8 @@ def test_a_change_waits_for_the_run_in_flight(kubeflow, apply, capsys):
     disabled, created = asked.index(("POST", "disable")), asked.index(("POST", "recurringruns"))
     looks = [number for number, what in enumerate(asked) if what == ("GET", "runs")]
     assert disabled < looks[0] < looks[-1] < created
-    said = capsys.readouterr().err
-    assert f"to replace weekly, its run in flight {run_id} (RUNNING) is waited for; Ctrl-C leaves" in said
+    stderr = capsys.readouterr().err
+    assert f"to replace weekly, its run in flight {run_id} (RUNNING) is waited for; Ctrl-C leaves" in stderr
 
 
 def test_a_removal_waits_too_and_an_idle_one_goes_meanwhile(kubeflow, apply, capsys):
@@ -510,9 +514,9 @@ def test_ctrl_c_leaves_it_switched_off_and_the_same_command_goes_on(kubeflow, co
         raise KeyboardInterrupt
 
     monkeypatch.setattr(reconciliation.time, "sleep", interrupt)
-    said = command(entry("weekly", cron="0 0 9 * * *"))
-    assert said.exit_code == 130
-    assert "switched off until the change is made: weekly; the same command resumes" in said.stderr
+    result = command(entry("weekly", cron="0 0 9 * * *"))
+    assert result.exit_code == 130
+    assert "switched off until the change is made: weekly; the same command resumes" in result.stderr
     assert kubeflow.recurring[old]["mode"] == "DISABLE"
     assert the_one(kubeflow) == old
     monkeypatch.undo()
@@ -526,9 +530,9 @@ def test_ctrl_c_leaves_it_switched_off_and_the_same_command_goes_on(kubeflow, co
 def test_now_ends_the_run_before_it_replaces(kubeflow, command):
     command(entry("weekly"))
     run_id = kubeflow.fire(the_one(kubeflow))
-    said = command(entry("weekly", cron="0 0 9 * * *"), more=["--now"])
-    assert said.exit_code == 0, said.output
-    assert f"run {run_id} was stopped: FAILED, terminated in Kubeflow" in said.stderr
+    result = command(entry("weekly", cron="0 0 9 * * *"), more=["--now"])
+    assert result.exit_code == 0, result.output
+    assert f"run {run_id} was stopped: FAILED, terminated in Kubeflow" in result.stderr
     assert kubeflow.killed == []
     paths = [path for method, path in kubeflow.requests if method in ("POST", "DELETE")]
     (terminated,) = (number for number, path in enumerate(paths) if path.endswith(f"{run_id}:terminate"))
@@ -592,15 +596,15 @@ def before_owners(kubeflow):
         item["description"] = BEFORE_OWNERS
 
 
-def test_what_was_made_before_owners_is_adopted_by_name_and_the_rest_left_alone_and_said(kubeflow, apply, capsys):
+def test_what_was_made_before_owners_is_adopted_by_name_and_the_rest_left_alone_and_reported(kubeflow, apply, capsys):
     apply(entry("weekly"), entry("theirs"))
     before_owners(kubeflow)
     run_id = kubeflow.fire(next(iter(kubeflow.recurring)), looks=2)
     assert apply(entry("weekly")) == ["replace weekly"]
     assert kubeflow.runs[run_id]["state"] == "SUCCEEDED"
-    said = capsys.readouterr()
-    assert "~ replace weekly (0 0 3 * * 1): made before owners were recorded, adopted by imaging-group\n" in said.out
-    assert "left alone, made before owners were recorded: theirs; a file that names one adopts it" in said.err
+    output = capsys.readouterr()
+    assert "~ replace weekly (0 0 3 * * 1): made before owners were recorded, adopted by imaging-group\n" in output.out
+    assert "left alone, made before owners were recorded: theirs; a file that names one adopts it" in output.err
     descriptions = {item["display_name"]: item["description"] for item in kubeflow.recurring.values()}
     assert descriptions == {"weekly": describe(OWNER), "theirs": BEFORE_OWNERS}
     assert apply(entry("weekly")) == []
@@ -611,7 +615,7 @@ def test_the_recorded_entry_of_a_real_kubeflow_is_one_from_before_owners(kubeflo
     kubeflow.recurring[real["recurring_run_id"]] = real
     (have,) = listed(Server(host), OWNER)
     assert (have.name, have.owner, have.enabled) == ("idle", "", False)
-    assert have.made_at.isoformat() == "2026-11-26T14:02:12+00:00"
+    assert have.created_at.isoformat() == "2026-11-26T14:02:12+00:00"
 
 
 def test_an_owner_is_read_back_as_it_was_written():
@@ -724,7 +728,7 @@ def test_deep_nesting_is_refused_in_one_line(tmp_path):
         read(tmp_path / "deep.yaml")
 
 
-def test_a_large_value_of_a_wrong_type_is_told_in_short(tmp_path):
+def test_a_large_value_of_a_wrong_type_is_reported_in_short(tmp_path):
     (tmp_path / "long.yaml").write_text(f"owner: me\nschedules: [{{name: x, cron: [{', '.join(['y'] * 9999)}]}}]\n")
     with pytest.raises(ValueError, match=r"schedule x: cron=.*give a value of type str") as refused:
         read(tmp_path / "long.yaml")

@@ -51,7 +51,7 @@ class Double:
     def __init__(self, kubeflow, seed):
         self.kubeflow, self.rng = kubeflow, random.Random(seed)
 
-    def made(self):
+    def names(self):
         places = (self.kubeflow.experiments, self.kubeflow.pipelines, self.kubeflow.versions)
         return [[item["display_name"] for item in place.values()] for place in places]
 
@@ -71,10 +71,10 @@ class Double:
 
 def go_through(seed, capfd):
     kubeflow = Kubeflow(token=SECRET)
-    found = graph_arguments("demo", {"lambdas": "0.5"}, source="s3://bucket/cbis", labels="s3://bucket/csv")
+    defaults = graph_arguments("demo", {"lambdas": "0.5"}, source="s3://bucket/cbis", labels="s3://bucket/csv")
     with serve(kubeflow) as host, faulty(host, seed, patience_s=PATIENCE_S) as gateway:
         server = Server(gateway.address, sign_in=SignIn(token=SECRET))
-        arguments = replace(found, store="s3://bucket/store")
+        arguments = replace(defaults, store="s3://bucket/store")
         session = Session(Double(kubeflow, seed), server, arguments, PODS, seed, LONGEST_S, poll_s=0.01)
         for _ in range(6):
             session.act(capfd)

@@ -29,8 +29,8 @@ pytestmark = pytest.mark.usefixtures("quick")
 
 @pytest.fixture
 def arguments():
-    found = graph_arguments("paper", {"lambdas": "0.5,3"}, source="s3://bucket/cbis", labels="s3://bucket/csv")
-    return replace(found, store="s3://bucket/store")
+    defaults = graph_arguments("paper", {"lambdas": "0.5,3"}, source="s3://bucket/cbis", labels="s3://bucket/csv")
+    return replace(defaults, store="s3://bucket/store")
 
 
 def start(host, arguments, **options):
@@ -111,7 +111,7 @@ def test_a_conflict_means_that_someone_else_made_it(kubeflow, host, arguments, p
     assert len(kubeflow.runs) == 2
 
 
-def test_a_conflict_with_nothing_there_is_told(kubeflow, host, arguments):
+def test_a_conflict_with_nothing_there_is_reported(kubeflow, host, arguments):
     kubeflow.fail("POST", "pipelines$", 409, body=recorded("api", "pipeline-duplicate")["body"])
     with pytest.raises(RefusedError, match=r"could not create the pipeline: it exists already \(Failed to create"):
         start(host, arguments)
@@ -138,14 +138,14 @@ def test_a_failure_of_the_servers_own_is_not_tried_again(kubeflow, host, argumen
     assert sum(request == ("POST", "/apis/v2beta1/runs") for request in kubeflow.requests) == 1
 
 
-def test_a_server_that_stays_away_is_told_after_five_attempts(kubeflow, host, arguments):
+def test_a_server_that_stays_away_is_reported_after_five_attempts(kubeflow, host, arguments):
     kubeflow.fail("GET", "pipelines", 503, times=99)
     with pytest.raises(RefusedError, match="could not list pipelines: the server failed with status 503"):
         start(host, arguments)
     assert sum("pipelines" in path for _, path in kubeflow.requests) == 5
 
 
-def test_no_server_is_told_with_the_reason(arguments):
+def test_no_server_is_reported_with_the_reason(arguments):
     with pytest.raises(RefusedError, match=r"no answer from http://127.0.0.1:9; check --host .*refused"):
         start("http://127.0.0.1:9", arguments)
 
@@ -216,7 +216,7 @@ def test_inside_without_a_token_it_goes_unsigned_and_no_library_speaks_up(
     assert "ERROR" not in capsys.readouterr().err
 
 
-def test_a_missing_namespace_is_told_before_anything_is_sent(arguments):
+def test_a_missing_namespace_is_reported_before_anything_is_sent(arguments):
     kubeflow = Kubeflow(multi_user=True)
     refused = pytest.raises(ValueError, match=r"^--namespace='': this Kubeflow has many users; give the namespace")
     with serve(kubeflow) as host:

@@ -32,24 +32,24 @@ class Walk:
         command = [*container["command"], *(fill if item == "{{$}}" else item for item in container["args"])]
         self.run(name, command)
         output = self.folder / name / "executor_output.json"
-        said = json.loads(output.read_text()) if output.is_file() else {}
-        self.outputs[name] = said.get("parameterValues", {}).get("Output")
+        result = json.loads(output.read_text()) if output.is_file() else {}
+        self.outputs[name] = result.get("parameterValues", {}).get("Output")
 
     def executor_input(self, name, component, more):
         """What the launcher passes: values, and artifacts with their addresses."""
         inputs, outputs = component.get("inputDefinitions", {}), component.get("outputDefinitions", {})
         (self.folder / name).mkdir()
-        made = {key: self.artifact(name, key, kind) for key, kind in outputs.get("artifacts", {}).items()}
-        self.artifacts |= made
+        artifacts = {key: self.artifact(name, key, kind) for key, kind in outputs.get("artifacts", {}).items()}
+        self.artifacts |= artifacts
         wanted = {key: self.value(key, more) for key in inputs.get("parameters", {})}
         return {
             "inputs": {
                 "parameterValues": {key: value for key, value in wanted.items() if value is not None},
-                "artifacts": {key: {"artifacts": self.found(key)} for key in inputs.get("artifacts", {})},
+                "artifacts": {key: {"artifacts": self.artifacts_of(key)} for key in inputs.get("artifacts", {})},
             },
             "outputs": {
                 "parameters": {key: {"outputFile": self.path(name, key)} for key in outputs.get("parameters", {})},
-                "artifacts": {key: {"artifacts": [item]} for key, item in made.items()},
+                "artifacts": {key: {"artifacts": [item]} for key, item in artifacts.items()},
                 "outputFile": self.path(name, "executor_output.json"),
             },
         }
@@ -58,7 +58,7 @@ class Walk:
         known = {**self.parameters, "run": "walk-1", "version": self.outputs.get("register"), **more}
         return known.get(key)
 
-    def found(self, key):
+    def artifacts_of(self, key):
         """An artifact by its name; the plural is the one of each trial."""
         key = {"evaluations": "evaluation"}.get(key, key)
         return [self.artifacts[key]]

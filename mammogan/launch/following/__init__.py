@@ -117,12 +117,12 @@ class _Following:
     """What is remembered from one look at the run to the next."""
 
     def __init__(
-        self, server: Server, run_id: str, tracking_uri: str, pending_minutes: int, places: Links, told: str
+        self, server: Server, run_id: str, tracking_uri: str, pending_minutes: int, places: Links, line: str
     ) -> None:
         self._watch = Watch(server, run_id, tracking_uri)
         self._tracking_uri, self._places, self._pending_minutes = tracking_uri, places, pending_minutes
         self._over_since_s: float | None = None
-        self._told = {told}
+        self._printed = {line}
 
     def to_its_end(self, poll_s: float) -> None:
         """Look until the run is over, then say how it ended, or raise RuntimeError."""
@@ -137,9 +137,9 @@ class _Following:
                     break
                 if view:
                     wait = self._waiting.look(view)
-                    self._show(show, view, wait.said)
+                    self._show(show, view, wait.reason)
                     if wait.too_long:
-                        self._give_up(wait.said, poll_s)
+                        self._give_up(wait.reason, poll_s)
                 time.sleep(poll_s)
         self._conclude(self._closed(view))
 
@@ -166,8 +166,8 @@ class _Following:
         show(rows, [remark for remark in (view.away, unreadable, waits_for) if remark])
 
     def _once(self, line: str) -> None:
-        if line not in self._told:
-            self._told.add(line)
+        if line not in self._printed:
+            self._printed.add(line)
             logger.info(line)
 
     def _is_over(self, view: View) -> bool:
@@ -220,8 +220,8 @@ class _Following:
         if view.ended and view.run.state != verdict.SUCCEEDED:
             logger.info(f"Kubeflow says {view.run.state}; by the run's record every step that was due did its work")
         if view.standing is None and self._tracking_uri:
-            told = view.unreadable or f"MLflow at {self._tracking_uri} has no run {self._watch.run_id}"
-            logger.info(f"{told}; that it ended well is Kubeflow's word")
+            reason = view.unreadable or f"MLflow at {self._tracking_uri} has no run {self._watch.run_id}"
+            logger.info(f"{reason}; that it ended well is Kubeflow's word")
         logger.info(f"the run ended {status}; see {self._place(view)}")
 
     def _place(self, view: View) -> str:

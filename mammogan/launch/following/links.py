@@ -65,10 +65,10 @@ def _mlflow(server: Server, tracking_uri: str, settings: str) -> str:
 def _in_config_map(server: Server, settings: str) -> str:
     try:
         namespace = server.pods_namespace()
-        found = kubectl.ask("get", "configmap", settings, "--namespace", namespace, timeout_s=QUICK_S)
+        config_map = kubectl.ask("get", "configmap", settings, "--namespace", namespace, timeout_s=QUICK_S)
     except (LookupError, RuntimeError):
         return ""
-    return found.text("data", UI_URL)
+    return config_map.text("data", UI_URL)
 
 
 def _without_password(address: str) -> str:

@@ -57,14 +57,14 @@ def from_record(standing: Standing, trials: Sequence[str]) -> list[Row]:
 
 def from_kubeflow(run: kfp_server_api.V2beta1Run, now: datetime | None = None) -> list[Row]:
     """The steps that Kubeflow shows; those of the fan-out are numbered by their start."""
-    found: list[Row] = []
+    rows: list[Row] = []
     for step in Step:
         tasks = sorted(_tasks(run, step), key=lambda task: task.start_time)
         for number, task in enumerate(tasks, 1):
             trial = str(number) if step in PER_TRIAL else ""
             state = STATES.get(task.state)
-            found.append(Row(Task(step, trial), state, _seconds(task, now or datetime.now(UTC)) if state else None))
-    return sorted(found, key=lambda row: _place(row.task, int(row.task.trial or 0)))
+            rows.append(Row(Task(step, trial), state, _seconds(task, now or datetime.now(UTC)) if state else None))
+    return sorted(rows, key=lambda row: _place(row.task, int(row.task.trial or 0)))
 
 
 def has_ended(task: kfp_server_api.V2beta1PipelineTaskDetail) -> bool:

@@ -47,8 +47,8 @@ class RunPod:
 
 def find(run_id: str, namespace: str) -> list[RunPod]:
     """Pods of the run. Raises LookupError where kubectl cannot be asked."""
-    found = kubectl.ask("get", "pods", "--namespace", namespace, "--selector", f"{RUN_LABEL}={run_id}")
-    return [parse(item) for item in found.items("items")]
+    listing = kubectl.ask("get", "pods", "--namespace", namespace, "--selector", f"{RUN_LABEL}={run_id}")
+    return [parse(item) for item in listing.items("items")]
 
 
 def command(run_id: str, namespace: str) -> str:

@@ -46,13 +46,13 @@ class Lines:
     def __init__(self) -> None:
         self._states: dict[Task, State] = {}
         self._remarks: tuple[str, ...] = ()
-        self._told_at_s: dict[Task, float] = {}
+        self._printed_at_s: dict[Task, float] = {}
 
     def __call__(self, rows: Sequence[Row], remarks: Sequence[str]) -> None:
         """Say a line for each row that has another state, for a note of one that runs at most one a minute."""
         for row in rows:
             if row.state and self._is_news(row):
-                self._states[row.task], self._told_at_s[row.task] = row.state, time.monotonic()
+                self._states[row.task], self._printed_at_s[row.task] = row.state, time.monotonic()
                 logger.info(_line(row))
         for remark in remarks:
             if remark not in self._remarks:
@@ -62,7 +62,7 @@ class Lines:
     def _is_news(self, row: Row) -> bool:
         if self._states.get(row.task) is not row.state:
             return True
-        old = time.monotonic() - self._told_at_s[row.task] >= NOTE_EVERY_S
+        old = time.monotonic() - self._printed_at_s[row.task] >= NOTE_EVERY_S
         return bool(row.state is State.RUNNING and row.note and old)
 
 

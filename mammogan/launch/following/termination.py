@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from mammogan.launch.following import run_pods
-from mammogan.launch.following.verdict import close, told
+from mammogan.launch.following.verdict import close, summary
 from mammogan.launch.following.watch import Watch
 from mammogan.launch.server import RefusedError
 from mammogan.ledger import Fate
@@ -36,7 +36,7 @@ def stop(server: Server, run_id: str, tracking_uri: str = "", poll_s: float = PO
     watch = Watch(server, run_id, tracking_uri)
     view = first_view(watch, poll_s)
     if view.ended and not _is_open(view):
-        return f"run {run_id} had ended already: {told(view)}"
+        return f"run {run_id} had ended already: {summary(view)}"
     if view.standing and _is_open(view):
         from mammogan.tracking.standing import ask_to_stop
 
@@ -51,7 +51,7 @@ def stop(server: Server, run_id: str, tracking_uri: str = "", poll_s: float = PO
         raise RuntimeError(f"run {run_id} is still {view.run.state} in Kubeflow; {hangs(watch)}")
     if view.unreadable:
         logger.info(f"{view.unreadable}; the run's exit step, or the janitor, ends its record")
-    return f"run {run_id} was stopped: {told(view)}"
+    return f"run {run_id} was stopped: {summary(view)}"
 
 
 def _terminate(server: Server, view: View, tracking_uri: str) -> None:
@@ -90,11 +90,11 @@ def wait_for_end(watch: Watch, limit_s: float, poll_s: float = POLL_S) -> View:
 
 def first_view(watch: Watch, poll_s: float = POLL_S) -> View:
     """The run as soon as Kubeflow answers."""
-    told = ""
+    reason = ""
     while not (view := watch.look()):
-        if watch.away != told:
-            told = watch.away
-            logger.info(f"{told}; waiting for it")
+        if watch.away != reason:
+            reason = watch.away
+            logger.info(f"{reason}; waiting for it")
         time.sleep(poll_s)
     return view
 

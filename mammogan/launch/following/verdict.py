@@ -45,7 +45,7 @@ def fate(view: View, namespace: str) -> Fate:
     return Fate(view.terminated, causes, _failed(pods, namespace))
 
 
-def told(view: View) -> str:
+def summary(view: View) -> str:
     """How the run ended, or stands, in one line."""
     if view.standing:
         return _with_reason(view.standing)

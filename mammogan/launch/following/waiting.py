@@ -23,7 +23,7 @@ ASK_EVERY_S = 20.0
 class Wait:
     """What a run waits for, as far as can be told."""
 
-    said: str
+    reason: str
     """For a person; empty where nothing is known to keep it."""
     too_long: bool = False
     """Whether it was known to wait for all of the time that it may."""
@@ -55,7 +55,7 @@ class Waiting:
         if now - self._asked_at_s >= ASK_EVERY_S:
             self._asked_at_s = now
             self._wait = self._ask(view, now - self._since_s)
-            if not self._wait.said:
+            if not self._wait.reason:
                 self._since_s = now
         return self._wait
 

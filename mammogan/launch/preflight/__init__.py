@@ -30,15 +30,15 @@ def check(
     ``namespace`` counts on a multi-user Kubeflow only; ``store`` is the run's, ``s3://bucket/prefix``, and without one
     the object store has not passed. ``source`` is looked at where it is an S3 address.
     """
-    found = [_finding("kubectl", installation.cluster)]
+    findings = [_finding("kubectl", installation.cluster)]
     try:
         home = installation.home(server, namespace)
     except (LookupError, RefusedError) as error:
-        return [*found, Finding("Kubeflow", False, f"{error.args[0]}; nothing further was looked at")]
+        return [*findings, Finding("Kubeflow", False, f"{error.args[0]}; nothing further was looked at")]
     tried = probe_pod.try_out(pods, home.namespace, service_account, store, source if is_remote(source) else "")
     works = any(item.what == probe_pod.STORE and item.ok for item in tried)
     return [
-        *found,
+        *findings,
         _finding("Kubeflow", installation.kubeflow),
         _finding("retries", installation.retries),
         _finding("namespace", lambda: installation.described(home)),

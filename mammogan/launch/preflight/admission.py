@@ -50,7 +50,7 @@ class Refusal:
     by: str
     """``ResourceQuota NAME``, ``LimitRange NAME``."""
     resource: str
-    said: str
+    reason: str
     """What is asked for and what may be, without the step's name."""
     fix: str
 
@@ -110,10 +110,10 @@ def _filled(container: Container, ranges: Sequence[Bound]) -> Container:
 def refusals(pod: Sequence[Container], ranges: Sequence[Bound], quotas: Sequence[Quota]) -> list[Refusal]:
     """Every reason for which a pod would be refused; none means that it is let in."""
     full = filled(pod, ranges)
-    found = [*_beyond_limit(full, ranges), *_out_of_bounds(full, ranges)]
+    reasons = [*_beyond_limit(full, ranges), *_out_of_bounds(full, ranges)]
     for item in quotas:
-        found += [*_unnamed(full, item), *_over(full, item)]
-    return found
+        reasons += [*_unnamed(full, item), *_over(full, item)]
+    return reasons
 
 
 def _beyond_limit(pod: Sequence[Container], ranges: Sequence[Bound]) -> Iterator[Refusal]:
@@ -122,8 +122,10 @@ def _beyond_limit(pod: Sequence[Container], ranges: Sequence[Bound]) -> Iterator
         for name, limit in container.limits.items():
             if container.requests.get(name, _NONE) > limit:
                 by = next(item.of for item in ranges if name in {**item.default, **item.default_request})
-                said = f"requests {shown(name, container.requests[name])}, above the default limit {shown(name, limit)}"
-                yield Refusal(f"LimitRange {by}", name, said, f"take the default for {name} out of it, or raise it")
+                reason = (
+                    f"requests {shown(name, container.requests[name])}, above the default limit {shown(name, limit)}"
+                )
+                yield Refusal(f"LimitRange {by}", name, reason, f"take the default for {name} out of it, or raise it")
 
 
 def _out_of_bounds(pod: Sequence[Container], ranges: Sequence[Bound]) -> Iterator[Refusal]:
@@ -139,14 +141,14 @@ def _out_of_bound(bound: Bound, kind: str, asked: Amounts, most: Amounts) -> Ite
     for name, top in bound.most.items():
         given = max(asked.get(name, _NONE), most.get(name, _NONE))
         if given > top:
-            said = f"takes {shown(name, given)}, above the {shown(name, top)} that {kind} may have"
-            yield Refusal(by, name, said, f"raise its maximum for {name}")
+            reason = f"takes {shown(name, given)}, above the {shown(name, top)} that {kind} may have"
+            yield Refusal(by, name, reason, f"raise its maximum for {name}")
         elif name not in most:
             yield Refusal(by, name, f"has no limit for {name}, of which {kind} needs one", f"take max {name} out of it")
     for name, bottom in bound.least.items():
         if asked.get(name, _NONE) < bottom:
-            said = f"requests {shown(name, asked.get(name, _NONE))}, below the {shown(name, bottom)} that {kind} must"
-            yield Refusal(by, name, said, f"lower its minimum for {name}")
+            reason = f"requests {shown(name, asked.get(name, _NONE))}, below the {shown(name, bottom)} that {kind} must"
+            yield Refusal(by, name, reason, f"lower its minimum for {name}")
     for name, ratio in bound.ratio.items():
         if not asked.get(name) or most.get(name, _NONE) / asked[name] > ratio or name not in most:
             yield Refusal(by, name, f"has a limit of {name} above {ratio} times its request", "raise its ratio")
@@ -177,11 +179,13 @@ def _over(pod: Sequence[Container], counted: Quota) -> Iterator[Refusal]:
         needed, used = use.get(name, _NONE), counted.used.get(name, _NONE)
         by = f"ResourceQuota {counted.name}"
         if needed > hard:
-            said = f"needs {shown(name, needed)} of {name}, and the quota allows {shown(name, hard)} at all"
-            yield Refusal(by, name, said, f"raise {name} in it")
+            reason = f"needs {shown(name, needed)} of {name}, and the quota allows {shown(name, hard)} at all"
+            yield Refusal(by, name, reason, f"raise {name} in it")
         elif needed and needed > hard - used:
-            said = f"needs {shown(name, needed)} of {name}, and of {shown(name, hard)} only {shown(name, hard - used)} "
-            yield Refusal(by, name, f"{said.rstrip()} are left", f"wait for what runs there, or raise {name} in it")
+            reason = (
+                f"needs {shown(name, needed)} of {name}, and of {shown(name, hard)} only {shown(name, hard - used)} "
+            )
+            yield Refusal(by, name, f"{reason.rstrip()} are left", f"wait for what runs there, or raise {name} in it")
 
 
 def usage(pod: Sequence[Container]) -> dict[str, Decimal]:

@@ -86,11 +86,11 @@ def _dotted(version: Sequence[int]) -> str:
 def described(home: Home) -> str:
     """Where the pods will be, and under which Pod Security. Raises LookupError where that namespace is missing."""
     try:
-        found = kubectl.ask("get", "namespace", home.namespace)
+        namespace = kubectl.ask("get", "namespace", home.namespace)
     except LookupError as error:
         fix = "give --namespace, that of your profile" if home.multi_user else "install Kubeflow Pipelines there"
         raise LookupError(f"{error.args[0]}; {fix}") from error
-    level = found.text("metadata", "labels", "pod-security.kubernetes.io/enforce") or "no level"
+    level = namespace.text("metadata", "labels", "pod-security.kubernetes.io/enforce") or "no level"
     if home.multi_user:
         return f"{home.namespace} of a multi-user Kubeflow; Pod Security {level}"
     instead = f", not in {home.given}" if home.given not in ("", home.namespace) else ""

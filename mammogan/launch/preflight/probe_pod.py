@@ -138,8 +138,8 @@ def try_out(pods: Pods, namespace: str, service_account: str, store: str, source
     With a source the first one stands in for ingest, which alone gets the key of it.
     """
     if not pods.image:
-        said = "no --image was given: neither its pull nor object store and MLflow from inside were tried"
-        return [Finding("a step's pod", False, said)]
+        reason = "no --image was given: neither its pull nor object store and MLflow from inside were tried"
+        return [Finding("a step's pod", False, reason)]
     shared = (pods, namespace, service_account, store, source)
     step, expected = (Step.INGEST, (SOURCE,)) if source else (Step.START, ())
     expected = (RIGHTS, STORE, *expected, MLFLOW)
@@ -190,8 +190,8 @@ def _ended(probe: ProbePod) -> Document:
             running = running or now
             if now - running > RUN_S:
                 raise LookupError(f"it runs for more than {RUN_S:g} s; see kubectl logs of such a pod, and its node")
-        elif (found := condition.hindrance(status)) and now - begun > (NODE_S if found.may_pass else 0):
-            raise LookupError(str(found))
+        elif (hindrance := condition.hindrance(status)) and now - begun > (NODE_S if hindrance.may_pass else 0):
+            raise LookupError(str(hindrance))
         elif now - begun > START_S:
             raise LookupError(f"it did not start in {START_S:g} s and its status names no reason; kubectl describe pod")
         time.sleep(POLL_S)
@@ -201,8 +201,8 @@ def _read(probe: ProbePod, status: Document, log: str) -> list[Finding]:
     """What the pod's log says; each thing that it should say and does not has not passed."""
     findings = {item.what: item for item in from_log(log)}
     if not findings:
-        said = f"it ended without a word of the probe ({condition.ending(status)}); {_REBUILD}"
-        return [Finding(probe.what, False, said)]
+        reason = f"it ended without a word of the probe ({condition.ending(status)}); {_REBUILD}"
+        return [Finding(probe.what, False, reason)]
     silent = "the probe did not report it"
     inside = [findings.get(what) or Finding(what, False, f"{silent}; {_REBUILD}") for what in probe.expected]
     named = [Finding(f"{item.what}{probe.suffix}", item.ok, item.said) for item in inside]
@@ -217,5 +217,5 @@ def _steps(probe: ProbePod, log: str) -> Finding:
     match, ours = _VERSION.search(log), components.version()
     held = match[0] if match else "of an unknown version"
     ok = held == ours
-    said = f"{ours}, as this checkout" if ok else f"{held}, and this checkout has {ours}; {_REBUILD}"
-    return Finding(f"steps in the image{probe.suffix}", ok, said)
+    message = f"{ours}, as this checkout" if ok else f"{held}, and this checkout has {ours}; {_REBUILD}"
+    return Finding(f"steps in the image{probe.suffix}", ok, message)

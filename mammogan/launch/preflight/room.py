@@ -34,18 +34,18 @@ def look(namespace: str, pods: Pods) -> list[Finding]:
     except (LookupError, ValueError) as error:
         bounds, admitted = [], [Finding("quota and limits", False, str(error.args[0]))]
     try:
-        found = [nodes.read(item) for item in kubectl.ask("get", "nodes").items("items")]
-        return [*admitted, *_placed(pods, bounds, found)]
+        cluster_nodes = [nodes.read(item) for item in kubectl.ask("get", "nodes").items("items")]
+        return [*admitted, *_placed(pods, bounds, cluster_nodes)]
     except (LookupError, ValueError) as error:
-        said = f"{error.args[0]}; let somebody look who may list nodes"
-        return [*admitted, Finding("nodes", False, said)]
+        reason = f"{error.args[0]}; let somebody look who may list nodes"
+        return [*admitted, Finding("nodes", False, reason)]
 
 
 def _rules(namespace: str) -> tuple[list[Bound], list[Quota]]:
     ranges = kubectl.ask("get", "limitrange", "--namespace", namespace).items("items")
-    found = kubectl.ask("get", "resourcequota", "--namespace", namespace).items("items")
+    items = kubectl.ask("get", "resourcequota", "--namespace", namespace).items("items")
     bounds = [bound for item in ranges for bound in admission.bounds(item)]
-    return bounds, [quota for item in found if (quota := admission.quota(item))]
+    return bounds, [quota for item in items if (quota := admission.quota(item))]
 
 
 def _admitted(namespace: str, pods: Pods, bounds: Sequence[Bound], quotas: Sequence[Quota]) -> list[Finding]:
@@ -54,23 +54,23 @@ def _admitted(namespace: str, pods: Pods, bounds: Sequence[Bound], quotas: Seque
     for step in Step:
         for refusal in admission.refusals(footprint.containers(step, pods), bounds, quotas):
             refused.setdefault(refusal, []).append(step)
-    told = {(item.by, item.resource) for item in refused}
+    named = {(item.by, item.resource) for item in refused}
     for refusal in admission.refusals(footprint.DRIVER, bounds, quotas):
-        if (refusal.by, refusal.resource) not in told:
+        if (refusal.by, refusal.resource) not in named:
             refused[refusal] = [DRIVERS]
     if not refused:
         names = sorted({f"LimitRange {item.of}" for item in bounds} | {f"ResourceQuota {item.name}" for item in quotas})
-        said = f"{' and '.join(names)} let every step in" if names else "none"
-        return [Finding("quota and limits", True, f"{said}, in namespace {namespace}")]
-    return [Finding("quota and limits", False, _told(item, of, namespace, pods)) for item, of in refused.items()]
+        summary = f"{' and '.join(names)} let every step in" if names else "none"
+        return [Finding("quota and limits", True, f"{summary}, in namespace {namespace}")]
+    return [Finding("quota and limits", False, _explanation(item, of, namespace, pods)) for item, of in refused.items()]
 
 
-def _told(refusal: Refusal, names: Sequence[str], namespace: str, pods: Pods) -> str:
+def _explanation(refusal: Refusal, names: Sequence[str], namespace: str, pods: Pods) -> str:
     smaller = _setting(refusal.resource, [step for step in Step if step in names], pods)
     kind, name = refusal.by.split()
     where = f"kubectl edit {kind.lower()} {name} -n {namespace}"
     instead = f", or set {smaller} lower" if smaller else ""
-    return f"{_listed(names)}: {refusal.by}: the pod {refusal.said}; {refusal.fix} ({where}){instead}"
+    return f"{_listed(names)}: {refusal.by}: the pod {refusal.reason}; {refusal.fix} ({where}){instead}"
 
 
 def _setting(resource: str, steps: Sequence[Step], pods: Pods) -> str:
@@ -81,68 +81,68 @@ def _setting(resource: str, steps: Sequence[Step], pods: Pods) -> str:
     return "--pods accelerators" if kind == pods.accelerator else ""
 
 
-def _placed(pods: Pods, bounds: Sequence[Bound], found: Sequence[Node]) -> list[Finding]:
+def _placed(pods: Pods, bounds: Sequence[Bound], cluster_nodes: Sequence[Node]) -> list[Finding]:
     """The accelerators' finding, then that of the nodes; or one for each step that has none.
 
     Steps that share a reason other than their size are told together, the accelerated ones by their own finding.
     """
     fast = [step for step in Step if footprint.accelerated(step, pods)]
     slow = [step for step in Step if step not in fast]
-    accelerators = _accelerators(pods, found)
+    accelerators = _accelerators(pods, cluster_nodes)
     compared = [step for step in Step if step in slow or accelerators.ok]
-    if all(node.barrier(Placement()) for node in found):
-        said = f"no node that {_listed(slow)} may use: {_barriers(found, Placement())} ({SCALES})"
-        return [accelerators, Finding("nodes", False, said)]
+    if all(node.barrier(Placement()) for node in cluster_nodes):
+        reason = f"no node that {_listed(slow)} may use: {_barriers(cluster_nodes, Placement())} ({SCALES})"
+        return [accelerators, Finding("nodes", False, reason)]
     pod = {step: admission.filled(footprint.containers(step, pods), bounds) for step in compared}
-    misfits = [said for step in compared if (said := _misfit(step, pods, pod[step], found))]
+    misfits = [reason for step in compared if (reason := _misfit(step, pods, pod[step], cluster_nodes))]
     if misfits:
-        return [accelerators, *(Finding("nodes", False, said) for said in misfits)]
-    return [accelerators, _fitting(compared, pods, found)]
+        return [accelerators, *(Finding("nodes", False, reason) for reason in misfits)]
+    return [accelerators, _fitting(compared, pods, cluster_nodes)]
 
 
-def _fitting(steps: Sequence[Step], pods: Pods, found: Sequence[Node]) -> Finding:
+def _fitting(steps: Sequence[Step], pods: Pods, cluster_nodes: Sequence[Node]) -> Finding:
     largest = max(steps, key=lambda step: [quantity.parse(getattr(pods.size(step), n)) for n in nodes.COMPARED])
     size = f"{shown('cpu', quantity.parse(pods.size(largest).cpu))} and {pods.size(largest).memory}"
     compared = "every step" if len(steps) == len(Step) else f"of the steps compared ({_listed(steps)}) each"
-    said = f"{compared} fits one of {len(found)}, {largest} with {size} too; {OTHERS}"
-    return Finding("nodes", True, said)
+    message = f"{compared} fits one of {len(cluster_nodes)}, {largest} with {size} too; {OTHERS}"
+    return Finding("nodes", True, message)
 
 
-def _accelerators(pods: Pods, found: Sequence[Node]) -> Finding:
+def _accelerators(pods: Pods, cluster_nodes: Sequence[Node]) -> Finding:
     """Accelerators on the nodes that an accelerated step may use."""
     if not pods.accelerators:
         return Finding("accelerators", True, "none asked for")
     placement = footprint.placement(Step.TRAIN, pods)
-    having = [node for node in found if node.allocatable.get(pods.accelerator, 0) >= pods.accelerators]
+    having = [node for node in cluster_nodes if node.allocatable.get(pods.accelerator, 0) >= pods.accelerators]
     usable = [node for node in having if not node.barrier(placement)]
     if usable:
         total = sum(node.allocatable[pods.accelerator] for node in usable)
         where = "1 node" if len(usable) == 1 else f"{len(usable)} nodes"
         return Finding("accelerators", True, f"{total:f} x {pods.accelerator} on {where}")
     if having:
-        said = f"no node with {pods.accelerator} may be used: {_barriers(having, placement)}"
-        return Finding("accelerators", False, said)
+        reason = f"no node with {pods.accelerator} may be used: {_barriers(having, placement)}"
+        return Finding("accelerators", False, reason)
     fix = "add one or install its device plugin, or compile with --pods accelerators=0"
     return Finding("accelerators", False, f"no node has {pods.accelerators} x {pods.accelerator}; {fix} ({SCALES})")
 
 
-def _barriers(found: Sequence[Node], placement: Placement) -> str:
+def _barriers(cluster_nodes: Sequence[Node], placement: Placement) -> str:
     """Why none of these nodes may be used, of the first few, and the fix."""
-    if not found:
+    if not cluster_nodes:
         return "there is none"
-    said = "; ".join(f"{node.name} {node.barrier(placement)}" for node in found[:SHOWN])
-    more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    barriers = "; ".join(f"{node.name} {node.barrier(placement)}" for node in cluster_nodes[:SHOWN])
+    more = f"; and {len(cluster_nodes) - SHOWN} more" if len(cluster_nodes) > SHOWN else ""
     settings = (
         ", or --pods node_selector and --pods tolerations" if placement.tolerations else " or take the taint away"
     )
-    return f"{said}{more}: kubectl uncordon{settings}"
+    return f"{barriers}{more}: kubectl uncordon{settings}"
 
 
-def _misfit(step: Step, pods: Pods, pod: Sequence[Container], found: Sequence[Node]) -> str:
+def _misfit(step: Step, pods: Pods, pod: Sequence[Container], cluster_nodes: Sequence[Node]) -> str:
     """Why no node can take a step's pod, with the setting that would let one; empty where one can."""
     placement = footprint.placement(step, pods)
     demand = footprint.requests(pod)
-    usable = [node for node in found if not node.barrier(placement)]
+    usable = [node for node in cluster_nodes if not node.barrier(placement)]
     if any(not node.lacking(demand) for node in usable):
         return ""
     if footprint.accelerated(step, pods):
@@ -168,8 +168,8 @@ def _added(beside: Mapping[str, Decimal]) -> str:
     return f" ({' and '.join(added)} of them for Kubeflow's own containers)" if added else ""
 
 
-def _shown(found: Amounts) -> str:
-    return " and ".join(shown(name, found.get(name, Decimal(0))) for name in nodes.COMPARED)
+def _shown(amounts: Amounts) -> str:
+    return " and ".join(shown(name, amounts.get(name, Decimal(0))) for name in nodes.COMPARED)
 
 
 def _smaller(step: Step, node: Node, demand: Amounts, beside: Mapping[str, Decimal]) -> str:

@@ -79,8 +79,8 @@ def _identity(account: str, namespace: str) -> str:
     if not account:
         return ""
     try:
-        found = kubectl.ask("get", "serviceaccount", account, "--namespace", namespace)
+        service_account = kubectl.ask("get", "serviceaccount", account, "--namespace", namespace)
     except LookupError:
         return ""
-    annotations = found.texts("metadata", "annotations")
+    annotations = service_account.texts("metadata", "annotations")
     return next((name for name in IDENTITIES if annotations.get(name)), "")

@@ -87,8 +87,8 @@ class Fields:
                     here = date(year, month, day)
                     if here < first.date() or not self._fits(here):
                         continue
-                    if found := self._time(clock if here == first.date() else (0, 0, 0)):
-                        return datetime(year, month, day, *found, tzinfo=moment.tzinfo)
+                    if time := self._time(clock if here == first.date() else (0, 0, 0)):
+                        return datetime(year, month, day, *time, tzinfo=moment.tzinfo)
         return None
 
     def _fits(self, day: date) -> bool:
@@ -160,10 +160,10 @@ def require(text: str) -> Cron:
 
     Kubeflow takes those that never come too, and its controller then looks for their next time without end.
     """
-    found = parse(text)
-    if found.following(datetime.now(UTC)) is None:
+    cron = parse(text)
+    if cron.following(datetime.now(UTC)) is None:
         raise CronError(f"cron={text!r}: no such time comes within {YEARS} years; {FIX}")
-    return found
+    return cron
 
 
 def upcoming(cron: Cron, now: datetime, since: datetime | None = None, count: int = 3) -> list[datetime]:
@@ -172,11 +172,11 @@ def upcoming(cron: Cron, now: datetime, since: datetime | None = None, count: in
     if isinstance(cron, Every) and since is not None and since < now:
         moment = since.replace(microsecond=0)
         moment += (now - moment) // cron.delay * cron.delay
-    found: list[datetime] = []
-    while len(found) < count and (following := cron.following(moment)) is not None:
-        found.append(following)
+    times: list[datetime] = []
+    while len(times) < count and (following := cron.following(moment)) is not None:
+        times.append(following)
         moment = following
-    return found
+    return times
 
 
 def warning(text: str) -> str:

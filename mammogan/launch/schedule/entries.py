@@ -116,11 +116,11 @@ def read(path: Path) -> File:
     ):
         raise ValueError(f"--file={path}: give an owner and one list named schedules; [] removes all of the owner's")
     owner = _owner(path, content)
-    found = [_parse(path, entry) for entry in content["schedules"]]
-    for name, count in Counter(schedule.name for schedule in found).items():
+    schedules = [_parse(path, entry) for entry in content["schedules"]]
+    for name, count in Counter(schedule.name for schedule in schedules).items():
         if count > 1:
             raise ValueError(f"--file={path}: schedule {name!r} stands there {count} times; give each its own name")
-    return File(owner, found)
+    return File(owner, schedules)
 
 
 class _EachKeyOnce(yaml.SafeLoader):

@@ -42,6 +42,6 @@ def mark(description: str) -> Mark:
     """What a description says."""
     if description == BEFORE_OWNERS:
         return Mark(Kind.UNOWNED)
-    if not (found := _LINE.fullmatch(description)):
+    if not (match := _LINE.fullmatch(description)):
         return Mark(Kind.FOREIGN)
-    return Mark(Kind.OWNED if int(found["version"]) == VERSION else Kind.NEWER, found["owner"])
+    return Mark(Kind.OWNED if int(match["version"]) == VERSION else Kind.NEWER, match["owner"])

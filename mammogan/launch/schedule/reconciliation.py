@@ -77,10 +77,10 @@ def reconcile(
 def forecast(server: Server, file: File, now: datetime) -> list[str]:
     """A line for each entry: when it fires next. Raises ValueError where a namespace is needed and none was given."""
     server.require_namespace()
-    made = {have.name: have.made_at for have in recurring.listed(server, file.owner) if have.made_at}
+    created_at = {have.name: have.created_at for have in recurring.listed(server, file.owner) if have.created_at}
     lines = []
     for schedule in file.schedules:
-        times = cron.upcoming(cron.parse(schedule.cron), now, made.get(schedule.name))
+        times = cron.upcoming(cron.parse(schedule.cron), now, created_at.get(schedule.name))
         shown = ", ".join(moment.strftime("%a %Y-%m-%d %H:%M:%S") for moment in times)
         off = "" if schedule.enabled else "; switched off"
         lines.append(f"  {schedule.name} ({schedule.cron}): next {shown} UTC{off}")
@@ -151,7 +151,7 @@ class Ending:
         self._server, self._left, self._show = server, list(changes), show
         self._now, self._tracking_uri = now, tracking_uri
         self._stopped: set[str] = set()
-        self._said_at_s: dict[str, float] = {}
+        self._reminded_at_s: dict[str, float] = {}
         self._away_since_s: float | None = None
 
     def carry_out(self) -> None:
@@ -192,7 +192,7 @@ class Ending:
     def _look(self, target: Recurring) -> Sequence[Flight] | None:
         """Its runs in flight; None where Kubeflow does not answer for a while."""
         try:
-            found = self._ask(target)
+            flights = self._ask(target)
         except RefusedError as refusal:
             now_s = time.monotonic()
             self._away_since_s = now_s if self._away_since_s is None else self._away_since_s
@@ -201,7 +201,7 @@ class Ending:
             self._remind("", f"{refusal}; waiting for it")
             return None
         self._away_since_s = None
-        return found
+        return flights
 
     def _ask(self, target: Recurring) -> Sequence[Flight]:
         """Ask, a second time with a fresh sign-in where that was refused."""
@@ -222,8 +222,8 @@ class Ending:
 
     def _remind(self, key: str, line: str) -> None:
         now_s = time.monotonic()
-        if now_s - self._said_at_s.get(key, -REMIND_S) >= REMIND_S:
-            self._said_at_s[key] = now_s
+        if now_s - self._reminded_at_s.get(key, -REMIND_S) >= REMIND_S:
+            self._reminded_at_s[key] = now_s
             logger.info(line)
 
     def _stop(self, flight: Flight) -> None:

@@ -43,7 +43,7 @@ class Recurring:
     """Empty for one that was made before owners were recorded."""
     id: str = ""
     """Empty for a wanted one."""
-    made_at: datetime | None = None
+    created_at: datetime | None = None
     """None for a wanted one."""
 
     def differences(self, other: Recurring) -> list[str]:
@@ -51,7 +51,7 @@ class Recurring:
 
         Where ``other`` names no service account, Kubeflow has filled in its own.
         """
-        apart = {"id", "made_at", "enabled"} | (set() if other.service_account else {"service_account"})
+        apart = {"id", "created_at", "enabled"} | (set() if other.service_account else {"service_account"})
         return [
             f"{item.name} {_shown(getattr(self, item.name))} -> {_shown(getattr(other, item.name))}"
             for item in fields(self)
@@ -77,17 +77,17 @@ def listed(server: Server, owner: str) -> list[Recurring]:
     Raises RuntimeError where a later version of this project made one of the owner's.
     """
     listing = server.recurring.recurring_run_service_list_recurring_runs
-    found = []
-    for item in server.each("list recurring runs", listing, "recurring_runs", **server.scope()):
-        said = mark(item.description or "")
-        if said == mark(describe(owner)) or said.kind is Kind.UNOWNED:
-            found.append(_present(item, said.owner))
-        elif said.kind is Kind.NEWER and said.owner == owner:
+    entries = []
+    for item in server.all_items("list recurring runs", listing, "recurring_runs", **server.scope()):
+        owner_mark = mark(item.description or "")
+        if owner_mark == mark(describe(owner)) or owner_mark.kind is Kind.UNOWNED:
+            entries.append(_present(item, owner_mark.owner))
+        elif owner_mark.kind is Kind.NEWER and owner_mark.owner == owner:
             raise RuntimeError(
                 f"schedule {item.display_name}: a later version of this project made it ({item.description}); "
                 "use that version"
             )
-    return found
+    return entries
 
 
 def _present(item: kfp_server_api.V2beta1RecurringRun, owner: str) -> Recurring:
@@ -106,7 +106,7 @@ def _present(item: kfp_server_api.V2beta1RecurringRun, owner: str) -> Recurring:
         enabled=item.mode == "ENABLE",
         owner=owner,
         id=item.recurring_run_id,
-        made_at=item.created_at,
+        created_at=item.created_at,
     )
 
 
@@ -128,8 +128,8 @@ def create(server: Server, wanted: Recurring) -> None:
         requests += 1
         return server.once(what, making, _body(wanted)).recurring_run_id
 
-    made = server.make(what, find, make)
-    late = [have for have in _equal(server, wanted) if have.id != made] if requests > 1 else []
+    schedule_id = server.make(what, find, make)
+    late = [have for have in _equal(server, wanted) if have.id != schedule_id] if requests > 1 else []
     for have in late:
         remove(server, have)
 
@@ -190,5 +190,5 @@ def remove(server: Server, target: Recurring) -> None:
 def in_flight(server: Server, target: Recurring) -> list[Flight]:
     """Its runs that have not ended, as far as Kubeflow knows them, which takes a few seconds."""
     query = {"filter": submit.equals("recurring_run_id", target.id), **server.scope()}
-    runs = server.each("list the schedule's runs", server.runs.run_service_list_runs, "runs", **query)
+    runs = server.all_items("list the schedule's runs", server.runs.run_service_list_runs, "runs", **query)
     return [Flight(run.run_id, run.state or "of no state") for run in runs if run.state not in ENDED]
