@@ -28,9 +28,9 @@ def masked(text: str) -> str:
     return _QUERY.sub(_query_masked, _SIGN_IN.sub("***@", text))
 
 
-def _query_masked(found: re.Match[str]) -> str:
-    query = urllib.parse.unquote(found[2])
-    return f"{found[1]}?***" if _SECRET.search(query) else found[0]
+def _query_masked(match: re.Match[str]) -> str:
+    query = urllib.parse.unquote(match[2])
+    return f"{match[1]}?***" if _SECRET.search(query) else match[0]
 
 
 def sign_in_of(address: str) -> tuple[str, str, str]:

@@ -109,20 +109,20 @@ def state_of(workflow: str, at: str = "") -> Presence:
         return Presence.ELSEWHERE
     if workflow and _namespace() not in ("", workflow.partition("/")[0]):
         return Presence.ELSEWHERE
-    found = _ask_for(workflow)
-    if found is None:
+    answer = _ask_for(workflow)
+    if answer is None:
         return Presence.UNKNOWN
-    if not found:
+    if not answer:
         return Presence.GONE
-    return Presence.OVER if _parse(found).over else Presence.RUNS
+    return Presence.OVER if _parse(answer).over else Presence.RUNS
 
 
 def fate(workflow: str, ledger: Ledger) -> Fate:
     """What can be known of the run of ``namespace/name`` beside its record, when it is over or about to be."""
-    found = _ask_for(workflow)
-    if not found:
+    answer = _ask_for(workflow)
+    if not answer:
         return Fate()
-    parsed, name = _parse(found), workflow.partition("/")[2]
+    parsed, name = _parse(answer), workflow.partition("/")[2]
     unended = [entry for entry in ledger.entries.values() if entry.state in (State.RUNNING, State.STOPPED)]
     causes = {entry.task: cause for entry in unended if (cause := _cause(entry.pod, parsed))}
     return Fate(parsed.terminated, causes, _not_begun(parsed, name))

@@ -161,13 +161,15 @@ def ending(ledger: Ledger, trials: Sequence[str], fate: Fate) -> Ending:
     if fate.terminated and (stopped or (missing and not failed)):
         return Ending(Status.KILLED, _terminated(ledger, due))
     if fate.terminated is None and not failed and not fate.causes:
-        told = [ledger.entries[task] for task in due if ledger.state(task) is State.STOPPED]
-        if told:
-            return Ending(Status.KILLED, f"{told[0].task}: {told[0].reason}")
+        asked_to_stop = [ledger.entries[task] for task in due if ledger.state(task) is State.STOPPED]
+        if asked_to_stop:
+            return Ending(Status.KILLED, f"{asked_to_stop[0].task}: {asked_to_stop[0].reason}")
     lost = {task: _lost(ledger.entries[task], fate) for task in stopped}
     if failed or lost:
-        told = [*failed, *(f"{task}: {cause}" for task, cause in lost.items())]
-        return Ending(Status.FAILED, "; ".join(told), {task.trial: cause for task, cause in lost.items() if task.trial})
+        reasons = [*failed, *(f"{task}: {cause}" for task, cause in lost.items())]
+        return Ending(
+            Status.FAILED, "; ".join(reasons), {task.trial: cause for task, cause in lost.items() if task.trial}
+        )
     if missing:
         return Ending(Status.FAILED, f"{missing[0]} never began{f': {fate.not_begun}' if fate.not_begun else ''}")
     return Ending(Status.FINISHED)

@@ -30,7 +30,7 @@ LOOK_S = 0.2
 Result = TypeVar("Result")
 
 _thread = threading.local()
-_told_until: dict[str, float] = {}
+_quiet_until: dict[str, float] = {}
 _telling = threading.Lock()
 
 
@@ -107,9 +107,9 @@ def retries(factor_s: float, longest_s: float) -> int:
 def _tell(server: str, why: str, pause_s: float, left_s: float) -> None:
     now = time.monotonic()
     with _telling:
-        if now < _told_until.get(server, 0.0):
+        if now < _quiet_until.get(server, 0.0):
             return
-        _told_until[server] = now + pause_s
+        _quiet_until[server] = now + pause_s
     logger.info(f"{server} is away ({why}); trying again in {pause_s:.2g} s, giving up in {left_s:.0f} s")
 
 

@@ -21,8 +21,8 @@ def command(script: str) -> str:
 
 
 def _typed(program: Path) -> str:
-    found = shutil.which(program.name)
-    if found and Path(found).absolute() == program:
+    path = shutil.which(program.name)
+    if path and Path(path).absolute() == program:
         return program.name
     here = Path.cwd()
     below = str(program.relative_to(here)) if program.is_relative_to(here) else ""

@@ -53,7 +53,7 @@ def hold() -> None:
     descriptor = open_lock(Path(lock))
     fcntl.flock(descriptor, fcntl.LOCK_SH)
     _held.append(descriptor)
-    runner = _found(signature)
+    runner = _process(signature)
     if runner is None:
         sys.exit("the run that began this step is gone")
     threading.Thread(target=_end_with, args=(runner,), name="tether", daemon=True).start()
@@ -81,7 +81,7 @@ def _signature(process: psutil.Process) -> str:
     return f"{process.pid}:{process.create_time()}"
 
 
-def _found(signature: str) -> psutil.Process | None:
+def _process(signature: str) -> psutil.Process | None:
     """The process, unless it has ended, or another one has got its number."""
     try:
         process = psutil.Process(int(signature.partition(":")[0]))

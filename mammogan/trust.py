@@ -84,11 +84,11 @@ def distrust(error: BaseException) -> str:
     seen: set[int] = set()
     behind: list[object] = [error]
     while behind:
-        found = behind.pop()
-        if not isinstance(found, BaseException) or id(found) in seen:
+        cause = behind.pop()
+        if not isinstance(cause, BaseException) or id(cause) in seen:
             continue
-        if isinstance(found, ssl.SSLCertVerificationError):
-            return found.verify_message or str(found)
-        seen.add(id(found))
-        behind += [found.__cause__, found.__context__, getattr(found, "reason", None), *found.args]
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return cause.verify_message or str(cause)
+        seen.add(id(cause))
+        behind += [cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args]
     return ""

@@ -51,7 +51,7 @@ def _temporary() -> Path:
     folder = Path(tempfile.gettempdir(), f"mammogan-{os.getuid()}")
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
         raise PermissionError(f"{folder}: it is not a folder of this user; remove it, or set TMPDIR to another one")
     return folder

@@ -53,11 +53,11 @@ def write_dataset(folder, counts, seed=0, picture=draw):
 
 def write_summary(frame, folder):
     """``summary.json`` of a manifest's rows."""
-    made = Summary(
+    content = Summary(
         **vars(split.count(frame)), source="images", subset="mass-train", splits=split.describe(frame, given=False),
         data_digest=manifest.data_digest(frame), settings=DataConfig(split="patient"),
     )  # fmt: skip
-    summary.write(made, str(folder))
+    summary.write(content, str(folder))
 
 
 @pytest.fixture(scope="session", name="write_dataset")

@@ -21,13 +21,13 @@ LEAST_CODE = 8
 def spellings(word):
     """Bytes by which a word may stand in a file."""
     plain = word.encode()
-    found = {plain, urllib.parse.quote(word, safe="").encode(), json.dumps(word)[1:-1].encode()}
-    found |= {plain.hex().encode(), word.encode("utf-16-le")}
+    variants = {plain, urllib.parse.quote(word, safe="").encode(), json.dumps(word)[1:-1].encode()}
+    variants |= {plain.hex().encode(), word.encode("utf-16-le")}
     for shift in range(3):  # base64 of a text in which the word begins at any place; its ends depend on the neighbours
         code = base64.b64encode(bytes(shift) + plain)
         code = code[(0, 2, 3)[shift] : len(code) - (0 if (shift + len(plain)) % 3 == 0 else 4)]
-        found |= {code} if len(code) >= LEAST_CODE else set()
-    return found
+        variants |= {code} if len(code) >= LEAST_CODE else set()
+    return variants
 
 
 def contents(data, depth=0):
@@ -57,7 +57,7 @@ def texts_of(database):
         return "\n".join(connection.iterdump()).encode()
 
 
-def found(words, files, more=()):
+def occurrences(words, files, more=()):
     """The words that stand in a file, its path included, or in the texts ``more``: (word, where)."""
     wanted = [(word, spelling.lower()) for word in words for spelling in spellings(word)]
     hits = set()
@@ -66,6 +66,6 @@ def found(words, files, more=()):
         packed = [*contents(data), str(path).encode()]
         if data.startswith(b"SQLite format 3"):
             packed.append(texts_of(path))
-        hits |= {(word, str(path)) for each in packed for word, spelling in wanted if spelling in each.lower()}
-    hits |= {(word, "text") for each in more for word, spelling in wanted if spelling in each.encode().lower()}
+        hits |= {(word, str(path)) for text in packed for word, spelling in wanted if spelling in text.lower()}
+    hits |= {(word, "text") for text in more for word, spelling in wanted if spelling in text.encode().lower()}
     return sorted(hits)

@@ -30,19 +30,27 @@ def free_port():
 @contextlib.contextmanager
 def postgres():
     """URI of an empty database on a server of its own; skips where PostgreSQL is not installed."""
-    folders = [Path(found).parent for found in [shutil.which("initdb")] if found]
+    folders = [Path(program).parent for program in [shutil.which("initdb")] if program]
     folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    found = next((folder for folder in folders if (folder / "postgres").exists()), None)
-    if found is None:
+    programs = next((folder for folder in folders if (folder / "postgres").exists()), None)
+    if programs is None:
         pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
     user = "postgres" if os.getuid() == 0 else None  # it refuses to run as root
     folder, port = Path(tempfile.mkdtemp(prefix="pg-")), free_port()
     if user:
         shutil.chown(folder, user)
     data = folder / "data"
-    initdb = [found / "initdb", "--pgdata", data, "--username=mlflow", "--auth=trust", "--no-sync", "--encoding=UTF8"]
+    initdb = [
+        programs / "initdb",
+        "--pgdata",
+        data,
+        "--username=mlflow",
+        "--auth=trust",
+        "--no-sync",
+        "--encoding=UTF8",
+    ]
     subprocess.run(initdb, user=user, check=True, capture_output=True, cwd=folder)
-    command = [found / "postgres", "-D", data, "-p", str(port), "-k", folder, "-c", "fsync=off", "-h", "127.0.0.1"]
+    command = [programs / "postgres", "-D", data, "-p", str(port), "-k", folder, "-c", "fsync=off", "-h", "127.0.0.1"]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, user=user, stdout=log, stderr=log, cwd=folder)
     try:

@@ -233,10 +233,10 @@ MUTANTS = [
                 "storage.fetch(given) if given",
             ),
             ("mammogan/features/extractor.py", "return storage.fetch(str(path), sha256)", "return path"),
-            ("mammogan/features/extractor.py", "if found or sha256 else", "if found else"),
+            ("mammogan/features/extractor.py", "if available or sha256 else", "if available else"),
         ],
         "tests/test_addresses.py": [
-            ("mammogan/addresses.py", 'f"{found[1]}?***" if _SECRET.search(query) else found[0]', "found[0]"),
+            ("mammogan/addresses.py", 'f"{match[1]}?***" if _SECRET.search(query) else match[0]', "match[0]"),
             ("mammogan/launch/arguments.py", "        require_public(name, value)\n", "        pass\n"),
             (
                 "mammogan/commands/options.py",
@@ -266,7 +266,7 @@ MUTANTS = [
         ],
         "tests/training/test_trial.py -k finished_record": [
             ("mammogan/training/trial_folder.py", "            if there != here:", "            if False:"),
-            ("mammogan/training/trial_folder.py", "if found.status is not TrialStatus.FINISHED:", "if False:"),
+            ("mammogan/training/trial_folder.py", "if result.status is not TrialStatus.FINISHED:", "if False:"),
         ],
         "tests/test_console.py -k brackets": [
             ("mammogan/console.py", "highlight=False, markup=False", "highlight=False"),
@@ -343,7 +343,7 @@ MUTANTS = [
                 "Fate(terminated=True), reason",
             ),
             ("mammogan/launch/following/__init__.py", "        if refusal.status == MISSING:\n            raise\n", ""),
-            ("mammogan/launch/following/__init__.py", "self._told = {told}", "self._told = set()"),
+            ("mammogan/launch/following/__init__.py", "self._printed = {line}", "self._printed = set()"),
             (
                 "mammogan/launch/following/waiting.py",
                 "if any(pod.phase is Phase.RUNNING for pod in pods):",
@@ -439,7 +439,7 @@ MUTANTS = [
             ),
         ],
         "tests/launch/test_preflight.py -k 'ErrImagePull or each_thing'": [
-            ("mammogan/launch/preflight/probe_pod.py", "(NODE_S if found.may_pass else 0)", "NODE_S"),
+            ("mammogan/launch/preflight/probe_pod.py", "(NODE_S if hindrance.may_pass else 0)", "NODE_S"),
         ],
         "tests/launch/test_preflight.py -k 'each_thing'": [
             ("mammogan/launch/preflight/probe_pod.py", "    ok = held == ours", "    ok = True"),
@@ -497,7 +497,7 @@ MUTANTS = [
         "tests/test_probe.py -k 'left_as_it_was'": [
             (
                 "mammogan/probe/store.py",
-                '        with _told("delete from", store, signed):\n            client.delete_object(Bucket=bucket, Key=key)',
+                '        with _readable_errors("delete from", store, signed):\n            client.delete_object(Bucket=bucket, Key=key)',
                 "        pass",
             ),
         ],
@@ -517,13 +517,17 @@ MUTANTS = [
                 "            client.delete_run(run_id)\n        raise\n    client.delete_run(run_id)",
                 "            client.delete_run(run_id)\n        raise",
             ),
-            ("mammogan/tracking/probe.py", "        client.restore_experiment(found.experiment_id)", "        pass"),
+            (
+                "mammogan/tracking/probe.py",
+                "        client.restore_experiment(experiment.experiment_id)",
+                "        pass",
+            ),
         ],
         "tests/test_probe.py -k 'never_hangs'": [
             ("mammogan/probe/part.py", "    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))", "    pass"),
         ],
         "tests/test_probe.py -k 'dies'": [
-            ("mammogan/probe/part.py", 'masked(said.partition("\\n")[0])', "said"),
+            ("mammogan/probe/part.py", 'masked(reason.partition("\\n")[0])', "reason"),
         ],
         "tests/test_probe.py -k 'dies or object'": [
             ("mammogan/probe/part.py", "    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())", "    pass"),
@@ -550,7 +554,11 @@ MUTANTS = [
             ),
         ],
         "tests/launch/test_schedule.py -k two_owners": [
-            ("mammogan/launch/schedule/recurring.py", "said == mark(describe(owner)) or", "said.kind is Kind.OWNED or"),
+            (
+                "mammogan/launch/schedule/recurring.py",
+                "owner_mark == mark(describe(owner)) or",
+                "owner_mark.kind is Kind.OWNED or",
+            ),
         ],
         "tests/launch/test_schedule.py -k removal_whose": [
             ("mammogan/launch/schedule/recurring.py", "if refusal.status != MISSING:", "if True:"),
@@ -558,8 +566,8 @@ MUTANTS = [
         "tests/launch/test_schedule.py -k lost": [
             (
                 "mammogan/launch/schedule/recurring.py",
-                "made = server.make(what, find, make)",
-                "made = server.make(what, lambda: '', make)",
+                "schedule_id = server.make(what, find, make)",
+                "schedule_id = server.make(what, lambda: '', make)",
             ),
         ],
         "tests/launch/test_schedule.py -k beside": [
@@ -1027,15 +1035,15 @@ def main(chosen: str) -> int:
             Mutant(tests, "tests/mutants.py", "", "") for tests in dict.fromkeys(mutant.tests for mutant in mutants)
         ]
         tried = unchanged + mutants
-        for mutant, found in zip(tried, pool.map(outcome, tried, [folder] * len(tried)), strict=True):
-            ok = found == "NOT CAUGHT" if mutant in unchanged else found.startswith("caught")
+        for mutant, verdict in zip(tried, pool.map(outcome, tried, [folder] * len(tried)), strict=True):
+            ok = verdict == "NOT CAUGHT" if mutant in unchanged else verdict.startswith("caught")
             wrong += not ok
             what = (
                 f"{mutant.file}: {' '.join(mutant.old.split())[:70]}"
                 if mutant.old
                 else f"without a fault: {mutant.tests}"
             )
-            print(f"{'ok' if ok else found:12}  {what}", flush=True)
+            print(f"{'ok' if ok else verdict:12}  {what}", flush=True)
     print(f"{len(mutants)} faults and {len(unchanged)} trials without one: {wrong} not as they should be")
     return 1 if wrong else 0
 

@@ -51,8 +51,8 @@ def pictures(folder):
         else:
             Image.fromarray(blob(number)).save(folder / name)
         label = "MALIGNANT" if number % 2 else "BENIGN"
-        said = IN_COLUMNS if number == 5 else ""
-        rows.append((name, f"HOSPITAL-{number:04d}-ID", label, said, said, said, said))
+        words = IN_COLUMNS if number == 5 else ""
+        rows.append((name, f"HOSPITAL-{number:04d}-ID", label, words, words, words, words))
     rows.append((f"{IN_FILES}_gone.png", "HOSPITAL-9999-ID", "BENIGN", "", "", "", ""))
     rows.append((f"{IN_FILES}_6.png", "HOSPITAL-8888-ID", "BENIGN", "", "", "", ""))
     rows.append((f"{IN_FILES}_7.png", "HOSPITAL-0007-ID", f"{IN_FILES} is ill", "", "", "", ""))

@@ -101,10 +101,10 @@ class Proxy:
 @contextlib.contextmanager
 def proxy(user="me", password="hunter2"):
     """An HTTP proxy for CONNECT and for plain requests, one a connection."""
-    found = Proxy(user, password)
-    with listening(found.serve) as port:
-        found.address = f"http://{user}:{password}@127.0.0.1:{port}"
-        yield found
+    server = Proxy(user, password)
+    with listening(server.serve) as port:
+        server.address = f"http://{user}:{password}@127.0.0.1:{port}"
+        yield server
 
 
 def relay(one, other):

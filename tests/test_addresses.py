@@ -50,7 +50,7 @@ from mammogan.launch.arguments import graph_arguments
         ("", ""),
     ],
 )
-def test_user_and_password_are_not_said(text, shown):
+def test_user_and_password_are_not_reported(text, shown):
     assert masked(text) == shown
 
 

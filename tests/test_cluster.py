@@ -32,8 +32,8 @@ def serve(answers):
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            found = answers.get(self.path, 404)
-            status, body = (found, {"message": "no"}) if isinstance(found, int) else (200, found)
+            answer = answers.get(self.path, 404)
+            status, body = (answer, {"message": "no"}) if isinstance(answer, int) else (200, answer)
             assert self.headers["Authorization"] == "Bearer token"
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
@@ -100,19 +100,19 @@ def test_a_terminated_run_is_known_by_its_workflow(api):
     assert fate_of(api, "nothing-to-train").terminated is False
 
 
-def test_a_deleted_pod_is_told_by_its_node(api):
-    found = fate_of(api, "train-pod-evicted", "mammogan-p0zgb-metadata-0-2-system-container-impl-242455134")
-    assert found.causes == {TASK: "its pod was deleted more often than a step is tried again"}
+def test_a_deleted_pod_is_reported_by_its_node(api):
+    fate = fate_of(api, "train-pod-evicted", "mammogan-p0zgb-metadata-0-2-system-container-impl-242455134")
+    assert fate.causes == {TASK: "its pod was deleted more often than a step is tried again"}
 
 
 def test_a_pod_that_was_killed_for_memory_says_so_itself(api):
     ended = {"name": "main", "state": {"terminated": {"reason": "OOMKilled", "exitCode": 137}}}
     sizes = [{"name": "wait"}, {"name": "main", "resources": {"limits": {"memory": "11Gi"}}}]
     api[PODS + "p-1"] = {"spec": {"containers": sizes}, "status": {"containerStatuses": [ended]}}
-    said = "out of memory: the kernel ended it at its limit of 11Gi"
-    assert fate_of(api, "train-pod-evicted", "p-1").causes == {TASK: said}
+    reason = "out of memory: the kernel ended it at its limit of 11Gi"
+    assert fate_of(api, "train-pod-evicted", "p-1").causes == {TASK: reason}
     api[PODS + "w-retry-system-container-impl-1849566795"] = api[PODS + "p-1"]
-    assert fate_of(api, "smoke-retried-defaults-on").not_begun == f"fail: {said}", "before it could say that it began"
+    assert fate_of(api, "smoke-retried-defaults-on").not_begun == f"fail: {reason}", "before it could say that it began"
 
 
 def test_compressed_nodes_are_read_alike(api):
@@ -120,8 +120,8 @@ def test_compressed_nodes_are_read_alike(api):
     nodes = json.dumps(workflow["status"].pop("nodes")).encode()
     workflow["status"]["compressedNodes"] = base64.b64encode(gzip.compress(nodes)).decode()
     api[WORKFLOWS + "w"] = workflow
-    found = cluster.fate("kubeflow/w", ledger("mammogan-p0zgb-metadata-0-2-system-container-impl-242455134"))
-    assert TASK in found.causes
+    fate = cluster.fate("kubeflow/w", ledger("mammogan-p0zgb-metadata-0-2-system-container-impl-242455134"))
+    assert TASK in fate.causes
 
 
 def test_the_reason_of_a_step_that_could_not_begin_names_it(api):

@@ -64,7 +64,7 @@ def test_overrides_are_typed():
         ({"model.frozen_weights": "s3://bucket/weights.pt", "model.frozen_sha256": ""}, ("frozen_sha256",)),
     ],
 )
-def test_wrong_overrides_name_argument_value_and_mend(overrides, words):
+def test_wrong_overrides_name_argument_value_and_fix(overrides, words):
     with pytest.raises(ValueError) as caught:  # noqa: PT011  (the words are checked below)
         config.override(config.PRESETS["demo"], overrides)
     message = str(caught.value)

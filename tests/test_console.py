@@ -57,14 +57,14 @@ def test_a_reader_that_is_gone_is_no_reason_to_end(tmp_path):
     """As a pod's launcher, which is ended before its step: the step must not die of BrokenPipeError."""
     reading, writing = os.pipe()
     os.close(reading)
-    told = tmp_path / "told"
-    done = subprocess.run([sys.executable, "-c", PIPE_GONE, str(told)], stderr=writing, stdout=writing, check=False)
+    note = tmp_path / "told"
+    done = subprocess.run([sys.executable, "-c", PIPE_GONE, str(note)], stderr=writing, stdout=writing, check=False)
     os.close(writing)
     assert done.returncode == 0
-    assert told.read_text() == "went on"
+    assert note.read_text() == "went on"
 
 
-def test_no_password_in_an_address_is_said(capsys):
+def test_no_password_in_an_address_is_reported(capsys):
     logger.info("MLflow at http://anna:geheim@mlflow:5000/ui does not answer; see https://b:c@d/")
     assert capsys.readouterr().err == "MLflow at http://***@mlflow:5000/ui does not answer; see https://***@d/\n"
 

@@ -63,10 +63,10 @@ def test_a_run_leaves_no_name_and_no_secret_outside_the_data(tmp_path, make):
     left = [path for path in files(out, log) if not path.is_relative_to(data) and not is_own_code(path)]
     assert {"manifest.csv", "mlflow.db", "report.html", "log.txt", "graph.yaml"} <= {path.name for path in left}
     texts = [done.stdout, done.stderr]
-    assert leaks.found([*words, *secrets], left, texts) == []
+    assert leaks.occurrences([*words, *secrets], left, texts) == []
     key = (data / "patients" / "key").read_text().strip()
-    assert leaks.found([key], left, texts) == []
-    assert leaks.found(words[:1], files(data)), "nothing was planted"
+    assert leaks.occurrences([key], left, texts) == []
+    assert leaks.occurrences(words[:1], files(data)), "nothing was planted"
     assert len(list(out.glob("run-*/report/*.html"))) == 1
     assert not list(out.rglob("pairs.png"))
     assert "say that text is burnt into them" in done.stderr
@@ -78,13 +78,13 @@ def test_what_is_searched_would_be_found(tmp_path):
     info = PngInfo()
     info.add_text("Comment", f"of {word}", zip=True)
     Image.fromarray(blob(0)).save(picture, pnginfo=info)
-    assert leaks.found([word], [picture])
-    assert leaks.found([word], [], ["a?b=Erika%20Mustermann"])
+    assert leaks.occurrences([word], [picture])
+    assert leaks.occurrences([word], [], ["a?b=Erika%20Mustermann"])
     for index in range(3):
-        assert leaks.found([word], [], [base64.b64encode(b"x" * index + word.encode() + b" was here").decode()])
+        assert leaks.occurrences([word], [], [base64.b64encode(b"x" * index + word.encode() + b" was here").decode()])
     packed = tmp_path / "packed.gz"
     packed.write_bytes(gzip.compress(word.encode()))
-    assert leaks.found([word], [packed])
+    assert leaks.occurrences([word], [packed])
     page = tmp_path / "page.html"
     page.write_bytes(b"data:image/png;base64," + base64.b64encode(picture.read_bytes()))
-    assert leaks.found([word], [page])
+    assert leaks.occurrences([word], [page])

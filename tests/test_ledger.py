@@ -69,7 +69,7 @@ def test_a_step_that_failed_is_the_reason_also_where_somebody_asked_to_stop_late
     assert ending(Ledger(beside), TRIALS, TERMINATED).status is Status.KILLED
 
 
-def test_all_that_failed_is_told_also_where_the_rest_went_on_to_a_champion():
+def test_all_that_failed_is_reported_also_where_the_rest_went_on_to_a_champion():
     entries = done(*EVERYTHING) | {TRAIN: entry(TRAIN, State.FAILED, reason="out of memory")}
     assert ending(Ledger(entries), TRIALS, CALM).reason == "train of lambda=3,seed=0: out of memory"
 

@@ -29,9 +29,9 @@ chmod +x "${{0%/*}}/uv"
 
 def entries(text):
     """Of a locked list: the line that names a package, and the sums of its files."""
-    found = re.findall(r"^([^ \n].*?) \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", text, re.MULTILINE)
-    assert "".join(f"{line} \\\n{sums}" for line, sums in found) == text, "a line without sums"
-    return {line: sums.split() for line, sums in found}
+    blocks = re.findall(r"^([^ \n].*?) \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", text, re.MULTILINE)
+    assert "".join(f"{line} \\\n{sums}" for line, sums in blocks) == text, "a line without sums"
+    return {line: sums.split() for line, sums in blocks}
 
 
 def versions(name):
@@ -44,9 +44,9 @@ def names(requirements):
 
 @pytest.mark.parametrize("name", LISTS)
 def test_every_package_of_a_list_has_one_version_and_the_sums_of_its_files(name):
-    found = entries((ROOT / name).read_text())
-    assert found
-    assert all(re.fullmatch(r"[a-z0-9][a-z0-9-]*==[\w.+!]+( ; .+)?", line) for line in found)
+    sums = entries((ROOT / name).read_text())
+    assert sums
+    assert all(re.fullmatch(r"[a-z0-9][a-z0-9-]*==[\w.+!]+( ; .+)?", line) for line in sums)
 
 
 def test_the_lists_hold_all_that_the_project_names_and_agree():
@@ -107,6 +107,6 @@ def test_the_bill_of_materials_is_valid_and_names_every_package(tmp_path):
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     bill = json.loads(target.read_text())
     assert bill["bomFormat"] == "CycloneDX"
-    found = {(package["name"].lower(), package["version"]) for package in bill["components"]}
+    named = {(package["name"].lower(), package["version"]) for package in bill["components"]}
     installed = {(package.name.lower(), package.version) for package in distributions() if package.name != "mammogan"}
-    assert found == installed
+    assert named == installed

@@ -32,8 +32,8 @@ def ask(request, may_pass=lambda error: isinstance(error, ConnectionError), serv
 
 
 @pytest.fixture(autouse=True)
-def nothing_told(monkeypatch):
-    monkeypatch.setattr(patience, "_told_until", {})
+def no_pause_under_way(monkeypatch):
+    monkeypatch.setattr(patience, "_quiet_until", {})
     monkeypatch.delenv("MAMMOGAN_PATIENCE_S", raising=False)
 
 
@@ -83,7 +83,7 @@ def test_the_time_begins_with_the_first_failure(clock):
     assert ask(slow) == "done"
 
 
-def test_what_waiting_cannot_mend_is_raised_at_once(clock):
+def test_what_waiting_cannot_fix_is_raised_at_once(clock):
     with pytest.raises(FileNotFoundError):
         ask(Flaky(1, FileNotFoundError("no object")))
     assert clock.now == 1000
@@ -103,28 +103,28 @@ def test_many_threads_that_wait_say_it_once_a_pause(monkeypatch, capsys):
     work = Flaky(10**6, ConnectionError("refused"))
     with patience.threads(8) as pool:
         waiting = [pool.submit(ask, work) for _ in range(8)]
-        assert all(isinstance(each.exception(), ConnectionError) for each in waiting)
+        assert all(isinstance(future.exception(), ConnectionError) for future in waiting)
     assert len(capsys.readouterr().err.splitlines()) == 2
 
 
-def leave(told):
+def leave(event):
     raise KeyboardInterrupt
 
 
-def tell_and_go_on(told):
-    told.set()
+def tell_and_go_on(event):
+    event.set()
 
 
 @pytest.mark.parametrize("end", [leave, tell_and_go_on])
 def test_threads_stop_waiting_when_their_pool_ends(end):
-    told, work = threading.Event(), Flaky(10**6, ConnectionError("refused"))
+    event, work = threading.Event(), Flaky(10**6, ConnectionError("refused"))
 
     def wait_in_a_pool():
-        with patience.threads(2, told.is_set) as pool:
+        with patience.threads(2, event.is_set) as pool:
             waiting = pool.submit(ask, work)
             while not work.calls:
                 time.sleep(0.01)
-            end(told)
+            end(event)
             waiting.result()
 
     start = time.monotonic()
@@ -145,10 +145,10 @@ def waited_s(retries):
 @pytest.mark.parametrize(("patience_s", "retries"), [(0, 0), (1, 2), (60, 5), (600, 10), (3600, 35)])
 def test_mlflow_waits_about_as_long(monkeypatch, patience_s, retries):
     monkeypatch.setenv("MAMMOGAN_PATIENCE_S", str(patience_s))
-    found = patience.retries(2, 120)
-    assert found == retries
-    assert waited_s(found) >= patience_s
-    assert not found or waited_s(found - 1) < patience_s
+    count = patience.retries(2, 120)
+    assert count == retries
+    assert waited_s(count) >= patience_s
+    assert not count or waited_s(count - 1) < patience_s
 
 
 @pytest.mark.parametrize(("own", "expected"), [("", "10"), ("3", "3")])

@@ -148,8 +148,8 @@ def _names_no_patient(out, done):
     """The phantom's are P_00001 to P_00048; comments of the code, which lies with the model, name CBIS-DDSM's."""
     left = [path for path in out.rglob("*") if path.is_file() and "/artifacts/code/" not in str(path)]
     words = [f"P_000{tens}" for tens in range(5)]
-    assert leaks.found(words, [path for path in left if (out / "data") not in path.parents], [done.stderr]) == []
-    assert leaks.found(words, [out / "data" / "phantom" / "mass_case_description_train_set.csv"])
+    assert leaks.occurrences(words, [path for path in left if (out / "data") not in path.parents], [done.stderr]) == []
+    assert leaks.occurrences(words, [out / "data" / "phantom" / "mass_case_description_train_set.csv"])
 
 
 def _tells_what_failed(out, done):
@@ -207,7 +207,7 @@ def test_a_failed_ingest_says_so_in_one_line(tmp_path):
     assert "step ingest" in error[0]
 
 
-def test_a_path_that_is_nowhere_is_told_before_any_step(tmp_path):
+def test_a_path_that_is_nowhere_is_reported_before_any_step(tmp_path):
     for wrong in (["--source", str(tmp_path / "nowhere")], ["--lpips-weights", str(tmp_path / "nowhere")]):
         done = run_graph(tmp_path / "out", *wrong)
         assert done.returncode == 2

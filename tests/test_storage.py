@@ -42,7 +42,7 @@ def signed(store, monkeypatch):
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setattr(storage.patience, "_told_until", {})
+    monkeypatch.setattr(storage.patience, "_quiet_until", {})
     storage.s3.cache_clear()
     yield monkeypatch
     storage.s3().close()
@@ -137,9 +137,9 @@ def test_every_request_outlives_a_server_that_is_stopped_and_started(store, sign
             "fetch": pool.submit(storage.fetch, address("read/2"), sha256),
         }
         time.sleep(0.5)
-        assert not any(each.done() for each in asked.values())
+        assert not any(future.done() for future in asked.values())
         store.start()
-        results = {name: each.result() for name, each in asked.items()}
+        results = {name: future.result() for name, future in asked.items()}
     assert results["read"] == contents["read/1"]
     assert results["start"] == contents["read/1"][:10]
     assert results["list"] == ["0", "1", "2"]
@@ -231,9 +231,9 @@ def stranger(tmp_path):
     """Address of a server whose certificate nobody trusts."""
     key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "x")])
     now = datetime.datetime.now(datetime.UTC)
-    made = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + datetime.timedelta(days=1))
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + datetime.timedelta(days=1))
     certificate, secret = tmp_path / "certificate.pem", tmp_path / "key.pem"
-    certificate.write_bytes(made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    certificate.write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
     secret.write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )

@@ -112,11 +112,11 @@ def test_without_it_each_says_at_once_and_in_one_line_what_is_missing(network):
     for named, ask in asked.items():
         with pytest.raises((OSError, ValueError, RuntimeError)) as refused:
             ask()
-        said = str(refused.value)
-        assert named in said
-        assert "is not trusted (unable to get local issuer certificate)" in said
-        assert "\n" not in said
-        assert said.endswith(trust.FIX)
+        message = str(refused.value)
+        assert named in message
+        assert "is not trusted (unable to get local issuer certificate)" in message
+        assert "\n" not in message
+        assert message.endswith(trust.FIX)
     assert time.monotonic() - begun < 55 * len(asked), "each would be tried for a minute"
 
 
@@ -222,7 +222,7 @@ def test_without_a_no_proxy_nothing_of_this_machine_or_the_cluster_goes_to_the_p
 
 
 @pytest.mark.parametrize("password", ["ge#heim123", "geheim/123", "ge@heim123", "ge%23heim123", "ge?heim 123"])
-def test_no_part_of_a_proxys_sign_in_is_ever_said(monkeypatch, password):
+def test_no_part_of_a_proxys_sign_in_is_ever_reported(monkeypatch, password):
     monkeypatch.setattr("mammogan.launch.server.PAUSE_S", 0.0)
     monkeypatch.setenv("NO_PROXY", "nothing.example.org")
     for place in ("127.0.0.1:1", "127.0.0.1:no", ""):

@@ -101,9 +101,9 @@ def test_the_second_of_two_sources_alike_from_outside_has_its_own_pixels_trainin
 
 def _data_sets(run_folder):
     """The whole data set and the rare class's, which two steps of a run handed on."""
-    found = {path.parent for path in run_folder.rglob("steps/**/summary.json") if (path.parent / "images").is_dir()}
-    whole = [folder for folder in found if "ingest" in str(folder.relative_to(run_folder))]
-    rare = [folder for folder in found if "filter" in str(folder.relative_to(run_folder))]
+    folders = {path.parent for path in run_folder.rglob("steps/**/summary.json") if (path.parent / "images").is_dir()}
+    whole = [folder for folder in folders if "ingest" in str(folder.relative_to(run_folder))]
+    rare = [folder for folder in folders if "filter" in str(folder.relative_to(run_folder))]
     return whole[0], rare[0]
 
 

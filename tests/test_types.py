@@ -58,8 +58,8 @@ def annotations(body, owner):
         elif isinstance(node, ast.FunctionDef) and (not node.name.startswith("_") or node.name == "__call__"):
             given = node.args
             arguments = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
-            found = [argument.annotation for argument in arguments if argument] + [node.returns]
-            yield from ((f"{owner}.{node.name}", annotation) for annotation in found if annotation)
+            hints = [argument.annotation for argument in arguments if argument] + [node.returns]
+            yield from ((f"{owner}.{node.name}", annotation) for annotation in hints if annotation)
 
 
 def untyped(module, source):

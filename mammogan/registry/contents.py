@@ -57,28 +57,28 @@ def fetch(name: str, version: str, folder: Path, tracking_uri: str = "") -> Cont
         )
     tracking.require_version(name, version, tracking_uri)
     try:
-        found = Path(mlflow.artifacts.download_artifacts(f"{PREFIX}{name}/{version}", dst_path=str(folder)))
+        model_folder = Path(mlflow.artifacts.download_artifacts(f"{PREFIX}{name}/{version}", dst_path=str(folder)))
     except (MlflowException, OSError) as error:
         if isinstance(error, MlflowException) and error.error_code == "INTERNAL_ERROR":
             raise
         raise ValueError(
             f"{where}: its files cannot be fetched ({errors.first_line(error)}); register it again"
         ) from error
-    snapshots = [path for path in sorted((found / DATA).rglob("*")) if path.is_file()]
+    snapshots = [path for path in sorted((model_folder / DATA).rglob("*")) if path.is_file()]
     if len(snapshots) != 1:
         raise _altered(where, f"{len(snapshots)} snapshots instead of one", SNAPSHOT)
     if (sha256 := storage.sha256_of(snapshots[0])) != tags[SNAPSHOT]:
         raise _altered(where, f"the snapshot's sha256 is {sha256}", SNAPSHOT)
-    if FILES in tags and (sha256 := files_sha256(found)) != tags[FILES]:
+    if FILES in tags and (sha256 := files_sha256(model_folder)) != tags[FILES]:
         raise _altered(where, f"the sha256 of its files is {sha256}", FILES)
-    return Contents(found, snapshots[0], FILES in tags)
+    return Contents(model_folder, snapshots[0], FILES in tags)
 
 
 def require_snapshot(snapshot: Path, name: str, version: str, tracking_uri: str = "") -> None:
     """Raise ValueError where the file is not the snapshot that was registered as that version."""
     tags, where = _tags(tracking.client(tracking_uri), name, version), f"model {name} version {version}"
-    if (found := storage.sha256_of(snapshot)) != tags.get(SNAPSHOT):
-        raise _altered(where, f"the sha256 of the snapshot {snapshot} is {found}", SNAPSHOT)
+    if (sha256 := storage.sha256_of(snapshot)) != tags.get(SNAPSHOT):
+        raise _altered(where, f"the sha256 of the snapshot {snapshot} is {sha256}", SNAPSHOT)
 
 
 def require_critic(critic: Path, name: str, version: str, tracking_uri: str = "") -> None:
@@ -91,8 +91,8 @@ def require_critic(critic: Path, name: str, version: str, tracking_uri: str = ""
         tags = _tags(tracking.client(tracking_uri), name, version)
     except ValueError:  # whoever writes the audit's outcome on that version will say so
         return
-    if CRITIC_SHA256 in tags and (found := storage.sha256_of(critic)) != tags[CRITIC_SHA256]:
-        raise _altered(where, f"the sha256 of the critic {critic} is {found}", CRITIC_SHA256)
+    if CRITIC_SHA256 in tags and (sha256 := storage.sha256_of(critic)) != tags[CRITIC_SHA256]:
+        raise _altered(where, f"the sha256 of the critic {critic} is {sha256}", CRITIC_SHA256)
 
 
 def files_sha256(folder: Path) -> str:
@@ -115,14 +115,14 @@ def version_of(model_uri: str, tracking_uri: str = "") -> tuple[str, str]:
     try:
         if not sign:
             return name, str(client.get_model_version(name, alias).version)
-        found = client.get_registered_model(name).aliases.get(alias)
+        version = client.get_registered_model(name).aliases.get(alias)
     except MlflowException as error:
         if error.error_code not in (NOT_THERE, "INVALID_PARAMETER_VALUE"):
             raise
         raise ValueError(f"model={model_uri!r}: no such model; {FORM} ({errors.first_line(error)})") from error
-    if found is None:
+    if version is None:
         raise ValueError(f"model={model_uri!r}: the model has no alias {alias}; {FORM}")
-    return name, str(found)
+    return name, str(version)
 
 
 def _tags(client: MlflowClient, name: str, version: str) -> Mapping[str, str]:
@@ -140,8 +140,8 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
     yield from sorted(files.items())
 
 
-def _altered(where: str, found: str, tag: str) -> ValueError:
+def _altered(where: str, actual: str, tag: str) -> ValueError:
     return ValueError(
-        f"{where}: its files are not those that were registered ({found}, not that of the tag {tag}); do not use it, "
+        f"{where}: its files are not those that were registered ({actual}, not that of the tag {tag}); do not use it, "
         "find out who wrote there, and register the model again"
     )

@@ -28,11 +28,11 @@ def export(snapshot: Path, out: Path) -> dict[str, float]:
     with torch.no_grad():
         expected = generator(z)
     out.mkdir(parents=True, exist_ok=True)
-    found = {
+    outputs = {
         "generator.ts": _torchscript(generator, z, out / "generator.ts"),
         "generator.onnx": _onnx(generator, z, out / "generator.onnx"),
     }
-    errors = {name: float((images - expected).abs().max()) for name, images in found.items()}
+    errors = {name: float((images - expected).abs().max()) for name, images in outputs.items()}
     for name, error in errors.items():
         if not error <= TOLERANCE:
             raise RuntimeError(

@@ -18,14 +18,14 @@ def in_production(model: str, tracking_uri: str = "") -> Production | None:
     if version is None:
         return None
     tags = client.get_model_version(model, version).tags
-    made = [move for move in moves(model, tracking_uri) if move.version == version]
+    own_moves = [move for move in moves(model, tracking_uri) if move.version == version]
     return Production(
         model=model,
         version=version,
         asked_ms=now_ms(),
-        since_ms=made[-1].at_ms if made else None,
-        why=made[-1].why if made else "the alias was set by hand: no move is recorded",
-        by=made[-1].by if made else "",
+        since_ms=own_moves[-1].at_ms if own_moves else None,
+        why=own_moves[-1].why if own_moves else "the alias was set by hand: no move is recorded",
+        by=own_moves[-1].by if own_moves else "",
         run_id=tags.get(PARENT_RUN, ""),
         tags=tags,
     )

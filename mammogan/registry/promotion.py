@@ -94,12 +94,12 @@ class Champion:
 def alias_version(client: MlflowClient, model: str, alias: str) -> str | None:
     """Version that an alias points to, or None. Raises ValueError where there is no such model."""
     try:
-        found = client.get_registered_model(model).aliases.get(alias)
+        version = client.get_registered_model(model).aliases.get(alias)
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         raise ValueError(f"model={model!r}: no registered model of that name") from error
-    return str(found) if found is not None else None
+    return str(version) if version is not None else None
 
 
 def candidate_of(name: str, version: str, tracking_uri: str = "") -> Candidate | None:
@@ -109,8 +109,8 @@ def candidate_of(name: str, version: str, tracking_uri: str = "") -> Candidate |
     where the version is not there, and where its files are not those that were registered.
     """
     with tempfile.TemporaryDirectory() as folder:
-        found = contents.fetch(name, version, Path(folder, "model"), tracking_uri)
-        document = (Model.load(str(found.folder)).metadata or {}).get(METADATA) if found.whole else None
+        model_files = contents.fetch(name, version, Path(folder, "model"), tracking_uri)
+        document = (Model.load(str(model_files.folder)).metadata or {}).get(METADATA) if model_files.whole else None
     if document is None:
         return None
     try:
@@ -219,8 +219,8 @@ def _finished(client: MlflowClient, model: str, version: str) -> Move:
         with _lock(client, model) as mine:
             if mine:
                 _settle(client, model)
-    made = [move for move in _recorded(client, model) if move.version == version]
-    return made[-1] if made else Move(True, "it already is the champion", version, version)
+    own_moves = [move for move in _recorded(client, model) if move.version == version]
+    return own_moves[-1] if own_moves else Move(True, "it already is the champion", version, version)
 
 
 def _move(client: MlflowClient, model: str, move: Move) -> Move:
@@ -241,16 +241,16 @@ def _move(client: MlflowClient, model: str, move: Move) -> Move:
 
 def _settle(client: MlflowClient, model: str) -> None:
     """Finish the move that was begun, if there is one; doing a part of it twice changes nothing."""
-    found = client.get_registered_model(model)
-    if PENDING not in found.tags:
+    registered = client.get_registered_model(model)
+    if PENDING not in registered.tags:
         return
-    move = _read_move(found.tags[PENDING], PENDING)
+    move = _read_move(registered.tags[PENDING], PENDING)
     if move.before is not None:
         client.set_registered_model_alias(model, PREVIOUS, move.before)
     client.set_registered_model_alias(model, CHAMPION, move.version)
-    if str(found.aliases.get(CHALLENGER)) == move.version:
+    if str(registered.aliases.get(CHALLENGER)) == move.version:
         client.delete_registered_model_alias(model, CHALLENGER)
-    client.set_registered_model_tag(model, f"{RECORD}{move.at_ms:015d}", found.tags[PENDING])
+    client.set_registered_model_tag(model, f"{RECORD}{move.at_ms:015d}", registered.tags[PENDING])
     client.delete_registered_model_tag(model, PENDING)
 
 

@@ -44,12 +44,12 @@ class Retraining:
 
 def check_changes(parent_id: str, model: str, *, force: bool = False, tracking_uri: str = "") -> bool:
     """Whether the run ``parent_id`` has to train; its tag says why, and where it has not, so does its decision."""
-    found = decide(parent_id, model, force=force, tracking_uri=tracking_uri)
-    logger.info(found.why)
-    tracking.set_tags(parent_id, {RETRAINING: found.why}, tracking_uri)
-    if not found.needed:
-        tracking.log_decision(parent_id, ranking.nothing_to_train(found.why), tracking_uri)
-    return found.needed
+    retraining = decide(parent_id, model, force=force, tracking_uri=tracking_uri)
+    logger.info(retraining.why)
+    tracking.set_tags(parent_id, {RETRAINING: retraining.why}, tracking_uri)
+    if not retraining.needed:
+        tracking.log_decision(parent_id, ranking.nothing_to_train(retraining.why), tracking_uri)
+    return retraining.needed
 
 
 def decide(parent_id: str, model: str, *, force: bool = False, tracking_uri: str = "") -> Retraining:
@@ -70,8 +70,8 @@ def decide(parent_id: str, model: str, *, force: bool = False, tracking_uri: str
         return Retraining(False, f"nothing to train: data, code and settings are those of {model}@{CHAMPION}")
     if tried := _tried(client, ours):
         verdict = tried.data.tags.get(tracking.PROMOTION) or tried.data.tags.get(VERDICT) or "no verdict"
-        told = f"nothing to train: run {tried.info.run_name} has tried these data, code and settings: {verdict}"
-        return Retraining(False, told)
+        reason = f"nothing to train: run {tried.info.run_name} has tried these data, code and settings: {verdict}"
+        return Retraining(False, reason)
     if changes is None:
         return Retraining(True, f"model {model} has no champion yet")
     return Retraining(True, f"changed since {model}@{CHAMPION}: {'; '.join(changes)}")

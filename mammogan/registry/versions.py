@@ -33,13 +33,13 @@ def register(snapshot: Path, decision: Path, parent_id: str, config: Config, tra
     parent run is registered once. Raises ValueError for a decision that was not accepted,
     FileNotFoundError or ValueError for a snapshot that cannot be loaded.
     """
-    made = results.read(Decision, decision)
-    if made.winner is None:
-        raise ValueError(f"decision={made.verdict!r}: only an accepted decision can be registered")
+    chosen = results.read(Decision, decision)
+    if chosen.winner is None:
+        raise ValueError(f"decision={chosen.verdict!r}: only an accepted decision can be registered")
     client, name = tracking.client(tracking_uri), config.select.model_name
     tags = {PARENT_RUN: parent_id, SNAPSHOT: storage.sha256_of(snapshot)}
     number = _find_version(client, name, tags)
-    number = number or _create_version(client, snapshot, made, config, tags, tracking_uri)
+    number = number or _create_version(client, snapshot, chosen, config, tags, tracking_uri)
     _set_challenger(client, name, number)
     logger.info(f"model {name} version {number} is registered")
     tracking.set_tags(parent_id, {tracking.MODEL_VERSION: number}, tracking_uri)
@@ -48,8 +48,8 @@ def register(snapshot: Path, decision: Path, parent_id: str, config: Config, tra
 
 def _find_version(client: MlflowClient, name: str, tags: Mapping[str, str]) -> str:
     """Number of the first version with this snapshot of this parent run; empty where there is none."""
-    found = client.search_model_versions(f"name = '{name}'")
-    same = [item for item in found if all(item.tags.get(key) == tags[key] for key in (SNAPSHOT, PARENT_RUN))]
+    versions = client.search_model_versions(f"name = '{name}'")
+    same = [item for item in versions if all(item.tags.get(key) == tags[key] for key in (SNAPSHOT, PARENT_RUN))]
     return str(min(int(item.version) for item in same)) if same else ""
 
 

@@ -86,10 +86,10 @@ def _draw_line(axis: Axes, seeds: Sequence[Mapping[int, Measurement]], label: st
         return
     centre, low, high = [], [], []
     for epoch in epochs:
-        found = [seed[epoch] for seed in seeds if epoch in seed]
-        values = [item.value for item in found]
+        measurements = [seed[epoch] for seed in seeds if epoch in seed]
+        values = [item.value for item in measurements]
         centre.append(float(np.mean(values)))
-        ends = (found[0].low, found[0].high) if len(found) == 1 else (min(values), max(values))
+        ends = (measurements[0].low, measurements[0].high) if len(measurements) == 1 else (min(values), max(values))
         low.append(centre[-1] if ends[0] is None else ends[0])
         high.append(centre[-1] if ends[1] is None else ends[1])
     colour = COLOURS[number % len(COLOURS)]

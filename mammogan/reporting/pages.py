@@ -15,15 +15,15 @@ def environment(**filters: Callable[..., object]) -> Environment:
     """Environment of the templates, which escapes what it is given and refuses a name that it was not given."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    made = Environment(
+    jinja = Environment(
         loader=PackageLoader("mammogan.reporting"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= filters
-    return made
+    jinja.filters |= filters
+    return jinja
 
 
 def message(title: str, text: str) -> bytes:

@@ -164,9 +164,9 @@ def _headings(record: RunRecord, columns: Sequence[Column]) -> list[dict[str, st
     """Metric and pair of each column, and what counts as good by the records' own direction."""
     headings = []
     for column in columns:
-        found = [item for trial in record.trials for item in figures.measures(trial, column).values()]
+        measurements = [item for trial in record.trials for item in figures.measures(trial, column).values()]
         name, _, pair = column.title.partition(" ")
-        aim = AIMS[found[0].direction] if found else ""
+        aim = AIMS[measurements[0].direction] if measurements else ""
         headings.append({"title": name, "pair": pair or f"{column.pairing} reals", "aim": aim})
     return headings
 

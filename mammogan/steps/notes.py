@@ -17,10 +17,10 @@ from mammogan.steps.context import StepContext
 logger = logging.getLogger(__name__)
 
 
-def add(context: StepContext, version: str, step: str, message: str, found: Findings) -> None:
+def add(context: StepContext, version: str, step: str, message: str, records: Findings) -> None:
     """Put the step's result on the registered version."""
     model = context.settings.select.model_name
-    notes.write(model, version, step, message, "\n".join(findings.card_lines(found)))
+    notes.write(model, version, step, message, "\n".join(findings.card_lines(records)))
 
 
 def decide(context: StepContext, version: str, outcome: Outcome, summary: str) -> None:

@@ -16,8 +16,8 @@ def run(
 ) -> bool:
     """Write the decision, the winning snapshot and its critic; return whether there is one to register."""
     with context.step(Step.SELECT) as progress:
-        made = ranking.decide(evaluations, store, context.settings.select, decision, winner, critic)
-        tracking.log_decision(context.parent_id, made)
-        ranking.require_survivor(made)
-        progress.goes_on = made.accepted
+        choice = ranking.decide(evaluations, store, context.settings.select, decision, winner, critic)
+        tracking.log_decision(context.parent_id, choice)
+        ranking.require_survivor(choice)
+        progress.goes_on = choice.accepted
     return progress.goes_on

@@ -33,11 +33,11 @@ def run(context: StepContext, version: str, dataset: Path, minority: Path, winne
         registry.require_snapshot(winner, name, version)
         model = load_model(winner, f"{name}-v{version}")
         whole = Dataset.read(dataset)
-        made = fill(model, whole, label, _with_count(context.settings, whole, label), str(filled)).synthetic
-        assert made
+        synthetic = fill(model, whole, label, _with_count(context.settings, whole, label), str(filled)).synthetic
+        assert synthetic
         with tempfile.TemporaryDirectory() as folder:
-            storage.write_bytes(str(Path(folder, STEPS["synthetic"])), synthetic_document(made))
-            numbers = {"synthetic/images": made.images, "synthetic/drawn": made.drawn}
+            storage.write_bytes(str(Path(folder, STEPS["synthetic"])), synthetic_document(synthetic))
+            numbers = {"synthetic/images": synthetic.images, "synthetic/drawn": synthetic.drawn}
             log_findings(context.parent_id, "synthetic", Path(folder), numbers)
 
 

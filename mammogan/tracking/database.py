@@ -117,13 +117,15 @@ class DatabaseClient(MlflowClient):
 
     def __getattribute__(self, name: str) -> Any:  # noqa: ANN401  (whatever the client has by that name)
         """The client's attribute; a public method waits for a lock and raises in one line."""
-        found = super().__getattribute__(name)
-        if name.startswith("_") or not callable(found):
-            return found
+        attribute = super().__getattribute__(name)
+        if name.startswith("_") or not callable(attribute):
+            return attribute
 
-        @functools.wraps(found)
+        @functools.wraps(attribute)
         def patient(*given: object, **named: object) -> object:
-            return asked(lambda: found(*given, **named), super(DatabaseClient, self).__getattribute__("tracking_uri"))
+            return asked(
+                lambda: attribute(*given, **named), super(DatabaseClient, self).__getattribute__("tracking_uri")
+            )
 
         return patient
 
@@ -171,11 +173,11 @@ def _sqlite_code(fault: sqlite3.Error) -> int:
 
 
 def _in_words(fault: BaseException) -> str:
-    said = next(iter(str(fault).splitlines()), type(fault).__name__)
+    message = next(iter(str(fault).splitlines()), type(fault).__name__)
     waited = f"waited {patience.seconds():g} s ({patience.VARIABLE})"
     if not isinstance(fault, sqlite3.Error):
-        return f"{said}; {waited}, check that the server runs, its name and the sign-in"
+        return f"{message}; {waited}, check that the server runs, its name and the sign-in"
     code = _sqlite_code(fault)
     if code in LOCKED:
         return f"another process holds it locked; {waited}, end that process or run again later"
-    return _MENDS.get(code, f"SQLite says: {said}; check the file, or restore it from a copy")
+    return _MENDS.get(code, f"SQLite says: {message}; check the file, or restore it from a copy")

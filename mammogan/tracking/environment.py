@@ -46,6 +46,6 @@ def _git(*arguments: str) -> str:
 @functools.cache
 def packages() -> str:
     """Python and every installed package with its version, a line each, in order."""
-    found = {item.metadata["Name"]: item.version for item in distributions() if item.metadata["Name"]}
-    lines = [f"{name}=={version}" for name, version in sorted(found.items(), key=lambda pair: pair[0].lower())]
+    versions = {item.metadata["Name"]: item.version for item in distributions() if item.metadata["Name"]}
+    lines = [f"{name}=={version}" for name, version in sorted(versions.items(), key=lambda pair: pair[0].lower())]
     return "\n".join([f"# Python {sys.version.split()[0]}", *lines]) + "\n"

@@ -65,9 +65,9 @@ def _try_file(client: MlflowClient, run_id: str, uri: str) -> None:
         with tempfile.TemporaryDirectory() as folder:
             read = Path(client.download_artifacts(run_id, FILE, folder)).read_text()
     except (MlflowException, OSError) as error:  # OSError: of requests
-        said = str(error).strip().partition("\n")[0][:200]
+        reason = str(error).strip().partition("\n")[0][:200]
         raise RuntimeError(
-            f"{uri} takes runs, but no file of one ({said}); check the place of its artifacts, and the key to it in "
+            f"{uri} takes runs, but no file of one ({reason}); check the place of its artifacts, and the key to it in "
             "the Secret of MLflow's server"
         ) from error
     if read != CONTENT:
@@ -96,12 +96,12 @@ def _run(client: MlflowClient) -> Generator[tuple[MlflowClient, str]]:
 
 
 def _experiment(client: MlflowClient) -> str:
-    found = client.get_experiment_by_name(EXPERIMENT)
-    if found is None:
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is None:
         return client.create_experiment(EXPERIMENT)
-    if found.lifecycle_stage != "active":
-        client.restore_experiment(found.experiment_id)
-    return found.experiment_id
+    if experiment.lifecycle_stage != "active":
+        client.restore_experiment(experiment.experiment_id)
+    return experiment.experiment_id
 
 
 def _require_way(uri: str) -> None:
@@ -134,8 +134,8 @@ def _failure(uri: str, error: MlflowException) -> str:
     if status in (401, 403):
         return f"{uri}: this sign-in may read but not write ({status}); give it the right to make runs"
     now = _ask(uri) if uri.startswith("http") else status
-    said = str(error).strip().partition("\n")[0][:200]
-    return f"{uri}: {said}; see the server's own log" if now == 200 else _fault(uri, now)
+    reason = str(error).strip().partition("\n")[0][:200]
+    return f"{uri}: {reason}; see the server's own log" if now == 200 else _fault(uri, now)
 
 
 def _fault(uri: str, status: int) -> str:

@@ -35,9 +35,9 @@ def held(experiment: str = "", runs: Sequence[str] = (), tracking_uri: str = "")
     Raises ValueError for an experiment or a run that there is not.
     """
     mlflow = client(tracking_uri)
-    found = [_run(mlflow, run_id) for run_id in runs] if runs else _pipelines(mlflow, experiment)
+    parents = [_run(mlflow, run_id) for run_id in runs] if runs else _pipelines(mlflow, experiment)
     items: list[Held] = []
-    for run in found:
+    for run in parents:
         there = stored.names(mlflow, run.info.run_id)
         name, place = run.info.run_name or run.info.run_id, run.info.artifact_uri or ""
         items += [Held(run.info.run_id, name, path, place) for path in OF_PATIENTS if path in there]

@@ -107,8 +107,8 @@ def _read_config(mlflow: MlflowClient, run: Run) -> Config | None:
 
 def _read_data(mlflow: MlflowClient, run: Run) -> MinoritySummary | None:
     content = stored.read(mlflow, run, SUMMARY_FILE)
-    found = summary.parse(content, f"run {run.info.run_id}: {SUMMARY_FILE}") if content else None
-    return found if isinstance(found, MinoritySummary) else None
+    parsed = summary.parse(content, f"run {run.info.run_id}: {SUMMARY_FILE}") if content else None
+    return parsed if isinstance(parsed, MinoritySummary) else None
 
 
 def _read_grids(mlflow: MlflowClient, run_id: str) -> dict[int, bytes]:

@@ -64,13 +64,13 @@ def parent_of(run: str, tracking_uri: str = "") -> str:
 
     Raises RuntimeError where there is none: it never was, or it or its experiment was deleted in MLflow meanwhile.
     """
-    found = find_parent(key_of(run), tracking_uri)
-    if found is None:
+    parent = find_parent(key_of(run), tracking_uri)
+    if parent is None:
         raise RuntimeError(
             f"run {key_of(run)} has no parent run in MLflow: start did not get that far, or somebody deleted the run "
             "or its experiment; restore it in MLflow, or start a new run"
         )
-    return found
+    return parent
 
 
 def pipeline_run(run_id: str, tracking_uri: str = "") -> Run:

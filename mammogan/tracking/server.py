@@ -116,8 +116,8 @@ def require_trust(uri: str) -> None:
         )
     except MlflowException as error:
         if untrusted := trust.distrust(error):
-            told = f"MLFLOW_TRACKING_URI={uri!r}: its certificate is not trusted ({untrusted}); {trust.FIX}"
-            raise ValueError(told) from error
+            message = f"MLFLOW_TRACKING_URI={uri!r}: its certificate is not trusted ({untrusted}); {trust.FIX}"
+            raise ValueError(message) from error
 
 
 def _sign_in(uri: str) -> str:
@@ -144,20 +144,20 @@ def ensure_experiment(experiment: str, artifacts: str = "", tracking_uri: str = 
     Raises ValueError for an experiment that was deleted, and for a name that MLflow refuses.
     """
     server = client(tracking_uri, make=True)
-    found = server.get_experiment_by_name(experiment)
-    if found is None:
+    existing = server.get_experiment_by_name(experiment)
+    if existing is None:
         try:
             return server.create_experiment(experiment, artifacts or None)
         except MlflowException as error:
-            found = server.get_experiment_by_name(experiment)  # another process created it since we looked
-            if found is None:
-                said = " ".join(error.message.split())[:300]
+            existing = server.get_experiment_by_name(experiment)  # another process created it since we looked
+            if existing is None:
+                message = " ".join(error.message.split())[:300]
                 raise ValueError(
-                    f"experiment={experiment!r}: MLflow refuses it ({said}); choose another name"
+                    f"experiment={experiment!r}: MLflow refuses it ({message}); choose another name"
                 ) from error
-    if found.lifecycle_stage != "active":
+    if existing.lifecycle_stage != "active":
         raise ValueError(f"experiment={experiment!r}: it is in MLflow's trash; restore it there or choose another name")
-    return found.experiment_id
+    return existing.experiment_id
 
 
 def require_model_name(server: MlflowClient, name: str) -> None:
@@ -174,16 +174,16 @@ def find_runs(
         if "'" in value:
             raise ValueError(f"{name}={value!r}: leave out the quote")
     query = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
-    found: list[Run] = []
+    runs: list[Run] = []
     token = None
-    while not found or token:
+    while not runs or token:
         page = server.search_runs(
             list(experiments), query, view, order_by=["start_time ASC", "run_id ASC"], page_token=token
         )
         if not page:
             break
-        found, token = found + list(page), page.token
-    return found
+        runs, token = runs + list(page), page.token
+    return runs
 
 
 def experiments(server: MlflowClient, name: str = "", view: int = ViewType.ACTIVE_ONLY) -> list[str]:
@@ -195,14 +195,14 @@ def experiments(server: MlflowClient, name: str = "", view: int = ViewType.ACTIV
         ids, token = [], None
         while not ids or token:
             page = server.search_experiments(view, page_token=token)
-            ids, token = [*ids, *(found.experiment_id for found in page)], page.token
+            ids, token = [*ids, *(experiment.experiment_id for experiment in page)], page.token
             if not page:
                 break
         return ids
-    found = server.get_experiment_by_name(name)
-    if found is None:
+    experiment = server.get_experiment_by_name(name)
+    if experiment is None:
         raise ValueError(f"experiment={name!r}: there is none of that name on this server")
-    return [found.experiment_id]
+    return [experiment.experiment_id]
 
 
 def find_anywhere(server: MlflowClient, tags: Mapping[str, str]) -> list[Run]:

@@ -84,8 +84,8 @@ class Spool:
                 failures = 0
             except Exception as error:
                 if not failures:
-                    said = first_line(error)[:LONGEST_REASON]
-                    logger.info(f"{self._name} does not answer ({said}); records are kept and sent later")
+                    reason = first_line(error)[:LONGEST_REASON]
+                    logger.info(f"{self._name} does not answer ({reason}); records are kept and sent later")
                 failures += 1
             self._pause(failures)
 

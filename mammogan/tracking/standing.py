@@ -61,8 +61,8 @@ class Standing:
 def find_experiment(experiment: str, tracking_uri: str) -> str:
     """Id of the experiment, by which its page is found; empty where there is none yet. Raises ``UnreadableError``."""
     with _brief(tracking_uri):
-        found = client(tracking_uri).get_experiment_by_name(experiment)
-        return found.experiment_id if found else ""
+        existing = client(tracking_uri).get_experiment_by_name(experiment)
+        return existing.experiment_id if existing else ""
 
 
 def find_standing(run_key: str, tracking_uri: str) -> Standing | None:
@@ -107,7 +107,7 @@ def _may_pass(error: MlflowException | ValueError) -> bool:
 
 def _standing(mlflow: MlflowClient, run: Run) -> Standing:
     children = find_runs(mlflow, [run.info.experiment_id], {PARENT: run.info.run_id, KIND: "trial"})
-    losses = {child.data.tags[TRIAL]: found for child in children if (found := _losses(child))}
+    losses = {child.data.tags[TRIAL]: values for child in children if (values := _losses(child))}
     return Standing(
         run_id=run.info.run_id,
         experiment_id=run.info.experiment_id,

@@ -86,8 +86,8 @@ def register(folder, number, kid):
 @pytest.fixture
 def registered(attacked):
     """The model; afterwards its files are again what they were."""
-    folder, found = attacked
-    yield found
+    folder, model = attacked
+    yield model
     shutil.rmtree(folder / "artifacts")
     shutil.copytree(folder / "before", folder / "artifacts")
 
@@ -162,10 +162,10 @@ def test_every_command_refuses_in_one_line(registered, tmp_path):
             [sys.executable, "-m", "mammogan", command, *arguments],
             cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
         )  # fmt: skip
-        said = done.stderr.strip().splitlines()
+        lines = done.stderr.strip().splitlines()
         assert done.returncode == 2, (command, done.stderr)
-        assert [line for line in said if "its files are not those that were registered" in line] == said, command
-        assert len(said) == 1, said
+        assert [line for line in lines if "its files are not those that were registered" in line] == lines, command
+        assert len(lines) == 1, lines
     assert not mark.exists()
     assert not [name for name in ("g", "s", "e") if (tmp_path / name).exists()]
 

@@ -138,12 +138,12 @@ def test_rollback_is_one_command_and_every_move_is_recorded(client, add):
     run = CliRunner().invoke(app, ["rollback", "--model", add.model, "--why", "artefacts in production"])
     assert run.exit_code == 0, run.output
     assert aliases(client, add) == {"champion": "1", "previous": "2"}
-    made = registry.moves(add.model)
-    assert [(move.kind, move.before, move.version) for move in made] == [
+    moves = registry.moves(add.model)
+    assert [(move.kind, move.before, move.version) for move in moves] == [
         ("promote", None, "1"), ("promote", "1", "2"), ("rollback", "2", "1"),
     ]  # fmt: skip
-    assert made[-1].why == "artefacts in production"
-    assert made[-1].by
+    assert moves[-1].why == "artefacts in production"
+    assert moves[-1].by
 
 
 def test_rollback_without_previous_and_unknown_names_are_value_errors(add):
@@ -164,7 +164,7 @@ def test_a_refused_promotion_ends_the_command_with_its_reason(add):
     assert "refused: better than the champion: kid/inception/train 0.3 against the champion's 0.2" in run.stderr
 
 
-def test_of_two_promotions_at_once_one_wins_and_one_is_told(client, add, monkeypatch):
+def test_of_two_promotions_at_once_one_wins_and_one_is_reported(client, add, monkeypatch):
     add(0.3)
     for kid in (0.2, 0.1):
         add(kid, promoted=False)
@@ -178,12 +178,12 @@ def test_of_two_promotions_at_once_one_wins_and_one_is_told(client, add, monkeyp
 
         monkeypatch.setattr(promotion.gates, "better_than", together)
         moves = list(pool.map(lambda number: registry.promote(add.model, number, "race"), ("2", "3")))
-    won, told = sorted(moves, key=lambda move: not move.moved)
-    assert (won.moved, told.moved) == (True, False)
-    assert f"the champion became version {won.version} in the meantime" in told.why
+    won, refused = sorted(moves, key=lambda move: not move.moved)
+    assert (won.moved, refused.moved) == (True, False)
+    assert f"the champion became version {won.version} in the meantime" in refused.why
     assert aliases(client, add)["champion"] == won.version
     assert aliases(client, add)["previous"] == "1"
-    assert not [found.name for found in client.search_registered_models() if found.name.endswith(".lock")]
+    assert not [model.name for model in client.search_registered_models() if model.name.endswith(".lock")]
 
 
 @pytest.fixture
@@ -223,7 +223,7 @@ def test_a_process_killed_within_a_move_leaves_it_to_the_next(client, add, dies,
     assert aliases(client, add)["champion"] in ("1", "2")
     if aliases(client, add)["champion"] == "2":  # the rerun of the step that died leaves nothing behind
         assert registry.promote(add.model, "2", "again").moved
-        assert not [found.name for found in client.search_registered_models() if found.name.endswith(".lock")]
+        assert not [model.name for model in client.search_registered_models() if model.name.endswith(".lock")]
     last = registry.promote(add.model, "3", "after")
     if not last.moved:  # the half-made move was finished first, so the gate had been asked about version 1
         assert "the champion became version 2" in last.why
@@ -288,11 +288,11 @@ def test_what_is_in_production_and_why(client, add):
     add(0.3, promoted=False)
     assert registry.in_production(add.model) is None
     registry.promote(add.model, "1", "reviewed")
-    found = registry.in_production(add.model)
-    assert (found.version, found.why) == ("1", "reviewed; the audit passed; there is no champion yet")
-    assert found.since_ms <= found.asked_ms
-    assert client.get_run(found.run_id).data.tags["mammogan.run_key"] == "run-0"
-    assert (found.tags["lambda"], found.tags[AUDIT]) == ("3", "passed")
+    production = registry.in_production(add.model)
+    assert (production.version, production.why) == ("1", "reviewed; the audit passed; there is no champion yet")
+    assert production.since_ms <= production.asked_ms
+    assert client.get_run(production.run_id).data.tags["mammogan.run_key"] == "run-0"
+    assert (production.tags["lambda"], production.tags[AUDIT]) == ("3", "passed")
     add(0.2)
     registry.rollback(add.model, "artefacts")
     assert (registry.in_production(add.model).version, registry.in_production(add.model).why) == ("1", "artefacts")

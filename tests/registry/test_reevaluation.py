@@ -32,17 +32,17 @@ def client(database, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     tracking.ensure_experiment(tmp_path.name, str(tmp_path / "artifacts"))
-    found = tracking.client()
-    yield found
-    found.delete_registered_model(NAME)
+    mlflow_client = tracking.client()
+    yield mlflow_client
+    mlflow_client.delete_registered_model(NAME)
 
 
 def generator(path, seed, contrast, side=SIDE):
     """Snapshot of an untrained generator; ``contrast`` 1 draws nearly flat grey."""
     torch.manual_seed(seed)
-    made = Generator(side, 8, 16)
-    made.last.weight.data *= contrast
-    save_snapshot(made, 1, path)
+    network = Generator(side, 8, 16)
+    network.last.weight.data *= contrast
+    save_snapshot(network, 1, path)
     return path
 
 
@@ -69,9 +69,9 @@ def add(client, tmp_path):
         (trial / "snapshots").mkdir(parents=True)
         (trial / "snapshots" / "epoch_0001.pt").write_bytes(snapshot.read_bytes())
         write_trial(trial, trained)
-        found = snapshots.evaluate_trial(trial, dataset, CONFIG.evaluate, tmp_path / f"e-{lam}", lambda *_: None)
+        evaluation = snapshots.evaluate_trial(trial, dataset, CONFIG.evaluate, tmp_path / f"e-{lam}", lambda *_: None)
         parent = tracking.open_parent(tmp_path.name, f"run {lam}", CONFIG, {})
-        results.write(ranking.select([found], CONFIG.select), tmp_path / "decision.json")
+        results.write(ranking.select([evaluation], CONFIG.select), tmp_path / "decision.json")
         version = registry.register(snapshot, tmp_path / "decision.json", parent, CONFIG)
         notes.write_outcome(NAME, version, Outcome.PASSED, "passed")
         promote.run(StepContext(CONFIG, parent), version, dataset)
@@ -89,17 +89,19 @@ def test_on_new_data_the_better_one_becomes_champion(client, add, tmp_path):
     before, after = (dataset_of(good, tmp_path / name, seed) for seed, name in enumerate(("before", "after")))
     first, _ = add(flat, before, 1)
     assert champion(client) == first
-    second, told = add(good, after, 2)
+    second, verdict = add(good, after, 2)
     assert champion(client) == second
     key = f"kid/random_vgg/{CONFIG.select.against}"
     measured = results.read(Evaluation, tmp_path / "e-2" / "evaluation.json").measurements
     alone = next(item for item in measured if item.key == key)
-    assert f"{key} {alone.value:.4g} against the champion's" in told
+    assert f"{key} {alone.value:.4g} against the champion's" in verdict
 
-    third, told = add(flat, before, 3)  # the data of the first run once more: the champion was never measured on them
+    third, verdict = add(
+        flat, before, 3
+    )  # the data of the first run once more: the champion was never measured on them
     assert champion(client) == second
     assert third != first
-    assert "refused: better than the champion" in told
+    assert "refused: better than the champion" in verdict
 
 
 def test_the_champion_s_new_figure_is_what_evaluating_it_there_gives(client, add, tmp_path):
@@ -114,8 +116,8 @@ def test_the_champion_s_new_figure_is_what_evaluating_it_there_gives(client, add
     (folder / "snapshots").mkdir(parents=True)
     (folder / "snapshots" / "epoch_0001.pt").write_bytes(good.read_bytes())
     write_trial(folder, TrialResult(0.0, 0, "x", epochs=1, status=TrialStatus.FINISHED))
-    found = snapshots.evaluate_trial(folder, after, CONFIG.evaluate, tmp_path / "hand", lambda *_: None)
-    assert incumbent.candidate.measurements == found.measurements
+    evaluation = snapshots.evaluate_trial(folder, after, CONFIG.evaluate, tmp_path / "hand", lambda *_: None)
+    assert incumbent.candidate.measurements == evaluation.measurements
     assert incumbent.candidate.data_digest == "after"
     assert registry.reevaluate_champion(first, after, CONFIG) is None  # the champion itself
     (after / manifest.FILE).write_text("image_id\n000\n")
@@ -126,7 +128,7 @@ def test_the_champion_s_new_figure_is_what_evaluating_it_there_gives(client, add
 def test_another_image_size_cannot_be_compared(client, add, tmp_path):
     large, small = generator(tmp_path / "large.pt", 0, 30, side=56), generator(tmp_path / "small.pt", 0, 30)
     first, _ = add(large, dataset_of(large, tmp_path / "before", 0), 1)
-    second, told = add(small, dataset_of(small, tmp_path / "after", 1), 2)
+    second, verdict = add(small, dataset_of(small, tmp_path / "after", 1), 2)
     assert champion(client) == first
-    assert "not comparable: data_digest after against before" in told
+    assert "not comparable: data_digest after against before" in verdict
     assert registry.reevaluate_champion(second, tmp_path / "after", CONFIG) is None

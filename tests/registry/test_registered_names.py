@@ -73,12 +73,12 @@ def works(client, name):
         client.create_registered_model(name)
         version = client.create_model_version(name, "s3://bucket/model").version
         client.set_registered_model_alias(name, "champion", version)
-        found = [model.name for model in client.search_model_versions(f"name = '{name}'")]
+        names = [model.name for model in client.search_model_versions(f"name = '{name}'")]
         addresses = (f"models:/{name}/{version}", f"models:/{name}@champion")
         loaded = [tuple(map(str, get_model_name_and_version(client, address))) for address in addresses]
     except MlflowException:
         return False
-    return found == [name] and loaded == [(name, str(version))] * 2
+    return names == [name] and loaded == [(name, str(version))] * 2
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if accepted(name)], ids=ascii)
@@ -95,7 +95,7 @@ def test_the_names_of_the_trials_are_refused_by_both(database, sign):
 
 
 @pytest.mark.parametrize("name", ["", "a" * 501])
-def test_an_experiments_name_that_mlflow_refuses_is_told_as_such(database, name):
+def test_an_experiments_name_that_mlflow_refuses_is_reported_as_such(database, name):
     with pytest.raises(ValueError, match=r"^experiment=.*: MLflow refuses it \(.*\); choose another name$"):
         ensure_experiment(name, tracking_uri=database)
 
@@ -105,7 +105,7 @@ def test_other_names_of_experiments_are_made_once(database, name):
     assert ensure_experiment(name, tracking_uri=database) == ensure_experiment(name, tracking_uri=database)
 
 
-def test_an_experiment_in_the_trash_is_said_to_be_there(database):
+def test_an_experiment_in_the_trash_is_reported(database):
     tracking.client(database).delete_experiment(ensure_experiment("trashed", tracking_uri=database))
     with pytest.raises(ValueError, match="experiment='trashed': it is in MLflow's trash; restore it"):
         ensure_experiment("trashed", tracking_uri=database)

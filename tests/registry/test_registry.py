@@ -60,10 +60,10 @@ def test_registering_again_gives_the_same_version(registered, snapshot):
     assert registry.register(snapshot, decision, parent, CONFIG) == number
     client = tracking.client()
     assert len(client.search_model_versions("name = 'mammogan'")) == 1
-    found = client.get_model_version_by_alias("mammogan", "champion")
-    assert str(found.version) == number
-    assert found.run_id == tracking.find_trial(parent, TRIAL)
-    tags = found.tags
+    version = client.get_model_version_by_alias("mammogan", "champion")
+    assert str(version.version) == number
+    assert version.run_id == tracking.find_trial(parent, TRIAL)
+    tags = version.tags
     assert (tags["lambda"], tags["epoch"], tags["kid.inception.train"]) == ("3", "4", "0.2")
     assert (tags["mammogan.data_digest"], tags["mammogan.frozen"]) == ("d" * 64, "random DenseNet121")
 

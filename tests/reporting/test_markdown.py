@@ -74,11 +74,11 @@ def test_a_card_has_its_own_headings_and_gates_alone(text):
 
 def shape(text):
     """Blocks and inline elements of the page but for its words."""
-    found = []
+    tokens = []
     for token in rendered(text):
-        found.append((token.type, token.tag))
-        found += [(child.type, child.tag) for child in token.children or () if not child.type.startswith("text")]
-    return found
+        tokens.append((token.type, token.tag))
+        tokens += [(child.type, child.tag) for child in token.children or () if not child.type.startswith("text")]
+    return tokens
 
 
 def test_a_message_as_a_page_is_text():

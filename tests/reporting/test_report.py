@@ -49,7 +49,7 @@ def test_tables_hold_every_number_beside_the_papers(page):
     assert text.count("paper 0.") + text.count("paper 1") + text.count("paper 2") + text.count("paper 3") >= 180
 
 
-def test_data_and_settings_are_told(page):
+def test_data_and_settings_are_reported(page):
     text = text_of(page)
     assert "train 981 574 407 539" in text
     assert "148 patients are on both sides" in text
@@ -57,9 +57,9 @@ def test_data_and_settings_are_told(page):
     assert not re.search(r'class="changed"><td>epochs<', page)
 
 
-def test_a_split_that_the_manifest_gave_is_told_as_such(tmp_path):
+def test_a_split_that_the_manifest_gave_is_reported_as_such(tmp_path):
     data, kept = rare_class(), Counts(images=31, benign=20, malignant=11, patients=17)
-    for leak, told in ((data.whole.splits.leak, True), (Leak(patients=0, test_images=0), False)):
+    for leak, shown in ((data.whole.splits.leak, True), (Leak(patients=0, test_images=0), False)):
         sides = dataclasses.replace(data.whole.splits, validation=kept, given=True, leak=leak)
         whole = dataclasses.replace(data.whole, splits=sides)
         run = dataclasses.replace(paper_run(), data=dataclasses.replace(data, whole=whole))
@@ -67,7 +67,7 @@ def test_a_split_that_the_manifest_gave_is_told_as_such(tmp_path):
         assert "pixels, split as its manifest says." in text
         assert "validation, not used 31 20 11 17" in text
         assert "split is by image" not in text
-        assert ("manifest puts some patients on both sides" in text) == told
+        assert ("manifest puts some patients on both sides" in text) == shown
 
 
 def test_a_lost_trial_is_named_with_its_reason(tmp_path):
@@ -86,7 +86,7 @@ def test_a_run_that_failed_at_once_still_has_a_report(tmp_path):
     assert "No decision was reached" in text
 
 
-def test_what_is_random_is_said(tmp_path):
+def test_what_is_random_is_reported(tmp_path):
     run = paper_run()
     note = "random weights of seed 0; not comparable with published KID and FID"
     extractor = Network("random_vgg", "0" * 64, note)

@@ -164,12 +164,12 @@ def test_a_step_that_fails_says_so_everywhere(mlflow, tmp_path, call, monkeypatc
     if target:
         assert "in injected\n    raise kind(message)" in log
 
-    found = entries(mlflow, tmp_path)[Task(step)]
-    assert found.state is State.FAILED
-    assert failure.endswith(found.reason)
+    entry = entries(mlflow, tmp_path)[Task(step)]
+    assert entry.state is State.FAILED
+    assert failure.endswith(entry.reason)
     text = artifact(mlflow, tracking.find_parent(tmp_path.name), f"tracebacks/{step}.txt", tmp_path)
     assert text.splitlines()[0] == "Traceback (most recent call last):"
-    assert found.reason in text
+    assert entry.reason in text
     assert "secret" not in text
 
 
@@ -196,8 +196,8 @@ def test_a_trial_that_fails_carries_its_traceback(mlflow, parent, tmp_path, call
     assert failure == ""
     assert [line for line in screen if "rror" in line] == [f"  {TRIAL.name}: {what}: {TORCH_REASON} more"]
     assert "in injected\n    raise kind(message)" in log
-    found = entries(mlflow, tmp_path)[Task(step, TRIAL.name)]
-    assert (found.state, found.reason.splitlines()[0]) == (State.FAILED, TORCH_REASON)
+    entry = entries(mlflow, tmp_path)[Task(step, TRIAL.name)]
+    assert (entry.state, entry.reason.splitlines()[0]) == (State.FAILED, TORCH_REASON)
     child = mlflow.get_run(find_trial(parent, TRIAL))
     assert child.info.status == "FAILED"
     heading, *text = artifact(mlflow, child.info.run_id, "traceback.txt", tmp_path).splitlines()

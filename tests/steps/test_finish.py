@@ -160,7 +160,7 @@ def test_the_page_of_a_run_that_never_opened_holds_text_and_no_sign_in(tmp_path,
 
 
 @pytest.mark.parametrize(
-    ("presence", "status", "said"),
+    ("presence", "status", "reason"),
     [
         (
             Presence.GONE,
@@ -172,14 +172,14 @@ def test_the_page_of_a_run_that_never_opened_holds_text_and_no_sign_in(tmp_path,
         (Presence.UNKNOWN, "RUNNING", ""),
     ],
 )
-def test_the_next_run_closes_what_nobody_closed(mlflow, parent, tmp_path, monkeypatch, presence, status, said):
+def test_the_next_run_closes_what_nobody_closed(mlflow, parent, tmp_path, monkeypatch, presence, status, reason):
     tracking.set_tags(parent, {WORKFLOW: "kubeflow/mammogan-x"})
     monkeypatch.setattr(cluster, "state_of", lambda workflow, at: presence)
     monkeypatch.setattr(cluster, "fate", lambda *_: Fate(terminated=False))
     own = tracking.begin(tmp_path.name, "next", CONFIG, {})
     run = mlflow.get_run(parent)
     assert run.info.status == status
-    assert run.data.tags.get("mammogan.reason", "").startswith(said)
+    assert run.data.tags.get("mammogan.reason", "").startswith(reason)
     assert mlflow.get_run(own).info.status == "RUNNING"
 
 
@@ -250,8 +250,8 @@ def test_a_run_of_another_cluster_is_judged_by_its_silence_alone(mlflow, parent,
     assert mlflow.get_run(parent).info.status == "RUNNING"
     assert [item.run_id for item in janitor.dead_runs(tmp_path.name, 3600) if item.run_id == parent] == []
     monkeypatch.setattr(janitor, "_last_sign_ms", lambda run: 0)
-    found = {item.run_id: item.why for item in janitor.dead_runs(tmp_path.name, 3600)}
-    assert found[parent].startswith("silent for ")
+    reasons = {item.run_id: item.why for item in janitor.dead_runs(tmp_path.name, 3600)}
+    assert reasons[parent].startswith("silent for ")
     tracking.set_tags(parent, {CLUSTER: cluster.identity()})
     assert {item.run_id: item.why for item in janitor.dead_runs(tmp_path.name, 3600)}[parent] == "its workflow is gone"
 

@@ -165,7 +165,7 @@ CASES = {
 def test_a_database_that_cannot_be_used_is_one_line_of_any_command(empty_database, tmp_path, monkeypatch, case):
     monkeypatch.setenv("MAMMOGAN_PATIENCE_S", "0")
     shutil.copyfile(empty_database, tmp_path / "whole.db")
-    make, said = CASES[case]
+    make, message = CASES[case]
     address = make(tmp_path)
     before = sorted(tmp_path.rglob("*"))
     for command in (["lineage", "models:/m/1"], ["report", "r", "--out", str(tmp_path / "out")], ["janitor"]):
@@ -174,6 +174,6 @@ def test_a_database_that_cannot_be_used_is_one_line_of_any_command(empty_databas
         (line,) = done.stderr.splitlines()
         assert done.exit_code in (1, 2)
         assert line.startswith("error: MLFLOW_TRACKING_URI=")
-        assert said in line
+        assert message in line
         assert "secret" not in line
     assert sorted(tmp_path.rglob("*")) == before

@@ -68,9 +68,9 @@ def test_beside_the_key_the_source_files_are_named(run, tmp_path, monkeypatch, c
 
 
 def test_from_the_champion_to_each_source_file(run):
-    found = lineage("models:/mammogan@champion").runs
-    assert len(found) == 1
-    (item,) = found
+    runs = lineage("models:/mammogan@champion").runs
+    assert len(runs) == 1
+    (item,) = runs
     assert (item.run.run_id, item.run.kfp_run) == (run, "job")
     assert item.image == "registry.example.org/mammogan@sha256:1"
     assert item.code.commit == "c0ffee"
@@ -131,13 +131,13 @@ def test_a_run_of_another_program_or_in_the_trash_is_refused(run, tmp_path, comm
     trashed = tracking.open_parent("mammogan", f"trash {command[0]}", CONFIG, {})
     client.delete_run(trashed)
     out = ["--out", str(tmp_path / "out")] if command == ["report"] else []
-    for target, said in ((foreign, "no run of this"), (nested, "no run of this"), (trashed, "in MLflow's trash")):
+    for target, message in ((foreign, "no run of this"), (nested, "no run of this"), (trashed, "in MLflow's trash")):
         done = CliRunner().invoke(app, [*command, target, *out])
         assert done.exit_code == 2
-        assert said in done.stderr
+        assert message in done.stderr
     assert not (tmp_path / "out").exists()
-    for made in (foreign, nested):
-        client.delete_run(made)
+    for run_id in (foreign, nested):
+        client.delete_run(run_id)
 
 
 def test_the_command_shows_a_tree_and_json(run):
@@ -190,17 +190,17 @@ def test_janitor_ends_what_a_killed_process_left(run, tmp_path, monkeypatch):
         tracking.set_tags(run_id, {heartbeat.HEARTBEAT: long_ago, heartbeat.PROCESS: "elsewhere:1"})
     monkeypatch.setattr(janitor, "_last_sign_ms", lambda run: int(run.data.tags[heartbeat.HEARTBEAT]))
 
-    found = {item.run_id: item.why for item in janitor.dead_runs(name, 3600)}
-    assert set(found) == {children["dead"], children["silent"], parents["silent"]}
-    assert "is gone" in found[children["dead"]]
-    assert {client.get_run(run_id).info.status for run_id in found} == {"RUNNING"}  # a dry run ends nothing
+    reasons = {item.run_id: item.why for item in janitor.dead_runs(name, 3600)}
+    assert set(reasons) == {children["dead"], children["silent"], parents["silent"]}
+    assert "is gone" in reasons[children["dead"]]
+    assert {client.get_run(run_id).info.status for run_id in reasons} == {"RUNNING"}  # a dry run ends nothing
 
     client.rename_experiment(client.get_experiment_by_name(name).experiment_id, f"{name} renamed")
-    assert {item.run_id for item in janitor.dead_runs("", 3600)} >= set(found), "wherever they are"
+    assert {item.run_id for item in janitor.dead_runs("", 3600)} >= set(reasons), "wherever they are"
     with pytest.raises(ValueError, match="there is none of that name"):
         janitor.dead_runs(name, 3600)
     name = f"{name} renamed"
-    assert {item.run_id for item in janitor.sweep(name, 3600)} == set(found)
-    assert {client.get_run(run_id).info.status for run_id in found} == {"KILLED"}
+    assert {item.run_id for item in janitor.sweep(name, 3600)} == set(reasons)
+    assert {client.get_run(run_id).info.status for run_id in reasons} == {"KILLED"}
     assert client.get_run(children["alive"]).info.status == "RUNNING"
     assert janitor.sweep(name, 3600) == []

@@ -111,14 +111,14 @@ def test_the_graph_trains_three_trials_at_once_through_an_outage_of_two_minutes(
         assert {run.info.status for run in runs.values()} == {"FINISHED"}
         for name, run in trials.items():
             points = every_point(run)
-            assert_each_once(points, trained(tmp_path, name), measured(run))
+            assert_no_doubles(points, trained(tmp_path, name), measured(run))
             at = [point.timestamp for point in points["train/penalty"]]
             assert min(at) < stopped_ms  # each of the three trained before and during the outage
             assert any(stopped_ms + 10_000 < ms < started_ms for ms in at)
         (parent,) = [run for name, run in runs.items() if name not in trials]
-        found = every_point(parent)
-        assert {key.split("/")[0] for key in found} >= {"synthetic", "audit", "utility"}
-        assert not {key for key, points in found.items() if len(points) != 1}
+        points_of = every_point(parent)
+        assert {key.split("/")[0] for key in points_of} >= {"synthetic", "audit", "utility"}
+        assert not {key for key, points in points_of.items() if len(points) != 1}
         (version,) = tracking.client().search_model_versions("name = 'mammogan'")
         assert version.run_id in {run.info.run_id for run in trials.values()}
         print(f"{proxy.lost} of {proxy.seen} requests lost; {stored} objects in S3; {len(points)} keys of a trial")
@@ -156,8 +156,8 @@ def wait_until_three_train(graph, folder):
 
 def all_runs():
     client = tracking.client()
-    found = client.get_experiment_by_name("mammogan")
-    return client.search_runs([found.experiment_id]) if found else []
+    experiment = client.get_experiment_by_name("mammogan")
+    return client.search_runs([experiment.experiment_id]) if experiment else []
 
 
 def every_point(run):
@@ -183,11 +183,11 @@ def measured(run):
     return {(item.key, item.epoch): item.value for item in measurements}
 
 
-def assert_each_once(points, *expected):
+def assert_no_doubles(points, *expected):
     """No (key, step) is stored twice; those of ``expected`` are there with their values, and nothing else is."""
-    for key, found in points.items():
-        assert len({point.step for point in found}) == len(found), f"{key} is doubled"
-    stored = {(key, point.step): point.value for key, found in points.items() for point in found}
+    for key, series in points.items():
+        assert len({point.step for point in series}) == len(series), f"{key} is doubled"
+    stored = {(key, point.step): point.value for key, series in points.items() for point in series}
     wanted = {place: value for part in expected for place, value in part.items()}
     assert {place: stored.get(place) for place in wanted} == wanted
     others = {key for key, _ in stored.keys() - wanted.keys() if not key.startswith("system/")}

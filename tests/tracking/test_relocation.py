@@ -26,7 +26,7 @@ FROZEN = Network("random DenseNet121", "0" * 64)
 
 
 @pytest.fixture(scope="module")
-def made(empty_database, tmp_path_factory):
+def finished_run(empty_database, tmp_path_factory):
     """A folder of runs with one finished run and its model, and the run's id."""
     root = tmp_path_factory.mktemp("moves")
     out, work = root / "R1", root / "work"
@@ -56,9 +56,9 @@ def made(empty_database, tmp_path_factory):
 
 
 @pytest.fixture
-def moved(made, tmp_path):
+def moved(finished_run, tmp_path):
     """The same folder where another one was."""
-    out, parent = made
+    out, parent = finished_run
     shutil.copytree(out, tmp_path / "R 100%?")
     gone = tmp_path / "gone"
     with sqlite3.connect(tmp_path / "R 100%?" / "mlflow.db") as connection:
@@ -111,8 +111,8 @@ def test_relocate_makes_all_of_them_work_and_leaves_nothing_behind(moved):
     assert relocation.follow(out / "mlflow.db", out / "artifacts") == []
 
 
-def test_a_copy_goes_on_in_itself(made, tmp_path):
-    out, parent = made
+def test_a_copy_goes_on_in_itself(finished_run, tmp_path):
+    out, parent = finished_run
     copy = Path(shutil.copytree(out, tmp_path / "R2"))
     (done,) = relocation.follow(copy / "mlflow.db", copy / "artifacts", "mammogan")
     assert (done.before, done.after) == (out / "artifacts", copy / "artifacts")
@@ -125,7 +125,7 @@ def test_a_copy_goes_on_in_itself(made, tmp_path):
     assert relocation.follow(out / "mlflow.db", out / "artifacts", "mammogan") == []
 
 
-def test_artifacts_that_are_nowhere_are_told_before_anything_starts(moved):
+def test_artifacts_that_are_nowhere_are_reported_before_anything_starts(moved):
     out, _, gone = moved
     shutil.rmtree(out / "artifacts")
     with pytest.raises(ValueError, match="its artifacts are neither in") as caught:
@@ -134,16 +134,16 @@ def test_artifacts_that_are_nowhere_are_told_before_anything_starts(moved):
     assert relocation.follow(out / "mlflow.db", out / "artifacts", "another") == []
 
 
-def test_artifacts_that_are_kept_elsewhere_are_told_before_anything_starts(made, tmp_path):
-    out, _ = made
+def test_artifacts_that_are_kept_elsewhere_are_reported_before_anything_starts(finished_run, tmp_path):
+    out, _ = finished_run
     shutil.copyfile(out / "mlflow.db", tmp_path / "mlflow.db")
     with pytest.raises(ValueError, match=r"it keeps its artifacts in .*R1/artifacts, outside"):
         relocation.follow(tmp_path / "mlflow.db", tmp_path / "artifacts", "mammogan")
 
 
 @pytest.mark.parametrize("name", ["config.json", "summary.json", "decision.json"])
-def test_one_file_that_the_run_s_tags_tell_of_is_missed(made, tmp_path, name):
-    out, parent = made
+def test_one_file_that_the_run_s_tags_tell_of_is_missed(finished_run, tmp_path, name):
+    out, parent = finished_run
     copy = Path(shutil.copytree(out, tmp_path / "R2"))
     relocation.follow(copy / "mlflow.db", copy / "artifacts")
     (copy / "artifacts" / parent / "artifacts" / name).unlink()
@@ -152,8 +152,8 @@ def test_one_file_that_the_run_s_tags_tell_of_is_missed(made, tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["trial.json", "evaluation.json"])
-def test_one_file_of_a_trial_is_missed(made, tmp_path, name):
-    out, parent = made
+def test_one_file_of_a_trial_is_missed(finished_run, tmp_path, name):
+    out, parent = finished_run
     copy = Path(shutil.copytree(out, tmp_path / "R2"))
     relocation.follow(copy / "mlflow.db", copy / "artifacts")
     next((copy / "artifacts").glob(f"*/artifacts/{name}")).unlink()

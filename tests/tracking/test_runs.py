@@ -111,8 +111,8 @@ def test_a_lost_answer_does_not_make_two_runs(mlflow, tmp_path, monkeypatch):
     for key in map(str, range(8)):  # which twin sorts first is chance
         parent = tracking.open_parent(tmp_path.name, key, CONFIG, {})
         child = tracking.open_trial(parent, TRIAL, CONFIG)
-        found = [run for run in runs(mlflow, tmp_path.name) if run.data.tags.get("mlflow.parentRunId") == parent]
-        assert [run.info.run_id for run in found] == [child]
+        children = [run for run in runs(mlflow, tmp_path.name) if run.data.tags.get("mlflow.parentRunId") == parent]
+        assert [run.info.run_id for run in children] == [child]
     assert len(runs(mlflow, tmp_path.name)) == 16
 
 
@@ -153,8 +153,8 @@ def test_resumed_training_logs_every_point_once(mlflow, parent, tmp_path):
                 log.metrics(epoch, {"train/penalty": epoch + first / 10, "kid/x/train": math.nan})
     child = tracking.find_trial(parent, TRIAL)
     history = mlflow.get_metric_history(child, "train/penalty")
-    first_of_each = [0, 1, 2, 3, 4, 5.3, 6.3, 7.3]
-    assert sorted((m.step, m.value) for m in history) == list(enumerate(first_of_each))
+    expected = [0, 1, 2, 3, 4, 5.3, 6.3, 7.3]
+    assert sorted((m.step, m.value) for m in history) == list(enumerate(expected))
     assert mlflow.get_metric_history(child, "kid/x/train") == []
 
 
@@ -263,9 +263,9 @@ def test_outcome_tells_the_decision_and_brings_the_report(parent, tmp_path):
     (tmp_path / "built").mkdir()
     (tmp_path / "built" / "report.html").write_text("page")
     tracking.log_artifact(parent, tmp_path / "built", "report")
-    found = tracking.outcome(tmp_path.name, tmp_path / "report")
-    assert found.decision.verdict == "no candidate"
-    assert found.report.read_text() == "page"
+    outcome = tracking.outcome(tmp_path.name, tmp_path / "report")
+    assert outcome.decision.verdict == "no candidate"
+    assert outcome.report.read_text() == "page"
     with pytest.raises(LookupError, match="run_key='none'"):
         tracking.outcome("none", tmp_path)
 
@@ -289,6 +289,6 @@ def test_mlflow_tells_its_makers_nothing_unasked():
     """MLflow reads the variable when it is imported, so it must stand before."""
     asks = "import sys, mammogan, os; assert 'mlflow' not in sys.modules; print(os.environ['MLFLOW_DISABLE_TELEMETRY'])"
     bare = {name: value for name, value in os.environ.items() if name != "MLFLOW_DISABLE_TELEMETRY"}
-    for given, told in (({}, "true"), ({"MLFLOW_DISABLE_TELEMETRY": "false"}, "false")):
+    for given, output in (({}, "true"), ({"MLFLOW_DISABLE_TELEMETRY": "false"}, "false")):
         done = subprocess.run([sys.executable, "-c", asks], env={**bare, **given}, capture_output=True, text=True)
-        assert done.stdout.strip() == told, done.stderr
+        assert done.stdout.strip() == output, done.stderr

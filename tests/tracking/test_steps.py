@@ -41,12 +41,12 @@ def entry(parent, step, trial=""):
 
 def test_a_step_is_running_then_done_with_what_follows(parent):
     with tracking.step(parent, Step.SELECT) as progress:
-        found = entry(parent, Step.SELECT)
-        assert (found.state, found.ended_ms, found.pod) == (State.RUNNING, None, "mammogan-x-impl-42")
+        recorded = entry(parent, Step.SELECT)
+        assert (recorded.state, recorded.ended_ms, recorded.pod) == (State.RUNNING, None, "mammogan-x-impl-42")
         progress.goes_on = False
-    found = entry(parent, Step.SELECT)
-    assert (found.state, found.goes_on) == (State.DONE, False)
-    assert found.ended_ms >= found.began_ms
+    recorded = entry(parent, Step.SELECT)
+    assert (recorded.state, recorded.goes_on) == (State.DONE, False)
+    assert recorded.ended_ms >= recorded.began_ms
 
 
 @pytest.mark.parametrize(
@@ -62,8 +62,8 @@ def test_a_step_is_running_then_done_with_what_follows(parent):
 def test_a_step_that_raises_leaves_its_reason(parent, error, state, reason):
     with pytest.raises(type(error)), tracking.step(parent, Step.REGISTER):
         raise error
-    found = entry(parent, Step.REGISTER)
-    assert (found.state, found.reason) == (state, reason)
+    recorded = entry(parent, Step.REGISTER)
+    assert (recorded.state, recorded.reason) == (state, reason)
 
 
 def test_a_second_start_leaves_nothing_stale(mlflow, parent):
