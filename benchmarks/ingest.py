@@ -167,10 +167,10 @@ def in_fresh_process(way: str, folder: Path, workers: int, cold: bool) -> dict[s
     result = subprocess.run(
         command, check=True, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
     )
-    found = json.loads(result.stdout)
+    speed = json.loads(result.stdout)
     print("{way:8} {workers} workers  {cache}  {files:4} files  {seconds:7.2f} s  {images_s:6.1f} images/s  "
-          "{mb_s:5} MB/s  {cpu_ms_image:6.1f} ms CPU/image  peak {peak_mb} MB".format(**found), flush=True)  # fmt: skip
-    return found
+          "{mb_s:5} MB/s  {cpu_ms_image:6.1f} ms CPU/image  peak {peak_mb} MB".format(**speed), flush=True)  # fmt: skip
+    return speed
 
 
 def compare_speed(originals: list[Path], files: int, rounds: int, scratch: Path) -> dict[str, Any]:
@@ -181,9 +181,9 @@ def compare_speed(originals: list[Path], files: int, rounds: int, scratch: Path)
         folder = Path(name, "tree")
         write_files(originals, files, folder)
         for case in cases * rounds:
-            found = in_fresh_process(case[0], folder, case[1], case[2])
-            best[case] = min(best.get(case, found), found, key=lambda each: each["seconds"])
-    rate = {case: found["images_s"] for case, found in best.items()}
+            measurement = in_fresh_process(case[0], folder, case[1], case[2])
+            best[case] = min(best.get(case, measurement), measurement, key=lambda item: item["seconds"])
+    rate = {case: measurement["images_s"] for case, measurement in best.items()}
     ratios = {
         "cold" if cold else "warm": {
             "two workers over the plain loop": round(rate["ingest", 2, cold] / rate["plain", 1, cold], 2),
@@ -224,12 +224,12 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     flat = [int(number) for number in arguments.flat.split(",") if number]
-    found: dict[str, Any] = {"memory": compare_memory(arguments.originals, flat, arguments.scratch)}
+    figures: dict[str, Any] = {"memory": compare_memory(arguments.originals, flat, arguments.scratch)}
     if arguments.rounds:
-        found |= compare_speed(arguments.originals, arguments.files, arguments.rounds, arguments.scratch)
-        print(json.dumps(found["ratios"], indent=2))
+        figures |= compare_speed(arguments.originals, arguments.files, arguments.rounds, arguments.scratch)
+        print(json.dumps(figures["ratios"], indent=2))
     if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -94,8 +94,8 @@ def compared(before: Path, name: str, folder: Path, rounds: int) -> dict[str, ob
     times: list[tuple[tuple[float, float], tuple[float, float]]] = []
     for number in range(rounds):
         order = (before, ROOT) if number % 2 else (ROOT, before)
-        found = {checkout: measured(checkout, name, folder) for checkout in order}
-        times.append((found[before], found[ROOT]))
+        seconds = {checkout: measured(checkout, name, folder) for checkout in order}
+        times.append((seconds[before], seconds[ROOT]))
     kinds = {"clock": 0, "processor": 1}
     result: dict[str, object] = {"source": name, "rounds": rounds}
     for kind, at in kinds.items():
@@ -120,13 +120,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
         write_sources(options.originals, wanted, Path(folder))
         begun = time.monotonic()
-        found = []
+        comparisons = []
         for name in wanted:
-            found.append(compared(options.before.resolve(), name, Path(folder), options.rounds))
-            print(json.dumps(found[-1]), flush=True)
+            comparisons.append(compared(options.before.resolve(), name, Path(folder), options.rounds))
+            print(json.dumps(comparisons[-1]), flush=True)
     print(f"{time.monotonic() - begun:.0f} s")
     if options.json:
-        options.json.write_text(json.dumps(found, indent=1))
+        options.json.write_text(json.dumps(comparisons, indent=1))
 
 
 if __name__ == "__main__":

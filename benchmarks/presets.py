@@ -163,12 +163,12 @@ def alexnet(path: Path) -> Extractor:
     @torch.inference_mode()
     def features(images: Tensor) -> Tensor:
         x = torch.nn.functional.interpolate(images.float() / 255, size=(FEATURE_SIDE,) * 2, mode="bilinear")
-        x, found = (x - mean) / std, []
+        x, means = (x - mean) / std, []
         for layer in network:
             x = layer(x)
             if isinstance(layer, torch.nn.ReLU):
-                found.append(x.mean(dim=(2, 3)))
-        return torch.cat(found, dim=1)
+                means.append(x.mean(dim=(2, 3)))
+        return torch.cat(means, dim=1)
 
     return Extractor("alexnet", storage.sha256_of(path), "AlexNet's features, trained on ImageNet", features)
 
@@ -178,12 +178,12 @@ def measured(folder: Path, snapshot: Path, reals: dict[str, Floats], extractor: 
     kept = folder / "measures" / f"{snapshot.stem}-{extractor.name}.json"
     if not kept.is_file():
         fakes = extract(extractor, sample(load_generator(snapshot), FAKES, seed=0), BATCH_SIZE)
-        found = {
+        figures = {
             f"{metric}/{split}": estimate(real, fakes, CONFIDENCE)
             for metric, estimate in (("kid", kernel_estimate), ("fid", frechet_estimate))
             for split, real in reals.items()
         }
-        storage.write_bytes(str(kept), json.dumps(found).encode())
+        storage.write_bytes(str(kept), json.dumps(figures).encode())
     mark = json.loads((folder / "marks" / f"{snapshot.stem.removeprefix('epoch_')}.json").read_text())
     return {**mark, **json.loads(kept.read_text())}
 
@@ -239,8 +239,8 @@ def table(rows: list[dict[str, Any]], references: dict[str, float], counts: dict
 
 def _changes() -> list[str]:
     """What was set beside the presets, a list of Markdown."""
-    said = [("both", COMMON), *SCALED_DOWN.items()]
-    listed = {name: ", ".join(f"`{key}={value}`" for key, value in settings.items()) for name, settings in said}
+    changes = [("both", COMMON), *SCALED_DOWN.items()]
+    listed = {name: ", ".join(f"`{key}={value}`" for key, value in settings.items()) for name, settings in changes}
     trials = ", ".join(f"{name} {trial.gp_lambda:g}" for name, trial in TRIALS.items())
     return [f"Lambda: {trials}. Set beside the presets, for one core and minutes:", ""] + [
         f"- {name}: {settings or 'nothing'}" for name, settings in listed.items()

@@ -82,9 +82,9 @@ def prepared(arguments: argparse.Namespace, size: int) -> tuple[Path, config.Con
     chosen, dataset = settings(arguments, size), arguments.work / "crops"
     if not (dataset / "summary.json").is_file():
         ingest(str(arguments.folder), "", chosen.data, dataset)
-    made = summary.read(dataset).whole.settings
-    if not made or made.size != size:
-        side = made.size if made else "unknown"
+    used = summary.read(dataset).whole.settings
+    if not used or used.size != size:
+        side = used.size if used else "unknown"
         raise ValueError(f"--work={str(arguments.work)!r}: its crops have {side} px, not {size}; give another folder")
     return dataset, chosen
 

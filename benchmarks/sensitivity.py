@@ -44,7 +44,7 @@ def read_halves(folder: Path, size: int) -> tuple[Tensor, Tensor]:
     return read(malignant.loc[first, "file"]), read(malignant.loc[~first, "file"])
 
 
-def each(change: Callable[[Image.Image], Image.Image]) -> Damage:
+def per_picture(change: Callable[[Image.Image], Image.Image]) -> Damage:
     """Damage that changes one picture at a time."""
 
     def damage(images: Tensor, _: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ def copies(images: Tensor, reals: Tensor) -> Tensor:
 
 def copied(reals: Tensor, images: Tensor, extractor: Extractor) -> float:
     """Share of ``images`` whose nearest real is nearer to them than to its own nearest other real."""
-    known = distances(*(extract(extractor, each, batch_size=16) for each in (reals, images)))
+    known = distances(*(extract(extractor, batch, batch_size=16) for batch in (reals, images)))
     np.fill_diagonal(known.real, np.inf)
     nearest = known.across.argmin(axis=0)
     return float(np.mean(known.across.min(axis=0) < known.real.min(axis=1)[nearest]))
@@ -88,9 +88,9 @@ def copied(reals: Tensor, images: Tensor, extractor: Extractor) -> float:
 
 DAMAGES: dict[str, Damage] = {
     "nothing (reference)": lambda images, _: images,
-    "blur, radius 1": each(lambda picture: picture.filter(ImageFilter.GaussianBlur(1))),
+    "blur, radius 1": per_picture(lambda picture: picture.filter(ImageFilter.GaussianBlur(1))),
     "noise, sd 10": with_noise,
-    "JPEG, quality 15": each(as_jpeg),
+    "JPEG, quality 15": per_picture(as_jpeg),
     "only the darkest third": darkest_third,
     "copies of the reals": copies,
 }

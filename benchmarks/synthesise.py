@@ -107,12 +107,12 @@ def main() -> None:
         snapshot = Path(scratch, "generator.pt")
         save_snapshot(Generator(given.size, 100, given.channels), 1, snapshot)
         for name in ("forward", str(given.few), str(given.count)):
-            found = side(name, snapshot, Path(scratch))
+            figures = side(name, snapshot, Path(scratch))
             label = "bare forward" if name == "forward" else f"synthesise {name}"
-            told = f"{label:20} {found['images_per_s']:9.1f} images/s {found['peak_mib']:8.0f} MiB at most"
-            if "late_mib" in found:
-                told += f", {found['early_mib']:.0f} in the second tenth, {found['late_mib']:.0f} in the last"
-            print(told, flush=True)
+            line = f"{label:20} {figures['images_per_s']:9.1f} images/s {figures['peak_mib']:8.0f} MiB at most"
+            if "late_mib" in figures:
+                line += f", {figures['early_mib']:.0f} in the second tenth, {figures['late_mib']:.0f} in the last"
+            print(line, flush=True)
 
 
 if __name__ == "__main__":

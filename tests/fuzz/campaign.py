@@ -76,8 +76,8 @@ def fuzz(kind: Kind, seed: int, seconds: float, keep: Path | None = None) -> Tal
     tally, end, begun_s = Tally(kind.name), time.monotonic() + seconds, _core_s()
     with tempfile.TemporaryDirectory() as folder:
         sandbox = Sandbox(Path(folder))
-        with closing(verdicts(kind, seed, 0, sandbox, lambda: time.monotonic() > end)) as found:
-            for case, verdict in found:
+        with closing(verdicts(kind, seed, 0, sandbox, lambda: time.monotonic() > end)) as results:
+            for case, verdict in results:
                 tally.add(case, verdict)
                 if verdict.outcome not in GOOD:
                     _tell(tally, kind, case, verdict, keep)

@@ -86,7 +86,7 @@ def judged(error: Exception) -> Verdict:
     chain = [error]
     while chain[-1].__cause__ is not None:
         chain.append(chain[-1].__cause__)  # ty: ignore[invalid-argument-type]
-    if any(isinstance(each, MemoryError) for each in chain) or "MemoryError" in text or "allocate memory" in text:
+    if any(isinstance(error, MemoryError) for error in chain) or "MemoryError" in text or "allocate memory" in text:
         return Verdict(Outcome.MEMORY, text[:500])
     if isinstance(error, LossError):
         return Verdict(Outcome.LOSS, str(error)[:500])

@@ -65,12 +65,12 @@ def _specimens() -> dict[str, bytes]:
     with TemporaryDirectory() as folder:
         path = Path(folder, "a.pt")
         save_snapshot(Generator(28, 8, 8), 4, path)
-        made = {"snapshot.pt": path.read_bytes()}
+        specimens = {"snapshot.pt": path.read_bytes()}
         save_critic(TRAINER.critic, path, frozen_sha256="0" * 64, data_digest="d", validation_fraction=0.0)
-        made["critic.pt"] = path.read_bytes()
-    made["weights.pt"] = _saved(Generator(28, 8, 8).state_dict())
-    made["trainer"] = TRAINER.state()
-    return made
+        specimens["critic.pt"] = path.read_bytes()
+    specimens["weights.pt"] = _saved(Generator(28, 8, 8).state_dict())
+    specimens["trainer"] = TRAINER.state()
+    return specimens
 
 
 TRAINER = _trainer()
@@ -195,10 +195,10 @@ def _read(folder: Path, _out: Path) -> None:
     elif path.name == "weights.pt":
         read_state(path)
     else:
-        found = Checkpoints(str(folder)).latest()
-        if found is not None:
-            TRAINER.load_state(found.trainer)
-            dataclasses.asdict(found.progress)
+        checkpoint = Checkpoints(str(folder)).latest()
+        if checkpoint is not None:
+            TRAINER.load_state(checkpoint.trainer)
+            dataclasses.asdict(checkpoint.progress)
 
 
 KINDS = (Kind("checkpoints", _write, _read),)

@@ -50,11 +50,11 @@ class Sandbox:
 
     def escaped(self) -> list[str]:
         """What was written elsewhere, which is removed."""
-        found = sorted(self._listing() - self._known)
-        for name in found:
+        names = sorted(self._listing() - self._known)
+        for name in names:
             path = self.root / name
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        return found
+        return names
 
     def _listing(self) -> set[str]:
         folders = [self.root, *self.guarded]
@@ -108,10 +108,10 @@ def _lines(receiver: int) -> Iterator[bytes]:
         ready, _, _ = select.select([receiver], [], [], CASE_S)
         if not ready:
             raise TimeoutError
-        told = os.read(receiver, 1 << 16)
-        if not told:
+        received = os.read(receiver, 1 << 16)
+        if not received:
             return
-        *lines, pending = (pending + told).split(b"\n")
+        *lines, pending = (pending + received).split(b"\n")
         yield from lines
 
 

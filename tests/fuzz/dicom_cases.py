@@ -215,9 +215,9 @@ def _relengthened(rng: random.Random, content: bytes) -> bytes:
 def _read(folder: Path, _out: Path) -> None:
     content = (folder / "a.dcm").read_bytes()
     with suppress(BadImageError):
-        found = dicom.series_uid(content[: 1 << 14])
-        if not isinstance(found, str) or not found:
-            raise LossError(f"series_uid gives {found!r}")
+        uid = dicom.series_uid(content[: 1 << 14])
+        if not isinstance(uid, str) or not uid:
+            raise LossError(f"series_uid gives {uid!r}")
     make_squares(content)
 
 
@@ -232,13 +232,13 @@ def _make(content: bytes, settings: DataConfig) -> BadImageError | None:
     """The refusal; one that hides a want of memory is none."""
     try:
         pixels = worker.decode(content, window=settings.window == "apply")
-        made = square(pixels, settings)
+        image = square(pixels, settings)
     except BadImageError as error:
         if "MemoryError" in error.reason or "\n" in error.reason or not error.reason or not error.fix:
             raise LossError(f"refused for {error.reason!r}") from error
         return error
-    if pixels.ndim != 2 or (made.shape, made.dtype) != ((28, 28), np.uint8):
-        raise LossError(f"{made.dtype} {made.shape} of {pixels.shape}")
+    if pixels.ndim != 2 or (image.shape, image.dtype) != ((28, 28), np.uint8):
+        raise LossError(f"{image.dtype} {image.shape} of {pixels.shape}")
     return None
 
 

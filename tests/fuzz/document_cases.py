@@ -45,8 +45,8 @@ def sample(kind: object) -> object:
 
 def _twice(kind: type, document: bytes, version: int) -> None:
     """Read it; what was read is written and read again as the same."""
-    found = codec.loads(kind, document, version, "document")
-    if codec.loads(kind, codec.dumps(found, version), version, "document") != found:
+    value = codec.loads(kind, document, version, "document")
+    if codec.loads(kind, codec.dumps(value, version), version, "document") != value:
         raise LossError(f"{kind.__name__} is another when it is written and read again")
 
 
@@ -79,9 +79,11 @@ def _read_history(path: Path) -> None:
 
 
 def _read_settings(path: Path) -> None:
-    found = config.resolve("demo", path.read_text(errors="surrogateescape"))
-    again = config.resolve("demo", json.dumps({key: value for key, value in found.flat().items() if key != "preset"}))
-    if again != found:
+    settings = config.resolve("demo", path.read_text(errors="surrogateescape"))
+    again = config.resolve(
+        "demo", json.dumps({key: value for key, value in settings.flat().items() if key != "preset"})
+    )
+    if again != settings:
         raise LossError("settings are others when they are written and read again")
 
 
@@ -131,7 +133,7 @@ def _write(rng: random.Random, folder: Path) -> None:
 
 
 def _read(folder: Path, _out: Path) -> None:
-    (path,) = (each for each in folder.rglob("*") if each.is_file())
+    (path,) = (file for file in folder.rglob("*") if file.is_file())
     DOCUMENTS[path.relative_to(folder).as_posix()][2](path)
 
 

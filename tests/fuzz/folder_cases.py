@@ -68,20 +68,22 @@ def _replace(rng: random.Random, path: Path) -> None:
 
 def _read_source(folder: Path, out: Path) -> None:
     before = {path: path.stat(follow_symlinks=False).st_mtime_ns for path in folder.rglob("*")}
-    made = ingest(str(folder), "", CONFIG, out / "set", workers=1)
+    counts = ingest(str(folder), "", CONFIG, out / "set", workers=1)
     frame = manifest.read(out / "set")
     with (out / "set/quarantine.csv").open(newline="") as file:
         quarantined = list(csv.DictReader(file))
     expected = _plain_rows((folder / "manifest.csv").read_bytes())
     if expected is not None and expected > len(frame) + len(quarantined):
         raise LossError(f"{expected} rows in, {len(frame)} images and {len(quarantined)} rows of quarantine out")
-    if made.images != len(frame) or sum(path.is_file() for path in (out / "set/images").iterdir()) != len(frame):
-        raise LossError(f"{made.images} images are counted, {len(frame)} stand in the manifest")
-    found = [
-        each for each in verify(out / "set") if "looks like" not in each.problem and "constant" not in each.problem
+    if counts.images != len(frame) or sum(path.is_file() for path in (out / "set/images").iterdir()) != len(frame):
+        raise LossError(f"{counts.images} images are counted, {len(frame)} stand in the manifest")
+    findings = [
+        finding
+        for finding in verify(out / "set")
+        if "looks like" not in finding.problem and "constant" not in finding.problem
     ]
-    if found:
-        raise LossError(f"verify finds {found[0]}")
+    if findings:
+        raise LossError(f"verify finds {findings[0]}")
     if before != {path: path.stat(follow_symlinks=False).st_mtime_ns for path in folder.rglob("*")}:
         raise LossError("the source was changed")
 

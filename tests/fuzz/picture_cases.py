@@ -89,7 +89,7 @@ def _rechunked(rng: random.Random, content: bytes) -> bytes:
         if step < 0.4 and name == b"IHDR" and len(body) == 13:
             width, height, *rest = struct.unpack(">IIBBBBB", body)
             width, height = (rng.choice((side, rng.choice(NUMBERS) % (1 << 32))) for side in (width, height))
-            rest = [rng.choice((each, rng.choice((0, 1, 2, 3, 4, 6, 8, 16, 255)))) for each in rest]
+            rest = [rng.choice((chunk, rng.choice((0, 1, 2, 3, 4, 6, 8, 16, 255)))) for chunk in rest]
             chunks[place] = name, struct.pack(">IIBBBBB", width, height, *rest)
         elif step < 0.6:
             chunks[place] = name, damaged(rng, body)

@@ -61,13 +61,15 @@ def _read_manifest(folder: Path, _out: Path) -> None:
     content = (folder / "manifest.csv").read_bytes()
     table = tables.read(str(folder), "manifest.csv")
     files = Listing(dict.fromkeys(FILES, "1-1"), ())
-    found = picture_list.read(table, files, by_patient=len(content) % 2 == 0)
-    told = len(found.images) + len(found.bad)
-    if len({row.source for row in found.bad}) != len(found.bad):
+    listing = picture_list.read(table, files, by_patient=len(content) % 2 == 0)
+    count = len(listing.images) + len(listing.bad)
+    if len({row.source for row in listing.bad}) != len(listing.bad):
         raise LossError("two rows of quarantine are of one line")
     expected = _plain_rows(content)
-    if expected is not None and told != expected:
-        raise LossError(f"{expected} rows in, {len(found.images)} images and {len(found.bad)} rows of quarantine out")
+    if expected is not None and count != expected:
+        raise LossError(
+            f"{expected} rows in, {len(listing.images)} images and {len(listing.bad)} rows of quarantine out"
+        )
 
 
 def _plain_rows(content: bytes) -> int | None:
@@ -104,14 +106,14 @@ def _read_cases(folder: Path, _out: Path) -> None:
     except ValueError as error:
         if len(str(error).splitlines()) != 1:
             raise
-    found = cbis_ddsm.read_cases(str(folder), "+".join(SUBSETS))
+    cases = cbis_ddsm.read_cases(str(folder), "+".join(SUBSETS))
     for images in ("full", "crop"):
-        wanted, bad = cbis_ddsm.wanted_images(found, images)
+        wanted, bad = cbis_ddsm.wanted_images(cases, images)
         for image in wanted:
             if Path(image.image_id).name != image.image_id or len(image.image_id) > 200:
                 raise LossError(f"the image is called {image.image_id!r}")
         known = {image.patient_id for image in wanted} | {row.image_id.partition("_")[2][:7] for row in bad}
-        if not found.bad and not {case.patient_id for case in found.cases} <= known:
+        if not cases.bad and not {case.patient_id for case in cases.cases} <= known:
             raise LossError("a patient went missing")
 
 

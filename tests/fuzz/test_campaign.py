@@ -66,7 +66,7 @@ def raises(error):
         (waits, Outcome.HANG),
     ],
 )
-def test_what_goes_wrong_is_told_by_its_name(tmp_path, monkeypatch, read, outcome):
+def test_what_goes_wrong_is_reported_by_its_name(tmp_path, monkeypatch, read, outcome):
 
     monkeypatch.setattr(children, "CASE_S", 3)
     kind = Kind("planted", lambda rng, folder: None, read)

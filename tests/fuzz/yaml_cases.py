@@ -61,8 +61,8 @@ def _yamlable(tree: object) -> object:
 
 
 def _read(folder: Path, _out: Path) -> None:
-    found = entries.read(folder / "schedules.yaml")
-    for schedule in found.schedules:
+    file = entries.read(folder / "schedules.yaml")
+    for schedule in file.schedules:
         if not schedule.arguments.parameters() or not schedule.name:
             raise LossError("a schedule without arguments")
 
