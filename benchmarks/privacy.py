@@ -3,7 +3,7 @@
     python benchmarks/privacy.py DATASET --cases 200 --lpips-weights FILE --out PAGE.md
 
 DATASET is one that ``ingest`` wrote; its malignant images are taken, both splits. In every case patients are dealt
-anew, half of them to train, an eighth held out, the rest strangers to both, and a "generator" hands over as many images
+anew, half of them to train, an eighth held out, the rest unrelated to both, and a "generator" hands over as many images
 as are held out, none of them twice. Pixels judge; with LPIPS weights that space does too.
 """
 
@@ -35,7 +35,7 @@ def noisy(images: Tensor, deviation: float, rng: np.random.Generator) -> Tensor:
 
 
 def generators(
-    train: Tensor, held_out: Tensor, strangers: Tensor, count: int, rng: np.random.Generator
+    train: Tensor, held_out: Tensor, unrelated: Tensor, count: int, rng: np.random.Generator
 ) -> dict[str, Tensor]:
     """By what it does, ``count`` images (N, 1, H, W), uint8, of each "generator"."""
 
@@ -47,11 +47,11 @@ def generators(
         "replays train, noise 10": noisy(drawn(train), 10, rng),
         "replays train, noise 30": noisy(drawn(train), 30, rng),
         "replays train in one image of ten, noise 10": torch.cat(
-            [noisy(drawn(train, tenth), 10, rng), drawn(strangers, count - tenth)]
+            [noisy(drawn(train, tenth), 10, rng), drawn(unrelated, count - tenth)]
         ),
-        "two exact copies among strangers": torch.cat([drawn(train, 2), drawn(strangers, count - 2)]),
+        "two exact copies among unrelated patients": torch.cat([drawn(train, 2), drawn(unrelated, count - 2)]),
         "replays train, 4 pixels aside": drawn(train).roll((4, 4), (-1, -2)),
-        "draws from strangers": drawn(strangers),
+        "draws from unrelated patients": drawn(unrelated),
         "draws from the held-out patients, noise 10": noisy(drawn(held_out), 10, rng),
     }
 
@@ -63,9 +63,9 @@ def one_case(images: Tensor, patients: np.ndarray, spaces: list[Space], seed: in
     first, second = len(names) // 2, len(names) // 2 + len(names) // 8
     sides = [np.flatnonzero(np.isin(patients, part)) for part in np.split(names, [first, second])]
     train, held_out, _ = (Reals(images[torch.from_numpy(side)], patients[side].tolist()) for side in sides)
-    strangers = images[torch.from_numpy(sides[2])]
+    unrelated = images[torch.from_numpy(sides[2])]
     refused = {}
-    for name, fakes in generators(train.images, held_out.images, strangers, len(held_out.images), rng).items():
+    for name, fakes in generators(train.images, held_out.images, unrelated, len(held_out.images), rng).items():
         audit = inspect(train, held_out, fakes, spaces, AuditConfig(), batch_size=BATCH_SIZE)
         refused[name] = {verdict.gate.split(" (")[0] for verdict in audit.verdicts if verdict.refuses}
     return refused

@@ -86,7 +86,7 @@ def identity() -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else ""
 
 
-def beside(workflow: str) -> str:
+def own_name(workflow: str) -> str:
     """``namespace/name`` of a workflow in this pod's own namespace."""
     return f"{_namespace()}/{workflow}"
 

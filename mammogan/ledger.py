@@ -113,8 +113,8 @@ class Ending:
 
     status: Status
     reason: str = ""
-    lost: Mapping[str, str] = field(default_factory=dict)
-    """Trials that were lost with their pods, with the cause."""
+    failed_trials: Mapping[str, str] = field(default_factory=dict)
+    """Trials that failed because their pods were lost, with the cause."""
 
 
 @dataclass(frozen=True)

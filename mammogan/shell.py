@@ -16,8 +16,8 @@ def command(script: str) -> str:
     it is not installed, this Python with ``-m``.
     """
     python = Path(sys.executable)
-    beside = python.with_name(script)
-    return _typed(beside) if os.access(beside, os.X_OK) else f"{_typed(python)} -m {script}"
+    path = python.with_name(script)
+    return _typed(path) if os.access(path, os.X_OK) else f"{_typed(python)} -m {script}"
 
 
 def _typed(program: Path) -> str:

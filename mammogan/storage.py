@@ -170,7 +170,7 @@ def _one_line(uri: str, key: Key, *, hidden: bool = False) -> Generator[None]:
         answer = f"{uri}: the store answers {code or type(error).__name__}"
         if _may_pass(error):
             raise AwayError(f"{answer}; {_waited()}, try again later") from cause
-        raise OSError(f"{answer}; {_mend(code, key)}") from cause
+        raise OSError(f"{answer}; {_fix(code, key)}") from cause
     except (BotoCoreError, ResponseParserError) as error:
         cause = None if hidden else error
         if untrusted := trust.distrust(error):
@@ -187,12 +187,12 @@ def _waited() -> str:
     return f"waited {patience.seconds():g} s ({patience.VARIABLE})"
 
 
-def _mend(code: str, key: Key) -> str:
-    return _S3_MENDS.get(code, "check the address and the rights of the key").format(key=key)
+def _fix(code: str, key: Key) -> str:
+    return _S3_FIXES.get(code, "check the address and the rights of the key").format(key=key)
 
 
 _CREDENTIALS = "check the credentials in {key}ACCESS_KEY_ID and {key}SECRET_ACCESS_KEY"
-_S3_MENDS = {
+_S3_FIXES = {
     "NoSuchBucket": "check the bucket's name and AWS_ENDPOINT_URL_S3",
     "403": _CREDENTIALS,
     "AccessDenied": f"{_CREDENTIALS}, and what that key may do",

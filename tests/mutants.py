@@ -470,7 +470,7 @@ MUTANTS = [
                 "        elif needed and needed > hard - used:",
                 "        elif False:",
             ),
-            ("mammogan/launch/preflight/admission.py", "        if lacking:", "        if False:"),
+            ("mammogan/launch/preflight/admission.py", "        if missing:", "        if False:"),
             ("mammogan/launch/preflight/admission.py", "        default = most | default", "        pass"),
         ],
         "tests/launch/test_room.py -k 'beside'": [
@@ -643,7 +643,7 @@ MUTANTS = [
             ),
             (
                 "mammogan/training/gradients.py",
-                "    gradient = gradient + critic.frozen.vjp(pulled, path)",
+                "    gradient = gradient + critic.frozen.vjp(pulled, pattern)",
                 "    gradient = gradient * 1.0",
             ),
         ],
@@ -913,8 +913,8 @@ MUTANTS = [
             ("mammogan/training/holdout_split.py", "list(dict.fromkeys(patients))", "sorted(set(patients))"),
             (
                 "mammogan/training/holdout_split.py",
-                'mend = "give less" if less else',
-                'mend = "give less" if True else',
+                'fix = "give less" if less else',
+                'fix = "give less" if True else',
             ),
         ],
         "tests/metrics/test_prdc.py": [

@@ -81,11 +81,11 @@ def grid(seed, tile=56):
     return buffer.getvalue()
 
 
-def paper_run(lost=None):
-    """The paper's three trials as one run of preset paper; ``lost`` is a lambda that diverged at epoch 300."""
+def paper_run(diverged=None):
+    """The paper's three trials as one run of preset paper; ``diverged`` is a lambda that diverged at epoch 300."""
     trials = []
     for gp_lambda, rows in report.paper_tables().items():
-        trial, gone = Trial(gp_lambda, 0), gp_lambda == lost
+        trial, gone = Trial(gp_lambda, 0), gp_lambda == diverged
         rows = rows[:2] if gone else rows
         status, reason = ("diverged", "epoch 300: train/penalty is nan") if gone else ("finished", "")
         training = TrialResult(

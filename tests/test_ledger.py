@@ -81,7 +81,7 @@ def test_a_pod_that_was_lost_is_a_failure_with_its_cause(state):
     ended = ending(Ledger(entries), TRIALS, Fate(False, {TRAIN: "out of memory: the kernel ended it"}))
     assert ended.status is Status.FAILED
     assert ended.reason == "train of lambda=3,seed=0: lost with its pod x-42: out of memory: the kernel ended it"
-    assert list(ended.lost) == [TRIALS[1]]
+    assert list(ended.failed_trials) == [TRIALS[1]]
 
 
 def test_where_nobody_tells_why_a_pod_was_lost_its_memory_limit_is_named():

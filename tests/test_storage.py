@@ -227,7 +227,7 @@ def test_a_fault_costs_one_page_of_a_listing(signed):
 
 
 @pytest.fixture
-def stranger(tmp_path):
+def unknown_authority(tmp_path):
     """Address of a server whose certificate nobody trusts."""
     key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "x")])
     now = datetime.datetime.now(datetime.UTC)
@@ -250,8 +250,8 @@ def stranger(tmp_path):
     server.server_close()
 
 
-def test_a_certificate_that_is_not_trusted_is_not_waited_for(signed, stranger, capsys):
-    signed.setenv("AWS_ENDPOINT_URL_S3", stranger)
+def test_a_certificate_that_is_not_trusted_is_not_waited_for(signed, unknown_authority, capsys):
+    signed.setenv("AWS_ENDPOINT_URL_S3", unknown_authority)
     with pytest.raises(OSError, match=r"s certificate is not trusted \(self-signed certificate\)") as caught:
         storage.read_bytes(address("key"))
     assert not isinstance(caught.value, storage.AwayError)

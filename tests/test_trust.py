@@ -30,13 +30,13 @@ class Answers(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
-        self._say(b"OK" if self.path == "/health" else json.dumps({"multi_user": True}).encode())
+        self._respond(b"OK" if self.path == "/health" else json.dumps({"multi_user": True}).encode())
 
     def do_POST(self):
         self.rfile.read(int(self.headers["Content-Length"]))
-        self._say(json.dumps({"experiments": []}).encode())
+        self._respond(json.dumps({"experiments": []}).encode())
 
-    def _say(self, body):
+    def _respond(self, body):
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))

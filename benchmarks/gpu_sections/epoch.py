@@ -67,8 +67,8 @@ def _trials(
     setting: Setting, lambdas: tuple[float, ...], changes: dict[str, object], folder: Path
 ) -> dict[float, Epochs]:
     """Epochs by lambda, every trial in a process of its own that ends with this one's group."""
-    joined = {"initializer": os.setpgid, "initargs": (0, os.getpgrp())}
-    with ProcessPoolExecutor(len(lambdas), setting.context(), **joined) as processes:
+    process_group = {"initializer": os.setpgid, "initargs": (0, os.getpgrp())}
+    with ProcessPoolExecutor(len(lambdas), setting.context(), **process_group) as processes:
         running = {value: processes.submit(_train, setting, value, changes, folder / str(value)) for value in lambdas}
         return {value: future.result() for value, future in running.items()}
 

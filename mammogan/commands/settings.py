@@ -55,8 +55,8 @@ def config_(
         return
     columns = min(shutil.get_terminal_size().columns, WIDEST_COLUMNS)
     for item in listed:
-        beside = "" if item.other is None else f"  # {diff}: {_text(item.other)}"
-        print(masked(f"{shlex.quote(f'{item.name}={_text(item.value)}')}{beside}"))
+        comparison = "" if item.other is None else f"  # {diff}: {_text(item.other)}"
+        print(masked(f"{shlex.quote(f'{item.name}={_text(item.value)}')}{comparison}"))
         print(textwrap.fill(item.description, columns, initial_indent=INDENT, subsequent_indent=INDENT))
 
 

@@ -16,27 +16,27 @@ from torch import Tensor
 
 from mammogan.allocator import give_back, share_one_arena
 
-LANES = 4
+PARALLEL_BATCHES = 4
 """More would leave each with a batch too small to be efficient."""
 
 T = TypeVar("T")
 
 
 def map_batches(work: Callable[[Tensor], T], images: Tensor, batch_size: int, device: torch.device) -> Iterator[T]:
-    """``work`` of every batch of ``images`` (N, ...), in order; on a CPU torch's threads are dealt among the lanes."""
+    """``work`` of every batch of ``images`` (N, ...), in order; on a CPU torch's threads are dealt among them."""
     threads = torch.get_num_threads()
-    lanes = min(LANES, threads) if device.type == "cpu" else 1
-    batches = images.split(max(1, batch_size // lanes))
-    if min(lanes, len(batches)) == 1:
+    parallel = min(PARALLEL_BATCHES, threads) if device.type == "cpu" else 1
+    batches = images.split(max(1, batch_size // parallel))
+    if min(parallel, len(batches)) == 1:
         yield from map(work, batches)
         return
     share_one_arena()
-    pool = ThreadPoolExecutor(lanes, initializer=torch.set_num_threads, initargs=(threads // lanes,))
+    pool = ThreadPoolExecutor(parallel, initializer=torch.set_num_threads, initargs=(threads // parallel,))
     running: deque[Future[T]] = deque()
     try:
         for batch in batches:
             running.append(pool.submit(work, batch))
-            if len(running) > lanes:
+            if len(running) > parallel:
                 yield running.popleft().result()
         while running:
             yield running.popleft().result()

@@ -162,9 +162,9 @@ class Critic(nn.Module):
         """Maps of f that are read: the last one, (B, 256, H/8, W/8), or before it that of (B, 256, H/4, W/4) too."""
         return self.read(self.frozen.feature_maps(x))
 
-    def read(self, depths: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
+    def read(self, feature_maps: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
         """Those of f's maps, or of their tangents, that are read."""
-        return depths[-len(self.readers) :]
+        return feature_maps[-len(self.readers) :]
 
     def scores(self, inputs: Sequence[Tensor]) -> Tensor:
         """Scores (B,) of images and their frozen maps."""

@@ -153,9 +153,9 @@ class FoldedDenseNet(nn.Module):
         return self.feature_maps(x)[-1]
 
     def feature_maps(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps of either dense block, as ``FrozenDenseNet.depths``; differentiable once, like ``forward``."""
+        """Maps of either dense block, as ``FrozenDenseNet.feature_maps``; differentiable once, like ``forward``."""
         if torch.is_grad_enabled() and x.requires_grad:
-            return _Depths.apply(x, self)
+            return _FeatureMaps.apply(x, self)
         with torch.no_grad():
             return self._evaluate(x, None)
 
@@ -211,7 +211,7 @@ class FoldedDenseNet(nn.Module):
         return pattern.rectified[:at], pattern.rectified[at], pattern.rectified[at + 1 :]
 
 
-class _Depths(torch.autograd.Function):
+class _FeatureMaps(torch.autograd.Function):
     """Both maps of f with ``vjp`` as backward."""
 
     @staticmethod

@@ -86,13 +86,13 @@ class Generator(nn.Module):
 
 def _transposed(wide: int, narrow: int) -> nn.Sequential:
     # kernel 4 with stride 2 overlaps evenly: no checkerboard (Odena et al. 2016)
-    doubling = nn.ConvTranspose2d(wide, narrow, kernel_size=4, stride=2, padding=1, bias=False)
-    return nn.Sequential(doubling, _norm_and_leak(narrow))
+    upsampling = nn.ConvTranspose2d(wide, narrow, kernel_size=4, stride=2, padding=1, bias=False)
+    return nn.Sequential(upsampling, _norm_and_leak(narrow))
 
 
 def _interpolated(wide: int, narrow: int) -> nn.Sequential:
-    doubling = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
-    return nn.Sequential(doubling, nn.Conv2d(wide, narrow, 3, padding=1, bias=False), _norm_and_leak(narrow))
+    upsampling = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
+    return nn.Sequential(upsampling, nn.Conv2d(wide, narrow, 3, padding=1, bias=False), _norm_and_leak(narrow))
 
 
 def _norm_and_leak(channels: int) -> nn.Sequential:

@@ -25,7 +25,7 @@ _RIGHTS = {
     Key.SOURCE: "let this key list and read there, or give another key in the Secret of the source",
 }
 _WHAT = {Key.STORE: "object store", Key.SOURCE: "source"}
-_MENDS = {
+_FIXES = {
     "InvalidAccessKeyId": f"the store knows no such key: {_KEY}",
     "SignatureDoesNotMatch": f"the secret key is wrong: {_KEY}",
     "InvalidToken": _KEY,
@@ -154,8 +154,8 @@ def _refusal(error: Any, store: str, signed: bool, key: Key) -> str:  # noqa: AN
     bucket = store.removeprefix("s3://").partition("/")[0]
     if code == "NoSuchBucket":
         fix = f"make the bucket {bucket} or name another one with --{_WHAT[key].rpartition(' ')[2]}"
-    elif code in _MENDS:
-        fix = _MENDS[code]
+    elif code in _FIXES:
+        fix = _FIXES[code]
     elif status in (401, 403):
         fix = _RIGHTS[key] if signed else f"it was asked without a key: {_KEY}, or give the service account an identity"
     elif status >= 500:

@@ -196,9 +196,9 @@ def _tables(record: RunRecord, against: str) -> list[LambdaTable]:
     for gp_lambda, group in figures.by_lambda(record).items():
         rows = _rows(record, group, columns)
         paper = {int(row["epoch"]): list(row.values())[1:] for row in published.get(gp_lambda, ())}
-        beside = set(paper) <= {row.epoch for row in rows}
+        side_by_side = set(paper) <= {row.epoch for row in rows}
         for row in rows:
-            row.paper = paper.get(row.epoch) if beside else None
+            row.paper = paper.get(row.epoch) if side_by_side else None
         tables.append(
             LambdaTable(
                 gp_lambda=gp_lambda,
@@ -206,7 +206,7 @@ def _tables(record: RunRecord, against: str) -> list[LambdaTable]:
                 failed=[trial.trial.name for trial in group if _has_failed(trial)],
                 rows=rows,
                 references=[_mean(_references(group, column)) for column in columns],
-                paper={} if beside else paper,
+                paper={} if side_by_side else paper,
             )
         )
     return tables

@@ -171,8 +171,8 @@ def _phrase(item: LambdaComparison, own: str, gp_lambda: float) -> str:
 
 def _other(item: LambdaComparison, gp_lambda: float) -> str:
     """The other lambda, with the difference where seeds decide."""
-    sign, rival = (1, item.other) if gp_lambda == item.one else (-1, item.one)
-    name = f"lambda={rival:g}"
+    sign, other = (1, item.other) if gp_lambda == item.one else (-1, item.one)
+    name = f"lambda={other:g}"
     if item.paired_by != "seed" or item.low is None or item.high is None or item.difference is None:
         return name
     low, high = sorted((sign * item.low, sign * item.high))

@@ -29,7 +29,7 @@ def run(kubeflow_run: str, workflow: str, page: Path) -> None:
         storage.write_bytes(str(page), pages.message("No report", errors.reason(error)))
         raise
     with tracking.step(parent_id, Step.FINISH):
-        fate = cluster.fate(cluster.beside(workflow), tracking.read_ledger(parent_id))
+        fate = cluster.fate(cluster.own_name(workflow), tracking.read_ledger(parent_id))
         ended = tracking.end(parent_id, fate)
         logger.info(f"the run {ended.status}{f': {ended.reason}' if ended.reason else ''}")
         with tempfile.TemporaryDirectory() as folder:

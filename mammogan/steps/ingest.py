@@ -19,13 +19,13 @@ def run(context: StepContext, source: str, labels: str, store: str, work: str, d
     """
     with context.step(Step.INGEST):
         kept = Path(work) if work else None  # a folder that outlives the step needs no copy in the store
-        home = storage.join(work or store, patients.FOLDER) if work or store else _beside(dataset)
+        home = storage.join(work or store, patients.FOLDER) if work or store else _temporary_home(dataset)
         named = Patients.at(home)
         images = "" if kept else store
         summary = ingest(source, labels, context.settings.data, dataset, kept, store=images, patients=named)
         tracking.set_tags(context.parent_id, {tracking.WHOLE_DIGEST: summary.data_digest})
 
 
-def _beside(dataset: Path) -> str:
+def _temporary_home(dataset: Path) -> str:
     """Where nothing outlives the step, neither does the key."""
     return str(dataset.parent / f".{dataset.name}.{patients.FOLDER}")

@@ -93,18 +93,18 @@ class Stream:
     def _begun(self, wanted: int, left_out: Filter, writers: ThreadPoolExecutor) -> Iterator[Future[Chunk]]:
         """Chunks that an earlier attempt finished, and new ones while their images are being written."""
         kept = first = 0
-        drawing: Iterator[np.ndarray] | None = None
+        sampling: Iterator[np.ndarray] | None = None
         while kept < wanted:
             self._check_yield(kept, first, wanted)
             if chunk := self._finished(first):
                 future: Future[Chunk] = Future()
                 future.set_result(chunk)
-                kept, first, drawing = kept + len(chunk.kept), first + chunk.drawn, None
+                kept, first, sampling = kept + len(chunk.kept), first + chunk.drawn, None
                 yield future
                 continue
-            drawing = drawing or batches(self.model.generator, self.settings.seed, self.settings.truncation, first)
+            sampling = sampling or batches(self.model.generator, self.settings.seed, self.settings.truncation, first)
             count = min(CHUNK // BATCH_SIZE, math.ceil((wanted - kept) / BATCH_SIZE))
-            drawn = list(itertools.islice(drawing, count))
+            drawn = list(itertools.islice(sampling, count))
             reasons = [reason for images in drawn for reason in left_out(images)]
             passed = [number for number, reason in enumerate(reasons) if not reason][: wanted - kept]
             yield writers.submit(self._write, first, np.concatenate(drawn), passed, reasons)

@@ -32,7 +32,7 @@ PRIMARY_CODE = 0xFF
 HANDED_ON = frozenset({"TEMPORARILY_UNAVAILABLE", "BAD_REQUEST", "INTERNAL_ERROR"})
 """Codes under which MLflow hands on an error of its database unread."""
 LOCKED = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
-_MENDS = {
+_FIXES = {
     sqlite3.SQLITE_NOTADB: "it is no SQLite database; give another file, or restore it from a copy",
     sqlite3.SQLITE_CORRUPT: "it is damaged; restore it from a copy",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened; check that its folder is there and may be written",
@@ -48,7 +48,7 @@ Result = TypeVar("Result")
 
 
 class DatabaseError(MlflowException, RuntimeError):
-    """The database cannot be used; the message is one line that names it and the mend."""
+    """The database cannot be used; the message is one line that names it and the fix."""
 
 
 def address_of(file: Path) -> str:
@@ -180,4 +180,4 @@ def _in_words(fault: BaseException) -> str:
     code = _sqlite_code(fault)
     if code in LOCKED:
         return f"another process holds it locked; {waited}, end that process or run again later"
-    return _MENDS.get(code, f"SQLite says: {message}; check the file, or restore it from a copy")
+    return _FIXES.get(code, f"SQLite says: {message}; check the file, or restore it from a copy")

@@ -30,7 +30,9 @@ def end(run_id: str, fate: Fate, why: str = "", tracking_uri: str = "") -> Endin
     ended = ending(ledger.read(run), _trials(run.data.params), fate)
     if why and ended.status is not Status.FINISHED:
         ended = dataclasses.replace(ended, reason="; ".join(filter(None, (why, ended.reason))))
-    close_trials(run_id, OTHERS if ended.status is not Status.KILLED else ended.reason, tracking_uri, ended.lost)
+    close_trials(
+        run_id, OTHERS if ended.status is not Status.KILLED else ended.reason, tracking_uri, ended.failed_trials
+    )
     close(run_id, ended.status, ended.reason, tracking_uri)
     return ended
 

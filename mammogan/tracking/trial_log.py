@@ -88,8 +88,8 @@ class TrialLog:
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Report numbers of one step, for instance an epoch. Those that are not finite are left out."""
         finite = {name: float(value) for name, value in values.items() if math.isfinite(value)}
-        if lost := sorted(set(values) - set(finite)):
-            logger.info(f"step {step}: {', '.join(lost)} not finite, left out of MLflow")
+        if not_finite := sorted(set(values) - set(finite)):
+            logger.info(f"step {step}: {', '.join(not_finite)} not finite, left out of MLflow")
         machine = system.sample() if self._step is Step.TRAIN else {}
         self._append({"kind": "metrics", "step": step, "values": {**finite, **machine}})
 

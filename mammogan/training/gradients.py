@@ -54,7 +54,7 @@ def critic_gradients(
     totals, all_norms = real.new_zeros(2), []
     for micro_batch in zip(*(tensor.chunk(micro_batches) for tensor in (real, fake, alpha, *real_maps)), strict=True):
         share = len(micro_batch[0]) / len(real)
-        loss, measures, norms = _piece_terms(critic, objective, *micro_batch)
+        loss, measures, norms = _micro_batch_terms(critic, objective, *micro_batch)
         torch._foreach_add_(gradients, torch.autograd.grad(share * loss, weights))
         totals += share * measures
         all_norms.append(norms)
@@ -75,9 +75,9 @@ def generator_gradients(generator: Generator, critic: Critic, fake: Tensor, micr
     loss = images.new_zeros(())
     pulled = []
     for micro_batch in images.chunk(micro_batches):
-        piece_loss = generator_loss(critic(micro_batch)) * (len(micro_batch) / len(images))
-        pulled += torch.autograd.grad(piece_loss, micro_batch)
-        loss += piece_loss.detach()
+        micro_batch_loss = generator_loss(critic(micro_batch)) * (len(micro_batch) / len(images))
+        pulled += torch.autograd.grad(micro_batch_loss, micro_batch)
+        loss += micro_batch_loss.detach()
     weights = list(generator.parameters())
     gradients = torch.autograd.grad(fake, weights, torch.cat(pulled))
     for weight, gradient in zip(weights, gradients, strict=True):
@@ -85,7 +85,7 @@ def generator_gradients(generator: Generator, critic: Critic, fake: Tensor, micr
     return loss
 
 
-def _piece_terms(
+def _micro_batch_terms(
     critic: Critic, objective: Objective, real: Tensor, fake: Tensor, alpha: Tensor, *real_maps: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Scalar whose gradient is L_D's, with its graph; (wasserstein, adversarial loss), (2,); and the norms (B,)."""
@@ -103,16 +103,16 @@ def _penalty_surrogate(critic: Critic, x_hat: Tensor) -> tuple[Tensor, Tensor]:
     """Scalar u . g, whose gradient with respect to the critic's weights is the penalty's, and the norms (B,)."""
     assert isinstance(critic.frozen, FoldedDenseNet)
     x_hat = x_hat.detach().requires_grad_(True)
-    depths, path = critic.frozen.linearise(x_hat)
-    inputs = [x_hat, *(tensor.requires_grad_(True) for tensor in critic.read(depths))]
+    feature_maps, pattern = critic.frozen.linearise(x_hat)
+    inputs = [x_hat, *(tensor.requires_grad_(True) for tensor in critic.read(feature_maps))]
     logits, rectified = critic.linearise(inputs)
     slope = critic.slope(logits)
 
     gradient, *pulled = torch.autograd.grad(logits.sum(), inputs, retain_graph=critic.sigmoid)
-    gradient = gradient + critic.frozen.vjp(pulled, path)
+    gradient = gradient + critic.frozen.vjp(pulled, pattern)
     gradient = gradient * slope.detach().view(-1, 1, 1, 1)
 
     norms = sample_norms(gradient)
     u = gradient * (2 / len(norms) * (1 - 1 / norms)).view(-1, 1, 1, 1)
-    along_u = critic.jvp([u, *critic.read(critic.frozen.jvp(u, path))], rectified)
+    along_u = critic.jvp([u, *critic.read(critic.frozen.jvp(u, pattern))], rectified)
     return (slope * along_u).sum(), norms

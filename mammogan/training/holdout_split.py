@@ -29,9 +29,9 @@ def holdout_split(count: int, fraction: float, patients: Sequence[str] | None = 
     kept, chosen = everybody[~held_out], everybody[held_out]
     if len(kept) < FEWEST:
         less = count - int(_whole_patients(names, FEWEST).sum()) >= FEWEST
-        mend = "give less" if less else f"no share leaves {FEWEST} on either side, so give 0, or more images"
+        fix = "give less" if less else f"no share leaves {FEWEST} on either side, so give 0, or more images"
         raise ValueError(
-            f"train.validation_fraction={fraction!r}: of {count} images it leaves {len(kept)} to train on; {mend}"
+            f"train.validation_fraction={fraction!r}: of {count} images it leaves {len(kept)} to train on; {fix}"
         )
     return kept, chosen
 

@@ -77,7 +77,7 @@ class TrainingLoop:
             checkpoint = self.checkpoints.latest()
             if checkpoint is None or self.trainer.attempt:
                 raise
-            self._say(f"{error}; going back to the last checkpoint, once")
+            self._log(f"{error}; going back to the last checkpoint, once")
             self._restore(checkpoint)
             self.trainer.attempt = 1
             self._train()
@@ -94,7 +94,7 @@ class TrainingLoop:
         if self.is_main:
             self.folder.require(done.files)
             self.folder.write_history(done.history)
-        self._say(f"continues after step {self.trainer.step} of {self.trainer.total_steps}")
+        self._log(f"continues after step {self.trainer.step} of {self.trainer.total_steps}")
 
     def _train(self) -> None:
         trainer = self.trainer
@@ -128,7 +128,7 @@ class TrainingLoop:
             if signal:
                 self.epoch_s = time.perf_counter() - started
                 self._save()
-                self._say(f"stopped after step {trainer.step}; run again to continue")
+                self._log(f"stopped after step {trainer.step}; run again to continue")
                 self.interruption.leave(signal)
         means = trainer.take_means()  # a GPU may be many steps behind what it was told, and this waits for it
         self.epoch_s = time.perf_counter() - started
@@ -207,7 +207,7 @@ class TrainingLoop:
         )
         self.checkpoints.save(self.trainer.step, Checkpoint(progress, self.trainer.state()))
 
-    def _say(self, message: str) -> None:
+    def _log(self, message: str) -> None:
         if self.is_main:
             logger.info(f"{self.result.trial.name}: {message}")
 

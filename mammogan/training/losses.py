@@ -54,7 +54,7 @@ class CriticMeasures(NamedTuple):
     loss: Tensor
     """L_D."""
     gradient_norm: Tensor
-    """Mean of the norms that the penalty draws to 1."""
+    """Mean of the norms that the penalty drives to 1."""
 
 
 def generator_loss(fake_scores: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ BANNER = "This page contains real patients' images."
 
 
 def pictures(count, seed, side=12):
-    """(count, 1, side, side) uint8: smooth random fields, as different from each other as two strangers."""
+    """(count, 1, side, side) uint8: smooth random fields, as different from each other as two unrelated patients."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:side, :side] / side
     waves = [np.cos(2 * np.pi * (i * x + j * y) + p) for i in range(3) for j in range(3) for p in (0.0, 1.57)]
@@ -163,12 +163,12 @@ class TestGate:
         cases = 50
         for case in range(cases):
             everyone = pictures(180, 100 + case)
-            train, held, strangers = everyone[:80], everyone[80:120], everyone[120:]
+            train, held, unrelated = everyone[:80], everyone[80:120], everyone[120:]
             replayed = noisy(train[:60], 12, case)
             for name, fakes in {
                 "replays": replayed,
                 "replays mirrored": replayed.flip(-1),
-                "new patients": strangers,
+                "new patients": unrelated,
                 "held-out patients": noisy(held.repeat(2, 1, 1, 1)[:60], 12, case),
             }.items():
                 caught[name] += bool(refused(judged(train, held, fakes)) - {"repeated"})
@@ -351,7 +351,7 @@ class TestDataset:
         assert unchecked(result)["memorised (random_vgg)"].startswith("1 in a random network's features")
 
     @pytest.mark.parametrize("fraction", [0.0, 0.25])
-    def test_the_trials_critic_is_asked_for_members_and_strangers(self, audited, dataset, tmp_path, fraction):
+    def test_the_trials_critic_is_asked_for_members_and_unrelated_patients(self, audited, dataset, tmp_path, fraction):
         """Oracle: the critic itself, run on every image, and Mann and Whitney's statistic.
 
         As in the graph, it learnt from the class alone and is asked on the filled set, whose other rows do not count.

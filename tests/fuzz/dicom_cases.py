@@ -229,7 +229,7 @@ def make_squares(content: bytes) -> None:
 
 
 def _make(content: bytes, settings: DataConfig) -> BadImageError | None:
-    """The refusal; one that hides a want of memory is none."""
+    """The refusal; one that hides that memory ran out is none."""
     try:
         pixels = worker.decode(content, window=settings.window == "apply")
         image = square(pixels, settings)

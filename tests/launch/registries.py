@@ -35,20 +35,20 @@ class Double(BaseHTTPRequestHandler):
     def do_GET(self):
         if self.path.startswith("/token?"):
             signed = self.headers.get("Authorization", "") == f"Basic {PASSWORD}"
-            return self.say(200, json.dumps({"token": "granted"}).encode()) if signed else self.say(401)
+            return self.respond(200, json.dumps({"token": "granted"}).encode()) if signed else self.respond(401)
         if not self.admitted():
-            return self.say(401, challenge=True)
+            return self.respond(401, challenge=True)
         if self.path == "/v2/":
-            return self.say(200, b"{}")
+            return self.respond(200, b"{}")
         name, tag = self.path.removeprefix("/v2/").split("/manifests/")
         content = self.server.tags.get(f"{name}:{tag}")
-        return self.say(200, content, INDEX) if content and INDEX in self.headers["Accept"] else self.say(404)
+        return self.respond(200, content, INDEX) if content and INDEX in self.headers["Accept"] else self.respond(404)
 
     def admitted(self):
         wanted = {"": None, "Basic": f"Basic {PASSWORD}", "Bearer": "Bearer granted"}[self.server.sign_in]
         return wanted in (None, self.headers.get("Authorization"))
 
-    def say(self, status, content=b"", kind="application/json", challenge=False):
+    def respond(self, status, content=b"", kind="application/json", challenge=False):
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))

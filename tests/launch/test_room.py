@@ -240,7 +240,7 @@ def test_a_node_may_be_used_unless_something_keeps_the_pod_away(given, placement
 
 def test_what_a_node_lacks_is_named():
     demand = amounts({"cpu": "3", "memory": "11Gi", "nvidia.com/gpu": "1", "ephemeral-storage": "256Mi"})
-    assert node(cpu="3", memory="11811160064", **{"nvidia.com/gpu": "1"}).lacking(demand) == ()
-    assert node(cpu="2999m", memory="11811160063").lacking(demand) == ("cpu", "memory", "nvidia.com/gpu")
+    assert node(cpu="3", memory="11811160064", **{"nvidia.com/gpu": "1"}).missing(demand) == ()
+    assert node(cpu="2999m", memory="11811160063").missing(demand) == ("cpu", "memory", "nvidia.com/gpu")
     big, near = node(cpu="64", memory="2Gi"), node(cpu="4", memory="12Gi")
     assert nodes.largest([big, near], demand) is near

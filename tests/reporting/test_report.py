@@ -71,7 +71,7 @@ def test_a_split_that_the_manifest_gave_is_reported_as_such(tmp_path):
 
 
 def test_a_lost_trial_is_named_with_its_reason(tmp_path):
-    text = text_of(report.build(paper_run(lost=5.0), tmp_path).read_text())
+    text = text_of(report.build(paper_run(diverged=5.0), tmp_path).read_text())
     assert "lambda=5,seed=0 – diverged: epoch 300: train/penalty is nan" in text
     assert "The paper, λ = 5" in text  # this run lacks epochs of the paper, whose rows then stand below
 

@@ -96,11 +96,11 @@ def test_what_cannot_be_compared_says_why():
     assert (apart.difference, apart.finding) == (None, Finding.NO_SEED)
 
 
-@pytest.mark.parametrize("lost", [{"metric": "fid"}, {"pairing": "test"}])
-def test_a_trial_without_the_metric_and_a_lost_one_are_left_out(lost):
+@pytest.mark.parametrize("fields", [{"metric": "fid"}, {"pairing": "test"}])
+def test_a_trial_without_the_metric_and_a_failed_one_are_left_out(fields):
     good = [evaluation(1.0, 0, {100: 0.2}), evaluation(3.0, 0, {100: 0.2})]
     gone = evaluation(5.0, 0, {100: 0.1}, status=TrialStatus.DIVERGED)
-    comparisons = compare_trials([*good, gone, evaluation(2.0, 0, {100: 0.1}, **lost)], SelectConfig())
+    comparisons = compare_trials([*good, gone, evaluation(2.0, 0, {100: 0.1}, **fields)], SelectConfig())
     assert [(item.one, item.other) for item in comparisons] == [(1.0, 3.0)]
     assert compare_trials([good[0], gone], SelectConfig()) == []
 

@@ -13,8 +13,8 @@ from mammogan.results import Decision, FailedTrial, LambdaStrength, Quantity, Tr
 from mammogan.selection.ranking import decide, select
 
 
-def paper(**lost):
-    return [evaluation(Trial(gp_lambda, 0), rows, **lost) for gp_lambda, rows in paper_tables().items()]
+def paper(**fields):
+    return [evaluation(Trial(gp_lambda, 0), rows, **fields) for gp_lambda, rows in paper_tables().items()]
 
 
 def simple(gp_lambda, kid, fid=100.0, spread=0.05, epoch=1, seed=0, lpips=0.3):
@@ -92,11 +92,11 @@ def test_test_reals_decide_only_when_asked():
 
 def test_snapshots_of_a_lost_trial_never_win():
     why = "epoch 2: train/penalty is nan"
-    lost = dataclasses.replace(simple(0.5, 0.01), status=TrialStatus.DIVERGED, reason=why)
-    decision = select([lost, simple(3, 0.2)], SelectConfig())
+    diverged = dataclasses.replace(simple(0.5, 0.01), status=TrialStatus.DIVERGED, reason=why)
+    decision = select([diverged, simple(3, 0.2)], SelectConfig())
     assert decision.winner.trial.name == "lambda=3,seed=0"
     assert decision.failed == (FailedTrial(0.5, 0, TrialStatus.DIVERGED, why),)
-    alone = select([lost], SelectConfig())
+    alone = select([diverged], SelectConfig())
     assert not alone.accepted
     assert "train/penalty is nan" in alone.reasons[0]
 

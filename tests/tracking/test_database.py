@@ -1,4 +1,4 @@
-"""MLflow's database: any path, locks waited for, every error one line that names it and the mend."""
+"""MLflow's database: any path, locks waited for, every error one line that names it and the fix."""
 
 import shutil
 import sqlite3

@@ -150,7 +150,7 @@ def test_the_command_shows_a_tree_and_json(run):
 
 
 def test_compare_puts_a_trial_in_a_row_with_its_best_snapshot(run):
-    table = runs_table.compare([paper_run(), paper_run(lost=5.0)])
+    table = runs_table.compare([paper_run(), paper_run(diverged=5.0)])
     assert len(table) == 6
     best = table.loc[table["trial"] == "lambda=3,seed=0"].iloc[0]
     assert (best["epoch"], best["kid/inception/train"], best["fid/inception/train"]) == (1000, 0.1765, 179.35)

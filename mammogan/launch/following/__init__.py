@@ -60,26 +60,28 @@ def follow(
     otherwise, RefusedError where Kubeflow cannot be asked any more; then, and after Ctrl-C, the run goes on.
     """
     places = links(server, run_id, tracking_uri, settings)
-    page = _say_links(server, run_id, tracking_uri, places)
+    page = _log_links(server, run_id, tracking_uri, places)
     if not tracking_uri:
         logger.info(NO_RECORD)
     try:
         _Following(server, run_id, tracking_uri, pending_minutes, places, page).to_its_end(poll_s)
     except KeyboardInterrupt:
-        logger.info(_goes_on(server, run_id, tracking_uri, places))
+        logger.info(_continuation(server, run_id, tracking_uri, places))
         raise
     except RefusedError as refusal:
         if refusal.status == MISSING:
             raise
-        raise RefusedError(f"{refusal}; {_goes_on(server, run_id, tracking_uri, places)}", refusal.status) from refusal
+        raise RefusedError(
+            f"{refusal}; {_continuation(server, run_id, tracking_uri, places)}", refusal.status
+        ) from refusal
 
 
 def show_links(server: Server, run_id: str, tracking_uri: str = "", settings: str = "mammogan") -> None:
     """Say where to look at a run that is not followed."""
-    _say_links(server, run_id, tracking_uri, links(server, run_id, tracking_uri, settings))
+    _log_links(server, run_id, tracking_uri, links(server, run_id, tracking_uri, settings))
 
 
-def _say_links(server: Server, run_id: str, tracking_uri: str, places: Links) -> str:
+def _log_links(server: Server, run_id: str, tracking_uri: str, places: Links) -> str:
     """Say where to look at a run; returns the line about MLflow."""
     logger.info(f"Kubeflow: {places.kubeflow}")
     line = f"MLflow: {_mlflow_page(server, run_id, tracking_uri, places)}" if places.mlflow else ""
@@ -101,7 +103,7 @@ def _mlflow_page(server: Server, run_id: str, tracking_uri: str, places: Links) 
     return places.experiment("")
 
 
-def _goes_on(server: Server, run_id: str, tracking_uri: str, places: Links) -> str:
+def _continuation(server: Server, run_id: str, tracking_uri: str, places: Links) -> str:
     given = {
         "--host": "port-forward" if server.forwarded else server.host,
         "--namespace": server.namespace,

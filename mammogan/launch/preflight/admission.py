@@ -162,13 +162,13 @@ def _unnamed(pod: Sequence[Container], counted: Quota) -> Iterator[Refusal]:
         )
         if resource not in NAMED:
             continue
-        lacking = [c.name for c in pod if resource not in (c.limits if kind == "limits" else c.requests)]
-        if lacking:
+        missing = [c.name for c in pod if resource not in (c.limits if kind == "limits" else c.requests)]
+        if missing:
             default = "default" if kind == "limits" else "defaultRequest"
             yield Refusal(
                 f"ResourceQuota {counted.name}",
                 name,
-                f"has containers without {name}: {', '.join(lacking)}",
+                f"has containers without {name}: {', '.join(missing)}",
                 f"take {name} out of the quota, or give the namespace a LimitRange with {default} {resource}",
             )
 

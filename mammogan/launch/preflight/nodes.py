@@ -36,7 +36,7 @@ class Node:
                 return f"has the taint {taint['key']}{value}:{taint['effect']}"
         return ""
 
-    def lacking(self, demand: Amounts) -> tuple[str, ...]:
+    def missing(self, demand: Amounts) -> tuple[str, ...]:
         """Resources of which it offers less than a pod asks for."""
         relevant = {name: amount for name, amount in demand.items() if name in COMPARED or "/" in name}
         return tuple(name for name, amount in relevant.items() if self.allocatable.get(name, 0) < amount)
@@ -63,4 +63,4 @@ def _tolerates(toleration: Mapping[str, str], taint: Mapping[str, str]) -> bool:
 
 def largest(nodes: Sequence[Node], demand: Amounts) -> Node:
     """The node that comes nearest to a demand: that lacks least, then with most cores and memory."""
-    return max(nodes, key=lambda node: (-len(node.lacking(demand)), *(node.allocatable.get(n, 0) for n in COMPARED)))
+    return max(nodes, key=lambda node: (-len(node.missing(demand)), *(node.allocatable.get(n, 0) for n in COMPARED)))

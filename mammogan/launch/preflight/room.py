@@ -97,10 +97,10 @@ def _placed(pods: Pods, bounds: Sequence[Bound], cluster_nodes: Sequence[Node]) 
     misfits = [reason for step in compared if (reason := _misfit(step, pods, pod[step], cluster_nodes))]
     if misfits:
         return [accelerators, *(Finding("nodes", False, reason) for reason in misfits)]
-    return [accelerators, _fitting(compared, pods, cluster_nodes)]
+    return [accelerators, _fit(compared, pods, cluster_nodes)]
 
 
-def _fitting(steps: Sequence[Step], pods: Pods, cluster_nodes: Sequence[Node]) -> Finding:
+def _fit(steps: Sequence[Step], pods: Pods, cluster_nodes: Sequence[Node]) -> Finding:
     largest = max(steps, key=lambda step: [quantity.parse(getattr(pods.size(step), n)) for n in nodes.COMPARED])
     size = f"{shown('cpu', quantity.parse(pods.size(largest).cpu))} and {pods.size(largest).memory}"
     compared = "every step" if len(steps) == len(Step) else f"of the steps compared ({_listed(steps)}) each"
@@ -143,28 +143,28 @@ def _misfit(step: Step, pods: Pods, pod: Sequence[Container], cluster_nodes: Seq
     placement = footprint.placement(step, pods)
     demand = footprint.requests(pod)
     usable = [node for node in cluster_nodes if not node.barrier(placement)]
-    if any(not node.lacking(demand) for node in usable):
+    if any(not node.missing(demand) for node in usable):
         return ""
     if footprint.accelerated(step, pods):
-        usable = [node for node in usable if pods.accelerator not in node.lacking(demand)]
+        usable = [node for node in usable if pods.accelerator not in node.missing(demand)]
     node = nodes.largest(usable, demand)
-    beside = _beside(pod, pods.size(step).cpu, pods.size(step).memory)
-    settings = _smaller(step, node, demand, beside)
+    overhead = _overhead(pod, pods.size(step).cpu, pods.size(step).memory)
+    settings = _smaller(step, node, demand, overhead)
     return (
-        f"{step} asks for {_shown(demand)}{_added(beside)}; the largest node that it may use, {node.name}, offers "
+        f"{step} asks for {_shown(demand)}{_added(overhead)}; the largest node that it may use, {node.name}, offers "
         f"{_shown(node.allocatable)}: {settings} ({SCALES})"
     )
 
 
-def _beside(pod: Sequence[Container], cpu: str, memory: str) -> dict[str, Decimal]:
+def _overhead(pod: Sequence[Container], cpu: str, memory: str) -> dict[str, Decimal]:
     """What the pod asks for beyond the step's own size."""
     total = footprint.requests(pod)
     own = {"cpu": quantity.parse(cpu), "memory": quantity.parse(memory)}
     return {name: total.get(name, Decimal(0)) - amount for name, amount in own.items()}
 
 
-def _added(beside: Mapping[str, Decimal]) -> str:
-    added = [shown(name, amount) for name, amount in beside.items() if amount > 0]
+def _added(overhead: Mapping[str, Decimal]) -> str:
+    added = [shown(name, amount) for name, amount in overhead.items() if amount > 0]
     return f" ({' and '.join(added)} of them for Kubeflow's own containers)" if added else ""
 
 
@@ -172,11 +172,11 @@ def _shown(amounts: Amounts) -> str:
     return " and ".join(shown(name, amounts.get(name, Decimal(0))) for name in nodes.COMPARED)
 
 
-def _smaller(step: Step, node: Node, demand: Amounts, beside: Mapping[str, Decimal]) -> str:
+def _smaller(step: Step, node: Node, demand: Amounts, overhead: Mapping[str, Decimal]) -> str:
     """Settings with which the step fits this node and leaves something to what runs on every node."""
     parts = []
-    for name in node.lacking(demand):
-        left = node.allocatable.get(name, Decimal(0)) - beside[name]
+    for name in node.missing(demand):
+        left = node.allocatable.get(name, Decimal(0)) - overhead[name]
         parts.append(f"--pods {step.name.lower()}.{name}={_below(name, left)}")
     return " ".join(parts)
 

@@ -41,11 +41,15 @@ def secrets(namespace: str, account: str, pods: Pods, store_works: bool) -> str:
     if pods.pull_secret:
         _require(pods.pull_secret, namespace, "--pods pull_secret names the sign-in at the registry: make it there")
     missing = _missing(pods.s3_secret, compiled.S3_KEYS, namespace)
-    lacking = _missing(pods.source_secret, compiled.SOURCE_KEYS, namespace)
-    if lacking and set(lacking) != set(compiled.SOURCE_KEYS):
-        raise LookupError(f"Secret {pods.source_secret} lacks {', '.join(lacking)}; give both halves, or leave it out")
+    missing_of_source = _missing(pods.source_secret, compiled.SOURCE_KEYS, namespace)
+    if missing_of_source and set(missing_of_source) != set(compiled.SOURCE_KEYS):
+        raise LookupError(
+            f"Secret {pods.source_secret} lacks {', '.join(missing_of_source)}; give both halves, or leave it out"
+        )
     own = f"{pods.source_secret} has {', '.join(compiled.SOURCE_KEYS)}"
-    source = own if not lacking else f"{pods.source_secret}: none, so that this key has to read the source too"
+    source = (
+        own if not missing_of_source else f"{pods.source_secret}: none, so that this key has to read the source too"
+    )
     if not missing:
         return f"{pods.s3_secret} has {', '.join(compiled.S3_KEYS)}; {source}"
     if store_works:

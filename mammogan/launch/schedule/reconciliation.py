@@ -33,7 +33,7 @@ SETTLE_S = 15.0
 """How long after a recurring run was switched off Kubeflow may still learn of a run that it had just begun."""
 POLL_S = 5.0
 REMIND_S = 60.0
-GOES_ON = "the same command resumes"
+RESUMES = "the same command resumes"
 
 
 def reconcile(
@@ -171,7 +171,7 @@ class Ending:
                     time.sleep(POLL_S)
         except BaseException:
             if self._left:
-                logger.info(f"switched off until the change is made: {', '.join(self._names())}; {GOES_ON}")
+                logger.info(f"switched off until the change is made: {', '.join(self._names())}; {RESUMES}")
             raise
 
     def _names(self) -> list[str]:
@@ -217,7 +217,7 @@ class Ending:
         self._remind(
             flight.run_id,
             f"to {change.verb} {change.target.name}, its run in flight {flight.run_id} ({flight.state}) is waited "
-            f"for; Ctrl-C leaves the schedule switched off, {GOES_ON}, --now ends the run",
+            f"for; Ctrl-C leaves the schedule switched off, {RESUMES}, --now ends the run",
         )
 
     def _remind(self, key: str, line: str) -> None:
