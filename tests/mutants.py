@@ -888,7 +888,7 @@ MUTANTS = [
         ],
         "tests/commands/test_purge.py": [
             ("mammogan/launch/remains.py", "    if not (out / database).is_file() and", "    if False and"),
-            ("mammogan/tracking/purge.py", "ViewType.ALL, page_token", "ViewType.ACTIVE_ONLY, page_token"),
+            ("mammogan/tracking/purge.py", '"pipeline"}, ViewType.ALL', '"pipeline"}, ViewType.ACTIVE_ONLY'),
             ("mammogan/commands/purge.py", "            if yes:\n", "            if True:\n"),
         ],
         "tests/data/test_finished.py": [

@@ -13,9 +13,7 @@ import pandas as pd
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
-from mammogan.models.generator import load_generator
 from mammogan.registry import contents
-from mammogan.serving import GeneratorService
 
 REQUIREMENTS = ("mlflow", "numpy", "pandas", "pillow", "torch")
 
@@ -59,6 +57,10 @@ def generate(model_uri: str, count: int, seed: int, truncation: float = 1.0, tra
     not run, as MLflow's own ``load_model`` would. Raises ValueError for values outside the model's ranges, and as
     ``contents.version_of`` and ``contents.fetch`` do.
     """
+    # PyTorch takes seconds to import, and most that asks the registry makes no image
+    from mammogan.models.generator import load_generator
+    from mammogan.serving import GeneratorService
+
     with tempfile.TemporaryDirectory() as folder:
         service = GeneratorService(load_generator(snapshot_of(model_uri, Path(folder, "model"), tracking_uri)))
     requests = pd.DataFrame({"n": [count], "seed": [seed], "truncation": [truncation]})

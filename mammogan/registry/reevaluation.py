@@ -12,8 +12,6 @@ from pathlib import Path
 
 from mammogan import storage, tracking
 from mammogan.config import Config
-from mammogan.evaluation.snapshots import evaluate_snapshots
-from mammogan.models.generator import load_generator
 from mammogan.registry.model import snapshot_of
 from mammogan.registry.promotion import CHAMPION, Incumbent, alias_version, candidate_of
 from mammogan.results import Candidate, Evaluation, TrialStatus
@@ -36,6 +34,8 @@ def reevaluate_champion(version: str, dataset: Path, config: Config, tracking_ur
     new, old = (candidate_of(model, number, tracking_uri) for number in (version, champion))
     if new is None or old is None or not (difference := gates.protocol_difference(new, old)):
         return None
+    from mammogan.models.generator import load_generator  # with PyTorch, which takes seconds; rarely needed
+
     with tempfile.TemporaryDirectory() as folder:
         snapshot = snapshot_of(f"models:/{model}/{champion}", Path(folder, "model"), tracking_uri)
         side = load_generator(snapshot).size
@@ -52,6 +52,8 @@ def reevaluate_champion(version: str, dataset: Path, config: Config, tracking_ur
 
 def _measure(snapshot: Path, known: Candidate, data_digest: str, dataset: Path, config: Config) -> list[Candidate]:
     """Candidates of a trial that has the registered snapshot and no other."""
+    from mammogan.evaluation.snapshots import evaluate_snapshots
+
     begun = Evaluation(
         gp_lambda=known.gp_lambda,
         seed=known.seed,

@@ -48,7 +48,7 @@ def run(crops, out, *options):
     return done, json.loads((out / "all.json").read_text())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_section_measures(crops, tmp_path):
     out = tmp_path / "out"
     done, numbers = run(crops, out, f"--sections={','.join(FIGURES)}", "--limit-s=500")

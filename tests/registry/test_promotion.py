@@ -213,7 +213,7 @@ def dies(client, add, monkeypatch):
     return dies
 
 
-@pytest.mark.parametrize("call", range(1, 6))
+@pytest.mark.parametrize("call", [1, 3, *(pytest.param(call, marks=pytest.mark.long) for call in (2, 4, 5))])
 def test_a_process_killed_within_a_move_leaves_it_to_the_next(client, add, dies, call):
     """Die at each call that changes the registry; the next promotion finds the move whole or not begun."""
     add(0.3)

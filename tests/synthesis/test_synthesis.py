@@ -245,6 +245,7 @@ print(peak(400), min(peak(3200), peak(3201)))  # libraries allocate some megabyt
 """
 
 
+@pytest.mark.long
 def test_memory_does_not_grow_with_the_count(snapshot, tmp_path):
     """Peak of Python's and numpy's allocations: eight times the images, nearly the same peak.
 

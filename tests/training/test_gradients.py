@@ -18,12 +18,8 @@ def _fresh_draw():
     print(f"torch.manual_seed({torch.seed()}) gives this draw again")  # shown where the test fails
 
 
-OFTEN = {("flat", "sigmoid", False)}
-"""Of the cases at 224, where each takes many seconds: those of every run of the tests. The others are `long`."""
-
-
 def case(size, *rest):
-    marks = () if size == 56 else pytest.mark.slow if rest in OFTEN else pytest.mark.long
+    marks = () if size == 56 else pytest.mark.long  # at 224 each takes many seconds
     return pytest.param(size, *rest, marks=marks)
 
 
@@ -136,7 +132,7 @@ def test_given_maps_of_the_reals_change_nothing(readout):
     ("size", "readout", "head", "pieces"),
     [
         *itertools.product((56,), ("flat", "projected"), ("linear", "sigmoid"), (1, 3)),
-        pytest.param(224, "flat", "sigmoid", 1, marks=pytest.mark.slow),
+        pytest.param(224, "flat", "sigmoid", 1, marks=pytest.mark.long),
         pytest.param(224, "projected", "linear", 2, marks=pytest.mark.slow),
     ],
 )  # fmt: skip
@@ -158,7 +154,7 @@ def test_generator_gradients_equal_the_straightforward_ones(size, readout, head,
     [
         *itertools.product((56,), ("flat", "projected"), ("linear", "sigmoid")),
         pytest.param(224, "flat", "sigmoid", marks=pytest.mark.slow),
-        pytest.param(224, "projected", "linear", marks=pytest.mark.slow),
+        pytest.param(224, "projected", "linear", marks=pytest.mark.long),
     ],
 )
 def test_generator_float32_agrees_to_1e_4_on_the_same_linear_piece(size, readout, head):

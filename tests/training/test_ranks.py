@@ -81,7 +81,7 @@ def command(dataset, folder, **changes):
     return ["-m", "mammogan", "train", "--preset", "demo", "--lambda", "3", *places, *parts]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_trial_of_two_processes_is_stopped_continued_and_finished(tmp_path, dataset):
     """One SIGTERM to the launcher; both save at the same step and leave, and both go on from there."""
     many = {"train.epochs": 40, "train.snapshot_every": 20}

@@ -1,7 +1,7 @@
 """Real faults at random moments of a real process: each run continues to the same bits as if nothing had happened.
 
 Where the fault makes an end impossible, the run ends with one error of one line and its last checkpoint whole.
-``make test`` does a few; ``make test-long`` thirty, with the store away for a full minute.
+``make test`` does one; ``make test-long`` thirty, with the store away for a full minute.
 """
 
 import contextlib
@@ -225,7 +225,12 @@ def assert_survived(fault, victim, uninterrupted, **how):
 
 
 @pytest.mark.parametrize(
-    ("fault", "how"), [("disk full", {}), ("store away", {"away_s": 3}), ("terminated, store away", {})]
+    ("fault", "how"),
+    [
+        ("store away", {"away_s": 3}),
+        pytest.param("disk full", {}, marks=pytest.mark.long),
+        pytest.param("terminated, store away", {}, marks=pytest.mark.long),
+    ],
 )
 def test_a_fault_at_a_random_moment(tmp_path_factory, gate, uninterrupted, fault, how):
     seed = random.SystemRandom().randrange(10**6)
