@@ -1,8 +1,8 @@
 """One compressed frame of a DICOM file: JPEG, JPEG lossless, JPEG-LS, JPEG 2000, High-Throughput JPEG 2000 or RLE.
 
 imagecodecs decodes (libjpeg-turbo, CharLS, OpenJPEG). What a code stream says of its own size is read first
-and must be what the header says, so that no file decides how much memory it takes; a stream without its end is
-refused, because some decoders fill what is missing with grey.
+and must be what the header says, so that no file decides how much memory it takes; a stream without its end, or with
+data missing before it, is refused, because some decoders fill what is missing with grey.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from itertools import pairwise
+from math import ceil
 
 import numpy as np
 
+from mammogan.data import jpeg
 from mammogan.data.dicom_file import FIX
 from mammogan.data.quarantine import BadImageError
 
@@ -26,6 +28,7 @@ HTJ2K = tuple(_SYNTAXES + last for last in ("201", "202", "203"))
 RLE = "1.2.840.10008.1.2.5"
 END = b"\xff\xd9"
 START_2000 = b"\xff\x4f\xff\x51"
+START_TILE = b"\xff\x90"
 RLE_HEADER = 64
 
 
@@ -60,9 +63,7 @@ def decode(uid: str, encapsulated: bytes, expected: Codestream) -> tuple[np.ndar
     stream = frame.rstrip(b"\0")
     told = _size_2000(stream) if uid in (*JPEG_2000, *HTJ2K) else _size_jpeg(stream)
     _check(told, expected)
-    if not stream.endswith(END):
-        raise BadImageError("the compressed pixels are cut off: no end mark", FIX)
-    return _decoder(uid, stream), told.bits
+    return _decoded(uid, stream), told.bits
 
 
 def _check(told: Codestream, expected: Codestream) -> None:
@@ -75,14 +76,37 @@ def _check(told: Codestream, expected: Codestream) -> None:
         raise BadImageError(f"{told.bits} bits are compressed, BitsAllocated={expected.bits}", "export the image again")
 
 
-def _decoder(uid: str, stream: bytes) -> np.ndarray:
+def _decoded(uid: str, stream: bytes) -> np.ndarray:
     import imagecodecs
 
     if uid in JPEG:
-        return imagecodecs.jpeg8_decode(stream)
+        return jpeg.decode(stream, imagecodecs.jpeg8_decode)
+    if not stream.endswith(END):
+        raise BadImageError("the compressed pixels are cut off: no end mark", FIX)
     if uid in JPEG_LS:
         return imagecodecs.jpegls_decode(stream)
+    _check_tiles(stream)
     return imagecodecs.jpeg2k_decode(stream)
+
+
+def _check_tiles(stream: bytes) -> None:
+    """Refuse JPEG 2000 without one of its tiles or of their parts (ITU-T T.800, A.4.2): a decoder leaves them black."""
+    start = stream.find(START_2000)
+    right, bottom, _, _, width, height, left, top = struct.unpack(">8I", stream[start + 8 : start + 40])
+    tiles = ceil((right - left) / max(width, 1)) * ceil((bottom - top) / max(height, 1))
+    at = start + 2
+    while stream[at : at + 2] not in (START_TILE, b""):
+        at += 2 + max(2, int.from_bytes(stream[at + 2 : at + 4], "big"))
+    parts: dict[int, int] = {}
+    counts: dict[int, int] = {}
+    while stream[at : at + 2] == START_TILE and at + 12 <= len(stream):
+        tile, length, _, count = struct.unpack(">HIBB", stream[at + 4 : at + 12])
+        parts[tile], counts[tile] = parts.get(tile, 0) + 1, max(count, counts.get(tile, 0))
+        at = at + max(length, 12) if length else len(stream) - len(END)  # the last one may end where the stream does
+    missing = [tile for tile, count in counts.items() if parts[tile] < count]
+    if stream[at:] != END or len(parts) < tiles or missing:
+        told = f"{len(parts)} of {tiles} tiles are there" + (f", {len(missing)} of them in part" if missing else "")
+        raise BadImageError(f"the compressed pixels are cut off: {told}", FIX)
 
 
 def _size_jpeg(stream: bytes) -> Codestream:

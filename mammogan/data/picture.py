@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mammogan import storage
+from mammogan.data import jpeg
 from mammogan.data.dicom_file import LARGEST_BYTES, LARGEST_PIXELS
 from mammogan.data.quarantine import BadImageError, warnings_as
 
@@ -29,6 +30,10 @@ PNG_DEPTH_AT, PNG_COLOUR_AT = 24, 25
 """Bytes of a PNG that tell the bits of a sample and the colour type, 0 being grey (PNG specification, IHDR)."""
 BITS, PHOTOMETRIC, SAMPLES, SAMPLE_FORMAT, TILE_WIDTH, TILE_ROWS = 258, 262, 277, 339, 322, 323
 """TIFF tags (TIFF 6.0, sections 8, 15 and 19)."""
+COMPRESSION, OLD_JPEG, JPEG, TABLES = 259, 6, 7, 347
+"""Tag of the compression, two of its values, and the tag of the tables that a TIFF's JPEG streams share."""
+PARTS = ((273, 279), (324, 325))
+"""Tags of the offsets and the lengths of strips, and of tiles."""
 MODES = ("1", "L", "P", "PA", "LA", "RGB", "RGBA", "I;16", "I;16L", "I;16B", "I", "F")
 """Pillow's modes of pictures that are grey, or may turn out to be grey and opaque."""
 EXACT = 1 << 24
@@ -90,7 +95,12 @@ def decode(content: bytes | memoryview) -> np.ndarray:
             image = open_image(content)
             samples = Samples.of(image, content)
             _check(image, samples)
+            again = _lengthened(content)
         image.load()  # warns of nothing, and is what takes the time: other threads decode meanwhile
+        if again is not None:
+            jpeg.check_same(np.asarray(image), np.asarray(again))
+        if is_tiff:
+            _check_parts(image, content)
         with warned():
             return _grey(_upright(image), samples)
     except BadImageError:
@@ -137,6 +147,33 @@ def _check(image: Image.Image, samples: Samples) -> None:
         raise BadImageError(f"{samples.count} samples of {samples.bits} bits a pixel: colour or alpha", ONE_GREY)
     if samples.count > len(image.getbands()):
         raise BadImageError(f"{samples.count} samples a pixel, of which the last have no meaning", ONE_GREY)
+
+
+def _lengthened(content: bytes | memoryview) -> Image.Image | None:
+    """A JPEG's copy that is the same picture if nothing is missing; None for another format."""
+    if not jpeg.is_jpeg(content):
+        return None
+    return Image.open(io.BytesIO(jpeg.Jpeg.whole(bytes(content)).lengthened()), formats=FORMATS)
+
+
+def _check_parts(image: Image.Image, content: bytes | memoryview) -> None:
+    """Refuse a TIFF whose strips or tiles are JPEG streams of which one is not whole."""
+    tags: Any = image.tag_v2  # ty: ignore[missing-attribute]  (a TIFF's image has it)
+    if tags.get(COMPRESSION) == OLD_JPEG:
+        raise BadImageError("a TIFF with JPEG of the old kind (compression 6)", "save it with another compression")
+    if tags.get(COMPRESSION) != JPEG:
+        return
+    import imagecodecs
+
+    starts, lengths = next((tags[first], tags[second]) for first, second in PARTS if first in tags and second in tags)
+    pixels = 0
+    for start, length in zip(starts, lengths, strict=True):
+        content_of_part = bytes(content[start : start + length])
+        part = jpeg.Jpeg.whole(jpeg.with_tables(bytes(tags.get(TABLES, b"")), content_of_part))
+        pixels += part.frame.rows * part.frame.columns
+        if pixels > 2 * LARGEST_PIXELS:  # the image has no more; tiles may stand out over its edge
+            raise BadImageError("a TIFF whose strips or tiles are larger than it", FIX)
+        jpeg.check_same(*(imagecodecs.jpeg8_decode(each) for each in (part.content, part.lengthened())))
 
 
 def _has_second_page(image: Image.Image) -> bool:

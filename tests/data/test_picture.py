@@ -130,7 +130,7 @@ REFUSED = {
         "2 samples a pixel",
     ),
     "cut off": (lambda: saved(GREY, "PNG")[:-80], "unreadable picture"),
-    "a JPEG cut off": (lambda: saved(GREY, "JPEG")[:-80], "unreadable picture"),
+    "a JPEG cut off": (lambda: saved(GREY, "JPEG")[:-80], "cut off: no end mark"),
 }
 
 
