@@ -41,10 +41,12 @@ class Codestream:
     samples: int
     bits: int
     """Of a sample."""
+    signed: bool | None = None
+    """Whether its values may be negative; None where the stream does not say."""
 
 
-def decode(uid: str, encapsulated: bytes, expected: Codestream) -> tuple[np.ndarray, int]:
-    """Samples (rows, columns) of the one frame, an integer type, and the bits that a sample has in the stream.
+def decode(uid: str, encapsulated: bytes, expected: Codestream) -> tuple[np.ndarray, Codestream]:
+    """Samples (rows, columns) of the one frame, an integer type, and what the stream says of them.
 
     ``expected`` has the header's size and the most bits that a sample may have. Raises BadImageError for a syntax that
     is not read, for several frames, for a stream of another size or several samples, and for one that is cut off;
@@ -59,11 +61,11 @@ def decode(uid: str, encapsulated: bytes, expected: Codestream) -> tuple[np.ndar
         raise BadImageError(f"the pixel data are compressed as {frames} frames", "give one image a file")
     frame = get_frame(encapsulated, 0, number_of_frames=1)
     if uid == RLE:
-        return _decode_rle(frame, expected), expected.bits
+        return _decode_rle(frame, expected), expected
     stream = frame.rstrip(b"\0")
     told = _size_2000(stream) if uid in (*JPEG_2000, *HTJ2K) else _size_jpeg(stream)
     _check(told, expected)
-    return _decoded(uid, stream), told.bits
+    return _decoded(uid, stream), told
 
 
 def _check(told: Codestream, expected: Codestream) -> None:
@@ -131,7 +133,7 @@ def _size_2000(stream: bytes) -> Codestream:
         raise BadImageError("the compressed pixels are no JPEG 2000 stream", FIX)
     right, bottom, left, top = struct.unpack(">4I", stream[at + 8 : at + 24])
     samples, bits = struct.unpack(">HB", stream[at + 40 : at + 43])
-    return Codestream(bottom - top, right - left, samples, (bits & 0x7F) + 1)
+    return Codestream(bottom - top, right - left, samples, (bits & 0x7F) + 1, bool(bits & 0x80))
 
 
 def _decode_rle(frame: bytes, expected: Codestream) -> np.ndarray:

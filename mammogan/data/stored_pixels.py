@@ -7,7 +7,7 @@ several frames are refused by name before anything is decoded.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -110,13 +110,37 @@ def read(dataset: Dataset, layout: Layout) -> np.ndarray:
     uid = str(dataset.file_meta.get("TransferSyntaxUID") or "") if hasattr(dataset, "file_meta") else ""
     if uid in codestream.NATIVE or (not uid and not dataset["PixelData"].is_undefined_length):
         return layout.values(_native(dataset, layout))
-    cells, precision = codestream.decode(uid, bytes(dataset.PixelData), _expected(layout))
-    if precision < layout.stored and layout.signed and cells.dtype.kind == "u":
-        raise BadImageError(f"BitsStored={layout.stored}, but {precision} bits are compressed", "export it again")
-    cells = cells.astype(layout.cell, copy=False)
-    if precision <= layout.stored:  # a code stream's samples stand at the right, whatever the cell's high bit
-        layout = Layout(layout.rows, layout.columns, layout.allocated, layout.stored, layout.stored - 1, layout.signed)
-    return layout.values(cells)
+    samples, told = codestream.decode(uid, bytes(dataset.PixelData), _expected(layout))
+    if told.bits <= layout.stored:  # a code stream's samples stand at the right, whatever the cell's high bit
+        layout = replace(layout, high=layout.stored - 1)
+    if uid != codestream.RLE:  # whose bytes are cells as they stand uncompressed
+        _check_samples(samples, told, layout)
+    return layout.values(samples.astype(layout.cell, copy=False))
+
+
+def _check_samples(samples: np.ndarray, told: Codestream, layout: Layout) -> None:
+    """Refuse samples of a stream that says otherwise than the header what they are, where that changes their value."""
+    low, high = int(samples.min()), int(samples.max())
+    negative = low < 0 if told.signed else high >= 1 << told.bits - 1
+    if told.signed is not None and told.signed != layout.signed and negative:
+        kind = "signed" if told.signed else "unsigned"
+        reason = f"the compressed values are {kind}, PixelRepresentation={int(layout.signed)} says they are not"
+        raise BadImageError(reason, "export the image again")
+    if told.bits < layout.stored and layout.signed and samples.dtype.kind == "u":
+        raise BadImageError(f"BitsStored={layout.stored}, but {told.bits} bits are compressed", "export it again")
+    bits = layout.high + 1
+    is_plain = low >= 0 and high < 1 << bits
+    is_extended = layout.signed and not is_plain and _is_extended(samples, told.bits, bits)
+    if told.bits > bits and not (is_plain or is_extended):
+        reason = f"{told.bits} bits are compressed, with values that BitsStored={layout.stored} has no room for"
+        raise BadImageError(reason, "export the image again")
+
+
+def _is_extended(samples: np.ndarray, width: int, bits: int) -> bool:
+    """Whether the samples, ``width`` bits wide, are signed values of so many bits."""
+    values = samples.astype(np.int64)
+    values = np.where(values >= 1 << width - 1, values - (1 << width), values)
+    return int(values.min()) >= -(1 << bits - 1) and int(values.max()) < 1 << bits - 1
 
 
 def _check_presence(dataset: Dataset) -> None:

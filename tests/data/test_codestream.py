@@ -68,8 +68,63 @@ def test_signed_values_keep_their_sign(compressed, pixels, name, bits):
     uid, encode = LOSSLESS[name]
     values = pixels.astype(np.int16) - 2000
     cells = values.view(np.uint16) & ((1 << bits) - 1)
-    content = compressed(cells, encode(cells, bits), uid, BitsStored=bits, HighBit=bits - 1, PixelRepresentation=1)
+    stream = encode(values if "2" in name else cells, bits)  # JPEG 2000 says itself that its values are signed
+    content = compressed(cells, stream, uid, BitsStored=bits, HighBit=bits - 1, PixelRepresentation=1)
     np.testing.assert_array_equal(dicom.decode(content), values)
+
+
+TWO_THOUSAND = [name for name in LOSSLESS if "2" in name]
+
+
+@pytest.mark.parametrize("name", TWO_THOUSAND)
+class TestContradictingSigns:
+    def test_signed_values_in_an_unsigned_image_are_refused(self, compressed, pixels, name):
+        uid, encode = LOSSLESS[name]
+        stream = encode(pixels.astype(np.int16) - 2000, 16)
+        with pytest.raises(BadImageError, match="values are signed, PixelRepresentation=0"):
+            dicom.decode(compressed(pixels, stream, uid))
+
+    def test_large_values_in_a_signed_image_are_refused(self, compressed, pixels, name):
+        uid, encode = LOSSLESS[name]
+        cells = pixels * np.uint16(16)
+        with pytest.raises(BadImageError, match="values are unsigned, PixelRepresentation=1"):
+            dicom.decode(compressed(cells, encode(cells, 16), uid, PixelRepresentation=1))
+
+    def test_values_that_both_mean_alike_are_read(self, compressed, pixels, name):
+        uid, encode = LOSSLESS[name]
+        np.testing.assert_array_equal(
+            dicom.decode(compressed(pixels, encode(pixels, 16), uid, PixelRepresentation=1)), pixels
+        )
+        stream = encode(pixels.astype(np.int16), 16)
+        np.testing.assert_array_equal(dicom.decode(compressed(pixels, stream, uid)), pixels)
+
+
+@pytest.mark.parametrize("name", [*LOSSLESS, "JPEG of 12 bits"])
+class TestPrecision:
+    def encoded(self, name, cells, bits):
+        if name in LOSSLESS:
+            return LOSSLESS[name][1](cells, bits), LOSSLESS[name][0]
+        return imagecodecs.jpeg8_encode(cells, level=100, bitspersample=12), "51"
+
+    def test_values_that_do_not_fit_are_refused(self, compressed, pixels, name):
+        """They would begin again at black."""
+        stream, uid = self.encoded(name, pixels, 12)
+        with pytest.raises(BadImageError, match="bits are compressed, with values that BitsStored=10 has no room for"):
+            dicom.decode(compressed(pixels, stream, uid, BitsStored=10, HighBit=9))
+
+    def test_values_that_fit_are_read(self, compressed, pixels, name):
+        cells = pixels >> 3
+        stream, uid = self.encoded(name, cells, 12)
+        shown = dicom.decode(compressed(cells, stream, uid, BitsStored=10, HighBit=9)).astype(int)
+        assert np.abs(shown - cells).max() <= (2 if name.startswith("JPEG of") else 0)
+
+
+def test_signed_values_that_do_not_fit_are_refused(compressed, pixels):
+    values = pixels.astype(np.int16) - 2000
+    stream = imagecodecs.jpeg2k_encode(values, 0, codecformat="j2k", reversible=True)
+    np.testing.assert_array_equal(dicom.decode(compressed(values, stream, "90", BitsStored=12, HighBit=11)), values)
+    with pytest.raises(BadImageError, match="values that BitsStored=10 has no room for"):
+        dicom.decode(compressed(values, stream, "90", BitsStored=10, HighBit=9))
 
 
 def test_jpeg_2000_that_is_signed_itself(compressed, pixels):

@@ -152,6 +152,9 @@ def encoded(dicom_bytes, stored, kind, syntax, folder, **elements):
 
     dataset = pydicom.dcmread(io.BytesIO(plain))
     dataset.file_meta.TransferSyntaxUID = syntax
+    if kind.signed:  # as JPEG 2000 has to say it
+        empty = 8 * raw.itemsize - 1 - kind.bits[2]
+        raw = (raw << empty).view(f"i{raw.itemsize}") >> empty
     dataset.PixelData = encapsulate([BY_US[syntax](raw, kind.bits[2] + 1)])
     dataset["PixelData"].VR = "OB"
     dataset["PixelData"].is_undefined_length = True
