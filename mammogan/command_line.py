@@ -3,10 +3,25 @@
 Quick to start: kfp, MLflow and PyTorch are imported by the commands that need them.
 """
 
+import sys
+
 import typer
 
 from mammogan import utf8
-from mammogan.commands import data, evaluate, graph, kubeflow, options, probe, purge, runs, settings, synthetic, train
+from mammogan.commands import (
+    data,
+    evaluate,
+    graph,
+    kubeflow,
+    options,
+    output,
+    probe,
+    purge,
+    runs,
+    settings,
+    synthetic,
+    train,
+)
 
 PANELS = {
     "Experiment": (graph.app, settings.app),
@@ -36,4 +51,8 @@ def main(_version: options.Version = False) -> None:
 def start() -> None:
     """What the script ``mammogan`` does."""
     utf8.require()
-    app()
+    out = output.Output()
+    try:
+        app()
+    except SystemExit as end:
+        sys.exit(out.status(end.code) if isinstance(end.code, int) else end.code)

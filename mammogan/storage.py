@@ -75,6 +75,23 @@ def inside(root: Path, relative: str) -> Path:
     return path
 
 
+FOLDER = "a folder"
+"""What ``unusual`` calls one."""
+
+
+def unusual(path: Path) -> str:
+    """What stands at a local path that is no regular file itself, in words; empty for a file and for nothing."""
+    try:
+        mode = path.lstat().st_mode
+    except OSError:
+        return ""
+    if stat.S_ISLNK(mode):
+        return "a link"
+    if stat.S_ISDIR(mode):
+        return FOLDER
+    return "" if stat.S_ISREG(mode) else "a pipe, a socket or a device"
+
+
 def open_regular(path: Path) -> io.BufferedReader:
     """A local file, open for reading. A pipe or a device, which could keep a reader for ever, is an OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -17,6 +17,7 @@ from typer.main import get_command
 
 from mammogan import __version__, config, console, errors, log_file, user_folders
 from mammogan.addresses import masked
+from mammogan.commands import output
 from mammogan.config import SettingValue
 from mammogan.console import Verbosity
 
@@ -229,6 +230,8 @@ class OneLineErrors(TyperGroup):
         except (typer.Exit, typer.Abort, TyperException):  # typer's own, which it shows itself
             raise
         except Exception as error:
+            if isinstance(error, BrokenPipeError) and output.is_unread():
+                raise typer.Exit(output.UNREAD) from error
             logger.error(f"error: {errors.reason(error)}", exc_info=error)
             raise typer.Exit(2 if isinstance(error, ValueError) else 1) from error
         except KeyboardInterrupt as error:

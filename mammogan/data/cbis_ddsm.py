@@ -313,7 +313,7 @@ def _case(row: tables.Row, origin: str) -> Case:
         patient_id=row["patient_id"],
         laterality=row["left_or_right_breast"],
         view=row["image_view"],
-        abnormality=f"{row['abnormality_type']} {row['abnormality_id']}".strip(),
+        abnormality=f"{row['abnormality_type']} {tables.plain_number(row['abnormality_id'])}".strip(),
         pathology=pathology_of(row["pathology"]),
         image_path=image,
         crop_path=crop,

@@ -58,6 +58,8 @@ def read(folder: Path) -> pd.DataFrame:
     import pandas as pd
 
     path = folder / FILE
+    if not path.is_file() and (kind := storage.unusual(path)):
+        raise FileNotFoundError(f"no data set at {folder}: {FILE} is {kind}, no regular file; ingest again")
     if not path.is_file():
         raise FileNotFoundError(
             f"no data set at {folder}: {FILE} is missing; make one with `{shell.command('mammogan')} ingest`"
@@ -66,8 +68,10 @@ def read(folder: Path) -> pd.DataFrame:
     _check(frame, path)
     frame = frame.astype(dict.fromkeys(NUMBERS, int)).sort_values("image_id", ignore_index=True)
     for file in frame["file"]:
-        if not storage.inside(folder, file).is_file():
-            raise FileNotFoundError(f"{path}: the image {file} is missing; ingest again")
+        if not (place := storage.inside(folder, file)).is_file():
+            kind = storage.unusual(place)
+            reason = f"is {kind}, no regular file" if kind else "is missing"
+            raise FileNotFoundError(f"{path}: the image {file} {reason}; ingest again")
     return frame
 
 

@@ -24,10 +24,13 @@ from mammogan.data.quarantine import BadImageError, warnings_as
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 FIX = "give a readable picture, or leave its row out of the manifest"
+TRANSPARENT = "a picture that is transparent in places"
 ONE_GREY = "give one grey picture a file"
 TIFF_STARTS = (b"II", b"MM")
 PNG_DEPTH_AT, PNG_COLOUR_AT = 24, 25
 """Bytes of a PNG that tell the bits of a sample and the colour type, 0 being grey (PNG specification, IHDR)."""
+PNG_SAMPLES = {0: 1, 2: 3, 4: 2, 6: 4}
+"""Samples a pixel of each colour type but the palette's."""
 BITS, PHOTOMETRIC, SAMPLES, SAMPLE_FORMAT, TILE_WIDTH, TILE_ROWS = 258, 262, 277, 339, 322, 323
 """TIFF tags (TIFF 6.0, sections 8, 15 and 19)."""
 COMPRESSION, OLD_JPEG, JPEG, TABLES = 259, 6, 7, 347
@@ -51,13 +54,16 @@ class Samples:
     white_is_zero: bool = False
     """Where Pillow leaves the inversion to the reader: 16 bits and more."""
     tile_bytes: int = 0
+    is_deep_png: bool = False
+    """Whether it is a PNG with several samples of 16 bits, of which Pillow drops the lower 8."""
 
     @classmethod
     def of(cls, image: Image.Image, content: bytes | memoryview) -> Samples:
         """The samples of an opened picture."""
         bands = len(image.getbands())
         if image.format == "PNG":
-            return cls(int(content[PNG_DEPTH_AT]), 1 if content[PNG_COLOUR_AT] == 0 else bands)
+            bits, count = int(content[PNG_DEPTH_AT]), PNG_SAMPLES.get(content[PNG_COLOUR_AT], bands)
+            return cls(bits, count, is_deep_png=bits > 8 and count > 1)
         if image.format != "TIFF":
             return cls(8, bands)
         tags: Any = image.tag_v2  # ty: ignore[missing-attribute]  (a TIFF's image has it)
@@ -96,6 +102,8 @@ def decode(content: bytes | memoryview) -> np.ndarray:
             samples = Samples.of(image, content)
             _check(image, samples)
             again = _lengthened(content)
+        if samples.is_deep_png:
+            return _deep(image, content)
         image.load()  # warns of nothing, and is what takes the time: other threads decode meanwhile
         if again is not None:
             jpeg.check_same(np.asarray(image), np.asarray(again))
@@ -143,9 +151,9 @@ def _check(image: Image.Image, samples: Samples) -> None:
         raise BadImageError("a picture of more than one page or frame", ONE_GREY)
     if image.mode not in MODES:
         raise BadImageError(f"a picture of mode {image.mode}: not grey", ONE_GREY)
-    if samples.count > 1 and samples.bits > 8:
+    if samples.count > 1 and samples.bits > 8 and not samples.is_deep_png:
         raise BadImageError(f"{samples.count} samples of {samples.bits} bits a pixel: colour or alpha", ONE_GREY)
-    if samples.count > len(image.getbands()):
+    if samples.count > len(image.getbands()) and not samples.is_deep_png:
         raise BadImageError(f"{samples.count} samples a pixel, of which the last have no meaning", ONE_GREY)
 
 
@@ -195,7 +203,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _grey(image: Image.Image, samples: Samples) -> np.ndarray:
     if _is_transparent(image):
-        raise BadImageError("a picture that is transparent in places", "lay it on its background and save it as grey")
+        raise BadImageError(TRANSPARENT, "lay it on its background and save it as grey")
     if image.mode in ("1", "L"):
         pixels = np.asarray(image.convert("L"))
         return pixels.view(np.int8).astype(np.float32) if samples.signed else pixels
@@ -208,6 +216,22 @@ def _grey(image: Image.Image, samples: Samples) -> np.ndarray:
     if (colours != colours[..., :1]).any():
         raise BadImageError("a picture in colour", "save it as grey, without marks or false colours")
     return np.ascontiguousarray(colours[..., 0])
+
+
+def _deep(image: Image.Image, content: bytes | memoryview) -> np.ndarray:
+    """uint16 of a PNG with several samples of 16 bits, where all are grey and opaque."""
+    import imagecodecs
+
+    pixels = imagecodecs.png_decode(bytes(content))
+    colours = pixels[..., :-1] if pixels.shape[-1] in (2, 4) else pixels
+    if colours.shape[-1] < pixels.shape[-1] and (pixels[..., -1] != np.iinfo(pixels.dtype).max).any():
+        raise BadImageError(TRANSPARENT, "lay it on its background and save it as grey")
+    if (colours != colours[..., :1]).any():
+        raise BadImageError("a picture in colour", "save it as grey, without marks or false colours")
+    grey = Image.fromarray(np.ascontiguousarray(colours[..., 0]))
+    grey.info |= {name: image.info[name] for name in ("exif",) if name in image.info}
+    with warnings_as("ignore"):
+        return np.asarray(_upright(grey)).astype(np.uint16, copy=False)
 
 
 def _wide(pixels: np.ndarray, samples: Samples) -> np.ndarray:

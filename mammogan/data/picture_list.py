@@ -93,7 +93,9 @@ def read(table: tables.Table, listing: Listing, *, by_patient: bool) -> PictureL
     findings: dict[str, list[Finding]] = {}
     refused: dict[str, list[_Refusal]] = {}
     lost: list[RejectedImage] = []
-    for row in table.checked_rows(COLUMNS, (*COLUMNS, *OPTIONAL)):
+    ours = set(manifest.COLUMNS) <= set(table.header)
+    for each in table.checked_rows(COLUMNS, (*COLUMNS, *OPTIONAL)):
+        row = each.unshielded() if ours else each
         try:
             file = _file(row, listing)
         except ValueError as error:
@@ -103,6 +105,7 @@ def read(table: tables.Table, listing: Listing, *, by_patient: bool) -> PictureL
             findings.setdefault(file, []).append(_finding(row, file))
         except ValueError as error:
             refused.setdefault(file, []).append(_Refusal(row.line, str(error)))
+    findings = _with_one_spelling(findings)
     names = _image_ids({*findings, *refused})
     given = any(each.split for known in findings.values() for each in known)
     images, bad = [], lost.copy()
@@ -122,6 +125,20 @@ def read(table: tables.Table, listing: Listing, *, by_patient: bool) -> PictureL
         _check_patients(used)
     ordered = sorted(images, key=lambda image: image.wanted.image_id)
     return PictureList(tuple(ordered), tuple(bad), len(names) + len(lost))
+
+
+def _with_one_spelling(findings: dict[str, list[Finding]]) -> dict[str, list[Finding]]:
+    """The same findings, each patient under one name: ``P1`` and ``p1`` are taken for one, who is never parted."""
+    spellings: dict[str, str] = {}
+    for each in (each for known in findings.values() for each in known):
+        key = each.patient_id.casefold()
+        spellings[key] = min(each.patient_id, spellings.get(key, each.patient_id))
+    if len(spellings) == len({each.patient_id for known in findings.values() for each in known}):
+        return findings
+    return {
+        file: [replace(each, patient_id=spellings[each.patient_id.casefold()]) for each in known]
+        for file, known in findings.items()
+    }
 
 
 def _rejected(image_id: str, line: int, reason: str, fix: str = FIX) -> RejectedImage:
@@ -150,7 +167,7 @@ def _has_suffix(file: str) -> bool:
 
 def _finding(row: tables.Row, file: str) -> Finding:
     row.check(COLUMNS, (*COLUMNS, *OPTIONAL))
-    number = row["abnormality"] or row["abnormality_id"]
+    number = tables.plain_number(row["abnormality"] or row["abnormality_id"])
     return Finding(
         line=row.line,
         file=file,

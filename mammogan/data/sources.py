@@ -83,7 +83,13 @@ def _listing(source: str) -> Listing:
 
 
 def _manifest(source: str, listing: Listing) -> tables.Table | None:
-    return tables.read(source, picture_list.FILE) if picture_list.FILE in listing.stamps else None
+    """The source's manifest. Raises ValueError for one that stands there and may not be opened."""
+    if picture_list.FILE in listing.stamps:
+        return tables.read(source, picture_list.FILE)
+    if not storage.is_remote(source) and (kind := storage.unusual(Path(source, picture_list.FILE))):
+        where = " that leads out of the folder, or nowhere" if Path(source, picture_list.FILE).is_symlink() else ""
+        raise ValueError(f"source={source!r}: {picture_list.FILE} is {kind}{where}; give a regular file in its place")
+    return None
 
 
 def _recognise(source: str, listing: Listing, table: tables.Table | None) -> str:
@@ -94,6 +100,10 @@ def _recognise(source: str, listing: Listing, table: tables.Table | None) -> str
         return "kaggle"
     if any(name.lower().endswith(DICOM_SUFFIXES) for name in names) or _holds_dicom(source, names):
         return "dicom"
+    if table and (line := table.header_line(picture_list.COLUMNS)):
+        raise ValueError(
+            f"source={source!r}: {table.name}: the header stands in line {line}; delete the lines above it"
+        )
     raise ValueError(
         f"source={source!r}: not a known layout; looked for {picture_list.FILE} with the columns "
         f"{', '.join(picture_list.COLUMNS)}, for jpeg/SERIES/*.jpg and for *.dcm; "

@@ -15,10 +15,11 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from mammogan import storage
+from mammogan.data.cells import unshielded
 from mammogan.data.listing import DICOM_SUFFIXES, composed, is_companion
 from mammogan.data.picture import SUFFIXES
 
@@ -30,6 +31,9 @@ SHORT = 60
 SEPARATORS = (",", ";", "\t", "|")
 LOST = "\N{REPLACEMENT CHARACTER}"
 """Stands where bytes were no text."""
+NUL = "\0"
+LONGEST_FIELD = 1 << 30
+"""Characters: a field is no longer than its file, which is read whole."""
 MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16's mark, with which it begins
@@ -58,6 +62,10 @@ class Row:
         """Text of a column; empty where the row or the table lacks it."""
         place = self.places.get(column, len(self.values))
         return self.values[place] if place < len(self.values) else ""
+
+    def unshielded(self) -> Row:
+        """The row of a table that this project wrote, its cells as they were (``cells``)."""
+        return replace(self, values=tuple(map(unshielded, self.values)))
 
     def check(self, needed: Sequence[str], used: Sequence[str]) -> None:
         """Raise ValueError where the row is faulty, a needed cell is empty or a used one is no plain text."""
@@ -100,12 +108,22 @@ class Table:
         if self.fault:
             raise ValueError(self.fault)
         absent = [column for column in needed if column not in self.header]
+        if absent and (line := self.header_line(needed)):
+            raise ValueError(f"{self.name}: the header stands in line {line}; delete the lines above it")
         if absent:
             raise ValueError(f"{self.name} lacks the column {', '.join(absent)}; fix its header")
         twice = [column for column in used if self.header.count(column) > 1]
         if twice:
             raise ValueError(f"{self.name} has the column {', '.join(twice)} twice; keep one")
         return self.rows
+
+    def header_line(self, needed: Sequence[str]) -> int:
+        """Line of the first row that is the header, below a title that was taken for one; 0 where there is none."""
+        parts = re.compile("[" + re.escape("".join(SEPARATORS)) + "]")
+        for row in self.rows[:FEW]:
+            if set(needed) <= {_column(part) for value in row.values for part in parts.split(value)}:
+                return row.line
+        return 0
 
     def described(self, known: Sequence[str]) -> str:
         """What was found: ``cases.csv (utf-8, separator ';', columns a, b and 3 others)``, and what is wrong with it.
@@ -129,7 +147,8 @@ def read(folder: str, name: str) -> Table:
 def parse(name: str, content: bytes) -> Table:
     """The table in ``content``; column names in lower case with underscores. Never raises: faults are told."""
     text, encoding = _text(content)
-    plain, torn = text.isascii(), LOST in text  # asked once: a table may have a million cells
+    csv.field_size_limit(LONGEST_FIELD)
+    plain, torn = text.isascii(), LOST in text or NUL in text  # asked once: a table may have a million cells
     separator, skipped = _separator(text)
     lines = io.StringIO(text, newline="")
     for _ in range(skipped):
@@ -145,8 +164,8 @@ def parse(name: str, content: bytes) -> Table:
             fields = next(reader)
         except StopIteration:
             break
-        except csv.Error as error:
-            fault = f"{name}:{line}: a quote that opens here is not closed, or not doubled ({error}); mend the line"
+        except csv.Error:
+            fault = f"{name}:{line}: a quote that opens here is not closed, or one in its field not doubled; mend it"
             break
         values = tuple([field.strip() for field in fields] if plain else [composed(field.strip()) for field in fields])
         last = skipped + reader.line_num
@@ -157,9 +176,18 @@ def parse(name: str, content: bytes) -> Table:
         elif header:
             rows.append(Row(last, places, values, _fault(values, header, encoding if torn else "")))
         else:
-            header = tuple("_".join(value.lower().split()) for value in values)
+            header = tuple(map(_column, values))
             places = {column: place for place, column in enumerate(header)}
     return Table(name, encoding, separator, header, tuple(rows), fault)
+
+
+def plain_number(text: str) -> str:
+    """``1`` of ``01``, as a spreadsheet writes it; what is no number as it is."""
+    return (text.lstrip("0") or "0") if text.isdecimal() else text
+
+
+def _column(text: str) -> str:
+    return "_".join(text.lower().split())
 
 
 def _text(content: bytes) -> tuple[str, str]:
@@ -171,7 +199,7 @@ def _text(content: bytes) -> tuple[str, str]:
     else:
         encoding = _unmarked(content[:16])
         text = content.decode(encoding, errors="replace")
-    return text.replace("\0", LOST), encoding
+    return text, encoding
 
 
 def _unmarked(start: bytes) -> str:
@@ -207,8 +235,10 @@ def _fault(values: Sequence[str], header: Sequence[str], encoding: str) -> str:
     """Why a row cannot be used; ``encoding`` is empty where no character of its table is lost."""
     if len(values) > len(header) and any(values[len(header) :]):
         return f"{len(values)} fields where the header has {len(header)}: quote a field that holds the separator"
+    if encoding and any(NUL in value for value in values):
+        return "a NUL character stands in it: write the row again"
     if encoding and any(LOST in value for value in values):
-        return f"a character is no {encoding}: save the file as UTF-8"
+        return f"a character is no {encoding}, or was lost when the file was made: save it as UTF-8"
     return ""
 
 

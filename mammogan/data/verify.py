@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mammogan import console
+from mammogan import console, storage
 from mammogan.data import cbis_ddsm, manifest, picture, resample, split, summary
 from mammogan.data.cells import readable
 from mammogan.data.dataset import Dataset
@@ -118,7 +118,15 @@ def _near_duplicates(dataset: Dataset, hashes: np.ndarray) -> list[Finding]:
 
 
 def _strays(dataset: Dataset) -> list[Finding]:
+    """What stands among the images that no row asks for, and what is no regular file there, asked for or not."""
     known = set(dataset.files)
-    present = (path for path in (dataset.root / "images").rglob("*") if path.is_file())
-    names = (path.relative_to(dataset.root).as_posix() for path in present)
-    return [Finding(readable(name), "the manifest does not know this file") for name in names if name not in known]
+    findings = []
+    for path in (dataset.root / "images", *(dataset.root / "images").rglob("*")):
+        name, kind = path.relative_to(dataset.root).as_posix(), storage.unusual(path)
+        if kind == storage.FOLDER:
+            continue
+        if kind:
+            findings.append(Finding(readable(name), f"{kind}, no regular file"))
+        elif name not in known:
+            findings.append(Finding(readable(name), "the manifest does not know this file"))
+    return findings

@@ -204,8 +204,14 @@ def choose(job: Job, sources: Iterable[Source]) -> Source:
     """The one file that holds the wanted image; a crop is told from its mask by the grey values."""
     distinct = {each.sha256: each for each in reversed(list(sources))}
     candidates = [each for each in distinct.values() if _may_be(job, each)]
+    if distinct and not candidates:
+        reason = f"nearly all of {'it' if len(distinct) == 1 else 'each file'} is black or white, as a mask is"
+        raise BadImageError(reason, "download the series' image of the crop")
     if len(candidates) != 1:
         raise BadImageError(f"{len(candidates)} files could be the image", "keep the one file of the series")
+    if job.wanted.content != "crop" and is_of_two(candidates[0].pixels):
+        reason = "its pixels have two values alone, as those of a mask or of one bit a pixel"
+        raise BadImageError(reason, "give the grey image; leave a mask's row out")
     if job.wanted.content != "crop" and is_drawing(candidates[0].pixels):
         raise BadImageError(
             "nearly all of it is black or white, as a mask is", "give the image; leave a mask's row out"
@@ -215,6 +221,15 @@ def choose(job: Job, sources: Iterable[Source]) -> Source:
 
 def _may_be(job: Job, source: Source) -> bool:
     return job.wanted.content != "crop" or not is_mask(source.pixels)
+
+
+def is_of_two(pixels: np.ndarray) -> bool:
+    """Whether no pixel has a value between the least and the greatest one, which are not the same."""
+    low, high = pixels.min(), pixels.max()
+    thinned = pixels[::16, ::16]  # most pictures are told by these
+    if low == high or not ((thinned == low) | (thinned == high)).all():
+        return False
+    return bool(((pixels == low) | (pixels == high)).all())
 
 
 def is_drawing(pixels: np.ndarray) -> bool:

@@ -115,3 +115,40 @@ def test_text_is_utf_8_whatever_the_locale_says(tmp_path):
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     done = subprocess.run([sys.executable, "-c", child], cwd=tmp_path, env=environment, capture_output=True, check=True)
     assert done.stdout.decode() == "\u00bb\n"
+
+
+class TestReaderThatWentAway:
+    """``mammogan ... | head``: no word of it, and the status that a shell expects of who wrote to nobody."""
+
+    def ended(self, *arguments, unbuffered="", **streams):
+        read, write = os.pipe()
+        os.close(read)
+        command = [sys.executable, "-m", "mammogan", *arguments]
+        environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+        try:
+            return subprocess.run(
+                command,
+                cwd=ROOT,
+                env=environment,
+                stdout=write,
+                stderr=streams.get("stderr", subprocess.PIPE),
+                text=True,
+            )
+        finally:
+            os.close(write)
+
+    @pytest.mark.parametrize("unbuffered", ["", "1"])
+    @pytest.mark.parametrize("arguments", [["config"], ["-h"], ["run", "-h"], ["--version"]])
+    def test_it_ends_silently(self, arguments, unbuffered):
+        done = self.ended(*arguments, unbuffered=unbuffered)
+        assert (done.returncode, done.stderr) == (141, "")
+
+    def test_a_failure_that_was_told_keeps_its_status(self, tmp_path):
+        assert self.ended("config", "--preset", "x").returncode == 2
+        done = self.ended("verify", str(tmp_path))
+        assert done.returncode == 1
+        assert "no data set" in done.stderr
+
+    def test_streams_that_were_closed_before(self):
+        shell = f"{sys.executable} -m mammogan --version >&-"
+        assert subprocess.run(["sh", "-c", shell], cwd=ROOT, check=False).returncode in (0, 1)

@@ -136,7 +136,7 @@ class TestMarks:
         content = saved(restart_marker_blocks=5)
         marks = [at for at in range(content.rindex(SCAN), len(content) - 2) if content[at] == 0xFF]
         marks = [at for at in marks if 0xD0 <= content[at + 1] <= 0xD7]
-        with pytest.raises(BadImageError, match="cut off: .* restart marks"):
+        with pytest.raises(BadImageError, match=r"cut off: .* restart marks"):
             picture.decode(content[: marks[2]] + content[marks[2 + lost] :])
 
     @pytest.mark.parametrize("mode", ["L", "RGB"])
@@ -178,7 +178,9 @@ class TestTiff:
     def test_the_old_kind_is_refused_by_name(self):
         content = self.tiff(0)
         for kind in (3, 4):
-            content = content.replace(struct.pack("<HHIHH", 259, kind, 1, 7, 0), struct.pack("<HHIHH", 259, kind, 1, 6, 0))
+            content = content.replace(
+                struct.pack("<HHIHH", 259, kind, 1, 7, 0), struct.pack("<HHIHH", 259, kind, 1, 6, 0)
+            )
         with pytest.raises(BadImageError, match=r"of the old kind|unreadable"):
             picture.decode(content)
 

@@ -104,6 +104,57 @@ class TestMeaning:
         assert on_its_side.shape == (256, 64)
 
 
+def deep_png(samples, colour, *extra):
+    """PNG of (rows, columns, samples) uint16."""
+
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", samples.shape[1], samples.shape[0], 16, colour, 0, 0, 0)
+    lines = b"".join(b"\0" + line.astype(">u2").tobytes() for line in samples)
+    chunks = [(b"IHDR", header), *extra, (b"IDAT", zlib.compress(lines)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*each) for each in chunks)
+
+
+LOW = (np.arange(64 * 80, dtype=np.uint16) * 12 + 1).reshape(64, 80)
+"""No two neighbours differ in the upper eight bits alone."""
+FULL = np.full_like(LOW, 65535)
+
+
+class TestDeepPng:
+    @pytest.mark.parametrize(
+        ("samples", "colour"),
+        [([LOW] * 3, 2), ([LOW, FULL], 4), ([LOW, LOW, LOW, FULL], 6)],
+        ids=["RGB", "grey and alpha", "RGBA"],
+    )
+    def test_grey_and_opaque_is_read_to_the_last_bit(self, samples, colour):
+        shown = picture.decode(deep_png(np.stack(samples, -1), colour))
+        assert shown.dtype == np.uint16
+        np.testing.assert_array_equal(shown, LOW)
+
+    @pytest.mark.parametrize(
+        ("samples", "colour", "reason"),
+        [
+            ([LOW, LOW, LOW ^ 1], 2, "in colour"),
+            ([LOW, FULL - 1], 4, "transparent"),
+            ([LOW, LOW, LOW, FULL - 1], 6, "transparent"),
+        ],
+    )
+    def test_the_last_bit_decides(self, samples, colour, reason):
+        with pytest.raises(BadImageError, match=reason):
+            picture.decode(deep_png(np.stack(samples, -1), colour))
+
+    def test_a_colour_that_is_transparent(self):
+        content = deep_png(np.stack([LOW] * 3, -1), 2, (b"tRNS", struct.pack(">3H", *[int(LOW[3, 4])] * 3)))
+        with pytest.raises(BadImageError, match="transparent"):
+            picture.decode(content)
+
+    def test_orientation(self):
+        side = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
+        shown = picture.decode(deep_png(np.stack([LOW] * 3, -1), 2, (b"eXIf", side)))
+        np.testing.assert_array_equal(shown, LOW.T[:, ::-1])
+
+
 def with_alpha(mode, value):
     image = GREY.convert("RGBA")
     image.putalpha(Image.new("L", GREY.size, value))

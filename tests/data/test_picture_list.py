@@ -359,6 +359,83 @@ def test_a_mask_that_is_listed_is_set_aside_and_a_dark_mammogram_is_not(made, fo
     Image.fromarray(breast).save(folder / f"dark.{suffix}")
     frame, rows = made(*LINES, f"one_mask.{suffix},M,BENIGN", f"dark.{suffix},D,BENIGN")
     assert "dark" in frame.index
-    assert [(row["image_id"], row["reason"]) for row in rows] == [
-        ("one_mask", "nearly all of it is black or white, as a mask is")
+    reason = {
+        "png": "its pixels have two values alone, as those of a mask or of one bit a pixel",
+        "jpg": "nearly all of it is black or white, as a mask is",
+    }[suffix]
+    assert [(row["image_id"], row["reason"]) for row in rows] == [("one_mask", reason)]
+
+
+def test_an_abnormality_is_one_however_its_number_is_filled_up(made):
+    lines = [f"{line},1" for line in LINES] + ["2.bmp,P2,MALIGNANT,01"]
+    frame, rows = made(*lines, header="file,patient_id,pathology,abnormality_id")
+    assert "2" not in frame.index
+    assert "abnormality '1' is 'BENIGN' in line 4 and 'MALIGNANT' in line 10" in rows[0]["reason"]
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_patient_is_one_however_capitals_are_used(made, reverse):
+    lines = [
+        line.replace(f",P{number},", f",{name},")
+        for (number, line), name in zip(enumerate(LINES), ["Pa", "pA", "PB", "pb", *"cdef"], strict=True)
     ]
+    frame, _ = made(*(reversed(lines) if reverse else lines))
+    assert frame["patient_id"].tolist() == ["Pa", "Pa", "PB", "PB", *"cdef"]
+
+
+def test_a_patient_in_two_cases_is_not_parted(folder, tmp_path):
+    lines = [
+        f"{number}.bmp,{'pP'[number % 2]}{number // 4},{'MALIGNANT' if number % 3 else 'BENIGN'},"
+        f"{'test' if number == 5 else 'train'}"
+        for number in range(8)
+    ]
+    (folder / "manifest.csv").write_text("\n".join(["file,patient_id,pathology,split", *lines]))
+    with pytest.raises(ValueError, match="one patient is split='train' in line"):
+        ingest(str(folder), "", replace(CONFIG, split="patient"), tmp_path / "set", workers=1)
+
+
+def test_a_shielded_cell_stays_as_it_is_over_generations(folder, tmp_path):
+    names = ["=P0", "'=P1", "''+P2", "-P3", "'P4", "@P5", "P6", "'"]
+    lines = [
+        line.replace(f",P{number},", f",{name},") for (number, line), name in zip(enumerate(LINES), names, strict=True)
+    ]
+    (folder / "manifest.csv").write_text("\n".join(["file,patient_id,pathology", *lines]))
+    source = folder
+    for generation in range(3):
+        made = tmp_path / f"set{generation}"
+        ingest(str(source), "", replace(CONFIG, split="image"), made, workers=1)
+        assert manifest.read(made)["patient_id"].tolist() == names
+        source = made
+
+
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        (lambda path: path.symlink_to("/etc/hostname"), "a link that leads out of the folder, or nowhere"),
+        (lambda path: path.symlink_to("nothing.csv"), "a link that leads out of the folder, or nowhere"),
+        (os.mkfifo, "a pipe, a socket or a device"),
+        (Path.mkdir, "a folder"),
+    ],
+)
+def test_a_manifest_that_may_not_be_opened_is_named(folder, tmp_path, place, reason):
+    place(folder / "manifest.csv")
+    with pytest.raises(ValueError, match=f"manifest.csv is {reason}; give a regular file"):
+        ingest(str(folder), "", CONFIG, tmp_path / "set", workers=1)
+
+
+def test_a_title_above_the_header_of_a_manifest_is_named(folder, tmp_path):
+    (folder / "manifest.csv").write_text("\n".join(["Ours, of 2026", "file;patient_id;pathology", *LINES]))
+    with pytest.raises(ValueError, match=r"manifest\.csv: the header stands in line 2; delete"):
+        ingest(str(folder), "", CONFIG, tmp_path / "set", workers=1)
+
+
+def test_an_image_of_one_bit_says_so(folder, made, dicom_bytes, rng):
+    bits = rng.integers(0, 2, (64, 64), dtype=np.uint8)
+    packed = np.packbits(bits, axis=None, bitorder="little").reshape(64, 8)
+    content = dicom_bytes(packed, Rows=64, Columns=64, BitsAllocated=1, BitsStored=1, HighBit=0)
+    (folder / "one.dcm").write_bytes(content)
+    Image.fromarray(bits * 255).convert("1").save(folder / "two.png")
+    _, rows = made(*LINES, "one.dcm,P90,BENIGN", "two.png,P91,BENIGN")
+    assert {row["image_id"] for row in rows} == {"one", "two"}
+    for row in rows:
+        assert row["reason"] == "its pixels have two values alone, as those of a mask or of one bit a pixel"

@@ -110,3 +110,41 @@ def test_cells_are_safe_in_a_spreadsheet_and_come_back(text):
     assert not shielded(text).startswith(("=", "+", "-", "@", "\t", "\r"))
     assert unshielded(shielded(text)) == text
     assert shielded("P_00001") == "P_00001"
+
+
+def rows_of(text):
+    return tables.parse("m.csv", text.encode()).checked_rows(("a", "b"), ("a", "b"))
+
+
+def test_a_nul_is_named():
+    (row,) = rows_of("a,b\n1,x\0y\n")
+    assert row.fault == "a NUL character stands in it: write the row again"
+
+
+def test_a_very_long_field_is_read():
+    (row, other) = rows_of(f"a,b\n1,{'x' * 140_000}\n2,y\n")
+    assert (len(row["b"]), other["b"]) == (140_000, "y")
+
+
+@pytest.mark.parametrize("line", ['1,"x"y"', '1,"x "y" z"', '1,"x'])
+def test_a_stray_quote_in_a_quoted_field_is_named(line):
+    with pytest.raises(ValueError, match=r"m\.csv:2: .* is not closed, or one in its field not doubled"):
+        rows_of(f"a,b\n{line}\n2,y\n")
+
+
+def test_a_stray_quote_in_a_plain_field_is_a_character():
+    assert [row["b"] for row in rows_of('a,b\n1,x"y\n2,y"\n')] == ['x"y', 'y"']
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("title", ["My data of 2026", "My data,,", '"Mine, of 2026"', "one\ntwo"])
+def test_a_title_above_the_header_is_named(title, separator):
+    with pytest.raises(ValueError, match=rf"m\.csv: the header stands in line {2 + title.count(chr(10))}; delete"):
+        rows_of(f"{title}\nA{separator} b{separator}c\n1{separator}2{separator}3\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("01", "1"), ("1", "1"), ("000", "0"), ("", ""), ("1a", "1a"), ("0a", "0a")]
+)
+def test_a_number_is_one_however_it_is_filled_up(text, number):
+    assert tables.plain_number(text) == number

@@ -176,3 +176,41 @@ def test_a_stray_file_whose_name_is_no_text_is_named_all_the_same(dataset):
     (dataset / "images" / os.fsdecode(b"M\xfcller.png")).write_bytes(b"")
     strays = [finding.what for finding in verify(dataset) if "does not know" in finding.problem]
     assert strays == [r"images/M\udcfcller.png"]
+
+
+@pytest.mark.parametrize(
+    ("place", "kind"),
+    [
+        (os.mkfifo, "a pipe, a socket or a device"),
+        (lambda path: path.symlink_to("/etc/hostname"), "a link"),
+        (lambda path: path.symlink_to("nothing"), "a link"),
+        (lambda path: path.symlink_to("/etc"), "a link"),
+    ],
+)
+def test_what_is_no_regular_file_among_the_images(dataset, place, kind):
+    (dataset / "images/deeper").mkdir()
+    for name in ("stranger.png", "deeper/stranger"):
+        place(dataset / "images" / name)
+    found = {each.what: each.problem for each in verify(dataset)}
+    for name in ("stranger.png", "deeper/stranger"):
+        assert found[f"images/{name}"] == f"{kind}, no regular file"
+
+
+def test_a_link_that_the_manifest_knows(dataset):
+    picture = min((dataset / "images").glob("*.png"))
+    picture.rename(picture.with_suffix(".real"))
+    picture.symlink_to(picture.with_suffix(".real").name)
+    found = {each.what: each.problem for each in verify(dataset)}
+    assert found[f"images/{picture.name}"] == "a link, no regular file"
+
+
+def test_an_image_or_manifest_that_is_a_pipe_says_so(dataset):
+    picture = min((dataset / "images").glob("*.png"))
+    picture.unlink()
+    os.mkfifo(picture)
+    with pytest.raises(FileNotFoundError, match=r"image images/.*\.png is a pipe, a socket or a device"):
+        verify(dataset)
+    (dataset / "manifest.csv").unlink()
+    os.mkfifo(dataset / "manifest.csv")
+    with pytest.raises(FileNotFoundError, match=r"manifest\.csv is a pipe, a socket or a device"):
+        verify(dataset)
