@@ -883,6 +883,19 @@ MUTANTS = [
             ),
             ("mammogan/commands/output.py", "        except OSError:", "        except ValueError:"),
         ],
+        "tests/tracking/test_database.py": [
+            ("mammogan/tracking/database.py", "frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})", "frozenset()"),
+            ("mammogan/tracking/database.py", 'quoted = path.replace("%", "%25").replace("?", "%3F")', "quoted = path"),
+        ],
+        "tests/tracking/test_relocation.py -k relocate_makes": [
+            ("mammogan/tracking/relocation.py", "        if not runs or any(", "        if False and any("),
+        ],
+        "tests/tracking/test_runs.py -k waits_for_nobody": [
+            ("mammogan/tracking/trial_log.py", "GONE = (400, 404)", "GONE, LAST_WORDS_S = (999,), 70.0"),
+        ],
+        "tests/launch/test_local.py -k the_pages": [
+            ("mammogan/launch/ui.py", "    _require_free(port)\n", ""),
+        ],
         "tests/data/test_layouts.py": [
             ("mammogan/data/sources.py", "HEADER_BYTES = (1 << 14, 1 << 18, 1 << 24)", "HEADER_BYTES = (1 << 14,)"),
         ],

@@ -126,7 +126,8 @@ def test_the_steps_spool_below_the_folder_unless_told_otherwise(tmp_path, monkey
     assert local.step_environment("sqlite:///x", "key", tmp_path)["MAMMOGAN_SPOOL"] == "/elsewhere"
 
 
-def test_the_pages_of_no_runs_or_on_a_port_of_another_program_are_refused(tmp_path):
+def test_the_pages_of_no_runs_or_on_a_port_of_another_program_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(ui.os, "execv", lambda *_: pytest.fail("it was served"))
     with pytest.raises(ValueError, match="no such file"):
         ui.serve(tmp_path, 5000)
     (tmp_path / local.DATABASE).touch()  # MLflow makes its tables when it is asked first
