@@ -827,7 +827,7 @@ MUTANTS = [
             ("mammogan/data/jpeg.py", 'b"\\xb5" * 64', 'b"\\0" * 64'),
             ("mammogan/data/picture.py", "        if again is not None:", "        if False:"),
             ("mammogan/data/picture.py", "            _check_parts(image, content)\n", "            pass\n"),
-            ("mammogan/data/picture.py", "    if tags.get(COMPRESSION) == OLD_JPEG:", "    if False:"),
+            ("mammogan/data/picture.py", "        if tags.get(COMPRESSION) == OLD_JPEG:", "        if False:"),
             (
                 "mammogan/data/codestream.py",
                 "jpeg.decode(stream, imagecodecs.jpeg8_decode)",

@@ -59,7 +59,7 @@ class Samples:
 
     @classmethod
     def of(cls, image: Image.Image, content: bytes | memoryview) -> Samples:
-        """The samples of an opened picture."""
+        """The samples of an opened picture. Raises BadImageError for a TIFF whose compression is not read."""
         bands = len(image.getbands())
         if image.format == "PNG":
             bits, count = int(content[PNG_DEPTH_AT]), PNG_SAMPLES.get(content[PNG_COLOUR_AT], bands)
@@ -67,6 +67,8 @@ class Samples:
         if image.format != "TIFF":
             return cls(8, bands)
         tags: Any = image.tag_v2  # ty: ignore[missing-attribute]  (a TIFF's image has it)
+        if tags.get(COMPRESSION) == OLD_JPEG:
+            raise BadImageError("a TIFF with JPEG of the old kind (compression 6)", "save it with another compression")
         bits, form = max(tags.get(BITS, (1,))), tags.get(SAMPLE_FORMAT, (1,))[0]
         wide = image.mode in ("I", "F") or image.mode.startswith("I;16")
         count = int(tags.get(SAMPLES, bands))
@@ -77,7 +79,8 @@ class Samples:
 def open_image(content: bytes | memoryview) -> Image.Image:
     """A picture of one of FORMATS, opened and not yet decoded.
 
-    Raises BadImageError for one that would take too much memory, Pillow's own errors for anything else.
+    Raises BadImageError for one that would take too much memory or is compressed in a way that is not read, Pillow's own
+    errors for anything else.
     """
     image = Image.open(io.BytesIO(content), formats=FORMATS)
     samples, pixels = Samples.of(image, content), image.width * image.height
@@ -167,8 +170,6 @@ def _lengthened(content: bytes | memoryview) -> Image.Image | None:
 def _check_parts(image: Image.Image, content: bytes | memoryview) -> None:
     """Refuse a TIFF whose strips or tiles are JPEG streams of which one is not whole."""
     tags: Any = image.tag_v2  # ty: ignore[missing-attribute]  (a TIFF's image has it)
-    if tags.get(COMPRESSION) == OLD_JPEG:
-        raise BadImageError("a TIFF with JPEG of the old kind (compression 6)", "save it with another compression")
     if tags.get(COMPRESSION) != JPEG:
         return
     import imagecodecs
