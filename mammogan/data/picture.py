@@ -79,8 +79,8 @@ class Samples:
 def open_image(content: bytes | memoryview) -> Image.Image:
     """A picture of one of FORMATS, opened and not yet decoded.
 
-    Raises BadImageError for one that would take too much memory or is compressed in a way that is not read, Pillow's own
-    errors for anything else.
+    Raises BadImageError for one that would take too much memory or whose compression is not read, Pillow's own errors
+    for anything else.
     """
     image = Image.open(io.BytesIO(content), formats=FORMATS)
     samples, pixels = Samples.of(image, content), image.width * image.height
