@@ -779,6 +779,10 @@ MUTANTS = [
             ("mammogan/data/dicom_file.py", "    return little in (META_GROUP, 0x0008)", "    return False"),
             ("mammogan/data/dicom_file.py", "    if big == 0x0008:", "    if False:"),
         ],
+        "tests/data/test_quarantine.py": [
+            ("mammogan/data/quarantine.py", "self.reason = one_line(reason)", "self.reason = reason"),
+            ("mammogan/data/quarantine.py", 'for name in ("reason", "fix"):', "for name in ():"),
+        ],
         "tests/data/test_codestream.py": [
             ("mammogan/data/codestream.py", "    _check(told, expected)", "    pass"),
             ("mammogan/data/codestream.py", "    if not stream.endswith(END):", "    if False:"),

@@ -13,6 +13,11 @@ def readable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
+def one_line(text: str) -> str:
+    """A text with every character that moves a cursor, such as a line break out of a file's header, as an escape."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
 def shielded(text: str) -> str:
     """A cell that no spreadsheet computes and every encoding takes: ``'`` before what begins like a formula."""
     plain = readable(text)

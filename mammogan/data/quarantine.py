@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from mammogan import storage
-from mammogan.data.cells import shielded
+from mammogan.data.cells import one_line, shielded
 
 FILE = "quarantine.csv"
 _filters = threading.Lock()
@@ -32,14 +32,19 @@ class RejectedImage:
     fix: str
     """What to do about it."""
 
+    def __post_init__(self) -> None:
+        """A reason may quote a file: it stays one line."""
+        for name in ("reason", "fix"):
+            object.__setattr__(self, name, one_line(getattr(self, name)))
+
 
 class BadImageError(ValueError):
     """An image that cannot be used: carries the reason and the fix for its quarantine row."""
 
     def __init__(self, reason: str, fix: str) -> None:
-        super().__init__(f"{reason}; {fix}")
-        self.reason = reason
-        self.fix = fix
+        self.reason = one_line(reason)
+        self.fix = one_line(fix)
+        super().__init__(f"{self.reason}; {self.fix}")
 
 
 def table(bad: Iterable[RejectedImage]) -> bytes:
