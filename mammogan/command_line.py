@@ -17,6 +17,7 @@ from mammogan.commands import (
     output,
     probe,
     purge,
+    reader_study,
     runs,
     settings,
     synthetic,
@@ -28,7 +29,7 @@ PANELS = {
     "Cluster": (kubeflow.app, probe.app),
     "Data": (data.app, purge.app),
     "Trials and metrics": (train.app, evaluate.app),
-    "Synthetic images": (synthetic.app,),
+    "Synthetic images": (synthetic.app, reader_study.app),
     "Runs and models in MLflow": (runs.app,),
 }
 """Headings of ``--help`` and the commands below each."""

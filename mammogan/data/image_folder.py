@@ -19,12 +19,7 @@ def read_images(folder: Path) -> Tensor:
     Each is read as ``picture.read`` reads it. Raises ValueError as that does, for a folder without images, and for
     sizes that differ.
     """
-    if not folder.is_dir():
-        raise ValueError(f"folder={str(folder)!r}: there is no such folder")
-    named = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    files = sorted(path for path in named if not is_companion(path.relative_to(folder).as_posix()))
-    if not files:
-        raise ValueError(f"folder={str(folder)!r}: it holds no images ({', '.join(SUFFIXES)})")
+    files = list_images(folder)
     first = picture.read(files[0])
     images = np.empty((len(files), 1, *first.shape), dtype=np.uint8)
     for row, path in zip(images, files, strict=True):
@@ -33,6 +28,17 @@ def read_images(folder: Path) -> Tensor:
             raise ValueError(f"{path} is {_size(grey)}, {files[0].name} is {_size(first)}: bring all to one size")
         row[0] = grey
     return torch.from_numpy(images)
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Pictures below ``folder`` that are not hidden, sorted by path. Raises ValueError where there is none."""
+    if not folder.is_dir():
+        raise ValueError(f"folder={str(folder)!r}: there is no such folder")
+    named = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    files = sorted(path for path in named if not is_companion(path.relative_to(folder).as_posix()))
+    if not files:
+        raise ValueError(f"folder={str(folder)!r}: it holds no images ({', '.join(SUFFIXES)})")
+    return files
 
 
 def _size(grey: np.ndarray) -> str:
