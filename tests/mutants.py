@@ -245,6 +245,94 @@ MUTANTS = [
             ),
             ("mammogan/features/densenet.py", "urllib.parse.urlsplit(location).path", "location"),
         ],
+        "tests/reader_study/test_make.py": [
+            (
+                "mammogan/reader_study/pictures.py",
+                "of_patient.setdefault(patient, [])",
+                "of_patient.setdefault(file, [])",
+            ),
+            ("mammogan/reader_study/pictures.py", "    _check_sizes([*reals, *fakes])\n", ""),
+            ("mammogan/reader_study/pictures.py", "    _check_copies(reals, fakes)\n", ""),
+            (
+                "mammogan/reader_study/pictures.py",
+                "pictures.setdefault(candidate.sha256, candidate)",
+                "pictures.setdefault(source.name, candidate)",
+            ),
+            ("mammogan/reader_study/assembly.py", "    pairs.sort(key=lambda pair: pair[0].case)\n", ""),
+            ("mammogan/reader_study/assembly.py", "default_rng(int.from_bytes(secret))", "default_rng(0)"),
+            (
+                "mammogan/reader_study/assembly.py",
+                "secret = secrets.token_bytes(SECRET_BYTES)",
+                'secret = b"x" * SECRET_BYTES',
+            ),
+            ("mammogan/reader_study/assembly.py", "        folder.chmod(0o700)\n", ""),
+            ("mammogan/reader_study/assembly.py", "        (folder / page.FILE).chmod(0o600)\n", ""),
+            ("mammogan/reader_study/assembly.py", 'if ":/" in str(out):', "if False:"),
+            (
+                "mammogan/reader_study/order.py",
+                "np.concatenate([first, head]), middle, np.concatenate([second, tail])",
+                "np.concatenate([second, head]), middle, np.concatenate([first, tail])",
+            ),
+            (
+                "mammogan/reader_study/templates/page.html",
+                "style-src {{ style_hash | safe }}",
+                "style-src 'unsafe-inline'",
+            ),
+        ],
+        "tests/reader_study/test_answers.py": [
+            ("mammogan/reader_study/answers.py", "        _check_study(path, sheet, key)\n", ""),
+            (
+                "mammogan/reader_study/answers.py",
+                "if sheet.identity == earlier.identity:",
+                "if sheet.reader == earlier.reader:",
+            ),
+            ("mammogan/reader_study/answers.py", "if sheet.answers == earlier.answers:", "if False:"),
+            ("mammogan/reader_study/answers.py", "if len(set(cases)) < len(cases):", "if False:"),
+            ("mammogan/reader_study/answers.py", "or not self.reader.isprintable()", ""),
+            (
+                "mammogan/reader_study/scoring.py",
+                "missing=len(key.first) - answered",
+                "missing=len(key.cases) - answered",
+            ),
+            ("mammogan/reader_study/key.py", "secret: str = field(repr=False)", "secret: str"),
+        ],
+        "tests/reader_study/test_statistics.py": [
+            ("mammogan/reader_study/accuracy.py", 'method="exact"', 'method="wilson"'),
+            (
+                "mammogan/reader_study/accuracy.py",
+                "(1 - confidence) / 2, images, GUESSING)) + 1",
+                "1 - confidence, images, GUESSING)) + 1",
+            ),
+            (
+                "mammogan/reader_study/roc.py",
+                "+ 0.5 * (synthetic[:, None] == real[None])",
+                "+ 1.0 * (synthetic[:, None] == real[None])",
+            ),
+            (
+                "mammogan/reader_study/roc.py",
+                "Variance(float(side.var(ddof=1)) / len(side), len(side) - 1) for side in (above, below)",
+                "Variance(float(side.var(ddof=1)) / len(side), len(side) - 1) for side in (above,)",
+            ),
+            (
+                "mammogan/reader_study/agreement.py",
+                "first.mean() * second.mean() + (1 - first.mean()) * (1 - second.mean())",
+                "0.5",
+            ),
+            ("mammogan/reader_study/agreement.py", "counts * (counts - 1)", "counts * counts"),
+            ("mammogan/reader_study/agreement.py", "    if all_images.observed == 1:\n", "    if False:\n"),
+            (
+                "mammogan/reader_study/pooling.py",
+                "draws = (_weights(readers, rng) * by_images).sum(1) / readers",
+                "draws = by_images.mean(1)",
+            ),
+            ("mammogan/reader_study/pooling.py", "np.cumsum(below, axis=2) - below / 2", "np.cumsum(below, axis=2)"),
+        ],
+        "tests/reporting/test_claim.py": [
+            ("mammogan/reporting/claim.py", "if record.data is None or record.config is None:", "if False:"),
+            ("mammogan/reporting/claim.py", "    if not leak.patients:\n", "    if True:\n"),
+            ("mammogan/reporting/claim.py", "if len(config.seeds) < 2:", "if False:"),
+            ("mammogan/reporting/claim.py", 'item.quantity.pairing == "test"', "True"),
+        ],
         "tests/reporting/test_markdown.py": [
             (
                 "mammogan/reporting/card.py",

@@ -91,6 +91,26 @@ def report(
 
 
 @app.command()
+def claim(
+    run: Annotated[str, typer.Argument(help="Run id in MLflow of the pipeline run to answer for, or of a trial.")],
+    out: Annotated[Path, typer.Option(help="Folder for claim.html.")] = Path("claim"),
+    as_json: Json = False,
+    tracking_uri: TrackingUri = "",
+) -> None:
+    """Fill in the CLAIM 2024 checklist of a run as far as its record goes; the rest is left to the authors."""
+    from mammogan import tracking
+    from mammogan.reporting import claim as checklists
+
+    record = tracking.read_run(run, tracking_uri)
+    items = checklists.checklist(record)
+    if as_json:
+        print_json(codec.encode(items))
+        return
+    page = checklists.build(record, out)
+    print(f"{page}: {len(items)} items, {checklists.summary(items)}")
+
+
+@app.command()
 def compare(
     runs: Annotated[list[str], typer.Argument(help="Run ids in MLflow of pipeline runs, or of their trials.")],
     plot: Annotated[Path | None, typer.Option(help="PNG to draw: KID and FID over epochs, a line a trial.")] = None,

@@ -113,5 +113,5 @@ def _check_reader(path: Path, sheet: AnswerSheet, other: Path, earlier: AnswerSh
         raise ValueError(f"{path}: {sheet.reader!r} is the reader of {other} too; give one file a reader")
     if sheet.answers == earlier.answers:
         raise ValueError(
-            f"{path}: the answers of {sheet.reader!r} are those of {earlier.reader!r} in {other}; give one"
+            f"{path}: the answers of {sheet.reader!r} are those of {earlier.reader!r} in {other}; leave one out"
         )

@@ -29,8 +29,8 @@ class PooledRate:
     rate: Rate
     p_guessing: float
     """Of the mean 1/2."""
-    detectable: float
-    """Distance from 1/2 that a study of this spread finds with the chance ``accuracy.POWER``."""
+    detectable: float | None
+    """Distance from 1/2 that a study of this spread finds with the chance ``accuracy.POWER``; None where none could."""
 
 
 def pooled_accuracy(synthetic: Ints, real: Ints, confidence: float, seed: int) -> PooledRate:
@@ -74,7 +74,7 @@ def _pooled(statistic: Statistic, synthetic: Ints, real: Ints, confidence: float
     p_value = 2 * float(stdtr(freedom, -distance / deviation)) if deviation > 0 else float(distance == 0)
     power = float(stdtrit(freedom, POWER)) * deviation
     rate = Rate(mean, max(mean - half, 0.0), min(mean + half, 1.0))
-    return PooledRate(rate, p_value, half + power)
+    return PooledRate(rate, p_value, half + power if half + power <= 1 - GUESSING else None)
 
 
 def _weights(count: int, rng: np.random.Generator) -> Floats:

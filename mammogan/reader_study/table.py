@@ -56,8 +56,7 @@ def notes(result: Score) -> Iterator[str]:
         images = pooled.synthetic + pooled.real
         yield (
             f"All readers, on the {images} images that all answered: {agreed(pooled.agreement)}. "
-            f"{_found(pooled.accuracy)} With other readers and images of this spread, a mean that differs from 50% by "
-            f"{points(pooled.accuracy.detectable)} would be found in {result.power:.0%} of studies."
+            f"{_finding(pooled.accuracy)} {_power(pooled.accuracy, result.power)}"
         )
     for item in result.omitted:
         yield f"Not done: {item.key}: {item.reason}."
@@ -77,7 +76,16 @@ def _reader_notes(reader: ReaderScore, result: Score) -> Iterator[str]:
     yield f"{'; '.join(parts)}."
 
 
-def _found(accuracy: PooledRate) -> str:
+def _power(accuracy: PooledRate, power: float) -> str:
+    if accuracy.detectable is None:
+        return "Readers this few and this different could not have shown any difference from 50%."
+    return (
+        "With other readers and images of this spread, a mean that differs from 50% by "
+        f"{points(accuracy.detectable)} would be found in {power:.0%} of studies."
+    )
+
+
+def _finding(accuracy: PooledRate) -> str:
     if accuracy.p_guessing < SIGNIFICANT:
         return "The mean differs from guessing."
     return "The mean does not differ significantly from guessing, which does not show that it is guessing."

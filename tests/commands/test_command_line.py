@@ -34,11 +34,11 @@ def test_every_subcommand_is_there():
         *("run", "compile", "config", "submit", "stop", "schedule", "preflight", "probe"),
         *("plan", "ingest", "verify", "card", "train", "evaluate", "synthesise", "audit", "utility"),
         *("generate", "export", "report", "compare", "lineage", "promote", "rollback", "janitor"),
-        *("relocate", "ui", "purge"),
+        *("relocate", "ui", "purge", "claim", "reader-study"),
     }
 
 
-@pytest.mark.parametrize("name", ["", *COMMANDS])
+@pytest.mark.parametrize("name", ["", *COMMANDS, "reader-study make", "reader-study score"])
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_each_explains_itself(name, flag):
     result = CliRunner().invoke(app, [*name.split(), flag])

@@ -12,6 +12,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 MAMMOGAN = [sys.executable, "-P", "-m", "mammogan"]
+SOURCES = (".py", ".html", ".css", ".js")
 IMAGE = f"registry.example.org/mammogan@sha256:{'a' * 64}"
 
 pytest.importorskip("hatchling", reason="the build backend is not installed; make setup brings it")
@@ -49,7 +50,7 @@ def test_the_only_package_is_ours(wheel):
 
 
 def test_it_brings_graph_components_templates_and_types(wheel):
-    here = {str(path.relative_to(ROOT)) for path in (ROOT / "mammogan").rglob("*") if path.suffix in (".py", ".html")}
+    here = {str(path.relative_to(ROOT)) for path in (ROOT / "mammogan").rglob("*") if path.suffix in SOURCES}
     here |= {f"mammogan/components/{path.name}" for path in (ROOT / "components").glob("*.py")}
     assert here | {"mammogan/pipeline.py", "mammogan/py.typed"} <= set(wheel.namelist())
     assert not [name for name in wheel.namelist() if "__pycache__" in name or "tests" in name]

@@ -21,6 +21,10 @@ from mammogan.data.finished import Finished
 from mammogan.data.sources import Job
 from mammogan.graph import Step
 from mammogan.ledger import Entry, State, Task
+from mammogan.reader_study import key as keys
+from mammogan.reader_study import read_answers
+from mammogan.reader_study.key import Case, Key
+from mammogan.reader_study.kind import Kind as ImageKind
 from mammogan.training import checkpoint, trial_folder
 
 
@@ -96,6 +100,21 @@ def _read_record(path: Path) -> None:
         raise LossError("a record of another image was taken")
 
 
+def _read_answers(path: Path) -> None:
+    """Whatever is taken is an answer to a case of the key, each once."""
+    (sheet,) = read_answers([path], KEY)
+    if len({item.case for item in sheet.answers} & {item.case for item in KEY.cases}) != len(sheet.answers):
+        raise LossError("an answer to no case, or two to one, was taken")
+
+
+KEY = Key(
+    "study", "00", "malignant", 0, "", "0.1.0",
+    (Case("a", ImageKind.REAL, "x"), Case("b", ImageKind.SYNTHETIC, "y"), Case("c", ImageKind.REAL, "x", "a")),
+)  # fmt: skip
+ANSWERS = {
+    "study": "study", "reader": "Ada", "experience": "", "started": "", "saved": "",
+    "answers": [{"case": name, "answer": "real", "confidence": 3, "seconds": 1.5} for name in "abc"],
+}  # fmt: skip
 ENTRY = json.loads(Entry(Task(Step.TRAIN, "lambda=3,seed=0"), State.RUNNING, 1).to_json())
 SETTINGS = {key: value for key, value in config.PRESETS["demo"].flat().items() if key != "preset"}
 DOCUMENTS: dict[str, tuple[object, int | None, Callable[[Path], None]]] = {
@@ -107,6 +126,8 @@ DOCUMENTS: dict[str, tuple[object, int | None, Callable[[Path], None]]] = {
     "entry.json": (ENTRY, None, _read_entry),
     "history.jsonl": (sample(trial_folder.EpochMetrics), None, _read_history),
     "settings.json": (SETTINGS, None, _read_settings),
+    "key.json": (codec.encode(KEY), keys.FORMAT, lambda path: _twice(Key, path.read_bytes(), keys.FORMAT)),
+    "answers.json": (ANSWERS, 1, _read_answers),
     "record.json": ({"address": "x", "stamp": "1", "row": {}}, None, _read_record),
 }  # fmt: skip
 
