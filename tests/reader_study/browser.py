@@ -39,7 +39,7 @@ class Browser:
             self.requests.append(parameters["request"]["url"])
         elif method == "Runtime.exceptionThrown":
             self.problems.append(parameters["exceptionDetails"])
-        elif method == "Log.entryAdded":
+        elif method == "Log.entryAdded" and parameters["entry"]["level"] == "error":
             self.problems.append(parameters["entry"]["text"])
         elif method == "Page.javascriptDialogOpening":
             self.socket.send(json.dumps({"id": 0, "method": "Page.handleJavaScriptDialog", "params": {"accept": True}}))
