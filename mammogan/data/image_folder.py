@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from mammogan.data import picture
 from mammogan.data.listing import is_companion
 from mammogan.data.picture import SUFFIXES
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def read_images(folder: Path) -> Tensor:
@@ -19,6 +21,8 @@ def read_images(folder: Path) -> Tensor:
     Each is read as ``picture.read`` reads it. Raises ValueError as that does, for a folder without images, and for
     sizes that differ.
     """
+    import torch
+
     files = list_images(folder)
     first = picture.read(files[0])
     images = np.empty((len(files), 1, *first.shape), dtype=np.uint8)
