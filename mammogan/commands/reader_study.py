@@ -40,10 +40,10 @@ def make(
     from mammogan import reader_study
 
     design = reader_study.Design(images, repeats, practice)
-    made = reader_study.make(real, synthetic, label_of(kind), out, design, seed)
-    print(f"{made.page}: {made.images} images in {made.showings} showings")
+    written = reader_study.make(real, synthetic, label_of(kind), out, design, seed)
+    print(f"{written.page}: {written.images} images in {written.showings} showings")
     print(f"  {SHOWS_REALS}")
-    print(f"{made.key}: which are real; keep it from readers, and keep it: without it no answer can be scored")
+    print(f"{written.key}: which are real; keep it from readers, and keep it: without it no answer can be scored")
 
 
 @study.command()
