@@ -83,6 +83,13 @@ def test_names_are_in_an_order_that_says_nothing_and_no_two_studies_share_one(re
     assert first != again
 
 
+def test_orders_too_come_from_the_secret(reals, fakes, tmp_path):
+    """Without repeats nothing else would make those of two studies differ."""
+    studies = [make(reals, fakes, 1, tmp_path / name, Design(5, 0, 0), seed=3) for name in ("one", "other")]
+    one, other = (content_of(study.page.read_text())["orders"] for study in studies)
+    assert not {tuple(order) for order in one} & {tuple(order) for order in other}
+
+
 def test_orders_are_whole_differ_and_keep_repeats_apart(key, shown):
     names = [item["case"] for item in shown["cases"]]
     place = {name: number for number, name in enumerate(names)}
