@@ -296,6 +296,9 @@ MUTANTS = [
             ),
             ("mammogan/reader_study/key.py", "secret: str = field(repr=False)", "secret: str"),
         ],
+        "tests/reader_study/test_answers.py -k damaged": [
+            ("mammogan/reader_study/answers.py", "            raise\n", "            raise error from error\n"),
+        ],
         "tests/reader_study/test_statistics.py": [
             ("mammogan/reader_study/accuracy.py", 'method="exact"', 'method="wilson"'),
             (

@@ -94,8 +94,9 @@ def _read(path: Path) -> AnswerSheet:
     try:
         return codec.loads(AnswerSheet, content, FORMAT, str(path))
     except ValueError as error:
-        named = str(error).startswith(str(path))
-        raise error if named else ValueError(f"{path}: {error}") from error
+        if str(error).startswith(str(path)):
+            raise
+        raise ValueError(f"{path}: {error}") from error
 
 
 def _check_study(path: Path, sheet: AnswerSheet, key: Key) -> None:

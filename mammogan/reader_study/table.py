@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 WIDTH = 80
 LONGEST_NAME = 20
-SIGNIFICANT = 0.05
 
 
 def heading(result: Score) -> str:
@@ -56,7 +56,7 @@ def notes(result: Score) -> Iterator[str]:
         images = pooled.synthetic + pooled.real
         yield (
             f"All readers, on the {images} images that all answered: {agreed(pooled.agreement)}. "
-            f"{_finding(pooled.accuracy)} {_power(pooled.accuracy, result.power)}"
+            f"{_finding(pooled.accuracy, result.confidence)} {_power(pooled.accuracy, result.power)}"
         )
     for item in result.omitted:
         yield f"Not done: {item.key}: {item.reason}."
@@ -85,8 +85,8 @@ def _power(accuracy: PooledRate, power: float) -> str:
     )
 
 
-def _finding(accuracy: PooledRate) -> str:
-    if accuracy.p_guessing < SIGNIFICANT:
+def _finding(accuracy: PooledRate, confidence: float) -> str:
+    if accuracy.p_guessing < 1 - confidence:
         return "The mean differs from guessing."
     return "The mean does not differ significantly from guessing, which does not show that it is guessing."
 
@@ -105,8 +105,8 @@ def p_value(value: float | None) -> str:
 
 
 def points(distance: float) -> str:
-    """A difference of shares, in percentage points."""
-    return f"{100 * distance:.0f} points"
+    """A difference of shares in percentage points, rounded up: a smaller one would be promised too often."""
+    return f"{math.ceil(100 * distance)} points"
 
 
 def agreed(item: Agreement) -> str:

@@ -15,6 +15,7 @@ from mammogan.reader_study.kind import Kind
 def refused(key, *paths):
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         read_answers(paths, key)
+    assert caught.value.__cause__ is not caught.value  # whoever follows the causes would never end
     (line,) = str(caught.value).splitlines()
     return line
 
