@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from mammogan.reader_study.accuracy import GUESSING
 from mammogan.reader_study.agreement import Agreement
 from mammogan.reader_study.pooling import PooledRate
 from mammogan.reader_study.rate import Rate
@@ -78,7 +79,9 @@ def _reader_notes(reader: ReaderScore, result: Score) -> Iterator[str]:
 
 def _power(accuracy: PooledRate, power: float) -> str:
     if accuracy.detectable is None:
-        return "Readers this few and this different could not have shown any difference from 50%."
+        return (
+            f"With readers this few and this different no difference from 50% would be found in {power:.0%} of studies."
+        )
     return (
         "With other readers and images of this spread, a mean that differs from 50% by "
         f"{points(accuracy.detectable)} would be found in {power:.0%} of studies."
@@ -87,7 +90,7 @@ def _power(accuracy: PooledRate, power: float) -> str:
 
 def _finding(accuracy: PooledRate, confidence: float) -> str:
     if accuracy.p_guessing < 1 - confidence:
-        return "The mean differs from guessing."
+        return f"The mean is {'better' if accuracy.rate.value > GUESSING else 'worse'} than guessing."
     return "The mean does not differ significantly from guessing, which does not show that it is guessing."
 
 

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mammogan.command_line import app
-from mammogan.reader_study import read_answers, read_key, score
+from mammogan.reader_study import read_answers, read_key, score, table
 from mammogan.reader_study.key import Case, Key
 from mammogan.reader_study.kind import Kind
 
@@ -122,3 +122,22 @@ def test_the_commands(reals, fakes, tmp_path):
     wrong = CliRunner().invoke(app, ["reader-study", "score", str(out / "key.json"), str(tmp_path / "none.json")])
     assert wrong.exit_code == 1
     assert len(wrong.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("rights", "sentence"),
+    [((1.0, 1.0), "The mean is better than guessing."), ((0.0, 0.0), "The mean is worse than guessing."),
+     ((0.5, 0.5), "The mean does not differ significantly from guessing, which does not show that it is guessing.")],
+)  # fmt: skip
+def test_what_the_mean_shows_is_in_words(key, sheet, rights, sentence):
+    sheets = [sheet(name, right, seed) for seed, (name, right) in enumerate(zip(("Ada", "Bea"), rights, strict=True))]
+    *_, note = table.notes(score(key, read_answers(sheets, key)))
+    assert sentence in note
+
+
+def test_one_reader_has_no_mean(key, sheet):
+    result = score(key, read_answers([sheet("Ada")], key))
+    assert result.pooled is None
+    assert [item.key for item in result.omitted] == ["pooled"]
+    *_, note = table.notes(result)
+    assert note.startswith("Not done: pooled: one reader")
