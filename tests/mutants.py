@@ -142,6 +142,7 @@ MUTANTS = [
                 "in (*abnormalities.values(),)",
             ),
             ("mammogan/data/cbis_ddsm.py", "if len({case.mammogram for case in group}) > 1:", "if False:"),
+            ("mammogan/data/cbis_ddsm.py", "in (*images.values(), *crops.values())", "in images.values()"),
             ("mammogan/data/cbis_ddsm.py", 'not case.subset.endswith("-test"), ', "True, "),
             ("mammogan/data/cbis_ddsm.py", 'return name.partition("_")[2]', "return name"),
             ("mammogan/data/idc.py", "if first.url != each.url:", "if False:"),

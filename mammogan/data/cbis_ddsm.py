@@ -177,7 +177,7 @@ def _contradictions(cases: Sequence[Case]) -> dict[Case, str]:
     for group in (*abnormalities.values(), *crops.values()):
         if len({label_of(case.pathology) for case in group}) > 1:
             unlike |= dict.fromkeys(group, _said(group, lambda case: f"{case.abnormality} {case.pathology}"))
-    for group in images.values():
+    for group in (*images.values(), *crops.values()):
         if len({case.mammogram for case in group}) > 1:
             unlike |= dict.fromkeys(group, _said(group, lambda case: " ".join(case.mammogram)))
     return unlike

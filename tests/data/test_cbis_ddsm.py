@@ -177,6 +177,18 @@ def test_two_patients_of_one_image_contradict_each_other(labels):
     assert all("P_00007 LEFT CC" in each.reason for each in found.bad)
 
 
+@pytest.mark.parametrize("images", ["full", "crop"])
+def test_one_crop_in_the_rows_of_two_mammograms_is_nobody_s(labels, images):
+    """It was the patient's whose row came first in the order of the images' names."""
+    other = row(patient="P_00007", uid="1.7")
+    crop = row().partition("dcm,")[2]
+    folder = labels(row(), other.partition("dcm,")[0] + "dcm," + crop, row(patient="P_00002", uid="1.2"))
+    wanted, bad = wanted_images(read_cases(folder, "calc-train"), images)
+    assert [image.patient_id for image in wanted] == ["P_00002"]
+    assert len(bad) == 2
+    assert all("P_00001 LEFT CC" in each.reason and "P_00007 LEFT CC" in each.reason for each in bad)
+
+
 @pytest.mark.parametrize(("calc", "mass", "label"), [("BENIGN", "MALIGNANT", 1), ("BENIGN", "BENIGN", 0)])
 def test_a_mammogram_of_two_subsets_is_one_image_by_the_rule(labels, calc, mass, label):
     folder = labels(row(calc), row(mass, subset="Mass-Test", uid="8.8"), row(subset="Mass-Test", patient="P_00002"))

@@ -77,7 +77,7 @@ def _plain_rows(content: bytes) -> int | None:
     if b'"' in content or b"\0" in content or content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return None
     text = content.decode("utf-8-sig", errors="replace").replace("\r\n", "\n").replace("\r", "\n")
-    blank = "\N{NO-BREAK SPACE} \v\f\x1c\x1d\x1e\x85\u2028\u2029"
+    blank = "\N{NO-BREAK SPACE} \t\v\f\x1c\x1d\x1e\x85\u2028\u2029"
     header = next((line for line in text.split("\n") if line.strip(blank)), "")
     blank += "".join(separator for separator in ",;|\t" if separator in header)  # another one is a cell's text
     lines = [line for line in text.split("\n") if line.strip(blank)]
