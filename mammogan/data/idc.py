@@ -79,5 +79,5 @@ def _by_uid(found: Iterable[Series | None]) -> dict[str, Series]:
             continue
         first = series.setdefault(each.uid, each)
         if first.url != each.url:
-            raise ValueError(f"one series is at {first.url} and at {each.url}; keep one line of the index")
+            raise ValueError(f"one series is at {first.url!r} and at {each.url!r}; keep one line of the index")
     return series

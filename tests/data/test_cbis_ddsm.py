@@ -268,5 +268,5 @@ def test_backslashes_and_any_case_are_read(labels):
 def test_an_index_with_two_places_of_a_series_is_refused(tmp_path):
     lines = ["SeriesInstanceUID,series_aws_url,series_size_MB", "1.2,s3://b/x/*,1", "1.2,s3://b/y/*,1"]
     (tmp_path / "index.csv").write_text("\n".join(lines))
-    with pytest.raises(ValueError, match=r"one series is at s3://b/x and at s3://b/y; keep one"):
+    with pytest.raises(ValueError, match=r"one series is at 's3://b/x' and at 's3://b/y'; keep one"):
         idc.read_index(str(tmp_path))
