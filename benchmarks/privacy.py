@@ -4,7 +4,8 @@
 
 DATASET is one that ``ingest`` wrote; its malignant images are taken, both splits. In every case patients are dealt
 anew, half of them to train, an eighth held out, the rest unrelated to both, and a "generator" hands over as many images
-as are held out, none of them twice. Pixels judge; with LPIPS weights that space does too.
+as are held out, none of them twice. Pixels judge; with LPIPS weights that space does too. Moved copies are searched for
+by ``benchmarks/copies.py``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from torch import Tensor
 from mammogan import console, storage
 from mammogan.audit import Reals, inspect
 from mammogan.audit.distances import Space, pixel_embedding
-from mammogan.config import AuditConfig
+from mammogan.config import AuditConfig, SpaceKind
 from mammogan.data.dataset import Dataset
 from mammogan.metrics.lpips import load_perceptual
 
@@ -92,17 +93,17 @@ def main() -> None:
     console.configure()
     reals = Dataset.read(arguments.dataset).real.of(MALIGNANT)
     images, patients = reals.images(), np.array(reals.patients)
-    spaces = [Space("pixel", "pixels", pixel_embedding)]
+    spaces = [Space(SpaceKind.PIXEL, "pixel", "pixels", pixel_embedding)]
     if arguments.lpips_weights:
         network = load_perceptual(arguments.lpips_weights, torch.device("cpu"))
-        spaces.append(Space("lpips", network.note, network.embed))
+        spaces.append(Space(SpaceKind.LPIPS, "lpips", network.note, network.embed))
     refusals: dict[str, Counter[str]] = {}
     with console.progress("cases", arguments.cases) as advance:
         for seed in range(arguments.cases):
             for name, gates in one_case(images, patients, spaces, seed).items():
                 refusals.setdefault(name, Counter()).update(gates, any=bool(gates))
             advance()
-    gates = ["exact copies", "memorised", "repeated", "nearer", "membership"]
+    gates = ["exact copies", "memorised", "repeated", "nearer", "membership", "attack"]
     text = table(refusals, arguments.cases, gates, spaces)
     print(text)
     if arguments.out:

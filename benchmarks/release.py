@@ -28,7 +28,7 @@ from mammogan.data.ingest import ingest
 from mammogan.data.summary import Counts
 from mammogan.reporting.findings import interval, short
 from mammogan.results import Audit, Outcome, Utility
-from mammogan.selection.gates import tally
+from mammogan.selection.gates import audit_summary
 from mammogan.synthesis import Model, fill, load_model
 from mammogan.utility import study
 
@@ -128,7 +128,7 @@ def _set(title: str, item: FilledSet) -> Iterator[str]:
     audit = item.audit
     yield from ("", f"## {title}: {item.images} synthetic images", "")
     answer = "refuses them" if audit.outcome is Outcome.REFUSED else "refuses nothing"
-    yield f"The audit {answer}: {tally(audit.verdicts)}."
+    yield f"The audit {answer}: {audit_summary(audit)}."
     yield from ("", "| gate | answer | why |", "|---|---|---|")
     yield from (f"| {verdict.gate} | {verdict.outcome.words} | {verdict.why} |" for verdict in audit.verdicts)
     yield from _utility(item.utility)

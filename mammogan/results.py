@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Protocol
 
 from mammogan import codec, storage
-from mammogan.config import Trial
+from mammogan.config import AuditCheck, Trial
 from mammogan.graph import Step
 
-TRIAL_FORMAT = EVALUATION_FORMAT = 3
-DECISION_FORMAT = AUDIT_FORMAT = UTILITY_FORMAT = CANDIDATE_FORMAT = 2
+TRIAL_FORMAT = EVALUATION_FORMAT = AUDIT_FORMAT = 3
+DECISION_FORMAT = UTILITY_FORMAT = CANDIDATE_FORMAT = 2
 """Raised when a field changes its meaning; documents without one are of format 1."""
 
 
@@ -59,6 +59,8 @@ class Verdict:
     gate: str
     outcome: Outcome
     why: str
+    check: AuditCheck | None = None
+    """Check of the audit that it answers; None for another gate."""
 
     @property
     def refuses(self) -> bool:
@@ -355,6 +357,8 @@ class Decision:
 class AuditMeasure:
     """One number of the audit."""
 
+    check: AuditCheck
+    """Check that it answers."""
     statistic: str
     space: str
     meaning: str
@@ -364,8 +368,15 @@ class AuditMeasure:
     reference: float | None
     """Of real images, where that can be asked."""
     limit: float
-    judged: bool
-    """Whether it decides; what a random network sees does not."""
+    outcome: Outcome
+    """Passed where ``high`` is within the limit; not checked where the sample cannot show that, and of a random
+    network, which takes all smooth images for the same."""
+    needed: int | None
+    """What it takes to show that, in ``unit``, where the check was not made for want of it; else None."""
+    unit: str
+    """``images``, or ``held-out patients``."""
+    given: int
+    """What the sample has of them."""
     n_train: int
     n_held_out: int
     n_fake: int
@@ -387,11 +398,27 @@ class ClosestPair:
     train: int
     """Index among the training images."""
     distance: float
+    """In the space; of the search for moved copies 1 less the correlation."""
     ratio: float
-    """Distance as a share of the mean to the 50 nearest."""
+    """Distance as a share of the mean to the 50 nearest; of the search for moved copies half the threshold over the
+    score. Below 0.5 it counts as a copy."""
     train_image: str = ""
     """Pseudonym of the training image, as a run's manifest has it; of any data set ``image-`` and the beginning of the
     picture's sha256."""
+
+
+@dataclass(frozen=True)
+class CopiedImage:
+    """A training image that synthetic ones copy."""
+
+    train: int
+    """Index among the training images."""
+    fakes: tuple[int, ...]
+    """Indices among the synthetic images."""
+    spaces: tuple[str, ...]
+    """By what they were found: spaces of distances, ``moved`` for the search under moves."""
+    train_image: str = ""
+    """Pseudonym of the training image, as in ``ClosestPair``."""
 
 
 @dataclass(frozen=True)
@@ -406,6 +433,8 @@ class AuditCounts:
     exact_copies: int
     exact_repeats: int
     test_images_of_train_patients: int = 0
+    drawn: int = 0
+    """Synthetic images, the last ones, that were made for the audit alone."""
 
 
 @dataclass(frozen=True)
@@ -423,23 +452,42 @@ class Audit:
     verdicts: tuple[Verdict, ...]
     measures: tuple[AuditMeasure, ...]
     closest: tuple[ClosestPair, ...]
+    copied: tuple[CopiedImage, ...]
+    """Training images that are copied, the most often copied first."""
     counts: AuditCounts
     spaces: tuple[SpaceNote, ...]
+    required: tuple[AuditCheck, ...]
+    """Checks that must pass."""
     label: str = ""
     """Class of the images."""
 
     @property
     def outcome(self) -> Outcome:
-        """Refused by one check, not checked where none could be made, else passed."""
-        return combined(self.verdicts)
+        """Refused by one check, not checked where a required one was not made, else passed."""
+        return combined(self.verdicts, self.required)
+
+    @property
+    def for_release(self) -> bool:
+        """Whether every check there is was required."""
+        return set(self.required) == set(AuditCheck)
 
 
-def combined(verdicts: Iterable[Verdict]) -> Outcome:
-    """Outcome of several checks: refused by one of them, not checked where none was made, else passed."""
-    outcomes = {verdict.outcome for verdict in verdicts}
-    if Outcome.REFUSED in outcomes:
+def combined(verdicts: Iterable[Verdict], required: Iterable[AuditCheck] = ()) -> Outcome:
+    """Outcome of several checks: refused by one of them, not checked where none or not every required one passed."""
+    answers = tuple(verdicts)
+    if any(verdict.refuses for verdict in answers):
         return Outcome.REFUSED
-    return Outcome.PASSED if Outcome.PASSED in outcomes else Outcome.NOT_CHECKED
+    passed = [verdict for verdict in answers if verdict.outcome is Outcome.PASSED]
+    return Outcome.PASSED if passed and not unmade(answers, required) else Outcome.NOT_CHECKED
+
+
+def unmade(verdicts: Iterable[Verdict], required: Iterable[AuditCheck]) -> list[AuditCheck]:
+    """Required checks that no verdict passed, or some did not."""
+    answers: dict[AuditCheck, set[Outcome]] = {}
+    for verdict in verdicts:
+        if verdict.check is not None:
+            answers.setdefault(verdict.check, set()).add(verdict.outcome)
+    return [check for check in required if answers.get(check) != {Outcome.PASSED}]
 
 
 @dataclass(frozen=True)

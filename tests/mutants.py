@@ -787,8 +787,8 @@ MUTANTS = [
         "tests/audit/test_audit.py": [
             (
                 "mammogan/audit/inspection.py",
-                "    verdicts = [_no_exact_copies(copied, len(fakes))]",
-                "    verdicts = []",
+                "        verdicts=(_no_exact_copies(copied, len(fakes)), *(item for",
+                "        verdicts=(*(item for",
             ),
             (
                 "mammogan/audit/inspection.py",
@@ -796,10 +796,72 @@ MUTANTS = [
                 "    if both := set():",
             ),
             (
-                "mammogan/audit/inspection.py",
-                "    if len(set(held_patients)) >= FEWEST_PATIENTS:",
-                "    if len(held_patients) >= 1:",
+                "mammogan/audit/answers.py",
+                "    if sample.held_out_patients < FEWEST_PATIENTS:",
+                "    if sample.held_out_patients < 1:",
             ),
+            (
+                "mammogan/audit/copies.py",
+                "    for block in blocks_of(count, -(-count // most)):",
+                "    for block in blocks_of(count, 1):",
+            ),
+        ],
+        "tests/audit/test_required.py": [
+            ("mammogan/audit/judgement.py", "if made and high <= limit", "if high <= limit"),
+            ("mammogan/audit/judgement.py", "if made and high <= limit", "if made and low <= limit"),
+            ("mammogan/audit/judgement.py", "suspect=ends(estimate)[1] > limit", "suspect=ends(estimate)[0] > limit"),
+            ("mammogan/audit/judgement.py", "made=sample.fake >= needed", "made=True"),
+            (
+                "mammogan/audit/membership.py",
+                "    index = numbered(patients)\n",
+                "    index = np.arange(len(scores))\n",
+            ),
+            (
+                "mammogan/results.py",
+                "Outcome.PASSED if passed and not unmade(answers, required) else",
+                "Outcome.PASSED if passed else",
+            ),
+            (
+                "mammogan/results.py",
+                "answers.get(check) != {Outcome.PASSED}",
+                "Outcome.REFUSED in answers.get(check, ())",
+            ),
+            ("mammogan/selection/gates.py", "return words if audit.for_release else", "return words if True else"),
+        ],
+        "tests/audit/test_moved_copies.py": [
+            (
+                "mammogan/audit/alignment.py",
+                "turned = torch.where((_determinant(symmetry) < 0).cpu(), -angles, angles)",
+                "turned = angles",
+            ),
+            ("mammogan/audit/alignment.py", "SYMMETRIES = 8", "SYMMETRIES = 4"),
+            ("mammogan/audit/alignment.py", "SHIFT = 4\n", "SHIFT = 2\n"),
+            ("mammogan/audit/moved_copies.py", "LEAST_SPREAD = 0.5", "LEAST_SPREAD = 0.0"),
+            (
+                "mammogan/audit/moved_copies.py",
+                "    each = -math.expm1(math.log1p(-chance) / count)\n",
+                "    each = chance\n",
+            ),
+            (
+                "mammogan/audit/moved_copies.py",
+                "coarse if excluded is None else np.where(excluded, np.nan, coarse)",
+                "coarse",
+            ),
+        ],
+        "tests/audit/test_overfitted.py": [
+            (
+                "mammogan/audit/answers.py",
+                "copies.rate(flags, config.confidence) for flags",
+                "copies.rate(~flags & flags, config.confidence) for flags",
+            ),
+            (
+                "mammogan/audit/inspection.py",
+                "        if pair.copied:\n",
+                "        if pair.copied and pair.space != 'moved':\n",
+            ),
+        ],
+        "tests/registry/test_promotion.py -k every_check": [
+            ("mammogan/selection/gates.py", "    if for_release or not champion:", "    if True:"),
         ],
         "tests/selection": [
             (

@@ -18,12 +18,13 @@ nearest others.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mammogan.statistics import Estimate, Floats, Ints, blocks_of, numbered
+from mammogan.statistics import Estimate, Floats, blocks_of, numbered
 
 ALPHA = 0.5
 NEIGHBOURS = 50
@@ -50,9 +51,16 @@ def _usual(distances: Floats) -> Floats:
 
 
 def repeated(among: Floats, train_train: Floats) -> Flags:
-    """Whether each image (m,) has another one nearer than is usual between training images; distances (m, m)."""
+    """Whether each image (m,) has another one nearer than is usual between training images; distances (m, m).
+
+    Each is compared with at most as many others as a training image has: among more images the nearest one is nearer.
+    """
     limit = ALPHA * float(np.median(_usual(without_itself(train_train))))
-    return without_itself(among).min(axis=1) < limit
+    count, most = len(among), len(train_train)
+    flags = np.empty(count, dtype=np.bool_)
+    for block in blocks_of(count, -(-count // most)):
+        flags[block] = without_itself(among[np.ix_(block, block)]).min(axis=1) < limit
+    return flags
 
 
 def without_itself(distances: Floats) -> Floats:
@@ -62,13 +70,26 @@ def without_itself(distances: Floats) -> Floats:
 
 
 def rate(flags: Flags, confidence: float) -> Estimate:
-    """Share of flags that are set, with the exact interval of Clopper and Pearson (1934)."""
+    """Share of flags that are set, with the interval of ``clopper_pearson``."""
+    return clopper_pearson(int(flags.sum()), len(flags), confidence)
+
+
+def clopper_pearson(hits: int, count: int, confidence: float) -> Estimate:
+    """Share of hits with the exact interval of Clopper and Pearson (1934)."""
     from scipy.special import betaincinv
 
-    hits, count, tail = int(flags.sum()), len(flags), (1 - confidence) / 2
+    tail = (1 - confidence) / 2
     low = float(betaincinv(hits, count - hits + 1, tail)) if hits else 0.0
     high = float(betaincinv(hits + 1, count - hits, 1 - tail)) if hits < count else 1.0
     return Estimate(hits / count, low, high)
+
+
+def images_needed(limit: float, confidence: float) -> int:
+    """Fewest images without a hit whose interval ends within ``limit``, in (0, 1): 736 for 0.005 at 95%.
+
+    Without a hit the upper end of n images is 1 - ((1 - confidence) / 2)^(1/n).
+    """
+    return math.ceil(math.log((1 - confidence) / 2) / math.log1p(-limit)) if limit < 1 else 1
 
 
 def nearer_to_train(to_train: Floats, to_held: Floats) -> Floats:
@@ -106,9 +127,3 @@ def nearer_estimate(
         dealt.append(float(nearer_to_train(distances[:, ~held], distances[:, held]).mean()))
     below, above = np.quantile(dealt, [(1 - confidence) / 2, (1 + confidence) / 2]) - 0.5
     return Estimate(value, max(0.0, float(value - above)), min(1.0, float(value - below)))
-
-
-def patient_blocks(patients: Sequence[str]) -> list[Ints]:
-    """Image indices in at most 20 blocks that hold whole patients."""
-    index = numbered(patients)
-    return [np.flatnonzero(np.isin(index, block)) for block in blocks_of(len(set(patients)), BLOCKS)]

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mammogan.config import EvaluateConfig
+from mammogan.config import EvaluateConfig, SpaceKind
 from mammogan.device import pick_device
 from mammogan.statistics import Floats
 
@@ -27,8 +27,9 @@ BLOCK_BYTES = 256 << 20
 class Space:
     """An embedding in which Euclidean distance means something."""
 
+    kind: SpaceKind
     name: str
-    """``pixel``, ``lpips`` or an extractor's name."""
+    """``pixel``, ``lpips`` or ``lpips_random``, or an extractor's name."""
     note: str
     """What to know about it, in a sentence."""
     embed: Callable[[Tensor], Tensor]
@@ -67,14 +68,21 @@ def load_spaces(config: EvaluateConfig) -> list[Space]:
     perceptual = load_perceptual(config.lpips_weights, device, config.lpips_sha256)
     extractor = load_extractor(config, device)
     return [
-        Space("pixel", "root mean square difference of pixels in [-1, 1]", pixel_embedding),
+        Space(SpaceKind.PIXEL, "pixel", "root mean square difference of pixels in [-1, 1]", pixel_embedding),
         Space(
+            SpaceKind.LPIPS,
             perceptual.name,
             f"square root of LPIPS; {perceptual.note}",
             perceptual.embed,
             judges="random" not in perceptual.name,
         ),
-        Space(extractor.name, extractor.note, extractor.features, judges="random" not in extractor.name),
+        Space(
+            SpaceKind.FEATURES,
+            extractor.name,
+            extractor.note,
+            extractor.features,
+            judges="random" not in extractor.name,
+        ),
     ]
 
 

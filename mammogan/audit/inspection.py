@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,32 +12,31 @@ import torch
 from torch import Tensor
 
 from mammogan import console, results, storage
-from mammogan.audit import copies, membership, page
+from mammogan.audit import page
+from mammogan.audit.answers import Answers, Likeness, by_critic, by_distance, by_moves
 from mammogan.audit.critic_scores import CriticScores, Reals, critic_scores
-from mammogan.audit.distances import Distances, Space, load_spaces, measure, pixel_embedding
-from mammogan.config import AuditConfig, Config
+from mammogan.audit.distances import Space, load_spaces, measure
+from mammogan.audit.judgement import Sample
+from mammogan.config import AuditCheck, AuditConfig, Config
 from mammogan.data import manifest
 from mammogan.data.dataset import Dataset
+from mammogan.device import pick_device
 from mammogan.errors import NotEnoughDataError
 from mammogan.image_tensors import same_size
-from mammogan.results import Audit, AuditCounts, AuditMeasure, ClosestPair, Outcome, SpaceNote, Verdict
-from mammogan.selection import gates
-from mammogan.statistics import Estimate, Ints
+from mammogan.results import (
+    Audit,
+    AuditCounts,
+    ClosestPair,
+    CopiedImage,
+    Outcome,
+    SpaceNote,
+    Verdict,
+)
+from mammogan.statistics import Ints
 
 FILE = "audit.json"
 CLOSEST = 6
 """Pairs shown for each space."""
-FEWEST_PATIENTS = 5
-"""Held-out patients below which nothing is said of membership."""
-FEW = f"fewer than {FEWEST_PATIENTS} held-out patients"
-MEANINGS = {
-    "memorised": "share of synthetic images that copy a training image",
-    "repeated": "share of synthetic images that nearly repeat another one",
-    "nearer": "share of synthetic images nearer to train than to as many held-out images; 0.5 without copying",
-    "membership": "AUC of telling train from held-out images by their nearest synthetic one; 0.5 without a leak",
-    "membership by the critic": "AUC of telling train from held-out images by the critic's score; 0.5 without a leak",
-}
-CRITIC_SPACE = Space("critic", "the critic's score", pixel_embedding)
 
 
 def inspect(
@@ -50,40 +48,45 @@ def inspect(
     *,
     batch_size: int = 50,
     critic: CriticScores | None = None,
+    device: torch.device | None = None,
 ) -> Audit:
     """Compare synthetic images (M, 1, H, W), uint8, with the training images and with images of other patients.
 
-    Exact copies are looked for among all of them, distances are taken of ``config.fakes`` at most.
+    Exact copies are looked for among all of them, all else among ``config.fakes`` at most; moved copies on ``device``,
+    which takes minutes for a thousand images and is not made without one.
     Raises NotEnoughDataError for sets that are too small, ValueError for those that differ in size or share a patient.
     """
     _check(train, held_out, fakes)
     chosen = _evenly(len(fakes), config.fakes)
-    copied = exact_copies(train.images, fakes)
-    measures: list[AuditMeasure] = []
-    closest: list[ClosestPair] = []
+    compared = fakes[torch.from_numpy(chosen)]
+    sample = _sample(train, held_out, len(chosen), config.confidence)
+    answers = [by_moves(train, held_out, compared, sample, config, device)]
     with console.progress("audit", len(spaces)) as advance:
         for space in spaces:
-            distances = measure(space, train.images, held_out.images, fakes[torch.from_numpy(chosen)], batch_size)
-            measures += statistics(distances, train.patients, held_out.patients, config, space)
-            closest += _closest(distances, chosen, space.name)
+            distances = measure(space, train.images, held_out.images, compared, batch_size)
+            answers.append(by_distance(distances, train.patients, held_out.patients, config, space))
             advance(note=space.name)
-    of_critic = "no critic was given" if critic is None else _unusable(critic)
-    if critic is not None and not of_critic:
-        measures.append(_by_critic(critic, config))
-    verdicts = [_no_exact_copies(copied, len(fakes))]
-    verdicts += [_verdict(measure) if measure.judged else _unjudged(measure) for measure in measures]
-    verdicts += _not_checked(measures, of_critic)
+    answers.append(by_critic(critic, sample, config))
+    copied = exact_copies(train.images, fakes)
+    pairs = [pair for answer in answers for pair in answer.pairs]
     counts = AuditCounts(
         train=len(train.images),
         held_out=len(held_out.images),
-        held_out_patients=len(set(held_out.patients)),
+        held_out_patients=sample.held_out_patients,
         fakes=len(fakes),
         compared=len(chosen),
         exact_copies=copied,
         exact_repeats=len(fakes) - len(set(_hashable(fakes))),
     )
-    notes = tuple(SpaceNote(space.name, space.note) for space in spaces)
-    return Audit(tuple(verdicts), tuple(measures), tuple(closest), counts, notes)
+    return Audit(
+        verdicts=(_no_exact_copies(copied, len(fakes)), *(item for answer in answers for item in answer.verdicts)),
+        measures=tuple(item for answer in answers for item in answer.measures),
+        closest=tuple(_closest(answers, chosen)),
+        copied=tuple(_copied(pairs, chosen)),
+        counts=counts,
+        spaces=tuple(SpaceNote(space.name, space.note) for space in spaces),
+        required=config.required,
+    )
 
 
 def _check(train: Reals, held_out: Reals, fakes: Tensor) -> None:
@@ -97,113 +100,15 @@ def _check(train: Reals, held_out: Reals, fakes: Tensor) -> None:
         raise ValueError(f"held_out: {len(both)} of its patients are in train too; hold out other patients")
 
 
-def statistics(
-    distances: Distances, train_patients: Sequence[str], held_patients: Sequence[str], config: AuditConfig, space: Space
-) -> list[AuditMeasure]:
-    """Measures of one space: copying, repetition and, with enough held-out patients, nearness and membership."""
-    known = distances.fake_train.shape[1]
-    level = config.confidence
-    copied = copies.rate(copies.copy_ratios(distances.fake_train) < copies.ALPHA, level)
-    again = copies.rate(copies.repeated(distances.fake_fake, distances.train_train), level)
-    real_again = copies.repeated(distances.train_train, distances.train_train)
-    held = distances.held_train
-    base = copies.rate(copies.copy_ratios(held) < copies.ALPHA, level) if len(held) else None
-    counts = SampleCounts(known, len(held), len(distances.fake_train), level)
-    measures = [
-        _measure("memorised", space, copied, max(config.max_memorised, base.value if base else 0.0), counts, base),
-        _measure("repeated", space, again, config.max_duplicates, counts, copies.rate(real_again, level)),
-    ]
-    if len(set(held_patients)) >= FEWEST_PATIENTS:
-        train_blocks, held_blocks = copies.patient_blocks(train_patients), copies.patient_blocks(held_patients)
-        nearer = copies.nearer_estimate(distances.fake_train, distances.fake_held, train_patients, held_patients, level)
-        attack = membership.auc_estimate(
-            -distances.fake_train.min(axis=0), -distances.fake_held.min(axis=0), train_blocks, held_blocks, level
-        )
-        measures += [
-            _measure("nearer", space, nearer, config.max_nearer, counts),
-            _measure("membership", space, attack, config.max_membership, counts),
-        ]
-    return measures
-
-
-@dataclass(frozen=True)
-class SampleCounts:
-    """Images that took part in a measure, and the confidence of its interval."""
-
-    train: int
-    held_out: int
-    fake: int
-    confidence: float
-
-
-def _measure(
-    statistic: str,
-    space: Space,
-    estimate: Estimate,
-    limit: float,
-    counts: SampleCounts,
-    reference: Estimate | None = None,
-) -> AuditMeasure:
-    assert estimate.low is not None and estimate.high is not None  # noqa: PT018  (rates and AUCs have intervals)
-    return AuditMeasure(
-        statistic=statistic,
-        space=space.name,
-        meaning=MEANINGS[statistic],
-        value=estimate.value,
-        low=estimate.low,
-        high=estimate.high,
-        reference=reference.value if reference else None,
-        limit=limit,
-        judged=space.judges,
-        n_train=counts.train,
-        n_held_out=counts.held_out,
-        n_fake=counts.fake,
-        confidence=counts.confidence,
-    )
-
-
-def _by_critic(scores: CriticScores, config: AuditConfig) -> AuditMeasure:
-    blocks = [copies.patient_blocks(patients) for patients in (scores.member_patients, scores.other_patients)]
-    estimate = membership.auc_estimate(scores.members, scores.others, blocks[0], blocks[1], config.confidence)
-    counts = SampleCounts(len(scores.members), len(scores.others), 0, config.confidence)
-    return _measure("membership by the critic", CRITIC_SPACE, estimate, config.max_critic_membership, counts)
-
-
-def _gate(measure: AuditMeasure) -> str:
-    return f"{measure.statistic} ({measure.space})"
-
-
-def _verdict(measure: AuditMeasure) -> Verdict:
-    """Refused when the whole interval lies above the limit."""
-    interval = f"{measure.value:.3g} ({measure.low:.3g} to {measure.high:.3g})"
-    base = f", {measure.reference:.3g} among real images" if measure.reference is not None else ""
-    why = f"{measure.meaning}: {interval}{base}; at most {measure.limit:.3g}"
-    return gates.verdict(_gate(measure), measure.low <= measure.limit, why)
-
-
-def _unjudged(measure: AuditMeasure) -> Verdict:
-    """What a random network sees is shown, but it refuses nothing: it takes all smooth images for the same."""
-    why = f"{measure.value:.3g} in a random network's features, which do not judge"
-    return Verdict(_gate(measure), Outcome.NOT_CHECKED, why)
-
-
-def _unusable(critic: CriticScores) -> str:
-    """Why the critic's scores say nothing of membership; empty where they do."""
-    if len(set(critic.other_patients)) < FEWEST_PATIENTS:
-        return FEW
-    scores = np.concatenate([critic.members, critic.others])
-    return "the critic's scores are all the same" if scores.min() == scores.max() else ""
-
-
-def _not_checked(measures: Sequence[AuditMeasure], of_critic: str) -> list[Verdict]:
-    measured = {measure.statistic for measure in measures}
-    reasons = {"nearer": FEW, "membership": FEW, "membership by the critic": of_critic}
-    return [Verdict(name, Outcome.NOT_CHECKED, why) for name, why in reasons.items() if name not in measured]
+def _sample(train: Reals, held_out: Reals, fakes: int, confidence: float) -> Sample:
+    patients = len(set(train.patients)), len(set(held_out.patients))
+    return Sample(len(train.images), len(held_out.images), fakes, *patients, confidence)
 
 
 def _no_exact_copies(copied: int, count: int) -> Verdict:
     why = f"synthetic images that are a training image pixel by pixel, mirrored or not: {copied} of {count}; at most 0"
-    return gates.verdict("exact copies", copied == 0, why)
+    outcome = Outcome.REFUSED if copied else Outcome.PASSED
+    return Verdict("exact copies", outcome, why, AuditCheck.EXACT_COPIES)
 
 
 def exact_copies(train: Tensor, fakes: Tensor) -> int:
@@ -221,20 +126,28 @@ def _evenly(count: int, most: int) -> Ints:
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
 
 
-def _closest(distances: Distances, chosen: Ints, space: str) -> list[ClosestPair]:
-    """Pairs of a synthetic image, one of the ``chosen``, and its nearest training image, most like copies first."""
-    ratios = copies.copy_ratios(distances.fake_train)
-    nearest = distances.fake_train.argmin(axis=1)
-    return [
-        ClosestPair(
-            space=space,
-            fake=int(chosen[index]),
-            train=int(nearest[index]),
-            distance=float(distances.fake_train[index, nearest[index]]),
-            ratio=float(ratios[index]),
+def _closest(answers: Iterable[Answers], chosen: Ints) -> Iterator[ClosestPair]:
+    """Of each way of looking the synthetic images, by their place among all, that are most like copies."""
+    for answer in answers:
+        for pair in sorted(answer.pairs, key=lambda pair: pair.ratio)[:CLOSEST]:
+            yield ClosestPair(pair.space, int(chosen[pair.fake]), pair.train, pair.distance, pair.ratio)
+
+
+def _copied(pairs: Iterable[Likeness], chosen: Ints) -> list[CopiedImage]:
+    """Training images that are copied, with the synthetic ones, the most often copied first."""
+    found: dict[int, list[Likeness]] = {}
+    for pair in pairs:
+        if pair.copied:
+            found.setdefault(pair.train, []).append(pair)
+    images = [
+        CopiedImage(
+            train,
+            tuple(sorted({int(chosen[pair.fake]) for pair in of_train})),
+            tuple(dict.fromkeys(pair.space for pair in of_train)),
         )
-        for index in np.argsort(ratios, kind="stable")[:CLOSEST]
+        for train, of_train in found.items()
     ]
+    return sorted(images, key=lambda image: (-len(image.fakes), image.train))
 
 
 def _label_of_synthetic(dataset: Dataset) -> int:
@@ -244,14 +157,16 @@ def _label_of_synthetic(dataset: Dataset) -> int:
 
 def audit_dataset(
     dataset: Path, config: Config, out: Path, *, fakes: Tensor | None = None, label: int | None = None,
-    critic: Path | None = None,
+    critic: Path | None = None, more: Callable[[int], Tensor] | None = None,
 ) -> Audit:  # fmt: skip
     """Audit the synthetic images of a filled data set, or ``fakes`` against class ``label`` of any data set.
 
     Train are the real train images of the class, held out the test images of patients who are not in train; ``critic``
-    is the file of a critic that was trained on the former. Writes ``audit.json``, ``audit.html`` and ``closest.png``,
-    or with ``report.real_images`` ``pairs.png``, below ``out`` and returns the first one. Raises ValueError for a data
-    set without synthetic images where no ``fakes`` are given, and as ``inspect`` and ``critic_scores`` do.
+    is the file of a critic that was trained on the former. Where there are fewer than ``audit.fakes`` synthetic images,
+    ``more(count)`` gives ``count`` further ones of the same generator, uint8 (count, 1, H, W). Writes ``audit.json``,
+    ``audit.html`` and ``closest.png``, or with ``report.real_images`` ``pairs.png``, below ``out`` and returns the
+    first one. Raises ValueError for a data set without synthetic images where no ``fakes`` are given, and as
+    ``inspect`` and ``critic_scores`` do.
     """
     whole = Dataset.read(dataset)
     label = _label_of_synthetic(whole) if label is None else label
@@ -263,17 +178,25 @@ def audit_dataset(
         )
     fakes = whole.synthetic.images() if fakes is None else fakes
     reals = [Reals(side.images(allow_empty=True), side.patients) for side in (real.train, held_out)]
+    _check(*reals, fakes)
+    drawn = max(0, config.audit.fakes - len(fakes)) if more else 0
+    if more and drawn:
+        fakes = torch.cat([fakes, more(drawn)])
     judged = critic_scores(critic, *reals, real.digest, config) if critic else None
     result = inspect(
         *reals, fakes, load_spaces(config.evaluate), config.audit,
         batch_size=config.evaluate.batch_size, critic=judged,
+        device=pick_device(config.evaluate.device, "evaluate.device"),
     )  # fmt: skip
     names = real.train.pseudonyms
     result = dataclasses.replace(
         result,
         label=manifest.CLASSES[label],
-        counts=dataclasses.replace(result.counts, test_images_of_train_patients=len(real.test) - len(held_out)),
+        counts=dataclasses.replace(
+            result.counts, drawn=drawn, test_images_of_train_patients=len(real.test) - len(held_out)
+        ),
         closest=tuple(dataclasses.replace(pair, train_image=names[pair.train]) for pair in result.closest),
+        copied=tuple(dataclasses.replace(image, train_image=names[image.train]) for image in result.copied),
     )
     pictures = page.pictures(result.closest, fakes, reals[0].images if config.report.real_images else None)
     # all is made before anything is written, so that a failure leaves no half result

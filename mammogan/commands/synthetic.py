@@ -87,8 +87,9 @@ def audit(
 ) -> None:
     """Check synthetic images for copies of training images; exit status 1 where the gate refuses them."""
     from mammogan.audit import audit_dataset
+    from mammogan.reporting.findings import copied_lines
     from mammogan.results import Outcome
-    from mammogan.selection.gates import tally
+    from mammogan.selection.gates import audit_summary
 
     chosen = _config(preset, settings, shortcuts(lpips_weights=lpips_weights))
     fakes = _images(fake)
@@ -100,7 +101,9 @@ def audit(
         for verdict in result.verdicts:
             print(f"{verdict.outcome.words:11}  {verdict.gate}: {verdict.why}")
         print(f"page: {out / 'audit.html'}")
-        print(tally(result.verdicts))
+        for line in copied_lines(result):
+            print(line)
+        print(audit_summary(result))
     if result.outcome is Outcome.REFUSED:
         raise typer.Exit(1)
 

@@ -13,9 +13,11 @@ LONGEST_SUMMARY = 4000
 MARK = "<!-- {} -->"
 
 
-def write_outcome(model: str, version: str, outcome: Outcome, summary: str, tracking_uri: str = "") -> None:
+def write_outcome(
+    model: str, version: str, outcome: Outcome, summary: str, tracking_uri: str = "", *, for_release: bool = False
+) -> None:
     """Set the tag by which the audit decides about the version's promotion."""
-    note = json.dumps(codec.encode(AuditNote(outcome, summary[:LONGEST_SUMMARY])))
+    note = json.dumps(codec.encode(AuditNote(outcome, summary[:LONGEST_SUMMARY], for_release)))
     tracking.client(tracking_uri).set_model_version_tag(model, version, AUDIT_OUTCOME, note)
 
 

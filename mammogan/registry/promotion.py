@@ -61,6 +61,8 @@ class AuditNote:
 
     outcome: Outcome
     summary: str
+    for_release: bool = False
+    """Whether every check there is was required."""
 
 
 @dataclass(frozen=True)
@@ -124,15 +126,23 @@ def _judge(
     client: MlflowClient, model: str, version: str, candidate: Candidate | None, champion: Champion | None
 ) -> list[Verdict]:
     """What ``version`` must pass to follow the champion: its images are audited, and it is better."""
-    tag = client.get_model_version(model, version).tags.get(AUDIT_OUTCOME)
-    note = codec.decode(AuditNote, codec.parsed(tag, AUDIT_OUTCOME), AUDIT_OUTCOME) if tag else None
+    note = _audit_note(client, model, version)
     audited = gates.audited(note.outcome if note else None, note.summary if note else "")
+    if champion and (other := _audit_note(client, model, champion.version)) and not audited.refuses:
+        audited = gates.as_released(
+            audited, for_release=note is not None and note.for_release, champion=other.for_release
+        )
     if candidate is None:
         return [audited, gates.verdict(BETTER, False, "this version carries no metrics that can be read")]
     if champion and champion.candidate is None:
         why = f"not comparable: champion version {champion.version} carries no metrics that can be read"
         return [audited, gates.verdict(BETTER, False, f"{why}; promote by force")]
     return [audited, gates.better_than(candidate, champion.candidate if champion else None)]
+
+
+def _audit_note(client: MlflowClient, model: str, version: str) -> AuditNote | None:
+    tag = client.get_model_version(model, version).tags.get(AUDIT_OUTCOME)
+    return codec.decode(AuditNote, codec.parsed(tag, AUDIT_OUTCOME), AUDIT_OUTCOME) if tag else None
 
 
 def promote(

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING
 from mammogan.records import PAIRS, Findings
 from mammogan.reporting import pages
 from mammogan.reporting.markdown import plain
-from mammogan.results import Number, Verdict
-from mammogan.selection.gates import tally
+from mammogan.results import Audit, Number, Verdict
+from mammogan.selection.gates import audit_summary, release_note
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+MOST_COPIED = 20
+"""Training images named of those that are copied."""
 
 
 def section(findings: Findings, *, real_images: bool = False) -> str:
@@ -33,6 +36,7 @@ def section(findings: Findings, *, real_images: bool = False) -> str:
             synthetic=findings.synthetic,
             audit=findings.audit,
             utility=findings.utility,
+            most_copied=MOST_COPIED,
             pictures={
                 name: base64.b64encode(content).decode()
                 for name, content in findings.pictures.items()
@@ -54,7 +58,7 @@ def page(title: str, findings: Findings, *, real_images: bool = False) -> bytes:
 
 
 def _environment() -> Environment:
-    return pages.environment(short=short, interval=interval, tally=tally)
+    return pages.environment(short=short, interval=interval, summary=audit_summary, release_note=release_note)
 
 
 def short(value: float | None) -> str:
@@ -72,8 +76,9 @@ def interval(number: Number) -> str:
 def card_lines(findings: Findings) -> Iterator[str]:
     """The findings in Markdown, for the model card."""
     if findings.audit:
-        yield from ("## Privacy", "", f"Audit {tally(findings.audit.verdicts)}.", "")
+        yield from ("## Privacy", "", f"Audit {plain(audit_summary(findings.audit))}.", "")
         yield from gate_lines(findings.audit.verdicts)
+        yield from (f"- {plain(line)}" for line in copied_lines(findings.audit))
         yield ""
     if findings.utility:
         yield from ("## Utility", "", f"{plain(findings.utility.verdict)}.", "")
@@ -82,6 +87,15 @@ def card_lines(findings: Findings) -> Iterator[str]:
             for item in findings.utility.measures
             if item.metric == "auc"
         )
+
+
+def copied_lines(audit: Audit) -> Iterator[str]:
+    """Training images that are copied and how often, the most often copied first, a line each; the first 20."""
+    for image in audit.copied[:MOST_COPIED]:
+        name = image.train_image or f"training image {image.train}"
+        yield f"{name} is copied {len(image.fakes)} times ({', '.join(image.spaces)})"
+    if len(audit.copied) > MOST_COPIED:
+        yield f"{len(audit.copied) - MOST_COPIED} more training images are copied"
 
 
 def gate_lines(verdicts: Iterable[Verdict]) -> Iterator[str]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from mammogan.config import SelectConfig
-from mammogan.results import Candidate, Measurement, Outcome, Verdict, combined
+from mammogan.config import AuditCheck, SelectConfig
+from mammogan.results import Audit, Candidate, Measurement, Outcome, Verdict, combined, unmade
 
 PROTOCOL = ("n_real", "n_fake", "seed", "implementation")
 """Fields of a measurement that must agree where two are compared."""
@@ -26,6 +26,26 @@ def tally(verdicts: Sequence[Verdict]) -> str:
     if combined(verdicts) is Outcome.NOT_CHECKED:
         return f"not checked: none of {count} checks had its data"
     return f"passed {count - unchecked} of {count} checks" + (f", {unchecked} not checked" if unchecked else "")
+
+
+DEMO = "demo, not for release"
+
+
+def audit_summary(audit: Audit) -> str:
+    """What the audit came to, in a line: its checks, required ones that were not made and why, and what it is for."""
+    words = tally(audit.verdicts)
+    if audit.outcome is Outcome.NOT_CHECKED:
+        missing = unmade(audit.verdicts, audit.required)
+        reasons = {item.check: item.why for item in audit.verdicts if item.outcome is not Outcome.PASSED}
+        first = "; ".join(f"{check} ({reasons.get(check, 'it was not made')})" for check in missing)
+        words = f"not checked: {len(missing)} of {len(audit.required)} required checks were not made: {first}; {words}"
+    return words if audit.for_release else f"{words}; {release_note(audit)}"
+
+
+def release_note(audit: Audit) -> str:
+    """What is said of an audit that leaves out checks; empty for one that requires all."""
+    left_out = len(AuditCheck) - len(set(audit.required))
+    return f"{DEMO}: {left_out} of {len(AuditCheck)} checks are not required" if left_out else ""
 
 
 def verdict(gate: str, passed: bool, why: str) -> Verdict:
@@ -91,6 +111,13 @@ def audited(outcome: Outcome | None, summary: str) -> Verdict:
     if outcome is None:
         return Verdict("audited", Outcome.REFUSED, "its images were not audited for copies of training images")
     return verdict("audited", outcome is Outcome.PASSED, f"the audit {summary}")
+
+
+def as_released(audited: Verdict, *, for_release: bool, champion: bool) -> Verdict:
+    """``audited``, refused where the champion passed every check there is and the challenger was not asked for all."""
+    if for_release or not champion:
+        return audited
+    return verdict(audited.gate, False, f"{audited.why}; the champion passed every check; audit this one as strictly")
 
 
 def better_than(candidate: Candidate, champion: Candidate | None) -> Verdict:

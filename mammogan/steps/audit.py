@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
+
+import torch
+from torch import Tensor
 
 from mammogan import registry, results, tracking
 from mammogan.audit import audit_dataset
@@ -28,14 +32,26 @@ def run(context: StepContext, version: str, filled: Path, critic: Path, out: Pat
     with context.step(Step.AUDIT):
         registry.require_critic(critic, context.settings.select.model_name, version)
         try:
-            result = audit_dataset(filled, context.settings, out, critic=critic)
+            result = audit_dataset(filled, context.settings, out, critic=critic, more=_generator(context, version))
         except NotEnoughDataError as error:
             notes.not_done(context, version, "audit", error, out)
             notes.decide(context, version, Outcome.NOT_CHECKED, f"not done: {error}")
             return
         log_findings(context.parent_id, "audit", out, results.numbers(result.measures, "audit/"))
-        message = gates.tally(result.verdicts)
+        message = gates.audit_summary(result)
         notes.add(context, version, "audit", message, Findings(audit=result))
-        notes.decide(context, version, result.outcome, message)
+        notes.decide(context, version, result.outcome, message, for_release=result.for_release)
         tracking.set_tags(context.parent_id, {"mammogan.audit": message})
         logger.info(f"audit of version {version}: {message}")
+
+
+def _generator(context: StepContext, version: str) -> Callable[[int], Tensor]:
+    """What draws further images of the version: the set holds as many as balance needs, which may show too little."""
+    settings = context.settings
+
+    def draw(count: int) -> Tensor:
+        model = f"models:/{settings.select.model_name}/{version}"
+        seed = settings.synthesise.seed + 1  # the next one: its images are none of the set's
+        return torch.from_numpy(registry.generate(model, count, seed, settings.synthesise.truncation))[:, None]
+
+    return draw

@@ -23,9 +23,10 @@ def add(context: StepContext, version: str, step: str, message: str, records: Fi
     notes.write(model, version, step, message, "\n".join(findings.card_lines(records)))
 
 
-def decide(context: StepContext, version: str, outcome: Outcome, summary: str) -> None:
+def decide(context: StepContext, version: str, outcome: Outcome, summary: str, *, for_release: bool = False) -> None:
     """Record on the version what the audit came to, by which it may be promoted."""
-    notes.write_outcome(context.settings.select.model_name, version, outcome, summary)
+    model = context.settings.select.model_name
+    notes.write_outcome(model, version, outcome, summary, for_release=for_release)
 
 
 def not_done(context: StepContext, version: str, step: str, error: NotEnoughDataError, out: Path) -> None:

@@ -9,9 +9,10 @@ from scipy.stats import binomtest, mannwhitneyu
 
 from mammogan import config, results
 from mammogan.audit import Reals, audit_dataset, copies, inspect, inspection, membership
+from mammogan.audit.answers import by_distance
 from mammogan.audit.critic_scores import CriticScores
 from mammogan.audit.distances import Distances, Space, between, measure, pixel_embedding
-from mammogan.audit.inspection import statistics
+from mammogan.config import AuditCheck, SpaceKind
 from mammogan.data import manifest
 from mammogan.data.dataset import Dataset
 from mammogan.data.minority import filter_minority, training_set
@@ -22,12 +23,14 @@ from mammogan.models.folded import FoldedDenseNet
 from mammogan.records import Findings
 from mammogan.reporting import findings
 from mammogan.results import Audit, Outcome
+from mammogan.statistics import blocks_of
 from mammogan.synthesis import fill
 from mammogan.training.holdout_split import holdout_split
 
-PIXEL = Space("pixel", "pixels", pixel_embedding)
-LIMITS = config.AuditConfig()
+PIXEL = Space(SpaceKind.PIXEL, "pixel", "pixels", pixel_embedding)
+LIMITS = config.AuditConfig(required=(AuditCheck.EXACT_COPIES,))
 
+BY_CRITIC = {"membership by the critic", "attack by the critic"}
 BANNER = "This page contains real patients' images."
 
 
@@ -108,12 +111,21 @@ class TestCopies:
         assert copies.repeated(collapsed, spread).all()
         assert not copies.repeated(spread, spread / 100).any()
 
-    def test_patients_stay_in_one_block(self):
-        patients = [f"p{index // 3}" for index in range(90)]
-        blocks = copies.patient_blocks(patients)
-        assert sorted(np.concatenate(blocks)) == list(range(90))
-        owners = [{patients[index] for index in block} for block in blocks]
-        assert sum(len(owner) for owner in owners) == len(set(patients))
+    @pytest.mark.parametrize(("limit", "needed"), [(0.005, 736), (0.02, 183), (0.5, 6), (1.0, 1)])
+    def test_how_many_images_show_a_share_without_a_hit(self, limit, needed):
+        """736 is the issue's number for 0.5%; oracle: the interval itself, one image more and one less."""
+        assert copies.images_needed(limit, 0.95) == needed
+        assert copies.clopper_pearson(0, needed, 0.95).high <= limit
+        assert needed == 1 or copies.clopper_pearson(0, needed - 1, 0.95).high > limit
+
+    def test_more_images_are_no_repetition(self):
+        """The nearest of a thousand is nearer than that of fifty: each is compared with as many as a training image."""
+        rng = np.random.default_rng(0)
+        train, fakes = rng.normal(size=(40, 2)), rng.normal(size=(1000, 2))
+        near = [np.linalg.norm(a[:, None] - a[None], axis=2) for a in (train, fakes)]
+        assert copies.repeated(near[1], near[0]).mean() == pytest.approx(
+            copies.repeated(near[0], near[0]).mean(), abs=0.1
+        )
 
 
 def test_auc_is_mann_whitneys():
@@ -124,15 +136,18 @@ def test_auc_is_mann_whitneys():
 
 
 def test_auc_interval_covers_as_often_as_it_says():
-    """400 draws of independent patients with two images each; the true AUC is Phi(shift / sqrt(2))."""
+    """400 draws of independent patients with two images each; the true AUC, by patient, is Phi(shift / deviation)."""
     from scipy.stats import norm
 
     rng, hits, shift = np.random.default_rng(3), 0, 0.8
+    patients = [f"p{index // 2}" for index in range(80)]
+    deviation = np.sqrt(2 * (0.8**2 + 0.6**2 / 2))
     for _ in range(400):
         scores = [rng.normal(size=(40, 1)) * 0.8 + rng.normal(size=(40, 2)) * 0.6 + extra for extra in (shift, 0.0)]
-        blocks = copies.patient_blocks([f"p{index // 2}" for index in range(80)])
-        got = membership.auc_estimate(scores[0].ravel(), scores[1].ravel(), blocks, blocks, 0.9)
-        hits += got.low <= norm.cdf(shift / np.sqrt(2)) <= got.high
+        own = [membership.by_patient(side.ravel(), patients) for side in scores]
+        blocks = blocks_of(40, copies.BLOCKS)
+        got = membership.auc_estimate(own[0], own[1], blocks, blocks, 0.9)
+        hits += got.low <= norm.cdf(shift / deviation) <= got.high
     assert 0.86 <= hits / 400 <= 0.94
 
 
@@ -231,7 +246,7 @@ class TestGate:
         patients = sets[0].patients, sets[1].patients
         knows = CriticScores(rng.normal(3, 1, 80), rng.normal(0, 1, 40), *patients)
         fair = CriticScores(rng.normal(0, 1, 80), rng.normal(0, 1, 40), *patients)
-        assert refused(inspect(*sets, [PIXEL], LIMITS, critic=knows)) == {"membership by the critic"}
+        assert refused(inspect(*sets, [PIXEL], LIMITS, critic=knows)) == BY_CRITIC
         assert refused(inspect(*sets, [PIXEL], LIMITS, critic=fair)) == set()
 
     def test_a_critic_that_says_always_the_same_was_not_asked(self):
@@ -246,14 +261,14 @@ class TestGate:
         train, fakes = pictures(20, 0), pictures(12, 2)
         result = inspect(of_patients(train, "t"), of_patients(nobody, "h"), fakes, [PIXEL], LIMITS)
         reasons = unchecked(result)
-        assert reasons["nearer"] == reasons["membership"] == "fewer than 5 held-out patients"
+        assert reasons["nearer (pixel)"] == reasons["membership (pixel)"] == "fewer than 5 held-out patients"
         assert result.outcome is Outcome.PASSED
         copying = inspect(of_patients(train, "t"), of_patients(nobody, "h"), noisy(train, 3, 0), [PIXEL], LIMITS)
         assert refused(copying) == {"memorised"}
 
     def test_what_was_not_checked_is_reported(self):
         reasons = unchecked(judged(pictures(20, 0), pictures(2, 1), pictures(12, 2)))
-        assert reasons["membership"].startswith("fewer than 5 held-out patients")
+        assert reasons["membership (pixel)"].startswith("fewer than 5 held-out patients")
         assert "membership by the critic" in reasons
 
     def test_a_patient_on_both_sides_is_an_error(self):
@@ -273,7 +288,7 @@ def test_statistics_need_no_images():
 
     given = Distances(far(fakes, train), far(fakes, held), far(held, train), far(fakes, fakes), far(train, train))
     names = ([f"t{i}" for i in range(60)], [f"h{i}" for i in range(30)])
-    by_name = {measure.statistic: measure for measure in statistics(given, *names, LIMITS, PIXEL)}
+    by_name = {measure.statistic: measure for measure in by_distance(given, *names, LIMITS, PIXEL).measures}
     assert by_name["memorised"].value == 1.0
     assert by_name["memorised"].reference == 0.0
     assert by_name["nearer"].value > 0.7
@@ -361,7 +376,8 @@ class TestDataset:
         critic = Critic(28, 4, FoldedDenseNet(frozen), readout="projected")
         path = kept(critic, tmp_path / "critic.pt", identity, learnt(dataset, tmp_path), fraction)
         result = audit_dataset(audited[0] / "filled", RANDOM, tmp_path / "a", critic=path)
-        by_critic = result.measures[-1]
+        by_critic, attack = result.measures[-2:]
+        assert attack.key == "attack_by_the_critic/critic"
         assert (by_critic.key, by_critic.n_train, by_critic.n_held_out) == (
             "membership_by_the_critic/critic", 12 - 12 * fraction, 6,
         )  # fmt: skip
@@ -408,7 +424,7 @@ class TestDataset:
         path = kept(Critic(28, 4, frozen), tmp_path / "critic.pt", identity, learnt(alone, tmp_path))
         result = audited_with(path if with_critic else None, alone, tmp_path)
         reasons, few = unchecked(result), "fewer than 5 held-out patients"
-        assert reasons["nearer"] == reasons["membership"] == few
+        assert reasons["nearer (pixel)"] == reasons["membership (pixel)"] == few
         assert reasons["membership by the critic"] == (few if with_critic else "no critic was given")
         assert results.read(Audit, tmp_path / "audit" / "audit.json").counts.held_out == 0
 
@@ -448,9 +464,9 @@ def test_what_patients_are_called_decides_nothing():
     one, other = (
         [name(index // 2) for index in range(80)] for name in (lambda i: f"p{i:02d}", lambda i: f"p{i * 7 % 40:02d}")
     )
-    assert [block.tolist() for block in copies.patient_blocks(one)] == [
-        block.tolist() for block in copies.patient_blocks(other)
-    ]
+    assert (
+        membership.by_patient(np.arange(80.0), one).tolist() == membership.by_patient(np.arange(80.0), other).tolist()
+    )
     rng = np.random.default_rng(0)
     near, far = rng.random((9, 60)), rng.random((9, 20))
     estimates = [copies.nearer_estimate(near, far, names[:60], names[60:], 0.95) for names in (one, other)]

@@ -44,7 +44,7 @@ def add(client, tmp_path):
     name = tmp_path.name.replace("_", "-")
     count = iter(range(100))
 
-    def add(kid, data_digest="d", train_s=100.0, *, audit=(Outcome.PASSED, "passed"), promoted=True):
+    def add(kid, data_digest="d", train_s=100.0, *, audit=(Outcome.PASSED, "passed"), promoted=True, release=False):
         number = next(count)
         config = type(CONFIG)(**{**vars(CONFIG), "select": type(CONFIG.select)(model_name=name)})
         parent = tracking.open_parent(tmp_path.name, f"run-{number}", config, {})
@@ -55,7 +55,7 @@ def add(client, tmp_path):
         version = registry.register(tmp_path / "winner", tmp_path / "decision.json", parent, config)
         if audit:
             client.set_model_version_tag(name, version, AUDIT, audit[1])
-            notes.write_outcome(name, version, *audit)
+            notes.write_outcome(name, version, *audit, for_release=release)
         if promoted:
             registry.promote(name, version, f"selected by run {parent}")
         return version
@@ -94,6 +94,16 @@ def test_nothing_becomes_champion_without_an_audit_that_passed(client, add, audi
     assert aliases(client, add) == {"challenger": "1"}
     assert registry.promote(add.model, "1", "x").why == f"refused: audited: {why}"
     assert registry.promote(add.model, "1", "seen by eye", force=True).moved
+
+
+def test_a_demo_does_not_replace_a_champion_that_passed_every_check(client, add):
+    add(0.3, release=True)
+    assert add(0.2) == "2"
+    assert aliases(client, add) == {"champion": "1", "challenger": "2"}
+    why = registry.promote(add.model, "2", "x").why
+    assert why == "refused: audited: the audit passed; the champion passed every check; audit this one as strictly"
+    add(0.1, release=True)
+    assert aliases(client, add)["champion"] == "3"
 
 
 @pytest.mark.parametrize("words", ["passed 3 of 3 checks", "refused: memorised", "not checked", "zzz"])

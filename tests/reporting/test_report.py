@@ -140,7 +140,7 @@ def passed():
     counts = AuditCounts(
         train=3, held_out=0, held_out_patients=0, fakes=2, compared=2, exact_copies=0, exact_repeats=0
     )  # fmt: skip
-    return Audit((Verdict("exact copies", Outcome.PASSED, "0 of 2"),), (), (), counts, ())
+    return Audit((Verdict("exact copies", Outcome.PASSED, "0 of 2"),), (), (), (), counts, (), ())
 
 
 def test_it_ends_with_what_is_in_production_and_why(tmp_path):

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from mammogan.results import Candidate, Direction, Measurement, Outcome, Quantity, Verdict, combined
-from mammogan.selection.gates import audited, better_than, diverse, measured, not_memorised, tally
+from mammogan.selection.gates import as_released, audited, better_than, diverse, measured, not_memorised, tally
 
 KID = Quantity("kid", "inception", "train")
 
@@ -131,3 +131,10 @@ def test_words_decide_nothing():
         for words in ("passed 3 of 3 checks", "refused: gate 2", "not checked", "", "not done: too few"):
             assert combined([Verdict("gate", outcome, words)]) is outcome
             assert passes(audited(outcome, words)) is (outcome is Outcome.PASSED)
+
+
+@pytest.mark.parametrize("challenger", [True, False])
+@pytest.mark.parametrize("champion", [True, False])
+def test_a_demo_does_not_follow_a_champion_for_release(challenger, champion):
+    answer = as_released(audited(Outcome.PASSED, "passed"), for_release=challenger, champion=champion)
+    assert passes(answer) is (challenger or not champion)

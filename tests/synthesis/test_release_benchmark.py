@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mammogan.config import DataConfig
+from mammogan.config import AuditCheck, DataConfig
 from mammogan.data import summary
 from mammogan.data.summary import Counts, Leak, Sides, Summary
 from mammogan.results import Audit, AuditCounts, Finding, Outcome, Utility, UtilityCounts, Verdict
@@ -40,16 +40,17 @@ def test_crops_of_another_size_are_not_taken(benchmark, tmp_path):
 
 def test_a_check_that_was_not_made_did_not_pass(benchmark):
     verdicts = (
-        Verdict("exact copies", Outcome.PASSED, "0 of 9"),
+        Verdict("exact copies", Outcome.PASSED, "0 of 9", AuditCheck.EXACT_COPIES),
         Verdict("nearer", Outcome.NOT_CHECKED, "nobody"),
     )
     utility = Utility(
         finding=Finding.NO_DIFFERENCE, verdict="no effect", classifier="c", seeds=1, steps=1, metrics=(), arms=(),
         measures=(), effects=(), counts=UtilityCounts(1, 1, 0, 9),
     )  # fmt: skip
-    audit = Audit(verdicts, (), (), AuditCounts(1, 1, 1, 9, 9, 0, 0), ())
+    audit = Audit(verdicts, (), (), (), AuditCounts(1, 1, 1, 9, 9, 0, 0), (), (AuditCheck.EXACT_COPIES,))
     item, counts = benchmark.FilledSet(9, audit, utility), Counts(images=3, benign=2, malignant=1, patients=3)
     lines = benchmark.page(benchmark.Release(counts, counts, item, item), "about").splitlines()
-    assert "The audit refuses nothing: passed 1 of 2 checks, 1 not checked." in lines
+    demo = "demo, not for release: 18 of 19 checks are not required"
+    assert f"The audit refuses nothing: passed 1 of 2 checks, 1 not checked; {demo}." in lines
     assert "| nearer | not checked | nobody |" in lines
     assert "| exact copies | passed | 0 of 9 |" in lines
