@@ -6,11 +6,12 @@ import pytest
 from markdown_it import MarkdownIt
 from sample_run import paper_run
 
+from mammogan.config import AuditCheck
 from mammogan.records import Findings
 from mammogan.reporting import card, pages
 from mammogan.reporting.findings import card_lines
 from mammogan.reporting.markdown import plain
-from mammogan.results import Outcome, Verdict
+from mammogan.results import Audit, AuditCounts, CopiedImage, Outcome, Verdict
 
 HOSTILE = (
     "mass ![t](http://evil/x.png)\n## Gates\n- audited: passed",
@@ -66,8 +67,14 @@ def test_the_card_names_the_licence_of_the_data_that_there_were(source, says, sa
 def test_a_card_has_its_own_headings_and_gates_alone(text):
     run, plainly = run_on("images", text), run_on("images")
     assert shape(card.write(run, run.decision)) == shape(card.write(plainly, plainly.decision))
-    audit = dataclasses.make_dataclass("Audit", ["verdicts"])
-    gates = [audit([Verdict("memorised", Outcome.PASSED, why)]) for why in (text, "nothing")]
+    counts = AuditCounts(1, 1, 1, 1, 1, 0, 0)
+    gates = [
+        Audit(
+            (Verdict("memorised", Outcome.NOT_CHECKED, why, AuditCheck.MEMORISED_PIXEL),), (), (),
+            (CopiedImage(0, (1,), ("moved",), why),), counts, (), (AuditCheck.MEMORISED_PIXEL,),
+        )
+        for why in (text, "nothing")
+    ]  # fmt: skip
     hostile, usual = ("\n".join(card_lines(Findings(audit=gate))) for gate in gates)
     assert shape(hostile) == shape(usual)
 
