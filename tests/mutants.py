@@ -807,10 +807,10 @@ MUTANTS = [
             ),
         ],
         "tests/audit/test_required.py": [
-            ("mammogan/audit/judgement.py", "if made and high <= limit", "if high <= limit"),
-            ("mammogan/audit/judgement.py", "if made and high <= limit", "if made and low <= limit"),
+            ("mammogan/audit/judgement.py", "if sufficient and high <= limit", "if high <= limit"),
+            ("mammogan/audit/judgement.py", "if sufficient and high <= limit", "if sufficient and low <= limit"),
             ("mammogan/audit/judgement.py", "suspect=ends(estimate)[1] > limit", "suspect=ends(estimate)[0] > limit"),
-            ("mammogan/audit/judgement.py", "made=sample.fake >= needed", "made=True"),
+            ("mammogan/audit/judgement.py", "sufficient=sample.fake >= needed", "sufficient=True"),
             (
                 "mammogan/audit/membership.py",
                 "    index = numbered(patients)\n",
@@ -839,8 +839,8 @@ MUTANTS = [
             ("mammogan/audit/moved_copies.py", "LEAST_SPREAD = 0.5", "LEAST_SPREAD = 0.0"),
             (
                 "mammogan/audit/moved_copies.py",
-                "    each = -math.expm1(math.log1p(-chance) / count)\n",
-                "    each = chance\n",
+                "    single = -math.expm1(math.log1p(-chance) / count)\n",
+                "    single = chance\n",
             ),
             (
                 "mammogan/audit/moved_copies.py",
@@ -1098,7 +1098,7 @@ MUTANTS = [
         ],
         "tests/audit/test_audit.py -k called_decides": [
             (
-                "mammogan/audit/copies.py",
+                "mammogan/audit/membership.py",
                 "index = numbered(patients)",
                 "index = np.unique(np.asarray(patients), return_inverse=True)[1]",
             ),

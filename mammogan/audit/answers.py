@@ -79,18 +79,18 @@ def by_moves(
     subject = Subject(AuditCheck.MOVED_COPIES, "moved copies", MOVED, MEANINGS["moved copies"])
     why = "no device was given" if device is None else moved_copies.too_few(train.patients, held_out.patients)
     if device is None or why:
-        return Answers((judgement.not_made(subject, why),))
+        return Answers((judgement.lacking_data(subject, why),))
     patients = train.patients, held_out.patients
     with console.progress("moved copies", moved_copies.steps(sample.train, sample.held_out, sample.fake)) as advance:
-        found = moved_copies.search(
+        result = moved_copies.search(
             train.images, held_out.images, fakes, *patients, config.confidence, device, advance
         )  # fmt: skip
-    estimates = [copies.rate(flags, config.confidence) for flags in (found.copied, found.unrelated_copied)]
+    estimates = [copies.rate(flags, config.confidence) for flags in (result.copied, result.unrelated_copied)]
     measured = judgement.share(subject, estimates[0], config.max_memorised, sample, estimates[1])
-    matches = found.matches
+    matches = result.matches
     pairs = [
         Likeness(MOVED, fake, int(matches.train[fake]), 1 - float(matches.correlation[fake]), float(ratio))
-        for fake, ratio in enumerate(copies.ALPHA * found.threshold / np.maximum(found.score, 1e-3))
+        for fake, ratio in enumerate(copies.ALPHA * result.threshold / np.maximum(result.score, 1e-3))
     ]
     return _answers([(subject, measured)], pairs)
 
@@ -121,7 +121,7 @@ def by_distance(
         (repeated, judgement.share(repeated, again, config.max_duplicates, sample, real_again)),
     ], pairs)  # fmt: skip
     if sample.held_out_patients < FEWEST_PATIENTS:
-        verdicts = (judgement.not_made(subject, FEW) for subject in others)
+        verdicts = (judgement.lacking_data(subject, FEW) for subject in others)
         return dataclasses.replace(answers, verdicts=(*answers.verdicts, *verdicts))
     nearer, membership_, attack = others
     near = copies.nearer_estimate(distances.fake_train, distances.fake_held, train_patients, held_patients, level)
@@ -135,7 +135,7 @@ def by_distance(
 
 def _subject(statistic: str, space: Space) -> Subject:
     check = AuditCheck(f"{statistic}/{space.kind}")
-    return Subject(check, statistic, space.name, MEANINGS[statistic], space.judges, in_each_space=True)
+    return Subject(check, statistic, space.name, MEANINGS[statistic], space.judges, per_space=True)
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ def by_critic(critic: CriticScores | None, sample: Sample, config: AuditConfig) 
     )
     why = "no critic was given" if critic is None else _unusable(critic)
     if critic is None or why:
-        return Answers(tuple(judgement.not_made(subject, why) for subject in (by_auc, by_share)))
+        return Answers(tuple(judgement.lacking_data(subject, why) for subject in (by_auc, by_share)))
     patients = len(set(critic.member_patients)), len(set(critic.other_patients))
     own = Sample(len(critic.members), len(critic.others), 0, *patients, sample.confidence)
     scores = _by_patient(critic.members, critic.others, critic.member_patients, critic.other_patients)

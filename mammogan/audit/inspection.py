@@ -135,17 +135,17 @@ def _closest(answers: Iterable[Answers], chosen: Ints) -> Iterator[ClosestPair]:
 
 def _copied(pairs: Iterable[Likeness], chosen: Ints) -> list[CopiedImage]:
     """Training images that are copied, with the synthetic ones, the most often copied first."""
-    found: dict[int, list[Likeness]] = {}
+    by_train: dict[int, list[Likeness]] = {}
     for pair in pairs:
         if pair.copied:
-            found.setdefault(pair.train, []).append(pair)
+            by_train.setdefault(pair.train, []).append(pair)
     images = [
         CopiedImage(
             train,
             tuple(sorted({int(chosen[pair.fake]) for pair in of_train})),
             tuple(dict.fromkeys(pair.space for pair in of_train)),
         )
-        for train, of_train in found.items()
+        for train, of_train in by_train.items()
     ]
     return sorted(images, key=lambda image: (-len(image.fakes), image.train))
 

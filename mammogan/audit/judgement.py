@@ -51,13 +51,13 @@ class Subject:
     meaning: str
     judges: bool = True
     """Whether it decides; what a random network sees does not."""
-    in_each_space: bool = False
+    per_space: bool = False
     """Whether the statistic is measured in several spaces."""
 
     @property
     def gate(self) -> str:
         """What the check is called in a verdict."""
-        return f"{self.statistic} ({self.space})" if self.in_each_space else self.statistic
+        return f"{self.statistic} ({self.space})" if self.per_space else self.statistic
 
 
 def share(
@@ -65,7 +65,7 @@ def share(
 ) -> AuditMeasure:
     """Measure of a share of the synthetic images, 0 without copying; ``limit`` in (0, 1]."""
     needed = copies.images_needed(limit, sample.confidence)
-    outcome = _outcome(estimate, limit, made=sample.fake >= needed, suspect=ends(estimate)[1] > limit)
+    outcome = _outcome(estimate, limit, sufficient=sample.fake >= needed, suspect=ends(estimate)[1] > limit)
     return _measure(subject, estimate, limit, sample, outcome, needed, IMAGES, reference)
 
 
@@ -93,7 +93,7 @@ def attack(subject: Subject, estimate: Estimate, limit: float, sample: Sample) -
 def _compared(subject: Subject, estimate: Estimate, limit: float, sample: Sample, least: int) -> AuditMeasure:
     """Measure by patients, of whom ``least`` held-out ones would do without copying."""
     patients, margin = sample.held_out_patients, limit - estimate.value
-    outcome = _outcome(estimate, limit, made=patients >= least, suspect=margin < 0)
+    outcome = _outcome(estimate, limit, sufficient=patients >= least, suspect=margin < 0)
     own = math.ceil(patients * ((ends(estimate)[1] - estimate.value) / margin) ** 2) if margin > 0 else 0
     return _measure(subject, estimate, limit, sample, outcome, max(least, own), PATIENTS)
 
@@ -141,11 +141,11 @@ def _measure(
     )
 
 
-def _outcome(estimate: Estimate, limit: float, *, made: bool, suspect: bool) -> Outcome:
+def _outcome(estimate: Estimate, limit: float, *, sufficient: bool, suspect: bool) -> Outcome:
     low, high = ends(estimate)
-    if low > limit or (made and suspect):
+    if low > limit or (sufficient and suspect):
         return Outcome.REFUSED
-    return Outcome.PASSED if made and high <= limit else Outcome.NOT_CHECKED
+    return Outcome.PASSED if sufficient and high <= limit else Outcome.NOT_CHECKED
 
 
 def verdict(subject: Subject, measure: AuditMeasure) -> Verdict:
@@ -163,6 +163,6 @@ def verdict(subject: Subject, measure: AuditMeasure) -> Verdict:
     return Verdict(subject.gate, measure.outcome, why, measure.check)
 
 
-def not_made(subject: Subject, why: str) -> Verdict:
+def lacking_data(subject: Subject, why: str) -> Verdict:
     """Verdict of a check that could not be made."""
     return Verdict(subject.gate, Outcome.NOT_CHECKED, why, subject.check)

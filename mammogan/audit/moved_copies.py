@@ -118,13 +118,13 @@ def search(
     usable = np.flatnonzero((~own).sum(axis=1) >= FEWEST_TRAIN)
     chosen = usable[np.unique(np.linspace(0, len(usable) - 1, min(len(usable), MOST_UNRELATED)).round().astype(int))]
     reals = torch.cat([train, held_out]) if len(held_out) else train
-    found = []
+    sides = []
     for images, excluded in ((reals[torch.from_numpy(chosen)], own[chosen]), (fakes, None)):
         queries = alignment.prepare(images, device)
         coarse = coarse_correlations(queries, references, advance)
         fine = partial(fine_correlations, queries, references)
-        found.append(best_matches(coarse if excluded is None else np.where(excluded, np.nan, coarse), fine))
-    return decide(*found, confidence)
+        sides.append(best_matches(coarse if excluded is None else np.where(excluded, np.nan, coarse), fine))
+    return decide(*sides, confidence)
 
 
 def decide(unrelated: Matches, synthetic: Matches, confidence: float) -> MovedCopies:
@@ -139,8 +139,8 @@ def threshold(unrelated: Floats, count: int, chance: float) -> float:
     """Score that the largest of ``count`` images exceeds with this ``chance``, by those of unrelated images (N,)."""
     middle, upper = np.quantile(unrelated, [0.5, 0.9])
     spread = (upper - middle) / (GUMBEL_90 - GUMBEL_MEDIAN)
-    each = -math.expm1(math.log1p(-chance) / count)
-    return float(middle + spread * (-math.log(-math.log1p(-each)) - GUMBEL_MEDIAN))
+    single = -math.expm1(math.log1p(-chance) / count)
+    return float(middle + spread * (-math.log(-math.log1p(-single)) - GUMBEL_MEDIAN))
 
 
 def best_matches(coarse: Floats, fine: FineCorrelations) -> Matches:

@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 PIXEL = Space(SpaceKind.PIXEL, "pixel", "pixels", pixel_embedding)
 RANDOM_LPIPS = Space(SpaceKind.LPIPS, "lpips_random", "random", pixel_embedding, judges=False)
 RANDOM_FEATURES = Space(SpaceKind.FEATURES, "random_vgg", "random", pixel_embedding, judges=False)
-SUBJECT = Subject(AuditCheck.MEMORISED_PIXEL, "memorised", "pixel", "share that copies", in_each_space=True)
+SUBJECT = Subject(AuditCheck.MEMORISED_PIXEL, "memorised", "pixel", "share that copies", per_space=True)
 
 
 def critic(train, held, *, constant=False):
