@@ -120,6 +120,7 @@ def _measure(
 ) -> AuditMeasure:  # fmt: skip
     low, high = ends(estimate)
     given = sample.fake if unit == IMAGES else sample.held_out_patients
+    lacking = subject.judges and outcome is Outcome.NOT_CHECKED
     return AuditMeasure(
         check=subject.check,
         statistic=subject.statistic,
@@ -131,7 +132,7 @@ def _measure(
         reference=reference.value if reference else None,
         limit=limit,
         outcome=outcome if subject.judges else Outcome.NOT_CHECKED,
-        needed=needed if outcome is Outcome.NOT_CHECKED and needed > given else None,
+        needed=needed if lacking and needed > given else None,
         unit=unit,
         given=given,
         n_train=sample.train,

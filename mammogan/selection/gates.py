@@ -36,10 +36,18 @@ def audit_summary(audit: Audit) -> str:
     words = tally(audit.verdicts)
     if audit.outcome is Outcome.NOT_CHECKED:
         missing = unmade(audit.verdicts, audit.required)
-        reasons = {item.check: item.why for item in audit.verdicts if item.outcome is not Outcome.PASSED}
-        first = "; ".join(f"{check} ({reasons.get(check, 'it was not made')})" for check in missing)
-        words = f"not checked: {len(missing)} of {len(audit.required)} required checks were not made: {first}; {words}"
+        reasons = "; ".join(f"{check} ({_reason(audit, check)})" for check in missing)
+        count = f"{len(missing)} of {len(audit.required)} required checks were not made"
+        words = f"not checked: {count}: {reasons}; {words}"
     return words if audit.for_release else f"{words}; {release_note(audit)}"
+
+
+def _reason(audit: Audit, check: AuditCheck) -> str:
+    """Why a check was not made, in a few words."""
+    for measure in audit.measures:
+        if measure.check is check and measure.needed is not None:
+            return f"it takes at least {measure.needed} {measure.unit} to show; there are {measure.given}"
+    return next((item.why for item in audit.verdicts if item.check is check), "it was not made")
 
 
 def release_note(audit: Audit) -> str:
