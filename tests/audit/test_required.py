@@ -17,6 +17,7 @@ from mammogan.records import Findings
 from mammogan.reporting import findings
 from mammogan.results import Audit, AuditCounts, Outcome, Verdict, combined, unmade
 from mammogan.selection import gates
+from mammogan.statistics import Estimate
 
 CPU = torch.device("cpu")
 PIXEL = Space(SpaceKind.PIXEL, "pixel", "pixels", pixel_embedding)
@@ -105,6 +106,24 @@ def test_a_share_passes_by_its_upper_end(hits, count, outcome):
     estimate = copies.clopper_pearson(hits, count, 0.95)
     sample = Sample(100, 50, count, 100, 50, 0.95)
     assert judgement.share(SUBJECT, estimate, 0.005, sample).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("patients", "estimate", "outcome", "needed"),
+    [
+        (100, (0.55, 0.5, 0.6), Outcome.PASSED, None),
+        (100, (0.62, 0.55, 0.69), Outcome.NOT_CHECKED, 545),
+        (100, (0.7, 0.6, 0.8), Outcome.REFUSED, None),
+        (48, (0.3, 0.2, 0.4), Outcome.NOT_CHECKED, 49),
+        (49, (0.3, 0.2, 0.4), Outcome.PASSED, None),
+        (10, (0.9, 0.8, 1.0), Outcome.REFUSED, None),
+    ],
+)
+def test_a_comparison_passes_by_its_upper_end_and_not_by_luck(patients, estimate, outcome, needed):
+    """545 = 100 (0.07 / 0.03)^2; below 49 of 49 and 196 patients one harmless generator in ten would not pass."""
+    sample = Sample(9, 9, 9, 4 * patients, patients, 0.95)
+    measure = judgement.auc(SUBJECT, Estimate(*estimate), 0.65, sample)
+    assert (measure.outcome, measure.needed) == (outcome, needed)
 
 
 @pytest.mark.parametrize("left_out", AuditCheck)
