@@ -179,10 +179,10 @@ def audit_dataset(
     fakes = whole.synthetic.images() if fakes is None else fakes
     reals = [Reals(side.images(allow_empty=True), side.patients) for side in (real.train, held_out)]
     _check(*reals, fakes)
+    judged = critic_scores(critic, *reals, real.digest, config) if critic else None
     drawn = max(0, config.audit.fakes - len(fakes)) if more else 0
     if more and drawn:
         fakes = torch.cat([fakes, more(drawn)])
-    judged = critic_scores(critic, *reals, real.digest, config) if critic else None
     result = inspect(
         *reals, fakes, load_spaces(config.evaluate), config.audit,
         batch_size=config.evaluate.batch_size, critic=judged,

@@ -237,7 +237,7 @@ def notes(monkeypatch):
     monkeypatch.setattr(
         "mammogan.steps.notes.notes.write", lambda model, version, step, text, card: messages.append(text)
     )
-    monkeypatch.setattr("mammogan.steps.notes.notes.write_outcome", lambda *_: None)
+    monkeypatch.setattr("mammogan.steps.notes.notes.write_outcome", lambda *_, **__: None)
     return messages
 
 
