@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+NOT_CHECKED_STATUS = 3
+"""Exit status of an audit that could not make a required check; 2 is that of a mistake in what was given."""
+
 Fake = Annotated[str, typer.Option(help="Folder of synthetic images; none takes those that the data set holds.")]
 Dataset = Annotated[Path, typer.Option(help="Data set with train and test split.")]
 
@@ -85,7 +88,10 @@ def audit(
     settings: Settings = None,
     as_json: Json = False,
 ) -> None:
-    """Check synthetic images for copies of training images; exit status 1 where the gate refuses them."""
+    """Check synthetic images for copies of training images.
+
+    Exit status 1 where a check refuses them, 3 where a required one was not made.
+    """
     from mammogan.audit import audit_dataset
     from mammogan.reporting.findings import copied_lines
     from mammogan.results import Outcome
@@ -104,8 +110,8 @@ def audit(
         for line in copied_lines(result):
             print(line)
         print(audit_summary(result))
-    if result.outcome is Outcome.REFUSED:
-        raise typer.Exit(1)
+    if result.outcome is not Outcome.PASSED:
+        raise typer.Exit(1 if result.outcome is Outcome.REFUSED else NOT_CHECKED_STATUS)
 
 
 @app.command()

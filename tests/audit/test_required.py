@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 from test_audit import of_patients, pictures
+from typer.testing import CliRunner
 
 from mammogan import config
 from mammogan.audit import Reals, copies, inspect, judgement
 from mammogan.audit.critic_scores import CriticScores
 from mammogan.audit.distances import Space, pixel_embedding
 from mammogan.audit.judgement import Sample, Subject
+from mammogan.command_line import app
 from mammogan.config import AuditCheck, AuditConfig, SpaceKind
 from mammogan.records import Findings
 from mammogan.reporting import findings
@@ -155,6 +157,15 @@ def test_no_required_check_may_be_unmade(unmade_one, how):
 def test_a_check_that_is_not_required_refuses_all_the_same():
     verdicts = [Verdict("a", Outcome.PASSED, "", AuditCheck.EXACT_COPIES), Verdict("b", Outcome.REFUSED, "")]
     assert combined(verdicts, [AuditCheck.EXACT_COPIES]) is Outcome.REFUSED
+
+
+@pytest.mark.parametrize(("outcome", "status"), [(Outcome.PASSED, 0), (Outcome.REFUSED, 1), (Outcome.NOT_CHECKED, 3)])
+def test_the_command_ends_with_what_it_came_to(outcome, status, monkeypatch, tmp_path):
+    verdict = Verdict("exact copies", outcome, "why", AuditCheck.EXACT_COPIES)
+    audit = Audit((verdict,), (), (), (), AuditCounts(9, 9, 9, 9, 9, 0, 0), (), (AuditCheck.EXACT_COPIES,))
+    monkeypatch.setattr("mammogan.audit.audit_dataset", lambda *_, **__: audit)
+    run = CliRunner().invoke(app, ["audit", "--dataset", str(tmp_path)])
+    assert (run.exit_code, run.output.splitlines()[-1]) == (status, gates.audit_summary(audit))
 
 
 class TestSetting:
