@@ -102,7 +102,10 @@ def test_the_report_s_section_is_made_from_mlflow_alone(released):
     assert records.audit == results.read(Audit, folder / "privacy" / "audit.json")
     assert records.utility == results.read(Utility, folder / "benefit" / "utility.json")
     assert set(records.pictures) == {"closest", "effects", "curve"}
+    counts = records.audit.counts
+    assert (counts.fakes, counts.drawn, counts.exact_repeats) == (60, 42, 0)  # another seed than the set's
     html = section(records)
+    assert "42 of them drawn for the audit alone" in html
     for heading in ("Synthetic images", "Do the synthetic images copy?", "Do the synthetic images help a classifier?"):
         assert heading in html
 
