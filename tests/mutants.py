@@ -837,10 +837,11 @@ MUTANTS = [
             ("mammogan/audit/alignment.py", "SYMMETRIES = 8", "SYMMETRIES = 4"),
             ("mammogan/audit/alignment.py", "SHIFT = 4\n", "SHIFT = 2\n"),
             ("mammogan/audit/moved_copies.py", "LEAST_SPREAD = 0.5", "LEAST_SPREAD = 0.0"),
+            ("mammogan/audit/moved_copies.py", "loc=math.log(count), size", "loc=0.0, size"),
             (
                 "mammogan/audit/moved_copies.py",
-                "    single = -math.expm1(math.log1p(-chance) / count)\n",
-                "    single = chance\n",
+                "rng.gumbel(size=(DRAWS, unrelated))",
+                "rng.gumbel(size=(DRAWS, 10 * unrelated))",
             ),
             (
                 "mammogan/audit/moved_copies.py",

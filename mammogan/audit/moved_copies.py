@@ -7,10 +7,10 @@ measured on its own scale: with z = artanh of a correlation,
 
 z_t being its coarse correlations with the training images t, and the denominator at least half of what is usual. A
 smooth image is like all others and one full of noise is like none; on this scale both must stand out as much. What
-stands out by chance is learnt from the real images: s of each against the training images of other patients. A Gumbel
-distribution, that of largest values, through the median and the 90th percentile of those s gives the threshold that all
-synthetic images together exceed with 5% chance where none is a copy (the level is 1 - ``audit.confidence``, shared out
-by Sidak). Both quantiles leave out the tail, in which a picture that stands under two patients would hide all copies.
+stands out by chance is learnt from the real images: s of each against the training images of other patients. Such s
+are taken for largest values, of a Gumbel distribution, whose median and 90th percentile give the threshold that all
+synthetic images together exceed with 5% chance where none is a copy (1 - ``audit.confidence``; ``threshold``). Both
+quantiles leave out the tail, in which a picture that stands under two patients would hide all copies.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import torch
@@ -44,7 +44,9 @@ LEAST_SPREAD = 0.5
 """Spread of an image, as a share of what is usual of real ones, at least: noise is unlike all training images alike."""
 LARGEST = 0.999
 """Correlation from which on all are alike: artanh of 1 is infinite."""
-GUMBEL_MEDIAN, GUMBEL_90 = -math.log(math.log(2)), -math.log(-math.log(0.9))
+QUANTILES = (0.5, 0.9)
+"""Of the scores of unrelated images, by which the threshold is set."""
+DRAWS, SEED = 10_000, 0
 
 
 @dataclass(frozen=True)
@@ -137,10 +139,22 @@ def decide(unrelated: Matches, synthetic: Matches, confidence: float) -> MovedCo
 
 def threshold(unrelated: Floats, count: int, chance: float) -> float:
     """Score that the largest of ``count`` images exceeds with this ``chance``, by those of unrelated images (N,)."""
-    middle, upper = np.quantile(unrelated, [0.5, 0.9])
-    spread = (upper - middle) / (GUMBEL_90 - GUMBEL_MEDIAN)
-    single = -math.expm1(math.log1p(-chance) / count)
-    return float(middle + spread * (-math.log(-math.log1p(-single)) - GUMBEL_MEDIAN))
+    middle, upper = np.quantile(unrelated, QUANTILES)
+    return float(middle + _factor(len(unrelated), count, chance) * (upper - middle))
+
+
+@cache
+def _factor(unrelated: int, count: int, chance: float) -> float:
+    """The threshold above the median, in units of the 90th percentile above it.
+
+    Of Gumbel variables (largest - median) / (90th percentile - median) has the same distribution whatever their
+    location and scale are. It is simulated, so that the threshold knows from how few images it was learnt; the largest
+    of ``count`` is one of them shifted by log(``count``).
+    """
+    rng = np.random.default_rng(SEED)
+    middle, upper = np.quantile(rng.gumbel(size=(DRAWS, unrelated)), QUANTILES, axis=1)
+    largest = rng.gumbel(loc=math.log(count), size=DRAWS)
+    return float(np.quantile((largest - middle) / (upper - middle), 1 - chance))
 
 
 def best_matches(coarse: Floats, fine: FineCorrelations) -> Matches:

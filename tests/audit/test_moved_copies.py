@@ -91,21 +91,24 @@ def test_a_flat_image_is_like_nothing():
 
 
 class TestThreshold:
-    @pytest.mark.parametrize("count", [50, 1000])
-    def test_an_audit_of_images_of_nobody_raises_a_false_alarm_in_one_of_twenty(self, count):
-        """2000 audits whose scores are largest values of many: each learns its threshold from 300 real images."""
+    @pytest.mark.parametrize(("real", "count"), [(30, 60), (30, 1000), (300, 1000)])
+    def test_an_audit_of_images_of_nobody_raises_a_false_alarm_in_one_of_twenty(self, real, count):
+        """4000 audits whose scores are largest values: each learns its threshold from so many real images.
+
+        A threshold that took the two quantiles for known would raise 19, 26 and 7.5%.
+        """
         rng = np.random.default_rng(count)
         alarms = 0
-        for _ in range(2000):
-            unrelated, own = rng.gumbel(2.5, 0.5, 300), rng.gumbel(2.5, 0.5, count)
-            alarms += own.max() > moved_copies.threshold(unrelated, count, 0.05)
-        assert 0.03 <= alarms / 2000 <= 0.08
+        for _ in range(4000):
+            unrelated, largest = rng.gumbel(2.5, 0.5, real), rng.gumbel(2.5, 0.5, count).max()
+            alarms += largest > moved_copies.threshold(unrelated, count, 0.05)
+        assert 0.04 <= alarms / 4000 <= 0.06
 
     def test_a_picture_under_two_patients_hides_no_copies(self):
         unrelated = np.random.default_rng(0).gumbel(2.5, 0.5, 300)
         before = moved_copies.threshold(unrelated, 1000, 0.05)
         unrelated[:5] = 40.0
-        assert moved_copies.threshold(unrelated, 1000, 0.05) < before + 1
+        assert moved_copies.threshold(unrelated, 1000, 0.05) < 1.2 * before
 
 
 class TestSearch:
