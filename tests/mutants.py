@@ -800,6 +800,7 @@ MUTANTS = [
                 "    if sample.held_out_patients < FEWEST_PATIENTS:",
                 "    if sample.held_out_patients < 1:",
             ),
+            ("mammogan/audit/answers.py", "judgement.ends(base)[0] if base", "base.value if base"),
             (
                 "mammogan/audit/copies.py",
                 "    for block in blocks_of(count, -(-count // most)):",

@@ -115,7 +115,8 @@ def by_distance(
     held = distances.held_train
     base = copies.rate(copies.copy_ratios(held) < copies.ALPHA, level) if len(held) else None
     memorised, repeated, *others = (_subject(name, space) for name in PER_SPACE)
-    limit = max(config.max_memorised, base.value if base else 0.0)
+    # what real images do for certain: one of five held-out ones by chance would allow a fifth of the synthetic ones
+    limit = max(config.max_memorised, judgement.ends(base)[0] if base else 0.0)
     answers = _answers([
         (memorised, judgement.share(memorised, copies.rate(ratios < copies.ALPHA, level), limit, sample, base)),
         (repeated, judgement.share(repeated, again, config.max_duplicates, sample, real_again)),

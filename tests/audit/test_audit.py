@@ -295,6 +295,20 @@ def test_statistics_need_no_images():
     assert by_name["membership"].value > 0.8
 
 
+@pytest.mark.parametrize(("held_out", "copies_of_them", "limit"), [(5, 1, 0.00505), (200, 60, 0.2374)])
+def test_held_out_images_that_copy_by_chance_widen_no_limit(held_out, copies_of_them, limit):
+    """The limit is the lower end of their share, by scipy's interval; the share itself of 1 in 5 would be 20%."""
+    far = np.full((held_out, 60), 1.0)
+    far[:copies_of_them, 0] = 0.1
+    others = [np.ones(shape) for shape in ((40, 60), (40, held_out), (40, 40), (60, 60))]
+    given = Distances(others[0], others[1], far, others[2], others[3])
+    names = [f"t{i}" for i in range(60)], [f"h{i}" for i in range(held_out)]
+    measure = by_distance(given, *names, LIMITS, PIXEL).measures[0]
+    assert (measure.statistic, measure.reference) == ("memorised", copies_of_them / held_out)
+    assert measure.limit == pytest.approx(binomtest(copies_of_them, held_out).proportion_ci(0.95, "exact").low)
+    assert measure.limit == pytest.approx(limit, abs=1e-3)
+
+
 @pytest.fixture(scope="module")
 def audited(dataset, model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("audited")
