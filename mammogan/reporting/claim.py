@@ -22,7 +22,7 @@ from mammogan.records import RunRecord
 from mammogan.reporting import pages
 from mammogan.reporting.findings import interval, short
 from mammogan.results import Measurement
-from mammogan.selection.gates import tally
+from mammogan.selection.gates import audit_summary
 
 PAGE = "claim.html"
 GIT_COMMIT = "mlflow.source.git.commit"
@@ -300,7 +300,7 @@ def _performance(record: RunRecord) -> Answer:
         return Answer(Status.NOT_DONE, "there is no winner")
     text = f"{winner.trial.name}, epoch {winner.epoch}: {_measured(winner.decided_by())}"
     audit = record.findings.audit
-    return Answer(Status.ANSWERED, f"{text}; {f'audit {tally(audit.verdicts)}' if audit else 'not audited'}")
+    return Answer(Status.ANSWERED, f"{text}; {f'audit {audit_summary(audit)}' if audit else 'not audited'}")
 
 
 def _diagnostic(record: RunRecord) -> Answer:
