@@ -16,8 +16,9 @@ from mammogan import codec, storage
 from mammogan.config import AuditCheck, Trial
 from mammogan.graph import Step
 
-TRIAL_FORMAT = EVALUATION_FORMAT = AUDIT_FORMAT = 3
-DECISION_FORMAT = UTILITY_FORMAT = CANDIDATE_FORMAT = 2
+UTILITY_FORMAT = 2
+TRIAL_FORMAT = DECISION_FORMAT = CANDIDATE_FORMAT = AUDIT_FORMAT = 3
+EVALUATION_FORMAT = 4
 """Raised when a field changes its meaning; documents without one are of format 1."""
 
 
@@ -271,32 +272,72 @@ class Finding(StrEnum):
     NO_DIFFERENCE = "no significant difference"
     ONE_SEED = "one seed is not enough to tell"
     NO_SEED = "no seed in common"
+    NO_EPOCH = "no epoch in common"
+
+
+@dataclass(frozen=True)
+class BlockDesign:
+    """The runs that a comparison of gradient-penalty weights rests on, in blocks by seed."""
+
+    metric: str
+    pairing: str
+    lambdas: int
+    """Weights that are compared at once: those with two seeds or more."""
+    seeds: int
+    """Seeds of any of them."""
+    runs: int
+    """Runs of these weights; fewer than lambdas times seeds where some failed, which least squares leaves out."""
+    first_epoch: int | None
+    """Epochs over whose snapshots each run's figure is the mean; None where no epoch is common to all runs."""
+    last_epoch: int | None
+    shortest: str
+    """Run that ended at the last epoch while others went on; empty where all have the same last epoch."""
+    confidence: float
+    """Level of all intervals together."""
+    power: float
+    """Share of such experiments in which the smallest detectable difference is found."""
+    residual_sd: float | None
+    """Pooled standard deviation of a run within its block; None where no degree of freedom is left."""
+    freedom: int
+
+    @property
+    def missing(self) -> int:
+        """Runs that failed or were never made."""
+        return self.lambdas * self.seeds - self.runs
 
 
 @dataclass(frozen=True)
 class LambdaComparison:
-    """Paired difference of one gradient-penalty weight from another, ``one`` minus ``other``; less is better."""
+    """Difference of one gradient-penalty weight from another, ``one`` minus ``other``; less is better."""
 
-    metric: str
-    pairing: str
     one: float
     other: float
     difference: float | None
+    """By least squares; None where no chain of common seeds connects the two."""
     low: float | None
+    """Ends of Tukey's interval, which holds for all pairs of weights together; None where nothing can be said."""
     high: float | None
-    confidence: float
-    pairs: int
-    paired_by: str
-    """``seed``, or ``epoch`` where they have one seed in common."""
     seeds: int
     """Seeds that both have."""
+    detectable: float | None
+    """Smallest true difference that such an experiment finds with the design's power."""
+    seeds_needed: int | None
+    """Seeds of all weights that find a true difference as large as the one observed; None for more than 1000."""
     finding: Finding
     """Of ``one``: better, worse, or why nothing can be said."""
+    design: BlockDesign
 
     @property
     def better(self) -> float | None:
         """The better weight; None where neither is."""
         return {Finding.BETTER: self.one, Finding.WORSE: self.other}.get(self.finding)
+
+    @property
+    def bound(self) -> float | None:
+        """What the two differ by at most: the interval's larger end. They are equivalent within any margin above."""
+        if self.low is None or self.high is None:
+            return None
+        return max(abs(self.low), abs(self.high))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Intervals for statistics whose terms share images: the jackknife over images, and means over image pairs.
+"""Intervals for statistics whose terms share images: the jackknife over images or patients, and means over image pairs.
 
 A mean over pairs d(i, j) is not a mean of independent terms: every image takes part in many pairs. Writing
 d(i, j) = theta + a_i + b_j + r_ij, its variance over n and m images and P balanced pairs is
@@ -7,8 +7,12 @@ twice (once from either side); the variance of the pairs as if they were indepen
 often, so it is taken off once (the dyadic-robust variance of Fafchamps and Gubert 2007, and of Cameron, Gelbach and
 Miller 2011 for two samples). A bootstrap over images needs many more draws and counts var(r) three times.
 
-Samples of images are drawn without regard to the other; ends are Student-t with Satterthwaite's degrees of freedom,
-and of shares and mean counts Wilson's, which cannot leave their range.
+Where images come in patients, a patient is left out with all its images: those of one patient are no independent
+witnesses. What is said of images above then holds of patients, and of pairs that of all pairs of two patients together.
+
+Samples of images are drawn without regard to the other; ends are Student-t with Satterthwaite's degrees of freedom, on
+a logarithmic or logit scale where the quantity has a range, and of shares and mean counts Wilson's: no end can leave
+the range.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from numpy.typing import NDArray
 
 from mammogan.errors import NotEnoughDataError
 
+LARGEST_EXPONENT = 100.0
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -64,18 +69,36 @@ def blocks_of(count: int, most: int) -> list[Ints]:
     return [np.arange(first, count, min(count, most)) for first in range(min(count, most))]
 
 
+def cluster_blocks(clusters: Ints, most: int) -> list[Ints]:
+    """Indices of images dealt into at most ``most`` blocks that hold whole clusters; ``clusters`` (N,) numbers them."""
+    _, index = np.unique(clusters, return_inverse=True)
+    return [np.flatnonzero(np.isin(index, block)) for block in blocks_of(int(index.max(initial=-1)) + 1, most)]
+
+
 def combine(
     value: float, parts: Sequence[Variance], confidence: float, least: float = -math.inf, most: float = math.inf
 ) -> Estimate:
     """Interval of an estimate whose variance is the sum of independent parts (Satterthwaite 1946).
 
-    Ends beyond ``least`` and ``most``, between which the quantity lies, are brought there: no less often is it inside.
+    Of a quantity between ``least`` and ``most`` it is made where the range has no end, by the delta method: of
+    log(value - least) where only ``least`` is finite, of log((value - least) / (most - value)) where both are. At an
+    end of the range, where that scale has none, the interval reaches as far as the error does on the quantity's own.
     """
     from scipy.special import stdtrit
 
     total, freedom = _total(parts)
     half = float(stdtrit(freedom, (1 + confidence) / 2)) * math.sqrt(total)
-    return Estimate(value, min(max(value - half, least), value), max(min(value + half, most), value))
+    above, below = value - least, most - value
+    if math.isinf(least) or above <= 0 or below <= 0:
+        return Estimate(value, min(max(value - half, least), value), max(min(value + half, most), value))
+    if math.isinf(most):
+        # a number past the exponent's range is no end that anybody could use
+        factor = math.exp(min(half / above, LARGEST_EXPONENT))
+        return Estimate(value, least + above / factor, least + above * factor)
+    reach = min(half * (most - least) / (above * below), LARGEST_EXPONENT)
+    ends = (above / (above + below * math.exp(shift)) for shift in (reach, -reach))
+    low, high = (least + (most - least) * share for share in ends)
+    return Estimate(value, min(low, value), max(high, value))
 
 
 def at_least(parts: Sequence[Variance], least: float) -> list[Variance]:
@@ -124,24 +147,28 @@ def pair_mean(
     confidence: float,
     least: float = -math.inf,
     most: float = math.inf,
+    clusters: Ints | None = None,
 ) -> Estimate:
-    """Mean over image pairs with the interval that knows which pairs share an image.
+    """Mean over image pairs with the interval that knows which pairs share an image or a patient.
 
     ``values`` (P,), in [``least``, ``most``], are those of the pairs (``left[p]``, ``right[p]``); with ``one_sample``
-    both index the same images, else two samples. A single pair has no interval. Raises ValueError for no pair at all.
+    both index the same images, else two samples. ``clusters`` numbers the patient of each image that ``left`` indexes;
+    without it each is of its own. A single pair has no interval. Raises ValueError for no pair at all.
     """
     pairs = len(values)
     if pairs == 0:
         raise ValueError("pairs=0: a mean needs at least 1 pair")
     mean = float(values.mean())
-    sides = [np.concatenate([left, right])] if one_sample else [left, right]
+    if clusters is not None:
+        left = clusters[left]
+        right = clusters[right] if one_sample else right
     excess = values - mean
-    repeated = np.concatenate([excess, excess]) if one_sample else excess
-    parts = [_leave_one_out(mean, repeated, side, pairs) for side in sides]
+    sides = [(left, right)] if one_sample else [(left,), (right,)]
+    parts = [_leave_one_out(mean, excess, side) for side in sides]
     if any(part is None for part in parts):
         return Estimate(mean, None, None)
     known = [part for part in parts if part is not None]
-    independent = float(excess @ excess) / max(pairs - 1, 1) / pairs
+    independent = _independent(excess, left, right, one_sample=one_sample)
     total = sum(part.variance for part in known)
     # sharing images can only add to the variance of independent pairs, so that is the least it may be
     shrink = max(total - independent, independent) / total if total > 0 else 0.0
@@ -149,14 +176,30 @@ def pair_mean(
     return combine(mean, shrunk, confidence, least, most)
 
 
-def _leave_one_out(mean: float, excess: Floats, images: Ints, pairs: int) -> Variance | None:
-    """Jackknife over the images of one side that take part in a pair; None where leaving one out leaves nothing."""
-    sums = np.bincount(images, weights=excess)
-    counts = np.bincount(images)
-    sums, counts = sums[counts > 0], counts[counts > 0]
-    if len(counts) < 2 or (counts >= pairs).any():
+def _leave_one_out(mean: float, excess: Floats, sides: tuple[Ints, ...]) -> Variance | None:
+    """Jackknife over the images or patients that ``sides`` names for each pair, one or two.
+
+    None where leaving one out leaves no pair.
+    """
+    most = max(int(side.max()) for side in sides) + 1
+    sums = sum(np.bincount(side, weights=excess, minlength=most) for side in sides)
+    counts = sum(np.bincount(side, minlength=most) for side in sides)
+    if len(sides) > 1:  # a pair of one patient's images leaves once
+        own = sides[0] == sides[1]
+        sums = sums - np.bincount(sides[0][own], weights=excess[own], minlength=most)
+        counts = counts - np.bincount(sides[0][own], minlength=most)
+    sums, counts = np.asarray(sums)[counts > 0], np.asarray(counts)[counts > 0]
+    if len(counts) < 2 or (counts >= len(excess)).any():
         return None
-    return jackknife(mean, mean - sums / (pairs - counts))
+    return jackknife(mean, mean - sums / (len(excess) - counts))
+
+
+def _independent(excess: Floats, left: Ints, right: Ints, *, one_sample: bool) -> float:
+    """Variance of the mean as if all pairs were independent, but for those of the same two images or patients."""
+    first, second = (np.minimum(left, right), np.maximum(left, right)) if one_sample else (left, right)
+    _, pair = np.unique(first * (int(second.max()) + 1) + second, return_inverse=True)
+    sums = np.bincount(pair, weights=excess)
+    return float(sums @ sums) / len(excess) ** 2 * len(sums) / max(len(sums) - 1, 1)
 
 
 def numbered(names: Sequence[str]) -> Ints:

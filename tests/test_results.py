@@ -37,7 +37,7 @@ def trained():
 def test_what_is_written_is_read_back_the_same(result, tmp_path):
     results.write(result, tmp_path / "result.json")
     assert results.read(type(result), tmp_path / "result.json") == result
-    assert json.loads((tmp_path / "result.json").read_text())["format"] == (2 if isinstance(result, Decision) else 3)
+    assert json.loads((tmp_path / "result.json").read_text())["format"] == (4 if isinstance(result, Evaluation) else 3)
 
 
 def test_a_candidate_is_the_same_from_its_document():

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 from mammogan import statistics
 
@@ -119,4 +119,60 @@ def test_ends_stay_where_the_quantity_is(value):
     free = statistics.pair_mean(values, left, right, one_sample=True, confidence=0.95)
     held = statistics.pair_mean(values, left, right, one_sample=True, confidence=0.95, least=0, most=1)
     assert free.low < 0 or free.high > 1
-    assert held == (free.value, max(free.low, 0), min(free.high, 1))
+    assert 0 < held.low < held.value == free.value < held.high < 1
+    half = (free.high - free.value) / (free.value * (1 - free.value))
+    assert [special.logit(end) - special.logit(free.value) for end in held[1:]] == pytest.approx([-half, half])
+
+
+def test_a_quantity_from_zero_has_the_interval_of_its_logarithm():
+    part = [statistics.Variance(0.09, 1e9)]
+    free, held = statistics.combine(0.4, part, 0.95), statistics.combine(0.4, part, 0.95, least=0)
+    assert free.low < 0 < held.low
+    half = 1.959964 * 0.3 / 0.4
+    assert (held.low, held.high) == pytest.approx((0.4 * np.exp(-half), 0.4 * np.exp(half)), rel=1e-5)
+    assert statistics.combine(0.0, part, 0.95, least=0, most=1) == (0, 0, pytest.approx(0.588, abs=1e-3))
+    assert statistics.combine(0.2, [statistics.Variance(0.0, 5)], 0.95, least=0) == pytest.approx((0.2, 0.2, 0.2))
+
+
+@pytest.mark.parametrize("one_sample", [True, False])
+def test_pair_means_over_patients_hold_the_truth_as_often_as_they_say(rng, one_sample):
+    """Four images a patient, who differ by more than their images do: left out one by one, they would seem to agree."""
+    held = {"patients": [], "images": []}
+    for draw in range(400):
+        patients = np.repeat(np.arange(12), 4)
+        a, b = rng.normal(size=12)[patients] + 0.3 * rng.normal(size=48), rng.normal(size=40)
+        left, right = (
+            statistics.pairs_within(48, 300, draw) if one_sample else statistics.pairs_between(48, 40, 300, draw)
+        )
+        values = a[left] + (a if one_sample else b)[right] + rng.normal(size=len(left))
+        for name, clusters in (("patients", patients), ("images", None)):
+            _, low, high = statistics.pair_mean(
+                values, left, right, one_sample=one_sample, confidence=0.95, clusters=clusters
+            )
+            held[name].append(low <= 0 <= high)
+    assert 0.92 <= np.mean(held["patients"]) <= 0.98
+    assert np.mean(held["images"]) < 0.9
+
+
+def test_a_pair_of_one_patients_images_leaves_once():
+    """Leaving out patient 0 leaves the pairs (2, 3), patient 1 none: no interval; with a third one by hand."""
+    left, right = np.array([0, 0, 2, 3, 1]), np.array([1, 2, 3, 4, 4])
+    values, clusters = np.array([1.0, 2.0, 4.0, 8.0, 16.0]), np.array([0, 0, 1, 1, 2])
+    found = statistics.pair_mean(values, left, right, one_sample=True, confidence=0.95, clusters=clusters)
+    without = np.array([values[[2, 3]].mean(), values[[0, 4]].mean(), values[[0, 1, 2]].mean()])
+    part = statistics.jackknife(6.2, without)
+    excess = values - 6.2
+    groups = np.array([excess[0], excess[1], excess[2], excess[3], excess[4]])
+    independent = (groups**2).sum() / 25 * 5 / 4
+    expected = statistics.combine(6.2, [statistics.Variance(max(part.variance - independent, independent), 2)], 0.95)
+    assert found == pytest.approx(expected)
+
+
+def test_blocks_of_clusters_hold_them_whole():
+    clusters = np.array([7, 7, 3, 9, 3, 9, 9, 1])
+    blocks = statistics.cluster_blocks(clusters, 3)
+    assert sorted(np.concatenate(blocks).tolist()) == list(range(8))
+    owners = [set(clusters[block].tolist()) for block in blocks]
+    assert len(blocks) == 3
+    assert not set.intersection(*owners)
+    assert sum(len(owner) for owner in owners) == 4

@@ -117,7 +117,7 @@ def compare(
     as_json: Json = False,
     tracking_uri: TrackingUri = "",
 ) -> None:
-    """Show runs side by side: a row per trial with its best snapshot, and each run's lambdas by paired differences."""
+    """Show runs side by side: a row per trial with its best snapshot, and each run's lambdas in blocks by seed."""
     from mammogan import storage, tracking
     from mammogan.reporting import figures, runs_table
     from mammogan.selection import comparison
@@ -139,6 +139,8 @@ def compare(
         print(f"\n{record.name} {record.run_id[:8]}: {verdict}")
         for item in paired[record.run_id]:
             print(f"- {comparison.sentence(item)}")
+        if paired[record.run_id]:
+            print(f"  {comparison.describe_design(paired[record.run_id][0].design)}")
 
 
 @app.command()

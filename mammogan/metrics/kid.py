@@ -9,6 +9,13 @@ decomposition; Serfling 1980, section 5.2.1): with k~ the kernel less its means 
 2 E k~(x, x')^2 / n(n-1) + 2 E k~(y, y')^2 / m(m-1) + 4 E k~(x, y)^2 / nm. Where both samples come from one distribution
 that is all there is (Gretton et al. 2012, section 5); a jackknife over images then has twice as much on average, but
 next to none in the draws whose estimate is lowest, if one direction of the features rules the kernel.
+
+Images of one patient are no independent witnesses: the jackknife leaves out patients, and in the variance of pairs k~
+is summed over all pairs of two patients. All of that needs the kernel's sums over blocks of images alone, a block being
+a patient, or one image where it has none.
+
+Two generators are compared by MMD^2(x, y) - MMD^2(z, y) on the same reals y, whose own term cancels. A patient is left
+out of both at once, so that what all generators find hard about a patient takes no part in the difference.
 """
 
 from __future__ import annotations
@@ -18,27 +25,104 @@ from typing import NamedTuple
 import numpy as np
 
 from mammogan.metrics.fid import checked_features
-from mammogan.statistics import Estimate, Floats, Variance, at_least, combine, jackknife
+from mammogan.statistics import Estimate, Floats, Ints, Variance, at_least, combine, jackknife
 
 FEWEST_FOR_INTERVAL = 4
+"""Images, or patients, of a sample."""
 SUBSETS, SUBSET_SIZE, SUBSET_SEED = 100, 1000, 2020
 """What torch-fidelity does by default."""
 ROWS_AT_ONCE = 1024
+MOST_BLOCKS = 1000
+"""Blocks that the jackknife leaves out at most: of more images or patients each block holds several."""
+
+
+class KernelDifference(NamedTuple):
+    """KID of one set of generated images less that of another, on the same reals."""
+
+    value: float
+    upper: float | None
+    """One-sided upper end; None where a sample is too small for one."""
+    one: float
+    """KID of the first set."""
+    other: float
+
+
+class Within(NamedTuple):
+    """The kernel among the images of one sample."""
+
+    sums: Floats
+    """(B, B): over pairs of different images of two blocks."""
+    sizes: Floats
+    """(B,): images of each block."""
+    diagonal: float
+    """Sum of k(x_i, x_i)."""
+
+    @property
+    def count(self) -> float:
+        """Images."""
+        return float(self.sizes.sum())
+
+    @property
+    def mean(self) -> float:
+        """Over pairs of different images."""
+        return float(self.sums.sum() / (self.count * (self.count - 1)))
+
+    def means_without(self) -> Floats:
+        """(B,): the mean without each block."""
+        left = self.count - self.sizes
+        return (self.sums.sum() - 2 * self.sums.sum(axis=1) + self.sums.diagonal()) / (left * (left - 1))
+
+    def variance_of_pairs(self) -> float:
+        """Of the mean, by U-centring (Szekely and Rizzo 2014, Annals of Statistics 42, section 3)."""
+        n, blocks, rows = self.count, len(self.sizes), self.sums.sum(axis=1)
+        both = np.multiply.outer(self.sizes, rows)
+        centred = self.sums - (both + both.T) / (n - 2)
+        centred += np.multiply.outer(self.sizes, self.sizes) * (rows.sum() / ((n - 1) * (n - 2)))
+        np.fill_diagonal(centred, 0.0)
+        return 2 * float(np.vdot(centred, centred)) / (n * (n - 1)) ** 2 * (blocks - 1) / (blocks - 3)
+
+
+class Across(NamedTuple):
+    """The kernel between the images of two samples."""
+
+    sums: Floats
+    """(B, C): over pairs of images of a block of either."""
+    sizes: Floats
+    """(B,): images of each block of the first sample."""
+    other_sizes: Floats
+    """(C,): of the second."""
+
+    @property
+    def mean(self) -> float:
+        """Over all pairs."""
+        return float(self.sums.sum() / (self.sizes.sum() * self.other_sizes.sum()))
+
+    @property
+    def swapped(self) -> Across:
+        """The same with the samples in the other order."""
+        return Across(self.sums.T, self.other_sizes, self.sizes)
+
+    def means_without(self) -> Floats:
+        """(B,): the mean without each block of the first sample."""
+        return (self.sums.sum() - self.sums.sum(axis=1)) / ((self.sizes.sum() - self.sizes) * self.other_sizes.sum())
+
+    def variance_of_pairs(self) -> float:
+        """Of twice the mean."""
+        n, m = self.sizes.sum(), self.other_sizes.sum()
+        rows, columns = self.sums.sum(axis=1) / m, self.sums.sum(axis=0) / n
+        centred = self.sums - np.multiply.outer(rows, self.other_sizes) - np.multiply.outer(self.sizes, columns)
+        centred += np.multiply.outer(self.sizes, self.other_sizes) * (rows.sum() / n)
+        blocks, others = centred.shape
+        scale = blocks * others / ((blocks - 1) * (others - 1))
+        return 4 * float(np.vdot(centred, centred)) / float(n * m) ** 2 * scale
 
 
 class KernelSums(NamedTuple):
-    """Sums of the kernel that the estimate and its jackknife need."""
+    """All that the distance of two samples and its variance need."""
 
-    within: Floats
-    """(n,): over the other images of the same sample, without the image itself."""
-    diagonal: Floats
-    """(n,): k(x_i, x_i)."""
-    across: Floats
-    """(n,): over all images of the other sample."""
-    squares_within: float
-    """Of the kernel's squares, over i != j of the same sample."""
-    squares_across: float
-    """Of the kernel's squares, over all pairs with the other sample."""
+    x: Within
+    y: Within
+    across: Across
 
 
 def kernel_distance(x: Floats, y: Floats, unbiased: bool = True) -> float:
@@ -46,52 +130,79 @@ def kernel_distance(x: Floats, y: Floats, unbiased: bool = True) -> float:
 
     Raises ValueError as ``frechet_distance`` does.
     """
-    return _statistic(*_sums(x, y), unbiased)
-
-
-def _statistic(x: KernelSums, y: KernelSums, unbiased: bool) -> float:
-    n, m = len(x.within), len(y.within)
-    across = 2 * x.across.sum() / (n * m)
+    sums = kernel_sums(x, y)
     if unbiased:
-        return float(x.within.sum() / (n * (n - 1)) + y.within.sum() / (m * (m - 1)) - across)
-    return float((x.within + x.diagonal).sum() / n**2 + (y.within + y.diagonal).sum() / m**2 - across)
+        return _distance(sums)
+    x_mean, y_mean = ((side.sums.sum() + side.diagonal) / side.count**2 for side in (sums.x, sums.y))
+    return float(x_mean + y_mean - 2 * sums.across.mean)
 
 
-def kernel_estimate(x: Floats, y: Floats, confidence: float) -> Estimate:
-    """Unbiased KID with the interval of a jackknife over the images of both samples, at least of their pairs' variance.
+def kernel_estimate(x: Floats, y: Floats, confidence: float, patients: Ints | None = None) -> Estimate:
+    """Unbiased KID with the interval of a jackknife over both samples, at least of their pairs' variance.
 
-    Without ends where a sample has fewer than 4 images.
+    ``patients`` (n,) numbers the patient of each image of ``x``, who is left out with all of them; without it each
+    image is left out alone, as those of ``y`` are. Without ends where there are fewer than 4 images or patients.
     """
-    x_sums, y_sums = _sums(x, y)
-    value = _statistic(x_sums, y_sums, unbiased=True)
-    if min(len(x), len(y)) < FEWEST_FOR_INTERVAL:
+    sums = kernel_sums(x, y, patients)
+    value = _distance(sums)
+    if min(len(sums.x.sizes), len(sums.y.sizes)) < FEWEST_FOR_INTERVAL:
         return Estimate(value, None, None)
-    parts = [_leave_one_out(value, x_sums, y_sums), _leave_one_out(value, y_sums, x_sums)]
-    return combine(value, at_least(parts, _of_pairs(x_sums, y_sums)), confidence)
+    return combine(value, at_least(_jackknives(value, sums), _of_pairs(sums)), confidence)
 
 
-def _of_pairs(x: KernelSums, y: KernelSums) -> float:
+def kernel_error(x: Floats, y: Floats) -> float | None:
+    """Standard error of KID that the images ``y`` alone bring in, the ``x`` being what they are; None below 4."""
+    sums = kernel_sums(x, y)
+    if len(sums.y.sizes) < FEWEST_FOR_INTERVAL:
+        return None
+    return _jackknives(_distance(sums), sums)[1].variance ** 0.5
+
+
+def kernel_difference(
+    one: Floats, other: Floats, real: Floats, confidence: float, patients: Ints | None = None
+) -> KernelDifference:
+    """KID of generated images ``one`` (n, D) less that of ``other`` (m, D), both against ``real`` (r, D).
+
+    ``confidence`` is that of the one-sided upper end. The variance is that of a joint jackknife over patients, who are
+    left out of both distances at once, and of one over each generator's images, independent of it and of each other;
+    at least that of the pairs. Without an upper end where there are fewer than 4 patients or images.
+    """
+    first, second = kernel_sums(real, one, patients), kernel_sums(real, other, patients)
+    values = _distance(first), _distance(second)
+    value = values[0] - values[1]
+    counts = [len(side.sizes) for side in (first.x, first.y, second.y)]
+    if min(counts) < FEWEST_FOR_INTERVAL:
+        return KernelDifference(value, None, *values)
+    without = second.across.means_without() - first.across.means_without()
+    own = first.y.mean - second.y.mean
+    parts = [
+        jackknife(value, own + 2 * without),
+        *(_jackknives(each, s)[1] for each, s in zip(values, (first, second), strict=True)),
+    ]
+    pairs = sum(s.y.variance_of_pairs() + s.across.variance_of_pairs() for s in (first, second))
+    found = combine(value, at_least(parts, pairs), 2 * confidence - 1)
+    return KernelDifference(value, found.high, *values)
+
+
+def _distance(sums: KernelSums) -> float:
+    return sums.x.mean + sums.y.mean - 2 * sums.across.mean
+
+
+def _jackknives(value: float, sums: KernelSums) -> list[Variance]:
+    """Of ``x`` and of ``y``: each block leaves its rows and its columns of the kernel.
+
+    Blocks count alike whatever they hold: images of one patient may all say the same.
+    """
+    sides = (sums.x, sums.y, sums.across), (sums.y, sums.x, sums.across.swapped)
+    return [
+        jackknife(value, side.means_without() + other.mean - 2 * across.means_without())
+        for side, other, across in sides
+    ]
+
+
+def _of_pairs(sums: KernelSums) -> float:
     """Unbiased estimate of the variance that pairs of images contribute, with the terms of the module's docstring."""
-    n, m = len(x.within), len(y.within)
-    means = n * m * (x.across.sum() / (n * m)) ** 2 - x.across @ x.across / m - y.across @ y.across / n
-    across = max(x.squares_across + means, 0.0) / ((n - 1) * (m - 1))
-    return 2 * _centred_square(x) / (n * (n - 1)) + 2 * _centred_square(y) / (m * (m - 1)) + 4 * across / (n * m)
-
-
-def _centred_square(sums: KernelSums) -> float:
-    """Unbiased E k~(x, x')^2 by U-centring (Szekely and Rizzo 2014, Annals of Statistics 42, section 3)."""
-    n, rows = len(sums.within), sums.within
-    means = rows.sum() ** 2 / ((n - 1) * (n - 2)) - 2 * (rows @ rows) / (n - 2)
-    # rounding may leave less than nothing of a kernel that is the same for all pairs
-    return max(sums.squares_within + means, 0.0) / (n * (n - 3))
-
-
-def _leave_one_out(value: float, x: KernelSums, y: KernelSums) -> Variance:
-    """Jackknife over the images of ``x``: each leaves its row and its column of the kernel."""
-    n, m = len(x.within), len(y.within)
-    within = (x.within.sum() - 2 * x.within) / ((n - 1) * (n - 2))
-    across = (x.across.sum() - x.across) / ((n - 1) * m)
-    return jackknife(value, within + y.within.sum() / (m * (m - 1)) - 2 * across)
+    return sums.x.variance_of_pairs() + sums.y.variance_of_pairs() + sums.across.variance_of_pairs()
 
 
 class SubsetKid(NamedTuple):
@@ -121,30 +232,55 @@ def _off_diagonal(kernel: Floats) -> float:
     return float(kernel.sum() - np.trace(kernel))
 
 
-def _sums(x: Floats, y: Floats) -> tuple[KernelSums, KernelSums]:
+def kernel_sums(x: Floats, y: Floats, patients: Ints | None = None) -> KernelSums:
+    """The kernel of features ``x`` (n, D) and ``y`` (m, D), summed over blocks; ``patients`` (n,) of ``x`` alone."""
     x, y = checked_features("x", x), checked_features("y", y)
     if x.shape[1] != y.shape[1]:
         raise ValueError(f"y has {y.shape[1]} features, x has {x.shape[1]}: use one extractor for both")
-    x_across, y_across, squares = np.zeros(len(x)), np.zeros(len(y)), 0.0
+    if patients is not None and len(patients) != len(x):
+        raise ValueError(f"patients={len(patients)} numbers: give one for each of the {len(x)} images of x")
+    x_block = _blocks(np.arange(len(x)) if patients is None else patients)
+    y_block = _blocks(np.arange(len(y)))
+    x_order = np.argsort(x_block, kind="stable")
+    x, x_block = x[x_order], x_block[x_order]
+    y_order = np.argsort(y_block, kind="stable")
+    y, y_block = y[y_order], y_block[y_order]
+    x_sizes, y_sizes = (np.bincount(block).astype(np.float64) for block in (x_block, y_block))
+    across = Across(_block_sums(x, x_block, y, y_block), x_sizes, y_sizes)
+    return KernelSums(_within(x, x_block, x_sizes), _within(y, y_block, y_sizes), across)
+
+
+def _blocks(clusters: Ints) -> Ints:
+    """Block (N,) of each image: its cluster, or clusters dealt to the most blocks that there may be."""
+    _, index = np.unique(clusters, return_inverse=True)
+    return index % min(int(index.max()) + 1, MOST_BLOCKS)
+
+
+def _within(x: Floats, block: Ints, sizes: Floats) -> Within:
+    sums = _block_sums(x, block, x, block)
+    diagonal = _cube(np.square(x).sum(axis=1) / x.shape[1] + 1)
+    sums[np.diag_indices(len(sizes))] -= np.bincount(block, weights=diagonal)
+    return Within(sums, sizes, float(diagonal.sum()))
+
+
+def _block_sums(x: Floats, x_block: Ints, y: Floats, y_block: Ints) -> Floats:
+    """Sums (B, C) of the kernel over pairs of blocks; images stand in the order of their blocks."""
+    sums = np.zeros((x_block[-1] + 1, y_block[-1] + 1))
+    columns = np.flatnonzero(np.diff(y_block, prepend=-1))
     for first in range(0, len(x), ROWS_AT_ONCE):
         rows = slice(first, first + ROWS_AT_ONCE)
         kernel = _cubic(x[rows], y)
-        x_across[rows] = kernel.sum(axis=1)
-        y_across += kernel.sum(axis=0)
-        squares += float(np.vdot(kernel, kernel))
-    return _kernel_sums(x, x_across, squares), _kernel_sums(y, y_across, squares)
-
-
-def _kernel_sums(x: Floats, across: Floats, squares_across: float) -> KernelSums:
-    diagonal = (np.square(x).sum(axis=1) / x.shape[1] + 1) ** 3
-    within, squares = np.zeros(len(x)), 0.0
-    for first in range(0, len(x), ROWS_AT_ONCE):
-        rows = slice(first, first + ROWS_AT_ONCE)
-        kernel = _cubic(x[rows], x)
-        within[rows] = kernel.sum(axis=1)
-        squares += float(np.vdot(kernel, kernel))
-    return KernelSums(within - diagonal, diagonal, across, squares - float(diagonal @ diagonal), squares_across)
+        if len(columns) < len(y):
+            kernel = np.add.reduceat(kernel, columns, axis=1)
+        starts = np.flatnonzero(np.diff(x_block[rows], prepend=-1))
+        sums[x_block[rows][starts]] += np.add.reduceat(kernel, starts, axis=0)
+    return sums
 
 
 def _cubic(x: Floats, y: Floats) -> Floats:
-    return (x @ y.T / x.shape[1] + 1) ** 3
+    return _cube(x @ y.T / x.shape[1] + 1)
+
+
+def _cube(values: Floats) -> Floats:
+    """Cubes; numpy's power takes twenty times as long."""
+    return values * values * values

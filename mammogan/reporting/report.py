@@ -40,7 +40,7 @@ def build(record: RunRecord, out: Path, production: Production | None = None) ->
     for name, content in pictures.items():
         storage.write_bytes(str(out / f"{name}.png"), content)
     filters = {"number": number, "interval": interval, "date": date, "duration": duration}
-    environment = pages.environment(**filters, sentence=comparison.sentence)
+    environment = pages.environment(**filters, sentence=comparison.sentence, design=comparison.describe_design)
     page = environment.get_template("report.html").render(
         record=record,
         against=against,

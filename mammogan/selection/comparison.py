@@ -1,9 +1,12 @@
-"""Is one gradient-penalty weight better than another? Paired differences of a metric with their intervals.
+"""Is one gradient-penalty weight better than another? Differences of a metric in blocks by seed, all pairs at once.
 
-The unit is a training run: lambdas are paired by seed, and a run's figure is the mean over its snapshots of the later
-half, where the paper's curves are flat. Intervals are Student-t at a level that holds for all pairs of lambdas
-together (Bonferroni). One seed is not enough to tell lambdas apart, whatever its snapshots show: their interval, paired
-by epoch, knows the noise from snapshot to snapshot and nothing of that from seed to seed, so it never decides.
+The unit is a training run, and a run's figure is the mean over its snapshots of the later half, where the paper's
+curves are flat, at epochs that every run has: the last one is the smallest last epoch, so that a run which stopped
+early is compared with what the others were by then. Lambdas are levels and seeds blocks (``blocks``): the residual
+variance is pooled over all lambdas, runs that failed are left out of the least-squares fit, and intervals are Tukey's.
+
+A lambda with one seed leaves no residual, so that nothing is known of how its runs vary: one seed is not enough to tell
+it from another, whatever its snapshots show.
 """
 
 from __future__ import annotations
@@ -14,13 +17,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mammogan.config import SelectConfig
+from mammogan.config import SelectConfig, Trial
 from mammogan.records import RunRecord
-from mammogan.results import Evaluation, Finding, LambdaComparison, TrialStatus
-from mammogan.statistics import combine, jackknife
+from mammogan.results import BlockDesign, Evaluation, Finding, LambdaComparison, TrialStatus
+from mammogan.selection import blocks
+from mammogan.selection.blocks import BlockFit
 
 Scores = Mapping[tuple[float, int], Mapping[int, float]]
 """(lambda, seed) to epoch to score, less being better."""
+
+
+@dataclass(frozen=True)
+class EqualEpochs:
+    """Figures of all runs over the same epochs."""
+
+    figures: Mapping[tuple[float, int], float]
+    """(lambda, seed) to the mean score; empty where no epoch is common to all runs."""
+    epochs: tuple[int, ...]
+    """Of the snapshots that it is the mean of, ascending."""
+    shortest: str
+    """Run that ended at the last of them while others went on; empty where all have the same last epoch."""
 
 
 def compare_lambdas(
@@ -29,18 +45,36 @@ def compare_lambdas(
     """A comparison for each pair of lambdas among evaluations.
 
     The difference is one minus other of the score, where less is better: the value, the value negated where higher is
-    better, or the distance to the reference. With two or more seeds in common, pairs are by seed and one lambda is
-    better, or there is no significant difference. With one seed the interval is that of its snapshots, paired by
-    epoch, and never decides. Raises ValueError where fewer than two lambdas have the metric, or measurements of it
-    follow different protocols.
+    better, or the distance to the reference. Two lambdas with two or more seeds each come out as one better than the
+    other, or with no significant difference; ``confidence`` is that of all pairs together. Raises ValueError where
+    fewer than two lambdas have the metric, or measurements of it follow different protocols.
     """
     scores = _scores(evaluations, metric, pairing)
     lambdas = sorted({gp_lambda for gp_lambda, _ in scores})
     if len(lambdas) < 2:
         raise ValueError(f"metric={metric!r}, pairing={pairing!r}: {len(lambdas)} lambdas have it; compare at least 2")
-    couples = list(itertools.combinations(lambdas, 2))
-    level = 1 - (1 - confidence) / len(couples)
-    return [_compare(scores, Couple(one, other), metric, pairing, level) for one, other in couples]
+    equal = _at_equal_epochs(scores)
+    seeds = {gp_lambda: {seed for each, seed in scores if each == gp_lambda} for gp_lambda in lambdas}
+    repeated = [gp_lambda for gp_lambda in lambdas if len(seeds[gp_lambda]) > 1]
+    fitted = blocks.fit(equal.figures) if equal.figures else None
+    design = BlockDesign(
+        metric=metric,
+        pairing=pairing,
+        lambdas=len(repeated),
+        seeds=len(set().union(*(seeds[gp_lambda] for gp_lambda in repeated))),
+        runs=sum(len(seeds[gp_lambda]) for gp_lambda in repeated),
+        first_epoch=equal.epochs[0] if equal.epochs else None,
+        last_epoch=equal.epochs[-1] if equal.epochs else None,
+        shortest=equal.shortest,
+        confidence=confidence,
+        power=blocks.POWER,
+        residual_sd=fitted.residual_sd if fitted else None,
+        freedom=fitted.freedom if fitted else 0,
+    )
+    return [
+        _compare(one, other, len(seeds[one] & seeds[other]), {one, other} <= set(repeated), fitted, design)
+        for one, other in itertools.combinations(lambdas, 2)
+    ]
 
 
 def compare_trials(evaluations: Sequence[Evaluation], settings: SelectConfig) -> list[LambdaComparison]:
@@ -61,6 +95,70 @@ def compare_run(record: RunRecord) -> Sequence[LambdaComparison]:
     return compare_trials([item.evaluation for item in record.trials if item.evaluation], settings)
 
 
+def run_figures(evaluations: Sequence[Evaluation], metric: str, pairing: str) -> dict[float, dict[int, float]]:
+    """Lambda to seed to the score of that run over the epochs that all runs have; empty where there are none.
+
+    Raises ValueError where measurements of the metric follow different protocols.
+    """
+    figures: dict[float, dict[int, float]] = {}
+    for (gp_lambda, seed), figure in _at_equal_epochs(_scores(evaluations, metric, pairing)).figures.items():
+        figures.setdefault(gp_lambda, {})[seed] = figure
+    return figures
+
+
+def _scores(evaluations: Sequence[Evaluation], metric: str, pairing: str) -> Scores:
+    scores: dict[tuple[float, int], dict[int, float]] = {}
+    protocols = set()
+    for item in evaluations:
+        measurements = item.of(metric, pairing)
+        chosen = {each.epoch: each.score for each in measurements if each.epoch is not None}
+        protocols |= {(each.key, each.n_real, each.n_fake) for each in measurements}
+        if chosen:
+            scores[item.gp_lambda, item.seed] = chosen
+    if len(protocols) > 1:
+        raise ValueError(f"metric={metric!r}: different protocols {sorted(protocols)}; evaluate all trials alike")
+    return scores
+
+
+def _at_equal_epochs(scores: Scores) -> EqualEpochs:
+    """Means over the later half of the epochs that all runs have."""
+    common = set.intersection(*(set(run) for run in scores.values())) if scores else set()
+    if not common:
+        return EqualEpochs({}, (), "")
+    epochs = tuple(sorted(epoch for epoch in common if epoch >= max(common) / 2))
+    figures = {cell: float(np.mean([run[epoch] for epoch in epochs])) for cell, run in scores.items()}
+    lasts = {cell: max(run) for cell, run in scores.items()}
+    shortest = min(lasts, key=lambda cell: (lasts[cell], cell))
+    ended = Trial(*shortest).name if len(set(lasts.values())) > 1 else ""
+    return EqualEpochs(figures, epochs, ended)
+
+
+def _compare(
+    one: float, other: float, seeds: int, repeated: bool, fitted: BlockFit | None, design: BlockDesign
+) -> LambdaComparison:
+    """``repeated`` is whether both have two seeds or more."""
+    difference = fitted.difference(one, other) if fitted else None
+    error = fitted.standard_error(one, other) if fitted and difference is not None and repeated else None
+    if fitted is None or difference is None or error is None or fitted.residual_sd is None:
+        reason = Finding.NO_EPOCH if fitted is None else Finding.NO_SEED if difference is None else Finding.ONE_SEED
+        return LambdaComparison(one, other, difference, None, None, seeds, None, None, reason, design)
+    shape = design.confidence, design.lambdas
+    half = blocks.critical(*shape, design.freedom) * error
+    low, high = difference - half, difference + half
+    return LambdaComparison(
+        one=one,
+        other=other,
+        difference=difference,
+        low=low,
+        high=high,
+        seeds=seeds,
+        detectable=blocks.detectable(*shape, design.freedom) * error,
+        seeds_needed=blocks.blocks_needed(difference, fitted.residual_sd, *shape),
+        finding=Finding.NO_DIFFERENCE if low <= 0 <= high else Finding.BETTER if high < 0 else Finding.WORSE,
+        design=design,
+    )
+
+
 def describe(comparisons: Sequence[LambdaComparison], gp_lambda: float) -> str:
     """In a clause, what the comparisons say of one lambda against the others; differences are its own minus theirs."""
     groups: dict[str, list[str]] = {}
@@ -77,85 +175,21 @@ def sentence(comparison: LambdaComparison) -> str:
     return describe([comparison], comparison.one)
 
 
-def run_figures(evaluations: Sequence[Evaluation], metric: str, pairing: str) -> dict[float, dict[int, float]]:
-    """Lambda to seed to the score of that run, the mean over the later half of its snapshots.
-
-    Raises ValueError where measurements of the metric follow different protocols.
-    """
-    figures: dict[float, dict[int, float]] = {}
-    for (gp_lambda, seed), scores in _scores(evaluations, metric, pairing).items():
-        figures.setdefault(gp_lambda, {})[seed] = float(np.mean(list(scores.values())))
-    return figures
-
-
-def _scores(evaluations: Sequence[Evaluation], metric: str, pairing: str) -> Scores:
-    """Only the later half of a run's epochs."""
-    scores: dict[tuple[float, int], dict[int, float]] = {}
-    protocols = set()
-    for item in evaluations:
-        measurements = item.of(metric, pairing)
-        later = max((measurement.epoch or 0 for measurement in measurements), default=0) / 2
-        chosen = {
-            measurement.epoch: measurement.score
-            for measurement in measurements
-            if measurement.epoch is not None and measurement.epoch >= later
-        }
-        protocols |= {(measurement.key, measurement.n_real, measurement.n_fake) for measurement in measurements}
-        if chosen:
-            scores[item.gp_lambda, item.seed] = chosen
-    if len(protocols) > 1:
-        raise ValueError(f"metric={metric!r}: different protocols {sorted(protocols)}; evaluate all trials alike")
-    return scores
-
-
-@dataclass(frozen=True)
-class Couple:
-    """Two gradient-penalty weights."""
-
-    one: float
-    other: float
-
-
-def _compare(scores: Scores, couple: Couple, metric: str, pairing: str, level: float) -> LambdaComparison:
-    one, other = couple.one, couple.other
-    seeds = sorted({seed for gp_lambda, seed in scores if gp_lambda == one and (other, seed) in scores})
-    runs = [(scores[one, seed], scores[other, seed]) for seed in seeds]
-    if len(runs) == 1:
-        a, b = runs[0]
-        differences = [a[epoch] - b[epoch] for epoch in sorted(a.keys() & b.keys())]
-    else:
-        differences = [float(np.mean(list(a.values())) - np.mean(list(b.values()))) for a, b in runs]
-    mean, low, high = _mean_with_interval(np.array(differences), level)
-    return LambdaComparison(
-        metric=metric,
-        pairing=pairing,
-        one=one,
-        other=other,
-        difference=mean,
-        low=low,
-        high=high,
-        confidence=level,
-        pairs=len(differences),
-        paired_by="epoch" if len(seeds) == 1 else "seed",
-        seeds=len(seeds),
-        finding=_finding(len(seeds), low, high),
-    )
-
-
-def _finding(seeds: int, low: float | None, high: float | None) -> Finding:
-    if seeds < 2:
-        return Finding.ONE_SEED if seeds else Finding.NO_SEED
-    if low is None or high is None or low <= 0 <= high:
-        return Finding.NO_DIFFERENCE
-    return Finding.BETTER if high < 0 else Finding.WORSE
-
-
-def _mean_with_interval(values: np.ndarray, confidence: float) -> tuple[float | None, float | None, float | None]:
-    if len(values) < 2:
-        return (float(values[0]) if len(values) else None), None, None
-    mean = float(values.mean())
-    without = (values.sum() - values) / (len(values) - 1)
-    return combine(mean, [jackknife(mean, without)], confidence)
+def describe_design(design: BlockDesign) -> str:
+    """In a sentence, the runs, the epochs and the residual variance that the comparisons rest on."""
+    if design.last_epoch is None:
+        return "no epoch was measured in every run"
+    span = f"epochs {design.first_epoch} to {design.last_epoch}"
+    if design.first_epoch == design.last_epoch:
+        span = f"epoch {design.last_epoch}"
+    if design.shortest:
+        span += f", where {design.shortest} ended while others went on"
+    if design.residual_sd is None:
+        return f"{span}; too few seeds in common to know how runs vary"
+    runs = f"{design.runs} runs of {design.lambdas} lambdas in blocks by {design.seeds} seeds"
+    left_out = f", {design.missing} missing and left out of the least-squares fit" if design.missing else ""
+    spread = f"pooled residual standard deviation {design.residual_sd:.4g} ({design.freedom} degrees of freedom)"
+    return f"{runs}{left_out}; {span}; {spread}; Tukey's intervals, {design.confidence:.0%} for all pairs together"
 
 
 def _phrase(item: LambdaComparison, own: str, gp_lambda: float) -> str:
@@ -166,14 +200,25 @@ def _phrase(item: LambdaComparison, own: str, gp_lambda: float) -> str:
         Finding.NO_DIFFERENCE: f"no significant difference between {own} and {{}}",
         Finding.ONE_SEED: f"one seed is not enough to tell {own} from {{}}",
         Finding.NO_SEED: f"{own} has no seed in common with {{}}",
+        Finding.NO_EPOCH: f"{own} has no epoch in common with {{}}",
     }[item.finding]
 
 
 def _other(item: LambdaComparison, gp_lambda: float) -> str:
-    """The other lambda, with the difference where seeds decide."""
-    sign, other = (1, item.other) if gp_lambda == item.one else (-1, item.one)
-    name = f"lambda={other:g}"
-    if item.paired_by != "seed" or item.low is None or item.high is None or item.difference is None:
+    """The other lambda, with the difference where seeds decide, and what the design could have found where not."""
+    sign, rival = (1, item.other) if gp_lambda == item.one else (-1, item.one)
+    name = f"lambda={rival:g}"
+    if item.low is None or item.high is None or item.difference is None:
         return name
     low, high = sorted((sign * item.low, sign * item.high))
-    return f"{name} (difference {sign * item.difference:.4g} [{low:.4g}, {high:.4g}] over {item.seeds} seeds)"
+    shown = f"{name} (difference {sign * item.difference:.4g} [{low:.4g}, {high:.4g}] over {item.seeds} seeds"
+    return f"{shown}, {_reach(item)})"
+
+
+def _reach(item: LambdaComparison) -> str:
+    """The smallest difference that could have been found; without a finding also the bound and the seeds it takes."""
+    found = f"smallest detectable {item.detectable:.4g} at {item.design.power:.0%} power"
+    if item.better is not None:
+        return found
+    more = f"more than {blocks.MOST_BLOCKS}" if item.seeds_needed is None else f"{item.seeds_needed}"
+    return f"equivalent within {item.bound:.4g}, {found}, one as observed needs {more} seeds"

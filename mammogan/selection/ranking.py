@@ -2,7 +2,8 @@
 
 Every snapshot of a finished trial is a candidate where each deciding metric was measured and the gates let it pass.
 Candidates are ordered by the first deciding metric, the later ones break ties. Whether the winner's lambda is better
-than the others is another question, which ``comparison`` answers by whole runs paired by seed; the verdict tells both.
+than the others is another question, which ``comparison`` answers by whole runs in blocks by seed; the verdict tells
+both.
 Snapshots of a diverged or failed trial never win: their training did not end, so that what they show is neither the
 experiment's setting nor repeatable.
 """
@@ -179,8 +180,9 @@ def lambda_strengths(
 ) -> list[LambdaStrength]:
     """The first deciding metric of each lambda that has a candidate, with an interval; what the report shows of each.
 
-    With two seeds or more: mean over the runs' figures and Student's 95% interval of it, which holds the training's
-    own noise. With one: the best snapshot's value and interval, which holds only the sampling of images.
+    With two seeds or more: mean over the runs' figures, at epochs that all runs have, and Student's 95% interval of it,
+    which holds the training's own noise. With one: the best snapshot's value and interval, which holds only the
+    sampling of images.
     """
     figures = run_figures(evaluations, config.metrics.split(",")[0], config.against)
     best: dict[float, Candidate] = {}
@@ -188,7 +190,7 @@ def lambda_strengths(
         best.setdefault(candidate.gp_lambda, candidate)
     return [
         _mean_of(gp_lambda, list(figures[gp_lambda].values()))
-        if len(figures[gp_lambda]) > 1
+        if len(figures.get(gp_lambda, {})) > 1
         else _best_of(candidate)
         for gp_lambda, candidate in best.items()
     ]  # fmt: skip

@@ -5,7 +5,7 @@ import pytest
 from torch_fidelity.metric_kid import kernel_mmd, kernel_poly, mmd2
 
 from mammogan.metrics import kid
-from mammogan.metrics.kid import kernel_distance, kernel_estimate
+from mammogan.metrics.kid import kernel_difference, kernel_distance, kernel_estimate
 
 DEFAULTS = {
     "kid_kernel": "poly",
@@ -59,6 +59,78 @@ def test_the_interval_is_that_of_leaving_images_out_for_real(rng):
     assert kernel_estimate(x[:4], y, 0.95).low is not None
 
 
+def test_a_patient_is_left_out_with_all_images(rng):
+    from mammogan.statistics import combine, jackknife
+
+    x, y, patients = (
+        rng.normal(size=(14, 5)),
+        rng.normal(size=(9, 5)) + 0.5,
+        np.array([5, 5, 2, 2, 2, 0, 1, 3, 3, 4, 0, 6, 6, 7]),
+    )
+    value = kernel_distance(x, y)
+    without_x = np.array([kernel_distance(x[patients != patient], y) for patient in range(8)])
+    without_y = np.array([kernel_distance(x, np.delete(y, i, axis=0)) for i in range(9)])
+    slow = combine(value, [jackknife(value, without_x), jackknife(value, without_y)], 0.95)
+    assert kernel_estimate(x, y, 0.95, patients) == pytest.approx(slow)
+    assert kernel_estimate(x, y, 0.95, patients * 0)[1:] == (None, None)
+
+
+def test_the_variance_of_pairs_of_patients_is_that_of_sums_over_theirs(rng):
+    """Centred kernel, image by image, then summed over the pairs of two patients."""
+    x, y, patients = rng.normal(size=(9, 3)), rng.normal(size=(7, 3)), np.array([0, 0, 1, 2, 2, 2, 3, 4, 4])
+    sums = kid.kernel_sums(x, y, patients)
+    k = kid._cubic(x, x)
+    np.fill_diagonal(k, 0)
+    u = k - (k.sum(0) + k.sum(1)[:, None]) / 7 + k.sum() / (8 * 7)
+    pairs = [u[np.ix_(patients == p, patients == q)].sum() for p, q in itertools.permutations(range(5), 2)]
+    assert sums.x.variance_of_pairs() == pytest.approx(2 * np.square(pairs).sum() / 72**2 * 4 / 2)
+    k = kid._cubic(x, y)
+    u = k - k.mean(0) - k.mean(1)[:, None] + k.mean()
+    pairs = np.array([u[patients == p].sum(0) for p in range(5)])
+    assert sums.across.variance_of_pairs() == pytest.approx(4 * np.square(pairs).sum() / 63**2 * 5 / 4 * 7 / 6)
+
+
+def test_the_difference_of_two_generators_leaves_a_patient_out_of_both(rng):
+    from mammogan.statistics import combine, jackknife
+
+    real, one, other = rng.normal(size=(14, 5)), rng.normal(size=(9, 5)) + 0.5, rng.normal(size=(11, 5)) + 0.7
+    patients = np.repeat(np.arange(7), 2)
+    found = kernel_difference(one, other, real, 0.975, patients)
+    assert (found.one, found.other) == pytest.approx((kernel_distance(real, one), kernel_distance(real, other)))
+
+    def difference(keep=slice(None), one=one, other=other):
+        return kernel_distance(real[keep], one) - kernel_distance(real[keep], other)
+
+    without = [
+        np.array([difference(patients != patient) for patient in range(7)]),
+        np.array([difference(one=np.delete(one, i, axis=0)) for i in range(9)]),
+        np.array([difference(other=np.delete(other, i, axis=0)) for i in range(11)]),
+    ]
+    # the reals' own term, which cancels, does so in each draw too
+    slow = combine(difference(), [jackknife(difference(), each) for each in without], 0.95)
+    assert (found.value, found.upper) == pytest.approx((slow.value, slow.high))
+    assert kernel_difference(one[:3], other, real, 0.975).upper is None
+    assert kernel_difference(one, other, real, 0.975, patients // 3).upper is None
+
+
+def test_what_is_hard_for_both_generators_takes_no_part_in_their_difference(rng):
+    """Nearly the same images twice: apart, KID's own interval is far wider than that of the difference."""
+    real, one = rng.normal(size=(60, 4)) * 2, rng.normal(size=(80, 4)) + 1
+    found = kernel_difference(one, rng.permutation(one) + 1e-3, real, 0.975)
+    alone = kernel_estimate(real, one, 0.95)
+    assert abs(found.value) < 0.05
+    assert found.upper - found.value < alone.high - alone.value
+
+
+def test_more_images_than_blocks_are_left_out_several_at_a_time(rng, monkeypatch):
+    x, y = rng.normal(size=(40, 5)), rng.normal(size=(60, 5)) + 0.5
+    one_by_one = kernel_estimate(x, y, 0.95)
+    monkeypatch.setattr(kid, "MOST_BLOCKS", 20)
+    blocks = kernel_estimate(x, y, 0.95)
+    assert blocks.value == pytest.approx(one_by_one.value)
+    assert blocks.high - blocks.low == pytest.approx(one_by_one.high - one_by_one.low, rel=0.3)
+
+
 def test_the_variance_of_pairs_is_that_of_distinct_images_one_by_one(rng):
     """E k~^2 by its unbiased definition, a mean over distinct images of both arguments of both factors."""
     x, y = rng.normal(size=(6, 3)), rng.normal(size=(5, 3))
@@ -72,7 +144,7 @@ def test_the_variance_of_pairs_is_that_of_distinct_images_one_by_one(rng):
     rows, columns = (list(itertools.permutations(range(count), 2)) for count in k.shape)
     across = np.mean([(k[i, p] - k[j, p] - k[i, q] + k[j, q]) ** 2 / 4 for i, j in rows for p, q in columns])
     expected = within(x) + within(y) + 4 * across / k.size
-    assert kid._of_pairs(*kid._sums(x, y)) == pytest.approx(expected)
+    assert kid._of_pairs(kid.kernel_sums(x, y)) == pytest.approx(expected)
 
 
 def test_identical_images_have_no_variance():
