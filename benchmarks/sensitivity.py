@@ -22,6 +22,7 @@ from PIL import Image, ImageFilter
 from torch import Tensor
 
 from mammogan.config import EvaluateConfig
+from mammogan.evaluation.image_sources import RealImages
 from mammogan.evaluation.snapshots import evaluate_images
 from mammogan.features.extractor import Extractor, extract, random_vgg
 from mammogan.metrics.prdc import distances
@@ -110,7 +111,7 @@ def main() -> None:
     extractor = random_vgg(torch.device("cpu"))
     for row, (name, damage) in enumerate(DAMAGES.items()):
         images = damage(others, reals)
-        measurements = evaluate_images({"real_fake": reals}, images, config).measurements
+        measurements = evaluate_images({"real_fake": RealImages.unrelated(reals)}, images, config).measurements
         if row == 0:
             print("| damage |", " | ".join(item.key for item in measurements), "| copied |")
             print("|---" * (len(measurements) + 2) + "|")

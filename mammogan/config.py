@@ -220,8 +220,8 @@ class TrainConfig:
     """Share of the training images held out from every update, by patient, to watch the critic's overfitting and to
     stop early; 0, the paper's, trains on all."""
     patience: int = 0
-    """Snapshots in a row without a lower KID against the held-out images after which a trial stops; 0 never stops
-    early."""
+    """Snapshots in a row without a KID against the held-out images that is lower beyond its noise, after which a trial
+    stops; 0 never stops early."""
     device: str = "auto"
     """Torch device; 'auto' takes a GPU where there is one."""
     precision: Literal["tf32", "float32"] = "tf32"
@@ -322,6 +322,10 @@ class SelectConfig:
     """Reals that the deciding metrics compare with; 'train' keeps the test split for the final figures."""
     min_diversity: float = 0.4
     """LPIPS between fakes, as a share of LPIPS between reals, below which a snapshot counts as collapsed."""
+    margin: float = 0.0
+    """KID by which a challenger must be better than a champion: their difference's upper end must lie below -margin."""
+    confidence: float = 0.975
+    """Level of that one-sided upper end; a challenger that is no better is promoted in 1 - confidence of the cases."""
     model_name: str = "mammogan"
     """Registered model's name in MLflow."""
 
@@ -331,6 +335,8 @@ class SelectConfig:
         for name in self.metrics.split(","):
             _require(name in ("kid", "fid"), "select.metrics", self.metrics, "join any of kid, fid with ','")
         _require(self.min_diversity >= 0, "select.min_diversity", self.min_diversity, "give a number from 0")
+        _require(0 <= self.margin < float("inf"), "select.margin", self.margin, "give a number from 0")
+        _require(0.5 <= self.confidence < 1, "select.confidence", self.confidence, "give a level from 0.5 to below 1")
         _require_model_name(self.model_name)
 
 

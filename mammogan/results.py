@@ -242,7 +242,6 @@ class Candidate:
     deciding: tuple[Quantity, ...]
     """What decides, the first first."""
     data_digest: str
-    train_s: float | None
     measurements: tuple[Measurement, ...]
 
     @property
@@ -262,6 +261,35 @@ class Candidate:
         ]:
             raise ValueError(f"candidate {self.trial.name} epoch {self.epoch}: no measurement of {missing[0]}")
         return [item for item in measurements if item]
+
+
+@dataclass(frozen=True)
+class Contest:
+    """A version against a champion, both drawn and measured anew on the same held-out images."""
+
+    version: str
+    rival: str
+    """Version of the champion."""
+    margin: float
+    """KID by which the version must be better."""
+    confidence: float
+    """Of the one-sided upper end."""
+    reason: str = ""
+    """Why it was not measured; empty where it was."""
+    key: str = ""
+    """Of the quantity."""
+    value: float | None = None
+    """KID of the version."""
+    rival_value: float | None = None
+    difference: float | None = None
+    """The version's less the rival's: less is better."""
+    upper: float | None = None
+    """One-sided upper end of the difference, by a joint jackknife over patients; None where it was not measured."""
+    images: int = 0
+    """Held-out images, of patients who have none in train."""
+    patients: int = 0
+    fakes: int = 0
+    """Images that each generator drew."""
 
 
 class Finding(StrEnum):

@@ -75,6 +75,13 @@ def cluster_blocks(clusters: Ints, most: int) -> list[Ints]:
     return [np.flatnonzero(np.isin(index, block)) for block in blocks_of(int(index.max(initial=-1)) + 1, most)]
 
 
+def halved(clusters: Ints, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Which images (N,) are in the first of two random halves of the clusters, that of fewer by one if any."""
+    _, index = np.unique(clusters, return_inverse=True)
+    count = int(index.max(initial=-1)) + 1
+    return np.isin(index, rng.permutation(count)[: count // 2])
+
+
 def combine(
     value: float, parts: Sequence[Variance], confidence: float, least: float = -math.inf, most: float = math.inf
 ) -> Estimate:

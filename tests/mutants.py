@@ -194,8 +194,8 @@ MUTANTS = [
             ("mammogan/registry/contents.py", "if FILES in tags and (sha256", "if not FILES and (sha256"),
             (
                 "mammogan/registry/promotion.py",
-                '        if not force:\n            raise ValueError(f"champion',
-                '        if False:\n            raise ValueError(f"champion',
+                '        if not force:\n            raise AlteredError(f"champion',
+                '        if False:\n            raise AlteredError(f"champion',
             ),
             (
                 "mammogan/registry/promotion.py",
@@ -683,14 +683,25 @@ MUTANTS = [
         "tests/metrics/test_kid.py": [
             (
                 "mammogan/metrics/kid.py",
-                "    return (x @ y.T / x.shape[1] + 1) ** 3",
-                "    return (x @ y.T / x.shape[1] + 1) ** 2",
+                "    return values * values * values",
+                "    return values * values",
             ),
-            ("mammogan/metrics/kid.py", "across = 2 * x.across.sum() / (n * m)", "across = x.across.sum() / (n * m)"),
             (
                 "mammogan/metrics/kid.py",
-                "x.within.sum() / (n * (n - 1)) + y.within",
-                "x.within.sum() / (n * n) + y.within",
+                "sums.x.mean + sums.y.mean - 2 * sums.across.mean",
+                "sums.x.mean + sums.y.mean - sums.across.mean",
+            ),
+            (
+                "mammogan/metrics/kid.py",
+                "self.sums.sum() / (self.images * (self.images - 1))",
+                "self.sums.sum() / (self.images * self.images)",
+            ),
+            ("mammogan/metrics/kid.py", "patients is None else patients)", "True else patients)"),
+            ("mammogan/metrics/kid.py", "parts = [jackknife(value, own + 2 * without),", "parts = ["),
+            (
+                "mammogan/metrics/kid.py",
+                "own = first.y.mean - second.y.mean",
+                "own = 2 * (first.y.mean - second.y.mean)",
             ),
             (
                 "mammogan/metrics/kid.py",
@@ -701,10 +712,24 @@ MUTANTS = [
         "tests/metrics": [
             (
                 "mammogan/metrics/kid.py",
-                "    within = (x.within.sum() - 2 * x.within) / ((n - 1) * (n - 2))",
-                "    within = (x.within.sum() - x.within) / ((n - 1) * (n - 2))",
+                "(self.sums.sum() - 2 * self.sums.sum(axis=1) + self.sums.diagonal())",
+                "(self.sums.sum() - 2 * self.sums.sum(axis=1))",
             ),
-            ("mammogan/metrics/kid.py", "at_least(parts, _of_pairs(x_sums, y_sums))", "parts"),
+            (
+                "mammogan/metrics/kid.py",
+                "at_least(_jackknives(value, sums), _of_pairs(sums))",
+                "_jackknives(value, sums)",
+            ),
+            (
+                "mammogan/metrics/fid.py",
+                "return law.at(len(x), count) if law",
+                "return law.at(len(x) / 2, len(x) / 2) if law",
+            ),
+            ("mammogan/metrics/fid.py", "law.at(len(x), count) + excess", "law.at(len(x), count)"),
+            ("mammogan/metrics/fid.py", "order[(before > share) & (before <= 2 * share)]", "order[before > 1 - share]"),
+            ("mammogan/metrics/fid.py", "if patients is None else patients, BLOCKS", "if True else patients, BLOCKS"),
+            ("mammogan/metrics/lpips.py", "if patients is None else patients, BLOCKS", "if True else patients, BLOCKS"),
+            ("mammogan/metrics/prdc.py", "if patients is None else patients", "if True else patients"),
             (
                 "mammogan/metrics/fid.py",
                 "np.polyfit(inverses, values, deg=1)[1]",
@@ -885,9 +910,52 @@ MUTANTS = [
             ),
             (
                 "mammogan/selection/gates.py",
-                "    if difference := protocol_difference(candidate, champion):",
-                '    if difference := "":',
+                "contest.upper < -contest.margin",
+                "contest.difference < -contest.margin",
             ),
+            (
+                "mammogan/selection/gates.py",
+                "contest.upper < -contest.margin",
+                "contest.upper < contest.margin",
+            ),
+            (
+                "mammogan/selection/gates.py",
+                "if item.outcome is not Outcome.PASSED)",
+                "if item.refuses)",
+            ),
+        ],
+        "tests/registry/test_promotion.py": [
+            (
+                "mammogan/registry/promotion.py",
+                "found = (alias_version(client, model, CHAMPION), _best(client, model))",
+                "found = (alias_version(client, model, CHAMPION),)",
+            ),
+            (
+                "mammogan/registry/promotion.py",
+                "best = _best(client, model) if failed and before else version",
+                "best = version",
+            ),
+            ("mammogan/registry/promotion.py", "if contest.version == version}", "}"),
+        ],
+        "tests/selection/test_comparison.py": [
+            (
+                "mammogan/selection/comparison.py",
+                "if epoch >= max(common) / 2",
+                "if epoch >= max(map(max, scores.values())) / 2",
+            ),
+            ("mammogan/selection/comparison.py", "common = set.intersection(", "common = set.union("),
+            ("mammogan/selection/comparison.py", "{one, other} <= set(repeated)", "True"),
+            ("mammogan/selection/blocks.py", "/ freedom) if freedom", "/ len(cells)) if freedom"),
+            ("mammogan/selection/blocks.py", "return found if abs(found) > self.rounding else 0.0", "return found"),
+            (
+                "mammogan/selection/blocks.py",
+                "nct.sf(least, freedom, true) - POWER",
+                "nct.sf(least, freedom, true) - 0.5",
+            ),
+        ],
+        "tests/training/test_early_stop.py": [
+            ("mammogan/training/early_stop.py", "NOISE * math.hypot", "0 * math.hypot"),
+            ("mammogan/training/early_stop.py", "FAKES = 1000", "FAKES = 200"),
         ],
         "tests/test_results.py": [
             ("mammogan/codec.py", "    if unknown := sorted(set(data) - set(fields)):", "    if unknown := []:"),
@@ -1163,6 +1231,9 @@ MUTANTS = [
             ("mammogan/image_tensors.py", "round(width * side / shorter))", "side)"),
         ],
         "tests/test_statistics.py": [
+            ("mammogan/statistics.py", "    if clusters is not None:\n", "    if False:\n"),
+            ("mammogan/statistics.py", "        own = sides[0] == sides[1]\n", "        own = sides[0] < 0\n"),
+            ("mammogan/statistics.py", "half / above, LARGEST_EXPONENT", "half, LARGEST_EXPONENT"),
             ("mammogan/statistics.py", "min(max(value - half, least), value)", "value - half"),
             ("mammogan/statistics.py", "max(min(value + half, most), value)", "value + half"),
         ],

@@ -6,6 +6,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from mammogan.config import PRESETS, EvaluateConfig, Trial, override
 from mammogan.device import CUBLAS_WORKSPACE, deterministic_algorithms
+from mammogan.evaluation.image_sources import RealImages
 from mammogan.evaluation.snapshots import evaluate_images
 from mammogan.features.densenet import random_frozen
 from mammogan.features.extractor import load_extractor
@@ -68,7 +69,7 @@ def a_critic():
 
 
 NUMBERS = {
-    "metrics": lambda: evaluate_images({"real_fake": noise(4, 32)}, noise(5, 32), RANDOM),
+    "metrics": lambda: evaluate_images({"real_fake": RealImages.unrelated(noise(4, 32))}, noise(5, 32), RANDOM),
     "early stop": lambda: HeldOutKid(noise(4), load_extractor(RANDOM, CPU)).compute(Generator(28, 4, 8)),
     "samples": lambda: sample(Generator(28, 4, 8, "interpolated"), 2, 0),
     "synthesis": lambda: next(batches(Generator(28, 4, 8).eval(), 0, 1.0, 0)),

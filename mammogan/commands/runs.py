@@ -220,13 +220,18 @@ def promote(
     version: Annotated[str, typer.Argument(help="Model version to make the champion.")],
     why: Why,
     model: Model = "mammogan",
+    dataset: Annotated[
+        Path | None,
+        typer.Option(help="Data set folder on whose held-out patients it is measured beside the champion."),
+    ] = None,
     force: Annotated[bool, typer.Option(help="Promote although the gate refuses.")] = False,
     tracking_uri: TrackingUri = "",
 ) -> None:
     """Make a version @champion, and the present one @previous, if the gate lets it pass."""
     from mammogan import registry
 
-    _tell(model, registry.promote(model, version, why, force=force, tracking_uri=tracking_uri))
+    contests = registry.contests_of_run(model, version, dataset, tracking_uri) if dataset else ()
+    _tell(model, registry.promote(model, version, why, force=force, contests=contests, tracking_uri=tracking_uri))
 
 
 @app.command()

@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from torch import Tensor
 
 from mammogan.data import manifest
 from mammogan.data.dataset import Dataset
 from mammogan.data.image_folder import read_images
+from mammogan.statistics import Ints, numbered
 
 Source = Dataset | Path
 """A data set, or a folder without a manifest."""
+
+
+@dataclass(frozen=True, eq=False)
+class RealImages:
+    """Real images and whose they are."""
+
+    images: Tensor
+    """(N, 1, H, W), uint8."""
+    patients: Ints
+    """(N,): number of each image's patient, 0 for the first that appears."""
+
+    @classmethod
+    def unrelated(cls, images: Tensor) -> RealImages:
+        """Images of which nothing is known: each is taken for a patient of its own."""
+        return cls(images, np.arange(len(images)))
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> RealImages:
+        """All images of a data set, which may be none; raises as ``Dataset.images`` does."""
+        return cls(dataset.images(allow_empty=True), numbered(dataset.patients))
+
+    def __len__(self) -> int:
+        return len(self.images)
 
 
 def open_source(folder: Path) -> Source:
@@ -19,20 +45,19 @@ def open_source(folder: Path) -> Source:
     return Dataset.read(folder) if Dataset.is_at(folder) else folder
 
 
-def read_reals(source: Source, label: int | None = None) -> dict[str, Tensor]:
-    """Real images (N, 1, H, W), uint8, by pairing: ``train`` and ``test`` of a data set, else ``real_fake``.
+def read_reals(source: Source, label: int | None = None) -> dict[str, RealImages]:
+    """Real images by pairing: ``train`` and ``test`` of a data set, else ``real_fake``.
 
     Of a data set none of the synthetic images, and with ``label`` only that class; test may be empty. Raises ValueError
     where its train split holds no such image, and as ``Dataset.images`` and ``read_images`` do.
     """
     if isinstance(source, Path):
-        return {"real_fake": read_images(source)}
+        return {"real_fake": RealImages.unrelated(read_images(source))}
     reals = source.real.of(label)
     if not len(reals.train):
         kind = _kind("real", label)
         raise ValueError(f"real={str(source.root)!r}: its train split holds no {kind}; give the data set of `ingest`")
-    train = reals.train.images()
-    return {"train": train, "test": reals.test.images() if len(reals.test) else train[:0]}
+    return {"train": RealImages.of(reals.train), "test": RealImages.of(reals.test)}
 
 
 def read_fakes(source: Source, label: int | None = None) -> Tensor:

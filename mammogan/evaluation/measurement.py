@@ -22,12 +22,13 @@ from torch import Tensor
 from mammogan import console
 from mammogan.config import EvaluateConfig
 from mammogan.device import pick_device
+from mammogan.evaluation.image_sources import RealImages
 from mammogan.features.extractor import Extractor, extract, extract_cached, load_extractor
 from mammogan.image_tensors import checked_images, same_size
 from mammogan.metrics import fid, kid, lpips, ms_ssim, prdc
 from mammogan.metrics.lpips import Embedded, Perceptual, embedded, load_perceptual, mean_between, mean_within
 from mammogan.results import Direction, Measurement, Network, Omission, Quantity, SubsetScores
-from mammogan.statistics import Estimate, Floats, pair_mean, pairs_between, pairs_within
+from mammogan.statistics import Estimate, Floats, Ints, halved, pair_mean, pairs_between, pairs_within
 
 logger = logging.getLogger(__name__)
 
@@ -36,11 +37,16 @@ CPU_BATCH = 6
 NETWORKS = 2
 """The extractor and that of LPIPS."""
 IMPLEMENTATIONS = {
-    "kid": "unbiased cubic-kernel MMD of all images, float64; jackknife over images, at least the variance of pairs",
-    "fid": "nuclear norm of centred features, float64; jackknife over up to 20 blocks of images",
-    **dict.fromkeys(prdc.NAMES, "5 nearest neighbours, float64; score interval from random halves"),
-    "lpips": "all pairs through block sums; jackknife over up to 20 blocks of images",
-    "ms_ssim": "11x11 Gaussian, 5 scales, [0, 1], valid windows; jackknife over images that share pairs",
+    "kid": "unbiased cubic-kernel MMD of all images, float64; jackknife over patients and fakes, at least the variance "
+    "of their pairs",
+    "fid": "nuclear norm of centred features, float64; jackknife over up to 20 blocks of patients and of fakes, of the "
+    "logarithm",
+    **dict.fromkeys(
+        prdc.NAMES, "5 nearest neighbours, float64; score interval from random halves of patients and fakes"
+    ),
+    "lpips": "all pairs through block sums; jackknife over up to 20 blocks of patients and of fakes, of the logarithm",
+    "ms_ssim": "11x11 Gaussian, 5 scales, [0, 1], valid windows; jackknife over patients and fakes that share pairs, "
+    "of the logit",
 }
 ENLARGED = {
     "lpips": (lpips.SMALLEST_SIDE, lpips.ENLARGED_SIDE),
@@ -62,13 +68,18 @@ class EvaluationNetworks:
     @property
     def batch_size(self) -> int:
         """Images per forward pass: a CPU is as fast with few, and needs less memory."""
-        return min(self.config.batch_size, CPU_BATCH) if self.device.type == "cpu" else self.config.batch_size
+        return batch_size_on(self.device, self.config)
 
     @property
     def described(self) -> tuple[Network, Network]:
         """Extractor and LPIPS network, as an evaluation carries them."""
         networks = [Network(item.name, item.sha256, item.note) for item in (self.extractor, self.perceptual)]
         return networks[0], networks[1]
+
+
+def batch_size_on(device: torch.device, config: EvaluateConfig) -> int:
+    """Images per forward pass of an extractor on that device."""
+    return min(config.batch_size, CPU_BATCH) if device.type == "cpu" else config.batch_size
 
 
 def load_networks(config: EvaluateConfig) -> EvaluationNetworks:
@@ -89,6 +100,8 @@ class ImageSet:
     features: Floats
     embedded: Embedded | None
     """None for a set that no pair metric uses, and for one without images."""
+    patients: Ints
+    """(N,): number of each image's patient; of generated images each its own."""
 
     @property
     def count(self) -> int:
@@ -97,21 +110,25 @@ class ImageSet:
 
 
 def image_set(
-    images: Tensor, networks: EvaluationNetworks, advance: console.Advance, *, real: bool = False, pairs: bool = True
+    given: RealImages | Tensor, networks: EvaluationNetworks, advance: console.Advance, *, pairs: bool = True
 ) -> ImageSet:
-    """Featurise uint8 ``images`` (N, 1, H, W); N may be 0.
+    """Featurise uint8 images (N, 1, H, W), real or, as a bare tensor, generated ones; N may be 0.
 
-    Features of ``real`` images are kept on disk, and with ``pairs`` what LPIPS needs is made too. ``advance`` counts
+    Features of real images are kept on disk, and with ``pairs`` what LPIPS needs is made too. ``advance`` counts
     the images that a network has seen.
     """
+    real = isinstance(given, RealImages)
+    images = given.images if isinstance(given, RealImages) else given
+    patients = given.patients if isinstance(given, RealImages) else np.arange(len(images))
     if not len(images):
-        return ImageSet(images, np.empty((0, 0)), None)
+        return ImageSet(images, np.empty((0, 0)), None, patients)
     size, perceptual = networks.batch_size, networks.perceptual
     features = (extract_cached if real else extract)(networks.extractor, images, size, advance)
-    return ImageSet(images, features, embedded(perceptual, images, size, advance) if pairs else None)
+    made = embedded(perceptual, images, size, advance, patients) if pairs else None
+    return ImageSet(images, features, made, patients)
 
 
-def steps_of(by_pairing: Mapping[str, Tensor]) -> int:
+def steps_of(by_pairing: Mapping[str, RealImages]) -> int:
     """Steps by which ``measure_reals`` advances: both networks see the first set, the extractor alone the others."""
     main, *others = (len(images) for images in by_pairing.values())
     return NETWORKS * main + sum(others)
@@ -135,28 +152,31 @@ class Reals:
 
 
 def measure_reals(
-    by_pairing: Mapping[str, Tensor], networks: EvaluationNetworks, advance: console.Advance = console.no_progress
+    by_pairing: Mapping[str, RealImages], networks: EvaluationNetworks, advance: console.Advance = console.no_progress
 ) -> Reals:
     """Featurise the real images and measure real against real.
 
-    The reference of the first pairing compares random halves of it (mean of 5 halvings); that of a later one compares
-    the first set with it, because new real images are what a perfect generator would give.
+    The reference of the first pairing compares random halves of its patients (mean of 5 halvings); that of a later one
+    compares the first set with it, because new real images are what a perfect generator would give. FID depends on how
+    many images there are: its reference is fitted over parts of several sizes and read at the counts of the value.
     """
     main, *others = by_pairing
     sets = {
-        pairing: image_set(images, networks, advance, real=True, pairs=pairing == main)
-        for pairing, images in by_pairing.items()
+        pairing: image_set(images, networks, advance, pairs=pairing == main) for pairing, images in by_pairing.items()
     }
-    features, seed = sets[main].features, networks.config.seed
+    first, config = sets[main], networks.config
     references: dict[tuple[str, str], float | None] = {}
-    for metric, distance in (("kid", kid.kernel_distance), ("fid", fid.frechet_distance)):
-        references[metric, main] = _halves_reference(features, distance, seed, least=fid.FEWEST)
-        for pairing in others:
-            enough = min(len(features), sets[pairing].count) >= fid.FEWEST
-            references[metric, pairing] = distance(features, sets[pairing].features) if enough else None
+    references["kid", main] = _halves_reference(first, kid.kernel_distance, config.seed, least=fid.FEWEST)
+    references["fid", main] = fid.reference_within(first.features, config.fakes, config.seed, first.patients)
+    for pairing in others:
+        x, y = sets[pairing].features, first.features
+        enough = min(len(x), len(y)) >= fid.FEWEST
+        references["kid", pairing] = kid.kernel_distance(y, x) if enough else None
+        between = fid.reference_between(x, y, config.fakes, config.seed, first.patients) if enough else None
+        references["fid", pairing] = between
     for number, metric in enumerate(prdc.NAMES):
         share = functools.partial(_neighbourhood, number)
-        references[metric, main] = _halves_reference(features, share, seed, least=prdc.FEWEST)
+        references[metric, main] = _halves_reference(first, share, config.seed, least=prdc.FEWEST)
     pair_references = {metric: _within(metric, sets[main], networks) for metric in ("lpips", "ms_ssim")}
     return Reals(sets, references, pair_references)
 
@@ -166,14 +186,14 @@ def _neighbourhood(number: int, real: Floats, fake: Floats) -> float:
 
 
 def _halves_reference(
-    features: Floats, distance: Callable[[Floats, Floats], float], seed: int, least: int
+    real: ImageSet, distance: Callable[[Floats, Floats], float], seed: int, least: int
 ) -> float | None:
-    half = len(features) // 2
-    if half < least:
-        return None
+    """Mean distance of halves that share no patient; None where a half would have fewer than ``least`` images."""
     rng = np.random.default_rng(seed)
-    orders = [rng.permutation(len(features)) for _ in range(HALVINGS)]
-    return float(np.mean([distance(features[order[:half]], features[order[half:]]) for order in orders]))
+    halves = [halved(real.patients, rng) for _ in range(HALVINGS)]
+    if min(min(half.sum(), (~half).sum()) for half in halves) < least:
+        return None
+    return float(np.mean([distance(real.features[half], real.features[~half]) for half in halves]))
 
 
 def _within(metric: str, images: ImageSet, networks: EvaluationNetworks) -> Estimate | None:
@@ -185,7 +205,9 @@ def _within(metric: str, images: ImageSet, networks: EvaluationNetworks) -> Esti
         return mean_within(images.embedded, config.confidence)
     left, right = pairs_within(images.count, config.pairs, config.seed)
     values = ms_ssim.ms_ssim(images.images, images.images, left, right, networks.device)
-    return pair_mean(values, left, right, one_sample=True, confidence=config.confidence, least=0, most=1)
+    return pair_mean(
+        values, left, right, one_sample=True, confidence=config.confidence, least=0, most=1, clusters=images.patients
+    )
 
 
 def _between(metric: str, real: ImageSet, fake: ImageSet, networks: EvaluationNetworks) -> Estimate:
@@ -196,7 +218,9 @@ def _between(metric: str, real: ImageSet, fake: ImageSet, networks: EvaluationNe
         return mean_between(real.embedded, fake.embedded, config.confidence)
     left, right = pairs_between(real.count, fake.count, config.pairs, config.seed)
     values = ms_ssim.ms_ssim(real.images, fake.images, left, right, networks.device)
-    return pair_mean(values, left, right, one_sample=False, confidence=config.confidence, least=0, most=1)
+    return pair_mean(
+        values, left, right, one_sample=False, confidence=config.confidence, least=0, most=1, clusters=real.patients
+    )
 
 
 class Reading(NamedTuple):
@@ -225,18 +249,20 @@ def measures(reals: Reals, fake: ImageSet, networks: EvaluationNetworks) -> Iter
     """Every number that is taken of ``fake``, in the order of the paper's tables."""
     confidence, seed = networks.config.confidence, networks.config.seed
 
-    def read_kid(x: Floats) -> Reading:
-        subsets = kid.kernel_subsets(x, fake.features)
+    def read_kid(real: ImageSet) -> Reading:
+        subsets = kid.kernel_subsets(real.features, fake.features)
         scores = SubsetScores(subsets.mean, subsets.std, subsets.size)
-        return Reading(kid.kernel_estimate(x, fake.features, confidence), subsets=scores)
+        estimate = kid.kernel_estimate(real.features, fake.features, confidence, real.patients)
+        return Reading(estimate, subsets=scores)
 
-    def read_fid(x: Floats) -> Reading:
-        extrapolated = fid.frechet_extrapolated(x, fake.features, seed)
-        return Reading(fid.frechet_estimate(x, fake.features, confidence), extrapolated=extrapolated)
+    def read_fid(real: ImageSet) -> Reading:
+        extrapolated = fid.frechet_extrapolated(real.features, fake.features, seed)
+        estimate = fid.frechet_estimate(real.features, fake.features, confidence, real.patients)
+        return Reading(estimate, extrapolated=extrapolated)
 
     @functools.cache
     def shares() -> dict[str, Estimate]:
-        return prdc.neighbourhood_estimates(reals.main.features, fake.features, confidence, seed)
+        return prdc.neighbourhood_estimates(reals.main.features, fake.features, confidence, seed, reals.main.patients)
 
     def feature_measure(
         metric: str, pairing: str, direction: Direction, least: int, read: Callable[[], Reading]
@@ -247,7 +273,7 @@ def measures(reals: Reals, fake: ImageSet, networks: EvaluationNetworks) -> Iter
 
     for metric, read in (("kid", read_kid), ("fid", read_fid)):
         for pairing, real in reals.sets.items():
-            yield feature_measure(metric, pairing, Direction.LOWER, 2, functools.partial(read, real.features))
+            yield feature_measure(metric, pairing, Direction.LOWER, 2, functools.partial(read, real))
     for metric in ("lpips", "ms_ssim"):
         yield from _pair_measures(metric, reals, fake, networks)
     for metric in prdc.NAMES:

@@ -14,7 +14,7 @@ from mammogan import codec, console, results, storage
 from mammogan.addresses import masked
 from mammogan.config import EvaluateConfig, digest
 from mammogan.data.dataset import Dataset
-from mammogan.evaluation.image_sources import open_source, read_fakes, read_reals
+from mammogan.evaluation.image_sources import RealImages, open_source, read_fakes, read_reals
 from mammogan.evaluation.measurement import (
     NETWORKS,
     Comparison,
@@ -33,7 +33,7 @@ from mammogan.training.trial_folder import SNAPSHOTS, require_files
 
 logger = logging.getLogger(__name__)
 
-PROTOCOL = 6
+PROTOCOL = 7
 """Raised whenever a number would come out differently, so that no cached one is mixed with new ones."""
 FILE = "evaluation.json"
 
@@ -59,9 +59,9 @@ def evaluate_folders(real: Path, fake: Path, config: EvaluateConfig) -> FolderCo
     return evaluate_images(read_reals(open_source(real)), read_fakes(open_source(fake)), config)
 
 
-def evaluate_images(by_pairing: Mapping[str, Tensor], fakes: Tensor, config: EvaluateConfig) -> FolderComparison:
+def evaluate_images(by_pairing: Mapping[str, RealImages], fakes: Tensor, config: EvaluateConfig) -> FolderComparison:
     """Compare uint8 ``fakes`` (M, 1, H, W) with the sets of real images (N, 1, H, W) of ``read_reals``."""
-    same_size(next(iter(by_pairing.values())), fakes)
+    same_size(next(iter(by_pairing.values())).images, fakes)
     networks = load_networks(config)
     with console.progress("evaluate", steps_of(by_pairing) + NETWORKS * len(fakes)) as advance:
         reals = measure_reals(by_pairing, networks, advance)
@@ -176,12 +176,12 @@ def _begun(trial_dir: Path) -> Evaluation:
     )
 
 
-def _shared_key(by_pairing: Mapping[str, Tensor], networks: EvaluationNetworks) -> str:
+def _shared_key(by_pairing: Mapping[str, RealImages], networks: EvaluationNetworks) -> str:
     """Digest of everything that a snapshot's numbers depend on besides the snapshot."""
     settings = dataclasses.asdict(networks.config)
     kept = {name: settings[name] for name in ("fakes", "seed", "pairs", "confidence")}
-    pixels = {pairing: digest_of(images) for pairing, images in by_pairing.items()}
-    return digest([PROTOCOL, EVALUATION_FORMAT, kept, pixels, codec.encode(networks.described)])
+    reals = {pairing: [digest_of(real.images), real.patients.tolist()] for pairing, real in by_pairing.items()}
+    return digest([PROTOCOL, EVALUATION_FORMAT, kept, reals, codec.encode(networks.described)])
 
 
 def _compared(path: Path, reals: Reals, networks: EvaluationNetworks, advance: console.Advance) -> Comparison:

@@ -58,23 +58,23 @@ class Within(NamedTuple):
     """Sum of k(x_i, x_i)."""
 
     @property
-    def count(self) -> float:
-        """Images."""
+    def images(self) -> float:
+        """How many."""
         return float(self.sizes.sum())
 
     @property
     def mean(self) -> float:
         """Over pairs of different images."""
-        return float(self.sums.sum() / (self.count * (self.count - 1)))
+        return float(self.sums.sum() / (self.images * (self.images - 1)))
 
     def means_without(self) -> Floats:
         """(B,): the mean without each block."""
-        left = self.count - self.sizes
+        left = self.images - self.sizes
         return (self.sums.sum() - 2 * self.sums.sum(axis=1) + self.sums.diagonal()) / (left * (left - 1))
 
     def variance_of_pairs(self) -> float:
         """Of the mean, by U-centring (Szekely and Rizzo 2014, Annals of Statistics 42, section 3)."""
-        n, blocks, rows = self.count, len(self.sizes), self.sums.sum(axis=1)
+        n, blocks, rows = self.images, len(self.sizes), self.sums.sum(axis=1)
         both = np.multiply.outer(self.sizes, rows)
         centred = self.sums - (both + both.T) / (n - 2)
         centred += np.multiply.outer(self.sizes, self.sizes) * (rows.sum() / ((n - 1) * (n - 2)))
@@ -133,7 +133,7 @@ def kernel_distance(x: Floats, y: Floats, unbiased: bool = True) -> float:
     sums = kernel_sums(x, y)
     if unbiased:
         return _distance(sums)
-    x_mean, y_mean = ((side.sums.sum() + side.diagonal) / side.count**2 for side in (sums.x, sums.y))
+    x_mean, y_mean = ((side.sums.sum() + side.diagonal) / side.images**2 for side in (sums.x, sums.y))
     return float(x_mean + y_mean - 2 * sums.across.mean)
 
 

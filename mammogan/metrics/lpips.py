@@ -8,7 +8,8 @@ n images (and t, r over m others),
     mean over i, j    of |phi(x_i) - phi(y_j)|^2 = q/n + r/m - 2 s.t / (n m)
     mean over i != j  of |phi(x_i) - phi(x_j)|^2 = 2 (n q - |s|^2) / (n (n - 1)).
 
-Images are dealt into blocks and s and q kept for each block, so that the jackknife can leave one out at a time.
+Images, or patients with all theirs, are dealt into blocks and s and q kept for each block, so that the jackknife can
+leave one out at a time.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from mammogan.device import float32_convolutions
 from mammogan.features import weights as weights_files
 from mammogan.features.parallel_batches import map_batches
 from mammogan.image_tensors import enlarged
-from mammogan.statistics import Estimate, Floats, Variance, blocks_of, combine, jackknife
+from mammogan.statistics import Estimate, Floats, Ints, Variance, cluster_blocks, combine, jackknife
 
 CPU = torch.device("cpu")
 BLOCKS = 20
@@ -187,10 +188,17 @@ class Embedded:
 
 
 def embedded(
-    perceptual: Perceptual, images: Tensor, batch_size: int, advance: console.Advance = console.no_progress
+    perceptual: Perceptual,
+    images: Tensor,
+    batch_size: int,
+    advance: console.Advance = console.no_progress,
+    patients: Ints | None = None,
 ) -> Embedded:
-    """Embed uint8 ``images`` (N, 1, H, W) batch by batch; memory is that of a batch and 20 block sums."""
-    blocks = blocks_of(len(images), BLOCKS)
+    """Embed uint8 ``images`` (N, 1, H, W) batch by batch; memory is that of a batch and 20 block sums.
+
+    ``patients`` (N,) numbers the patient of each image, whose images are dealt into one block.
+    """
+    blocks = cluster_blocks(np.arange(len(images)) if patients is None else patients, BLOCKS)
     block_of = torch.empty(len(images), dtype=torch.long)
     for number, block in enumerate(blocks):
         block_of[torch.from_numpy(block)] = number
@@ -244,7 +252,7 @@ def mean_within(x: Embedded, confidence: float) -> Estimate:
     if count < 2:
         raise ValueError(f"images={count}: a mean over pairs needs at least 2")
     value = float(mean(np.ones(len(x.sizes))))
-    if count < 3:
+    if len(x.sizes) < 2 or count - x.sizes.max() < 2:
         return Estimate(value, None, None)
     return combine(value, [_left_out(value, x.sizes, mean)], confidence, least=0)
 

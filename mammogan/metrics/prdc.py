@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mammogan.metrics.fid import checked_features
-from mammogan.statistics import Estimate, Floats, score_interval
+from mammogan.statistics import Estimate, Floats, Ints, score_interval
 
 K = 5
 FEWEST = K + 2
@@ -76,31 +76,42 @@ def _radii(within: Floats) -> Floats:
     return np.partition(others, K - 1, axis=1)[:, K - 1]
 
 
-def neighbourhood_estimates(real: Floats, fake: Floats, confidence: float, seed: int) -> dict[str, Estimate]:
-    """All four with intervals inside their range.
+def neighbourhood_estimates(
+    real: Floats, fake: Floats, confidence: float, seed: int, patients: Ints | None = None
+) -> dict[str, Estimate]:
+    """All four with intervals inside their range; ``patients`` (n,) numbers the patient of each real image.
 
-    Random halves of both sets, drawn without replacement, vary as much as the whole sets do (Politis and Romano 1994,
-    Annals of Statistics 22, with halves). Nearest neighbours are not smooth: what leaving images out one block at a
-    time adds up to is up to three times too wide.
+    Random halves of both sets, of the reals' patients, drawn without replacement, vary as much as the whole sets do
+    (Politis and Romano 1994, Annals of Statistics 22, with halves). Nearest
+    neighbours are not smooth: what leaving images out one block at a time adds up to is up to three times too wide.
     """
     known = distances(real, fake)
-    values, halves = neighbourhoods(known), _of_halves(known, seed)
+    patients = np.arange(len(real)) if patients is None else patients
+    values, halves = neighbourhoods(known), _of_halves(known, patients, seed)
     estimates = {}
     for name, value, mean, variance in zip(NAMES, values, halves.mean(axis=0), halves.var(axis=0, ddof=1), strict=True):
         most = math.inf if name == "density" else 1.0
-        spread, fewest = mean * (1 - mean / most), min(len(real), len(fake))
+        spread, fewest = mean * (1 - mean / most), min(len(np.unique(patients)), len(fake))
         effective = float(spread / variance) if spread > 0 and variance > 0 else fewest
-        estimates[name] = score_interval(float(value), effective, fewest - 1, confidence, most)
+        estimates[name] = score_interval(float(value), effective, max(fewest - 1, 1), confidence, most)
     return estimates
 
 
-def _of_halves(known: Distances, seed: int) -> Floats:
+def _of_halves(known: Distances, patients: Ints, seed: int) -> Floats:
     """The four (HALVES, 4) of random halves of both sets, which keep at least the neighbours that they need."""
     rng = np.random.default_rng(seed)
-    counts = known.across.shape
     values = []
     for _ in range(HALVES):
-        x, y = (rng.choice(count, max(count // 2, K + 1), replace=False) for count in counts)
+        x, y = (_half(clusters, rng) for clusters in (patients, np.arange(len(known.fake))))
         part = Distances(known.real[np.ix_(x, x)], known.fake[np.ix_(y, y)], known.across[np.ix_(x, y)])
         values.append(neighbourhoods(part))
     return np.array(values)
+
+
+def _half(clusters: Ints, rng: np.random.Generator) -> Ints:
+    """Images of half of the clusters, or of as many as have one image more than neighbours are counted."""
+    _, index = np.unique(clusters, return_inverse=True)
+    sizes = np.bincount(index)
+    order = rng.permutation(len(sizes))
+    enough = int(np.searchsorted(sizes[order].cumsum(), K + 1)) + 1
+    return np.flatnonzero(np.isin(index, order[: max(len(order) // 2, enough)]))

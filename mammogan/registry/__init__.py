@@ -4,18 +4,19 @@ from mammogan.registry.contents import require_critic, require_snapshot, version
 from mammogan.registry.model import generate, snapshot_of
 from mammogan.registry.production import in_production
 from mammogan.registry.promotion import Move, moves, promote, rollback
-from mammogan.registry.reevaluation import reevaluate_champion
+from mammogan.registry.reevaluation import contests, contests_of_run
 from mammogan.registry.retraining import check_changes
 from mammogan.registry.versions import register
 
 __all__ = [
     "Move",
     "check_changes",
+    "contests",
+    "contests_of_run",
     "generate",
     "in_production",
     "moves",
     "promote",
-    "reevaluate_champion",
     "register",
     "require_critic",
     "require_snapshot",

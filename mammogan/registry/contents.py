@@ -32,6 +32,10 @@ FORM = "write it as models:/NAME@ALIAS or models:/NAME/VERSION"
 NOT_THERE = "RESOURCE_DOES_NOT_EXIST"
 
 
+class AlteredError(ValueError):
+    """Files that are not those that were registered."""
+
+
 @dataclass(frozen=True)
 class Contents:
     """What a version holds, on this machine, as it was registered."""
@@ -140,8 +144,8 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
     yield from sorted(files.items())
 
 
-def _altered(where: str, actual: str, tag: str) -> ValueError:
-    return ValueError(
+def _altered(where: str, actual: str, tag: str) -> AlteredError:
+    return AlteredError(
         f"{where}: its files are not those that were registered ({actual}, not that of the tag {tag}); do not use it, "
         "find out who wrote there, and register the model again"
     )

@@ -14,7 +14,7 @@ import logging
 import tempfile
 import time
 import uuid
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,7 +27,8 @@ from mammogan import codec, results, tracking
 from mammogan.codec import OlderFormatError
 from mammogan.config import MODEL_LOCK
 from mammogan.registry import contents
-from mammogan.results import Candidate, Outcome, Verdict
+from mammogan.registry.contents import AlteredError
+from mammogan.results import Candidate, Contest, Outcome, Verdict
 from mammogan.selection import gates
 from mammogan.tracking import heartbeat
 
@@ -39,20 +40,12 @@ AUDIT_OUTCOME = "mammogan.audit_outcome"
 METADATA = "candidate_document"
 """Key of a model's metadata under which its candidate stands, as JSON."""
 BETTER = "better than the champion"
+BEST = "mammogan.best_champion"
+"""Tag of the registered model with the best champion so far: found better by test, and to be beaten by each new one."""
 PENDING = "mammogan.pending_move"
 RECORD = "mammogan.move."
 LOCK_STALE_S = 120.0
 LOCK_WAIT_S = 150.0
-
-
-@dataclass(frozen=True)
-class Incumbent:
-    """A champion with the figures that a challenger is compared with."""
-
-    version: str
-    """Its version."""
-    candidate: Candidate
-    """What the selection would have made of it."""
 
 
 @dataclass(frozen=True)
@@ -83,14 +76,8 @@ class Move:
     """User who asked."""
     at_ms: int = 0
     """When, in milliseconds since 1970."""
-
-
-@dataclass(frozen=True)
-class Champion:
-    """The present champion, and its figures where they can be read."""
-
-    version: str
-    candidate: Candidate | None
+    best: str | None = None
+    """Best champion so far once the move is made; None in the records of earlier versions of this software."""
 
 
 def alias_version(client: MlflowClient, model: str, alias: str) -> str | None:
@@ -122,22 +109,62 @@ def candidate_of(name: str, version: str, tracking_uri: str = "") -> Candidate |
         return None
 
 
+def rivals(model: str, version: str, tracking_uri: str = "") -> list[str]:
+    """Versions that ``version`` must be better than: the champion and, where that is another, the best one so far.
+
+    The best so far stays what it is when somebody promotes by force, so that a chain of champions, each a little worse
+    than the last, cannot come about. Raises ValueError where there is no such model.
+    """
+    client = tracking.client(tracking_uri)
+    found = (alias_version(client, model, CHAMPION), _best(client, model))
+    return [rival for rival in dict.fromkeys(found) if rival is not None and rival != version]
+
+
+def _best(client: MlflowClient, model: str) -> str | None:
+    """The best champion so far; the present one where none is recorded, or it was deleted."""
+    recorded = client.get_registered_model(model).tags.get(BEST)
+    if recorded is not None:
+        try:
+            return str(client.get_model_version(model, recorded).version)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+    return alias_version(client, model, CHAMPION)
+
+
 def _judge(
-    client: MlflowClient, model: str, version: str, candidate: Candidate | None, champion: Champion | None
+    client: MlflowClient,
+    model: str,
+    version: str,
+    candidate: Candidate | None,
+    others: Sequence[str],
+    contests: Sequence[Contest],
 ) -> list[Verdict]:
     """What ``version`` must pass to follow the champion: its images are audited, and it is better."""
     note = _audit_note(client, model, version)
     audited = gates.audited(note.outcome if note else None, note.summary if note else "")
-    if champion and (other := _audit_note(client, model, champion.version)) and not audited.refuses:
-        audited = gates.as_released(
-            audited, for_release=note is not None and note.for_release, champion=other.for_release
-        )
+    released = [other for rival in others if (other := _audit_note(client, model, rival)) and other.for_release]
+    if released and not audited.refuses:
+        audited = gates.as_released(audited, for_release=note is not None and note.for_release, champion=True)
+    return [audited, *_better(version, candidate, others, contests)]
+
+
+def _better(
+    version: str, candidate: Candidate | None, others: Sequence[str], contests: Sequence[Contest]
+) -> list[Verdict]:
+    """A verdict for each of the other champions; one where there is none."""
     if candidate is None:
-        return [audited, gates.verdict(BETTER, False, "this version carries no metrics that can be read")]
-    if champion and champion.candidate is None:
-        why = f"not comparable: champion version {champion.version} carries no metrics that can be read"
-        return [audited, gates.verdict(BETTER, False, f"{why}; promote by force")]
-    return [audited, gates.better_than(candidate, champion.candidate if champion else None)]
+        return [gates.verdict(BETTER, False, "this version carries no metrics that can be read")]
+    own = gates.measured(candidate)
+    if own.refuses or not others:
+        return [gates.verdict(BETTER, not own.refuses, own.why if own.refuses else "there is no champion yet")]
+    made = {contest.rival: contest for contest in contests if contest.version == version}
+    return [gates.better_than(made[rival]) if rival in made else _unmet(rival) for rival in others]
+
+
+def _unmet(rival: str) -> Verdict:
+    why = f"it was not measured on the same images as champion version {rival}; give a data set"
+    return Verdict(f"better than version {rival}", Outcome.NOT_CHECKED, why)
 
 
 def _audit_note(client: MlflowClient, model: str, version: str) -> AuditNote | None:
@@ -151,13 +178,14 @@ def promote(
     why: str,
     *,
     force: bool = False,
-    incumbent: Incumbent | None = None,
+    contests: Sequence[Contest] = (),
     tracking_uri: str = "",
 ) -> Move:
     """Make ``version`` the champion and the present one ``previous``, if the gates let it pass or by ``force``.
 
-    The gates: the audit of its images refused nothing, and it is better than the champion, or not worse and cheaper.
-    ``incumbent`` is the champion as ``reevaluate_champion`` measured it; without one its registered figures count.
+    The gates: the audit of its images passed, and it is better than each of ``rivals``, by ``contests`` as
+    ``reevaluation.contests`` measures them. What was not checked has not passed. A version that passed is the best
+    champion so far; one that is promoted by force is not.
 
     A refusal is a ``Move`` too, with ``moved`` False. When another promotion gets in between, this one is refused:
     its gates were asked about a champion that is gone. For a version that is the champion already it is the move that
@@ -169,32 +197,35 @@ def promote(
     candidate = candidate_of(model, version, tracking_uri)
     if before == version:
         return _finished(client, model, version)
-    champion = _champion(model, before, incumbent, force=force, tracking_uri=tracking_uri) if before else None
-    verdicts = _judge(client, model, version, candidate, champion)
-    failed = gates.failures(verdicts)
+    others = rivals(model, version, tracking_uri) if before else []
+    for rival in others:
+        _require_unaltered(model, rival, force=force, tracking_uri=tracking_uri)
+    verdicts = _judge(client, model, version, candidate, others, contests)
+    failed = gates.not_passed(verdicts)
     if failed and not force:
         return Move(False, f"refused: {failed}", version, before)
     reason = f"{why}; {'by force, ' if failed else ''}{'; '.join(verdict.why for verdict in verdicts)}"
-    return _move(client, model, Move(True, reason, version, before, "promote", _user(), now_ms()))
+    best = _best(client, model) if failed and before else version
+    return _move(client, model, Move(True, reason, version, before, "promote", _user(), now_ms(), best))
 
 
-def _champion(model: str, version: str, incumbent: Incumbent | None, *, force: bool, tracking_uri: str) -> Champion:
-    """The champion with its figures; by force also one whose files somebody has altered, then without."""
+def _require_unaltered(model: str, version: str, *, force: bool, tracking_uri: str) -> None:
+    """Raise ValueError for a champion whose files somebody has altered; by force it is replaced all the same."""
     try:
-        candidate = candidate_of(model, version, tracking_uri)
-    except ValueError as error:
+        with tempfile.TemporaryDirectory() as folder:
+            contents.fetch(model, version, Path(folder, "model"), tracking_uri)
+    except AlteredError as error:
         if not force:
-            raise ValueError(f"champion {error}; --force replaces it") from error
+            raise AlteredError(f"champion {error}; --force replaces it") from error
         logger.warning(f"champion {error}", exc_info=error)
-        candidate = None
-    if incumbent is not None and incumbent.version == version:
-        candidate = incumbent.candidate
-    return Champion(version, candidate)
+    except (ValueError, FileNotFoundError) as error:
+        logger.info(f"champion {error}", exc_info=error)  # it cannot be measured, which the gate says
 
 
 def rollback(model: str, why: str, tracking_uri: str = "") -> Move:
     """Make ``previous`` the champion again, and the champion ``previous``.
 
+    Where the champion was the best so far, ``previous`` is so from now on: what was withdrawn is not to be beaten.
     Raises ValueError where there is none, and where its files are not those that were registered.
     """
     client = tracking.client(tracking_uri)
@@ -203,7 +234,9 @@ def rollback(model: str, why: str, tracking_uri: str = "") -> Move:
         raise ValueError(f"model={model!r}: it has no @previous to go back to; promote a version first")
     with tempfile.TemporaryDirectory() as folder:
         contents.fetch(model, version, Path(folder, "model"), tracking_uri)
-    return _move(client, model, Move(True, why, version, before, "rollback", _user(), now_ms()))
+    best = _best(client, model)
+    best = version if best == before else best
+    return _move(client, model, Move(True, why, version, before, "rollback", _user(), now_ms(), best))
 
 
 def moves(model: str, tracking_uri: str = "") -> list[Move]:
@@ -260,6 +293,8 @@ def _settle(client: MlflowClient, model: str) -> None:
     client.set_registered_model_alias(model, CHAMPION, move.version)
     if str(registered.aliases.get(CHALLENGER)) == move.version:
         client.delete_registered_model_alias(model, CHALLENGER)
+    if move.best is not None:
+        client.set_registered_model_tag(model, BEST, move.best)
     client.set_registered_model_tag(model, f"{RECORD}{move.at_ms:015d}", registered.tags[PENDING])
     client.delete_registered_model_tag(model, PENDING)
 

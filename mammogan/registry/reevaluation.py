@@ -1,69 +1,127 @@
-"""The champion measured once more, where it was measured on other data or otherwise, so that the two can be compared.
+"""A version and the champions that it is to follow, drawn and measured anew on the same held-out images.
 
-New images change the protocol: the figure that the champion was registered with says nothing of them. Its generator is
-at hand, so it draws again and is measured as the challenger was.
+The figure that a version was registered with is that of the snapshot which looked best among many, and the champion's
+may be of other data. Both generators are at hand, so both draw again, from latents that no ranking has seen, and only
+their difference on the same patients is judged.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mammogan import storage, tracking
+from mlflow.exceptions import MlflowException
+
+from mammogan import tracking
 from mammogan.config import Config
+from mammogan.data.dataset import Dataset
+from mammogan.data.minority import label_to_synthesise
+from mammogan.errors import first_line
+from mammogan.metrics.kid import FEWEST_FOR_INTERVAL
+from mammogan.registry.contents import AlteredError
 from mammogan.registry.model import snapshot_of
-from mammogan.registry.promotion import CHAMPION, Incumbent, alias_version, candidate_of
-from mammogan.results import Candidate, Evaluation, TrialStatus
-from mammogan.selection import gates, ranking
+from mammogan.registry.promotion import CHAMPION, alias_version, rivals
+from mammogan.registry.versions import PARENT_RUN
+from mammogan.results import Contest, Quantity
+
+if TYPE_CHECKING:
+    from mammogan.evaluation.image_sources import RealImages
+    from mammogan.models.generator import Generator
 
 logger = logging.getLogger(__name__)
 
 
-def reevaluate_champion(version: str, dataset: Path, config: Config, tracking_uri: str = "") -> Incumbent | None:
-    """The champion measured on ``dataset`` as ``version`` was; None where there is no need, or no way.
+def contests(version: str, dataset: Path, config: Config, tracking_uri: str = "") -> tuple[Contest, ...]:
+    """A version against each of its rivals on the test images of a data set, of patients who have none in train.
 
-    ``dataset`` is the data set folder that the version was measured on, ``config.data.size`` the side of its images. A
-    champion that draws images of another size cannot be measured there; any error of the measurement is raised,
-    and ValueError where the files of either are not those that were registered.
+    ``dataset`` is the data set folder that the version was selected on; of both classes the one that is synthesised.
+    Empty where there is no rival. Where a champion cannot draw such images again, or patients are too few, the contest
+    has the reason and no figures. Any error of the measurement itself is raised, and ValueError where the files of
+    either are not those that were registered.
     """
-    client, model = tracking.client(tracking_uri), config.select.model_name
-    champion = alias_version(client, model, CHAMPION)
-    if champion is None or champion == version:
-        return None
-    new, old = (candidate_of(model, number, tracking_uri) for number in (version, champion))
-    if new is None or old is None or not (difference := gates.protocol_difference(new, old)):
-        return None
-    from mammogan.models.generator import load_generator  # with PyTorch, which takes seconds; rarely needed
+    model = config.select.model_name
+    if alias_version(tracking.client(tracking_uri), model, CHAMPION) is None:
+        return ()
+    found = rivals(model, version, tracking_uri)
+    if not found:
+        return ()
+    blank = [Contest(version, rival, config.select.margin, config.select.confidence) for rival in found]
+    real = _held_out(dataset)
+    patients = len(set(real.patients.tolist()))
+    if patients < FEWEST_FOR_INTERVAL:
+        reason = (
+            f"{len(real)} test images of {patients} patients who have none in train: the difference of two generators "
+            f"needs {FEWEST_FOR_INTERVAL} patients; use more data or data.split=patient"
+        )
+        return tuple(dataclasses.replace(contest, reason=reason) for contest in blank)
+    own = _generator(model, version, tracking_uri)
+    return tuple(_measured(contest, own, real, config, tracking_uri) for contest in blank)
+
+
+def contests_of_run(model: str, version: str, dataset: Path, tracking_uri: str = "") -> tuple[Contest, ...]:
+    """``contests`` by the settings of the run that registered the version; raises ValueError where none is recorded."""
+    parent = _tags(model, version, tracking_uri).get(PARENT_RUN)
+    config = tracking.read_run(parent, tracking_uri).config if parent else None
+    if config is None:
+        raise ValueError(f"version={version!r}: no run of this software registered it, so its settings are not known")
+    named = dataclasses.replace(config, select=dataclasses.replace(config.select, model_name=model))
+    return contests(version, dataset, named, tracking_uri)
+
+
+def _tags(model: str, version: str, tracking_uri: str) -> Mapping[str, str]:
+    try:
+        return tracking.client(tracking_uri).get_model_version(model, version).tags
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        raise ValueError(f"version={version!r}: model {model} has no such version") from error
+
+
+def _held_out(dataset: Path) -> RealImages:
+    """Test images of the class that is synthesised, of patients who have none in train."""
+    from mammogan.evaluation.image_sources import RealImages  # with PyTorch, which takes seconds; rarely needed
+
+    real = Dataset.read(dataset).real
+    real = real.of(label_to_synthesise(real))
+    return RealImages.of(real.test.without_patients_of(real.train))
+
+
+def _generator(model: str, version: str, tracking_uri: str) -> Generator:
+    from mammogan.models.generator import load_generator
 
     with tempfile.TemporaryDirectory() as folder:
-        snapshot = snapshot_of(f"models:/{model}/{champion}", Path(folder, "model"), tracking_uri)
-        side = load_generator(snapshot).size
-        if side != config.data.size:
-            logger.info(
-                f"champion version {champion} cannot be measured again: it draws {side} px, the images have "
-                f"{config.data.size}"
-            )
-            return None
-        logger.info(f"champion version {champion} is measured again: {difference}")
-        measured = _measure(snapshot, old, new.data_digest, dataset, config)
-    return Incumbent(champion, measured[0]) if measured else None
+        return load_generator(snapshot_of(f"models:/{model}/{version}", Path(folder, "model"), tracking_uri))
 
 
-def _measure(snapshot: Path, known: Candidate, data_digest: str, dataset: Path, config: Config) -> list[Candidate]:
-    """Candidates of a trial that has the registered snapshot and no other."""
-    from mammogan.evaluation.snapshots import evaluate_snapshots
+def _measured(blank: Contest, own: Generator, real: RealImages, config: Config, tracking_uri: str) -> Contest:
+    from mammogan.evaluation.rivals import compare_generators
 
-    begun = Evaluation(
-        gp_lambda=known.gp_lambda,
-        seed=known.seed,
-        status=TrialStatus.FINISHED,
-        data_digest=data_digest,
-        train_s=known.train_s,
+    where = f"champion version {blank.rival}"
+    try:
+        rival = _generator(config.select.model_name, blank.rival, tracking_uri)
+    except AlteredError:
+        raise
+    except (ValueError, FileNotFoundError) as error:
+        return dataclasses.replace(blank, reason=f"{where} cannot draw its images again: {first_line(error)}")
+    for name, generator in ((f"version {blank.version}", own), (where, rival)):
+        if generator.size != config.data.size:
+            reason = f"{name} draws {generator.size} px, the images have {config.data.size}"
+            return dataclasses.replace(blank, reason=reason)
+    logger.info(f"version {blank.version} and {where} are measured on the same {len(real)} images")
+    found = compare_generators(own, rival, real, config.evaluate, blank.confidence)
+    return dataclasses.replace(
+        blank,
+        key=Quantity("kid", found.extractor, "test").key,
+        value=found.difference.one,
+        rival_value=found.difference.other,
+        difference=found.difference.value,
+        upper=found.difference.upper,
+        reason="" if found.difference.upper is not None else "too few images for an interval",
+        images=len(real),
+        patients=len(set(real.patients.tolist())),
+        fakes=config.evaluate.fakes,
     )
-    with tempfile.TemporaryDirectory() as folder:
-        by_epoch, out = Path(folder, f"epoch_{known.epoch:04d}.pt"), Path(folder, "evaluation")
-        storage.write_bytes(str(by_epoch), snapshot.read_bytes())
-        measured = evaluate_snapshots(begun, [by_epoch], dataset, config.evaluate, out, lambda *_: None)
-    candidates, _ = ranking.candidates_of([measured], config.select)
-    return candidates

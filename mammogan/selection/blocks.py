@@ -76,7 +76,7 @@ def fit(cells: Mapping[tuple[float, int], float]) -> BlockFit:
     design[np.arange(len(cells)), len(levels) + columns] = 1
     values = np.array(list(cells.values()))
     centre = values.mean()  # large values that differ by little keep their digits
-    inverse = np.linalg.pinv(design.T @ design)
+    inverse = np.asarray(np.linalg.pinv(design.T @ design), dtype=np.float64)
     solution = inverse @ (design.T @ (values - centre))
     residuals = values - centre - design @ solution
     rounding = ROUNDING * float(np.abs(values).max())

@@ -1,4 +1,4 @@
-"""What a generator must pass before it may win, and before it may replace the champion.
+"""What a generator must pass before it may win, and before it may replace a champion.
 
 A gate answers with a ``Verdict``; what was not measured never passes: a missing deciding metric is refused, and a check
 that lacks its data was not made.
@@ -10,10 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from mammogan.config import AuditCheck, SelectConfig
-from mammogan.results import Audit, Candidate, Measurement, Outcome, Verdict, combined, unmade
-
-PROTOCOL = ("n_real", "n_fake", "seed", "implementation")
-"""Fields of a measurement that must agree where two are compared."""
+from mammogan.results import Audit, Candidate, Contest, Measurement, Outcome, Verdict, combined, unmade
 
 
 def tally(verdicts: Sequence[Verdict]) -> str:
@@ -59,13 +56,6 @@ def release_note(audit: Audit) -> str:
 def verdict(gate: str, passed: bool, why: str) -> Verdict:
     """The verdict of a check that was made."""
     return Verdict(gate, Outcome.PASSED if passed else Outcome.REFUSED, why)
-
-
-def overlap(one: Measurement, other: Measurement) -> bool:
-    """Whether two intervals overlap; an interval that is not known overlaps with everything."""
-    if one.low is None or one.high is None or other.low is None or other.high is None:
-        return True
-    return not (one.high < other.low or other.high < one.low)
 
 
 def candidate_gates(candidate: Candidate, config: SelectConfig) -> list[Verdict]:
@@ -128,45 +118,26 @@ def as_released(audited: Verdict, *, for_release: bool, champion: bool) -> Verdi
     return verdict(audited.gate, False, f"{audited.why}; the champion passed every check; audit this one as strictly")
 
 
-def better_than(candidate: Candidate, champion: Candidate | None) -> Verdict:
-    """Whether ``candidate`` may replace ``champion``: better on the same protocol, or not worse and cheaper.
+def better_than(contest: Contest) -> Verdict:
+    """Whether the version may follow that champion: its KID is lower by more than the margin, beyond doubt.
 
-    Better means a lower first deciding metric, intervals apart; not worse means overlapping intervals; cheaper means
-    fewer seconds of training.
+    The one-sided upper end of the difference must lie below the margin's negative. No cost counts: a version that is
+    as good and was cheaper to train replaces nobody, for whoever is as good may be worse by what is not seen.
     """
-    name = "better than the champion"
-    if (own := measured(candidate)).refuses:
-        return verdict(name, False, own.why)
-    if champion is None:
-        return verdict(name, True, "there is no champion yet")
-    if difference := protocol_difference(candidate, champion):
-        why = f"not comparable: {difference}; evaluate both alike, or promote by force"
-        return verdict(name, False, why)
-    new, old = candidate.decided_by()[0], champion.decided_by()[0]
-    figures = f"{new.key} {new.value:.4g} against the champion's {old.value:.4g}"
-    if not overlap(new, old):
-        return verdict(name, new.value < old.value, figures)
-    cost, other_cost = candidate.train_s, champion.train_s
-    if cost is None or other_cost is None:
-        return verdict(name, False, f"{figures}: no significant difference, and the cost of one is not known")
-    trained = f"trained {cost:.0f} s against {other_cost:.0f} s"
-    return verdict(name, cost < other_cost, f"{figures}: no significant difference; {trained}")
+    name = f"better than version {contest.rival}"
+    if contest.upper is None:
+        return Verdict(name, Outcome.NOT_CHECKED, contest.reason or "the difference has no upper end")
+    figures = f"{contest.key} {contest.value:.4g} against {contest.rival_value:.4g} of champion version {contest.rival}"
+    basis = f"{contest.images} held-out images of {contest.patients} patients"
+    end = f"difference {contest.difference:.4g}, upper end {contest.upper:.4g} at {contest.confidence:.4g}"
+    why = f"{figures} on {basis}: {end}, to lie below {-contest.margin:g}"
+    return verdict(name, contest.upper < -contest.margin, why)
 
 
-def protocol_difference(candidate: Candidate, champion: Candidate) -> str:
-    """What was measured otherwise; empty when the two can be compared."""
-    if candidate.deciding != champion.deciding:
-        sides = (", ".join(quantity.key for quantity in item.deciding) for item in (candidate, champion))
-        return " against ".join(sides)
-    if measured(champion).refuses:
-        return "the champion's metrics are missing"
-    new, old = (_protocol(item) for item in (candidate, champion))
-    return ", ".join(f"{name} {value} against {old[name]}" for name, value in new.items() if value != old[name])
-
-
-def _protocol(candidate: Candidate) -> dict[str, str]:
-    first = candidate.decided_by()[0]
-    return {**{name: str(getattr(first, name)) for name in PROTOCOL}, "data_digest": candidate.data_digest}
+def not_passed(verdicts: Iterable[Verdict]) -> str:
+    """The gates that refused or could not be asked, in one line; empty when all passed."""
+    failed = (item for item in verdicts if item.outcome is not Outcome.PASSED)
+    return "; ".join(f"{item.gate}: {'not checked: ' * (not item.refuses)}{item.why}" for item in failed)
 
 
 def failures(verdicts: Iterable[Verdict]) -> str:

@@ -133,7 +133,7 @@ def candidates_of(evaluations: Iterable[Evaluation], config: SelectConfig) -> tu
             quantities = tuple(measurement.quantity for measurement in deciding)
             candidates.append(
                 Candidate(
-                    item.gp_lambda, item.seed, epoch, quantities, item.data_digest, item.train_s, measurements
+                    item.gp_lambda, item.seed, epoch, quantities, item.data_digest, measurements
                 )
             )  # fmt: skip
     return candidates, refused

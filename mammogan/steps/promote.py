@@ -15,12 +15,12 @@ logger = logging.getLogger(__name__)
 def run(context: StepContext, version: str, minority: Path) -> registry.Move:
     """Make the audited version the champion, or say why not; a refusal is a result and fails nothing.
 
-    ``minority`` is what the version was measured on: the champion is measured there too, if it never was.
+    ``minority`` is what the version was selected on: it and the champion are measured anew on its held-out patients.
     """
     with context.step(Step.PROMOTE):
         model = context.settings.select.model_name
-        incumbent = registry.reevaluate_champion(version, minority, context.settings)
-        move = registry.promote(model, version, f"selected by run {context.parent_id}", incumbent=incumbent)
+        contests = registry.contests(version, minority, context.settings)
+        move = registry.promote(model, version, f"selected by run {context.parent_id}", contests=contests)
         tracking.set_tags(context.parent_id, {tracking.PROMOTION: move.why})
         logger.info(f"model {model} version {version}: {move.why}")
     return move

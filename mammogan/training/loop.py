@@ -18,7 +18,7 @@ from mammogan.models.generator import save_snapshot
 from mammogan.results import TrialResult
 from mammogan.training.checkpoint import Checkpoint, Checkpoints, Progress
 from mammogan.training.diagnostics import Overfitting, memory_mb
-from mammogan.training.early_stop import KID, HeldOutKid, best_epoch, snapshots_without_gain
+from mammogan.training.early_stop import HeldOutKid, best_epoch, snapshots_without_gain
 from mammogan.training.grid import save_grid
 from mammogan.training.interruption import Interruption
 from mammogan.training.trainer import Trainer
@@ -112,8 +112,8 @@ class TrainingLoop:
         if not patience or snapshots_without_gain(self.history) < patience:
             return ""
         return (
-            f"stopped after epoch {self.history[-1].epoch}: KID against the held-out images was lowest at epoch "
-            f"{best_epoch(self.history)}"
+            f"stopped after epoch {self.history[-1].epoch}: KID against the held-out images fell beyond its noise "
+            f"last at epoch {best_epoch(self.history)}"
         )
 
     def _train_epoch(self, epoch: int, advance: console.Advance) -> dict[str, float]:
@@ -141,7 +141,7 @@ class TrainingLoop:
         self._check_finite(epoch, metrics)
         snapshots = epoch in (1, config.epochs) or epoch % config.snapshot_every == 0
         if snapshots and self.judge:
-            metrics |= trainer.ranks.broadcast({KID: self.judge.compute(trainer.snapshot_generator())})
+            metrics |= trainer.ranks.broadcast(self.judge.compute(trainer.snapshot_generator()))
         self.history.append(EpochMetrics(epoch, metrics))
         self._update(
             epochs_done=epoch,

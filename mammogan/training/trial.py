@@ -22,6 +22,7 @@ from mammogan.features.extractor import Extractor, load_extractor
 from mammogan.models.critic import Critic
 from mammogan.models.critic_file import save_critic
 from mammogan.results import TrialResult, TrialStatus
+from mammogan.training import early_stop
 from mammogan.training.checkpoint import Checkpoints
 from mammogan.training.diagnostics import Overfitting
 from mammogan.training.early_stop import HeldOutKid
@@ -120,7 +121,7 @@ class _Work:
         device = pick_device(config.train.device, "train.device")
         frozen, identity = load_frozen(config.model.frozen_weights, config.model.frozen_sha256)
         judge = load_extractor(config.evaluate, device) if config.train.patience else None
-        judged_by = judge.sha256 if judge else ""
+        judged_by = f"{judge.sha256} {early_stop.RULE}" if judge else ""
         key = trial_key(config, self.trial, self.result.data_digest, identity.sha256, judged_by)
         self.result = dataclasses.replace(self.result, key=key, frozen=identity)
         folder = TrialFolder(out, storage.join(store, "trials", key))

@@ -56,7 +56,10 @@ def write_rows(folder, rows):
     """Data set of noise whose rows differ from one another as told, malignant ones of a scanner unless told."""
     write_images(folder / "images", noise(len(rows), 0))
     blank = dict.fromkeys(manifest.COLUMNS, "x") | {"label": 1, "original_rows": SIZE, "original_cols": SIZE}
-    named = [blank | {"image_id": f"{i:03d}", "file": f"images/{i:03d}.png"} | row for i, row in enumerate(rows)]
+    named = [
+        blank | {"image_id": f"{i:03d}", "file": f"images/{i:03d}.png", "patient_id": f"P{i}"} | row
+        for i, row in enumerate(rows)
+    ]
     manifest.write(pd.DataFrame(named), folder)
     return folder
 
@@ -123,6 +126,26 @@ def test_every_snapshot_gets_the_six_metrics_with_references_and_intervals(trial
         assert sides == {"lpips": [64], "ms_ssim": [224]}.get(item.quantity.metric, [])
     assert [step for step, _ in reports] == [1, 4]
     assert set(reports[1][1]) == {f"{key}{part}" for key in keys for part in ("", "/low", "/high", "/reference")}
+
+
+def test_every_interval_is_over_the_patients_of_the_manifest(trial, tmp_path):
+    """Two images of each patient, or of one patient all: who is whose changes intervals and references, no value."""
+    rows = [{"split": "train"}] * 16 + [{"split": "test"}] * 8
+    whose = {"own": range(24), "pairs": np.arange(24) // 2, "one": [0] * 24}
+    found = {}
+    for name, patients in whose.items():
+        named = [row | {"patient_id": f"P{patient}"} for row, patient in zip(rows, patients, strict=True)]
+        evaluated, _ = evaluate(trial, write_rows(tmp_path / name, named), tmp_path / f"{name} out")
+        found[name] = {item.key: item for item in evaluated.measurements if item.epoch == 4}
+    for key, own in found["own"].items():
+        paired, one = found["pairs"][key], found["one"][key]
+        assert own.value == paired.value == one.value
+        if own.n_real:
+            assert (own.low, own.high) != (paired.low, paired.high)
+            assert own.quantity.metric in SHARES or one.low is None
+        else:
+            assert (own.low, own.high) == (paired.low, paired.high) == (one.low, one.high)
+    assert found["one"]["kid/random_vgg/train"].reference is None
 
 
 @pytest.mark.parametrize("finished", [False, True])

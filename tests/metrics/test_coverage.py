@@ -24,6 +24,21 @@ def test_kid(rng, n, m):
     assert HONEST[0] <= share_held(estimates, 1.328125) <= HONEST[1]
 
 
+@pytest.mark.parametrize("images", [2, 4])
+def test_kid_over_patients(rng, images):
+    """Patients who have half of their images' variance in common; by image the intervals are too narrow."""
+    patients = np.repeat(np.arange(40), images)
+    by_patient, by_image = [], []
+    for _ in range(300):
+        real = (rng.normal(size=(40, 8))[patients] + rng.normal(size=(40 * images, 8))) / 2**0.5
+        fake = rng.normal(0.6, size=(200, 8))
+        by_patient.append(kernel_estimate(real, fake, 0.95, patients))
+        by_image.append(kernel_estimate(real, fake, 0.95))
+    truth = np.mean([estimate.value for estimate in by_patient])
+    assert share_held(by_patient, truth) >= HONEST[0]
+    assert share_held(by_image, truth) < share_held(by_patient, truth)
+
+
 @pytest.mark.parametrize(
     ("shape", "mean"),
     [((40, 4), 0), ((60, 64), 0.3), ((50, 1), 3)],
@@ -59,6 +74,23 @@ def test_lpips(rng, n, m):
     pairs = [(draw(n, 120, 20), draw(m, 135, 30)) for _ in range(DRAWS)]
     assert HONEST[0] <= share_held([mean_within(x, 0.95) for x, _ in pairs], within) <= HONEST[1]
     assert HONEST[0] <= share_held([mean_between(x, y, 0.95) for x, y in pairs], between) <= HONEST[1]
+
+
+def test_lpips_over_patients(rng):
+    """Three equal images of each patient, against many others: 20 witnesses, not 60."""
+    patients = np.repeat(np.arange(20), 3)
+    other = embedded(PIXELS, as_pictures(rng.normal(135, 30, size=(2000, 4))), 64)
+    held = {"patients": [], "images": []}
+    truth = 4 * (20**2 + 30**2 + 2 / 12 + 15**2) / 64**2
+    for _ in range(200):
+        pictures = as_pictures(rng.normal(120, 20, size=(20, 4)))[patients]
+        for name, given in (("patients", patients), ("images", None)):
+            found = mean_between(embedded(PIXELS, pictures, 64, patients=given), other, 0.95)
+            held[name].append(found.low <= truth <= found.high)
+    assert np.mean(held["patients"]) > 0.88
+    assert np.mean(held["images"]) < np.mean(held["patients"]) - 0.1
+    alone = embedded(PIXELS, as_pictures(rng.normal(120, 20, size=(6, 4))), 64, patients=np.zeros(6, dtype=int))
+    assert mean_between(alone, other, 0.95)[1:] == mean_within(alone, 0.95)[1:] == (None, None)
 
 
 @pytest.fixture(scope="module")

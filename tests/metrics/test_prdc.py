@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from mammogan.metrics import prdc
 from mammogan.metrics.prdc import NAMES, K, distances, neighbourhood_estimates, neighbourhoods
 
 
@@ -67,6 +68,20 @@ def test_intervals_surround_the_values_and_seven_images_are_the_fewest(rng):
     assert neighbourhood_estimates(real[:7], fake[:7], 0.95, seed=0)
     with pytest.raises(ValueError, match="fake has 6 images: 5 neighbours need at least 7"):
         neighbourhood_estimates(real, fake[:6], 0.95, seed=0)
+
+
+def test_halves_hold_whole_patients(rng):
+    patients = rng.permutation(np.repeat(np.arange(30), 4))
+    for _ in range(20):
+        half = prdc._half(patients, rng)
+        assert len(half) == 60
+        assert all((patients[half] == patient).sum() == 4 for patient in set(patients[half]))
+    assert len(prdc._half(np.array([0] * 5 + [1] * 5 + [2]), rng)) > K  # neighbours come before halves
+    real, fake = rng.normal(size=(120, 3)), rng.normal(size=(60, 3)) + 0.5
+    found = [neighbourhood_estimates(real, fake, 0.95, 0, whose) for whose in (patients, None, np.arange(120))]
+    assert found[1] == found[2] != found[0]
+    one = neighbourhood_estimates(real, fake, 0.95, 0, np.zeros(120, dtype=int))
+    assert all(0 <= each.low <= each.value <= each.high for each in one.values())
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.5, 4.0, 100.0])

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mammogan.config import EvaluateConfig
+from mammogan.evaluation.image_sources import RealImages
 from mammogan.evaluation.snapshots import evaluate_images
 from mammogan.metrics.fid import frechet_distance
 from mammogan.metrics.kid import kernel_distance, kernel_estimate
@@ -92,7 +93,10 @@ def caches(tmp_path, monkeypatch):
 
 
 def values(real, fake, config=CONFIG):
-    return {item.key: item.value for item in evaluate_images({"real_fake": real}, fake, config).measurements}
+    return {
+        item.key: item.value
+        for item in evaluate_images({"real_fake": RealImages.unrelated(real)}, fake, config).measurements
+    }
 
 
 def test_no_number_depends_on_batch_size_or_order():
@@ -133,4 +137,4 @@ def test_no_number_depends_on_the_device():
 )
 def test_scale_and_type_traps_raise(fake, message):
     with pytest.raises(ValueError, match=message):
-        evaluate_images({"real_fake": noise(9, 0)}, fake, CONFIG)
+        evaluate_images({"real_fake": RealImages.unrelated(noise(9, 0))}, fake, CONFIG)

@@ -206,8 +206,9 @@ def test_an_overwritten_champion_gives_way_by_force_alone(registered, tmp_path):
         ValueError, match=r"champion model .* version 1: its files are not those .*; --force replaces it"
     ):
         registry.promote(name, "2", "x")
+    dataset = write_dataset(tmp_path / "data", {"train": (6, 4), "test": (3, 5)})
     with pytest.raises(ValueError, match="version 1: its files are not those"):
-        registry.reevaluate_champion("2", tmp_path, CONFIG)
+        registry.contests("2", dataset, CONFIG)
     assert registry.promote(name, "2", "it was altered", force=True).moved
     with pytest.raises(ValueError, match="version 1: its files are not those"):
         registry.rollback(name, "back")

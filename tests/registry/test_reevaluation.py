@@ -1,4 +1,4 @@
-"""A champion that was registered on other data, measured again on the challenger's: real generators, real figures."""
+"""A challenger and the champions before it, drawn and measured anew on the same patients: real generators."""
 
 import pandas as pd
 import pytest
@@ -9,11 +9,15 @@ from sample_run import write_trial
 from mammogan import registry, results, tracking
 from mammogan.config import PRESETS, override
 from mammogan.data import manifest
-from mammogan.evaluation import snapshots
+from mammogan.data.dataset import Dataset
+from mammogan.evaluation import rivals, snapshots
+from mammogan.features.extractor import extract, load_extractor
+from mammogan.metrics.kid import kernel_difference
 from mammogan.models.generator import Generator, load_generator, sample, save_snapshot
-from mammogan.registry import notes
-from mammogan.results import Evaluation, Outcome, TrialResult, TrialStatus
+from mammogan.registry import notes, reevaluation
+from mammogan.results import Outcome, TrialResult, TrialStatus
 from mammogan.selection import ranking
+from mammogan.statistics import numbered
 from mammogan.steps import StepContext, promote
 
 SIDE = 28
@@ -46,15 +50,16 @@ def generator(path, seed, contrast, side=SIDE):
     return path
 
 
-def dataset_of(snapshot, folder, seed):
+def dataset_of(snapshot, folder, seed, patients=10):
     """Data set of that generator's own images, so that it is the best model of them that there can be."""
     (folder / "images").mkdir(parents=True)
     blank = dict.fromkeys(manifest.COLUMNS, "x") | {"label": 1, "original_rows": 0, "original_cols": 0}
     rows = []
-    for i, image in enumerate(sample(load_generator(snapshot), 30, seed)):
+    for i, image in enumerate(sample(load_generator(snapshot), 40, seed)):
         Image.fromarray(image[0].numpy()).save(folder / "images" / f"{i:03d}.png")
+        named = {"image_id": f"{i:03d}", "file": f"images/{i:03d}.png", "sha256": f"{i}"}
         split = "train" if i < 20 else "test"
-        rows.append(blank | {"image_id": f"{i:03d}", "file": f"images/{i:03d}.png", "split": split, "sha256": f"{i}"})
+        rows.append(blank | named | {"split": split, "patient_id": f"P{split}{i % patients}"})
     manifest.write(pd.DataFrame(rows), folder)
     return folder
 
@@ -84,45 +89,62 @@ def champion(client):
     return str(client.get_model_version_by_alias(NAME, "champion").version)
 
 
-def test_on_new_data_the_better_one_becomes_champion(client, add, tmp_path):
+def test_the_better_one_becomes_champion_whatever_it_was_registered_on(client, add, tmp_path):
     good, flat = generator(tmp_path / "good.pt", 0, 30), generator(tmp_path / "flat.pt", 1, 1)
     before, after = (dataset_of(good, tmp_path / name, seed) for seed, name in enumerate(("before", "after")))
     first, _ = add(flat, before, 1)
     assert champion(client) == first
     second, verdict = add(good, after, 2)
     assert champion(client) == second
-    key = f"kid/random_vgg/{CONFIG.select.against}"
-    measured = results.read(Evaluation, tmp_path / "e-2" / "evaluation.json").measurements
-    alone = next(item for item in measured if item.key == key)
-    assert f"{key} {alone.value:.4g} against the champion's" in verdict
+    assert "kid/random_vgg/test" in verdict
+    assert f"of champion version {first} on 20 held-out images of 10 patients: difference -" in verdict
 
-    third, verdict = add(
-        flat, before, 3
-    )  # the data of the first run once more: the champion was never measured on them
+    third, verdict = add(flat, before, 3)
     assert champion(client) == second
     assert third != first
-    assert "refused: better than the champion" in verdict
+    assert "refused: better than version 2: kid/random_vgg/test" in verdict
+    _, verdict = add(good, after, 4)  # the champion once more: as good, and not better
+    assert champion(client) == second
+    assert "upper end" in verdict
 
 
-def test_the_champion_s_new_figure_is_what_evaluating_it_there_gives(client, add, tmp_path):
+def test_the_difference_is_that_of_both_drawn_anew_on_the_same_patients(client, add, tmp_path):
     good, other = generator(tmp_path / "good.pt", 0, 30), generator(tmp_path / "other.pt", 1, 30)
     before, after = (dataset_of(good, tmp_path / name, seed) for seed, name in enumerate(("before", "after")))
     first, _ = add(good, before, 1)
     second, _ = add(other, after, 2)
     assert champion(client) == first
-    incumbent = registry.reevaluate_champion(second, after, CONFIG)
-    assert incumbent.version == first
-    folder = tmp_path / "by hand"
-    (folder / "snapshots").mkdir(parents=True)
-    (folder / "snapshots" / "epoch_0001.pt").write_bytes(good.read_bytes())
-    write_trial(folder, TrialResult(0.0, 0, "x", epochs=1, status=TrialStatus.FINISHED))
-    evaluation = snapshots.evaluate_trial(folder, after, CONFIG.evaluate, tmp_path / "hand", lambda *_: None)
-    assert incumbent.candidate.measurements == evaluation.measurements
-    assert incumbent.candidate.data_digest == "after"
-    assert registry.reevaluate_champion(first, after, CONFIG) is None  # the champion itself
+    (found,) = registry.contests(second, after, CONFIG)
+    assert (found.version, found.rival, found.images, found.patients, found.fakes) == (second, first, 20, 10, 24)
+    extractor = load_extractor(CONFIG.evaluate, torch.device("cpu"))
+    real = Dataset.read(after).test
+    drawn = [
+        sample(load_generator(path), 24, rivals.latent_seed(CONFIG.evaluate.seed, role))
+        for role, path in (("challenger", other), ("champion", good))
+    ]
+    one, two, reals = (extract(extractor, images, 8) for images in (*drawn, real.images()))
+    by_hand = kernel_difference(one, two, reals, 0.975, numbered(real.patients))
+    assert (found.difference, found.upper) == pytest.approx((by_hand.value, by_hand.upper))
+    assert (found.value, found.rival_value) == pytest.approx((by_hand.one, by_hand.other))
+    assert rivals.latent_seed(0, "challenger") not in (CONFIG.evaluate.seed, rivals.latent_seed(0, "champion"))
+    assert registry.contests(first, after, CONFIG) == ()  # the champion itself
     (after / manifest.FILE).write_text("image_id\n000\n")
-    with pytest.raises(ValueError, match="no column file, label"):  # only another image size leaves it unmeasured
-        registry.reevaluate_champion(second, after, CONFIG)
+    with pytest.raises(ValueError, match="no column file, label"):
+        registry.contests(second, after, CONFIG)
+
+
+def test_patients_who_are_in_train_too_and_too_few_patients_tell_nothing(client, add, tmp_path):
+    good, flat = generator(tmp_path / "good.pt", 0, 30), generator(tmp_path / "flat.pt", 1, 1)
+    add(flat, dataset_of(good, tmp_path / "before", 0), 1)
+    few, verdict = add(good, dataset_of(good, tmp_path / "few", 1, patients=3), 2)
+    assert "not checked: 20 test images of 3 patients who have none in train" in verdict
+    shared = tmp_path / "few"
+    frame = manifest.read(shared)
+    manifest.write(frame.assign(patient_id="P"), shared)
+    (found,) = registry.contests(few, shared, CONFIG)
+    assert found.upper is None
+    assert found.reason.startswith("0 test images of 0 patients")
+    assert champion(client) == "1"
 
 
 def test_another_image_size_cannot_be_compared(client, add, tmp_path):
@@ -130,5 +152,29 @@ def test_another_image_size_cannot_be_compared(client, add, tmp_path):
     first, _ = add(large, dataset_of(large, tmp_path / "before", 0), 1)
     second, verdict = add(small, dataset_of(small, tmp_path / "after", 1), 2)
     assert champion(client) == first
-    assert "not comparable: data_digest after against before" in verdict
-    assert registry.reevaluate_champion(second, tmp_path / "after", CONFIG) is None
+    assert "not checked: champion version 1 draws 56 px, the images have 28" in verdict
+    assert registry.contests(second, tmp_path / "after", CONFIG)[0].upper is None
+
+
+@pytest.mark.parametrize("lost", ["files", "format"])
+def test_a_champion_that_cannot_draw_again_leaves_the_challenger(client, add, tmp_path, monkeypatch, lost):
+    good, flat = generator(tmp_path / "good.pt", 0, 30), generator(tmp_path / "flat.pt", 1, 1)
+    dataset = dataset_of(good, tmp_path / "data", 0)
+    first, _ = add(flat, dataset, 1)
+    snapshot_of = reevaluation.snapshot_of
+
+    def without(uri, *others):
+        if uri.endswith(f"/{first}"):
+            if lost == "files":
+                raise FileNotFoundError(f"{uri}: its files are gone")
+            others[0].mkdir()
+            (others[0] / "old").write_bytes(b"an older snapshot")
+            return others[0] / "old"
+        return snapshot_of(uri, *others)
+
+    monkeypatch.setattr(reevaluation, "snapshot_of", without)
+    _, verdict = add(good, dataset, 2)
+    assert champion(client) == first
+    assert (
+        f"refused: better than version {first}: not checked: champion version 1 cannot draw its images again: " in verdict
+    )

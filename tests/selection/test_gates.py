@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from mammogan.results import Candidate, Direction, Measurement, Outcome, Quantity, Verdict, combined
-from mammogan.selection.gates import as_released, audited, better_than, diverse, measured, not_memorised, tally
+from mammogan.results import Candidate, Contest, Direction, Measurement, Outcome, Quantity, Verdict, combined
+from mammogan.selection.gates import as_released, audited, better_than, diverse, measured, not_memorised, not_passed, tally
 
 KID = Quantity("kid", "inception", "train")
 
@@ -18,9 +18,9 @@ def measurement(quantity=KID, value=0.2, half=0.01, **changes):
     return Measurement(quantity=quantity, value=value, **{**given, **changes})
 
 
-def candidate(value=0.2, half=0.01, train_s=100.0, data_digest="d", quantity=KID, **changes):
+def candidate(value=0.2, half=0.01, data_digest="d", quantity=KID, **changes):
     measurements = (measurement(quantity, value, half, **changes),)
-    return Candidate(3.0, 0, 7, (quantity,), data_digest, train_s, measurements)
+    return Candidate(3.0, 0, 7, (quantity,), data_digest, measurements)
 
 
 def with_measurement(*more):
@@ -39,48 +39,28 @@ def passes(verdict):
 def test_an_absent_metric_fails():
     assert passes(measured(candidate()))
     assert measured(without_measurements()).outcome is Outcome.REFUSED
-    assert better_than(without_measurements(), None).outcome is Outcome.REFUSED
-    assert better_than(without_measurements(), candidate(9.0)).outcome is Outcome.REFUSED
     assert measured(dataclasses.replace(candidate(), deciding=())).outcome is Outcome.REFUSED
 
 
-def test_worse_is_refused_and_better_passes():
-    assert passes(better_than(candidate(0.10), candidate(0.20)))
-    assert not passes(better_than(candidate(0.20), candidate(0.10)))
-
-
-def test_not_worse_passes_only_when_cheaper():
-    assert passes(better_than(candidate(0.201, train_s=50), candidate(0.200)))
-    assert passes(better_than(candidate(0.199, train_s=50), candidate(0.200)))
-    assert not passes(better_than(candidate(0.199), candidate(0.200)))
-    assert not passes(better_than(candidate(0.199, train_s=None), candidate(0.200)))
+def contest(upper, margin=0.0, **changes):
+    given = {"key": "kid/x/test", "value": 0.1, "rival_value": 0.2, "difference": -0.1, "images": 30, "patients": 9}
+    return Contest("2", "1", margin, 0.975, upper=upper, **{**given, **changes})
 
 
 @pytest.mark.parametrize(
-    ("change", "word"),
-    [
-        ({"n_fake": 500}, "n_fake 500 against 1000"),
-        ({"seed": 1}, "seed 1 against 0"),
-        ({"data_digest": "e"}, "data_digest e against d"),
-    ],
+    ("upper", "margin", "passed"),
+    [(-0.01, 0.0, True), (0.0, 0.0, False), (0.01, 0.0, False), (-0.05, 0.05, False), (-0.051, 0.05, True)],
 )
-def test_another_protocol_is_not_compared(change, word):
-    verdict = better_than(candidate(0.01, **change), candidate(0.5))
-    assert not passes(verdict)
-    assert word in verdict.why
+def test_better_is_what_lies_below_the_margin_with_its_upper_end(upper, margin, passed):
+    assert passes(better_than(contest(upper, margin))) is passed
 
 
-def test_another_extractor_is_not_compared():
-    other = candidate(0.01, quantity=Quantity("kid", "random_vgg", "train"))
-    assert "not comparable" in better_than(other, candidate(0.5)).why
-
-
-def test_a_champion_whose_metric_is_missing_is_not_beaten_by_default():
-    assert "champion's metrics are missing" in better_than(candidate(), without_measurements()).why
-
-
-def test_the_first_champion_needs_no_rival():
-    assert passes(better_than(candidate(), None))
+def test_what_was_not_measured_is_not_better():
+    missing = better_than(Contest("2", "1", 0.0, 0.975, reason="champion version 1 draws 28 px"))
+    assert (missing.outcome, missing.why) == (Outcome.NOT_CHECKED, "champion version 1 draws 28 px")
+    assert not_passed([missing]) == "better than version 1: not checked: champion version 1 draws 28 px"
+    assert not_passed([better_than(contest(-0.1))]) == ""
+    assert not_passed([better_than(contest(0.1))]).startswith("better than version 1: kid/x/test 0.1 against 0.2")
 
 
 @pytest.mark.parametrize(("value", "passed"), [(0.02, False), (0.13, True), (0.5, True)])

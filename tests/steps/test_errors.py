@@ -135,7 +135,7 @@ WHOLE_STEPS = {
     Step.REGISTER: ("mammogan.registry.register", MLFLOW, MLFLOW_REASON),
     Step.SYNTHESISE: ("", None, "No such file or directory: '{folder}/minority/summary.json'"),
     Step.AUDIT: ("", None, "ValueError: critic='{folder}/critic': no critic of a trial ("),
-    Step.PROMOTE: ("mammogan.registry.reevaluate_champion", MLFLOW, MLFLOW_REASON),
+    Step.PROMOTE: ("mammogan.registry.contests", MLFLOW, MLFLOW_REASON),
     Step.UTILITY: ("mammogan.steps.utility.study", TORCH, TORCH_REASON),
     Step.FINISH: ("mammogan.steps.finish.rebuild", TORCH, TORCH_REASON),
 }  # fmt: skip

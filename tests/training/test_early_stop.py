@@ -2,17 +2,18 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from trial_process import blobs, result, train
 
 from mammogan.features.extractor import Extractor
-from mammogan.metrics.kid import kernel_distance
+from mammogan.metrics.kid import kernel_distance, kernel_error
 from mammogan.models.generator import Generator, sample
 from mammogan.results import TrialStatus
 from mammogan.training import early_stop
 from mammogan.training import trial as trial_training
-from mammogan.training.early_stop import KID, HeldOutKid, best_epoch, snapshots_without_gain
+from mammogan.training.early_stop import ERROR, KID, HeldOutKid, best_epoch, snapshots_without_gain
 from mammogan.training.holdout_split import holdout_split
 from mammogan.training.trainer import Trainer
 from mammogan.training.trial_folder import EpochMetrics, parse_history
@@ -31,9 +32,9 @@ def moments(images):
     return torch.stack((flat.mean(1), flat.std(1), flat.amax(1)), dim=1)
 
 
-def history(*kids):
+def history(*kids, error=0.0):
     """Rows of which every second one is a snapshot's."""
-    judged = {2 * number: {KID: kid} for number, kid in enumerate(kids, 1)}
+    judged = {2 * number: {KID: kid, ERROR: error} for number, kid in enumerate(kids, 1)}
     epochs = range(1, 2 * len(kids) + 1)
     return [EpochMetrics(epoch, {"train/penalty": 1.0, **judged.get(epoch, {})}) for epoch in epochs]
 
@@ -46,6 +47,33 @@ def test_snapshots_since_the_best(kids, stale, best):
     assert best_epoch(history(*kids)) == best
 
 
+@pytest.mark.parametrize(
+    ("kids", "stale", "best"),
+    [
+        ((3.0, 2.9, 2.8), 2, 2),  # below 1.645 * sqrt(2) * 0.1 = 0.233 of the best: noise
+        ((3.0, 2.76, 2.7), 1, 4),
+        ((3.0, 2.9, 2.8, 2.7, 2.6), 1, 8),  # small gains add up: 0.3 at epoch 8, 0.1 more at 10
+        ((3.0, 3.5, 2.0, 1.9, 2.1), 2, 6),
+    ],
+)
+def test_only_a_gain_beyond_the_noise_is_one(kids, stale, best):
+    assert snapshots_without_gain(history(*kids, error=0.1)) == stale
+    assert best_epoch(history(*kids, error=0.1)) == best
+
+
+def test_equal_snapshots_seem_better_in_one_of_twenty(rng):
+    """Of two draws of the same generator against the same held-out images, by the errors that they record."""
+    real, better = rng.normal(size=(40, 6)), 0
+    for _ in range(400):
+        fakes = [rng.normal(0.6, size=(80, 6)) for _ in range(2)]
+        one, other = (
+            EpochMetrics(epoch, {KID: kernel_distance(real, x), ERROR: kernel_error(real, x)})
+            for epoch, x in enumerate(fakes)
+        )
+        better += best_epoch([one, other]) == 1
+    assert 0.02 <= better / 400 <= 0.08
+
+
 def test_an_unjudged_history_never_stops():
     assert snapshots_without_gain(history()) == snapshots_without_gain([EpochMetrics(1, {})]) == 0
 
@@ -55,7 +83,14 @@ def test_the_distance_is_that_of_the_evaluation():
     judge = HeldOutKid(blobs(), Extractor("moments", "0", "", moments))
     fakes = sample(generator, early_stop.FAKES, early_stop.FAKES_SEED)
     expected = kernel_distance(moments(blobs()).double().numpy(), moments(fakes).double().numpy())
-    assert judge.compute(generator) == pytest.approx(expected)
+    found = judge.compute(generator)
+    assert found[KID] == pytest.approx(expected)
+    assert early_stop.FAKES == len(fakes) == 1000
+    without = [
+        kernel_distance(moments(blobs()).double().numpy(), np.delete(moments(fakes).double().numpy(), i, axis=0))
+        for i in range(40)
+    ]
+    assert found[ERROR] == pytest.approx(np.std(without) * 999**0.5, rel=0.5)
 
 
 @pytest.fixture
@@ -77,14 +112,20 @@ def worse_from_epoch_4(monkeypatch):
     kids = {1: 5.0, 2: 4.0, 4: 1.0, 6: 2.0, 8: 3.0, 10: 0.5}
     trainers, advance = [], Trainer.advance
     monkeypatch.setattr(Trainer, "advance", lambda self: (trainers.append(self), advance(self)))
-    monkeypatch.setattr(HeldOutKid, "compute", lambda *_: kids[trainers[-1].step // trainers[-1].steps_per_epoch])
+
+    def compute(*_):
+        return {KID: kids[trainers[-1].step // trainers[-1].steps_per_epoch], ERROR: 0.1}
+
+    monkeypatch.setattr(HeldOutKid, "compute", compute)
     return trainers
 
 
 def test_it_stops_after_so_many_snapshots_without_a_better_one(tmp_path, seen, worse_from_epoch_4):
     trained = train(tmp_path, **SETTINGS)
     assert (trained.status, trained.epochs_done, trained.epochs) == (TrialStatus.FINISHED, 8, 12)
-    assert trained.reason == "stopped after epoch 8: KID against the held-out images was lowest at epoch 4"
+    assert (
+        trained.reason == "stopped after epoch 8: KID against the held-out images fell beyond its noise last at epoch 4"
+    )
     snapshots = sorted(path.stem for path in (tmp_path / "out/snapshots").iterdir())
     assert snapshots == [f"epoch_000{epoch}" for epoch in (1, 2, 4, 6, 8)]
     rows = parse_history((tmp_path / "out/history.jsonl").read_text())

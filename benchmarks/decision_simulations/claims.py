@@ -1,0 +1,88 @@
+"""What a simulation found of a decision, with its Monte-Carlo error, and the bound that it must keep."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+ERRORS = 2.0
+"""Monte-Carlo errors past a bound at which it counts as broken: chance alone passes it so in one of forty."""
+
+
+class Unit(StrEnum):
+    """How a figure is written."""
+
+    SHARE = "share"
+    NUMBER = "number"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A mean over repetitions."""
+
+    value: float
+    error: float
+    """Its Monte-Carlo standard error."""
+    repetitions: int
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One row of the table."""
+
+    decision: str
+    case: str
+    after: Figure
+    """By the project's functions."""
+    before: Figure | None = None
+    """By the rule that they replaced; None where there was none."""
+    least: float = -math.inf
+    most: float = math.inf
+    unit: Unit = Unit.SHARE
+
+    @property
+    def holds(self) -> bool:
+        """Whether the bound is kept, or passed by no more than chance explains."""
+        slack = ERRORS * self.after.error
+        return self.least - slack <= self.after.value <= self.most + slack
+
+    @property
+    def bound(self) -> str:
+        """In words; a dash for a figure that is stated alone."""
+        low, high = (_written(end, self.unit) for end in (self.least, self.most))
+        if math.isinf(self.least) and math.isinf(self.most):
+            return "–"
+        if math.isinf(self.least):
+            return f"at most {high}"
+        return f"at least {low}" if math.isinf(self.most) else f"{low} to {high}"
+
+    @property
+    def row(self) -> str:
+        """The claim as a row of a Markdown table."""
+        before = _shown(self.before, self.unit) if self.before else "–"
+        verdict = "" if self.bound == "–" else "yes" if self.holds else "**no**"
+        cells = (self.decision, self.case, before, _shown(self.after, self.unit), self.bound, verdict)
+        return f"| {' | '.join(cells)} |"
+
+
+HEADER = "| decision | case | before | after | bound | kept |\n|---|---|---|---|---|---|"
+
+
+def mean_of(values: ArrayLike) -> Figure:
+    """Mean of what each repetition gave, or the share of those that are true."""
+    found = np.asarray(values, dtype=np.float64)
+    # of 0 or all hits the spread shows nothing: one hit more or less is what it could have been
+    spread = max(float(found.std(ddof=1)), math.sqrt(1 / len(found))) if set(found) <= {0.0, 1.0} else found.std(ddof=1)
+    return Figure(float(found.mean()), float(spread) / math.sqrt(len(found)), len(found))
+
+
+def _shown(figure: Figure, unit: Unit) -> str:
+    return f"{_written(figure.value, unit)} ± {_written(figure.error, unit)}"
+
+
+def _written(value: float, unit: Unit) -> str:
+    return f"{100 * value:.3g}%" if unit is Unit.SHARE else f"{value:.3g}"

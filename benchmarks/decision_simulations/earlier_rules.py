@@ -1,0 +1,48 @@
+"""The rules of commit 33e8329 that were replaced, as they stood there, for the column "before"."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+
+import numpy as np
+
+from mammogan.metrics.fid import frechet_distance
+from mammogan.statistics import Estimate, Floats, combine, jackknife
+
+HALVINGS = 5
+
+
+def is_promoted(new: Estimate, old: Estimate, new_cost: float, old_cost: float) -> bool:
+    """``gates.better_than``: lower where the intervals are apart, cheaper where they overlap."""
+    assert None not in (new.low, new.high, old.low, old.high)
+    if new.high < old.low or old.high < new.low:
+        return new.value < old.value
+    return new_cost < old_cost
+
+
+def lambdas_found_worse(cells: Mapping[tuple[float, int], float], confidence: float = 0.95) -> set[tuple[float, float]]:
+    """Pairs (better, worse) by ``compare_lambdas``: paired t intervals at Bonferroni's level."""
+    lambdas = sorted({each for each, _ in cells})
+    couples = list(itertools.combinations(lambdas, 2))
+    level = 1 - (1 - confidence) / len(couples)
+    found = set()
+    for one, other in couples:
+        seeds = [seed for each, seed in cells if each == one and (other, seed) in cells]
+        values = np.array([cells[one, seed] - cells[other, seed] for seed in seeds])
+        if len(values) < 2:
+            continue
+        mean = float(values.mean())
+        _, low, high = combine(mean, [jackknife(mean, (values.sum() - values) / (len(values) - 1))], level)
+        if high is not None and high < 0:
+            found.add((one, other))
+        if low is not None and low > 0:
+            found.add((other, one))
+    return found
+
+
+def fid_reference(features: Floats, seed: int) -> float:
+    """``_halves_reference``: mean of 5 halvings, read as it is."""
+    half, rng = len(features) // 2, np.random.default_rng(seed)
+    orders = [rng.permutation(len(features)) for _ in range(HALVINGS)]
+    return float(np.mean([frechet_distance(features[order[:half]], features[order[half:]]) for order in orders]))
