@@ -3,7 +3,7 @@
     python benchmarks/decisions.py [--repetitions 1000] [--only promotion chains] [--out FILE.md]
 
 Every simulation runs the project's own functions, and beside them the rules that they replaced. It prints one row a
-claim with its Monte-Carlo error, and ends with status 1 where a bound is broken by more than two of them. One core is
+claim with its Monte-Carlo error, and ends with status 1 where a bound is broken by more than three of them. One core is
 used, for less than 25 minutes. A further simulation is a module of ``decision_simulations`` and its name below.
 """
 

@@ -9,8 +9,8 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import ArrayLike
 
-ERRORS = 2.0
-"""Monte-Carlo errors past a bound at which it counts as broken: chance alone passes it so in one of forty."""
+ERRORS = 3.0
+"""Monte-Carlo errors past a bound at which it counts as broken: chance alone goes so far in one of 700 rows."""
 
 
 class Unit(StrEnum):

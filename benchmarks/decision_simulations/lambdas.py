@@ -16,12 +16,15 @@ BETTER = 3.0
 """Residual standard deviations by which the first lambda is better than all others."""
 BLOCK_SD = 2.0
 """What a seed does to all lambdas alike, in residual standard deviations."""
+TIMES = 5
+"""Draws of a case for each repetition: a test at exactly its level is told from one above it by many draws only."""
 Cells = Mapping[tuple[float, int], float]
 
 
 def simulate(repetitions: int, seed: int) -> Iterator[Claim]:
     """Normal runs of three seeds; intervals and tests of all pairs at 95% together."""
     rng = np.random.default_rng([seed, 2])
+    repetitions *= TIMES
     for lambdas in (3, 5):
         drawn = [_draw(rng, lambdas, BETTER) for _ in range(repetitions)]
         case = f"one of {lambdas} better by 3 residual deviations, 3 seeds: a given other found worse"

@@ -107,9 +107,10 @@ def _measured(blank: Contest, own: Generator, real: RealImages, config: Config, 
         raise
     except (ValueError, FileNotFoundError) as error:
         return dataclasses.replace(blank, reason=f"{where} cannot draw its images again: {first_line(error)}")
+    side = real.images.shape[-1]
     for name, generator in ((f"version {blank.version}", own), (where, rival)):
-        if generator.size != config.data.size:
-            reason = f"{name} draws {generator.size} px, the images have {config.data.size}"
+        if generator.size != side:
+            reason = f"{name} draws {generator.size} px, the images have {side}"
             return dataclasses.replace(blank, reason=reason)
     logger.info(f"version {blank.version} and {where} are measured on the same {len(real)} images")
     found = compare_generators(own, rival, real, config.evaluate, blank.confidence)

@@ -130,7 +130,7 @@ def better_than(contest: Contest) -> Verdict:
     figures = f"{contest.key} {contest.value:.4g} against {contest.rival_value:.4g} of champion version {contest.rival}"
     basis = f"{contest.images} held-out images of {contest.patients} patients"
     end = f"difference {contest.difference:.4g}, upper end {contest.upper:.4g} at {contest.confidence:.4g}"
-    why = f"{figures} on {basis}: {end}, to lie below {-contest.margin:g}"
+    why = f"{figures} on {basis}: {end}, to lie below {0 - contest.margin:g}"
     return verdict(name, contest.upper < -contest.margin, why)
 
 

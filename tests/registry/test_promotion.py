@@ -83,7 +83,8 @@ def contest(version, rival, kid, rival_kid, half=0.01):
 
 
 def alias(client, model, name):
-    return client.get_registered_model(model).aliases.get(name)
+    found = client.get_registered_model(model).aliases.get(name)
+    return None if found is None else str(found)
 
 
 def best(client, add):
