@@ -697,7 +697,7 @@ MUTANTS = [
                 "self.sums.sum() / (self.images * self.images)",
             ),
             ("mammogan/metrics/kid.py", "patients is None else patients)", "True else patients)"),
-            ("mammogan/metrics/kid.py", "parts = [jackknife(value, own + 2 * without),", "parts = ["),
+            ("mammogan/metrics/kid.py", "        jackknife(value, own + 2 * without),\n", ""),
             (
                 "mammogan/metrics/kid.py",
                 "own = first.y.mean - second.y.mean",

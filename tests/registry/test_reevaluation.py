@@ -176,5 +176,6 @@ def test_a_champion_that_cannot_draw_again_leaves_the_challenger(client, add, tm
     _, verdict = add(good, dataset, 2)
     assert champion(client) == first
     assert (
-        f"refused: better than version {first}: not checked: champion version 1 cannot draw its images again: " in verdict
+        f"refused: better than version {first}: not checked: champion version 1 cannot draw its images again: "
+        in verdict
     )
