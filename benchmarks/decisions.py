@@ -39,14 +39,14 @@ def main() -> int:
     print(HEADER, flush=True)
     claims = list(_claims(arguments.only, arguments.repetitions, arguments.seed))
     broken = [claim for claim in claims if not claim.holds]
-    told = (
+    summary = (
         f"{arguments.repetitions} repetitions, seed {arguments.seed}, {time.monotonic() - started:.0f} s of one core; "
         f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; "
         f"{len(broken) or 'no'} bound{'s'[: len(broken) != 1]} broken"
     )
-    print(f"\n{told}")
+    print(f"\n{summary}")
     if arguments.out:
-        arguments.out.write_text("\n".join([HEADER, *(claim.row for claim in claims), "", told, ""]))
+        arguments.out.write_text("\n".join([HEADER, *(claim.row for claim in claims), "", summary, ""]))
     for claim in broken:
         print(f"broken: {claim.decision}: {claim.case}: {claim.after.value:.4g}, {claim.bound}", file=sys.stderr)
     return 1 if broken else 0

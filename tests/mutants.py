@@ -927,8 +927,8 @@ MUTANTS = [
         "tests/registry/test_promotion.py": [
             (
                 "mammogan/registry/promotion.py",
-                "found = (alias_version(client, model, CHAMPION), _best(client, model))",
-                "found = (alias_version(client, model, CHAMPION),)",
+                "champions = (alias_version(client, model, CHAMPION), _best(client, model))",
+                "champions = (alias_version(client, model, CHAMPION),)",
             ),
             (
                 "mammogan/registry/promotion.py",
@@ -946,7 +946,11 @@ MUTANTS = [
             ("mammogan/selection/comparison.py", "common = set.intersection(", "common = set.union("),
             ("mammogan/selection/comparison.py", "{one, other} <= set(repeated)", "True"),
             ("mammogan/selection/blocks.py", "/ freedom) if freedom", "/ len(cells)) if freedom"),
-            ("mammogan/selection/blocks.py", "return found if abs(found) > self.rounding else 0.0", "return found"),
+            (
+                "mammogan/selection/blocks.py",
+                "return difference if abs(difference) > self.rounding else 0.0",
+                "return difference",
+            ),
             (
                 "mammogan/selection/blocks.py",
                 "nct.sf(least, freedom, true) - POWER",

@@ -74,10 +74,14 @@ HEADER = "| decision | case | before | after | bound | kept |\n|---|---|---|---|
 
 def mean_of(values: ArrayLike) -> Figure:
     """Mean of what each repetition gave, or the share of those that are true."""
-    found = np.asarray(values, dtype=np.float64)
+    numbers = np.asarray(values, dtype=np.float64)
     # of 0 or all hits the spread shows nothing: one hit more or less is what it could have been
-    spread = max(float(found.std(ddof=1)), math.sqrt(1 / len(found))) if set(found) <= {0.0, 1.0} else found.std(ddof=1)
-    return Figure(float(found.mean()), float(spread) / math.sqrt(len(found)), len(found))
+    spread = (
+        max(float(numbers.std(ddof=1)), math.sqrt(1 / len(numbers)))
+        if set(numbers) <= {0.0, 1.0}
+        else numbers.std(ddof=1)
+    )
+    return Figure(float(numbers.mean()), float(spread) / math.sqrt(len(numbers)), len(numbers))
 
 
 def _shown(figure: Figure, unit: Unit) -> str:

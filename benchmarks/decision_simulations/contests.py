@@ -31,10 +31,10 @@ class Stage:
     def difference(self, challenger: Floats, champion: Floats) -> Contest:
         """The contest of two sets of generated images, as ``registry.reevaluation`` makes it."""
         real = self.real
-        found = kernel_difference(challenger, champion, real.features, SETTINGS.confidence, real.numbers)
+        kid = kernel_difference(challenger, champion, real.features, SETTINGS.confidence, real.numbers)
         return Contest(
-            "2", "1", SETTINGS.margin, SETTINGS.confidence, key="kid", value=found.one, rival_value=found.other,
-            difference=found.value, upper=found.upper, images=len(real.features), patients=PATIENTS, fakes=FAKES,
+            "2", "1", SETTINGS.margin, SETTINGS.confidence, key="kid", value=kid.one, rival_value=kid.other,
+            difference=kid.value, upper=kid.upper, images=len(real.features), patients=PATIENTS, fakes=FAKES,
         )  # fmt: skip
 
     def is_promoted(self, challenger: Floats, champion: Floats) -> bool:
@@ -52,5 +52,5 @@ def standard_error(seed: int) -> float:
     """Of the difference of two generators of the champion's KID: the spread of 500 estimates."""
     rng = np.random.default_rng([seed, 0])
     shift = shift_of(KID)
-    found = [stage(rng).difference(*(draw_fakes(rng, shift, FAKES) for _ in range(2))) for _ in range(PILOTS)]
-    return float(np.std([contest.difference for contest in found], ddof=1))
+    pilots = [stage(rng).difference(*(draw_fakes(rng, shift, FAKES) for _ in range(2))) for _ in range(PILOTS)]
+    return float(np.std([contest.difference for contest in pilots], ddof=1))

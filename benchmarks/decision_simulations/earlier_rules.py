@@ -23,22 +23,22 @@ def is_promoted(new: Estimate, old: Estimate, new_cost: float, old_cost: float) 
 
 def lambdas_found_worse(cells: Mapping[tuple[float, int], float], confidence: float = 0.95) -> set[tuple[float, float]]:
     """Pairs (better, worse) by ``compare_lambdas``: paired t intervals at Bonferroni's level."""
-    lambdas = sorted({each for each, _ in cells})
+    lambdas = sorted({gp_lambda for gp_lambda, _ in cells})
     couples = list(itertools.combinations(lambdas, 2))
     level = 1 - (1 - confidence) / len(couples)
-    found = set()
+    worse = set()
     for one, other in couples:
-        seeds = [seed for each, seed in cells if each == one and (other, seed) in cells]
+        seeds = [seed for gp_lambda, seed in cells if gp_lambda == one and (other, seed) in cells]
         values = np.array([cells[one, seed] - cells[other, seed] for seed in seeds])
         if len(values) < 2:
             continue
         mean = float(values.mean())
         _, low, high = combine(mean, [jackknife(mean, (values.sum() - values) / (len(values) - 1))], level)
         if high is not None and high < 0:
-            found.add((one, other))
+            worse.add((one, other))
         if low is not None and low > 0:
-            found.add((other, one))
-    return found
+            worse.add((other, one))
+    return worse
 
 
 def fid_reference(features: Floats, seed: int) -> float:

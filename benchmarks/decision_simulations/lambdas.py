@@ -28,13 +28,13 @@ def simulate(repetitions: int, seed: int) -> Iterator[Claim]:
     for lambdas in (3, 5):
         drawn = [_draw(rng, lambdas, BETTER) for _ in range(repetitions)]
         case = f"one of {lambdas} better by 3 residual deviations, 3 seeds: a given other found worse"
-        new, old = ([(0.0, 1.0) in found(cells) for cells in drawn] for found in (_found, lambdas_found_worse))
+        new, old = ([(0.0, 1.0) in rule(cells) for cells in drawn] for rule in (_pairs_apart, lambdas_found_worse))
         yield Claim("lambdas", case, mean_of(new), mean_of(old), least=0.5)
     for lambdas, failed in ((3, 0), (5, 0), (3, 1), (5, 2)):
         drawn = [_draw(rng, lambdas, 0.0, failed) for _ in range(repetitions)]
         missing = f", {failed} of the runs failed" if failed else ""
         case = f"{lambdas} equal ones, 3 seeds{missing}: any found better (family-wise error)"
-        new, old = ([bool(found(cells)) for cells in drawn] for found in (_found, lambdas_found_worse))
+        new, old = ([bool(rule(cells)) for cells in drawn] for rule in (_pairs_apart, lambdas_found_worse))
         yield Claim("lambdas", case, mean_of(new), mean_of(old), most=0.05)
 
 
@@ -42,12 +42,12 @@ def _draw(rng: np.random.Generator, lambdas: int, better: float, failed: int = 0
     """Scores by (lambda, seed), without as many runs of the first seeds, each of another lambda, as failed."""
     values = 10 + rng.normal(size=(lambdas, SEEDS)) + BLOCK_SD * rng.normal(size=SEEDS)
     values[0] -= better
-    lost = {(float(each), each % SEEDS) for each in range(failed)}
-    cells = {(float(each), block): float(values[each, block]) for each in range(lambdas) for block in range(SEEDS)}
-    return {cell: value for cell, value in cells.items() if cell not in lost}
+    absent = {(float(number), number % SEEDS) for number in range(failed)}
+    cells = {(float(row), block): float(values[row, block]) for row in range(lambdas) for block in range(SEEDS)}
+    return {cell: value for cell, value in cells.items() if cell not in absent}
 
 
-def _found(cells: Cells) -> set[tuple[float, float]]:
+def _pairs_apart(cells: Cells) -> set[tuple[float, float]]:
     """Pairs (better, worse) by the project's comparison."""
     compared = compare_lambdas([_evaluation(*cell, value) for cell, value in cells.items()], "kid", "train")
     return {(item.better, item.one + item.other - item.better) for item in compared if item.better is not None}

@@ -124,8 +124,8 @@ def image_set(
         return ImageSet(images, np.empty((0, 0)), None, patients)
     size, perceptual = networks.batch_size, networks.perceptual
     features = (extract_cached if real else extract)(networks.extractor, images, size, advance)
-    made = embedded(perceptual, images, size, advance, patients) if pairs else None
-    return ImageSet(images, features, made, patients)
+    embedding = embedded(perceptual, images, size, advance, patients) if pairs else None
+    return ImageSet(images, features, embedding, patients)
 
 
 def steps_of(by_pairing: Mapping[str, RealImages]) -> int:

@@ -177,11 +177,11 @@ def kernel_difference(
     own = first.y.mean - second.y.mean
     parts = [
         jackknife(value, own + 2 * without),
-        *(_jackknives(each, s)[1] for each, s in zip(values, (first, second), strict=True)),
+        *(_jackknives(own_value, sums)[1] for own_value, sums in zip(values, (first, second), strict=True)),
     ]
-    pairs = sum(s.y.variance_of_pairs() + s.across.variance_of_pairs() for s in (first, second))
-    found = combine(value, at_least(parts, pairs), 2 * confidence - 1)
-    return KernelDifference(value, found.high, *values)
+    pairs = sum(sums.y.variance_of_pairs() + sums.across.variance_of_pairs() for sums in (first, second))
+    estimate = combine(value, at_least(parts, pairs), 2 * confidence - 1)
+    return KernelDifference(value, estimate.high, *values)
 
 
 def _distance(sums: KernelSums) -> float:

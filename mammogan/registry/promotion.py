@@ -116,8 +116,8 @@ def rivals(model: str, version: str, tracking_uri: str = "") -> list[str]:
     than the last, cannot come about. Raises ValueError where there is no such model.
     """
     client = tracking.client(tracking_uri)
-    found = (alias_version(client, model, CHAMPION), _best(client, model))
-    return [rival for rival in dict.fromkeys(found) if rival is not None and rival != version]
+    champions = (alias_version(client, model, CHAMPION), _best(client, model))
+    return [rival for rival in dict.fromkeys(champions) if rival is not None and rival != version]
 
 
 def _best(client: MlflowClient, model: str) -> str | None:
@@ -158,8 +158,8 @@ def _better(
     own = gates.measured(candidate)
     if own.refuses or not others:
         return [gates.verdict(BETTER, not own.refuses, own.why if own.refuses else "there is no champion yet")]
-    made = {contest.rival: contest for contest in contests if contest.version == version}
-    return [gates.better_than(made[rival]) if rival in made else _unmet(rival) for rival in others]
+    by_rival = {contest.rival: contest for contest in contests if contest.version == version}
+    return [gates.better_than(by_rival[rival]) if rival in by_rival else _unmet(rival) for rival in others]
 
 
 def _unmet(rival: str) -> Verdict:

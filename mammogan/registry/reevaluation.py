@@ -46,10 +46,10 @@ def contests(version: str, dataset: Path, config: Config, tracking_uri: str = ""
     model = config.select.model_name
     if alias_version(tracking.client(tracking_uri), model, CHAMPION) is None:
         return ()
-    found = rivals(model, version, tracking_uri)
-    if not found:
+    opponents = rivals(model, version, tracking_uri)
+    if not opponents:
         return ()
-    blank = [Contest(version, rival, config.select.margin, config.select.confidence) for rival in found]
+    blank = [Contest(version, rival, config.select.margin, config.select.confidence) for rival in opponents]
     real = _held_out(dataset)
     patients = len(set(real.patients.tolist()))
     if patients < FEWEST_FOR_INTERVAL:
@@ -113,15 +113,15 @@ def _measured(blank: Contest, own: Generator, real: RealImages, config: Config, 
             reason = f"{name} draws {generator.size} px, the images have {side}"
             return dataclasses.replace(blank, reason=reason)
     logger.info(f"version {blank.version} and {where} are measured on the same {len(real)} images")
-    found = compare_generators(own, rival, real, config.evaluate, blank.confidence)
+    rival_kid = compare_generators(own, rival, real, config.evaluate, blank.confidence)
     return dataclasses.replace(
         blank,
-        key=Quantity("kid", found.extractor, "test").key,
-        value=found.difference.one,
-        rival_value=found.difference.other,
-        difference=found.difference.value,
-        upper=found.difference.upper,
-        reason="" if found.difference.upper is not None else "too few images for an interval",
+        key=Quantity("kid", rival_kid.extractor, "test").key,
+        value=rival_kid.difference.one,
+        rival_value=rival_kid.difference.other,
+        difference=rival_kid.difference.value,
+        upper=rival_kid.difference.upper,
+        reason="" if rival_kid.difference.upper is not None else "too few images for an interval",
         images=len(real),
         patients=len(set(real.patients.tolist())),
         fakes=config.evaluate.fakes,

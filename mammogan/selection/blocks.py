@@ -52,8 +52,8 @@ class BlockFit:
         i, j = self.levels.index(one), self.levels.index(other)
         if self.group[i] != self.group[j]:
             return None
-        found = float(self.effects[i] - self.effects[j])
-        return found if abs(found) > self.rounding else 0.0
+        difference = float(self.effects[i] - self.effects[j])
+        return difference if abs(difference) > self.rounding else 0.0
 
     def standard_error(self, one: float, other: float) -> float | None:
         """Of the difference of two connected levels; None where no degree of freedom is left."""

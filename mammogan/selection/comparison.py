@@ -54,7 +54,7 @@ def compare_lambdas(
     if len(lambdas) < 2:
         raise ValueError(f"metric={metric!r}, pairing={pairing!r}: {len(lambdas)} lambdas have it; compare at least 2")
     equal = _at_equal_epochs(scores)
-    seeds = {gp_lambda: {seed for each, seed in scores if each == gp_lambda} for gp_lambda in lambdas}
+    seeds = {gp_lambda: {seed for level, seed in scores if level == gp_lambda} for gp_lambda in lambdas}
     repeated = [gp_lambda for gp_lambda in lambdas if len(seeds[gp_lambda]) > 1]
     fitted = blocks.fit(equal.figures) if equal.figures else None
     design = BlockDesign(
@@ -111,8 +111,8 @@ def _scores(evaluations: Sequence[Evaluation], metric: str, pairing: str) -> Sco
     protocols = set()
     for item in evaluations:
         measurements = item.of(metric, pairing)
-        chosen = {each.epoch: each.score for each in measurements if each.epoch is not None}
-        protocols |= {(each.key, each.n_real, each.n_fake) for each in measurements}
+        chosen = {measured.epoch: measured.score for measured in measurements if measured.epoch is not None}
+        protocols |= {(measured.key, measured.n_real, measured.n_fake) for measured in measurements}
         if chosen:
             scores[item.gp_lambda, item.seed] = chosen
     if len(protocols) > 1:
@@ -217,8 +217,8 @@ def _other(item: LambdaComparison, gp_lambda: float) -> str:
 
 def _reach(item: LambdaComparison) -> str:
     """The smallest difference that could have been found; without a finding also the bound and the seeds it takes."""
-    found = f"smallest detectable {item.detectable:.4g} at {item.design.power:.0%} power"
+    reach = f"smallest detectable {item.detectable:.4g} at {item.design.power:.0%} power"
     if item.better is not None:
-        return found
+        return reach
     more = f"more than {blocks.MOST_BLOCKS}" if item.seeds_needed is None else f"{item.seeds_needed}"
-    return f"equivalent within {item.bound:.4g}, {found}, one as observed needs {more} seeds"
+    return f"equivalent within {item.bound:.4g}, {reach}, one as observed needs {more} seeds"
