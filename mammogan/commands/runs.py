@@ -128,19 +128,19 @@ def compare(
     if plot is not None:
         storage.write_bytes(str(plot), figures.comparison_figure(records))
         logger.info(f"drawn to {plot}")
-    paired = {record.run_id: comparison.compare_run(record) for record in records}
+    comparisons = {record.run_id: comparison.compare_run(record) for record in records}
     if as_json:
-        print_json({"trials": json.loads(str(table.to_json(orient="records"))), "lambdas": codec.encode(paired)})
+        print_json({"trials": json.loads(str(table.to_json(orient="records"))), "lambdas": codec.encode(comparisons)})
         return
     shown = [name for name in table if not name.endswith(("/low", "/high")) and name not in ("run", "lambda", "seed")]
     print(table[shown].to_string(index=False, float_format="{:.4g}".format))
     for record in records:
         verdict = record.decision.verdict if record.decision else "no decision was reached"
         print(f"\n{record.name} {record.run_id[:8]}: {verdict}")
-        for item in paired[record.run_id]:
+        for item in comparisons[record.run_id]:
             print(f"- {comparison.sentence(item)}")
-        if paired[record.run_id]:
-            print(f"  {comparison.describe_design(paired[record.run_id][0].design)}")
+        if comparisons[record.run_id]:
+            print(f"  {comparison.describe_design(comparisons[record.run_id][0].design)}")
 
 
 @app.command()
