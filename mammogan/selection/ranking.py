@@ -11,9 +11,11 @@ experiment's setting nor repeatable.
 from __future__ import annotations
 
 import hashlib
-import statistics
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from mammogan import results, storage
 from mammogan.config import SelectConfig
@@ -29,7 +31,13 @@ from mammogan.results import (
 )
 from mammogan.selection.comparison import compare_trials, describe, run_figures
 from mammogan.selection.gates import candidate_gates, failures
+from mammogan.statistics import Variance, combine
 from mammogan.training.trial_folder import CRITIC, SNAPSHOTS, require_content
+
+CONFIDENCE = 0.95
+"""Of a lambda's own interval."""
+LEAST = {"fid": 0.0}
+"""By metric: what no value of it can be below; KID, unbiased, can be below 0."""
 
 
 def decide(
@@ -184,12 +192,13 @@ def lambda_strengths(
     which holds the training's own noise. With one: the best snapshot's value and interval, which holds only the
     sampling of images.
     """
-    figures = run_figures(evaluations, config.metrics.split(",")[0], config.against)
+    metric = config.metrics.split(",")[0]
+    figures, least = run_figures(evaluations, metric, config.against), LEAST.get(metric, -math.inf)
     best: dict[float, Candidate] = {}
     for candidate in ranked:
         best.setdefault(candidate.gp_lambda, candidate)
     return [
-        _mean_of(gp_lambda, list(figures[gp_lambda].values()))
+        _mean_of(gp_lambda, list(figures[gp_lambda].values()), least)
         if len(figures.get(gp_lambda, {})) > 1
         else _best_of(candidate)
         for gp_lambda, candidate in best.items()
@@ -201,13 +210,12 @@ def _best_of(candidate: Candidate) -> LambdaStrength:
     return LambdaStrength(candidate.gp_lambda, first.value, first.low, first.high)
 
 
-def _mean_of(gp_lambda: float, values: Sequence[float]) -> LambdaStrength:
-    """Mean with Student's t interval at 95%."""
-    from scipy import stats
-
-    mean, count = statistics.mean(values), len(values)
-    half = float(stats.t.ppf(0.975, count - 1)) * statistics.stdev(values) / count**0.5
-    return LambdaStrength(gp_lambda, mean, mean - half, mean + half, count)
+def _mean_of(gp_lambda: float, values: Sequence[float], least: float) -> LambdaStrength:
+    """Mean with Student's t interval at 95%, which stays above ``least``."""
+    runs = np.array(values)
+    mean, count = float(runs.mean()), len(runs)
+    part = Variance(float(runs.var(ddof=1)) / count, count - 1)
+    return LambdaStrength(gp_lambda, *combine(mean, [part], CONFIDENCE, least), count)
 
 
 def _shown(measurement: Measurement) -> str:

@@ -142,6 +142,13 @@ def test_several_seeds_are_compared_in_blocks():
     assert "; lambda=0.5 is better than lambda=3 (difference -0.1 [-0.1025, -0.09752] over 3 seeds, " in verdict
 
 
+def test_the_interval_of_a_lambda_s_fid_stays_above_zero():
+    trials = [simple(3, 0.1, fid, seed=seed) for seed, fid in enumerate((20.0, 90.0))]
+    (strength,) = select(trials, SelectConfig(metrics="fid")).lambdas
+    assert 0 < strength.low < strength.value == 55 < strength.high
+    assert strength.value / strength.low == pytest.approx(strength.high / strength.value)
+
+
 def test_a_lucky_seed_does_not_make_its_lambda_the_best():
     lucky = [simple(0.5, kid, seed=seed) for seed, kid in enumerate((0.09, 0.40, 0.41, 0.40, 0.41, 0.40))]
     steady = [simple(3, kid, seed=seed) for seed, kid in enumerate((0.10, 0.11, 0.10, 0.11, 0.10, 0.11))]
