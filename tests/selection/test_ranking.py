@@ -171,7 +171,7 @@ def test_decide_hands_on_the_winning_snapshot(tmp_path):
     evaluations = []
     for item in (simple(0.5, 0.2, epoch=3), simple(3, 0.1, epoch=7)):
         folder, trial = tmp_path / f"e{item.gp_lambda}", tmp_path / "store" / "trials" / f"k{item.gp_lambda}"
-        item = dataclasses.replace(item, key=trial.name, train_s=7.5, data_digest="d")
+        item = dataclasses.replace(item, key=trial.name, data_digest="d")
         folder.mkdir()
         (trial / "snapshots").mkdir(parents=True)
         (trial / "snapshots" / f"epoch_{item.measurements[0].epoch:04d}.pt").write_text(item.trial.name)
@@ -185,7 +185,7 @@ def test_decide_hands_on_the_winning_snapshot(tmp_path):
     assert results.read(Decision, tmp_path / "decision.json") == choice
     assert (tmp_path / "winner.pt").read_text() == "lambda=3,seed=0"
     assert (tmp_path / "critic.pt").read_text() == "critic of lambda=3,seed=0"
-    assert (choice.winner.train_s, choice.winner.data_digest) == (7.5, "d")
+    assert choice.winner.data_digest == "d"
     for name, changed in (("critic.pt", b"another"), ("snapshots/epoch_0007.pt", b"another")):
         path = trial / name
         path.write_bytes(changed)
