@@ -683,8 +683,8 @@ MUTANTS = [
         "tests/metrics/test_kid.py": [
             (
                 "mammogan/metrics/kid.py",
-                "    return values * values * values",
-                "    return values * values",
+                "    cubes *= values\n",
+                "",
             ),
             (
                 "mammogan/metrics/kid.py",
@@ -696,7 +696,11 @@ MUTANTS = [
                 "self.sums.sum() / (self.images * (self.images - 1))",
                 "self.sums.sum() / (self.images * self.images)",
             ),
-            ("mammogan/metrics/kid.py", "patients is None else patients)", "True else patients)"),
+            (
+                "mammogan/metrics/kid.py",
+                "    if patients is None:\n        patients =",
+                "    if True:\n        patients =",
+            ),
             ("mammogan/metrics/kid.py", "        jackknife(value, own + 2 * without),\n", ""),
             (
                 "mammogan/metrics/kid.py",

@@ -75,8 +75,9 @@ class Within(NamedTuple):
     def variance_of_pairs(self) -> float:
         """Of the mean, by U-centring (Szekely and Rizzo 2014, Annals of Statistics 42, section 3)."""
         n, blocks, rows = self.images, len(self.sizes), self.sums.sum(axis=1)
-        both = np.multiply.outer(self.sizes, rows)
-        centred = self.sums - (both + both.T) / (n - 2)
+        both = np.multiply.outer(self.sizes, rows / (n - 2))
+        centred = self.sums - both
+        centred -= both.T
         centred += np.multiply.outer(self.sizes, self.sizes) * (rows.sum() / ((n - 1) * (n - 2)))
         np.fill_diagonal(centred, 0.0)
         return 2 * float(np.vdot(centred, centred)) / (n * (n - 1)) ** 2 * (blocks - 1) / (blocks - 3)
@@ -167,7 +168,9 @@ def kernel_difference(
     left out of both distances at once, and of one over each generator's images, independent of it and of each other;
     at least that of the pairs. Without an upper end where there are fewer than 4 patients or images.
     """
-    first, second = kernel_sums(real, one, patients), kernel_sums(real, other, patients)
+    reals = _sample("real", real, patients)
+    within = _within(reals)
+    first, second = (_sums_of(reals, _sample(name, fakes), within) for name, fakes in (("one", one), ("other", other)))
     values = _distance(first), _distance(second)
     value = values[0] - values[1]
     counts = [len(side.sizes) for side in (first.x, first.y, second.y)]
@@ -234,46 +237,65 @@ def _off_diagonal(kernel: Floats) -> float:
 
 def kernel_sums(x: Floats, y: Floats, patients: Ints | None = None) -> KernelSums:
     """The kernel of features ``x`` (n, D) and ``y`` (m, D), summed over blocks; ``patients`` (n,) of ``x`` alone."""
-    x, y = checked_features("x", x), checked_features("y", y)
-    if x.shape[1] != y.shape[1]:
-        raise ValueError(f"y has {y.shape[1]} features, x has {x.shape[1]}: use one extractor for both")
-    if patients is not None and len(patients) != len(x):
-        raise ValueError(f"patients={len(patients)} numbers: give one for each of the {len(x)} images of x")
-    x_block = _blocks(np.arange(len(x)) if patients is None else patients)
-    y_block = _blocks(np.arange(len(y)))
-    x_order = np.argsort(x_block, kind="stable")
-    x, x_block = x[x_order], x_block[x_order]
-    y_order = np.argsort(y_block, kind="stable")
-    y, y_block = y[y_order], y_block[y_order]
-    x_sizes, y_sizes = (np.bincount(block).astype(np.float64) for block in (x_block, y_block))
-    across = Across(_block_sums(x, x_block, y, y_block), x_sizes, y_sizes)
-    return KernelSums(_within(x, x_block, x_sizes), _within(y, y_block, y_sizes), across)
+    return _sums_of(_sample("x", x, patients), _sample("y", y))
 
 
-def _blocks(clusters: Ints) -> Ints:
-    """Block (N,) of each image: its cluster, or clusters dealt to the most blocks that there may be."""
-    _, index = np.unique(clusters, return_inverse=True)
-    return index % min(int(index.max()) + 1, MOST_BLOCKS)
+class Sample(NamedTuple):
+    """Features in the order of their blocks."""
+
+    features: Floats
+    """(N, D)."""
+    block: Ints
+    """(N,): ascending."""
+
+    @property
+    def sizes(self) -> Floats:
+        """(B,): images of each block."""
+        return np.bincount(self.block).astype(np.float64)
 
 
-def _within(x: Floats, block: Ints, sizes: Floats) -> Within:
-    sums = _block_sums(x, block, x, block)
-    diagonal = _cube(np.square(x).sum(axis=1) / x.shape[1] + 1)
-    sums[np.diag_indices(len(sizes))] -= np.bincount(block, weights=diagonal)
-    return Within(sums, sizes, float(diagonal.sum()))
+def _sample(name: str, features: Floats, patients: Ints | None = None) -> Sample:
+    """Checked features, a block for each patient or image, or several of them in each of the most that may be."""
+    features = checked_features(name, features)
+    if patients is None:
+        patients = np.arange(len(features))
+    elif len(patients) != len(features):
+        raise ValueError(f"patients={len(patients)} numbers: give one for each of the {len(features)} images of {name}")
+    _, index = np.unique(patients, return_inverse=True)
+    block = index % min(int(index.max()) + 1, MOST_BLOCKS)
+    order = np.argsort(block, kind="stable")
+    return Sample(features[order], block[order])
 
 
-def _block_sums(x: Floats, x_block: Ints, y: Floats, y_block: Ints) -> Floats:
-    """Sums (B, C) of the kernel over pairs of blocks; images stand in the order of their blocks."""
-    sums = np.zeros((x_block[-1] + 1, y_block[-1] + 1))
-    columns = np.flatnonzero(np.diff(y_block, prepend=-1))
-    for first in range(0, len(x), ROWS_AT_ONCE):
+def _sums_of(x: Sample, y: Sample, x_within: Within | None = None) -> KernelSums:
+    """``x_within`` is what ``_within`` gives of ``x``, where it is known already."""
+    if x.features.shape[1] != y.features.shape[1]:
+        raise ValueError(
+            f"y has {y.features.shape[1]} features, x has {x.features.shape[1]}: use one extractor for both"
+        )
+    return KernelSums(x_within or _within(x), _within(y), Across(_block_sums(x, y), x.sizes, y.sizes))
+
+
+def _within(x: Sample) -> Within:
+    sums = _block_sums(x, x)
+    diagonal = _cube(np.square(x.features).sum(axis=1) / x.features.shape[1] + 1)
+    sums[np.diag_indices(len(sums))] -= np.bincount(x.block, weights=diagonal)
+    return Within(sums, x.sizes, float(diagonal.sum()))
+
+
+def _block_sums(x: Sample, y: Sample) -> Floats:
+    """Sums (B, C) of the kernel over pairs of blocks."""
+    sums = np.zeros((x.block[-1] + 1, y.block[-1] + 1))
+    columns = np.flatnonzero(np.diff(y.block, prepend=-1))
+    for first in range(0, len(x.features), ROWS_AT_ONCE):
         rows = slice(first, first + ROWS_AT_ONCE)
-        kernel = _cubic(x[rows], y)
-        if len(columns) < len(y):
+        kernel, block = _cubic(x.features[rows], y.features), x.block[rows]
+        if len(columns) < len(y.features):
             kernel = np.add.reduceat(kernel, columns, axis=1)
-        starts = np.flatnonzero(np.diff(x_block[rows], prepend=-1))
-        sums[x_block[rows][starts]] += np.add.reduceat(kernel, starts, axis=0)
+        starts = np.flatnonzero(np.diff(block, prepend=-1))
+        if len(starts) < len(block):
+            kernel = np.add.reduceat(kernel, starts, axis=0)
+        sums[block[starts]] += kernel
     return sums
 
 
@@ -283,4 +305,6 @@ def _cubic(x: Floats, y: Floats) -> Floats:
 
 def _cube(values: Floats) -> Floats:
     """Cubes; numpy's power takes twenty times as long."""
-    return values * values * values
+    cubes = values * values
+    cubes *= values
+    return cubes
