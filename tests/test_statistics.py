@@ -131,6 +131,7 @@ def test_a_quantity_from_zero_has_the_interval_of_its_logarithm():
     half = 1.959964 * 0.3 / 0.4
     assert (held.low, held.high) == pytest.approx((0.4 * np.exp(-half), 0.4 * np.exp(half)), rel=1e-5)
     assert statistics.combine(0.0, part, 0.95, least=0, most=1) == (0, 0, pytest.approx(0.588, abs=1e-3))
+    assert statistics.combine(1.0, part, 0.95, least=0, most=1) == (1, pytest.approx(0.412, abs=1e-3), 1)
     assert statistics.combine(0.2, [statistics.Variance(0.0, 5)], 0.95, least=0) == pytest.approx((0.2, 0.2, 0.2))
 
 

@@ -14,8 +14,8 @@ from mammogan.results import Contest, Outcome
 from mammogan.selection.gates import better_than
 from mammogan.statistics import Floats
 
-PATIENTS, IMAGES, FAKES = 100, 2, 400
-KID = 0.15
+PATIENTS, IMAGES, FAKES = 60, 2, 200
+KID = 0.3
 """The first champion's."""
 PILOTS = 500
 SETTINGS = SelectConfig()
