@@ -725,7 +725,7 @@ MUTANTS = [
                 "return law.at(len(x) / 2, len(x) / 2) if law",
             ),
             ("mammogan/metrics/fid.py", "law.at(len(x), count) + excess", "law.at(len(x), count)"),
-            ("mammogan/metrics/fid.py", "order[(before > share) & (before <= 2 * share)]", "order[before > 1 - share]"),
+            ("mammogan/metrics/fid.py", "order[(before > share) & (before <= 2 * share)]", "order[before <= share]"),
             ("mammogan/metrics/fid.py", "if patients is None else patients, BLOCKS", "if True else patients, BLOCKS"),
             ("mammogan/metrics/lpips.py", "if patients is None else patients, BLOCKS", "if True else patients, BLOCKS"),
             ("mammogan/metrics/prdc.py", "if patients is None else patients", "if True else patients"),
