@@ -5,8 +5,10 @@ import pytest
 import torch
 from PIL import Image
 from sample_run import write_trial
+from typer.testing import CliRunner
 
 from mammogan import registry, results, tracking
+from mammogan.command_line import app
 from mammogan.config import PRESETS, override
 from mammogan.data import manifest
 from mammogan.data.dataset import Dataset
@@ -128,6 +130,12 @@ def test_the_difference_is_that_of_both_drawn_anew_on_the_same_patients(client, 
     assert (found.value, found.rival_value) == pytest.approx((by_hand.one, by_hand.other))
     assert rivals.latent_seed(0, "challenger") not in (CONFIG.evaluate.seed, rivals.latent_seed(0, "champion"))
     assert registry.contests(first, after, CONFIG) == ()  # the champion itself
+    assert registry.contests_of_run(NAME, second, after) == (found,)  # by the settings that its run recorded
+    with pytest.raises(ValueError, match="version='9': model reevaluate_champion has no such version"):
+        registry.contests_of_run(NAME, "9", after)
+    run = CliRunner().invoke(app, ["promote", second, "--model", NAME, "--dataset", str(after), "--why", "by hand"])
+    assert run.exit_code == 1
+    assert f"better than version {first}: kid/random_vgg/test" in run.stderr
     (after / manifest.FILE).write_text("image_id\n000\n")
     with pytest.raises(ValueError, match="no column file, label"):
         registry.contests(second, after, CONFIG)
