@@ -65,11 +65,12 @@ class Claim:
         """The claim as a row of a Markdown table."""
         before = _shown(self.before, self.unit) if self.before else "–"
         verdict = "" if self.bound == "–" else "yes" if self.holds else "**no**"
-        cells = (self.decision, self.case, before, _shown(self.after, self.unit), self.bound, verdict)
+        draws = str(self.after.repetitions)
+        cells = (self.decision, self.case, before, _shown(self.after, self.unit), draws, self.bound, verdict)
         return f"| {' | '.join(cells)} |"
 
 
-HEADER = "| decision | case | before | after | bound | kept |\n|---|---|---|---|---|---|"
+HEADER = "| decision | case | before | after | draws | bound | kept |\n|---|---|---|---|---|---|---|"
 
 
 def mean_of(values: ArrayLike) -> Figure:
