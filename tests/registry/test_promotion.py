@@ -195,7 +195,7 @@ def test_a_demo_does_not_replace_a_champion_that_passed_every_check(client, add)
     add(0.3, release=True)
     assert add(0.2) == "2"
     assert aliases(client, add) == {"champion": "1", "challenger": "2"}
-    why = registry.promote(add.model, "2", "x").why
+    why = add.promote("2").why
     assert why == "refused: audited: the audit passed; the champion passed every check; audit this one as strictly"
     add(0.1, release=True)
     assert aliases(client, add)["champion"] == "3"

@@ -5,7 +5,16 @@ import dataclasses
 import pytest
 
 from mammogan.results import Candidate, Contest, Direction, Measurement, Outcome, Quantity, Verdict, combined
-from mammogan.selection.gates import as_released, audited, better_than, diverse, measured, not_memorised, not_passed, tally
+from mammogan.selection.gates import (
+    as_released,
+    audited,
+    better_than,
+    diverse,
+    measured,
+    not_memorised,
+    not_passed,
+    tally,
+)
 
 KID = Quantity("kid", "inception", "train")
 
