@@ -599,7 +599,7 @@ PRESETS: dict[str, Config] = {
         ),
         evaluate=EvaluateConfig(fakes=120, pairs=400),
         audit=AuditConfig(required=(AuditCheck.EXACT_COPIES,), fakes=60),
-        utility=UtilityConfig(steps=30, batch_size=16, shares=(0.5, 1.0)),
+        utility=UtilityConfig(steps=40, check_every=10, patience=2, batch_size=16, shares=(1.0,)),
     ),
     "paper": Config(
         preset="paper",

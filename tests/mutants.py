@@ -1107,9 +1107,9 @@ MUTANTS = [
         ],
         "tests/utility/test_utility.py -k called_decides": [
             (
-                "mammogan/utility/comparison.py",
-                "index = numbered(self.patients)",
-                "index = np.unique(np.asarray(self.patients), return_inverse=True)[1]",
+                "mammogan/utility/held_out.py",
+                "return numbered(self.patients)",
+                "return np.unique(np.asarray(self.patients), return_inverse=True)[1]",
             ),
         ],
         "tests/audit/test_audit.py -k no_real_image": [

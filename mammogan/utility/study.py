@@ -109,9 +109,10 @@ def _result(first: Block, fits: dict[str, list[Fit]], sources: Sources, sets: Sy
     measures, effects = compare(scores, first.arms, sources.test, others, settings.confidence)
     found = conclude(scores, sources.test, settings.confidence)
     counts = _counts(sources, sets)
+    summaries = tuple(_summary(arm, fits[arm.name]) for arm in first.arms)
     return Utility(
         finding=found.finding,
-        verdict=wording.sentence(found, counts),
+        verdict=wording.sentence(found, counts, summaries, settings.seeds),
         classifier=settings.classifier,
         seeds=settings.seeds,
         steps=settings.steps,
@@ -119,7 +120,7 @@ def _result(first: Block, fits: dict[str, list[Fit]], sources: Sources, sets: Sy
             UtilityMetric(AUC, "AUC", Direction.HIGHER),
             *(UtilityMetric(metric.name, metric.title, metric.aim) for metric in others),
         ),
-        arms=tuple(_summary(arm, fits[arm.name]) for arm in first.arms),
+        arms=summaries,
         measures=tuple(measures),
         effects=tuple(effects),
         counts=counts,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from mammogan.results import Benefit, UtilityCounts, UtilityTest
+from collections.abc import Sequence
+
+from mammogan.results import Benefit, UtilityArm, UtilityCounts, UtilityTest
 from mammogan.utility.arms import AUGMENTED, OVERSAMPLED
 from mammogan.utility.decision import POWER, Conclusion
 
@@ -16,7 +18,7 @@ LEADS = {
 CONTROLS = {OVERSAMPLED: "against oversampling", AUGMENTED: "with augmentation against augmentation alone"}
 
 
-def sentence(found: Conclusion, counts: UtilityCounts) -> str:
+def sentence(found: Conclusion, counts: UtilityCounts, arms: Sequence[UtilityArm], blocks: int) -> str:
     """One line without a full stop at its end."""
     parts = [f"{LEADS[found.finding]}: AUC {' and '.join(_test(test, found.finding) for test in found.tests)}"]
     if found.finding is Benefit.NO_DIFFERENCE and found.smallest_effect is not None:
@@ -29,6 +31,8 @@ def sentence(found: Conclusion, counts: UtilityCounts) -> str:
         parts.append(f"a small test set, with fewer than {ENOUGH} patients of a class")
     if counts.synthetic_sets == 1:
         parts.append("one set of synthetic images, so that another draw from the generator may come out differently")
+    if unfinished := sum(arm.unfinished for arm in arms):
+        parts.append(f"{unfinished} of {blocks * len(arms)} trainings used up their steps before a plateau")
     return "; ".join(parts)
 
 
