@@ -353,7 +353,8 @@ def whole_rows(count: int) -> Iterator[Row]:
 def page(rows: list[Row], machine: str) -> str:
     """Markdown: the table and what it rests on."""
     lines = [
-        '# How often "the synthetic images help" is said', "", "`python benchmarks/decisions_utility.py` made the table.", "",
+        '# How often "the synthetic images help" is said', "",
+        "`python benchmarks/decisions_utility.py` made the table.", "",
         '| studies | the synthetic images are | simulated | said "help" | said "harm" | bound of "help" '
         '| the rule before said "help" | smallest effect named (AUC) |',
         "|---|---|---|---|---|---|---|---|",
