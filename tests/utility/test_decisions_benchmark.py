@@ -1,4 +1,4 @@
-"""``benchmarks/decisions_utility.py``: its simulated classifiers have the AUC it says, and a broken bound is an error."""
+"""``benchmarks/decisions_utility.py``: its simulated scores have the AUC it says, and a broken bound is an error."""
 
 import importlib.util
 import math
