@@ -166,6 +166,27 @@ def test_a_run_without_findings_has_none(released):
             "refused      memorised (pixel): ",
         ),
         (["utility", "--dataset", "{dataset}", "--out", "{out}/u"], 2, "holds no synthetic images"),
+        (
+            [
+                "utility",
+                "--dataset",
+                "{dataset}",
+                "--fake",
+                "{dataset}/images",
+                "--model",
+                "{snapshot}",
+                "--out",
+                "{out}/u",
+                "--set",
+                "utility.steps=1",
+                "--set",
+                "utility.seeds=2",
+                "--set",
+                "utility.shares=1",
+            ],
+            0,
+            "a small test set, with fewer than 100 patients of a class; 12 of 12 trainings used up",
+        ),
     ],
 )
 def test_commands(dataset, snapshot, tmp_path, arguments, status, words):
