@@ -381,14 +381,16 @@ def _bound(row: Row) -> str:
 def main() -> None:
     """Simulate, write the table, and end with status 1 where a bound is broken."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--studies", type=int, default=1000, help="studies of known AUC, a row of the table")
-    parser.add_argument("--trained", type=int, default=200, help="studies of feature vectors, a row")
-    parser.add_argument("--whole", type=int, default=24, help="whole studies, a row; 0 leaves them out")
+    parser.add_argument(
+        "--studies", type=int, default=1000, help="studies of known AUC, a row of the table; 0 leaves them out"
+    )
+    parser.add_argument("--trained", type=int, default=200, help="studies of feature vectors, likewise")
+    parser.add_argument("--whole", type=int, default=24, help="whole studies, likewise")
     parser.add_argument("--machine", default="", help="what it ran on, for the page")
     parser.add_argument("--out", type=Path, help="page to write")
     arguments = parser.parse_args()
-    rows = [*score_rows(arguments.studies), *fitted_rows(arguments.trained)]
-    rows += whole_rows(arguments.whole) if arguments.whole else []
+    kinds = ((score_rows, arguments.studies), (fitted_rows, arguments.trained), (whole_rows, arguments.whole))
+    rows = [row for made, count in kinds if count for row in made(count)]
     text = page(rows, arguments.machine)
     print(text)
     if arguments.out:
