@@ -92,10 +92,10 @@ def simulated(scores: Mapping[str, Floats], test: HeldOut) -> Simulated:
     return _of(conclude(scores, test, CONFIDENCE), scores, test)
 
 
-def _of(found: Conclusion, scores: Mapping[str, Floats], test: HeldOut) -> Simulated:
+def _of(result: Conclusion, scores: Mapping[str, Floats], test: HeldOut) -> Simulated:
     gain = delong.components(scores[SYNTHETIC], test) - delong.components(scores[REAL], test)
     low = difference_estimate(gain, CONFIDENCE).low
-    return Simulated(found.finding, found.smallest_effect or math.nan, low is not None and low > 0)
+    return Simulated(result.finding, result.smallest_effect or math.nan, low is not None and low > 0)
 
 
 # scores whose AUC is known
@@ -238,8 +238,8 @@ def fitted(generator: Generator, rng: np.random.Generator) -> Simulated:
     for block in range(BLOCKS):
         learnt = ~validation_images(labels, [str(number) for number in range(len(labels))], 0.2, block)
         benign, malignant = (pool[learnt & (labels == label)] for label in (0, 1))
-        made = generator(malignant, TRAIN[0] - TRAIN[1], rng)
-        filled = np.concatenate([malignant, made])
+        synthetic = generator(malignant, TRAIN[0] - TRAIN[1], rng)
+        filled = np.concatenate([malignant, synthetic])
         natural = len(malignant) / len(benign)
         ways = {
             REAL: (malignant, natural, False), OVERSAMPLED: (malignant, 1.0, False), AUGMENTED: (malignant, 1.0, True),
@@ -259,12 +259,12 @@ def logistic(benign: Vectors, rare: Vectors, odds: float, augment: bool, rng: np
     x = np.concatenate(picked) + (rng.normal(0, 0.5, (400, DIMENSIONS)) if augment else 0)
     y, weight = np.repeat([0, 1], 200), np.repeat([1.0, odds], 200)
     design = np.concatenate([x, np.ones((400, 1))], axis=1)
-    found = np.zeros(DIMENSIONS + 1)
+    result = np.zeros(DIMENSIONS + 1)
     for _ in range(6):
-        p = expit(design @ found)
+        p = expit(design @ result)
         information = design.T @ (design * (weight * p * (1 - p))[:, None]) + np.eye(DIMENSIONS + 1)
-        found = found + np.linalg.solve(information, design.T @ (weight * (y - p)) - found)
-    return found[:-1]
+        result = result + np.linalg.solve(information, design.T @ (weight * (y - p)) - result)
+    return result[:-1]
 
 
 def fitted_rows(count: int) -> Iterator[Row]:
@@ -330,11 +330,11 @@ def whole_study(seed: int, useful: bool) -> Simulated:
 
         fakes = draw(WHOLE_TRAIN[0] - WHOLE_TRAIN[1], 0)
         chosen = config.override(config.PRESETS["demo"], settings)
-        found = study(Path(folder, "set"), chosen, Path(folder, "out"), fakes=fakes, label=1, draw=draw)
-    aucs = {item.arm: item for item in found.measures if item.metric == "auc"}
+        result = study(Path(folder, "set"), chosen, Path(folder, "out"), fakes=fakes, label=1, draw=draw)
+    aucs = {item.arm: item for item in result.measures if item.metric == "auc"}
     old = np.array(aucs[SYNTHETIC].by_seed) - np.array(aucs[REAL].by_seed)
     half = 2.776 * old.std(ddof=1) / math.sqrt(len(old))
-    return Simulated(found.finding, found.smallest_effect or math.nan, bool(old.mean() - half > 0))
+    return Simulated(result.finding, result.smallest_effect or math.nan, bool(old.mean() - half > 0))
 
 
 def whole_rows(count: int) -> Iterator[Row]:
@@ -390,7 +390,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="page to write")
     arguments = parser.parse_args()
     kinds = ((score_rows, arguments.studies), (fitted_rows, arguments.trained), (whole_rows, arguments.whole))
-    rows = [row for made, count in kinds if count for row in made(count)]
+    rows = [row for simulate, count in kinds if count for row in simulate(count)]
     text = page(rows, arguments.machine)
     print(text)
     if arguments.out:

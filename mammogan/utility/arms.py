@@ -55,7 +55,7 @@ class Arm:
 
 def arms(pool: Pool, shares: Sequence[float]) -> list[Arm]:
     """Every arm, real images alone first. ``shares`` of the synthetic images, and all, make the learning curve."""
-    made = [
+    chosen = [
         Arm(REAL, "real images alone", pool.real, natural=True),
         Arm(OVERSAMPLED, "real images, the rare class oversampled to balance", pool.real, REAL, share=0.0),
         Arm(AUGMENTED, "real images, oversampled, classical augmentation", pool.real, OVERSAMPLED, augment=True),
@@ -65,17 +65,17 @@ def arms(pool: Pool, shares: Sequence[float]) -> list[Arm]:
         added = torch.cat([pool.real[pool.label], pool.synthetic[:count]])
         name = SYNTHETIC if share == 1 else f"{SYNTHETIC}_{share:g}"
         title = f"real and {count} synthetic images"
-        made.append(Arm(name, title, _with(pool, added), OVERSAMPLED, synthetic=count, share=share))
+        chosen.append(Arm(name, title, _with(pool, added), OVERSAMPLED, synthetic=count, share=share))
     both = torch.cat([pool.real[pool.label], pool.synthetic])
-    made.append(
+    chosen.append(
         Arm(BOTH, "real and all synthetic images, classical augmentation", _with(pool, both), AUGMENTED,
             synthetic=len(pool.synthetic), augment=True)
     )  # fmt: skip
-    made.append(
+    chosen.append(
         Arm(REPLACED, "synthetic images in place of the real ones of their class", _with(pool, pool.synthetic),
             OVERSAMPLED, synthetic=len(pool.synthetic))
     )  # fmt: skip
-    return made
+    return chosen
 
 
 def _with(pool: Pool, images: Tensor) -> tuple[Tensor, Tensor]:

@@ -26,8 +26,8 @@ def calibration(arm: str, scores: Floats, labels: Ints) -> UtilityCalibration:
     slopes = [logistic(np.stack([ones, row], axis=1), labels) for row in log_odds]
     return UtilityCalibration(
         arm,
-        _mean([None if found is None else float(found[0]) for found in intercepts]),
-        _mean([None if found is None else float(found[1]) for found in slopes]),
+        _mean([None if coefficients is None else float(coefficients[0]) for coefficients in intercepts]),
+        _mean([None if coefficients is None else float(coefficients[1]) for coefficients in slopes]),
         curve(scores, labels),
     )
 
@@ -43,18 +43,18 @@ def logistic(design: Floats, labels: Ints, offset: Floats | None = None) -> Floa
     ``offset`` (T,) is added with coefficient 1. None where there is no maximum, as where the classes are separated.
     """
     start = np.zeros(len(labels)) if offset is None else offset
-    found = np.zeros(design.shape[1])
+    coefficients = np.zeros(design.shape[1])
     for _ in range(MOST_ITERATIONS):
-        p = 1 / (1 + np.exp(-(start + design @ found).clip(-30, 30)))
+        p = 1 / (1 + np.exp(-(start + design @ coefficients).clip(-30, 30)))
         information = design.T @ (design * (p * (1 - p))[:, None])
         if not np.linalg.cond(information) < 1e12:
             return None
         step = np.linalg.solve(information, design.T @ (labels - p))
-        found = found + step
-        if np.abs(found).max() > 1e4:
+        coefficients = coefficients + step
+        if np.abs(coefficients).max() > 1e4:
             return None
-        if np.abs(step).max() < 1e-8 * (1 + np.abs(found).max()):
-            return found
+        if np.abs(step).max() < 1e-8 * (1 + np.abs(coefficients).max()):
+            return coefficients
     return None
 
 

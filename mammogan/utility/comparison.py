@@ -58,8 +58,9 @@ def compare(
 ) -> tuple[list[UtilityMeasure], list[UtilityEffect]]:
     """Measures of every arm, and effects against its control, from scores (S, T) of S blocks by arm: AUC and others."""
     aucs = {name: delong.components(values, test) for name, values in scores.items()}
-    measures = [_measure(name, AUC, auc_estimate(found, confidence), found.values, confidence)
-                for name, found in aucs.items()]  # fmt: skip
+    measures = [
+        _measure(name, AUC, auc_estimate(auc, confidence), auc.values, confidence) for name, auc in aucs.items()
+    ]
     effects = [
         _effect(arm.name, arm.control, AUC, difference_estimate(aucs[arm.name] - aucs[arm.control], confidence),
                 confidence)
@@ -68,20 +69,20 @@ def compare(
     for metric in others:
         tables = {name: _values(values, test, metric) for name, values in scores.items()}
         for name, (whole, without) in tables.items():
-            found = _in_range(estimate(whole, without, test, confidence))
-            measures.append(_measure(name, metric.name, found, whole, confidence))
+            estimated = _in_range(estimate(whole, without, test, confidence))
+            measures.append(_measure(name, metric.name, estimated, whole, confidence))
         for arm in arms:
             if arm.control:
                 pairs = zip(tables[arm.name], tables[arm.control], strict=True)
                 whole, without = (one - other for one, other in pairs)
-                found = estimate(whole, without, test, confidence)
-                effects.append(_effect(arm.name, arm.control, metric.name, found, confidence))
+                estimated = estimate(whole, without, test, confidence)
+                effects.append(_effect(arm.name, arm.control, metric.name, estimated, confidence))
     return measures, effects
 
 
-def auc_estimate(found: Components, confidence: float) -> Estimate:
+def auc_estimate(auc: Components, confidence: float) -> Estimate:
     """AUC of an arm, the mean over its blocks, with an interval that stays in [0, 1]; (S,) and (S, C) of one arm."""
-    return combine_within(found.value, delong.variances(found), confidence, min(found.patients[:2]))
+    return combine_within(auc.value, delong.variances(auc), confidence, min(auc.patients[:2]))
 
 
 def difference_estimate(difference: Components, confidence: float) -> Estimate:
@@ -98,8 +99,10 @@ def difference_variances(difference: Components) -> list[Variance]:
     return at_least(delong.variances(difference), difference.value**2 / min(difference.patients[:2]))
 
 
-def _measure(arm: str, metric: str, found: Estimate, by_seed: Floats, confidence: float) -> UtilityMeasure:
-    return UtilityMeasure(arm, metric, found.value, found.low, found.high, confidence, tuple(by_seed.tolist()))
+def _measure(arm: str, metric: str, estimated: Estimate, by_seed: Floats, confidence: float) -> UtilityMeasure:
+    return UtilityMeasure(
+        arm, metric, estimated.value, estimated.low, estimated.high, confidence, tuple(by_seed.tolist())
+    )
 
 
 def _effect(arm: str, control: str, metric: str, effect: Estimate, confidence: float) -> UtilityEffect:
@@ -107,10 +110,10 @@ def _effect(arm: str, control: str, metric: str, effect: Estimate, confidence: f
     return UtilityEffect(arm, control, metric, effect.value, effect.low, effect.high, confidence)
 
 
-def _in_range(found: Estimate) -> Estimate:
+def _in_range(estimated: Estimate) -> Estimate:
     """The part of an interval in which a share can lie, [0, 1]: as good at holding the truth, and no odder to read."""
-    low, high = (None if end is None else min(max(end, 0.0), 1.0) for end in (found.low, found.high))
-    return Estimate(found.value, low, high)
+    low, high = (None if end is None else min(max(end, 0.0), 1.0) for end in (estimated.low, estimated.high))
+    return Estimate(estimated.value, low, high)
 
 
 def _values(scores: Floats, test: HeldOut, metric: Metric) -> tuple[Floats, Floats]:

@@ -67,7 +67,7 @@ def calibration_figure(result: Utility) -> bytes:
     axis.plot([0, 1], [0, 1], color=PALE, linewidth=1, linestyle=(0, (5, 3)))
     for item in result.calibrations:
         if item.arm in CALIBRATED:
-            predicted, observed = zip(*((each.predicted, each.observed) for each in item.bins), strict=True)
+            predicted, observed = zip(*((group.predicted, group.observed) for group in item.bins), strict=True)
             axis.plot(predicted, observed, "o-", color=CALIBRATED[item.arm], markersize=3.5, linewidth=1.3,
                       label=_plainly(item.arm))  # fmt: skip
     axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))

@@ -48,10 +48,12 @@ def conclude(scores: Mapping[str, Floats], test: HeldOut, confidence: float) -> 
     level = 1 - confidence
     tests = []
     for (arm, control), difference, gain, loss in zip(DECIDING, differences, better, worse, strict=True):
-        found = difference_estimate(difference, confidence)
-        assert found.low is not None and found.high is not None  # noqa: PT018  (combine gives both or neither)
+        interval = difference_estimate(difference, confidence)
+        assert interval.low is not None and interval.high is not None  # noqa: PT018  (combine gives both or neither)
         finding = Finding.BETTER if gain <= level else Finding.WORSE if loss <= level else Finding.NO_DIFFERENCE
-        tests.append(UtilityTest(arm, control, found.value, found.low, found.high, confidence, gain, loss, finding))
+        tests.append(
+            UtilityTest(arm, control, interval.value, interval.low, interval.high, confidence, gain, loss, finding)
+        )
     smallest = smallest_effect(
         np.array([math.sqrt(variance) for variance, _ in spreads]),
         np.array([freedom for _, freedom in spreads]),
@@ -89,13 +91,15 @@ def holm(values: Sequence[float]) -> list[float]:
 def _correlation(differences: Sequence[Components], spreads: Sequence[tuple[float, float]]) -> Floats:
     """Correlations (K, K) of the estimated differences, which share test images and blocks."""
     errors = [math.sqrt(variance) for variance, _ in spreads]
-    found = np.eye(len(errors))
+    correlation = np.eye(len(errors))
     for one in range(len(errors)):
         for other in range(one):
             product = errors[one] * errors[other]
             shared = delong.covariance(differences[one], differences[other])
-            found[one, other] = found[other, one] = min(max(shared / product, -0.99), 0.99) if product > 0 else 0.0
-    return found
+            correlation[one, other] = correlation[other, one] = (
+                min(max(shared / product, -0.99), 0.99) if product > 0 else 0.0
+            )
+    return correlation
 
 
 def smallest_effect(

@@ -86,22 +86,22 @@ def _by_patient(parts: Floats, index: Ints, count: int) -> Floats:
     return sums
 
 
-def variances(found: Components) -> list[Variance]:
+def variances(auc: Components) -> list[Variance]:
     """Parts of the variance of the mean over the blocks: of malignant patients, of benign ones, and of blocks."""
-    means = found.malignant.mean(axis=0), found.benign.mean(axis=0)
-    of_malignant, of_benign, both = _patient_terms(*means, *means, found.patients)
+    means = auc.malignant.mean(axis=0), auc.benign.mean(axis=0)
+    of_malignant, of_benign, both = _patient_terms(*means, *means, auc.patients)
     alone = of_malignant + of_benign
     patients = max(alone + both, 0.0)
     parts = [
         Variance(part * (patients / alone if alone > 0 else 0.0), count - 1)
-        for part, count in zip((of_malignant, of_benign), found.patients[:2], strict=True)
+        for part, count in zip((of_malignant, of_benign), auc.patients[:2], strict=True)
     ]
-    blocks = len(found.values)
+    blocks = len(auc.values)
     if blocks < 2:
         return parts
-    training = float(found.values.var(ddof=1)) / blocks
+    training = float(auc.values.var(ddof=1)) / blocks
     total = patients + training
-    shrunk = max(total - _covariance_of_rest(found, found), patients, training)
+    shrunk = max(total - _covariance_of_rest(auc, auc), patients, training)
     scale = shrunk / total if total > 0 else 0.0
     return [Variance(part.variance * scale, part.freedom) for part in (*parts, Variance(training, blocks - 1))]
 
@@ -137,5 +137,5 @@ def _unbiased(count: int) -> float:
 def _covariance_of_rest(one: Components, other: Components) -> float:
     """What both variances count: the part that neither the patient nor the block explains."""
     blocks = len(one.values)
-    rests = [whole - whole.mean(axis=0) for whole in (found.malignant + found.benign for found in (one, other))]
+    rests = [whole - whole.mean(axis=0) for whole in (auc.malignant + auc.benign for auc in (one, other))]
     return float((rests[0] * rests[1]).sum()) / (blocks * (blocks - 1))

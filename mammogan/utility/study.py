@@ -104,15 +104,15 @@ def _shaping(config: Config) -> list[object]:
 
 def _result(first: Block, fits: dict[str, list[Fit]], sources: Sources, sets: SyntheticSets, config: Config) -> Utility:
     settings = config.utility
-    scores: dict[str, Floats] = {name: np.array([fit.scores for fit in made]) for name, made in fits.items()}
+    scores: dict[str, Floats] = {name: np.array([fit.scores for fit in of_arm]) for name, of_arm in fits.items()}
     others = metrics(settings.specificity)
     measures, effects = compare(scores, first.arms, sources.test, others, settings.confidence)
-    found = conclude(scores, sources.test, settings.confidence)
+    conclusion = conclude(scores, sources.test, settings.confidence)
     counts = _counts(sources, sets)
     summaries = tuple(_summary(arm, fits[arm.name]) for arm in first.arms)
     return Utility(
-        finding=found.finding,
-        verdict=wording.sentence(found, counts, summaries, settings.seeds),
+        finding=conclusion.finding,
+        verdict=wording.sentence(conclusion, counts, summaries, settings.seeds),
         classifier=settings.classifier,
         seeds=settings.seeds,
         steps=settings.steps,
@@ -124,10 +124,10 @@ def _result(first: Block, fits: dict[str, list[Fit]], sources: Sources, sets: Sy
         measures=tuple(measures),
         effects=tuple(effects),
         counts=counts,
-        tests=found.tests,
+        tests=conclusion.tests,
         calibrations=tuple(calibration(name, values, sources.test.labels) for name, values in scores.items()),
         power=POWER,
-        smallest_effect=found.smallest_effect,
+        smallest_effect=conclusion.smallest_effect,
     )
 
 

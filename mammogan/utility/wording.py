@@ -18,11 +18,15 @@ LEADS = {
 CONTROLS = {OVERSAMPLED: "against oversampling", AUGMENTED: "with augmentation against augmentation alone"}
 
 
-def sentence(found: Conclusion, counts: UtilityCounts, arms: Sequence[UtilityArm], blocks: int) -> str:
+def sentence(conclusion: Conclusion, counts: UtilityCounts, arms: Sequence[UtilityArm], blocks: int) -> str:
     """One line without a full stop at its end."""
-    parts = [f"{LEADS[found.finding]}: AUC {' and '.join(_test(test, found.finding) for test in found.tests)}"]
-    if found.finding is Benefit.NO_DIFFERENCE and found.smallest_effect is not None:
-        parts.append(f"an effect of {found.smallest_effect:.3f} in both would be found in {POWER:.0%} of such studies")
+    parts = [
+        f"{LEADS[conclusion.finding]}: AUC {' and '.join(_test(test, conclusion.finding) for test in conclusion.tests)}"
+    ]
+    if conclusion.finding is Benefit.NO_DIFFERENCE and conclusion.smallest_effect is not None:
+        parts.append(
+            f"an effect of {conclusion.smallest_effect:.3f} in both would be found in {POWER:.0%} of such studies"
+        )
     parts.append(
         f"tested on {counts.test} images, {counts.benign} benign of {counts.benign_patients} and {counts.malignant} "
         f"malignant of {counts.malignant_patients} patients"

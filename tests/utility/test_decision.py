@@ -69,9 +69,9 @@ def test_the_smallest_effect_of_two_independent_tests_is_that_of_holms_procedure
 def test_arms_that_do_not_differ_name_no_smallest_effect():
     assert smallest_effect(np.array([0.0, 0.02]), np.array([4.0, 4.0]), np.eye(2), 0.05) is None
     same = dict.fromkeys((OVERSAMPLED, SYNTHETIC, AUGMENTED, BOTH), np.tile(TEST.labels + 0.0, (3, 1)))
-    found = conclude(same, TEST, 0.95)
-    assert (found.finding, found.smallest_effect) == (Benefit.NO_DIFFERENCE, None)
-    assert "would be found" not in sentence(found, COUNTS, (), 5)
+    conclusion = conclude(same, TEST, 0.95)
+    assert (conclusion.finding, conclusion.smallest_effect) == (Benefit.NO_DIFFERENCE, None)
+    assert "would be found" not in sentence(conclusion, COUNTS, (), 5)
 
 
 @pytest.mark.parametrize(
@@ -86,19 +86,19 @@ def test_arms_that_do_not_differ_name_no_smallest_effect():
     ],
 )
 def test_they_help_or_harm_only_where_both_comparisons_say_so(rng, levels, findings, finding):
-    found = conclude(scores(rng, levels), TEST, 0.95)
-    assert tuple(test.finding for test in found.tests) == findings
-    assert found.finding is finding
+    conclusion = conclude(scores(rng, levels), TEST, 0.95)
+    assert tuple(test.finding for test in conclusion.tests) == findings
+    assert conclusion.finding is finding
 
 
 def test_the_sentence_says_the_finding_the_family_and_what_could_have_been_found(rng):
-    said = {
+    sentences = {
         levels: sentence(conclude(scores(rng, levels), TEST, 0.95), COUNTS, (), 5)
         for levels in itertools.product((0.5, 1.5), repeat=4)
     }
-    assert said[0.5, 1.5, 0.5, 1.5].startswith("The synthetic images help: AUC +")
-    assert said[1.5, 0.5, 1.5, 0.5].startswith("The synthetic images harm: AUC -")
-    none = said[0.5, 0.5, 0.5, 0.5]
+    assert sentences[0.5, 1.5, 0.5, 1.5].startswith("The synthetic images help: AUC +")
+    assert sentences[1.5, 0.5, 1.5, 0.5].startswith("The synthetic images harm: AUC -")
+    none = sentences[0.5, 0.5, 0.5, 0.5]
     assert none.startswith("Adding synthetic images made no significant difference: AUC ")
     assert "against oversampling and " in none
     assert "with augmentation against augmentation alone" in none

@@ -89,9 +89,9 @@ def test_images_of_a_patient_are_not_taken_for_independent(rng):
 def test_blocks_add_their_spread_and_what_both_count_is_taken_off(rng):
     """Without patients' part it is the blocks' variance of the mean; equal blocks add nothing."""
     scores, test = drawn(rng, 50, 2, blocks=4)
-    found = components(scores, test)
-    flat = type(found)(found.values, 0 * found.malignant, 0 * found.benign, found.patients)
-    assert total_variance(variances(flat))[0] == pytest.approx(found.values.var(ddof=1) / 4)
+    result = components(scores, test)
+    flat = type(result)(result.values, 0 * result.malignant, 0 * result.benign, result.patients)
+    assert total_variance(variances(flat))[0] == pytest.approx(result.values.var(ddof=1) / 4)
     same = components(np.repeat(scores[:1], 4, axis=0), test)
     alone = components(scores[:1], test)
     assert total_variance(variances(same))[0] == pytest.approx(total_variance(variances(alone))[0])
@@ -100,18 +100,18 @@ def test_blocks_add_their_spread_and_what_both_count_is_taken_off(rng):
 def test_a_perfect_auc_has_an_interval_within_its_range():
     labels = np.repeat([0, 1], 10)
     test = HeldOut(labels, [str(number) for number in range(20)])
-    found = auc_estimate(components(np.tile(labels + 0.0, (3, 1)), test), 0.95)
-    assert found.value == found.high == 1
-    assert 0.6 < found.low < 0.9
+    result = auc_estimate(components(np.tile(labels + 0.0, (3, 1)), test), 0.95)
+    assert result.value == result.high == 1
+    assert 0.6 < result.low < 0.9
 
 
 def test_a_difference_that_is_the_same_in_every_patient_is_not_certain():
     labels = np.repeat([0, 1], 2)
     test = HeldOut(labels, list("abcd"))
     perfect, wrong = (components(np.tile(row, (3, 1)), test) for row in (labels + 0.0, 1.0 - labels))
-    found = difference_estimate(perfect - wrong, 0.95)
-    assert found.value == 1
-    assert found.low < 0
+    result = difference_estimate(perfect - wrong, 0.95)
+    assert result.value == 1
+    assert result.low < 0
 
 
 @pytest.mark.parametrize("patients", [60, pytest.param(20, marks=pytest.mark.long)])
@@ -134,6 +134,6 @@ def test_paired_intervals_cover_as_often_as_they_say(patients):
             )
             for shift in (1.0, 1.4)
         )  # fmt: skip
-        found = difference_estimate(two - one, 0.9)
-        hits += found.low <= true <= found.high
+        result = difference_estimate(two - one, 0.9)
+        hits += result.low <= true <= result.high
     assert 0.86 <= hits / 300 <= 0.95
