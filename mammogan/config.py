@@ -453,19 +453,26 @@ class UtilityConfig:
     classifier: Literal["small_cnn", "densenet121"] = "small_cnn"
     """A small convolutional network, or DenseNet121 that starts from model.frozen_weights."""
     seeds: int = 5
-    """Trainings of each arm; seed s gives every arm the same initial weights and the same order of draws."""
+    """Blocks. In each, every arm is trained once, with the same initial weights, draws, validation patients and
+    synthetic images; each block has its own."""
     steps: int = 600
-    """Optimiser steps of each training, the same for every arm."""
+    """Optimiser steps of each training at most, the same for every arm."""
+    check_every: int = 20
+    """Steps between two looks at the validation patients."""
+    patience: int = 5
+    """Looks without a lower validation loss that end a training; the weights of the lowest are taken."""
+    validation_fraction: float = 0.2
+    """Share of the train patients of each class that only tells when to stop; the test images never do."""
     batch_size: int = 32
-    """Images per step."""
+    """Images per step, half of them of each class in every arm."""
     learning_rate: float = 1e-3
-    """Adam's learning rate at the start; it falls to 0 along half a cosine."""
+    """AdamW's learning rate."""
     shares: tuple[float, ...] = (0.25, 0.5, 1.0)
-    """Shares of the synthetic images given, each an arm of the learning curve."""
+    """Shares of the synthetic images, each a point of the learning curve; all of them are always one."""
     specificity: float = 0.9
     """Specificity at which the sensitivity is read."""
     confidence: float = 0.95
-    """Level of the intervals."""
+    """Level of the intervals; a claim is made where its chance without an effect is below 1 less this."""
     device: str = "auto"
     """Torch device; 'auto' takes a GPU where there is one."""
 
@@ -475,12 +482,13 @@ class UtilityConfig:
         _require_device("utility.device", self.device)
         for name in ("seeds", "batch_size"):
             _require(getattr(self, name) >= 2, f"utility.{name}", getattr(self, name), "give at least 2")
-        _require(self.steps >= 1, "utility.steps", self.steps, "give at least 1")
+        for name in ("steps", "check_every", "patience"):
+            _require(getattr(self, name) >= 1, f"utility.{name}", getattr(self, name), "give at least 1")
         _require(self.learning_rate > 0, "utility.learning_rate", self.learning_rate, "give a positive number")
         once = len(set(self.shares)) == len(self.shares) > 0
         _require(once and all(0 < share <= 1 for share in self.shares), "utility.shares", self.shares,
                  "give shares in (0, 1], each once")  # fmt: skip
-        for name in ("specificity", "confidence"):
+        for name in ("specificity", "confidence", "validation_fraction"):
             _require(0 < getattr(self, name) < 1, f"utility.{name}", getattr(self, name), "give a number in (0, 1)")
 
 
@@ -597,7 +605,7 @@ PRESETS: dict[str, Config] = {
         ),
         evaluate=EvaluateConfig(fakes=120, pairs=400),
         audit=AuditConfig(required=(AuditCheck.EXACT_COPIES,), fakes=60),
-        utility=UtilityConfig(steps=30, batch_size=16, shares=(0.5, 1.0)),
+        utility=UtilityConfig(steps=40, check_every=10, patience=2, batch_size=16, shares=(1.0,)),
     ),
     "paper": Config(
         preset="paper",

@@ -50,7 +50,7 @@ class Findings:
     audit: Audit | None = None
     utility: Utility | None = None
     pictures: Mapping[str, bytes] = field(default_factory=dict)
-    """PNGs: ``closest`` or ``pairs``, ``effects``, ``curve``."""
+    """PNGs: ``closest`` or ``pairs``, ``effects``, ``curve``, ``calibration``."""
 
 
 @dataclass(frozen=True)

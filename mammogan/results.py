@@ -16,8 +16,7 @@ from mammogan import codec, storage
 from mammogan.config import AuditCheck, Trial
 from mammogan.graph import Step
 
-UTILITY_FORMAT = 2
-TRIAL_FORMAT = DECISION_FORMAT = CANDIDATE_FORMAT = AUDIT_FORMAT = 3
+TRIAL_FORMAT = DECISION_FORMAT = CANDIDATE_FORMAT = AUDIT_FORMAT = UTILITY_FORMAT = 3
 EVALUATION_FORMAT = 4
 """Raised when a field changes its meaning; documents without one are of format 1."""
 
@@ -559,6 +558,16 @@ def unmade(verdicts: Iterable[Verdict], required: Iterable[AuditCheck]) -> list[
     return [check for check in required if answers.get(check) != {Outcome.PASSED}]
 
 
+class Benefit(StrEnum):
+    """What the synthetic images do for a classifier."""
+
+    HELPS = "helps"
+    """Better than oversampling, and with augmentation better than augmentation alone."""
+    HARMS = "harms"
+    """Worse in both comparisons."""
+    NO_DIFFERENCE = "no significant difference"
+
+
 @dataclass(frozen=True)
 class UtilityMetric:
     """A metric of the classifiers."""
@@ -574,16 +583,24 @@ class UtilityArm:
 
     name: str
     title: str
+    control: str | None
+    """Arm that differs from it in one thing; None for real images alone."""
     share: float | None
     """Share of the synthetic images that was added, without augmentation; None for another arm."""
     benign: int
+    """Training images, in the first block."""
     malignant: int
     synthetic: int
+    """How many of them are synthetic."""
+    steps: float
+    """Mean number of optimiser steps until the validation loss had reached its plateau."""
+    unfinished: int
+    """Trainings that used up their steps before that."""
 
 
 @dataclass(frozen=True)
 class UtilityMeasure:
-    """A metric of one arm, the mean over its seeds."""
+    """A metric of one arm, the mean over its blocks."""
 
     arm: str
     metric: str
@@ -601,15 +618,15 @@ class UtilityMeasure:
 
 @dataclass(frozen=True)
 class UtilityEffect:
-    """Difference of an arm from real images alone."""
+    """Difference of an arm from its control; an estimate, whose interval is corrected for nothing."""
 
     arm: str
+    control: str
     metric: str
     value: float
     low: float
     high: float
     confidence: float
-    finding: Finding
 
     @property
     def key(self) -> str:
@@ -618,29 +635,97 @@ class UtilityEffect:
 
 
 @dataclass(frozen=True)
+class UtilityTest:
+    """Difference of AUC between an arm with synthetic images and its control, which decides; one-sided p-values."""
+
+    arm: str
+    control: str
+    value: float
+    low: float
+    high: float
+    confidence: float
+    better: float
+    """p-value of "the arm is not better", adjusted by Holm for the family of tests."""
+    worse: float
+    """p-value of "the arm is not worse", adjusted likewise."""
+    finding: Finding
+    """Better, worse or no significant difference, by the adjusted p-values."""
+
+    @property
+    def key(self) -> str:
+        """Name in MLflow."""
+        return f"auc/{self.arm}/{self.control}"
+
+
+@dataclass(frozen=True)
+class CalibrationBin:
+    """Test images whose predicted probabilities are neighbours."""
+
+    predicted: float
+    """Mean predicted probability of malignant."""
+    observed: float
+    """Share that is malignant."""
+    count: int
+    """Predictions, each image once a block."""
+
+
+@dataclass(frozen=True)
+class UtilityCalibration:
+    """How far the probabilities of an arm are what happens, mean over its blocks."""
+
+    arm: str
+    intercept: float | None
+    """Log-odds by which the outcomes exceed the predictions, 0 where calibrated; None where it does not exist."""
+    slope: float | None
+    """Of the outcomes on the predictions' log-odds, 1 where calibrated; None where a block separates the classes."""
+    bins: tuple[CalibrationBin, ...]
+
+
+@dataclass(frozen=True)
 class UtilityCounts:
-    """Images of the study."""
+    """What the study rests on."""
 
     test: int
+    """Test images."""
     test_patients: int
+    benign: int
+    """Benign ones among the test images."""
+    benign_patients: int
+    """Patients of theirs."""
+    malignant: int
+    malignant_patients: int
     test_images_of_train_patients: int
+    """Test images that were left out."""
     synthetic: int
+    """Images in a set of synthetic ones."""
+    synthetic_sets: int
+    """Sets that were drawn from the generator: one a block, or a single one."""
 
 
 @dataclass(frozen=True)
 class Utility:
     """What the utility study found, ``utility.json``."""
 
-    finding: Finding
+    finding: Benefit
     verdict: str
+    """The finding in a sentence."""
     classifier: str
     seeds: int
+    """Blocks: each has a seed, validation patients and, where the generator is at hand, synthetic images of its own."""
     steps: int
+    """Optimiser steps of a training at most."""
     metrics: tuple[UtilityMetric, ...]
     arms: tuple[UtilityArm, ...]
     measures: tuple[UtilityMeasure, ...]
     effects: tuple[UtilityEffect, ...]
     counts: UtilityCounts
+    tests: tuple[UtilityTest, ...]
+    """The comparisons that decide, all of the family."""
+    calibrations: tuple[UtilityCalibration, ...]
+    power: float
+    smallest_effect: float | None
+    """Difference of AUC that, true of each test, would have been found in all of them with this power; None where the
+    arms do not differ at all."""
 
 
 class Number(Protocol):

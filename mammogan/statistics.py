@@ -93,7 +93,7 @@ def combine(
     """
     from scipy.special import stdtrit
 
-    total, freedom = _total(parts)
+    total, freedom = total_variance(parts)
     half = float(stdtrit(freedom, (1 + confidence) / 2)) * math.sqrt(total)
     above, below = value - least, most - value
     if math.isinf(least) or above <= 0 or below <= 0:
@@ -110,7 +110,7 @@ def combine(
 
 def at_least(parts: Sequence[Variance], least: float) -> list[Variance]:
     """The sum of independent parts, raised to ``least`` where it falls short of what the variance is known to have."""
-    total, freedom = _total(parts)
+    total, freedom = total_variance(parts)
     return [Variance(max(total, least), freedom)]
 
 
@@ -132,13 +132,13 @@ def score_interval(value: float, effective: float, freedom: float, confidence: f
 
 def combine_within(value: float, parts: Sequence[Variance], confidence: float, count: int) -> Estimate:
     """``combine`` for a share: the score interval, with ``count`` images in effect where no variance shows."""
-    total, freedom = _total(parts)
+    total, freedom = total_variance(parts)
     spread = value * (1 - value)
     effective = spread / total if spread > 0 and total > 0 else count
     return score_interval(value, effective, freedom, confidence)
 
 
-def _total(parts: Sequence[Variance]) -> tuple[float, float]:
+def total_variance(parts: Sequence[Variance]) -> tuple[float, float]:
     """Sum of the variances with Satterthwaite's degrees of freedom."""
     total = sum(part.variance for part in parts)
     squares = sum(part.variance**2 / part.freedom for part in parts)

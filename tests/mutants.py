@@ -1176,11 +1176,40 @@ MUTANTS = [
                 "index = np.unique(np.asarray(patients), return_inverse=True)[1]",
             ),
         ],
+        "tests/utility/test_decision.py -k both_comparisons": [
+            (
+                "mammogan/utility/decision.py",
+                "frozenset(findings), Benefit",
+                "frozenset({*findings} - {Finding.NO_DIFFERENCE}), Benefit",
+            ),
+        ],
+        "tests/utility/test_decision.py -k hands_compute": [
+            ("mammogan/utility/decision.py", "(len(values) - rank) * values[number]", "values[number]"),
+        ],
+        "tests/utility/test_delong.py -k obuchowskis": [
+            ("mammogan/utility/delong.py", "index = test.patient_index", "index = np.arange(len(test.labels))"),
+            ("mammogan/utility/delong.py", "patients = max(alone + both, 0.0)", "patients = alone"),
+        ],
+        "tests/utility/test_utility.py -k each_block": [
+            (
+                "mammogan/utility/blocks.py",
+                "Pool(learnt, sets.of(number), sets.label)",
+                "Pool(learnt, sets.of(0), sets.label)",
+            ),
+            (
+                "mammogan/utility/blocks.py",
+                "for side in (~watched, watched))",
+                "for side in (watched | True, watched))",
+            ),
+        ],
+        "tests/utility/test_utility.py -k plateau": [
+            ("mammogan/utility/classifier.py", "        classifier.load_state_dict(best.weights)", "        pass"),
+        ],
         "tests/utility/test_utility.py -k called_decides": [
             (
-                "mammogan/utility/comparison.py",
-                "index = numbered(self.patients)",
-                "index = np.unique(np.asarray(self.patients), return_inverse=True)[1]",
+                "mammogan/utility/held_out.py",
+                "return numbered(self.patients)",
+                "return np.unique(np.asarray(self.patients), return_inverse=True)[1]",
             ),
         ],
         "tests/audit/test_audit.py -k no_real_image": [

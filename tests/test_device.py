@@ -85,7 +85,8 @@ def test_training_evaluation_audit_and_utility_ask_here(gpus, tmp_path):
     from mammogan.evaluation.measurement import load_networks
     from mammogan.training.trial import train_trial
     from mammogan.utility.arms import Arm
-    from mammogan.utility.study import _scores
+    from mammogan.utility.blocks import Block
+    from mammogan.utility.study import _fits
 
     gpus(0)
     for load in (load_networks, load_spaces):
@@ -94,7 +95,9 @@ def test_training_evaluation_audit_and_utility_ask_here(gpus, tmp_path):
     asked = override(PRESETS["demo"], {"train.device": "cuda", "utility.device": "cuda", "data.size": 28})
     images = torch.zeros(4, 1, 28, 28, dtype=torch.uint8)
     with pytest.raises(ValueError, match=r"utility\.device='cuda': PyTorch sees no GPU"):
-        _scores([Arm("real", "", (images, images))], images, asked, tmp_path, "digest")
+        _fits(
+            [Block(0, (Arm("real", "", (images, images)),), (images, images), 0.5)], images, asked, tmp_path, "digest"
+        )
     result = train_trial(
         images, asked, Trial(3.0, 0), data_digest="d", store=str(tmp_path / "store"), out=tmp_path / "out",
         report=lambda *_: None, report_grid=lambda *_: None,

@@ -75,7 +75,9 @@ NUMBERS = {
     "synthesis": lambda: next(batches(Generator(28, 4, 8).eval(), 0, 1.0, 0)),
     "serving": lambda: GeneratorService(Generator(28, 4, 8)).images(2, 0),
     "critic's scores": lambda: scores(a_critic(), noise(3)),
-    "utility": lambda: train_and_score(Arm("real", "", (noise(4), noise(4))), noise(2), small(), 0, CPU),
+    "utility": lambda: train_and_score(
+        Arm("real", "", (noise(4), noise(4))), (noise(2), noise(2)), noise(2), 0.5, small(), 0, CPU
+    ),
 }
 
 

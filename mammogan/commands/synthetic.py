@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mammogan.synthesis import Model
+    from mammogan.utility import Draw
 
 app = typer.Typer()
 
@@ -119,18 +120,22 @@ def utility(
     dataset: Dataset,
     out: Annotated[Path, typer.Option(help="Folder for utility.json, utility.html and figures.")] = Path("utility"),
     fake: Fake = "",
+    model: Annotated[
+        str, typer.Option(help="Generator of the synthetic images, as for synthesise; each block then has its own.")
+    ] = "",
     kind: Class = "malignant",
     preset: Preset = "paper",
     settings: Settings = None,
+    tracking_uri: TrackingUri = "",
     as_json: Json = False,
 ) -> None:
     """Compare classifiers trained with and without synthetic images, on held-out patients."""
     from mammogan.reporting.findings import interval, short
     from mammogan.utility import study
 
-    fakes = _images(fake)
-    label = label_of(kind) if fakes is not None else None
-    result = study(dataset, _config(preset, settings, {}), out, fakes=fakes, label=label)
+    fakes, label, chosen = _images(fake), label_of(kind), _config(preset, settings, {})
+    draw = _drawn_from(_model(model, tracking_uri), dataset, label, chosen) if model else None
+    result = study(dataset, chosen, out, fakes=fakes, label=label if fakes is not None else None, draw=draw)
     if as_json:
         print_json(codec.encode(result))
         return
@@ -159,6 +164,15 @@ def _model(address: str, tracking_uri: str) -> Model:
     with tempfile.TemporaryDirectory() as folder:
         snapshot = registry.snapshot_of(f"models:/{name}/{version}", Path(folder, "model"), tracking_uri)
         return load_model(snapshot, f"{name}-v{version}")
+
+
+def _drawn_from(model: Model, dataset: Path, label: int, chosen: config.Config) -> Draw:
+    """Images of the generator for a block of the study, none of which the data set was filled up with."""
+    from mammogan.data.dataset import Dataset
+    from mammogan.synthesis import draw_images
+
+    whole, seed = Dataset.read(dataset), chosen.synthesise.seed
+    return lambda count, block: draw_images(model, count, label, chosen, whole, seed + block)
 
 
 def _images(fake: str) -> Tensor | None:

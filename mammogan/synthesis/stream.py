@@ -95,7 +95,7 @@ class Stream:
         kept = first = 0
         sampling: Iterator[np.ndarray] | None = None
         while kept < wanted:
-            self._check_yield(kept, first, wanted)
+            require_yield(self.settings, kept, first, wanted)
             if chunk := self._finished(first):
                 future: Future[Chunk] = Future()
                 future.set_result(chunk)
@@ -109,14 +109,6 @@ class Stream:
             passed = [number for number, reason in enumerate(reasons) if not reason][: wanted - kept]
             yield writers.submit(self._write, first, np.concatenate(drawn), passed, reasons)
             kept, first = kept + len(passed), first + len(reasons)
-
-    def _check_yield(self, kept: int, drawn: int, wanted: int) -> None:
-        if drawn > MOST_DRAWN * (wanted + CHUNK):
-            settings = self.settings
-            raise ValueError(
-                f"synthesise.min_realism={settings.min_realism:g}, synthesise.min_distance={settings.min_distance:g}: "
-                f"only {kept} of {drawn} images pass; lower them"
-            )
 
     def _write(self, first: int, images: np.ndarray, passed: list[int], reasons: list[str]) -> Chunk:
         kept = tuple((first + number, self._write_image(first + number, images[number])) for number in passed)
@@ -162,6 +154,15 @@ class Stream:
             return True
         path = Path(uri)
         return path.is_file() and storage.sha256_of(path) == sha256
+
+
+def require_yield(settings: SynthesiseConfig, kept: int, drawn: int, wanted: int) -> None:
+    """Raise ValueError where so many images are left out that 20 times as many as wanted have been drawn."""
+    if drawn > MOST_DRAWN * (wanted + CHUNK):
+        raise ValueError(
+            f"synthesise.min_realism={settings.min_realism:g}, synthesise.min_distance={settings.min_distance:g}: "
+            f"only {kept} of {drawn} images pass; lower them"
+        )
 
 
 def put(uri: str, content: bytes) -> None:

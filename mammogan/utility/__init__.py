@@ -1,5 +1,6 @@
 """Whether synthetic images help a classifier that must tell benign from malignant images of new patients."""
 
+from mammogan.utility.blocks import Draw
 from mammogan.utility.study import study
 
-__all__ = ["study"]
+__all__ = ["Draw", "study"]

@@ -1,4 +1,9 @@
-"""The training sets that are compared: real images alone, filled up in several ways, and real ones replaced."""
+"""The training sets that are compared: real images alone, filled up in several ways, and real ones replaced.
+
+Every arm is drawn by the same sampler, half of each batch from either class, so that no arm differs from its control in
+how often it sees a class. Real images alone, the usual training, weigh their loss to the classes' natural shares
+instead.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +13,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-REAL = "real"
+REAL, OVERSAMPLED, AUGMENTED = "real", "oversampled", "augmented"
+SYNTHETIC, BOTH, REPLACED = "synthetic", "synthetic_augmented", "replaced"
+DECIDING = ((SYNTHETIC, OVERSAMPLED), (BOTH, AUGMENTED))
+"""The family of tests: arm and control, which differ in the synthetic images alone; both must show that they help."""
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Images of the train split, by label, and what the generator made of one class."""
+    """Images to train on, by label, and what the generator made of one class."""
 
     real: tuple[Tensor, Tensor]
     """Benign and malignant, uint8 (N, 1, H, W)."""
@@ -33,10 +41,12 @@ class Arm:
     """What it trains on, for a reader."""
     classes: tuple[Tensor, Tensor]
     """Benign and malignant images, uint8 (N, 1, H, W)."""
+    control: str | None = None
+    """Arm that differs from it in one thing; None for real images alone."""
     synthetic: int = 0
     """How many of them are synthetic."""
-    oversample: bool = False
-    """Whether both classes are drawn equally often."""
+    natural: bool = False
+    """Whether the loss weighs both classes by their natural shares, not alike."""
     augment: bool = False
     """Whether images are flipped, turned, cropped, and changed in contrast."""
     share: float | None = None
@@ -44,25 +54,26 @@ class Arm:
 
 
 def arms(pool: Pool, shares: Sequence[float]) -> list[Arm]:
-    """Every arm, real images alone first. ``shares`` of the synthetic images make the learning curve."""
+    """Every arm, real images alone first. ``shares`` of the synthetic images, and all, make the learning curve."""
     chosen = [
-        Arm(REAL, "real images alone", pool.real, share=0.0),
-        Arm("oversampled", "real images, the rare class drawn as often as the other", pool.real, oversample=True),
-        Arm("augmented", "real images, classical augmentation", pool.real, augment=True),
+        Arm(REAL, "real images alone", pool.real, natural=True),
+        Arm(OVERSAMPLED, "real images, the rare class oversampled to balance", pool.real, REAL, share=0.0),
+        Arm(AUGMENTED, "real images, oversampled, classical augmentation", pool.real, OVERSAMPLED, augment=True),
     ]
-    for share in sorted(shares):
+    for share in sorted({*shares, 1.0}):
         count = max(1, round(share * len(pool.synthetic)))
         added = torch.cat([pool.real[pool.label], pool.synthetic[:count]])
+        name = SYNTHETIC if share == 1 else f"{SYNTHETIC}_{share:g}"
         title = f"real and {count} synthetic images"
-        chosen.append(Arm(f"synthetic_{share:g}", title, _with(pool, added), synthetic=count, share=share))
+        chosen.append(Arm(name, title, _with(pool, added), OVERSAMPLED, synthetic=count, share=share))
     both = torch.cat([pool.real[pool.label], pool.synthetic])
     chosen.append(
-        Arm("synthetic_augmented", "real and all synthetic images, classical augmentation", _with(pool, both),
+        Arm(BOTH, "real and all synthetic images, classical augmentation", _with(pool, both), AUGMENTED,
             synthetic=len(pool.synthetic), augment=True)
     )  # fmt: skip
     chosen.append(
-        Arm("replaced", "synthetic images in place of the real ones of their class", _with(pool, pool.synthetic),
-            synthetic=len(pool.synthetic))
+        Arm(REPLACED, "synthetic images in place of the real ones of their class", _with(pool, pool.synthetic),
+            OVERSAMPLED, synthetic=len(pool.synthetic))
     )  # fmt: skip
     return chosen
 

@@ -1,8 +1,15 @@
-"""The classifiers, and one training: images in, scores of the test images out."""
+"""The classifiers, and one training: images in, scores of the test images out.
+
+A batch holds both classes alike in every arm, so that its logits are those of classes that are equally frequent. They
+are shifted by the log-odds of the real training images' share to be probabilities of what is really met (Saerens,
+Latinne and Decaestecker 2002, Neural Computation 14, equation 2.4, for two classes).
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +28,8 @@ WIDTHS = (16, 32, 64, 64)
 GROUPS = 8
 WEIGHT_DECAY = 1e-4
 SCORED_AT_ONCE = 64
+Classes = tuple[Tensor, Tensor]
+"""Benign and malignant images."""
 
 
 def small_cnn() -> nn.Sequential:
@@ -58,44 +67,108 @@ def new_classifier(config: Config, seed: int) -> nn.Module:
         return DenseNetClassifier(config.model.frozen_weights, config.model.frozen_sha256)
 
 
-@float32_convolutions()
-def train_and_score(arm: Arm, test: Tensor, config: Config, seed: int, device: torch.device) -> Tensor:
-    """Probability of malignant (T,), float32, for the uint8 test images, by a classifier trained on the arm.
+@dataclass(frozen=True)
+class Fit:
+    """What one training came to."""
 
-    Every arm of a seed starts from the same weights and gets the same number of optimiser steps, so that more images
-    do not mean more training. All random numbers depend on the seed and the step alone.
+    scores: tuple[float, ...]
+    """Probability of malignant of each test image, at the real training images' own share of malignant ones."""
+    steps: int
+    """Optimiser steps behind the weights that scored."""
+    plateau: bool
+    """Whether the validation loss had stopped falling before the steps were used up."""
+
+
+@float32_convolutions()
+def train_and_score(
+    arm: Arm, validation: Classes, test: Tensor, share: float, config: Config, seed: int, device: torch.device
+) -> Fit:
+    """Train on the arm until the loss of the validation images has reached its plateau, and score the test images once.
+
+    ``validation`` holds benign and malignant images, ``test`` (T, 1, H, W) those to score, all uint8; ``share``, in
+    (0, 1), is the share of malignant ones among the real training images. The rule is the same in every arm: every
+    ``check_every`` steps the loss of the validation images, both classes weighing alike, is taken; ``patience`` looks
+    without a lower one, or ``steps``, end the training, and the weights of the lowest are used. A seed gives every arm
+    the same initial weights and draws; all random numbers depend on the seed and the step alone.
+
+    Raises ValueError where the training diverges.
     """
     settings = config.utility
     classifier = new_classifier(config, seed).to(device).train()
     optimiser = torch.optim.AdamW(classifier.parameters(), lr=settings.learning_rate, weight_decay=WEIGHT_DECAY)
     images = torch.cat(arm.classes).to(device)
-    counts = [len(images) for images in arm.classes]
+    counts = [len(part) for part in arm.classes]
+    # what the logits of a training are told of the classes' shares; they are taken to shares alike, and at last to real
+    drawn = _log_odds(share) if arm.natural else _log_odds(settings.batch_size // 2 / settings.batch_size)
+    best = Best(math.inf, 0, {})
+    looks = 0
     for step in range(settings.steps):
         rng = rng_for(seed, "step", step, torch.device("cpu"))
-        chosen = draw(counts, settings.batch_size, arm.oversample, rng)
+        chosen = draw(counts, settings.batch_size, rng)
         batch = to_float(images[chosen.to(device)])
         if arm.augment:
             batch = augment(batch, config.train, rng_for(seed, "order", step, device))
         target = (chosen >= counts[0]).float().to(device)
-        for group in optimiser.param_groups:
-            group["lr"] = settings.learning_rate * (1 + math.cos(math.pi * step / settings.steps)) / 2
+        weights = _natural_weights(target, share) if arm.natural else None
         optimiser.zero_grad()
-        functional.binary_cross_entropy_with_logits(classifier(batch).squeeze(1), target).backward()
+        functional.binary_cross_entropy_with_logits(classifier(batch).squeeze(1), target, weights).backward()
         optimiser.step()
-    return _scores(classifier, test, device)
+        if (step + 1) % settings.check_every and step + 1 < settings.steps:
+            continue
+        loss = _balanced_loss(classifier, validation, drawn, device)
+        looks = 0 if loss < best.loss else looks + 1
+        if not looks:
+            best = Best(loss, step + 1, {name: value.clone() for name, value in classifier.state_dict().items()})
+        if looks == settings.patience:
+            break
+    if best.weights:  # none where no loss was finite
+        classifier.load_state_dict(best.weights)
+    scores = (_logits(classifier, test, device) - drawn + _log_odds(share)).sigmoid()
+    if not scores.isfinite().all():
+        raise ValueError(f"utility.learning_rate={settings.learning_rate!r}: a classifier diverged; give a lower one")
+    return Fit(tuple(scores.tolist()), best.step, looks == settings.patience)
 
 
-def draw(counts: list[int], batch_size: int, oversample: bool, rng: torch.Generator) -> Tensor:
-    """Indices (batch_size,) into benign then malignant images: all alike, or half from each class."""
-    if not oversample:
-        return torch.randint(sum(counts), (batch_size,), generator=rng)
+@dataclass(frozen=True)
+class Best:
+    """The weights with the lowest validation loss so far."""
+
+    loss: float
+    step: int
+    weights: dict[str, Tensor]
+
+
+def draw(counts: Sequence[int], batch_size: int, rng: torch.Generator) -> Tensor:
+    """Indices (batch_size,) into benign then malignant images, half from each class; of an odd one fewer malignant."""
     half = batch_size // 2
     benign = torch.randint(counts[0], (batch_size - half,), generator=rng)
     return torch.cat([benign, counts[0] + torch.randint(counts[1], (half,), generator=rng)])
 
 
+def _natural_weights(target: Tensor, share: float) -> Tensor:
+    """Weights (B,) by which the loss of a batch is, in expectation, that of images drawn by their natural shares."""
+    sampled = target.mean()
+    return torch.where(target > 0, share / sampled, (1 - share) / (1 - sampled))
+
+
+def _log_odds(share: float) -> float:
+    return math.log(share / (1 - share))
+
+
+def _balanced_loss(classifier: nn.Module, images: Classes, drawn: float, device: torch.device) -> float:
+    """Cross-entropy of images, the mean of both classes', at shares alike; infinite where it is no number."""
+    parts = []
+    for label, part in enumerate(images):
+        logits = _logits(classifier, part, device) - drawn
+        parts.append(functional.softplus(-logits if label else logits).mean())
+    loss = float(sum(parts)) / len(parts)
+    return loss if math.isfinite(loss) else math.inf
+
+
 @torch.inference_mode()
-def _scores(classifier: nn.Module, test: Tensor, device: torch.device) -> Tensor:
+def _logits(classifier: nn.Module, images: Tensor, device: torch.device) -> Tensor:
+    """Logits (N,), float32, on the CPU, of uint8 images; the classifier goes on training."""
     classifier.eval()
-    parts = [classifier(to_float(part.to(device))).squeeze(1).sigmoid() for part in test.split(SCORED_AT_ONCE)]
+    parts = [classifier(to_float(part.to(device))).squeeze(1) for part in images.split(SCORED_AT_ONCE)]
+    classifier.train()
     return torch.cat(parts).float().cpu()

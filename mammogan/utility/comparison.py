@@ -1,9 +1,8 @@
-"""Metrics of the scores, and paired differences between arms with intervals that carry both seeds and test patients.
+"""Metrics of the arms' scores, and their differences from the arms' controls, paired by block and by image.
 
-The value of an arm is the mean over its seeds. Two things are random: the training's seed, and which patients are in
-the test set. The variance is that of crossed clusters: the jackknife over seeds plus the delete-a-block jackknife over
-patients, less what both count. An effect is the same for the difference from real images alone, seed by seed and
-image by image.
+The value of an arm is the mean over its blocks. Two things are random: the block (the training's seed, its validation
+patients, its synthetic images), and which patients are in the test set. Intervals hold both: of the AUC by
+``delong``, of other metrics by the jackknife over blocks plus that over patients, less what both count.
 """
 
 from __future__ import annotations
@@ -13,20 +12,21 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from mammogan.results import Direction, Finding, UtilityEffect, UtilityMeasure
-from mammogan.statistics import Estimate, Floats, Variance, combine, jackknife, numbered
-from mammogan.utility.arms import REAL
+from mammogan.results import Direction, UtilityEffect, UtilityMeasure
+from mammogan.statistics import Estimate, Floats, Variance, at_least, combine, combine_within, jackknife
+from mammogan.utility import delong
+from mammogan.utility.arms import Arm
+from mammogan.utility.delong import Components
+from mammogan.utility.held_out import HeldOut
 
-CALIBRATION_BINS = 10
-BLOCKS = 20
+AUC = "auc"
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One number of a set of scores."""
+    """One number of a set of scores, beside the AUC."""
 
     name: str
     """Part of the key."""
@@ -35,83 +35,88 @@ class Metric:
     aim: Direction
     """Higher or lower is better."""
     measure: Callable[[Tensor, Tensor], float]
-    """Probabilities (T,) and labels (T,), int64 -> value."""
+    """Probabilities (T,) and labels (T,), int64 -> value in [0, 1]."""
 
 
 def metrics(specificity: float) -> list[Metric]:
-    """AUC, sensitivity at the specificity, and expected calibration error, all torchmetrics'."""
+    """Sensitivity at the specificity (torchmetrics'), and Brier's score (1950), the mean squared error."""
     from torchmetrics.functional import classification as torchmetrics
 
     def sensitivity(scores: Tensor, labels: Tensor) -> float:
         value, _ = torchmetrics.binary_sensitivity_at_specificity(scores, labels, min_specificity=specificity)
         return float(value)
 
-    def calibration(scores: Tensor, labels: Tensor) -> float:
-        return float(torchmetrics.binary_calibration_error(scores, labels, n_bins=CALIBRATION_BINS))
-
     title = f"Sensitivity at {100 * specificity:g}% specificity"
     return [
-        Metric("auc", "AUC", Direction.HIGHER, lambda scores, labels: float(torchmetrics.binary_auroc(scores, labels))),
         Metric("sensitivity", title, Direction.HIGHER, sensitivity),
-        Metric("calibration", "Calibration error", Direction.LOWER, calibration),
+        Metric("brier", "Brier score", Direction.LOWER, lambda scores, y: float((scores - y).square().mean())),
     ]
 
 
-@dataclass(frozen=True)
-class Test:
-    """The test images' labels and patients, in the order of the scores."""
-
-    __test__ = False  # pytest would take the name for a test
-
-    labels: NDArray[np.int64]
-    """(T,): 0 benign, 1 malignant."""
-    patients: Sequence[str]
-    """Patient of each image."""
-
-    def kept(self) -> list[NDArray[np.int64]]:
-        """Indices that remain when each of at most 20 blocks of patients is left out.
-
-        Patients with a malignant image are dealt out first, so that every remainder holds both classes.
-        """
-        index = numbered(self.patients)
-        count = int(index.max()) + 1
-        malignant = np.array([self.labels[index == number].max() for number in range(count)])
-        block = np.empty(count, dtype=np.int64)
-        block[np.argsort(-malignant, kind="stable")] = np.arange(count) % min(BLOCKS, count)
-        return [np.flatnonzero(block[index] != number) for number in range(block.max() + 1)]
-
-
 def compare(
-    scores: Mapping[str, Floats], test: Test, chosen: Sequence[Metric], confidence: float
+    scores: Mapping[str, Floats], arms: Sequence[Arm], test: HeldOut, others: Sequence[Metric], confidence: float
 ) -> tuple[list[UtilityMeasure], list[UtilityEffect]]:
-    """Measures of every arm, and effects against real images alone, from scores (S, T) of S seeds by arm."""
-    measures, effects = [], []
-    for metric in chosen:
+    """Measures of every arm, and effects against its control, from scores (S, T) of S blocks by arm: AUC and others."""
+    aucs = {name: delong.components(values, test) for name, values in scores.items()}
+    measures = [
+        _measure(name, AUC, auc_estimate(auc, confidence), auc.values, confidence) for name, auc in aucs.items()
+    ]
+    effects = [
+        _effect(arm.name, arm.control, AUC, difference_estimate(aucs[arm.name] - aucs[arm.control], confidence),
+                confidence)
+        for arm in arms if arm.control
+    ]  # fmt: skip
+    for metric in others:
         tables = {name: _values(values, test, metric) for name, values in scores.items()}
         for name, (whole, without) in tables.items():
-            value, low, high = _in_range(estimate(whole, without, test, confidence))
-            by_seed = tuple(whole.tolist())
-            measures.append(UtilityMeasure(name, metric.name, value, low, high, confidence, by_seed))
-            if name != REAL:
-                base_whole, base_without = tables[REAL]
-                effect = estimate(whole - base_whole, without - base_without, test, confidence)
-                effects.append(_effect(name, metric, effect, confidence))
+            estimated = _in_range(estimate(whole, without, test, confidence))
+            measures.append(_measure(name, metric.name, estimated, whole, confidence))
+        for arm in arms:
+            if arm.control:
+                pairs = zip(tables[arm.name], tables[arm.control], strict=True)
+                whole, without = (one - other for one, other in pairs)
+                estimated = estimate(whole, without, test, confidence)
+                effects.append(_effect(arm.name, arm.control, metric.name, estimated, confidence))
     return measures, effects
 
 
-def _effect(arm: str, metric: Metric, effect: Estimate, confidence: float) -> UtilityEffect:
-    value, low, high = effect
-    assert low is not None and high is not None  # noqa: PT018  (combine gives both or neither)
-    return UtilityEffect(arm, metric.name, value, low, high, confidence, _finding(effect, metric.aim))
+def auc_estimate(auc: Components, confidence: float) -> Estimate:
+    """AUC of an arm, the mean over its blocks, with an interval that stays in [0, 1]; (S,) and (S, C) of one arm."""
+    return combine_within(auc.value, delong.variances(auc), confidence, min(auc.patients[:2]))
 
 
-def _in_range(interval: Estimate) -> Estimate:
+def difference_estimate(difference: Components, confidence: float) -> Estimate:
+    """Difference of two arms' AUC with its interval."""
+    return combine(difference.value, difference_variances(difference), confidence)
+
+
+def difference_variances(difference: Components) -> list[Variance]:
+    """Parts of the variance of a difference of AUC: no less than if one patient of the fewer kind had none of it.
+
+    Where every patient shows the same difference, as between a perfect and a useless classifier, DeLong's variance is 0
+    however few there are.
+    """
+    return at_least(delong.variances(difference), difference.value**2 / min(difference.patients[:2]))
+
+
+def _measure(arm: str, metric: str, estimated: Estimate, by_seed: Floats, confidence: float) -> UtilityMeasure:
+    return UtilityMeasure(
+        arm, metric, estimated.value, estimated.low, estimated.high, confidence, tuple(by_seed.tolist())
+    )
+
+
+def _effect(arm: str, control: str, metric: str, effect: Estimate, confidence: float) -> UtilityEffect:
+    assert effect.low is not None and effect.high is not None  # noqa: PT018  (combine gives both or neither)
+    return UtilityEffect(arm, control, metric, effect.value, effect.low, effect.high, confidence)
+
+
+def _in_range(estimated: Estimate) -> Estimate:
     """The part of an interval in which a share can lie, [0, 1]: as good at holding the truth, and no odder to read."""
-    low, high = (None if end is None else min(max(end, 0.0), 1.0) for end in (interval.low, interval.high))
-    return Estimate(interval.value, low, high)
+    low, high = (None if end is None else min(max(end, 0.0), 1.0) for end in (estimated.low, estimated.high))
+    return Estimate(estimated.value, low, high)
 
 
-def _values(scores: Floats, test: Test, metric: Metric) -> tuple[Floats, Floats]:
+def _values(scores: Floats, test: HeldOut, metric: Metric) -> tuple[Floats, Floats]:
     """Values (S,) of all test images, and (S, G) without each block of patients."""
     labels = torch.from_numpy(test.labels)
     kept = [torch.from_numpy(indices) for indices in test.kept()]
@@ -120,7 +125,7 @@ def _values(scores: Floats, test: Test, metric: Metric) -> tuple[Floats, Floats]
     return whole, np.array([[metric.measure(row[k], labels[k]) for k in kept] for row in by_seed])
 
 
-def estimate(whole: Floats, without: Floats, test: Test, confidence: float) -> Estimate:
+def estimate(whole: Floats, without: Floats, test: HeldOut, confidence: float) -> Estimate:
     """Mean over seeds (S,) with its interval; ``without`` (S, G) are the values without each block of patients."""
     value = float(whole.mean())
     count = len(whole)
@@ -143,11 +148,3 @@ def _interaction(whole: Floats, without: Floats) -> float:
     pseudo = blocks * whole[:, None] - (blocks - 1) * without
     residual = pseudo - pseudo.mean(axis=0) - pseudo.mean(axis=1, keepdims=True) + pseudo.mean()
     return float(np.square(residual).sum() / ((len(whole) - 1) * (blocks - 1)) / pseudo.size)
-
-
-def _finding(effect: Estimate, aim: Direction) -> Finding:
-    """Better or worse where the whole interval lies on one side of 0, else no significant difference."""
-    assert effect.low is not None and effect.high is not None  # noqa: PT018  (combine gives both or neither)
-    if effect.low <= 0 <= effect.high:
-        return Finding.NO_DIFFERENCE
-    return Finding.BETTER if (effect.value > 0) == (aim is Direction.HIGHER) else Finding.WORSE

@@ -1,8 +1,7 @@
-"""The study: every arm with every seed, each kept as soon as it is trained, then the comparison and its page."""
+"""The study: every arm in every block, each training kept as soon as it is done, then the comparison and its page."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,151 +11,161 @@ from torch import Tensor
 
 from mammogan import codec, console, results, storage
 from mammogan.config import Config, digest
-from mammogan.data import manifest
 from mammogan.data.dataset import Dataset
 from mammogan.device import pick_device
-from mammogan.errors import NotEnoughDataError
 from mammogan.image_tensors import digest_of
 from mammogan.records import Findings
 from mammogan.reporting import findings
-from mammogan.results import Finding, Utility, UtilityArm, UtilityCounts, UtilityEffect, UtilityMetric
+from mammogan.results import Direction, Utility, UtilityArm, UtilityCounts, UtilityMetric
 from mammogan.statistics import Floats
-from mammogan.utility import curves
-from mammogan.utility.arms import Arm, Pool, arms
-from mammogan.utility.classifier import train_and_score
-from mammogan.utility.comparison import Test, compare, metrics
+from mammogan.utility import curves, wording
+from mammogan.utility.arms import Arm
+from mammogan.utility.blocks import Block, Draw, Sources, SyntheticSets, block_of, sources_of, synthetic_sets
+from mammogan.utility.calibration import calibration
+from mammogan.utility.classifier import Fit, train_and_score
+from mammogan.utility.comparison import AUC, compare, metrics
+from mammogan.utility.decision import POWER, conclude
 
 FILE = "utility.json"
 PAGE = "utility.html"
 FITS = "fits"
-FORMAT = 1
+FORMAT = 2
 """Raised when a training comes out otherwise than before, so that no kept one is mixed with new ones."""
 
 
 def study(
-    dataset: Path, config: Config, out: Path, *, fakes: Tensor | None = None, label: int | None = None
+    dataset: Path,
+    config: Config,
+    out: Path,
+    *,
+    fakes: Tensor | None = None,
+    label: int | None = None,
+    draw: Draw | None = None,
 ) -> Utility:
     """Train classifiers on a filled data set, or on any data set and ``fakes`` of class ``label``, and compare them.
 
-    The test set is the real test images of patients who are not in train. Each training's scores are kept below
-    ``out/fits``; run again, only what is missing is trained. Writes ``utility.json``, its figures and
+    The test set is the real test images of patients who are not in train. Each of ``utility.seeds`` blocks trains every
+    arm once, with its own seed, its own validation patients out of the train split and, by ``draw``, its own synthetic
+    images; the first block has those of the data set, and without ``draw`` all have. Each training's scores are kept
+    below ``out/fits``; run again, only what is missing is trained. Writes ``utility.json``, its figures and
     ``utility.html`` below ``out`` and returns the first one. Raises NotEnoughDataError where train or test lacks
     patients of a class, ValueError where there are no synthetic images.
     """
     whole = Dataset.read(dataset)
-    pool, test, images, left_out = _sets(whole, fakes, label)
-    known = arms(pool, config.utility.shares)
-    scores = _scores(known, images, config, out / FITS, whole.digest)
-    chosen = metrics(config.utility.specificity)
-    measures, effects = compare(scores, test, chosen, config.utility.confidence)
-    finding, sentence = verdict(effects, known)
-    result = Utility(
-        finding=finding,
-        verdict=sentence,
-        classifier=config.utility.classifier,
-        seeds=config.utility.seeds,
-        steps=config.utility.steps,
-        metrics=tuple(UtilityMetric(metric.name, metric.title, metric.aim) for metric in chosen),
-        arms=tuple(_counted(arm) for arm in known),
-        measures=tuple(measures),
-        effects=tuple(effects),
-        counts=UtilityCounts(
-            test=len(images),
-            test_patients=len(set(test.patients)),
-            test_images_of_train_patients=left_out,
-            synthetic=len(pool.synthetic),
-        ),
-    )
+    sets = synthetic_sets(whole, fakes, label, config.utility.seeds, draw)
+    sources = sources_of(whole)
+    blocks = [block_of(sources, sets, number, config) for number in range(config.utility.seeds)]
+    fits = _fits(blocks, sources.test_images, config, out / FITS, whole.digest)
+    result = _result(blocks[0], fits, sources, sets, config)
     _write(result, out)
     return result
 
 
-def _sets(whole: Dataset, fakes: Tensor | None, label: int | None) -> tuple[Pool, Test, Tensor, int]:
-    """Training pool, test labels and patients, test images, and how many test images of train patients are left out."""
-    train, test = whole.real.train, whole.real.test
-    if fakes is None:
-        if not len(whole.synthetic):
-            raise ValueError(f"dataset={str(whole.root)!r}: it holds no synthetic images; fill it with synthesise")
-        fakes, label = whole.synthetic.images(), int(whole.synthetic.labels[0])
-    assert label is not None, "images from outside come with their class"
-    held_out = test.without_patients_of(train)
-    for name, side, least in (("train", train, 1), ("test", held_out, 2)):
-        for number, kind in enumerate(manifest.CLASSES):
-            patients = len(set(side.of(number).patients))
-            if patients < least:
-                raise NotEnoughDataError(
-                    f"dataset={str(whole.root)!r}: {patients} {kind} patients in {name}; the study needs {least} or "
-                    "more"
-                )
-    pool = Pool((train.of(0).images(), train.of(1).images()), fakes, label)
-    return pool, Test(held_out.labels, held_out.patients), held_out.images(), len(test) - len(held_out)
-
-
-def _scores(known: Sequence[Arm], test: Tensor, config: Config, folder: Path, data_digest: str) -> dict[str, Floats]:
-    """Scores (S, T) of every arm, trained now or by an earlier attempt."""
-    settings = config.utility
-    device = pick_device(settings.device, "utility.device")
+def _fits(
+    blocks: Sequence[Block], test: Tensor, config: Config, folder: Path, data_digest: str
+) -> dict[str, list[Fit]]:
+    """Trainings of every arm, one a block, made now or by an earlier attempt."""
+    device = pick_device(config.utility.device, "utility.device")
     shared = [FORMAT, data_digest, _shaping(config)]
-    scores: dict[str, Floats] = {}
-    with console.progress("utility", len(known) * settings.seeds) as advance:
-        for arm in known:
-            rows = []
-            for seed in range(settings.seeds):
-                path = folder / f"{arm.name}-{seed}-{digest([*shared, arm.name, _content(arm), seed])}.json"
-                if _kept_scores(path, len(test)) is None:
-                    fitted = train_and_score(arm, test, config, seed, device).tolist()
-                    storage.write_bytes(str(path), json.dumps(fitted).encode())
-                rows.append(_kept_scores(path, len(test)))
+    fits: dict[str, list[Fit]] = {arm.name: [] for arm in blocks[0].arms}
+    with console.progress("utility", len(blocks) * len(fits)) as advance:
+        for block in blocks:
+            for arm in block.arms:
+                content = [digest_of(images) for images in (*arm.classes, *block.validation)]
+                key = digest([*shared, arm.name, arm.natural, arm.augment, content, block.seed])
+                path = folder / f"{arm.name}-{block.seed}-{key}.json"
+                fit = _kept_fit(path, len(test))
+                if fit is None:
+                    fit = train_and_score(arm, block.validation, test, block.share, config, block.seed, device)
+                    storage.write_bytes(str(path), codec.dumps(fit, FORMAT))
+                fits[arm.name].append(fit)
                 advance(note=arm.name)
-            scores[arm.name] = np.array(rows)
-    return scores
+    return fits
 
 
-def _kept_scores(path: Path, count: int) -> list[float] | None:
-    """Scores that an earlier attempt left; None where there are none, or not one number for each test image."""
+def _kept_fit(path: Path, count: int) -> Fit | None:
+    """Training that an earlier attempt left; None where there is none, or one of other test images."""
     try:
-        content = codec.parsed(path.read_bytes(), str(path))
+        fit = codec.loads(Fit, path.read_bytes(), FORMAT, str(path))
     except (FileNotFoundError, ValueError):
         return None
-    numbers = content if isinstance(content, list) else []
-    whole = len(numbers) == count and all(isinstance(number, float) for number in numbers)
-    return numbers if whole else None
+    return fit if len(fit.scores) == count else None
 
 
 def _shaping(config: Config) -> list[object]:
     """Settings on which a training depends."""
     utility = asdict(config.utility)
-    without = ("seeds", "shares", "specificity", "confidence", "device")
+    without = ("seeds", "shares", "specificity", "confidence", "device", "validation_fraction")
     train = {name: getattr(config.train, name) for name in ("flip", "rotation", "crop", "noise", "contrast")}
     weights = [config.model.frozen_weights, config.model.frozen_sha256]
     kept = {name: value for name, value in utility.items() if name not in without}
     return [kept, train, weights if config.utility.classifier == "densenet121" else []]
 
 
-def _content(arm: Arm) -> list[str]:
-    return [digest_of(images) for images in arm.classes]
+def _result(first: Block, fits: dict[str, list[Fit]], sources: Sources, sets: SyntheticSets, config: Config) -> Utility:
+    settings = config.utility
+    scores: dict[str, Floats] = {name: np.array([fit.scores for fit in of_arm]) for name, of_arm in fits.items()}
+    others = metrics(settings.specificity)
+    measures, effects = compare(scores, first.arms, sources.test, others, settings.confidence)
+    conclusion = conclude(scores, sources.test, settings.confidence)
+    counts = _counts(sources, sets)
+    summaries = tuple(_summary(arm, fits[arm.name]) for arm in first.arms)
+    return Utility(
+        finding=conclusion.finding,
+        verdict=wording.sentence(conclusion, counts, summaries, settings.seeds),
+        classifier=settings.classifier,
+        seeds=settings.seeds,
+        steps=settings.steps,
+        metrics=(
+            UtilityMetric(AUC, "AUC", Direction.HIGHER),
+            *(UtilityMetric(metric.name, metric.title, metric.aim) for metric in others),
+        ),
+        arms=summaries,
+        measures=tuple(measures),
+        effects=tuple(effects),
+        counts=counts,
+        tests=conclusion.tests,
+        calibrations=tuple(calibration(name, values, sources.test.labels) for name, values in scores.items()),
+        power=POWER,
+        smallest_effect=conclusion.smallest_effect,
+    )
 
 
-def verdict(effects: Sequence[UtilityEffect], arms: Sequence[Arm]) -> tuple[Finding, str]:
-    """What the AUC with all synthetic images says, in a sentence; a negative result is said as plainly."""
-    shares = {arm.name: arm.share for arm in arms if arm.share}
-    last = max((item for item in effects if item.metric == "auc" and item.arm in shares), key=lambda e: shares[e.arm])
-    figures = f"AUC {last.value:+.3f} ({last.low:+.3f} to {last.high:+.3f}) against real images alone"
-    lead = {
-        Finding.BETTER: "The synthetic images help",
-        Finding.WORSE: "The synthetic images harm",
-        Finding.NO_DIFFERENCE: "Adding synthetic images made no significant difference",
-    }[last.finding]
-    return last.finding, f"{lead}: {figures}"
+def _counts(sources: Sources, sets: SyntheticSets) -> UtilityCounts:
+    test = sources.test
+    return UtilityCounts(
+        test=len(test.labels),
+        test_patients=len(set(test.patients)),
+        benign=int((test.labels == 0).sum()),
+        benign_patients=test.patients_of(0),
+        malignant=int((test.labels == 1).sum()),
+        malignant_patients=test.patients_of(1),
+        test_images_of_train_patients=sources.left_out,
+        synthetic=len(sets.of(0)),
+        synthetic_sets=len(sets.by_block),
+    )
 
 
-def _counted(arm: Arm) -> UtilityArm:
-    benign, malignant = (len(images) for images in arm.classes)
-    return UtilityArm(arm.name, arm.title, arm.share, benign, malignant, arm.synthetic)
+def _summary(arm: Arm, fits: Sequence[Fit]) -> UtilityArm:
+    return UtilityArm(
+        name=arm.name,
+        title=arm.title,
+        control=arm.control,
+        share=arm.share,
+        benign=len(arm.classes[0]),
+        malignant=len(arm.classes[1]),
+        synthetic=arm.synthetic,
+        steps=float(np.mean([fit.steps for fit in fits])),
+        unfinished=sum(not fit.plateau for fit in fits),
+    )
 
 
 def _write(result: Utility, out: Path) -> None:
-    pictures = {"effects": curves.effects_figure(result), "curve": curves.curve_figure(result)}
+    pictures = {
+        "effects": curves.effects_figure(result),
+        "curve": curves.curve_figure(result),
+        "calibration": curves.calibration_figure(result),
+    }
     for name, content in pictures.items():
         storage.write_bytes(str(out / f"{name}.png"), content)
     page = findings.page("Utility", Findings(utility=result, pictures=pictures))

@@ -78,16 +78,22 @@ def released(dataset, snapshot, tmp_path_factory):
 
 def test_the_filled_set_is_marked_with_the_registered_version(released):
     folder, _, _, versions = released
-    synthetic = manifest.read(folder / "filled").query("source == 'synthetic'")
-    assert len(synthetic) == 18
-    assert synthetic["image_id"].str.startswith(f"synthetic-mammogan-v{versions[1]}-s0-").all()
+    made = manifest.read(folder / "filled").query("source == 'synthetic'")
+    assert len(made) == 18
+    assert made["image_id"].str.startswith(f"synthetic-mammogan-v{versions[1]}-s0-").all()
 
 
 def test_mlflow_holds_numbers_files_and_tags_of_the_parent_run(released):
     _, client, parent, _ = released
     run = client.get_run(parent)
     assert run.data.metrics["synthetic/images"] == 18
-    for key in ("audit/memorised/pixel", "audit/nearer/pixel/low", "utility/auc/real", "utility_effect/auc/replaced"):
+    for key in (
+        "audit/memorised/pixel",
+        "audit/nearer/pixel/low",
+        "utility/auc/real",
+        "utility_effect/auc/replaced",
+        "utility_test/auc/synthetic/oversampled",
+    ):
         assert key in run.data.metrics, key
     assert run.data.tags["mammogan.audit"].startswith(("passed", "refused"))
     assert "audit/membership_by_the_critic/critic" in run.data.metrics
@@ -101,7 +107,8 @@ def test_the_report_s_section_is_made_from_mlflow_alone(released):
     records = read_findings(parent)
     assert records.audit == results.read(Audit, folder / "privacy" / "audit.json")
     assert records.utility == results.read(Utility, folder / "benefit" / "utility.json")
-    assert set(records.pictures) == {"closest", "effects", "curve"}
+    assert records.utility.counts.synthetic_sets == 2  # the filled set's, and those of the registered generator
+    assert set(records.pictures) == {"closest", "effects", "curve", "calibration"}
     counts = records.audit.counts
     assert (counts.fakes, counts.drawn, counts.exact_repeats) == (60, 42, 0)  # another seed than the set's
     html = section(records)
@@ -159,6 +166,27 @@ def test_a_run_without_findings_has_none(released):
             "refused      memorised (pixel): ",
         ),
         (["utility", "--dataset", "{dataset}", "--out", "{out}/u"], 2, "holds no synthetic images"),
+        (
+            [
+                "utility",
+                "--dataset",
+                "{dataset}",
+                "--fake",
+                "{dataset}/images",
+                "--model",
+                "{snapshot}",
+                "--out",
+                "{out}/u",
+                "--set",
+                "utility.steps=1",
+                "--set",
+                "utility.seeds=2",
+                "--set",
+                "utility.shares=1",
+            ],
+            0,
+            "a small test set, with fewer than 100 patients of a class; 12 of 12 trainings used up",
+        ),
     ],
 )
 def test_commands(dataset, snapshot, tmp_path, arguments, status, words):

@@ -10,7 +10,7 @@ import pytest
 from mammogan.config import AuditCheck, DataConfig
 from mammogan.data import summary
 from mammogan.data.summary import Counts, Leak, Sides, Summary
-from mammogan.results import Audit, AuditCounts, Finding, Outcome, Utility, UtilityCounts, Verdict
+from mammogan.results import Audit, AuditCounts, Benefit, Outcome, Utility, UtilityCounts, Verdict
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "release.py"
 
@@ -44,8 +44,9 @@ def test_a_check_that_was_not_made_did_not_pass(benchmark):
         Verdict("nearer", Outcome.NOT_CHECKED, "nobody"),
     )
     utility = Utility(
-        finding=Finding.NO_DIFFERENCE, verdict="no effect", classifier="c", seeds=1, steps=1, metrics=(), arms=(),
-        measures=(), effects=(), counts=UtilityCounts(1, 1, 0, 9),
+        finding=Benefit.NO_DIFFERENCE, verdict="no effect", classifier="c", seeds=1, steps=1, metrics=(), arms=(),
+        measures=(), effects=(), counts=UtilityCounts(2, 2, 1, 1, 1, 1, 0, 9, 1), tests=(), calibrations=(), power=0.8,
+        smallest_effect=None,
     )  # fmt: skip
     audit = Audit(verdicts, (), (), (), AuditCounts(1, 1, 1, 9, 9, 0, 0), (), (AuditCheck.EXACT_COPIES,))
     item, counts = benchmark.FilledSet(9, audit, utility), Counts(images=3, benign=2, malignant=1, patients=3)

@@ -19,7 +19,7 @@ from mammogan.data.minority import filter_minority
 from mammogan.data.summary import Counts, read
 from mammogan.data.verify import verify
 from mammogan.models.generator import draw_latents, sample
-from mammogan.synthesis import balance, plausibility, publication, sampling, stream
+from mammogan.synthesis import balance, draw_images, draws, plausibility, publication, sampling, stream
 from mammogan.synthesis import fill as fill_dataset
 
 
@@ -150,6 +150,26 @@ def test_realism_is_the_papers_equation(dataset):
     kept = [i for i, radius in enumerate(radii) if radius <= np.median(radii)]
     expected = [max(radii[i] / np.linalg.norm(real[i] - fake) for i in kept) for fake in features(fakes)]
     np.testing.assert_allclose(got, expected)
+
+
+@pytest.mark.parametrize("filtered", [False, True])
+def test_images_in_memory_are_those_of_a_set_filled_with_that_seed(dataset, model, tmp_path, monkeypatch, filtered):
+    def every_third(images):
+        return ["near a training image" if filtered and number % 3 == 0 else "" for number in range(len(images))]
+
+    for module in (balance, draws):
+        monkeypatch.setattr(module, "load_filter", lambda *_: every_third)
+    fill_dataset(model, Dataset.read(dataset), 1, settings(seed=6, count=70), str(tmp_path / "filled"))
+    filled = Dataset.read(tmp_path / "filled")
+    drawn = draw_images(model, 70, 1, settings(), filled, 6)
+    assert torch.equal(drawn, filled.synthetic.images())
+    assert not torch.equal(drawn, draw_images(model, 70, 1, settings(), filled, 7))
+
+
+def test_a_filter_that_passes_nothing_ends_the_drawing_in_memory_too(dataset, model, monkeypatch):
+    monkeypatch.setattr(draws, "load_filter", lambda *_: lambda images: ["near a training image"] * len(images))
+    with pytest.raises(ValueError, match=r"synthesise\.min_distance=0: only 0 of \d+ images pass; lower them"):
+        draw_images(model, 3, 1, settings(), Dataset.read(dataset), 0)
 
 
 def test_filtered_images_are_replaced_by_later_ones(dataset, model, tmp_path, monkeypatch):

@@ -1,0 +1,122 @@
+"""What a study trains and tests on: real images by their use, synthetic ones by block, and the arms of each block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mammogan.config import Config
+from mammogan.data import manifest
+from mammogan.data.dataset import Dataset
+from mammogan.errors import NotEnoughDataError
+from mammogan.statistics import Ints
+from mammogan.utility.arms import Arm, Pool, arms
+from mammogan.utility.classifier import Classes
+from mammogan.utility.held_out import HeldOut, validation_images
+
+Draw = Callable[[int, int], Tensor]
+"""Number of images and block -> images of the generator, uint8 (M, 1, H, W), others for each block."""
+
+
+@dataclass(frozen=True, eq=False)
+class SyntheticSets:
+    """What the generator made, block by block."""
+
+    label: int
+    """Class of the images."""
+    by_block: tuple[Tensor, ...]
+    """uint8 (M, 1, H, W) for each block; or one for all of them."""
+
+    def of(self, number: int) -> Tensor:
+        """Images of a block."""
+        return self.by_block[number % len(self.by_block)]
+
+
+@dataclass(frozen=True, eq=False)
+class Sources:
+    """Real images of a data set, by the use that a study makes of them."""
+
+    images: Tensor
+    """Of the train split, uint8 (N, 1, H, W)."""
+    labels: Ints
+    """(N,)."""
+    patients: tuple[str, ...]
+    test: HeldOut
+    test_images: Tensor
+    """uint8 (T, 1, H, W)."""
+    left_out: int
+    """Test images of train patients."""
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """What is trained together: the same seed, validation patients and synthetic images for every arm."""
+
+    seed: int
+    arms: tuple[Arm, ...]
+    validation: Classes
+    share: float
+    """Share of malignant ones among the real images to train on."""
+
+
+def synthetic_sets(
+    whole: Dataset, fakes: Tensor | None, label: int | None, blocks: int, draw: Draw | None
+) -> SyntheticSets:
+    """The first block's images, of the data set or from outside, and by ``draw`` those of the others.
+
+    Raises ValueError where there are none.
+    """
+    if fakes is None:
+        if not len(whole.synthetic):
+            raise ValueError(f"dataset={str(whole.root)!r}: it holds no synthetic images; fill it with synthesise")
+        fakes, label = whole.synthetic.images(), int(whole.synthetic.labels[0])
+    assert label is not None, "images from outside come with their class"
+    more = [draw(len(fakes), number) for number in range(1, blocks)] if draw else []
+    return SyntheticSets(label, (fakes, *more))
+
+
+def sources_of(whole: Dataset) -> Sources:
+    """Real images of the train split, and of the test split those of other patients. Raises NotEnoughDataError."""
+    train, test = whole.real.train, whole.real.test
+    held_out = test.without_patients_of(train)
+    for name, side in (("train", train), ("test", held_out)):
+        for number, kind in enumerate(manifest.CLASSES):
+            patients = len(set(side.of(number).patients))
+            if patients < 2:
+                raise NotEnoughDataError(
+                    f"dataset={str(whole.root)!r}: {patients} {kind} patients in {name}; the study needs 2 or more"
+                )
+    return Sources(
+        train.images(),
+        train.labels,
+        tuple(train.patients),
+        HeldOut(held_out.labels, held_out.patients),
+        held_out.images(),
+        len(test) - len(held_out),
+    )
+
+
+def block_of(sources: Sources, sets: SyntheticSets, number: int, config: Config) -> Block:
+    """A block, whose validation patients are drawn by its number. Raises NotEnoughDataError for a side of one class."""
+    settings = config.utility
+    watched = validation_images(sources.labels, sources.patients, settings.validation_fraction, number)
+    learnt, judged = (_classes(sources, side) for side in (~watched, watched))
+    for name, side in (("to train on", learnt), ("for validation", judged)):
+        for kind, images in zip(manifest.CLASSES, side, strict=True):
+            if not len(images):
+                raise NotEnoughDataError(
+                    f"utility.validation_fraction={settings.validation_fraction!r}: it leaves no {kind} images {name}; "
+                    "patients with images of both classes count as malignant, so give more patients of one class"
+                )
+    pool = Pool(learnt, sets.of(number), sets.label)
+    share = len(learnt[1]) / (len(learnt[0]) + len(learnt[1]))
+    return Block(number, tuple(arms(pool, settings.shares)), judged, share)
+
+
+def _classes(sources: Sources, chosen: np.ndarray) -> Classes:
+    benign, malignant = (torch.from_numpy(chosen & (sources.labels == label)) for label in (0, 1))
+    return sources.images[benign], sources.images[malignant]
