@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from mammogan import codec
 from mammogan.graph import AFTER_A_WINNER, BEFORE_TRAINING, PER_TRIAL, Step
 
 REASON_LENGTH = 1000
@@ -84,13 +85,8 @@ class Entry:
         """Inverse of ``to_json``. Raises UnknownEntryError for any other text."""
         try:
             content = json.loads(text)
-            step, trial = content.pop("task")
-            task, state = Task(Step(step), trial), State(content.pop("state"))
-            entry = cls(task=task, state=state, **content)
-            entry.to_json()
-            if not isinstance(entry.reason, str) or not isinstance(trial, str):
-                raise TypeError("its reason or trial is no text")
-            return entry
+            step, trial = content["task"]
+            return codec.decode(cls, content | {"task": {"step": step, "trial": trial}}, "entry")
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise UnknownEntryError(f"entry={text[:200]!r}: it is no record of a step ({error})") from error
 

@@ -52,8 +52,8 @@ def study(
     patients of a class, ValueError where there are no synthetic images.
     """
     whole = Dataset.read(dataset)
+    sources = sources_of(whole)  # before anything is drawn: patients may be too few
     sets = synthetic_sets(whole, fakes, label, config.utility.seeds, draw)
-    sources = sources_of(whole)
     blocks = [block_of(sources, sets, number, config) for number in range(config.utility.seeds)]
     fits = _fits(blocks, sources.test_images, config, out / FITS, whole.digest)
     result = _result(blocks[0], fits, sources, sets, config)

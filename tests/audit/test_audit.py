@@ -230,7 +230,7 @@ class TestGate:
             result = judged(everyone[:80], everyone[80:120], noisy(everyone[120:].repeat(60, 1, 1, 1), 2, case))
             assert "repeated" in refused(result)
             blamed += "nearer" in refused(result)
-        assert blamed <= 3
+        assert blamed <= 5
 
     def test_the_closest_pairs_are_named(self):
         train, fakes = pictures(20, 0), pictures(12, 2)

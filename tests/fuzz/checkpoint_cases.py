@@ -76,7 +76,7 @@ def _specimens() -> dict[str, bytes]:
 TRAINER = _trainer()
 SPECIMENS = _specimens()
 TREES = {name: _loaded(content) for name, content in SPECIMENS.items()}
-PROGRESS = Progress(history="", epoch_s=1.0, epochs_done=1, train_s=2.0, images_seen=3)
+PROGRESS = Progress(history="", epoch_s=1.0, epochs_done=1, train_s=2.0, images_seen=3, files=())
 
 
 def _write(rng: random.Random, folder: Path) -> None:

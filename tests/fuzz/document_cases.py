@@ -74,7 +74,8 @@ def _summary(kind: type) -> tuple[object, int, Callable[[Path], None]]:
 def _read_entry(path: Path) -> None:
     entry = Entry.from_json(path.read_text(errors="surrogateescape"))
     str(entry.task)
-    if Entry.from_json(entry.to_json()) != dataclasses.replace(entry, reason=entry.reason[:1000]):
+    kept = entry.reason[:1000].encode(errors="replace").decode()  # a tag holds UTF-8
+    if Entry.from_json(entry.to_json()) != dataclasses.replace(entry, reason=kept):
         raise LossError("an entry is another when it is written and read again")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from filled_dataset import write_dataset
 from mlflow_servers import mlflow_server
 from sample_run import snapshot_evaluation, training
@@ -19,6 +20,7 @@ from mammogan.config import PRESETS, Trial, override
 from mammogan.models.generator import Generator, save_snapshot
 from mammogan.registry import notes
 from mammogan.registry.contents import FILES, SNAPSHOT, fetch
+from mammogan.registry.promotion import METADATA
 from mammogan.results import Outcome
 from mammogan.selection.ranking import select
 from mammogan.steps import StepContext, audit, synthesise
@@ -114,8 +116,11 @@ def alter_snapshot(model, version, mark):
 
 def alter_figures(model, version, mark):
     text = (fetch(model.model, str(version), mark.parent / "before").folder / "MLmodel").read_text()
-    assert '"value": 0.2' in text.replace("\\", "")
-    model.put(version, "MLmodel", text.replace("0.2", "0.0001"))
+    document = yaml.safe_load(text)
+    figures = document["metadata"][METADATA]
+    assert '"value": 0.2' in figures
+    document["metadata"][METADATA] = figures.replace('"value": 0.2', '"value": 0.0001')
+    model.put(version, "MLmodel", yaml.safe_dump(document))
 
 
 def add_snapshot(model, version, mark):
