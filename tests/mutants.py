@@ -300,7 +300,7 @@ MUTANTS = [
         "tests/reader_study/test_answers.py -k damaged": [
             ("mammogan/reader_study/answers.py", "            raise\n", "            raise error from error\n"),
         ],
-        "tests/reader_study/test_statistics.py": [
+        "tests/reader_study/test_rating_statistics.py": [
             ("mammogan/reader_study/accuracy.py", 'method="exact"', 'method="wilson"'),
             (
                 "mammogan/reader_study/accuracy.py",

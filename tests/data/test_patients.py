@@ -50,10 +50,10 @@ def quarantined(folder):
 
 def test_a_data_set_with_pseudonyms_names_nobody(planted):
     folder, words = planted
-    assert leaks.found(words, files(folder / "hidden")) == []
-    assert leaks.found(words, files(folder / "named"))
+    assert leaks.occurrences(words, files(folder / "hidden")) == []
+    assert leaks.occurrences(words, files(folder / "named"))
     key = (folder / "home" / "key").read_text().strip()
-    assert leaks.found([key], files(folder / "hidden")) == []
+    assert leaks.occurrences([key], files(folder / "hidden")) == []
 
 
 def test_the_split_and_the_images_are_those_of_the_names(planted):
@@ -166,7 +166,7 @@ def test_a_full_disk_and_a_source_that_is_none_name_no_file(planted, tmp_path, m
     with pytest.raises(OSError, match="No space left on device") as caught:
         ingest(str(folder / "source"), "", CONFIG, tmp_path / "set", tmp_path / "kept", workers=1)
     texts.append(errors.traceback_text(caught.value))
-    assert leaks.found(words, [], [text.replace(str(tmp_path), "") for text in texts]) == []
+    assert leaks.occurrences(words, [], [text.replace(str(tmp_path), "") for text in texts]) == []
 
 
 LEFT_BEHIND = """

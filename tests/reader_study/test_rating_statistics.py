@@ -129,7 +129,8 @@ def test_kappas_interval_is_near_the_asymptotic_one(table):
     both, first, second, neither = table
     deviation = asymptotic_deviation([[both, first], [second, neither]])
     quantile = stats.t.ppf(0.975, sum(table) - 1)
-    assert (found.kappa.high - found.kappa.low) / (2 * quantile) == pytest.approx(deviation, rel=0.04)
+    # on a scale on which kappa stays between -1 and 1, so a little wider
+    assert (found.kappa.high - found.kappa.low) / (2 * quantile) == pytest.approx(deviation, rel=0.06)
     assert found.statistic == "Cohen's kappa"
     assert found.observed == pytest.approx((both + neither) / sum(table))
 
