@@ -215,6 +215,14 @@ def numbered(names: Sequence[str]) -> Ints:
     return np.array([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.int64)
 
 
+def placements(these: Floats | Ints, others: Floats | Ints) -> Floats:
+    """Share of the others (..., M) below each of these (..., N), ties counting half; by ranks (Sun and Xu 2014)."""
+    from scipy.stats import rankdata
+
+    together = rankdata(np.concatenate([these, others], axis=-1), axis=-1)[..., : these.shape[-1]]
+    return (together - rankdata(these, axis=-1)) / others.shape[-1]
+
+
 def pairs_within(count: int, most: int, seed: int) -> tuple[Ints, Ints]:
     """Index pairs i != j of one sample: all of them if ``most`` allows, else ``most`` that use every image alike.
 

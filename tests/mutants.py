@@ -308,9 +308,9 @@ MUTANTS = [
                 "1 - confidence, images, GUESSING)) + 1",
             ),
             (
-                "mammogan/reader_study/roc.py",
-                "+ 0.5 * (synthetic[:, None] == real[None])",
-                "+ 1.0 * (synthetic[:, None] == real[None])",
+                "mammogan/statistics.py",
+                "[these, others], axis=-1), axis=-1)",
+                "[these, others], axis=-1), axis=-1, method='max')",
             ),
             (
                 "mammogan/reader_study/roc.py",

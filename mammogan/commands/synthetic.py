@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mammogan.synthesis import Model
-    from mammogan.utility import Draw
 
 app = typer.Typer()
 
@@ -131,10 +129,13 @@ def utility(
 ) -> None:
     """Compare classifiers trained with and without synthetic images, on held-out patients."""
     from mammogan.reporting.findings import interval, short
-    from mammogan.utility import study
+    from mammogan.utility import drawn_by, study
 
     fakes, label, chosen = _images(fake), label_of(kind), _config(preset, settings, {})
-    draw = _drawn_from(_model(model, tracking_uri), dataset, label, chosen) if model else None
+    draw = None
+    if model:
+        generator = _model(model, tracking_uri)
+        draw = drawn_by(lambda: generator, dataset, chosen, label)
     result = study(dataset, chosen, out, fakes=fakes, label=label if fakes is not None else None, draw=draw)
     if as_json:
         print_json(codec.encode(result))
@@ -160,19 +161,7 @@ def _model(address: str, tracking_uri: str) -> Model:
         return load_model(Path(address))
     from mammogan import registry
 
-    name, version = registry.version_of(address, tracking_uri)
-    with tempfile.TemporaryDirectory() as folder:
-        snapshot = registry.snapshot_of(f"models:/{name}/{version}", Path(folder, "model"), tracking_uri)
-        return load_model(snapshot, f"{name}-v{version}")
-
-
-def _drawn_from(model: Model, dataset: Path, label: int, chosen: config.Config) -> Draw:
-    """Images of the generator for a block of the study, none of which the data set was filled up with."""
-    from mammogan.data.dataset import Dataset
-    from mammogan.synthesis import draw_images
-
-    whole, seed = Dataset.read(dataset), chosen.synthesise.seed
-    return lambda count, block: draw_images(model, count, label, chosen, whole, seed + block)
+    return registry.generator_of(*registry.version_of(address, tracking_uri), tracking_uri)
 
 
 def _images(fake: str) -> Tensor | None:

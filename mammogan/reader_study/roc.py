@@ -9,17 +9,11 @@ independent, so that it stays within [0, 1] and does not shrink to a point where
 from __future__ import annotations
 
 from mammogan.reader_study.rate import Rate
-from mammogan.statistics import Floats, Ints, Variance, combine_within
-
-
-def placements(synthetic: Ints, real: Ints) -> tuple[Floats, Floats]:
-    """Of each synthetic image (M,) the share of reals below it, of each real one (N,) that of synthetic ones above."""
-    pairs = (synthetic[:, None] > real[None]) + 0.5 * (synthetic[:, None] == real[None])
-    return pairs.mean(1), pairs.mean(0)
+from mammogan.statistics import Ints, Variance, combine_within, placements
 
 
 def area(synthetic: Ints, real: Ints, confidence: float) -> Rate:
     """Area with its interval, from ratings (M,) and (N,) of which higher ones mean synthetic; at least two of each."""
-    above, below = placements(synthetic, real)
+    above, below = placements(synthetic, real), placements(real, synthetic)
     parts = [Variance(float(side.var(ddof=1)) / len(side), len(side) - 1) for side in (above, below)]
     return Rate.of(combine_within(float(above.mean()), parts, confidence, min(len(synthetic), len(real))))

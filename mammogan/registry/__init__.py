@@ -1,7 +1,7 @@
 """The generator in MLflow's model registry: registered once, promoted by a gate, found by alias, exported."""
 
 from mammogan.registry.contents import require_critic, require_snapshot, version_of
-from mammogan.registry.model import generate, snapshot_of
+from mammogan.registry.model import generate, generator_of, snapshot_of
 from mammogan.registry.production import in_production
 from mammogan.registry.promotion import Move, moves, promote, rollback
 from mammogan.registry.reevaluation import contests, contests_of_run
@@ -14,6 +14,7 @@ __all__ = [
     "contests",
     "contests_of_run",
     "generate",
+    "generator_of",
     "in_production",
     "moves",
     "promote",

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import mlflow
 import numpy as np
@@ -14,6 +15,9 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
 from mammogan.registry import contents
+
+if TYPE_CHECKING:
+    from mammogan.synthesis import Model
 
 REQUIREMENTS = ("mlflow", "numpy", "pandas", "pillow", "torch")
 
@@ -48,6 +52,15 @@ def snapshot_of(model_uri: str, folder: Path, tracking_uri: str = "") -> Path:
     """The generator's snapshot inside a registered model, copied to ``folder``; raises as ``contents.fetch`` does."""
     name, version = contents.version_of(model_uri, tracking_uri)
     return contents.fetch(name, version, folder, tracking_uri).snapshot
+
+
+def generator_of(name: str, version: str, tracking_uri: str = "") -> Model:
+    """Generator of a version, with which its images are marked; raises as ``contents.fetch`` does."""
+    from mammogan.synthesis import load_model
+
+    with tempfile.TemporaryDirectory() as folder:
+        snapshot = snapshot_of(f"models:/{name}/{version}", Path(folder, "model"), tracking_uri)
+        return load_model(snapshot, f"{name}-v{version}")
 
 
 def generate(model_uri: str, count: int, seed: int, truncation: float = 1.0, tracking_uri: str = "") -> np.ndarray:

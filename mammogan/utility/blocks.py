@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,12 +16,32 @@ from mammogan.data import manifest
 from mammogan.data.dataset import Dataset
 from mammogan.errors import NotEnoughDataError
 from mammogan.statistics import Ints
+from mammogan.synthesis import Model, draw_images
 from mammogan.utility.arms import Arm, Pool, arms
 from mammogan.utility.classifier import Classes
 from mammogan.utility.held_out import HeldOut, validation_images
 
 Draw = Callable[[int, int], Tensor]
 """Number of images and block -> images of the generator, uint8 (M, 1, H, W), others for each block."""
+
+
+def drawn_by(model: Callable[[], Model], dataset: Path, config: Config, label: int | None = None) -> Draw:
+    """Images of a generator for a block, none of which the data set was filled up with.
+
+    ``label`` is their class, that of the data set's synthetic images where it is left out. Generator and data set are
+    read once, when images are first asked for.
+    """
+
+    @cache
+    def source() -> tuple[Model, Dataset, int]:
+        whole = Dataset.read(dataset)
+        return model(), whole, int(whole.synthetic.labels[0]) if label is None else label
+
+    def draw(count: int, block: int) -> Tensor:
+        generator, whole, of_class = source()
+        return draw_images(generator, count, of_class, config, whole, config.synthesise.seed + block)
+
+    return draw
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mammogan.statistics import Floats, Ints, Variance
+from mammogan.statistics import Floats, Ints, Variance, placements
 from mammogan.utility.held_out import HeldOut
 
 
@@ -58,8 +58,8 @@ class Components:
 def components(scores: Floats, test: HeldOut) -> Components:
     """AUC and placements of scores (S, T); higher means malignant. Both classes must be there."""
     malignant, benign = np.flatnonzero(test.labels == 1), np.flatnonzero(test.labels == 0)
-    above = _placements(scores[:, malignant], scores[:, benign])
-    below = 1 - _placements(scores[:, benign], scores[:, malignant])
+    above = placements(scores[:, malignant], scores[:, benign])
+    below = 1 - placements(scores[:, benign], scores[:, malignant])
     values = above.mean(axis=1)
     index = test.patient_index
     count = int(index.max()) + 1
@@ -69,14 +69,6 @@ def components(scores: Floats, test: HeldOut) -> Components:
         _by_patient((below - values[:, None]) / len(benign), index[benign], count),
         (len(set(index[malignant])), len(set(index[benign])), count),
     )
-
-
-def _placements(these: Floats, others: Floats) -> Floats:
-    """Mean of psi over the other images, (S, N), for each of these, by ranks (Sun and Xu 2014)."""
-    from scipy.stats import rankdata
-
-    together = rankdata(np.concatenate([these, others], axis=1), axis=1)[:, : these.shape[1]]
-    return (together - rankdata(these, axis=1)) / others.shape[1]
 
 
 def _by_patient(parts: Floats, index: Ints, count: int) -> Floats:

@@ -11,7 +11,8 @@ from sklearn.metrics import cohen_kappa_score, roc_auc_score
 from mammogan.reader_study.accuracy import detectable, p_guessing, share
 from mammogan.reader_study.agreement import agreement, cohen, fleiss
 from mammogan.reader_study.pooling import pooled_accuracy, pooled_area
-from mammogan.reader_study.roc import area, placements
+from mammogan.reader_study.roc import area
+from mammogan.statistics import placements
 
 
 def tail(least, images, share):
@@ -73,7 +74,7 @@ def test_the_area_is_the_published_one():
 def test_the_area_and_its_variance_are_those_of_other_libraries(rng):
     """Brunner and Munzel's statistic is the distance of the area from 1/2 by DeLong's standard deviation."""
     synthetic, real = rng.integers(-3, 6, 40), rng.integers(-5, 4, 55)
-    above, below = placements(synthetic, real)
+    above, below = placements(synthetic, real), placements(real, synthetic)
     truth = np.repeat([1, 0], [40, 55])
     value = area(synthetic, real, 0.95).value
     assert value == pytest.approx(roc_auc_score(truth, np.concatenate([synthetic, real])))

@@ -1,10 +1,8 @@
 """What ``benchmarks/release.py`` refuses to measure, and how it tells the audit's answers."""
 
-import importlib.util
-import sys
 from argparse import Namespace
-from pathlib import Path
 
+import benchmark_module
 import pytest
 
 from mammogan.config import AuditCheck, DataConfig
@@ -12,16 +10,10 @@ from mammogan.data import summary
 from mammogan.data.summary import Counts, Leak, Sides, Summary
 from mammogan.results import Audit, AuditCounts, Benefit, Outcome, Utility, UtilityCounts, Verdict
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "release.py"
-
 
 @pytest.fixture(scope="module", name="benchmark")
 def _benchmark():
-    spec = importlib.util.spec_from_file_location("release_benchmark", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # its dataclasses look their types up there
-    spec.loader.exec_module(module)
-    return module
+    return benchmark_module.load("release")
 
 
 def test_crops_of_another_size_are_not_taken(benchmark, tmp_path):

@@ -1,26 +1,19 @@
 """``benchmarks/decisions_utility.py``: its simulated scores have the AUC it says, and a broken bound is an error."""
 
-import importlib.util
 import math
 import sys
-from pathlib import Path
 
+import benchmark_module
 import numpy as np
 import pytest
 
 from mammogan.results import Benefit
 from mammogan.utility.decision import conclude
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "decisions_utility.py"
-
 
 @pytest.fixture(scope="module", name="benchmark")
 def _benchmark():
-    spec = importlib.util.spec_from_file_location("decisions_utility", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # its dataclasses look their types up there
-    spec.loader.exec_module(module)
-    return module
+    return benchmark_module.load("decisions_utility")
 
 
 def row(benchmark, hits, count, **bounds):
