@@ -1,4 +1,4 @@
-"""A long fuzz of all that is read: broken inputs by the thousand, each kind for its share of the time.
+"""A long fuzz of all that is read: broken inputs by the thousand, each kind for its share of so many minutes of a core.
 
     python tests/fuzz/campaign.py --minutes 30 [--kinds dicom,pictures] [--seed 0] [--keep FOLDER]
     python tests/fuzz/campaign.py --again dicom/0/1234
@@ -12,11 +12,9 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import resource
 import shutil
 import sys
 import tempfile
-import time
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -47,6 +45,7 @@ class Tally:
     def add(self, case: Case, verdict: Verdict) -> None:
         """Count a case."""
         self.outcomes[verdict.outcome] += 1
+        self.core_s += verdict.core_s
         self.peak_mb, self.slowest_s = max(self.peak_mb, verdict.peak_mb), max(self.slowest_s, verdict.cpu_s)
         if verdict.outcome not in GOOD:
             self.failures.append((case, verdict))
@@ -72,25 +71,18 @@ def kind_of(name: str) -> Kind:
 
 
 def fuzz(kind: Kind, seed: int, seconds: float, keep: Path | None = None) -> Tally:
-    """Cases of one kind for so long; inputs of failures are copied to ``keep``."""
-    tally, end, begun_s = Tally(kind.name), time.monotonic() + seconds, _core_s()
+    """Cases of one kind for so many seconds of a core, however busy the machine; failures are copied to ``keep``."""
+    tally = Tally(kind.name)
     with tempfile.TemporaryDirectory() as folder:
         sandbox = Sandbox(Path(folder))
-        with closing(verdicts(kind, seed, 0, sandbox, lambda: time.monotonic() > end)) as results:
+        with closing(verdicts(kind, seed, 0, sandbox, lambda: tally.core_s > seconds)) as results:
             for case, verdict in results:
                 tally.add(case, verdict)
                 if verdict.outcome not in GOOD:
                     _tell(tally, kind, case, verdict, keep)
-                if time.monotonic() > end:
+                if tally.core_s > seconds:
                     break
-    tally.core_s = _core_s() - begun_s
     return tally
-
-
-def _core_s() -> float:
-    """Seconds of the processor that all children that have ended took."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def _tell(tally: Tally, kind: Kind, case: Case, verdict: Verdict, keep: Path | None) -> None:

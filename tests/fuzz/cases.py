@@ -68,10 +68,12 @@ class Verdict:
     peak_mb: int = 0
     """Most memory that the process had in it."""
     cpu_s: float = 0.0
+    core_s: float = 0.0
+    """Seconds of the processor, of the making of its input too."""
 
     def line(self) -> bytes:
         """As a child tells its parent."""
-        return json.dumps([self.outcome, self.detail, self.peak_mb, self.cpu_s]).encode() + b"\n"
+        return json.dumps([self.outcome, self.detail, self.peak_mb, self.cpu_s, self.core_s]).encode() + b"\n"
 
     @classmethod
     def of_line(cls, line: bytes) -> Verdict:

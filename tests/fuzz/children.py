@@ -17,6 +17,8 @@ from pathlib import Path
 from cases import Case, Kind, Outcome, Verdict, judged
 
 MEMORY_BYTES = 3 << 30
+LOST_CORE_S = 1.0
+"""What a lost process, which cannot tell, is taken to have used: a fuzz of nothing but crashes ends too."""
 CASE_S = 60
 """Seconds of the clock after which a case hangs; other work may share the core."""
 CPU_S = 15
@@ -98,7 +100,8 @@ def _batch(kind: Kind, seed: int, first: int, sandbox: Sandbox) -> Generator[tup
         _, status = os.waitpid(child, 0)
     if number < first + BATCH:
         detail = f"no end in {CASE_S} s" if hung else f"the process ended with status {status}"
-        yield Case(kind.name, seed, number), Verdict(Outcome.HANG if hung else Outcome.CRASH, detail)
+        outcome = Outcome.HANG if hung else Outcome.CRASH
+        yield Case(kind.name, seed, number), Verdict(outcome, detail, core_s=LOST_CORE_S)
 
 
 def _lines(receiver: int) -> Iterator[bytes]:
@@ -129,7 +132,9 @@ def _work(kind: Kind, seed: int, first: int, sandbox: Sandbox, sender: int) -> N
         resource.setrlimit(resource.RLIMIT_AS, (mapped - resident + MEMORY_BYTES,) * 2)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         for number in range(first, first + BATCH):
-            os.write(sender, verdict_of(kind, Case(kind.name, seed, number), sandbox).line())
+            begun = time.process_time()
+            verdict = verdict_of(kind, Case(kind.name, seed, number), sandbox)
+            os.write(sender, replace(verdict, core_s=round(time.process_time() - begun, 4)).line())
         status = 0
     finally:
         sys.stdout.flush()
