@@ -335,7 +335,7 @@ MUTANTS = [
             ("mammogan/reporting/claim.py", "if record.data is None or record.config is None:", "if False:"),
             ("mammogan/reporting/claim.py", "    if not leak.patients:\n", "    if True:\n"),
             ("mammogan/reporting/claim.py", "if len(config.seeds) < 2:", "if False:"),
-            ("mammogan/reporting/claim.py", 'item.quantity.pairing == "test"', "True"),
+            ("mammogan/reporting/claim.py", "    if result.unmeasured is not None:\n", "    if False:\n"),
         ],
         "tests/reporting/test_markdown.py": [
             (

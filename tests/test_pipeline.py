@@ -69,11 +69,12 @@ def test_dependencies_are_as_drawn(spec):
     groups = {path[-1]: path[:-1] for path in tasks(spec)}
     assert len(groups["train"]) == len(groups["evaluate"]) == 3
     assert needs["check-changes"] == {"filter-minority"}
+    assert needs["register"] == {"evaluate-winner"} | needs["evaluate-winner"]
     assert needs["synthesise"] >= {"register"}
     assert needs["audit"] == needs["utility"] == {"register", "synthesise"}
     assert needs["promote"] == {"register", "audit"}
     changed, accepted = groups["register"][-2:]
-    for step in ("register", "synthesise", "audit", "promote", "utility"):
+    for step in ("evaluate-winner", "register", "synthesise", "audit", "promote", "utility"):
         assert groups[step][-2:] == (changed, accepted)
     assert groups["select"][-1] == groups["train"][-2] == changed
     assert changed.startswith("condition")

@@ -60,6 +60,16 @@ def read_reals(source: Source, label: int | None = None) -> dict[str, RealImages
     return {"train": RealImages.of(reals.train), "test": RealImages.of(reals.test)}
 
 
+def ranking_reals(dataset: Dataset) -> dict[str, RealImages]:
+    """What snapshots are ranked by: ``train`` and, where patients who have none in train are in it, ``validation``.
+
+    Never the test images: whatever is chosen by them is measured too well on them. Raises as ``read_reals``.
+    """
+    train = read_reals(dataset)["train"]
+    apart = dataset.real.validation.without_patients_of(dataset.real.train)
+    return {"train": train, "validation": RealImages.of(apart)} if len(apart) else {"train": train}
+
+
 def read_fakes(source: Source, label: int | None = None) -> Tensor:
     """Generated images (N, 1, H, W), uint8: those of a folder, or the synthetic ones of a data set.
 
