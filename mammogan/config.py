@@ -594,7 +594,7 @@ class Trial:
 PRESETS: dict[str, Config] = {
     "demo": Config(
         preset="demo",
-        data=DataConfig(subset="mass-train", size=56),
+        data=DataConfig(subset="mass-train", size=56, test_fraction=0.35),
         model=ModelConfig(generator_channels=128, critic_channels=16),
         train=TrainConfig(
             epochs=21,
