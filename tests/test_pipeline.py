@@ -155,6 +155,8 @@ def _names_no_patient(out, done):
 
 def _tells_what_failed(out, done):
     assert "winner" in done.stdout
+    assert "on test  kid/" in done.stdout
+    assert "this test set has been looked at 1 time\n" in done.stdout
     assert "failed   lambda=1e+300,seed=0: epoch 1" in done.stdout
     report = next(out.glob("run-*/report/report.html")).read_text()
     assert "lambda=1e+300" in report
@@ -173,7 +175,10 @@ def _mlflow_holds_everything():
         "lambda=3,seed=0": "FINISHED",
         "lambda=1e+300,seed=0": "FAILED",
     }
+    results = [key for key in parents[0].data.metrics if key.startswith("result/") and key.count("/") == 3]
+    assert [key.rpartition("/")[2] for key in results] == ["test", "test"]
     for name in ("lambda=0.5,seed=0", "lambda=3,seed=0"):
+        assert not [key for key in children[name].data.metrics if "/test" in key]
         for metric in ("kid/", "fid/", "lpips", "ms_ssim"):
             keys = [key for key in children[name].data.metrics if key.startswith(metric) and key.count("/") <= 2]
             assert keys, metric

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from sample_run import write_trial
+from sample_run import write_result, write_trial
 from typer.testing import CliRunner
 
 from mammogan import registry, results, tracking
@@ -20,7 +20,7 @@ from mammogan.registry import notes, reevaluation
 from mammogan.results import Outcome, TrialResult, TrialStatus
 from mammogan.selection import ranking
 from mammogan.statistics import numbered
-from mammogan.steps import StepContext, evaluate_winner, promote
+from mammogan.steps import StepContext, promote
 from mammogan.tracking import looks
 
 SIDE = 28
@@ -85,9 +85,8 @@ def add(client, tmp_path):
         evaluation = snapshots.evaluate_trial(trial, dataset, CONFIG.evaluate, tmp_path / f"e-{lam}", lambda *_: None)
         parent = tracking.open_parent(tmp_path.name, f"run {lam}", CONFIG, {})
         results.write(ranking.select([evaluation], CONFIG.select), tmp_path / "decision.json")
-        context, paths = StepContext(CONFIG, parent), [tmp_path / "decision.json", snapshot, tmp_path / "result.json"]
-        evaluate_winner.run(context, dataset, *paths)
-        version = registry.register(snapshot, tmp_path / "decision.json", tmp_path / "result.json", parent, CONFIG)
+        measured = write_result(tmp_path, snapshot)
+        version = registry.register(snapshot, tmp_path / "decision.json", measured, parent, CONFIG)
         notes.write_outcome(NAME, version, Outcome.PASSED, "passed")
         promote.run(StepContext(CONFIG, parent), version, dataset)
         return version, client.get_run(parent).data.tags[tracking.PROMOTION]
