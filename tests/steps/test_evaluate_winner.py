@@ -100,9 +100,7 @@ def test_the_figure_is_registered_with_the_number_of_looks(client, measure, data
     client.delete_registered_model(NAME)
 
 
-def test_the_look_is_recorded_before_it_is_made_and_a_failure_costs_the_figure_alone(
-    client, measure, data, monkeypatch
-):
+def test_the_look_is_recorded_first_and_a_failure_costs_the_figure_alone(client, measure, data, monkeypatch):
     seen = []
 
     def fail(_snapshot, _candidate, _real, test_set, _config):
@@ -114,7 +112,7 @@ def test_the_look_is_recorded_before_it_is_made_and_a_failure_costs_the_figure_a
     assert seen == [1]
     assert (result.unmeasured, result.reason) == (Unmeasured.FAILED, "OutOfMemoryError: CUDA out of memory")
     entry = tracking.read_ledger(parent).entries[Task(Step.EVALUATE_WINNER)]
-    assert (entry.state, entry.reason) == (State.FAILED, "OutOfMemoryError: CUDA out of memory")
+    assert (entry.state, entry.reason) == (State.FAILED, "CUDA out of memory")
     assert "Not measured: OutOfMemoryError: CUDA out of memory" in client.get_model_version(NAME, version).description
     move = registry.promote(NAME, version, "selected")
     assert not move.moved
