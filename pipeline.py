@@ -1,8 +1,8 @@
 """The experiment as one graph; ``mammogan run`` runs it here, ``mammogan submit`` on Kubeflow.
 
 start -> ingest -> filter_minority -> check_changes; if there is something to train, for each (lambda, seed):
-      train -> evaluate; then select; if there is a winner: register -> synthesise -> audit -> promote, and utility
-      beside them; whatever happens: finish
+      train -> evaluate; then select; if there is a winner: evaluate_winner -> register -> synthesise -> audit ->
+      promote, and utility beside them; whatever happens: finish
 """
 
 import runpy
@@ -12,6 +12,7 @@ from kfp import dsl
 from mammogan.components.audit import audit
 from mammogan.components.check_changes import check_changes
 from mammogan.components.evaluate import evaluate
+from mammogan.components.evaluate_winner import evaluate_winner
 from mammogan.components.filter_minority import filter_minority
 from mammogan.components.finish import finish
 from mammogan.components.ingest import ingest
@@ -77,11 +78,9 @@ def experiment(
                 evaluations=dsl.Collected(evaluated.outputs["evaluation"]),
             )
             with dsl.If(chosen.outputs["Output"] == True, name="accepted"):  # noqa: E712
-                registered = register(
-                    **given,
-                    decision=chosen.outputs["decision"],
-                    winner=chosen.outputs["winner"],
-                )
+                picked = {"decision": chosen.outputs["decision"], "winner": chosen.outputs["winner"]}
+                measured = evaluate_winner(**given, minority=kept.outputs["minority"], **picked)
+                registered = register(**given, **picked, result=measured.outputs["result"])
                 filled = synthesise(
                     **given,
                     version=registered.output,
@@ -96,7 +95,7 @@ def experiment(
 
     for task in (closing, opened, ingested, kept, checked, trained, evaluated, chosen, registered):
         task.set_caching_options(False)
-    for task in (filled, audited, promoted, compared):
+    for task in (measured, filled, audited, promoted, compared):
         task.set_caching_options(False)
 
 

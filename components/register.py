@@ -12,10 +12,12 @@ def register(
     run: str,
     decision: dsl.Input[dsl.Artifact],
     winner: dsl.Input[dsl.Model],
+    result: dsl.Input[dsl.Artifact],
 ) -> str:
     """Register the winning generator and move the alias; return the model version."""
     from pathlib import Path
 
     from mammogan.steps import StepContext, register
 
-    return register.run(StepContext.of(preset, overrides, run), Path(winner.path), Path(decision.path))
+    paths = [Path(item.path) for item in (winner, decision, result)]
+    return register.run(StepContext.of(preset, overrides, run), *paths)

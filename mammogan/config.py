@@ -318,8 +318,9 @@ class SelectConfig:
 
     metrics: str = "kid,fid"
     """Metrics that decide, the first one first, later ones break ties."""
-    against: Literal["train", "test"] = "train"
-    """Reals that the deciding metrics compare with; 'train' keeps the test split for the final figures."""
+    against: Literal["auto", "train", "validation"] = "auto"
+    """Reals that rank the snapshots: the train ones, which a generator that copies them is nearest to, or those of
+    validation patients; 'auto' takes the latter where they are enough for an interval. Never the test ones."""
     min_diversity: float = 0.4
     """LPIPS between fakes, as a share of LPIPS between reals, below which a snapshot counts as collapsed."""
     margin: float = 0.0
@@ -593,7 +594,7 @@ class Trial:
 PRESETS: dict[str, Config] = {
     "demo": Config(
         preset="demo",
-        data=DataConfig(subset="mass-train", size=56),
+        data=DataConfig(subset="mass-train", size=56, test_fraction=0.35),
         model=ModelConfig(generator_channels=128, critic_channels=16),
         train=TrainConfig(
             epochs=21,
@@ -612,6 +613,7 @@ PRESETS: dict[str, Config] = {
         data=DataConfig(split="image"),
         model=ModelConfig(frozen_weights=RADIMAGENET_URL, frozen_sha256=RADIMAGENET_SHA256),
         evaluate=EvaluateConfig(extractor="inception"),
+        select=SelectConfig(against="train"),
     ),
     "modern": Config(
         preset="modern",

@@ -15,6 +15,7 @@ class Step(StrEnum):
     TRAIN = "train"
     EVALUATE = "evaluate"
     SELECT = "select"
+    EVALUATE_WINNER = "evaluate-winner"
     REGISTER = "register"
     SYNTHESISE = "synthesise"
     AUDIT = "audit"
@@ -25,9 +26,16 @@ class Step(StrEnum):
 
 PER_TRIAL = (Step.TRAIN, Step.EVALUATE)
 """Steps of which there is one for each (lambda, seed)."""
-ACCELERATED = (Step.TRAIN, Step.EVALUATE, Step.AUDIT, Step.UTILITY)
+ACCELERATED = (Step.TRAIN, Step.EVALUATE, Step.EVALUATE_WINNER, Step.AUDIT, Step.UTILITY)
 """Steps that run on an accelerator where there is one."""
 BEFORE_TRAINING = (Step.START, Step.INGEST, Step.FILTER_MINORITY, Step.CHECK_CHANGES)
 """Steps of every run, also of one that has nothing to train."""
-AFTER_A_WINNER = (Step.REGISTER, Step.SYNTHESISE, Step.AUDIT, Step.PROMOTE, Step.UTILITY)
+AFTER_A_WINNER = (
+    Step.EVALUATE_WINNER,
+    Step.REGISTER,
+    Step.SYNTHESISE,
+    Step.AUDIT,
+    Step.PROMOTE,
+    Step.UTILITY,
+)
 """Steps that follow where the selection has a winner."""

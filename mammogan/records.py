@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from mammogan.config import Config, Trial
 from mammogan.data.summary import MinoritySummary, SyntheticPart
-from mammogan.results import Audit, Decision, Evaluation, TrialResult, Utility
+from mammogan.results import Audit, Decision, Evaluation, TrialResult, Utility, WinnerResult
 
 PAIRS, CLOSEST = "pairs", "closest"
 """Names of the audit's figure, with real images beside the synthetic ones, and without."""
@@ -43,12 +43,14 @@ class TrialRecord:
 
 @dataclass(frozen=True)
 class Findings:
-    """Results of the three steps after registration; what was not reached is None."""
+    """Results of the steps after the selection; what was not reached is None."""
 
     synthetic: SyntheticPart | None = None
     """Part ``synthetic`` of the filled data set's summary."""
     audit: Audit | None = None
     utility: Utility | None = None
+    result: WinnerResult | None = None
+    """The winner's figures on test images: what is registered, shown and compared."""
     pictures: Mapping[str, bytes] = field(default_factory=dict)
     """PNGs: ``closest`` or ``pairs``, ``effects``, ``curve``, ``calibration``."""
 
@@ -104,4 +106,4 @@ class RunRecord:
     trials: tuple[TrialRecord, ...] = field(default=())
     """The child runs, in the order of lambda and seed."""
     findings: Findings = field(default_factory=Findings)
-    """What the steps after registration found."""
+    """What the steps after the selection found."""

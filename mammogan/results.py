@@ -16,8 +16,9 @@ from mammogan import codec, storage
 from mammogan.config import AuditCheck, Trial
 from mammogan.graph import Step
 
-TRIAL_FORMAT = DECISION_FORMAT = CANDIDATE_FORMAT = AUDIT_FORMAT = UTILITY_FORMAT = 3
-EVALUATION_FORMAT = 4
+TRIAL_FORMAT = CANDIDATE_FORMAT = AUDIT_FORMAT = UTILITY_FORMAT = 3
+EVALUATION_FORMAT = DECISION_FORMAT = 4
+WINNER_FORMAT = 1
 """Raised when a field changes its meaning; documents without one are of format 1."""
 
 
@@ -86,7 +87,7 @@ class Quantity:
     extractor: str
     """Network whose features were compared; empty for MS-SSIM, which has none."""
     pairing: str
-    """train or test: the fakes with these reals; real_fake, fake_fake, real_real: pairs of images."""
+    """train, validation or test: the fakes with these reals; real_fake, fake_fake, real_real: pairs of images."""
 
     @property
     def key(self) -> str:
@@ -262,6 +263,70 @@ class Candidate:
         return [item for item in measurements if item]
 
 
+class Unmeasured(StrEnum):
+    """Why a winner has no figure on test images."""
+
+    NO_IMAGES = "no test images of patients of their own"
+    TOO_FEW_PATIENTS = "too few test patients"
+    FAILED = "the measurement failed"
+
+
+@dataclass(frozen=True)
+class HeldOutSet:
+    """Test images of the class, of patients who have none in train or validation, and how often they were looked at."""
+
+    digest: str
+    """Hex sha256 of the source's files that they were made from; empty where there are none."""
+    images: int
+    patients: int
+    looks: int
+    """Runs of the tracking server that measured on these files, this one included; 0 where there are none."""
+
+
+@dataclass(frozen=True)
+class WinnerResult:
+    """The winner measured anew, once, on test images, with latents that ranked nothing; ``result.json``."""
+
+    gp_lambda: float
+    seed: int
+    epoch: int
+    snapshot_sha256: str
+    latent_seed: int
+    """Seed of the images that were drawn for it."""
+    test_set: HeldOutSet
+    selected_by: tuple[Measurement, ...]
+    """By what it was chosen, the first first: the best of many, and so too good."""
+    measurements: tuple[Measurement, ...] = ()
+    """Against the test images; and KID and FID against the train ones, from the same draw."""
+    omitted: tuple[Omission, ...] = ()
+    verdict: Verdict | None = None
+    """Whether it favours the train images over the test ones; None where nothing was measured."""
+    extractor: Network | None = None
+    lpips: Network | None = None
+    unmeasured: Unmeasured | None = None
+    """Why there is no figure; None where there is one."""
+    reason: str = ""
+    """The same in a sentence."""
+
+    @property
+    def trial(self) -> Trial:
+        """The trial whose snapshot it is."""
+        return Trial(self.gp_lambda, self.seed)
+
+    def figures(self) -> list[Measurement]:
+        """What the selection went by, measured on the test images; what is quoted and compared. Empty if unmeasured."""
+        metrics = [item.quantity.metric for item in self.selected_by]
+        found = {item.quantity.metric: item for item in self.measurements if item.quantity.pairing == "test"}
+        return [found[metric] for metric in metrics if metric in found]
+
+    @property
+    def outcome(self) -> Outcome:
+        """Passed where it was measured and does not favour the train images; what was not checked has not passed."""
+        if self.unmeasured is not None or self.verdict is None:
+            return Outcome.NOT_CHECKED
+        return self.verdict.outcome
+
+
 @dataclass(frozen=True)
 class Contest:
     """A version against a champion, both drawn and measured anew on the same held-out images."""
@@ -394,6 +459,14 @@ class FailedTrial:
         return Trial(self.gp_lambda, self.seed)
 
 
+class RankingReason(StrEnum):
+    """Why these reals ranked the snapshots."""
+
+    SETTING = "as select.against says"
+    VALIDATION = "they are of validation patients, whom no training saw"
+    NO_VALIDATION = "there are too few validation patients for an interval"
+
+
 @dataclass(frozen=True)
 class Decision:
     """The selection's decision, ``decision.json``."""
@@ -404,6 +477,8 @@ class Decision:
     """Whether nothing was trained, because it could only repeat an earlier run."""
     trials: int = 0
     against: str = "train"
+    """Reals that ranked the snapshots: train or validation."""
+    against_because: RankingReason = RankingReason.SETTING
     metrics: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
     """What was refused, and why."""
@@ -761,15 +836,16 @@ _FORMATS: dict[type, int] = {
     Audit: AUDIT_FORMAT,
     Utility: UTILITY_FORMAT,
     Candidate: CANDIDATE_FORMAT,
+    WinnerResult: WINNER_FORMAT,
 }
 
 
-def write(result: TrialResult | Evaluation | Decision | Audit | Utility, path: Path | str) -> None:
+def write(result: TrialResult | Evaluation | Decision | WinnerResult | Audit | Utility, path: Path | str) -> None:
     """Write a result's document, local or s3://, whole or not at all."""
     storage.write_bytes(str(path), document(result))
 
 
-def document(result: TrialResult | Evaluation | Decision | Audit | Utility | Candidate) -> bytes:
+def document(result: TrialResult | Evaluation | Decision | WinnerResult | Audit | Utility | Candidate) -> bytes:
     """The JSON document of a result."""
     return codec.dumps(result, _FORMATS[type(result)])
 

@@ -331,11 +331,54 @@ MUTANTS = [
             ),
             ("mammogan/reader_study/pooling.py", "np.cumsum(below, axis=2) - below / 2", "np.cumsum(below, axis=2)"),
         ],
+        "tests/evaluation/test_winner.py": [
+            ("mammogan/evaluation/winner.py", "blank.latent_seed, config.batch_size", "config.seed, config.batch_size"),
+            ("mammogan/evaluation/winner.py", "RealImages.of(real.held_out)", "RealImages.of(real.test)"),
+            ("mammogan/evaluation/winner.py", "advance, main=TEST)", "advance)"),
+            ("mammogan/evaluation/winner.py", "if test_set.patients < FEWEST_FOR_INTERVAL:", "if not test_set.images:"),
+            ("mammogan/evaluation/rivals.py", "digest([role, seed])", "digest([seed])"),
+            ("mammogan/data/dataset.py", ".without_patients_of(self.validation)", ""),
+            (
+                "mammogan/data/manifest.py",
+                'frame["source_sha256"].where(frame["source_sha256"] != "", frame["sha256"])',
+                'frame["sha256"]',
+            ),
+            (
+                "mammogan/evaluation/image_sources.py",
+                "reals.validation.without_patients_of(reals.train)",
+                "reals.validation",
+            ),
+        ],
+        "tests/selection/test_pairing.py": [
+            (
+                "mammogan/selection/pairing.py",
+                "if any(item.low is not None for item in measured):",
+                "if any(measured):",
+            ),
+            (
+                "mammogan/selection/comparison.py",
+                "against, _ = ranking_pairing(finished, settings)",
+                'against = "train"',
+            ),
+            ("mammogan/selection/ranking.py", "        against_because=because,\n", ""),
+        ],
+        "tests/steps/test_evaluate_winner.py": [
+            (
+                "mammogan/steps/evaluate_winner.py",
+                "count = looks.look(context.parent_id, test_set.digest)",
+                "count = looks.count(test_set.digest)",
+            ),
+            ("mammogan/tracking/looks.py", "{TEST_SET: digest}, ViewType.ALL", "{TEST_SET: digest}"),
+            ("mammogan/tracking/looks.py", "    if earlier != digest:\n", "    if False:\n"),
+            ("mammogan/tracking/ledger.py", "    if progress.failure is not None:\n", "    if False:\n"),
+            ("mammogan/registry/promotion.py", "return [audited, measured, *_better", "return [audited, *_better"),
+            ("mammogan/registry/versions.py", "    notes.write_result(name, number, measured, tracking_uri)\n", ""),
+        ],
         "tests/reporting/test_claim.py": [
             ("mammogan/reporting/claim.py", "if record.data is None or record.config is None:", "if False:"),
             ("mammogan/reporting/claim.py", "    if not leak.patients:\n", "    if True:\n"),
             ("mammogan/reporting/claim.py", "if len(config.seeds) < 2:", "if False:"),
-            ("mammogan/reporting/claim.py", 'item.quantity.pairing == "test"', "True"),
+            ("mammogan/reporting/claim.py", "    if result.unmeasured is not None:\n", "    if False:\n"),
         ],
         "tests/reporting/test_markdown.py": [
             (

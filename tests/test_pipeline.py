@@ -69,11 +69,12 @@ def test_dependencies_are_as_drawn(spec):
     groups = {path[-1]: path[:-1] for path in tasks(spec)}
     assert len(groups["train"]) == len(groups["evaluate"]) == 3
     assert needs["check-changes"] == {"filter-minority"}
+    assert needs["register"] == {"evaluate-winner"} | needs["evaluate-winner"]
     assert needs["synthesise"] >= {"register"}
     assert needs["audit"] == needs["utility"] == {"register", "synthesise"}
     assert needs["promote"] == {"register", "audit"}
     changed, accepted = groups["register"][-2:]
-    for step in ("register", "synthesise", "audit", "promote", "utility"):
+    for step in ("evaluate-winner", "register", "synthesise", "audit", "promote", "utility"):
         assert groups[step][-2:] == (changed, accepted)
     assert groups["select"][-1] == groups["train"][-2] == changed
     assert changed.startswith("condition")
@@ -154,6 +155,8 @@ def _names_no_patient(out, done):
 
 def _tells_what_failed(out, done):
     assert "winner" in done.stdout
+    assert "on test  kid/" in done.stdout
+    assert "this test set has been looked at 1 time\n" in done.stdout
     assert "failed   lambda=1e+300,seed=0: epoch 1" in done.stdout
     report = next(out.glob("run-*/report/report.html")).read_text()
     assert "lambda=1e+300" in report
@@ -172,7 +175,10 @@ def _mlflow_holds_everything():
         "lambda=3,seed=0": "FINISHED",
         "lambda=1e+300,seed=0": "FAILED",
     }
+    results = [key for key in parents[0].data.metrics if key.startswith("result/") and key.count("/") == 3]
+    assert [key.rpartition("/")[2] for key in results] == ["test", "test"]
     for name in ("lambda=0.5,seed=0", "lambda=3,seed=0"):
+        assert not [key for key in children[name].data.metrics if "/test" in key]
         for metric in ("kid/", "fid/", "lpips", "ms_ssim"):
             keys = [key for key in children[name].data.metrics if key.startswith(metric) and key.count("/") <= 2]
             assert keys, metric

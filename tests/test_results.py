@@ -5,7 +5,7 @@ import json
 import typing
 
 import pytest
-from sample_run import evaluation, measured, paper_run
+from sample_run import evaluation, measured, paper_run, winner_result
 
 from mammogan import codec, config, results
 from mammogan.codec import OlderFormatError
@@ -32,12 +32,19 @@ def trained():
 
 
 @pytest.mark.parametrize(
-    "result", [trained(), evaluation(Trial(0.5, 0), []), paper_run().trials[0].evaluation, paper_run().decision]
+    ("result", "number"),
+    [
+        (trained(), 3),
+        (evaluation(Trial(0.5, 0), []), 4),
+        (paper_run().trials[0].evaluation, 4),
+        (paper_run().decision, 4),
+        (winner_result(None, paper_run().decision.winner), 1),
+    ],
 )
-def test_what_is_written_is_read_back_the_same(result, tmp_path):
+def test_what_is_written_is_read_back_the_same(result, number, tmp_path):
     results.write(result, tmp_path / "result.json")
     assert results.read(type(result), tmp_path / "result.json") == result
-    assert json.loads((tmp_path / "result.json").read_text())["format"] == (4 if isinstance(result, Evaluation) else 3)
+    assert json.loads((tmp_path / "result.json").read_text())["format"] == number
 
 
 def test_a_candidate_is_the_same_from_its_document():

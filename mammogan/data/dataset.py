@@ -74,6 +74,11 @@ class Dataset:
         """Images of patients who have none in ``other``."""
         return self._where(~self.frame["patient_id"].isin(other.frame["patient_id"]), "patients of their own")
 
+    @property
+    def held_out(self) -> Dataset:
+        """Test images of patients who have none in train or validation: nothing was learnt or chosen by them."""
+        return self.test.without_patients_of(self.train).without_patients_of(self.validation)
+
     def _where(self, chosen: pd.Series, reason: str) -> Dataset:
         return replace(self, frame=self.frame[chosen], narrowing=(*self.narrowing, reason))
 
@@ -114,6 +119,11 @@ class Dataset:
     def digest(self) -> str:
         """Hex sha256 of what these images are, as ``manifest.data_digest`` gives it."""
         return manifest.data_digest(self.frame)
+
+    @property
+    def source_digest(self) -> str:
+        """Hex sha256 of which pictures these are, as ``manifest.source_digest`` gives it."""
+        return manifest.source_digest(self.frame)
 
     def images(self, *, allow_empty: bool = False) -> Tensor:
         """The pictures, (N, 1, H, W), uint8, [0, 255], read anew at each call; of none (0, 1, 0, 0) by ``allow_empty``.

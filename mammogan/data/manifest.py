@@ -133,3 +133,12 @@ def data_digest(frame: pd.DataFrame) -> str:
     first = ordered.groupby("patient_id", sort=False)["image_id"].transform("first")
     rows = ordered[list(DIGESTED)].assign(patient=first).astype(str).to_numpy().tolist()
     return hashlib.sha256(json.dumps(rows, separators=(",", ":")).encode()).hexdigest()
+
+
+def source_digest(frame: pd.DataFrame) -> str:
+    """Hex sha256 of the source's files that images were made from, whatever was made of them, in any order.
+
+    A file whose content is not known counts by its image here.
+    """
+    files = frame["source_sha256"].where(frame["source_sha256"] != "", frame["sha256"])
+    return hashlib.sha256("\n".join(sorted(set(files))).encode()).hexdigest()

@@ -54,10 +54,26 @@ def read_reals(source: Source, label: int | None = None) -> dict[str, RealImages
     if isinstance(source, Path):
         return {"real_fake": RealImages.unrelated(read_images(source))}
     reals = source.real.of(label)
+    return {"train": _train(reals, label), "test": RealImages.of(reals.test)}
+
+
+def _train(reals: Dataset, label: int | None) -> RealImages:
+    """Those of the train split. Raises ValueError where there are none."""
     if not len(reals.train):
         kind = _kind("real", label)
-        raise ValueError(f"real={str(source.root)!r}: its train split holds no {kind}; give the data set of `ingest`")
-    return {"train": RealImages.of(reals.train), "test": RealImages.of(reals.test)}
+        raise ValueError(f"real={str(reals.root)!r}: its train split holds no {kind}; give the data set of `ingest`")
+    return RealImages.of(reals.train)
+
+
+def ranking_reals(dataset: Dataset) -> dict[str, RealImages]:
+    """What snapshots are ranked by: ``train`` and, where patients who have none in train are in it, ``validation``.
+
+    Never the test images: whatever is chosen by them is measured too well on them. Raises as ``read_reals``.
+    """
+    reals = dataset.real
+    by_pairing = {"train": _train(reals, None)}
+    apart = reals.validation.without_patients_of(reals.train)
+    return {**by_pairing, "validation": RealImages.of(apart)} if len(apart) else by_pairing
 
 
 def read_fakes(source: Source, label: int | None = None) -> Tensor:

@@ -128,10 +128,10 @@ def image_set(
     return ImageSet(images, features, embedding, patients)
 
 
-def steps_of(by_pairing: Mapping[str, RealImages]) -> int:
-    """Steps by which ``measure_reals`` advances: both networks see the first set, the extractor alone the others."""
-    main, *others = (len(images) for images in by_pairing.values())
-    return NETWORKS * main + sum(others)
+def steps_of(by_pairing: Mapping[str, RealImages], main: str = "") -> int:
+    """Steps by which ``measure_reals`` advances: both networks see the main set, the extractor alone the others."""
+    counts = {pairing: len(images) for pairing, images in by_pairing.items()}
+    return sum(counts.values()) + (NETWORKS - 1) * counts[main or next(iter(counts))]
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,9 @@ class Reals:
     """The real side of an evaluation, featurised once, with its references."""
 
     sets: Mapping[str, ImageSet]
-    """By pairing; the first is the one that the pair metrics and the neighbourhoods use."""
+    """By pairing."""
+    main_pairing: str
+    """Pairing of the set that the pair metrics and the neighbourhoods use."""
     references: Mapping[tuple[str, str], float | None]
     """Real against real of the feature metrics, by (metric, pairing)."""
     pair_references: Mapping[str, Estimate | None]
@@ -147,27 +149,31 @@ class Reals:
 
     @property
     def main(self) -> ImageSet:
-        """The first set."""
-        return next(iter(self.sets.values()))
+        """The set that the pair metrics and the neighbourhoods use."""
+        return self.sets[self.main_pairing]
 
 
 def measure_reals(
-    by_pairing: Mapping[str, RealImages], networks: EvaluationNetworks, advance: console.Advance = console.no_progress
+    by_pairing: Mapping[str, RealImages],
+    networks: EvaluationNetworks,
+    advance: console.Advance = console.no_progress,
+    main: str = "",
 ) -> Reals:
-    """Featurise the real images and measure real against real.
+    """Featurise the real images and measure real against real; ``main`` is the main pairing, by default the first.
 
     The reference of the first pairing compares random halves of its patients (mean of 5 halvings); that of a later one
     compares the first set with it, because new real images are what a perfect generator would give. FID depends on how
     many images there are: its reference is fitted over parts of several sizes and read at the counts of the value.
     """
-    main, *others = by_pairing
+    base, *others = by_pairing
+    main = main or base
     sets = {
         pairing: image_set(images, networks, advance, pairs=pairing == main) for pairing, images in by_pairing.items()
     }
-    first, config = sets[main], networks.config
+    first, config = sets[base], networks.config
     references: dict[tuple[str, str], float | None] = {}
-    references["kid", main] = _halves_reference(first, kid.kernel_distance, config.seed, least=fid.FEWEST)
-    references["fid", main] = fid.reference_within(first.features, config.fakes, config.seed, first.patients)
+    references["kid", base] = _halves_reference(first, kid.kernel_distance, config.seed, least=fid.FEWEST)
+    references["fid", base] = fid.reference_within(first.features, config.fakes, config.seed, first.patients)
     for pairing in others:
         x, y = sets[pairing].features, first.features
         enough = min(len(x), len(y)) >= fid.FEWEST
@@ -176,9 +182,9 @@ def measure_reals(
         references["fid", pairing] = between
     for number, metric in enumerate(prdc.NAMES):
         share = functools.partial(_neighbourhood, number)
-        references[metric, main] = _halves_reference(first, share, config.seed, least=prdc.FEWEST)
+        references[metric, main] = _halves_reference(sets[main], share, config.seed, least=prdc.FEWEST)
     pair_references = {metric: _within(metric, sets[main], networks) for metric in ("lpips", "ms_ssim")}
-    return Reals(sets, references, pair_references)
+    return Reals(sets, main, references, pair_references)
 
 
 def _neighbourhood(number: int, real: Floats, fake: Floats) -> float:
@@ -278,7 +284,7 @@ def measures(reals: Reals, fake: ImageSet, networks: EvaluationNetworks) -> Iter
         yield from _pair_measures(metric, reals, fake, networks)
     for metric in prdc.NAMES:
         read_share = functools.partial(lambda metric: Reading(shares()[metric]), metric)
-        yield feature_measure(metric, next(iter(reals.sets)), Direction.HIGHER, prdc.FEWEST, read_share)
+        yield feature_measure(metric, reals.main_pairing, Direction.HIGHER, prdc.FEWEST, read_share)
 
 
 def _pair_measures(metric: str, reals: Reals, fake: ImageSet, networks: EvaluationNetworks) -> Iterable[Measure]:

@@ -14,7 +14,7 @@ from mammogan import codec, console, results, storage
 from mammogan.addresses import masked
 from mammogan.config import EvaluateConfig, digest
 from mammogan.data.dataset import Dataset
-from mammogan.evaluation.image_sources import RealImages, open_source, read_fakes, read_reals
+from mammogan.evaluation.image_sources import RealImages, open_source, ranking_reals, read_fakes, read_reals
 from mammogan.evaluation.measurement import (
     NETWORKS,
     Comparison,
@@ -25,6 +25,7 @@ from mammogan.evaluation.measurement import (
     measure_reals,
     steps_of,
 )
+from mammogan.evaluation.rivals import latent_seed
 from mammogan.graph import Step
 from mammogan.image_tensors import digest_of, same_size
 from mammogan.results import EVALUATION_FORMAT, Evaluation, Measurement, Network, Omission, TrialResult, TrialStatus
@@ -33,9 +34,11 @@ from mammogan.training.trial_folder import SNAPSHOTS, require_files
 
 logger = logging.getLogger(__name__)
 
-PROTOCOL = 7
+PROTOCOL = 8
 """Raised whenever a number would come out differently, so that no cached one is mixed with new ones."""
 FILE = "evaluation.json"
+RANKING = "ranking"
+"""Role of the latents by which snapshots are ranked: no seed that a user gives draws what chose the winner."""
 
 Report = Callable[[int, Mapping[str, float]], None]
 ReportError = Callable[[BaseException], None]
@@ -72,7 +75,7 @@ def evaluate_images(by_pairing: Mapping[str, RealImages], fakes: Tensor, config:
 def evaluate_trial(
     trial_dir: Path, dataset: Path, config: EvaluateConfig, out: Path, report: Report, store: str = ""
 ) -> Evaluation:
-    """Evaluate every snapshot of a trial against the train and test reals of a data set.
+    """Evaluate every snapshot of a trial against the train and validation reals of a data set, never the test ones.
 
     Writes ``evaluation.json`` below ``out`` and returns it. Each snapshot's result is kept in ``store/evaluations``,
     without a store in ``out/snapshots``, under a digest of snapshot, images, networks and settings, so that running
@@ -101,7 +104,7 @@ def evaluate_snapshots(
     store: str = "",
 ) -> Evaluation:
     """``evaluate_trial`` of snapshots ``epoch_<number>.pt`` of the trial that ``begun`` is about."""
-    by_pairing = read_reals(Dataset.read(dataset))
+    by_pairing = ranking_reals(Dataset.read(dataset))
     networks = load_networks(config)
     shared = _shared_key(by_pairing, networks)
     kept = storage.join(store, "evaluations") if store else str(out / "snapshots")
@@ -197,5 +200,5 @@ def _compared(path: Path, reals: Reals, networks: EvaluationNetworks, advance: c
     if unusable:
         advance(NETWORKS * config.fakes)
         return Comparison(omitted=(Omission("*", unusable),))
-    fakes = sample(generator.to(networks.device), config.fakes, config.seed, config.batch_size)
+    fakes = sample(generator.to(networks.device), config.fakes, latent_seed(config.seed, RANKING), config.batch_size)
     return compare(reals, fakes.cpu(), networks, advance)

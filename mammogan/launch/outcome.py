@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING
 
 from mammogan import shell
 from mammogan.addresses import masked
+from mammogan.reporting.winner import looks
 
 if TYPE_CHECKING:
-    from mammogan.results import Measurement
+    from mammogan.results import Measurement, WinnerResult
     from mammogan.tracking import Outcome
 
 
 def outcome_lines(ended: Outcome, *, model: str, tracking_uri: str) -> Iterator[str]:
-    """Lines of a short table: the winner, its deciding metrics, the model, failed trials, the report and the UI."""
+    """Lines of a short table: the winner, its figures, what selected it, the model, failed trials, report and UI."""
     decision = ended.decision
     if decision and (winner := decision.winner):
         yield _row("winner", f"{winner.trial.name}, epoch {winner.epoch}")
-        yield from (_row("", _shown(item)) for item in winner.decided_by())
+        yield from _figures(ended.result)
+        yield from (_row("selected", f"by {_shown(item)}") for item in winner.decided_by())
     yield _row("verdict", decision.verdict if decision else "no decision was reached")
     if ended.version:
         yield _row("model", generate_hint(f"models:/{model}/{ended.version}", tracking_uri))
@@ -28,6 +30,17 @@ def outcome_lines(ended: Outcome, *, model: str, tracking_uri: str) -> Iterator[
         yield _row("failed", f"{trial}: {reason}")
     yield _row("report", str(ended.report) if ended.report else "none was written")
     yield _row("MLflow", open_hint(tracking_uri))
+
+
+def _figures(result: WinnerResult | None) -> Iterator[str]:
+    """The winner's figures on test images, or why there are none; nothing where the run ended before."""
+    if result is None:
+        return
+    if result.unmeasured is not None:
+        yield _row("on test", f"not measured: {result.reason or result.unmeasured}")
+        return
+    yield from (_row("on test", _shown(item)) for item in result.figures())
+    yield _row("", looks(result.test_set))
 
 
 def generate_hint(model_uri: str, tracking_uri: str) -> str:

@@ -113,6 +113,8 @@ class Pods:
     """Pod of each trial's evaluation."""
     select: Size = Size("1", "4Gi", "20Gi")
     """Pod of select, which holds every trial's snapshots."""
+    evaluate_winner: Size = HEAVY
+    """Pod of evaluate-winner."""
     register: Size = Size("1", "4Gi", "10Gi")
     """Pod of register."""
     synthesise: Size = Size("2", "8Gi", "20Gi")

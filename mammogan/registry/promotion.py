@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 CHAMPION, PREVIOUS, CHALLENGER = "champion", "previous", "challenger"
 AUDIT_OUTCOME = "mammogan.audit_outcome"
 """Tag of a version that holds what the audit of its images came to, as JSON."""
+RESULT_OUTCOME = "mammogan.result_outcome"
+"""Tag of a version that holds what came of measuring it anew on test images, as JSON."""
 METADATA = "candidate_document"
 """Key of a model's metadata under which its candidate stands, as JSON."""
 BETTER = "better than the champion"
@@ -56,6 +58,14 @@ class AuditNote:
     summary: str
     for_release: bool = False
     """Whether every check there is was required."""
+
+
+@dataclass(frozen=True)
+class ResultNote:
+    """What came of measuring a version anew on test images."""
+
+    outcome: Outcome
+    summary: str
 
 
 @dataclass(frozen=True)
@@ -140,13 +150,15 @@ def _judge(
     others: Sequence[str],
     contests: Sequence[Contest],
 ) -> list[Verdict]:
-    """What ``version`` must pass to follow the champion: its images are audited, and it is better."""
+    """What ``version`` must pass to follow the champion: audited images, a figure on test images, and to be better."""
     note = _audit_note(client, model, version)
     audited = gates.audited(note.outcome if note else None, note.summary if note else "")
     released = [other for rival in others if (other := _audit_note(client, model, rival)) and other.for_release]
     if released and not audited.refuses:
         audited = gates.as_released(audited, for_release=note is not None and note.for_release, champion=True)
-    return [audited, *_better(version, candidate, others, contests)]
+    result = _result_note(client, model, version)
+    measured = gates.measured_anew(result.outcome if result else None, result.summary if result else "")
+    return [audited, measured, *_better(version, candidate, others, contests)]
 
 
 def _better(
@@ -172,6 +184,11 @@ def _audit_note(client: MlflowClient, model: str, version: str) -> AuditNote | N
     return codec.decode(AuditNote, codec.parsed(tag, AUDIT_OUTCOME), AUDIT_OUTCOME) if tag else None
 
 
+def _result_note(client: MlflowClient, model: str, version: str) -> ResultNote | None:
+    tag = client.get_model_version(model, version).tags.get(RESULT_OUTCOME)
+    return codec.decode(ResultNote, codec.parsed(tag, RESULT_OUTCOME), RESULT_OUTCOME) if tag else None
+
+
 def promote(
     model: str,
     version: str,
@@ -183,9 +200,9 @@ def promote(
 ) -> Move:
     """Make ``version`` the champion and the present one ``previous``, if the gates let it pass or by ``force``.
 
-    The gates: the audit of its images passed, and it is better than each of ``rivals``, by ``contests`` as
-    ``reevaluation.contests`` measures them. What was not checked has not passed. A version that passed is the best
-    champion so far; one that is promoted by force is not.
+    The gates: the audit of its images passed, it was measured anew on test images (``notes.write_result``), and it is
+    better than each of ``rivals``, by ``contests`` as ``reevaluation.contests`` measures them. What was not checked has
+    not passed. A version that passed is the best champion so far; one that is promoted by force is not.
 
     A refusal is a ``Move`` too, with ``moved`` False. When another promotion gets in between, this one is refused:
     its gates were asked about a champion that is gone. For a version that is the champion already it is the move that

@@ -27,6 +27,7 @@ from mammogan.registry.model import snapshot_of
 from mammogan.registry.promotion import CHAMPION, alias_version, rivals
 from mammogan.registry.versions import PARENT_RUN
 from mammogan.results import Contest, Quantity
+from mammogan.tracking import looks
 
 if TYPE_CHECKING:
     from mammogan.evaluation.image_sources import RealImages
@@ -35,13 +36,16 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def contests(version: str, dataset: Path, config: Config, tracking_uri: str = "") -> tuple[Contest, ...]:
+def contests(
+    version: str, dataset: Path, config: Config, tracking_uri: str = "", *, by_hand: bool = False
+) -> tuple[Contest, ...]:
     """A version against each of its rivals on the test images of a data set, of patients who have none in train.
 
     ``dataset`` is the data set folder that the version was selected on; of both classes the one that is synthesised.
-    Empty where there is no rival. Where a champion cannot draw such images again, or patients are too few, the contest
-    has the reason and no figures. Any error of the measurement itself is raised, and ValueError where the files of
-    either are not those that were registered.
+    Before anything is measured the look at these test images is recorded: as that of the version's own run, which is
+    one whatever it measures on them, or ``by_hand`` as a further one. Empty where there is no rival. Where a champion
+    cannot draw such images again, or patients are too few, the contest has the reason and no figures. Any error of the
+    measurement itself is raised, and ValueError where the files of either are not those that were registered.
     """
     model = config.select.model_name
     if alias_version(tracking.client(tracking_uri), model, CHAMPION) is None:
@@ -50,7 +54,8 @@ def contests(version: str, dataset: Path, config: Config, tracking_uri: str = ""
     if not opponents:
         return ()
     blank = [Contest(version, rival, config.select.margin, config.select.confidence) for rival in opponents]
-    real = _held_out(dataset)
+    held_out = _held_out(dataset)
+    real = _images(held_out)
     patients = len(set(real.patients.tolist()))
     if patients < FEWEST_FOR_INTERVAL:
         reason = (
@@ -59,17 +64,21 @@ def contests(version: str, dataset: Path, config: Config, tracking_uri: str = ""
         )
         return tuple(dataclasses.replace(contest, reason=reason) for contest in blank)
     own = _generator(model, version, tracking_uri)
+    _record_look(model, version, held_out, by_hand, tracking_uri)
     return tuple(_measured(contest, own, real, config, tracking_uri) for contest in blank)
 
 
 def contests_of_run(model: str, version: str, dataset: Path, tracking_uri: str = "") -> tuple[Contest, ...]:
-    """``contests`` by the settings of the run that registered the version; raises ValueError where none is recorded."""
+    """``contests`` by hand, by the settings of the run that registered the version.
+
+    Raises ValueError where none is recorded.
+    """
     parent = _tags(model, version, tracking_uri).get(PARENT_RUN)
     config = tracking.read_run(parent, tracking_uri).config if parent else None
     if config is None:
         raise ValueError(f"version={version!r}: no run of this software registered it, so its settings are not known")
     named = dataclasses.replace(config, select=dataclasses.replace(config.select, model_name=model))
-    return contests(version, dataset, named, tracking_uri)
+    return contests(version, dataset, named, tracking_uri, by_hand=True)
 
 
 def _tags(model: str, version: str, tracking_uri: str) -> Mapping[str, str]:
@@ -81,13 +90,26 @@ def _tags(model: str, version: str, tracking_uri: str) -> Mapping[str, str]:
         raise ValueError(f"version={version!r}: model {model} has no such version") from error
 
 
-def _held_out(dataset: Path) -> RealImages:
-    """Test images of the class that is synthesised, of patients who have none in train."""
+def _held_out(dataset: Path) -> Dataset:
+    """Test images of the class that is synthesised, of patients who have none in train or validation."""
+    real = Dataset.read(dataset).real
+    return real.of(label_to_synthesise(real)).held_out
+
+
+def _images(held_out: Dataset) -> RealImages:
     from mammogan.evaluation.image_sources import RealImages  # with PyTorch, which takes seconds; rarely needed
 
-    real = Dataset.read(dataset).real
-    real = real.of(label_to_synthesise(real))
-    return RealImages.of(real.test.without_patients_of(real.train))
+    return RealImages.of(held_out)
+
+
+def _record_look(model: str, version: str, held_out: Dataset, by_hand: bool, tracking_uri: str) -> None:
+    """Count that these test images are measured on; a version of other making has no run to count it by."""
+    parent = _tags(model, version, tracking_uri).get(PARENT_RUN)
+    if parent and by_hand:
+        name = f"contest of version {version} by hand"
+        looks.look_by_hand(parent, held_out.source_digest, name, tracking_uri)
+    elif parent:
+        looks.look(parent, held_out.source_digest, tracking_uri)
 
 
 def _generator(model: str, version: str, tracking_uri: str) -> Generator:

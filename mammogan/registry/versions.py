@@ -12,11 +12,13 @@ from mlflow.exceptions import MlflowException
 
 from mammogan import results, storage, tracking
 from mammogan.config import Config
+from mammogan.registry import notes
 from mammogan.registry.contents import FILES, SNAPSHOT, files_sha256
 from mammogan.registry.model import save
 from mammogan.registry.promotion import CHALLENGER, METADATA
 from mammogan.reporting import card
-from mammogan.results import Candidate, Decision
+from mammogan.reporting import winner as wording
+from mammogan.results import Candidate, Decision, WinnerResult
 from mammogan.tracking.server import CRITIC_SHA256, require_model_name
 
 logger = logging.getLogger(__name__)
@@ -26,20 +28,27 @@ LONGEST_TAG = 5000
 INHERITED_TAGS = (tracking.DATA_DIGEST, "mammogan.frozen", "mammogan.extractor", "mammogan.lpips", CRITIC_SHA256)
 
 
-def register(snapshot: Path, decision: Path, parent_id: str, config: Config, tracking_uri: str = "") -> str:
+def register(
+    snapshot: Path, decision: Path, result: Path, parent_id: str, config: Config, tracking_uri: str = ""
+) -> str:
     """Version of the registered model that holds the decision's winner, with the alias ``challenger``.
 
-    ``snapshot`` is the winner's file and ``decision`` the JSON file of the selection. The same snapshot of the same
-    parent run is registered once. Raises ValueError for a decision that was not accepted,
+    ``snapshot`` is the winner's file, ``decision`` the JSON file of the selection and ``result`` that of the figures on
+    test images, which the version carries, or the reason why it has none. The same snapshot of the same parent run is
+    registered once. Raises ValueError for a decision that was not accepted and a result of another snapshot,
     FileNotFoundError or ValueError for a snapshot that cannot be loaded.
     """
     chosen = results.read(Decision, decision)
     if chosen.winner is None:
         raise ValueError(f"decision={chosen.verdict!r}: only an accepted decision can be registered")
+    measured = results.read(WinnerResult, result)
+    if measured.snapshot_sha256 != storage.sha256_of(snapshot):
+        raise ValueError(f"result={str(result)!r}: it is of another snapshot than {snapshot}; measure that one")
     client, name = tracking.client(tracking_uri), config.select.model_name
     tags = {PARENT_RUN: parent_id, SNAPSHOT: storage.sha256_of(snapshot)}
     number = _find_version(client, name, tags)
-    number = number or _create_version(client, snapshot, chosen, config, tags, tracking_uri)
+    number = number or _create_version(client, snapshot, chosen, measured, config, tags, tracking_uri)
+    notes.write_result(name, number, measured, tracking_uri)
     _set_challenger(client, name, number)
     logger.info(f"model {name} version {number} is registered")
     tracking.set_tags(parent_id, {tracking.MODEL_VERSION: number}, tracking_uri)
@@ -64,6 +73,7 @@ def _create_version(
     client: MlflowClient,
     snapshot: Path,
     decision: Decision,
+    result: WinnerResult,
     config: Config,
     tags: Mapping[str, str],
     tracking_uri: str,
@@ -73,6 +83,7 @@ def _create_version(
     run_id = tracking.find_trial(parent_id, winner.trial, tracking_uri) or parent_id
     run = client.get_run(run_id)
     text = card.write(tracking.read_run(parent_id, tracking_uri), decision)
+    text = notes.with_section(text, "result", "\n".join(wording.card_lines(result)))
     experiment = run.info.experiment_id
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model")
@@ -106,7 +117,7 @@ def _drop_unfinished(client: MlflowClient, experiment: str, tags: Mapping[str, s
 
 def _winner_tags(winner: Candidate, verdict: str, run_tags: Mapping[str, str]) -> dict[str, str]:
     """What a user of the model must know: how it was trained and chosen, and on what that rests."""
-    values = {item.key.replace("/", "."): f"{item.value:.6g}" for item in winner.measurements}
+    values = {f"selected.{item.key.replace('/', '.')}": f"{item.value:.6g}" for item in winner.decided_by()}
     inherited = {name: value for name, value in run_tags.items() if name in INHERITED_TAGS}
     origin = {"lambda": f"{winner.gp_lambda:g}", "seed": str(winner.seed), "epoch": str(winner.epoch)}
     return {**values, **inherited, **origin, "verdict": verdict}

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from mammogan.records import RunRecord
 from mammogan.reporting.findings import gate_lines
 from mammogan.reporting.markdown import plain
+from mammogan.reporting.winner import measurement_row
 from mammogan.results import Candidate, Decision
 
 FILE = "model_card.md"
@@ -48,12 +49,11 @@ def _lines(record: RunRecord, decision: Decision) -> Iterator[str]:
     yield "  (N, H, W) with `params={'format': 'array'}`. Image i of a seed is always the same."
     yield "- Intended: research on class imbalance; augmenting training sets of classifiers."
     yield "- Not intended: diagnosis, teaching of radiology, or any claim about a patient."
-    yield from ("", "## Metrics", "", "| metric | value | interval | real against real | real / fake images |")
-    yield "|---|---|---|---|---|"
-    for item in winner.measurements:
-        interval = "" if item.low is None or item.high is None else f"{item.low:.4g} to {item.high:.4g}"
-        reference = "" if item.reference is None else f"{item.reference:.4g}"
-        yield f"| {item.key} | {item.value:.4g} | {interval} | {reference} | {item.n_real} / {item.n_fake} |"
+    yield from ("", "## What selected it", "")
+    yield f"The best of many against the {decision.against} reals ({decision.against_because}), and so too good in the"
+    yield "mean; what is to be quoted stands under Result on test images."
+    yield from ("", "| metric | value | interval | real against real | real / fake images |", "|---|---|---|---|---|")
+    yield from (measurement_row(item) for item in winner.measurements)
     yield from ("", "## Gates", "")
     yield from gate_lines(decision.gates)
     yield "- audited: see Privacy below, where the synthetic images were audited; without that it is not promoted."

@@ -19,7 +19,7 @@ from mammogan import storage
 from mammogan.config import Config
 from mammogan.data.summary import Counts, MinoritySummary
 from mammogan.records import RunRecord
-from mammogan.reporting import pages
+from mammogan.reporting import pages, winner
 from mammogan.reporting.findings import interval, short
 from mammogan.results import Measurement
 from mammogan.selection.gates import audit_summary
@@ -243,8 +243,9 @@ def _selection(record: RunRecord) -> Answer:
     if record.config is None or record.decision is None:
         return Answer(Status.NOT_DONE, "the run ended before anything was selected")
     settings = record.config.select
-    way = f"snapshots ranked by {settings.metrics} against {settings.against} reals"
-    return Answer(Status.ANSWERED, f"{way}; {record.decision.verdict}")
+    decision = record.decision
+    way = f"snapshots ranked by {settings.metrics} against the {decision.against} reals, {decision.against_because}"
+    return Answer(Status.ANSWERED, f"{way}; {decision.verdict}")
 
 
 def _metrics(record: RunRecord) -> Answer:
@@ -270,11 +271,15 @@ def _robustness(config: Config) -> Answer:
 
 
 def _internal(record: RunRecord) -> Answer:
-    winner = record.decision.winner if record.decision else None
-    of_test = [item for item in winner.measurements if item.quantity.pairing == "test"] if winner else []
-    if not of_test:
+    """The winner measured anew on test images, and how often these were looked at."""
+    result = record.findings.result
+    if result is None:
         return Answer(Status.NOT_DONE, "nothing was measured against test images")
-    return Answer(Status.ANSWERED, _measured(of_test))
+    if result.unmeasured is not None:
+        return Answer(Status.NOT_DONE, f"not measured against test images: {result.reason or result.unmeasured}")
+    of_test = [item for item in result.measurements if item.quantity.pairing != "train"]
+    way = "the winner, chosen without them, measured once on images drawn for it"
+    return Answer(Status.ANSWERED, f"{way}: {_measured(of_test)}; {winner.looks(result.test_set)}")
 
 
 def _measured(items: Iterable[Measurement]) -> str:
@@ -295,11 +300,12 @@ def _characteristics(data: MinoritySummary, _: Config) -> Answer:
 
 
 def _performance(record: RunRecord) -> Answer:
-    winner = record.decision.winner if record.decision else None
-    if winner is None:
+    result, audit = record.findings.result, record.findings.audit
+    if not (record.decision and record.decision.winner):
         return Answer(Status.NOT_DONE, "there is no winner")
-    text = f"{winner.trial.name}, epoch {winner.epoch}: {_measured(winner.decided_by())}"
-    audit = record.findings.audit
+    if result is None or result.unmeasured is not None:
+        return Answer(Status.NOT_DONE, winner.sentence(result) if result else "the winner was not measured anew")
+    text = f"{result.trial.name}, epoch {result.epoch}: {winner.sentence(result)}"
     return Answer(Status.ANSWERED, f"{text}; {f'audit {audit_summary(audit)}' if audit else 'not audited'}")
 
 

@@ -35,7 +35,7 @@ class Column:
 
 
 def columns(against: str) -> tuple[Column, ...]:
-    """The paper's six metrics in its order; KID and FID against the ``train`` or ``test`` reals."""
+    """The paper's six metrics in its order; KID and FID against the ``train`` or ``validation`` reals."""
     return (
         Column("KID", "kid", against),
         Column("FID", "fid", against),

@@ -21,6 +21,7 @@ from mammogan.reporting import figures, findings, pages
 from mammogan.reporting.figures import Column
 from mammogan.results import Candidate, Direction, Evaluation, Measurement
 from mammogan.selection import comparison
+from mammogan.selection.pairing import pairing_of_run
 
 PAGE = "report.html"
 AIMS = {
@@ -35,7 +36,7 @@ def build(record: RunRecord, out: Path, production: Production | None = None) ->
 
     ``production`` is what the page says to be in production; None that nothing is.
     """
-    against = record.config.select.against if record.config else "train"
+    against = pairing_of_run(record)
     pictures = _pictures(record, against)
     for name, content in pictures.items():
         storage.write_bytes(str(out / f"{name}.png"), content)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from mammogan.config import SelectConfig
 from mammogan.records import RunRecord, TrialRecord
-from mammogan.results import Measurement
+from mammogan.results import Measurement, WinnerResult
+from mammogan.selection.pairing import pairing_of_run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +19,8 @@ def compare(records: Sequence[RunRecord]) -> pd.DataFrame:
 
     Columns: run, name, trial, lambda, seed, status, ``cfg.*`` for each setting that differs between the runs, the
     epoch of the trial's best snapshot by the first metric of the run's ``select.metrics`` that was measured, that
-    snapshot's metrics by key with ``/low`` and ``/high``, and train_s. A trial without metrics has its row too.
+    snapshot's metrics by key with ``/low`` and ``/high``, and train_s. A trial without metrics has its row too. The
+    winner's row alone has its figures on test images, ``result/*``, and how often that test set was looked at.
     """
     import pandas as pd
 
@@ -27,7 +29,8 @@ def compare(records: Sequence[RunRecord]) -> pd.DataFrame:
         {
             **_identity(record, trial),
             **{f"cfg.{name}": _flat(record).get(name) for name in changing},
-            **_best(trial, _select(record)),
+            **_best(trial, _select(record), pairing_of_run(record)),
+            **_result(trial, record.findings.result),
         }
         for record in records
         for trial in record.trials
@@ -64,16 +67,24 @@ def _select(record: RunRecord) -> SelectConfig:
     return record.config.select if record.config else SelectConfig()
 
 
-def _best(trial: TrialRecord, select: SelectConfig) -> dict[str, float | None]:
+def _best(trial: TrialRecord, select: SelectConfig, against: str) -> dict[str, float | None]:
     """Epoch and metrics of the trial's best snapshot; empty where nothing was measured."""
     if trial.evaluation is None:
         return {}
     for metric in select.metrics.split(","):
-        if measured := trial.evaluation.of(metric, select.against):
+        if measured := trial.evaluation.of(metric, against):
             epoch = min(measured, key=lambda item: item.value).epoch
             same = [item for item in trial.evaluation.measurements if item.epoch == epoch]
             return {"epoch": epoch, **_columns(same)}
     return {}
+
+
+def _result(trial: TrialRecord, result: WinnerResult | None) -> dict[str, float | None]:
+    """What was measured anew on test images of the trial whose snapshot won; empty for the others."""
+    if result is None or result.trial != trial.trial:
+        return {}
+    figures = {f"result/{key}": value for key, value in _columns(result.figures()).items()}
+    return {**figures, "test_looks": result.test_set.looks}
 
 
 def _columns(measurements: Iterable[Measurement]) -> dict[str, float | None]:

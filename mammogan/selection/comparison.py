@@ -22,6 +22,7 @@ from mammogan.records import RunRecord
 from mammogan.results import BlockDesign, Evaluation, Finding, LambdaComparison, TrialStatus
 from mammogan.selection import blocks
 from mammogan.selection.blocks import BlockFit
+from mammogan.selection.pairing import ranking_pairing
 
 Scores = Mapping[tuple[float, int], Mapping[int, float]]
 """(lambda, seed) to epoch to score, less being better."""
@@ -78,13 +79,17 @@ def compare_lambdas(
 
 
 def compare_trials(evaluations: Sequence[Evaluation], settings: SelectConfig) -> list[LambdaComparison]:
-    """``compare_lambdas`` by the first deciding metric of the settings; empty where fewer than two lambdas have it."""
+    """``compare_lambdas`` by the first deciding metric and the reals that rank the snapshots.
+
+    Empty where fewer than two lambdas have it.
+    """
     metric = settings.metrics.split(",")[0]
     finished = [item for item in evaluations if item.status is TrialStatus.FINISHED]
-    measured = [item for item in finished if item.of(metric, settings.against)]
+    against, _ = ranking_pairing(finished, settings)
+    measured = [item for item in finished if item.of(metric, against)]
     if len({item.gp_lambda for item in measured}) < 2:
         return []
-    return compare_lambdas(measured, metric, settings.against)
+    return compare_lambdas(measured, metric, against)
 
 
 def compare_run(record: RunRecord) -> Sequence[LambdaComparison]:

@@ -6,11 +6,23 @@ that lacks its data was not made.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable, Sequence
 
 from mammogan.config import AuditCheck, SelectConfig
-from mammogan.results import Audit, Candidate, Contest, Measurement, Outcome, Verdict, combined, unmade
+from mammogan.results import (
+    Audit,
+    Candidate,
+    Contest,
+    Measurement,
+    Outcome,
+    Verdict,
+    WinnerResult,
+    combined,
+    unmade,
+)
+from mammogan.selection.pairing import TRAIN, VALIDATION
 
 
 def tally(verdicts: Sequence[Verdict]) -> str:
@@ -60,7 +72,7 @@ def verdict(gate: str, passed: bool, why: str) -> Verdict:
 
 def candidate_gates(candidate: Candidate, config: SelectConfig) -> list[Verdict]:
     """Gates on a snapshot by itself: its deciding metrics are there, it is diverse, and it does not copy."""
-    return [measured(candidate), diverse(candidate, config.min_diversity), not_memorised(candidate)]
+    return [measured(candidate), diverse(candidate, config.min_diversity), not_memorised(candidate.measurements)]
 
 
 def measured(candidate: Candidate) -> Verdict:
@@ -71,8 +83,8 @@ def measured(candidate: Candidate) -> Verdict:
     return verdict("measured", True, f"{', '.join(quantity.key for quantity in candidate.deciding)} are finite")
 
 
-def _find(candidate: Candidate, metric: str, pairing: str) -> Measurement | None:
-    for item in candidate.measurements:
+def _find(measurements: Iterable[Measurement], metric: str, pairing: str) -> Measurement | None:
+    for item in measurements:
         if (item.quantity.metric, item.quantity.pairing) == (metric, pairing):
             return item
     return None
@@ -80,7 +92,7 @@ def _find(candidate: Candidate, metric: str, pairing: str) -> Measurement | None
 
 def diverse(candidate: Candidate, least: float) -> Verdict:
     """LPIPS among fakes is at least the share ``least`` of LPIPS among reals: a collapsed generator has nearly 0."""
-    among = _find(candidate, "lpips", "fake_fake")
+    among = _find(candidate.measurements, "lpips", "fake_fake")
     if among is None:
         return verdict("diverse", False, "no LPIPS between fakes was measured")
     if among.reference is None:
@@ -89,19 +101,36 @@ def diverse(candidate: Candidate, least: float) -> Verdict:
     return verdict("diverse", share >= least, f"{among.key} is {share:.2f} of real images'; at least {least:g}")
 
 
-def not_memorised(candidate: Candidate) -> Verdict:
-    """KID does not favour the train reals: a generator that copies them is far nearer to them than to the test reals.
+def not_memorised(measurements: Iterable[Measurement], held_out: str = VALIDATION) -> Verdict:
+    """KID does not favour the train reals: a generator that copies them is far nearer to them than to held-out ones.
 
-    Train and test reals differ by themselves; that distance is the reference of KID against test. The gate fails when
-    KID against test exceeds KID against train by more than the reference, with both intervals' nearer ends.
+    Train and held-out reals, ``validation`` or ``test``, differ by themselves; that distance is the reference of KID
+    against the latter. The gate fails when KID against them exceeds KID against train by more than the reference, with
+    both intervals' nearer ends.
     """
-    train, test = (_find(candidate, "kid", pairing) for pairing in ("train", "test"))
-    if train is None or test is None or train.high is None or test.low is None or test.reference is None:
-        why = "KID against test reals lacks a value, an interval or a reference"
+    given = tuple(measurements)
+    train, other = (_find(given, "kid", pairing) for pairing in (TRAIN, held_out))
+    if train is None or other is None or train.high is None or other.low is None or other.reference is None:
+        why = f"KID against {held_out} reals lacks a value, an interval or a reference"
         return Verdict("not memorised", Outcome.NOT_CHECKED, why)
-    gap = test.low - train.high - max(test.reference, 0.0)
-    why = f"KID against test exceeds KID against train and their reference by {gap:.3g}"
+    gap = other.low - train.high - max(other.reference, 0.0)
+    why = f"KID against {held_out} exceeds KID against train and their reference by {gap:.3g}"
     return verdict("not memorised", gap <= 0, why)
+
+
+def judged(result: WinnerResult) -> WinnerResult:
+    """The result with the verdict on whether the winner favours the train images; unchanged where it has no figure."""
+    if result.unmeasured is not None:
+        return result
+    return dataclasses.replace(result, verdict=not_memorised(result.measurements, "test"))
+
+
+def measured_anew(outcome: Outcome | None, summary: str) -> Verdict:
+    """A version was measured anew on test images; None where nobody tried. ``summary`` says what came of it."""
+    name = "measured anew"
+    if outcome is None:
+        return Verdict(name, Outcome.NOT_CHECKED, "it carries no figure on test images; run the pipeline again")
+    return Verdict(name, outcome, summary)
 
 
 def audited(outcome: Outcome | None, summary: str) -> Verdict:

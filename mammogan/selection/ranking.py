@@ -31,6 +31,7 @@ from mammogan.results import (
 )
 from mammogan.selection.comparison import compare_trials, describe, run_figures
 from mammogan.selection.gates import candidate_gates, failures
+from mammogan.selection.pairing import ranking_pairing
 from mammogan.statistics import Variance, combine
 from mammogan.training.trial_folder import CRITIC, SNAPSHOTS, require_content
 
@@ -96,8 +97,9 @@ def select(evaluations: Sequence[Evaluation], config: SelectConfig) -> Decision:
         if item.status is not TrialStatus.FINISHED
     ]
     finished = [item for item in evaluations if item.status is TrialStatus.FINISHED]
-    measured, refused = candidates_of(finished, config)
-    mixed = _mixed_protocols(finished, config)
+    against, because = ranking_pairing(finished, config)
+    measured, refused = candidates_of(finished, config, against)
+    mixed = _mixed_protocols(finished, config, against)
     gated = [(item, candidate_gates(item, config)) for item in measured]
     reasons = [
         *(f"{item.trial.name} {item.status}: {item.reason}" for item in failed),
@@ -114,18 +116,21 @@ def select(evaluations: Sequence[Evaluation], config: SelectConfig) -> Decision:
         verdict=_verdict(winner, comparisons) if winner else "no candidate: nothing is registered",
         winner=winner,
         trials=len(evaluations),
-        against=config.against,
+        against=against,
+        against_because=because,
         metrics=tuple(config.metrics.split(",")),
         reasons=tuple(reasons),
         gates=tuple(gates),
         candidates=candidates,
         failed=tuple(failed),
-        lambdas=() if mixed else tuple(lambda_strengths(finished, candidates, config)),
+        lambdas=() if mixed else tuple(lambda_strengths(finished, candidates, config, against)),
         comparisons=tuple(comparisons),
     )
 
 
-def candidates_of(evaluations: Iterable[Evaluation], config: SelectConfig) -> tuple[list[Candidate], list[str]]:
+def candidates_of(
+    evaluations: Iterable[Evaluation], config: SelectConfig, against: str
+) -> tuple[list[Candidate], list[str]]:
     """Snapshots with every deciding metric, and why the others are none."""
     candidates, refused = [], []
     for item in evaluations:
@@ -134,7 +139,7 @@ def candidates_of(evaluations: Iterable[Evaluation], config: SelectConfig) -> tu
             refused.append(f"{item.trial.name}: no snapshot was measured")
         for epoch in epochs:
             measurements = tuple(measurement for measurement in item.measurements if measurement.epoch == epoch)
-            deciding, missing = _deciding(measurements, config)
+            deciding, missing = _deciding(measurements, config, against)
             if missing:
                 refused.append(f"{item.trial.name} epoch {epoch}: no {' and no '.join(missing)}")
                 continue
@@ -147,25 +152,27 @@ def candidates_of(evaluations: Iterable[Evaluation], config: SelectConfig) -> tu
     return candidates, refused
 
 
-def _deciding(measurements: Sequence[Measurement], config: SelectConfig) -> tuple[list[Measurement], list[str]]:
+def _deciding(
+    measurements: Sequence[Measurement], config: SelectConfig, against: str
+) -> tuple[list[Measurement], list[str]]:
     """The deciding measurements in order, and the names of those that are missing."""
     deciding, missing = [], []
     for metric in config.metrics.split(","):
-        wanted = (metric, config.against)
+        wanted = (metric, against)
         matches = [item for item in measurements if (item.quantity.metric, item.quantity.pairing) == wanted]
         deciding += matches[:1]
-        missing += [] if matches else [f"{metric} against {config.against}"]
+        missing += [] if matches else [f"{metric} against {against}"]
     return deciding, missing
 
 
-def _mixed_protocols(evaluations: Iterable[Evaluation], config: SelectConfig) -> str:
+def _mixed_protocols(evaluations: Iterable[Evaluation], config: SelectConfig, against: str) -> str:
     """Why the trials cannot be compared; empty where they can."""
     protocols: dict[str, set[str]] = {}
     for item in evaluations:
         for metric in config.metrics.split(","):
             protocols.setdefault(metric, set()).update(
                 f"{measurement.key} of {measurement.n_fake} fakes and {measurement.n_real} reals"
-                for measurement in item.of(metric, config.against)
+                for measurement in item.of(metric, against)
             )
     mixed = [" and ".join(sorted(names)) for names in protocols.values() if len(names) > 1]
     return f"trials were measured differently: {'; '.join(mixed)}; evaluate them again" if mixed else ""
@@ -184,7 +191,7 @@ def _verdict(winner: Candidate, comparisons: Sequence[LambdaComparison]) -> str:
 
 
 def lambda_strengths(
-    evaluations: Sequence[Evaluation], ranked: Sequence[Candidate], config: SelectConfig
+    evaluations: Sequence[Evaluation], ranked: Sequence[Candidate], config: SelectConfig, against: str
 ) -> list[LambdaStrength]:
     """The first deciding metric of each lambda that has a candidate, with an interval; what the report shows of each.
 
@@ -193,7 +200,7 @@ def lambda_strengths(
     sampling of images.
     """
     metric = config.metrics.split(",")[0]
-    figures, least = run_figures(evaluations, metric, config.against), LEAST.get(metric, -math.inf)
+    figures, least = run_figures(evaluations, metric, against), LEAST.get(metric, -math.inf)
     best: dict[float, Candidate] = {}
     for candidate in ranked:
         best.setdefault(candidate.gp_lambda, candidate)

@@ -1,4 +1,4 @@
-"""What the steps after registration found, in the parent run: a folder of artifacts each, and their numbers."""
+"""What the steps after the selection found, in the parent run: a folder of artifacts each, and their numbers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from mlflow.entities import Metric
 from mammogan import codec, results
 from mammogan.data.summary import FORMAT, SyntheticPart
 from mammogan.records import Findings
-from mammogan.results import Audit, Utility
+from mammogan.results import Audit, Utility, WinnerResult
 from mammogan.tracking.server import client
 
-Result = TypeVar("Result", Audit, Utility)
+Result = TypeVar("Result", Audit, Utility, WinnerResult)
 FOLDER = "findings"
-STEPS = {"synthetic": "synthetic.json", "audit": "audit.json", "utility": "utility.json"}
+STEPS = {"result": "result.json", "synthetic": "synthetic.json", "audit": "audit.json", "utility": "utility.json"}
 """Step to the file that holds its result."""
 
 
@@ -49,6 +49,7 @@ def read_findings(run_id: str, tracking_uri: str = "") -> Findings:
             synthetic=_read_synthetic(files["synthetic"], run_id),
             audit=_read(Audit, files["audit"], run_id),
             utility=_read(Utility, files["utility"], run_id),
+            result=_read(WinnerResult, files["result"], run_id),
             pictures=pictures,
         )
 

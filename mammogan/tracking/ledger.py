@@ -74,6 +74,8 @@ class Progress:
     """What a step may add to its entry while it works."""
 
     goes_on: bool | None = None
+    failure: Exception | None = None
+    """What the step's work failed by where the graph goes on without it: the run has failed, its other steps not."""
 
 
 @contextlib.contextmanager
@@ -93,6 +95,9 @@ def step(run_id: str, name: Step, tracking_uri: str = "") -> Generator[Progress]
     except BaseException as error:
         _record_failure(run_id, entry, error, tracking_uri)
         raise
+    if progress.failure is not None:
+        _record_failure(run_id, entry, progress.failure, tracking_uri)
+        return
     write(run_id, ended(entry, State.DONE, goes_on=progress.goes_on), tracking_uri)
     logger.debug(f"step {name} is done")
 

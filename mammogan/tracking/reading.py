@@ -19,7 +19,7 @@ from mammogan.config import Config, Trial
 from mammogan.data import summary
 from mammogan.data.summary import MinoritySummary
 from mammogan.records import RunRecord, TrialRecord
-from mammogan.results import Decision, Evaluation, TrialResult
+from mammogan.results import Decision, Evaluation, TrialResult, WinnerResult
 from mammogan.tracking import stored
 from mammogan.tracking.findings import read_findings
 from mammogan.tracking.runs import find_parent, pipeline_run
@@ -130,6 +130,8 @@ class Outcome:
     """Why it did not finish; empty where it did."""
     decision: Decision | None
     """The selection's decision; None where it was not reached."""
+    result: WinnerResult | None
+    """The winner's figures on test images; None where that was not reached."""
     failed: Mapping[str, str]
     """Trials that did not finish, with the reason."""
     report: Path | None
@@ -154,4 +156,5 @@ def outcome(run_key: str, folder: Path, tracking_uri: str = "") -> Outcome:
     failed = {item.trial.name: item.reason for item in record.trials if item.status != "FINISHED"}
     version, promotion = (record.tags.get(name, "") for name in (MODEL_VERSION, PROMOTION))
     reason = record.tags.get(REASON, "")
-    return Outcome(record.status, reason, record.decision, failed, page, version, promotion)
+    result = record.findings.result
+    return Outcome(record.status, reason, record.decision, result, failed, page, version, promotion)

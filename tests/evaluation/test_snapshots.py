@@ -45,11 +45,12 @@ def noise(count, seed, size=SIZE):
 
 @pytest.fixture
 def dataset(tmp_path):
-    return make_dataset(tmp_path / "dataset", train=14, test=5)
+    return make_dataset(tmp_path / "dataset", train=14, validation=5)
 
 
-def make_dataset(folder, train, test):
-    return write_rows(folder, [{"split": "train"}] * train + [{"split": "test"}] * test)
+def make_dataset(folder, train, validation):
+    counts = {"train": train, "validation": validation, "test": 3}
+    return write_rows(folder, [{"split": split} for split, count in counts.items() for _ in range(count)])
 
 
 def write_rows(folder, rows):
@@ -109,7 +110,7 @@ def test_every_snapshot_gets_the_six_metrics_with_references_and_intervals(trial
     assert result.omitted == ()
     keys = [item.key for item in result.measurements if item.epoch == 4]
     assert keys == [
-        *(f"{metric}/random_vgg/{split}" for metric in ("kid", "fid") for split in ("train", "test")),
+        *(f"{metric}/random_vgg/{split}" for metric in ("kid", "fid") for split in ("train", "validation")),
         *(
             f"{metric}/{pair}"
             for metric in ("lpips_random", "ms_ssim")
@@ -130,7 +131,7 @@ def test_every_snapshot_gets_the_six_metrics_with_references_and_intervals(trial
 
 def test_every_interval_is_over_the_patients_of_the_manifest(trial, tmp_path):
     """Two images of each patient, or of one patient all: who is whose changes intervals and references, no value."""
-    rows = [{"split": "train"}] * 16 + [{"split": "test"}] * 8
+    rows = [{"split": "train"}] * 16 + [{"split": "validation"}] * 8
     whose = {"own": range(24), "pairs": np.arange(24) // 2, "one": [0] * 24}
     found = {}
     for name, patients in whose.items():
@@ -177,7 +178,7 @@ def test_counts_say_who_took_part(trial, dataset, tmp_path):
     result, _ = evaluate(trial, dataset, tmp_path / "out")
     counts = {(item.quantity.metric, item.quantity.pairing): (item.n_real, item.n_fake) for item in result.measurements}
     assert counts["kid", "train"] == (14, 9)
-    assert counts["fid", "test"] == (5, 9)
+    assert counts["fid", "validation"] == (5, 9)
     assert counts["lpips", "fake_fake"] == (0, 9)
     assert counts["ms_ssim", "real_real"] == (14, 0)
 
@@ -205,24 +206,24 @@ def test_the_batch_size_changes_nothing(trial, dataset, tmp_path):
         assert a.value == pytest.approx(b.value, rel=1e-4, abs=1e-7)
 
 
-def test_a_single_test_image_leaves_out_its_measurements_with_a_reason(trial, tmp_path):
-    result, reports = evaluate(trial, make_dataset(tmp_path / "tiny", train=3, test=1), tmp_path / "out")
+def test_a_single_validation_image_leaves_out_its_measurements_with_a_reason(trial, tmp_path):
+    result, reports = evaluate(trial, make_dataset(tmp_path / "tiny", train=3, validation=1), tmp_path / "out")
     omitted = {(item.epoch, item.key): item.reason for item in result.omitted}
-    assert omitted[1, "fid/random_vgg/test"] == "1 real images: at least 2 are needed"
-    few = {f"{metric}/random_vgg/test" for metric in ("kid", "fid")} | {f"{s}/random_vgg/train" for s in SHARES}
+    assert omitted[1, "fid/random_vgg/validation"] == "1 real images: at least 2 are needed"
+    few = {f"{metric}/random_vgg/validation" for metric in ("kid", "fid")} | {f"{s}/random_vgg/train" for s in SHARES}
     assert set(omitted) == {(epoch, key) for epoch in (1, 4) for key in few}
-    assert not any("test" in key for _, metrics in reports for key in metrics)
+    assert not any("validation" in key for _, metrics in reports for key in metrics)
     kid = next(item for item in result.measurements if item.quantity.metric == "kid")
     assert kid.reference is None
 
 
-def test_a_data_set_without_test_images_is_measured_against_train(trial, tmp_path):
-    result, _ = evaluate(trial, make_dataset(tmp_path / "tiny", train=5, test=0), tmp_path / "out")
+def test_a_data_set_without_validation_images_is_measured_against_train(trial, tmp_path):
+    result, _ = evaluate(trial, make_dataset(tmp_path / "tiny", train=5, validation=0), tmp_path / "out")
     assert {item.quantity.pairing for item in result.measurements if item.quantity.metric == "kid"} == {"train"}
 
 
 def test_one_train_image_still_gives_what_can_be_measured(trial, tmp_path):
-    result, _ = evaluate(trial, make_dataset(tmp_path / "tiny", train=1, test=1), tmp_path / "out")
+    result, _ = evaluate(trial, make_dataset(tmp_path / "tiny", train=1, validation=1), tmp_path / "out")
     assert {item.key for item in result.measurements} == {
         "lpips_random/real_fake", "lpips_random/fake_fake", "ms_ssim/real_fake", "ms_ssim/fake_fake",
     }  # fmt: skip

@@ -8,7 +8,8 @@ import json
 import re
 
 BEFORE = ("start", "ingest", "filter-minority", "check-changes")
-ORDER = (*BEFORE, "train", "evaluate", "select", "register", "synthesise", "audit", "promote", "utility", "finish")
+AFTER = ("evaluate-winner", "register", "synthesise", "audit", "promote", "utility", "finish")
+ORDER = (*BEFORE, "train", "evaluate", "select", *AFTER)
 
 
 class Walk:

@@ -13,7 +13,7 @@ import torch
 import yaml
 from filled_dataset import write_dataset
 from mlflow_servers import mlflow_server
-from sample_run import snapshot_evaluation, training
+from sample_run import snapshot_evaluation, training, write_result
 
 from mammogan import registry, results, storage, tracking
 from mammogan.config import PRESETS, Trial, override
@@ -79,7 +79,7 @@ def register(folder, number, kid):
         log.finish(training(TRIAL))
     snapshot = generator(folder / "winner", number)
     results.write(select([snapshot_evaluation(TRIAL, 1, kid)], CONFIG.select), folder / "decision.json")
-    version = registry.register(snapshot, folder / "decision.json", parent, CONFIG)
+    version = registry.register(snapshot, folder / "decision.json", write_result(folder, snapshot), parent, CONFIG)
     notes.write_outcome(MODEL, version, Outcome.PASSED, "passed")
     source = tracking.client().get_model_version(MODEL, version).source.removeprefix("models:/")
     return tracking.client().get_logged_model(source).artifact_location.removeprefix("mlflow-artifacts:/")

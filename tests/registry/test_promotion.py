@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 from mlflow import MlflowClient
-from sample_run import paper_run, snapshot_evaluation
+from sample_run import paper_run, snapshot_evaluation, write_result
 from typer.testing import CliRunner
 
 from mammogan import registry, results, tracking
@@ -21,7 +21,7 @@ from mammogan.config import PRESETS, Trial
 from mammogan.models.generator import Generator, save_snapshot
 from mammogan.registry import notes, promotion
 from mammogan.reporting import card
-from mammogan.results import Candidate, Contest, Outcome, Verdict
+from mammogan.results import Candidate, Contest, Outcome, Unmeasured, Verdict
 from mammogan.selection import gates
 from mammogan.selection.ranking import select
 from mammogan.tracking import heartbeat
@@ -48,7 +48,7 @@ def add(client, tmp_path):
     def contests(version):
         return [contest(version, rival, kids[version], kids[rival]) for rival in promotion.rivals(name, version)]
 
-    def add(kid, train_s=100.0, *, audit=(Outcome.PASSED, "passed"), promoted=True, release=False):
+    def add(kid, train_s=100.0, *, audit=(Outcome.PASSED, "passed"), promoted=True, release=False, **result):
         number = next(count)
         config = type(CONFIG)(**{**vars(CONFIG), "select": type(CONFIG.select)(model_name=name)})
         parent = tracking.open_parent(tmp_path.name, f"run-{number}", config, {})
@@ -56,7 +56,8 @@ def add(client, tmp_path):
         save_snapshot(Generator(28, 4, 8), 1, tmp_path / "winner")
         evaluated = snapshot_evaluation(TRIAL, 1, kid, train_s=train_s)
         results.write(select([evaluated], config.select), tmp_path / "decision.json")
-        version = registry.register(tmp_path / "winner", tmp_path / "decision.json", parent, config)
+        measured = write_result(tmp_path, tmp_path / "winner", kid=kid, **result)
+        version = registry.register(tmp_path / "winner", tmp_path / "decision.json", measured, parent, config)
         kids[version] = kid
         if audit:
             client.set_model_version_tag(name, version, AUDIT, audit[1])
@@ -189,6 +190,33 @@ def test_nothing_becomes_champion_without_an_audit_that_passed(client, add, audi
     assert aliases(client, add) == {"challenger": "1"}
     assert registry.promote(add.model, "1", "x").why == f"refused: audited: {why}"
     assert registry.promote(add.model, "1", "seen by eye", force=True).moved
+
+
+@pytest.mark.parametrize(
+    ("result", "why"),
+    [
+        (
+            {"unmeasured": Unmeasured.TOO_FEW_PATIENTS, "reason": "3 test images of 3 patients", "measurements": ()},
+            "not checked: not measured on test images: 3 test images of 3 patients; selected by kid/inception/train",
+        ),
+        ({"verdict": None}, "not checked: kid/inception/test 0.2 (0.18 to 0.22), fid/inception/test 91"),
+        ({"verdict": Verdict("not memorised", Outcome.NOT_CHECKED, "no interval")}, "not checked: no interval; kid/"),
+        (
+            {"verdict": Verdict("not memorised", Outcome.REFUSED, "it copies")},
+            "it copies; kid/inception/test",
+        ),
+    ],
+)
+def test_without_a_figure_on_test_images_no_version_becomes_champion(client, add, result, why):
+    for number in ("1", "2"):
+        assert add(0.2, **result) == number
+        assert aliases(client, add) == {"challenger": number}
+        assert registry.promote(add.model, number, "x").why.startswith(f"refused: measured anew: {why}")
+    client.delete_model_version_tag(add.model, "2", promotion.RESULT_OUTCOME)
+    assert (
+        "measured anew: not checked: it carries no figure on test images" in registry.promote(add.model, "2", "x").why
+    )
+    assert registry.promote(add.model, "2", "seen by eye", force=True).moved
 
 
 def test_a_demo_does_not_replace_a_champion_that_passed_every_check(client, add):
@@ -388,7 +416,11 @@ def test_what_is_in_production_and_why(client, add):
     assert registry.in_production(add.model) is None
     registry.promote(add.model, "1", "reviewed")
     production = registry.in_production(add.model)
-    assert (production.version, production.why) == ("1", "reviewed; the audit passed; there is no champion yet")
+    figures = "kid/inception/test 0.3 (0.28 to 0.32), fid/inception/test 91 (89 to 93) on 40 test images of 20 patients"
+    looks = "this test set has been looked at 1 time; selected by kid/inception/train 0.3"
+    assert production.version == "1"
+    assert production.why.startswith(f"reviewed; the audit passed; {figures}, {looks}")
+    assert production.why.endswith("; there is no champion yet")
     assert production.since_ms <= production.asked_ms
     assert client.get_run(production.run_id).data.tags["mammogan.run_key"] == "run-0"
     assert (production.tags["lambda"], production.tags[AUDIT]) == ("3", "passed")
@@ -401,7 +433,7 @@ def test_the_card_tells_metrics_data_use_and_limits(client, add):
     add(0.3)
     text = client.get_model_version(add.model, "1").description
     assert "| kid/inception/train | 0.3 | 0.285 to 0.315 | 0.01 |" in text
-    assert "- not memorised: not checked: KID against test reals" in text
+    assert "- not memorised: not checked: KID against validation reals" in text
     assert "- diverse: passed: lpips/fake_fake" in text
     for heading in ("## Use", "## Gates", "## Data", "## Provenance", "## Limits"):
         assert heading in text

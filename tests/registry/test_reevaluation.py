@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from sample_run import write_trial
+from sample_run import write_result, write_trial
 from typer.testing import CliRunner
 
 from mammogan import registry, results, tracking
@@ -21,6 +21,7 @@ from mammogan.results import Outcome, TrialResult, TrialStatus
 from mammogan.selection import ranking
 from mammogan.statistics import numbered
 from mammogan.steps import StepContext, promote
+from mammogan.tracking import looks
 
 SIDE = 28
 NAME = "reevaluate_champion"
@@ -59,7 +60,12 @@ def dataset_of(snapshot, folder, seed, patients=10):
     rows = []
     for i, image in enumerate(sample(load_generator(snapshot), 40, seed)):
         Image.fromarray(image[0].numpy()).save(folder / "images" / f"{i:03d}.png")
-        named = {"image_id": f"{i:03d}", "file": f"images/{i:03d}.png", "sha256": f"{i}"}
+        named = {
+            "image_id": f"{i:03d}",
+            "file": f"images/{i:03d}.png",
+            "sha256": f"{i}",
+            "source_sha256": f"{folder} {i}",
+        }
         split = "train" if i < 20 else "test"
         rows.append(blank | named | {"split": split, "patient_id": f"P{split}{i % patients}"})
     manifest.write(pd.DataFrame(rows), folder)
@@ -79,7 +85,8 @@ def add(client, tmp_path):
         evaluation = snapshots.evaluate_trial(trial, dataset, CONFIG.evaluate, tmp_path / f"e-{lam}", lambda *_: None)
         parent = tracking.open_parent(tmp_path.name, f"run {lam}", CONFIG, {})
         results.write(ranking.select([evaluation], CONFIG.select), tmp_path / "decision.json")
-        version = registry.register(snapshot, tmp_path / "decision.json", parent, CONFIG)
+        measured = write_result(tmp_path, snapshot)
+        version = registry.register(snapshot, tmp_path / "decision.json", measured, parent, CONFIG)
         notes.write_outcome(NAME, version, Outcome.PASSED, "passed")
         promote.run(StepContext(CONFIG, parent), version, dataset)
         return version, client.get_run(parent).data.tags[tracking.PROMOTION]
@@ -129,12 +136,16 @@ def test_the_difference_is_that_of_both_drawn_anew_on_the_same_patients(client, 
     assert (found.difference, found.upper) == pytest.approx((by_hand.value, by_hand.upper))
     assert (found.value, found.rival_value) == pytest.approx((by_hand.one, by_hand.other))
     assert rivals.latent_seed(0, "challenger") not in (CONFIG.evaluate.seed, rivals.latent_seed(0, "champion"))
+    digest = Dataset.read(after).held_out.source_digest
+    assert looks.count(digest) == 1  # the run's, whatever it measured on them
     assert registry.contests(first, after, CONFIG) == ()  # the champion itself
     assert registry.contests_of_run(NAME, second, after) == (found,)  # by the settings that its run recorded
+    assert looks.count(digest) == 2  # by hand is a look of its own
     with pytest.raises(ValueError, match="version='9': model reevaluate_champion has no such version"):
         registry.contests_of_run(NAME, "9", after)
     run = CliRunner().invoke(app, ["promote", second, "--model", NAME, "--dataset", str(after), "--why", "by hand"])
     assert run.exit_code == 1
+    assert looks.count(digest) == 3
     assert f"better than version {first}: kid/random_vgg/test" in run.stderr
     (after / manifest.FILE).write_text("image_id\n000\n")
     with pytest.raises(ValueError, match="no column file, label"):

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from PIL import Image
-from sample_run import snapshot_evaluation, training
+from sample_run import snapshot_evaluation, training, write_result
 from snapshots import write_snapshot
 
 from mammogan import registry, results, serving, tracking
@@ -44,7 +44,7 @@ def registered(snapshot, database, tmp_path_factory):
             log.finish(training(TRIAL, frozen=Network("random DenseNet121", "0" * 64)))
         decision = folder / "decision.json"
         results.write(select([snapshot_evaluation(TRIAL, 4, 0.2)], CONFIG.select), decision)
-        number = registry.register(snapshot, decision, parent, CONFIG)
+        number = registry.register(snapshot, decision, write_result(folder, snapshot), parent, CONFIG)
         registry.promote("mammogan", number, "for the test", force=True)
         yield parent, number, decision
 
@@ -57,14 +57,19 @@ def model(registered):
 
 def test_registering_again_gives_the_same_version(registered, snapshot):
     parent, number, decision = registered
-    assert registry.register(snapshot, decision, parent, CONFIG) == number
+    again = write_result(decision.parent, snapshot, kid=0.22, looks=2)  # as a run that resumes measures it once more
+    assert registry.register(snapshot, decision, again, parent, CONFIG) == number
     client = tracking.client()
     assert len(client.search_model_versions("name = 'mammogan'")) == 1
     version = client.get_model_version_by_alias("mammogan", "champion")
     assert str(version.version) == number
     assert version.run_id == tracking.find_trial(parent, TRIAL)
     tags = version.tags
-    assert (tags["lambda"], tags["epoch"], tags["kid.inception.train"]) == ("3", "4", "0.2")
+    assert (tags["lambda"], tags["epoch"], tags["selected.kid.inception.train"]) == ("3", "4", "0.2")
+    assert (tags["kid.inception.test"], tags["mammogan.test_looks"]) == ("0.22", "2")
+    assert version.description.count("## Result on test images") == 1
+    assert "| kid/inception/test | 0.22 | 0.2 to 0.24 |" in version.description
+    assert "This test set has been looked at 2 times." in version.description
     assert (tags["mammogan.data_digest"], tags["mammogan.frozen"]) == ("d" * 64, "random DenseNet121")
 
 
@@ -74,8 +79,8 @@ def test_what_a_dead_process_left_unregistered_is_removed(registered, snapshot, 
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, dies_at, Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            registry.register(snapshot, registered[2], parent, CONFIG)
-    number = registry.register(snapshot, registered[2], parent, CONFIG)
+            registry.register(snapshot, registered[2], registered[2].with_name("result.json"), parent, CONFIG)
+    number = registry.register(snapshot, registered[2], registered[2].with_name("result.json"), parent, CONFIG)
     assert client.get_model_version("mammogan", number).tags["mammogan.parent_run"] == parent
     experiment = client.get_run(parent).info.experiment_id
     left = client.search_logged_models([experiment], f"tags.`mammogan.parent_run` = '{parent}'")
@@ -99,7 +104,7 @@ def test_a_decision_that_was_not_accepted_is_refused(registered, snapshot, tmp_p
     refused = tmp_path / "decision.json"
     results.write(select([], CONFIG.select), refused)
     with pytest.raises(ValueError, match="only an accepted decision"):
-        registry.register(snapshot, refused, registered[0], CONFIG)
+        registry.register(snapshot, refused, registered[2].with_name("result.json"), registered[0], CONFIG)
 
 
 def test_champion_draws_the_snapshots_images(model, snapshot):

@@ -84,12 +84,6 @@ def test_a_number_that_is_not_finite_is_no_measurement(bad):
             dataclasses.replace(good, **{name: bad})
 
 
-def test_test_reals_decide_only_when_asked():
-    decision = select([simple(3, 0.2)], SelectConfig(against="test"))
-    assert not decision.accepted
-    assert "no kid against test" in decision.reasons[0]
-
-
 def test_snapshots_of_a_lost_trial_never_win():
     why = "epoch 2: train/penalty is nan"
     diverged = dataclasses.replace(simple(0.5, 0.01), status=TrialStatus.DIVERGED, reason=why)

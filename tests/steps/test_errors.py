@@ -15,6 +15,7 @@ from mammogan import console, results, tracking
 from mammogan.components.audit import audit
 from mammogan.components.check_changes import check_changes
 from mammogan.components.evaluate import evaluate
+from mammogan.components.evaluate_winner import evaluate_winner
 from mammogan.components.filter_minority import filter_minority
 from mammogan.components.finish import finish
 from mammogan.components.ingest import ingest
@@ -64,7 +65,10 @@ def call(tmp_path):
         return SimpleNamespace(path=str(tmp_path / name))
 
     settings = {"preset": "demo", "overrides": json.dumps({"data.size": 28}), "run": tmp_path.name}
-    data = {name: at(name) for name in ("dataset", "minority", "trained", "winner", "decision", "filled", "critic")}
+    data = {
+        name: at(name)
+        for name in ("dataset", "minority", "trained", "winner", "decision", "result", "filled", "critic")
+    }
     over = SimpleNamespace(state="RUNNING", error_message=None, pipeline_job_resource_name="mammogan-x")
     steps = {
         Step.START: (start, {"experiment": tmp_path.name, "source": "phantom"}),
@@ -77,6 +81,7 @@ def call(tmp_path):
             {"trial": TRIAL.name, "store": str(tmp_path / "store"), "evaluation": at("evaluation")},
         ),
         Step.SELECT: (select, {"store": "", "evaluations": [at("absent")]}),
+        Step.EVALUATE_WINNER: (evaluate_winner, {}),
         Step.REGISTER: (register, {}),
         Step.SYNTHESISE: (synthesise, {"version": "1"}),
         Step.AUDIT: (audit, {"version": "1", "privacy": at("privacy")}),
@@ -132,6 +137,7 @@ WHOLE_STEPS = {
     Step.FILTER_MINORITY: ("", None, "FileNotFoundError: no data set at {folder}/dataset: manifest.csv is missing"),
     Step.CHECK_CHANGES: ("mammogan.registry.check_changes", MLFLOW, MLFLOW_REASON),
     Step.SELECT: ("", None, "No such file or directory: '{folder}/absent/evaluation.json'"),
+    Step.EVALUATE_WINNER: ("", None, "No such file or directory: '{folder}/decision'"),
     Step.REGISTER: ("mammogan.registry.register", MLFLOW, MLFLOW_REASON),
     Step.SYNTHESISE: ("", None, "No such file or directory: '{folder}/minority/summary.json'"),
     Step.AUDIT: ("", None, "ValueError: critic='{folder}/critic': no critic of a trial ("),

@@ -28,6 +28,7 @@ from mammogan import registry
 from mammogan.components.audit import audit
 from mammogan.components.check_changes import check_changes
 from mammogan.components.evaluate import evaluate
+from mammogan.components.evaluate_winner import evaluate_winner
 from mammogan.components.filter_minority import filter_minority
 from mammogan.components.finish import finish
 from mammogan.components.ingest import ingest
@@ -42,6 +43,7 @@ from mammogan.evaluation import snapshots
 from mammogan.reporting import findings, report
 from mammogan.selection import ranking
 from mammogan.steps import audit as audit_step
+from mammogan.steps import evaluate_winner as evaluate_winner_step
 from mammogan.steps import finish as finish_step
 from mammogan.steps import promote as promote_step
 from mammogan.steps import synthesise as synthesise_step
@@ -49,7 +51,7 @@ from mammogan.steps import utility as utility_step
 from mammogan.training import trial as trial_training
 
 IMPORTED_ONCE = (lpips, matplotlib.figure, mlflow.pyfunc, sklearn.linear_model, torchvision)
-IMPORTED_ONCE += (audit_step, finish_step, promote_step, synthesise_step, utility_step)
+IMPORTED_ONCE += (audit_step, evaluate_winner_step, finish_step, promote_step, synthesise_step, utility_step)
 IMPORTED_ONCE += (snapshots, findings, registry, report, ranking, trial_training)
 TRIAL = "lambda=3,seed=0"
 EXPERIMENT, RUN_KEY = "mammogan", "killed"
@@ -86,7 +88,10 @@ def steps(folder):
         "select": lambda: select.python_func(
             **settings, store=str(folder / "store"), evaluations=[measured], critic=at("critic"), **chosen
         ),
-        "register": lambda: register.python_func(**settings, **chosen),
+        "evaluate-winner": lambda: evaluate_winner.python_func(
+            **settings, minority=minority, **chosen, result=at("result")
+        ),
+        "register": lambda: register.python_func(**settings, **chosen, result=at("result")),
         "synthesise": lambda: synthesise.python_func(
             **settings, version=version(folder), **data, minority=minority, winner=at("winner"), filled=at("filled")
         ),

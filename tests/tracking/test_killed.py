@@ -18,8 +18,8 @@ from mammogan.tracking import janitor
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = (
-    "start", "ingest", "filter-minority", "check-changes", "train", "evaluate", "select", "register", "synthesise",
-    "audit", "promote", "utility", "finish",
+    "start", "ingest", "filter-minority", "check-changes", "train", "evaluate", "select", "evaluate-winner",
+    "register", "synthesise", "audit", "promote", "utility", "finish",
 )  # fmt: skip
 SETTINGS = (
     "lambdas=3", "data.size=28", "model.generator_channels=16", "model.critic_channels=4", "train.epochs=3",

@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from sample_run import paper_run, rare_class, snapshot_evaluation, training
+from sample_run import paper_run, rare_class, snapshot_evaluation, training, winner_result, write_result
 from typer.testing import CliRunner
 
 from mammogan import codec, registry, results, tracking
@@ -17,6 +17,7 @@ from mammogan.config import PRESETS, Trial, override
 from mammogan.data import patients, summary
 from mammogan.data.patients import Patients
 from mammogan.models.generator import Generator, save_snapshot
+from mammogan.records import Findings
 from mammogan.reporting import report, runs_table
 from mammogan.selection.ranking import select
 from mammogan.tracking import heartbeat, janitor
@@ -50,7 +51,8 @@ def run(database, tmp_path_factory):
                 log.finish(result)
         save_snapshot(Generator(28, 4, 8), 1, folder / "winner")
         results.write(select([evaluated], CONFIG.select), folder / "decision.json")
-        number = registry.register(folder / "winner", folder / "decision.json", parent, CONFIG)
+        measured = write_result(folder, folder / "winner")
+        number = registry.register(folder / "winner", folder / "decision.json", measured, parent, CONFIG)
         registry.promote("mammogan", number, "for the test", force=True)
         yield parent
 
@@ -161,6 +163,15 @@ def test_compare_puts_a_trial_in_a_row_with_its_best_snapshot(run):
     fid = {gp_lambda: min(rows, key=lambda row: row["fid"]) for gp_lambda, rows in report.paper_tables().items()}
     assert dict(best) == {f"lambda={gp_lambda:g},seed=0": row["epoch"] for gp_lambda, row in fid.items()}
     assert not [name for name in table if name.startswith("cfg.")]
+
+
+def test_compare_shows_the_winner_s_figures_on_test_images_beside_what_selected_it():
+    record = paper_run()
+    result = winner_result(None, record.decision.winner, looks=3)
+    table = runs_table.compare([dataclasses.replace(record, findings=Findings(result=result))]).set_index("trial")
+    row = table.loc["lambda=3,seed=0"]
+    assert (row["kid/inception/train"], row["result/kid/inception/test"], row["test_looks"]) == (0.1765, 0.21, 3)
+    assert table["result/kid/inception/test"].count() == 1
 
 
 def test_compare_command(run, tmp_path):

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from sample_run import rare_class, snapshot_evaluation, training
+from sample_run import rare_class, snapshot_evaluation, training, write_result
 from snapshots import write_snapshot
 from typer.testing import CliRunner
 
@@ -50,7 +50,8 @@ def finished_run(empty_database, tmp_path_factory):
         decision = select([evaluated], CONFIG.select)
         tracking.log_decision(parent, decision)
         results.write(decision, work / "decision.json")
-        registry.register(write_snapshot(work / "winner", 56, 32), work / "decision.json", parent, CONFIG)
+        snapshot = write_snapshot(work / "winner", 56, 32)
+        registry.register(snapshot, work / "decision.json", write_result(work, snapshot), parent, CONFIG)
         tracking.close(parent, "FINISHED")
     return out, parent
 
