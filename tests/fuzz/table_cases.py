@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import random
+import re
 from pathlib import Path
 
 from cases import Kind, LossError
@@ -81,7 +82,7 @@ def _plain_rows(content: bytes) -> int | None:
     header = next((line for line in text.split("\n") if line.strip(blank)), "")
     blank += "".join(separator for separator in ",;|\t" if separator in header)  # another one is a cell's text
     lines = [line for line in text.split("\n") if line.strip(blank)]
-    return len(lines) - 1 - lines[0].lower().startswith("sep=") if lines else None
+    return len(lines) - 1 - bool(re.fullmatch(r"sep=\W[,;|\t\s]*", lines[0], re.IGNORECASE)) if lines else None
 
 
 def _write_cases(rng: random.Random, folder: Path) -> None:
