@@ -41,7 +41,8 @@ def run(context: StepContext, minority: Path, decision: Path, winner: Path, out:
         with tempfile.TemporaryDirectory() as folder:
             storage.write_bytes(str(Path(folder, STEPS["result"])), results.document(result))
             log_findings(context.parent_id, "result", Path(folder), results.numbers(result.figures(), "result/"))
-        tracking.set_tags(context.parent_id, {"mammogan.result": wording.sentence(result)})
+        counted = {looks.TEST_LOOKS: str(test_set.looks)} if test_set.looks else {}
+        tracking.set_tags(context.parent_id, {"mammogan.result": wording.sentence(result), **counted})
         logger.info(wording.sentence(result))
     return result
 

@@ -88,8 +88,9 @@ def test_the_figure_is_registered_with_the_number_of_looks(client, measure, data
 
     _, again, _ = measure("one", data)  # the run resumes
     assert again.test_set.looks == 1
-    _, second, _ = measure("two", data)
+    other, second, _ = measure("two", data)
     assert second.test_set.looks == 2
+    assert [client.get_run(run).data.tags[looks.TEST_LOOKS] for run in (parent, other)] == ["1", "2"]
     client.delete_run(parent)
     assert looks.count(first.test_set.digest) == 2
     client.restore_run(parent)
