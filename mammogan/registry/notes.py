@@ -40,7 +40,7 @@ def write_result(model: str, version: str, result: WinnerResult, tracking_uri: s
 
 def _outcome_summary(result: WinnerResult, summary: str) -> str:
     """``summary``, and where the measured winner did not pass, why."""
-    if result.verdict is None or result.outcome is Outcome.PASSED:
+    if result.unmeasured is not None or result.verdict is None or result.outcome is Outcome.PASSED:
         return summary
     return f"{result.verdict.why}; {summary}"
 
