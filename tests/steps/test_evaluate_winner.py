@@ -108,8 +108,9 @@ def test_the_look_is_recorded_first_and_a_failure_costs_the_figure_alone(client,
         seen.append(looks.count(test_set.digest))
         raise torch.OutOfMemoryError("CUDA out of memory\nmore")
 
-    monkeypatch.setattr(measuring, "measure_winner", fail)
-    parent, result, version = measure("fails", data)
+    with monkeypatch.context() as patch:
+        patch.setattr(measuring, "measure_winner", fail)
+        parent, result, version = measure("fails", data)
     assert seen == [1]
     assert (result.unmeasured, result.reason) == (Unmeasured.FAILED, "OutOfMemoryError: CUDA out of memory")
     entry = tracking.read_ledger(parent).entries[Task(Step.EVALUATE_WINNER)]
@@ -119,7 +120,6 @@ def test_the_look_is_recorded_first_and_a_failure_costs_the_figure_alone(client,
     assert not move.moved
     assert move.why.startswith("refused: measured anew: not checked: not measured on test images: OutOfMemoryError")
 
-    monkeypatch.undo()
     _, result, again = measure("fails", data)  # the run is started again
     assert (result.unmeasured, again) == (None, version)
     assert tracking.read_ledger(parent).entries[Task(Step.EVALUATE_WINNER)].state is State.DONE
