@@ -17,7 +17,7 @@ from mammogan.registry import notes
 from mammogan.results import Outcome, Unmeasured, WinnerResult
 from mammogan.selection.ranking import select
 from mammogan.steps import StepContext, evaluate_winner
-from mammogan.tracking import looks
+from mammogan.tracking import looks, purge
 
 NAME = "evaluate_winner"
 CONFIG = override(
@@ -78,6 +78,8 @@ def test_the_figure_is_registered_with_the_number_of_looks(client, measure, data
     metrics = client.get_run(parent).data.metrics
     figure = first.figures()[0]
     assert metrics[f"result/{figure.key}"] == figure.value
+    purge.remove(purge.held(runs=[parent]))
+    assert tracking.read_run(parent).findings.result == first  # numbers stay when what tells of patients goes
     registered = client.get_model_version(NAME, version)
     assert registered.tags[figure.key.replace("/", ".")] == f"{figure.value:.6g}"
     assert "This test set has been looked at 1 time." in registered.description
