@@ -222,7 +222,7 @@ def promote(
     model: Model = "mammogan",
     dataset: Annotated[
         Path | None,
-        typer.Option(help="Data set folder on whose held-out patients it is measured beside the champion."),
+        typer.Option(help="Data set on whose test patients it is measured beside the champion; one look."),
     ] = None,
     force: Annotated[bool, typer.Option(help="Promote although the gate refuses.")] = False,
     tracking_uri: TrackingUri = "",

@@ -8,12 +8,11 @@ from mammogan import codec, tracking
 from mammogan.registry.promotion import AUDIT_OUTCOME, RESULT_OUTCOME, AuditNote, ResultNote
 from mammogan.reporting import winner
 from mammogan.results import Outcome, WinnerResult
+from mammogan.tracking.looks import TEST_LOOKS
 
 LONGEST_TAG = 5000
 LONGEST_SUMMARY = 4000
 MARK = "<!-- {} -->"
-TEST_LOOKS = "mammogan.test_looks"
-"""Tag of a version: how often its test set had been looked at when it was measured on it."""
 
 
 def write_outcome(
@@ -41,7 +40,7 @@ def write_result(model: str, version: str, result: WinnerResult, tracking_uri: s
 
 def _outcome_summary(result: WinnerResult, summary: str) -> str:
     """``summary``, and where the measured winner did not pass, why."""
-    if result.verdict is None or result.outcome is Outcome.PASSED:
+    if result.unmeasured is not None or result.verdict is None or result.outcome is Outcome.PASSED:
         return summary
     return f"{result.verdict.why}; {summary}"
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from pathlib import Path
 
-from mammogan import errors, results, storage, tracking
+from mammogan import errors, results, tracking
 from mammogan.config import EvaluateConfig
 from mammogan.data.dataset import Dataset
 from mammogan.data.minority import label_to_synthesise
@@ -17,7 +16,7 @@ from mammogan.results import Candidate, Decision, HeldOutSet, WinnerResult
 from mammogan.selection import gates
 from mammogan.steps.context import StepContext
 from mammogan.tracking import looks
-from mammogan.tracking.findings import STEPS, log_findings
+from mammogan.tracking.findings import log_numbers
 
 logger = logging.getLogger(__name__)
 
@@ -38,10 +37,10 @@ def run(context: StepContext, minority: Path, decision: Path, winner: Path, out:
         test_set = _looked_at(context, measuring.held_out_set(real))
         result, progress.failure = _measured(winner, chosen, real, test_set, context.settings.evaluate)
         results.write(result, out)
-        with tempfile.TemporaryDirectory() as folder:
-            storage.write_bytes(str(Path(folder, STEPS["result"])), results.document(result))
-            log_findings(context.parent_id, "result", Path(folder), results.numbers(result.figures(), "result/"))
-        tracking.set_tags(context.parent_id, {"mammogan.result": wording.sentence(result)})
+        log_numbers(context.parent_id, results.numbers(result.figures(), "result/"))
+        tracking.log_result(context.parent_id, result)
+        if test_set.looks:
+            tracking.set_tags(context.parent_id, {looks.TEST_LOOKS: str(test_set.looks)})
         logger.info(wording.sentence(result))
     return result
 

@@ -1,4 +1,4 @@
-"""What the steps after the selection found, in the parent run: a folder of artifacts each, and their numbers."""
+"""What the steps after registration found, in the parent run: a folder of artifacts each, and their numbers."""
 
 from __future__ import annotations
 
@@ -14,24 +14,30 @@ from mlflow.entities import Metric
 from mammogan import codec, results
 from mammogan.data.summary import FORMAT, SyntheticPart
 from mammogan.records import Findings
-from mammogan.results import Audit, Utility, WinnerResult
+from mammogan.results import Audit, Utility
 from mammogan.tracking.server import client
 
-Result = TypeVar("Result", Audit, Utility, WinnerResult)
+Result = TypeVar("Result", Audit, Utility)
 FOLDER = "findings"
-STEPS = {"result": "result.json", "synthetic": "synthetic.json", "audit": "audit.json", "utility": "utility.json"}
+STEPS = {"synthetic": "synthetic.json", "audit": "audit.json", "utility": "utility.json"}
 """Step to the file that holds its result."""
 
 
 def log_findings(run_id: str, step: str, folder: Path, numbers: Mapping[str, float], tracking_uri: str = "") -> None:
-    """Store the files directly in ``folder`` below ``findings/<step>``, and the finite numbers as metrics.
+    """Store the files directly in ``folder`` below ``findings/<step>``, and the finite numbers as ``log_numbers``."""
+    mlflow = client(tracking_uri)
+    for path in sorted(item for item in folder.iterdir() if item.is_file()):
+        mlflow.log_artifact(run_id, str(path), f"{FOLDER}/{step}")
+    log_numbers(run_id, numbers, tracking_uri)
+
+
+def log_numbers(run_id: str, numbers: Mapping[str, float], tracking_uri: str = "") -> None:
+    """Log the finite numbers as the run's metrics.
 
     A number that the run holds already is not sent again, so that a step which is run again doubles nothing.
     """
     mlflow, now = client(tracking_uri), time.time_ns() // 1_000_000
     known = mlflow.get_run(run_id).data.metrics
-    for path in sorted(item for item in folder.iterdir() if item.is_file()):
-        mlflow.log_artifact(run_id, str(path), f"{FOLDER}/{step}")
     values = [Metric(key, value, now, 0) for key, value in numbers.items() if math.isfinite(value)]
     mlflow.log_batch(run_id, metrics=[item for item in values if known.get(item.key) != item.value])
 
@@ -49,7 +55,6 @@ def read_findings(run_id: str, tracking_uri: str = "") -> Findings:
             synthetic=_read_synthetic(files["synthetic"], run_id),
             audit=_read(Audit, files["audit"], run_id),
             utility=_read(Utility, files["utility"], run_id),
-            result=_read(WinnerResult, files["result"], run_id),
             pictures=pictures,
         )
 

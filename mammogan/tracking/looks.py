@@ -14,6 +14,8 @@ from mammogan.tracking.server import KIND, PARENT, RUN_NAME, client, experiments
 
 TEST_SET = "mammogan.test_set"
 """Tag of a run with the digest of the test images that it measured on (``Dataset.source_digest``)."""
+TEST_LOOKS = "mammogan.test_looks"
+"""Tag of a run, and of the version that it registered: how often its test set had been looked at, it included."""
 LOOK = "look"
 """Kind of a run that stands for a measurement made by hand."""
 

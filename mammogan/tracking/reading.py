@@ -35,6 +35,7 @@ from mammogan.tracking.server import (
     REASON,
     REPORT,
     REPORT_PAGE,
+    RESULT_FILE,
     SUMMARY_FILE,
     TRIAL,
     TRIAL_FILE,
@@ -44,7 +45,7 @@ from mammogan.tracking.server import (
 
 logger = logging.getLogger(__name__)
 
-Result = TypeVar("Result", Decision, Evaluation, TrialResult)
+Result = TypeVar("Result", Decision, Evaluation, TrialResult, WinnerResult)
 
 
 def read_run(run_id: str, tracking_uri: str = "") -> RunRecord:
@@ -75,7 +76,9 @@ def read_run(run_id: str, tracking_uri: str = "") -> RunRecord:
         data=_read_data(mlflow, run),
         decision=_read_result(mlflow, run, Decision, DECISION_FILE),
         trials=tuple(sorted(trials, key=lambda item: dataclasses.astuple(item.trial))),
-        findings=read_findings(parent_id, tracking_uri),
+        findings=dataclasses.replace(
+            read_findings(parent_id, tracking_uri), result=_read_result(mlflow, run, WinnerResult, RESULT_FILE)
+        ),
     )
 
 

@@ -17,7 +17,8 @@ from mlflow.exceptions import MlflowException
 from mammogan import codec, results
 from mammogan.config import PRESETS, Config, Overrides, SettingValue, Trial
 from mammogan.data.summary import MinoritySummary
-from mammogan.results import Decision
+from mammogan.reporting import winner
+from mammogan.results import Decision, WinnerResult
 from mammogan.tracking import environment, heartbeat
 from mammogan.tracking.server import (
     CONFIG_FILE,
@@ -28,6 +29,8 @@ from mammogan.tracking.server import (
     MANIFEST_FILE,
     PARENT,
     REASON,
+    RESULT,
+    RESULT_FILE,
     RUN_KEY,
     RUN_NAME,
     STATUS,
@@ -283,6 +286,12 @@ def log_decision(parent_id: str, decision: Decision, tracking_uri: str = "") -> 
     mlflow = client(tracking_uri)
     mlflow.log_text(parent_id, results.document(decision).decode(), DECISION_FILE)
     mlflow.set_tag(parent_id, VERDICT, decision.verdict[:TAG_LENGTH])
+
+
+def log_result(parent_id: str, result: WinnerResult, tracking_uri: str = "") -> None:
+    """Store the winner's figures on test images as ``result.json`` of the parent run, the sentence of them as a tag."""
+    client(tracking_uri).log_text(parent_id, results.document(result).decode(), RESULT_FILE)
+    set_tags(parent_id, {RESULT: winner.sentence(result)[:TAG_LENGTH]}, tracking_uri)
 
 
 def close(run_id: str, status: str, reason: str = "", tracking_uri: str = "") -> None:

@@ -17,7 +17,7 @@ from mammogan.registry import notes
 from mammogan.results import Outcome, Unmeasured, WinnerResult
 from mammogan.selection.ranking import select
 from mammogan.steps import StepContext, evaluate_winner
-from mammogan.tracking import looks
+from mammogan.tracking import looks, purge
 
 NAME = "evaluate_winner"
 CONFIG = override(
@@ -78,6 +78,8 @@ def test_the_figure_is_registered_with_the_number_of_looks(client, measure, data
     metrics = client.get_run(parent).data.metrics
     figure = first.figures()[0]
     assert metrics[f"result/{figure.key}"] == figure.value
+    purge.remove(purge.held(runs=[parent]))
+    assert tracking.read_run(parent).findings.result == first  # numbers stay when what tells of patients goes
     registered = client.get_model_version(NAME, version)
     assert registered.tags[figure.key.replace("/", ".")] == f"{figure.value:.6g}"
     assert "This test set has been looked at 1 time." in registered.description
@@ -88,8 +90,9 @@ def test_the_figure_is_registered_with_the_number_of_looks(client, measure, data
 
     _, again, _ = measure("one", data)  # the run resumes
     assert again.test_set.looks == 1
-    _, second, _ = measure("two", data)
+    other, second, _ = measure("two", data)
     assert second.test_set.looks == 2
+    assert [client.get_run(run).data.tags[looks.TEST_LOOKS] for run in (parent, other)] == ["1", "2"]
     client.delete_run(parent)
     assert looks.count(first.test_set.digest) == 2
     client.restore_run(parent)
@@ -107,8 +110,9 @@ def test_the_look_is_recorded_first_and_a_failure_costs_the_figure_alone(client,
         seen.append(looks.count(test_set.digest))
         raise torch.OutOfMemoryError("CUDA out of memory\nmore")
 
-    monkeypatch.setattr(measuring, "measure_winner", fail)
-    parent, result, version = measure("fails", data)
+    with monkeypatch.context() as patch:
+        patch.setattr(measuring, "measure_winner", fail)
+        parent, result, version = measure("fails", data)
     assert seen == [1]
     assert (result.unmeasured, result.reason) == (Unmeasured.FAILED, "OutOfMemoryError: CUDA out of memory")
     entry = tracking.read_ledger(parent).entries[Task(Step.EVALUATE_WINNER)]
@@ -118,7 +122,6 @@ def test_the_look_is_recorded_first_and_a_failure_costs_the_figure_alone(client,
     assert not move.moved
     assert move.why.startswith("refused: measured anew: not checked: not measured on test images: OutOfMemoryError")
 
-    monkeypatch.undo()
     _, result, again = measure("fails", data)  # the run is started again
     assert (result.unmeasured, again) == (None, version)
     assert tracking.read_ledger(parent).entries[Task(Step.EVALUATE_WINNER)].state is State.DONE
