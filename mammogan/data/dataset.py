@@ -53,8 +53,17 @@ class Dataset:
 
     @property
     def validation(self) -> Dataset:
-        """Images that a source's manifest keeps out of training and of every figure."""
+        """Images of the validation split, also those of patients who have others in another split."""
         return self._where(self.frame["split"] == "validation", "split='validation'")
+
+    @property
+    def disjoint_validation(self) -> Dataset:
+        """Images of the validation split whose patients have none in train or test: the only ones that are held out.
+
+        Synthetic images count too, but they have no patients.
+        """
+        others = self._where(self.frame["split"] != "validation", "not split='validation'")
+        return self.validation.without_patients_of(others)
 
     @property
     def real(self) -> Dataset:

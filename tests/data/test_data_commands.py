@@ -25,7 +25,18 @@ def test_plan_prints_one_json_object(run, shared):
     assert [image["test"][k] for k in ("images", "benign", "malignant")] == [246, 144, 102]
     assert image["leak"]["patients"] > 0
     assert image["leak"]["test_images"] / 246 > 0.75
-    assert patient["leak"] == {"patients": 0, "test_images": 0}
+    assert set(patient["leak"].values()) == {0}
+    assert patient["validation"]["images"] == image["validation"]["images"] == 0
+
+
+def test_plan_counts_validation_patients_but_not_by_image(run, shared):
+    result = run(
+        "plan", "--labels", str(shared / "data/cbis_ddsm/csv"), "--subset", "calc-train", "--json", "--preset", "modern"
+    )
+    image, patient = (json.loads(result.stdout)["splits"][unit] for unit in ("image", "patient"))
+    assert (image["train"]["images"], image["validation"]["images"]) == (981, 0)
+    assert sum(patient[role]["images"] for role in ("train", "validation", "test")) == 1227
+    assert 0.1 < patient["validation"]["patients"] / 602 < 0.2
 
 
 def test_plan_in_words(run, shared):
