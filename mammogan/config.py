@@ -121,8 +121,8 @@ class DataConfig:
     test_fraction: float = 0.2
     """Share of the patients, or by 'image' of the images, held out as test."""
     validation_fraction: float = 0.0
-    """Share of the patients held out beside test, to stop trainings early and to stand for the audit's non-members; by
-    'official' a share of those of the train subsets; 0 holds out none, as 'image' must. A manifest that says what its
+    """Share of the patients held out beside test, to stop trainings early, to rank snapshots and to stand for the
+    audit's non-members; by 'official' a share of those of the train subsets; 0 holds out none, as 'image' must. A manifest that says what its
     images are for decides itself."""
     split_seed: int = 0
     """Seed of the split."""
@@ -259,7 +259,7 @@ class TrainConfig:
         """Refuse, by ValueError, a patience with fewer ``images`` to validate by than a KID needs."""
         _require(
             not self.patience or images >= FEWEST_VALIDATION_IMAGES, "train.patience", self.patience,
-            f"the class has {images} validation images of patients who are in no other split, it takes "
+            f"the class has {images} validation images of patients who are not in train, it takes "
             f"{FEWEST_VALIDATION_IMAGES}; set data.validation_fraction, such as 0.15, or train.patience=0",
         )  # fmt: skip
 

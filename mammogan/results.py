@@ -44,7 +44,7 @@ class Role(StrEnum):
     TEST = "test"
     """Measures what was chosen."""
     VALIDATION = "validation"
-    """Never learnt from: stops trainings early, and stands for the non-members of the audit."""
+    """Never learnt from: stops trainings early, ranks snapshots, and stands for the non-members of the audit."""
 
 
 class Direction(StrEnum):
@@ -593,7 +593,7 @@ class AuditCounts:
     held_out_role: Role = Role.TEST
     """What the held-out images are: validation, or test where there is no validation image to take."""
     validation_images_left_out: int = 0
-    """Validation images of patients who are in train or test too."""
+    """Validation images of patients who are in train too."""
 
 
 @dataclass(frozen=True)

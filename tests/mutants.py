@@ -1293,18 +1293,18 @@ MUTANTS = [
         "tests/data/test_split.py -k 'interval or official or validation'": [
             ("mammogan/data/split.py", "numbers < least + config.validation_fraction", "numbers < 1"),
             ("mammogan/data/split.py", "validation = (numbers >= least)", "validation = (numbers >= 0)"),
-            ("mammogan/data/split.py", " | validation.isin(test)", ""),
+            ("mammogan/data/split.py", "(test.isin(validation) & ~test.isin(train))", "test.isin(validation)"),
         ],
         "tests/training/test_train_command.py -k elsewhere": [
-            ("mammogan/data/minority.py", "of_class.disjoint_validation", "of_class.validation"),
+            ("mammogan/data/minority.py", "of_class.held_out_validation", "of_class.validation"),
         ],
         "tests/audit/test_audit.py -k 'non_members or stand_in'": [
-            ("mammogan/audit/inspection.py", "whole.disjoint_validation", "whole.validation"),
+            ("mammogan/audit/inspection.py", "whole.held_out_validation", "whole.validation"),
             ("mammogan/audit/inspection.py", "Role.VALIDATION if len(validation) else Role.TEST", "Role.TEST"),
         ],
         "tests/utility/test_utility.py -k end_its_trainings": [
             ("mammogan/utility/blocks.py", "    if not len(validation):\n", "    if True:\n"),
-            ("mammogan/utility/blocks.py", "whole.disjoint_validation.real", "whole.validation.real"),
+            ("mammogan/utility/blocks.py", "whole.held_out_validation.real", "whole.validation.real"),
         ],
         "tests/metrics/test_prdc.py": [
             ("mammogan/metrics/prdc.py", "equal = known.across == 0", "equal = known.across < 0"),

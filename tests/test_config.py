@@ -39,7 +39,7 @@ def test_modern_preset_augments_both_sides_or_none_and_keeps_the_papers_lambdas(
 
 def test_validation_is_none_in_paper_and_stops_modern():
     shares = {name: preset.data.validation_fraction for name, preset in config.PRESETS.items()}
-    assert shares == {"paper": 0.0, "modern": 0.15, "demo": 0.2}
+    assert shares == {"paper": 0.0, "modern": 0.15, "demo": 0.15}
     assert (config.PRESETS["modern"].train.patience, config.PRESETS["paper"].train.patience) == (4, 0)
 
 

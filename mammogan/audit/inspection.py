@@ -162,8 +162,8 @@ def audit_dataset(
 ) -> Audit:  # fmt: skip
     """Audit the synthetic images of a filled data set, or ``fakes`` against class ``label`` of any data set.
 
-    Train are the real train images of the class, held out the validation images of patients who are in no other split;
-    where there are none, which ``AuditCounts.held_out_role`` says, the test images of patients who are not in train.
+    Train are the real train images of the class, held out the validation images of patients who are not in train; where
+    there are none, which ``AuditCounts.held_out_role`` says, the test images of patients who are in no other split.
     ``critic`` is the file of a critic that was trained on the former. Where there are fewer than ``audit.fakes``
     synthetic images, ``more(count)`` gives ``count`` further ones of the same generator, uint8 (count, 1, H, W). Writes
     ``audit.json``, ``audit.html`` and ``closest.png``, or with ``report.real_images`` ``pairs.png``, below ``out`` and
@@ -173,9 +173,9 @@ def audit_dataset(
     whole = Dataset.read(dataset)
     label = _label_of_synthetic(whole) if label is None else label
     real = whole.real.of(label)
-    validation = whole.disjoint_validation.real.of(label)
+    validation = whole.held_out_validation.real.of(label)
     role = Role.VALIDATION if len(validation) else Role.TEST
-    test = real.test.without_patients_of(whole.train)
+    test = whole.held_out.real.of(label)
     held_out = validation if role is Role.VALIDATION else test
     if fakes is None and not len(whole.synthetic):
         raise ValueError(

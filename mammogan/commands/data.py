@@ -155,7 +155,9 @@ def _roles(train: Counts, validation: Counts, test: Counts, leak: Leak) -> str:
     parts.append(f"{leak.patients} patients on both sides, with {leak.test_images} test images")
     if leak.validation_patients:
         parts.append(
-            f"{leak.validation_patients} patients of validation in train or test too, whose {leak.validation_images} "
-            "validation images are not used"
+            f"{leak.validation_patients} patients in train and validation, whose {leak.validation_images} validation "
+            "images are not used"
         )
+    if leak.chosen_by:
+        parts.append(f"{leak.chosen_by} test images of validation patients are not used")
     return "; ".join(parts)

@@ -53,17 +53,13 @@ class Dataset:
 
     @property
     def validation(self) -> Dataset:
-        """Images of the validation split, also those of patients who have others in another split."""
+        """Images of the validation split."""
         return self._where(self.frame["split"] == "validation", "split='validation'")
 
     @property
-    def disjoint_validation(self) -> Dataset:
-        """Images of the validation split whose patients have none in train or test: the only ones that are held out.
-
-        Synthetic images count too, but they have no patients.
-        """
-        others = self._where(self.frame["split"] != "validation", "not split='validation'")
-        return self.validation.without_patients_of(others)
+    def held_out_validation(self) -> Dataset:
+        """Validation images of patients who have none in train: nothing was learnt by them."""
+        return self.validation.without_patients_of(self.train)
 
     @property
     def real(self) -> Dataset:

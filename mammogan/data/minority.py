@@ -26,7 +26,7 @@ class TrainingSet:
     patients: Sequence[str]
     """Patient of each image."""
     validation: Tensor
-    """Validation images of the class by patients who are in no other split, (V, 1, H, W), uint8, [0, 255]; of none
+    """Validation images of the class by patients who are not in train, (V, 1, H, W), uint8, [0, 255]; of none
     (0, 1, 0, 0)."""
     validation_patients: Sequence[str]
     """Patient of each of them."""
@@ -67,7 +67,7 @@ def training_set(folder: Path, minority: str) -> TrainingSet:
     """
     whole = Dataset.read(folder)
     of_class = whole.of(label_to_synthesise(whole, minority))
-    train, validation = of_class.train, of_class.disjoint_validation
+    train, validation = of_class.train, of_class.held_out_validation
     return TrainingSet(
         train.images(),
         train.patients,

@@ -83,11 +83,12 @@ def _require_roles(frame: pd.DataFrame, origin: str, fix: str, *, validation: bo
 
 
 def leak(frame: pd.DataFrame) -> Leak:
-    """Patients in more than one role of ``split``, and their test and validation images."""
+    """Patients in more than one role of ``split``, and those of their images that are not held out for it."""
     train, test, validation = (frame.loc[frame["split"] == role, "patient_id"] for role in (
         Role.TRAIN, Role.TEST, Role.VALIDATION))  # fmt: skip
-    tested, watched = test[test.isin(train)], validation[validation.isin(train) | validation.isin(test)]
-    return Leak(tested.nunique(), len(tested), watched.nunique(), len(watched))
+    tested, watched = test[test.isin(train)], validation[validation.isin(train)]
+    chosen_by = int((test.isin(validation) & ~test.isin(train)).sum())
+    return Leak(tested.nunique(), len(tested), watched.nunique(), len(watched), chosen_by)
 
 
 def _test_images(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:

@@ -44,9 +44,11 @@ class Leak:
     test_images: int
     """Test images of these patients."""
     validation_patients: int = 0
-    """Patients with images in validation, and in train or test."""
+    """Patients with images in train and in validation."""
     validation_images: int = 0
     """Validation images of these patients; nothing takes them for held out."""
+    chosen_by: int = 0
+    """Test images of patients who are in validation, and not in train; nothing takes these for held out either."""
 
 
 @dataclass(frozen=True)

@@ -203,9 +203,11 @@ def _disjoint(data: MinoritySummary, _: Config) -> Answer:
     shared = [f"{leak.patients} are on both sides, with {leak.test_images} test images"] if leak.patients else []
     if leak.validation_patients:
         shared.append(
-            f"{leak.validation_patients} of validation are in another part too; their {leak.validation_images} "
-            "validation images are not used"
+            f"{leak.validation_patients} are in train and validation; their {leak.validation_images} validation images "
+            "are not used"
         )
+    if leak.chosen_by:
+        shared.append(f"{leak.chosen_by} test images are of validation patients, and are not used")
     if not shared:
         return Answer(Status.ANSWERED, "by patient: none is on both sides")
     return Answer(Status.ANSWERED, f"not by patient: {'; '.join(shared)}")

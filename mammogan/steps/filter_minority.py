@@ -18,5 +18,5 @@ def run(context: StepContext, dataset: Path, minority: Path) -> None:
     """
     with context.step(Step.FILTER_MINORITY):
         summary = filter_minority(dataset, context.settings.data.minority, minority)
-        context.settings.train.require_validation(len(Dataset.read(minority).disjoint_validation))
+        context.settings.train.require_validation(len(Dataset.read(minority).held_out_validation))
         tracking.log_dataset(context.parent_id, minority, summary)

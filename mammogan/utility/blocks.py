@@ -74,7 +74,7 @@ class Sources:
     left_out: int
     """Test images of train patients."""
     validation: Classes | None
-    """Validation images of the data set, by patients who are in no other split; None where it has none."""
+    """Validation images of the data set, by patients who are not in train; None where it has none."""
 
     @property
     def validation_role(self) -> Role:
@@ -112,10 +112,10 @@ def synthetic_sets(
 def sources_of(whole: Dataset) -> Sources:
     """Real images by their split, those of test and validation without the train patients'. Raises NotEnoughDataError.
 
-    Validation images all of whose patients are in another split too are as none.
+    Validation images all of whose patients are in train too are as none.
     """
     train, test = whole.real.train, whole.real.test
-    held_out = test.without_patients_of(train)
+    held_out = whole.real.held_out
     for name, side in (("train", train), ("test", held_out)):
         for number, kind in enumerate(manifest.CLASSES):
             patients = len(set(side.of(number).patients))
@@ -136,13 +136,13 @@ def sources_of(whole: Dataset) -> Sources:
 
 def _validation(whole: Dataset) -> Classes | None:
     """Benign and malignant validation images. Raises NotEnoughDataError where it has one of the classes alone."""
-    validation = whole.disjoint_validation.real
+    validation = whole.held_out_validation.real
     if not len(validation):
         return None
     for number, kind in enumerate(manifest.CLASSES):
         if not len(validation.of(number)):
             raise NotEnoughDataError(
-                f"dataset={str(whole.root)!r}: no {kind} validation image is of a patient who is in no other split; "
+                f"dataset={str(whole.root)!r}: no {kind} validation image is of a patient who is not in train; "
                 "the study needs some of both classes, or no validation at all"
             )
     return validation.of(0).images(), validation.of(1).images()

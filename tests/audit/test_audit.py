@@ -480,15 +480,15 @@ class TestDataset:
         path = kept(critic, tmp_path / "critic.pt", identity, learnt(watched, tmp_path))
         result = audited_with(path, watched, tmp_path)
         counts = result.counts
-        assert (counts.held_out_role, counts.held_out, counts.held_out_patients) == (Role.VALIDATION, 7, 7)
-        assert (counts.validation_images_left_out, counts.test_images_of_train_patients) == (2, 0)
+        assert (counts.held_out_role, counts.held_out, counts.held_out_patients) == (Role.VALIDATION, 8, 8)
+        assert (counts.validation_images_left_out, counts.test_images_of_train_patients) == (1, 0)
         real = Dataset.read(watched)
         members, others = (
-            critic(side.of(1).images() / 127.5 - 1).detach() for side in (real.train, real.disjoint_validation)
+            critic(side.of(1).images() / 127.5 - 1).detach() for side in (real.train, real.held_out_validation)
         )
-        expected = mannwhitneyu(members, others).statistic / (12 * 7)
+        expected = mannwhitneyu(members, others).statistic / (12 * 8)
         assert result.measures[-2].value == pytest.approx(expected)
-        assert "Held out are 7 images of 7 validation patients." in (tmp_path / "audit" / "audit.html").read_text()
+        assert "Held out are 8 images of 8 validation patients." in (tmp_path / "audit" / "audit.html").read_text()
 
     def test_without_validation_patients_it_says_that_test_patients_stand_in(self, audited):
         folder, result = audited

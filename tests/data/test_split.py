@@ -142,11 +142,14 @@ def test_a_manifests_own_validation_needs_both_classes_where_it_has_any(roles):
             split.assign(one, DataConfig())
 
 
-def test_validation_images_of_patients_who_are_elsewhere_too_are_counted():
-    frame = table([(1, 1)] * 4).assign(split=["train", "validation", "test", "validation", *["train", "test"] * 2])
-    frame.loc[8:] = 0
-    more = pd.DataFrame({"patient_id": ["X"] * 3, "split": "validation"})
-    assert split.leak(pd.concat([frame.iloc[:8], more])) == Leak(2, 2, validation_patients=2, validation_images=2)
+def test_images_that_are_not_held_out_are_counted():
+    roles = {
+        "A": "train validation validation", "B": "test test validation", "C": "train test validation",
+        "D": "validation", "E": "test", "F": "train test",
+    }  # fmt: skip
+    rows = [(patient, role) for patient, words in roles.items() for role in words.split()]
+    found = split.leak(pd.DataFrame(rows, columns=["patient_id", "split"]))
+    assert found == Leak(patients=2, test_images=2, validation_patients=2, validation_images=3, chosen_by=2)
 
 
 def test_seeds_give_different_patients(calc_train):

@@ -169,7 +169,7 @@ def test_the_features_make_another_trial(tmp_path, seen, monkeypatch):
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_patience_without_validation_images_is_refused(count):
-    reason = f"the class has {count} validation images of patients who are in no other split, it takes 2; "
+    reason = f"the class has {count} validation images of patients who are not in train, it takes 2; "
     with pytest.raises(ValueError, match=rf"train\.patience=2: {reason}set data\.validation_fraction"):
         train(Path(), validation=blobs()[:count], **{"train.patience": 2})
 

@@ -307,7 +307,7 @@ class TestStudy:
     def test_validation_of_one_class_is_too_little(self, write_dataset, tmp_path):
         folder = write_dataset(tmp_path / "set", {"train": (6, 6), "test": (4, 4), "validation": (5, 0)})
         with pytest.raises(
-            NotEnoughDataError, match="no malignant validation image is of a patient who is in no other"
+            NotEnoughDataError, match="no malignant validation image is of a patient who is not in train"
         ):
             study(folder, settings(), tmp_path / "out", fakes=images(4, 1), label=1)
         assert not (tmp_path / "out").exists()
