@@ -122,8 +122,8 @@ class DataConfig:
     """Share of the patients, or by 'image' of the images, held out as test."""
     validation_fraction: float = 0.0
     """Share of the patients held out beside test, to stop trainings early, to rank snapshots and to stand for the
-    audit's non-members; by 'official' a share of those of the train subsets; 0 holds out none, as 'image' must. A manifest that says what its
-    images are for decides itself."""
+    audit's non-members; by 'official' a share of those of the train subsets; 0 holds out none, as 'image' must. A
+    manifest that says what its images are for decides itself."""
     split_seed: int = 0
     """Seed of the split."""
     minority: Literal["auto", "benign", "malignant"] = "auto"

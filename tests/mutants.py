@@ -345,7 +345,7 @@ MUTANTS = [
             ),
             (
                 "mammogan/evaluation/image_sources.py",
-                "reals.validation.without_patients_of(reals.train)",
+                "reals.held_out_validation",
                 "reals.validation",
             ),
         ],
@@ -376,7 +376,7 @@ MUTANTS = [
         ],
         "tests/reporting/test_claim.py": [
             ("mammogan/reporting/claim.py", "if record.data is None or record.config is None:", "if False:"),
-            ("mammogan/reporting/claim.py", "    if not leak.patients:\n", "    if True:\n"),
+            ("mammogan/reporting/claim.py", "    if not shared:\n", "    if True:\n"),
             ("mammogan/reporting/claim.py", "if len(config.seeds) < 2:", "if False:"),
             ("mammogan/reporting/claim.py", "    if result.unmeasured is not None:\n", "    if False:\n"),
         ],
