@@ -73,7 +73,8 @@ def test_plan_locates_all_3032_and_measures_a_rate(run, with_index):
 
 
 def test_ingest_prints_its_summary(run, phantom, tmp_path):
-    arguments = ("--source", str(phantom), "--preset", "demo", "--set", "data.size=28", "--out", str(tmp_path / "set"))
+    settings = ("--set", "data.size=28", "--set", "data.validation_fraction=0")  # of the 8 patients here
+    arguments = ("--source", str(phantom), "--preset", "demo", *settings, "--out", str(tmp_path / "set"))
     summary = json.loads(run("ingest", *arguments, "--json").stdout)
     assert {"format": 1, **summary} == json.loads((tmp_path / "set/summary.json").read_text())
     assert summary["settings"]["size"] == 28
@@ -81,7 +82,7 @@ def test_ingest_prints_its_summary(run, phantom, tmp_path):
 
 
 def test_settings_are_checked():
-    made = data_config("demo", "calc-test", "crop", ["data.split=image"])
+    made = data_config("demo", "calc-test", "crop", ["data.split=image", "data.validation_fraction=0"])
     assert (made.subset, made.images, made.split) == ("calc-test", "crop", "image")
     with pytest.raises(ValueError, match="write it as KEY=VALUE"):
         data_config("demo", "", "", ["data.split"])

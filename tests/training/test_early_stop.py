@@ -83,6 +83,7 @@ def test_an_unjudged_history_never_stops():
 
 
 def test_the_distance_is_that_of_the_evaluation():
+    torch.manual_seed(0)  # of networks that draw nearly the same grey twice nothing can be told
     generator = Generator(28, 4, 8)
     judge = HeldOutKid(blobs(), Extractor("moments", "0", "", moments))
     fakes = sample(generator, early_stop.FAKES, early_stop.FAKES_SEED)
