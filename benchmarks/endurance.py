@@ -37,9 +37,10 @@ SETTINGS = {
     "train.n_critic": 1,
     "train.snapshot_every": 25,
     "train.checkpoint_every": 5,
-    "train.validation_fraction": 0.25,
     "train.device": "cpu",
 }
+VALIDATION = 2
+"""Images that watch overfitting."""
 
 
 class Yardstick:
@@ -90,8 +91,9 @@ def train(epochs: int, images: int) -> Diary:
     diary = Diary()
     with tempfile.TemporaryDirectory() as folder:
         result = train_trial(
-            pixels, config, Trial(3.0, 0), data_digest="noise", store=f"{folder}/store", out=Path(folder, "out"),
-            report=diary, report_grid=lambda _epoch, _path: None,
+            pixels[VALIDATION:], config, Trial(3.0, 0), data_digest="noise", store=f"{folder}/store",
+            out=Path(folder, "out"), report=diary, report_grid=lambda _epoch, _path: None,
+            validation=pixels[:VALIDATION],
         )  # fmt: skip
     assert result.status is TrialStatus.FINISHED, result.reason
     return diary

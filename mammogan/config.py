@@ -42,6 +42,9 @@ _DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
 LARGEST_INTEGER = 2**53
 """Beyond it floating-point numbers, and so JSON in many a reader, leave out integers."""
 
+FEWEST_VALIDATION_IMAGES = 2
+"""Of fewer there is no unbiased KID."""
+
 EXTRACTORS = ("auto", "inception", "inception_clean", "radimagenet", "random")
 TORCHSCRIPT_SUFFIXES = (".torchscript", ".ts")
 EXPORTED_SUFFIXES = (*TORCHSCRIPT_SUFFIXES, ".onnx")
@@ -116,7 +119,11 @@ class DataConfig:
     """Unit of the train/test split; 'image' is the paper's and lets a patient be on both sides, 'official' takes
     CBIS-DDSM's own test sets as test."""
     test_fraction: float = 0.2
-    """Share of the images held out as test."""
+    """Share of the patients, or by 'image' of the images, held out as test."""
+    validation_fraction: float = 0.0
+    """Share of the patients held out beside test, to stop trainings early, to rank snapshots and to stand for the
+    audit's non-members; by 'official' a share of those of the train subsets; 0 holds out none, as 'image' must. A
+    manifest that says what its images are for decides itself."""
     split_seed: int = 0
     """Seed of the split."""
     minority: Literal["auto", "benign", "malignant"] = "auto"
@@ -132,7 +139,14 @@ class DataConfig:
         sides = [7 * 2**k for k in range(2, 8)]
         _require(self.size in sides, "data.size", self.size, f"use 7 * 2^k: {', '.join(map(str, sides))}")
         _require(0 < self.test_fraction < 1, "data.test_fraction", self.test_fraction, "give a share between 0 and 1")
+        self._require_validation_fraction()
         _require(0 <= self.max_bad <= 1, "data.max_bad", self.max_bad, "give a share from 0 to 1")
+
+    def _require_validation_fraction(self) -> None:
+        argument, share, left = "data.validation_fraction", self.validation_fraction, 1 - self.test_fraction
+        _require(0 <= share < left, argument, share, f"give a share from 0 to below {left:g}, to have some to train on")
+        fix = "data.split=image has no validation, whose patients would be in train too: give 0, or data.split=patient"
+        _require(not share or self.split != "image", argument, share, fix)
 
 
 @dataclass(frozen=True)
@@ -216,12 +230,9 @@ class TrainConfig:
     """Epochs between generator snapshots and sample grids; epoch 1 always has one."""
     checkpoint_every: int = 10
     """Epochs between checkpoints of everything that a resumed run needs."""
-    validation_fraction: float = 0.0
-    """Share of the training images held out from every update, by patient, to watch the critic's overfitting and to
-    stop early; 0, the paper's, trains on all."""
     patience: int = 0
-    """Snapshots in a row without a KID against the held-out images that is lower beyond its noise, after which a trial
-    stops; 0 never stops early."""
+    """Snapshots in a row without a KID against the validation images that is lower beyond its noise, after which a
+    trial stops; needs data.validation_fraction, or a manifest with validation images; 0 never stops early."""
     device: str = "auto"
     """Torch device; 'auto' takes a GPU where there is one."""
     precision: Literal["tf32", "float32"] = "tf32"
@@ -243,10 +254,14 @@ class TrainConfig:
             _require(0 <= getattr(self, name) <= 1, f"train.{name}", getattr(self, name), "give a share from 0 to 1")
         for name in ("rotation", "noise", "patience"):
             _require(getattr(self, name) >= 0, f"train.{name}", getattr(self, name), "give a number from 0")
-        share = self.validation_fraction
-        _require(0 <= share < 1, "train.validation_fraction", share, "give a share in [0, 1)")
-        _require(share > 0 or not self.patience, "train.patience", self.patience,
-                 "set train.validation_fraction too, such as 0.1")  # fmt: skip
+
+    def require_validation(self, images: int) -> None:
+        """Refuse, by ValueError, a patience with fewer ``images`` to validate by than a KID needs."""
+        _require(
+            not self.patience or images >= FEWEST_VALIDATION_IMAGES, "train.patience", self.patience,
+            f"the class has {images} validation images of patients who are not in train, it takes "
+            f"{FEWEST_VALIDATION_IMAGES}; set data.validation_fraction, such as 0.15, or train.patience=0",
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -455,7 +470,7 @@ class UtilityConfig:
     """A small convolutional network, or DenseNet121 that starts from model.frozen_weights."""
     seeds: int = 5
     """Blocks. In each, every arm is trained once, with the same initial weights, draws, validation patients and
-    synthetic images; each block has its own."""
+    synthetic images; each block has its own, but for the validation patients of the data set."""
     steps: int = 600
     """Optimiser steps of each training at most, the same for every arm."""
     check_every: int = 20
@@ -463,7 +478,8 @@ class UtilityConfig:
     patience: int = 5
     """Looks without a lower validation loss that end a training; the weights of the lowest are taken."""
     validation_fraction: float = 0.2
-    """Share of the train patients of each class that only tells when to stop; the test images never do."""
+    """Share of the train patients of each class that only tells when to stop, where the data set has no validation
+    images to do so; the test images never do."""
     batch_size: int = 32
     """Images per step, half of them of each class in every arm."""
     learning_rate: float = 1e-3
@@ -594,7 +610,7 @@ class Trial:
 PRESETS: dict[str, Config] = {
     "demo": Config(
         preset="demo",
-        data=DataConfig(subset="mass-train", size=56, test_fraction=0.35),
+        data=DataConfig(subset="mass-train", size=56, test_fraction=0.35, validation_fraction=0.15),
         model=ModelConfig(generator_channels=128, critic_channels=16),
         train=TrainConfig(
             epochs=21,
@@ -618,7 +634,7 @@ PRESETS: dict[str, Config] = {
     "modern": Config(
         preset="modern",
         seeds=(0, 1, 2),
-        data=DataConfig(intensity="percentile", fit="pad"),
+        data=DataConfig(intensity="percentile", fit="pad", validation_fraction=0.15),
         model=ModelConfig(
             upsampling="interpolated",
             readout="projected",
@@ -637,7 +653,6 @@ PRESETS: dict[str, Config] = {
             diff_shift=0.125,
             diff_cutout=0.3,
             diff_contrast=0.2,
-            validation_fraction=0.1,
             patience=4,
         ),
         evaluate=EvaluateConfig(extractor="inception"),

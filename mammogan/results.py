@@ -36,6 +36,17 @@ class Outcome(StrEnum):
         return self.value.replace("_", " ")
 
 
+class Role(StrEnum):
+    """What a real image is for; a patient's images have one role, but where the source says otherwise."""
+
+    TRAIN = "train"
+    """Learnt from."""
+    TEST = "test"
+    """Measures what was chosen."""
+    VALIDATION = "validation"
+    """Never learnt from: stops trainings early, ranks snapshots, and stands for the non-members of the audit."""
+
+
 class Direction(StrEnum):
     """What is good of a measurement."""
 
@@ -576,8 +587,13 @@ class AuditCounts:
     exact_copies: int
     exact_repeats: int
     test_images_of_train_patients: int = 0
+    """Test images that were left out, where test images are the held-out ones."""
     drawn: int = 0
     """Synthetic images, the last ones, that were made for the audit alone."""
+    held_out_role: Role = Role.TEST
+    """What the held-out images are: validation, or test where there is no validation image to take."""
+    validation_images_left_out: int = 0
+    """Validation images of patients who are in train too."""
 
 
 @dataclass(frozen=True)
@@ -775,6 +791,11 @@ class UtilityCounts:
     """Images in a set of synthetic ones."""
     synthetic_sets: int
     """Sets that were drawn from the generator: one a block, or a single one."""
+    validation_role: Role = Role.TRAIN
+    """Out of what the images come that end a training: the data set's validation, or where it has none a part of train,
+    which the generator has seen."""
+    validation: int = 0
+    """These images, of both classes, in the first block."""
 
 
 @dataclass(frozen=True)

@@ -345,7 +345,7 @@ MUTANTS = [
             ),
             (
                 "mammogan/evaluation/image_sources.py",
-                "reals.validation.without_patients_of(reals.train)",
+                "reals.held_out_validation",
                 "reals.validation",
             ),
         ],
@@ -376,7 +376,7 @@ MUTANTS = [
         ],
         "tests/reporting/test_claim.py": [
             ("mammogan/reporting/claim.py", "if record.data is None or record.config is None:", "if False:"),
-            ("mammogan/reporting/claim.py", "    if not leak.patients:\n", "    if True:\n"),
+            ("mammogan/reporting/claim.py", "    if not shared:\n", "    if True:\n"),
             ("mammogan/reporting/claim.py", "if len(config.seeds) < 2:", "if False:"),
             ("mammogan/reporting/claim.py", "    if result.unmeasured is not None:\n", "    if False:\n"),
         ],
@@ -1010,8 +1010,8 @@ MUTANTS = [
         "tests/data/test_split.py tests/data/test_verify.py": [
             (
                 "mammogan/data/split.py",
-                "    return Leak(patients=len(train & set(test)),",
-                "    return Leak(patients=0,",
+                "    return Leak(tested.nunique(), ",
+                "    return Leak(0, ",
             ),
         ],
         "tests/data/test_display.py": [
@@ -1290,13 +1290,21 @@ MUTANTS = [
         "tests/data/test_manifest.py": [
             ("mammogan/data/manifest.py", '{"image_id", "sha256"} <= set(absent) and', "False and"),
         ],
-        "tests/training/test_holdout_split.py": [
-            ("mammogan/training/holdout_split.py", "list(dict.fromkeys(patients))", "sorted(set(patients))"),
-            (
-                "mammogan/training/holdout_split.py",
-                'fix = "give less" if less else',
-                'fix = "give less" if True else',
-            ),
+        "tests/data/test_split.py -k 'interval or official or validation'": [
+            ("mammogan/data/split.py", "numbers < least + config.validation_fraction", "numbers < 1"),
+            ("mammogan/data/split.py", "validation = (numbers >= least)", "validation = (numbers >= 0)"),
+            ("mammogan/data/split.py", "(test.isin(validation) & ~test.isin(train))", "test.isin(validation)"),
+        ],
+        "tests/training/test_train_command.py -k elsewhere": [
+            ("mammogan/data/minority.py", "of_class.held_out_validation", "of_class.validation"),
+        ],
+        "tests/audit/test_audit.py -k 'non_members or stand_in'": [
+            ("mammogan/audit/inspection.py", "whole.held_out_validation", "whole.validation"),
+            ("mammogan/audit/inspection.py", "Role.VALIDATION if len(validation) else Role.TEST", "Role.TEST"),
+        ],
+        "tests/utility/test_utility.py -k end_its_trainings": [
+            ("mammogan/utility/blocks.py", "    if not len(validation):\n", "    if True:\n"),
+            ("mammogan/utility/blocks.py", "whole.held_out_validation.real", "whole.validation.real"),
         ],
         "tests/metrics/test_prdc.py": [
             ("mammogan/metrics/prdc.py", "equal = known.across == 0", "equal = known.across < 0"),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -34,6 +35,26 @@ def test_modern_preset_augments_both_sides_or_none_and_keeps_the_papers_lambdas(
     )
     assert (modern.model.readout, modern.model.upsampling) == ("projected", "interpolated")
     assert modern.lambdas == config.PRESETS["paper"].lambdas
+
+
+def test_validation_is_none_in_paper_and_stops_modern():
+    shares = {name: preset.data.validation_fraction for name, preset in config.PRESETS.items()}
+    assert shares == {"paper": 0.0, "modern": 0.15, "demo": 0.15}
+    assert (config.PRESETS["modern"].train.patience, config.PRESETS["paper"].train.patience) == (4, 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"data.validation_fraction": -0.1}, "=-0.1: give a share from 0 to below 0.8"),
+        ({"data.validation_fraction": "nan"}, "=nan: give a share from 0 to below 0.8"),
+        ({"data.validation_fraction": 0.7, "data.test_fraction": 0.3}, "=0.7: give a share from 0 to below 0.7"),
+        ({"data.split": "image"}, "=0.15: data.split=image has no validation, whose patients would be in train too"),
+    ],
+)
+def test_a_validation_that_leaves_none_to_train_on_or_leaks_is_refused(changes, reason):
+    with pytest.raises(ValueError, match=re.escape(f"data.validation_fraction{reason}")):
+        config.override(config.PRESETS["modern"], changes)
 
 
 def test_overrides_are_typed():

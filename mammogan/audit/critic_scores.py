@@ -40,27 +40,24 @@ class CriticScores:
 
 
 def critic_scores(path: Path, train: Reals, held_out: Reals, data_digest: str, config: Config) -> CriticScores:
-    """Scores by the critic of a trial that was trained on ``train``, which may have set some of its patients aside.
+    """Scores by the critic of a trial that was trained on ``train``.
 
-    Those are neither members nor held out here: the training was stopped by them. ``data_digest`` is that of the real
-    images of the class, as ``training_set`` gives it. Raises as ``load_critic`` and ``load_frozen`` do, and ValueError
-    for a critic of another size or of other data, and for scores that are not finite.
+    ``data_digest`` is that of the real images of the class, as ``training_set`` gives it. Raises as ``load_critic`` and
+    ``load_frozen`` do, and ValueError for a critic of another size or other data, and for scores that are not finite.
     """
     from mammogan.features.densenet import load_frozen
     from mammogan.models.critic_file import load_critic
     from mammogan.training.diagnostics import scores
-    from mammogan.training.holdout_split import holdout_split
 
     kept = load_critic(path)
     _check_data(kept, train.images.shape[-1], data_digest)  # before weights are fetched
     frozen, identity = load_frozen(config.model.frozen_weights, config.model.frozen_sha256)
     critic = kept.critic(frozen, identity.sha256)
-    seen, _ = holdout_split(len(train.images), kept.validation_fraction, train.patients)
-    members = scores(critic, train.images[seen]).numpy()
+    members = scores(critic, train.images).numpy()
     others = scores(critic, held_out.images).numpy() if len(held_out.images) else np.empty(0)
     if not (np.isfinite(members).all() and np.isfinite(others).all()):
         raise ValueError(f"critic={str(path)!r}: its scores are not finite; train the trial again")
-    return CriticScores(members, others, [train.patients[index] for index in seen.tolist()], held_out.patients)
+    return CriticScores(members, others, train.patients, held_out.patients)
 
 
 def _check_data(kept: KeptCritic, side: int, data_digest: str) -> None:

@@ -29,6 +29,7 @@ from mammogan.results import (
     ClosestPair,
     CopiedImage,
     Outcome,
+    Role,
     SpaceNote,
     Verdict,
 )
@@ -161,17 +162,21 @@ def audit_dataset(
 ) -> Audit:  # fmt: skip
     """Audit the synthetic images of a filled data set, or ``fakes`` against class ``label`` of any data set.
 
-    Train are the real train images of the class, held out the test images of patients who are not in train; ``critic``
-    is the file of a critic that was trained on the former. Where there are fewer than ``audit.fakes`` synthetic images,
-    ``more(count)`` gives ``count`` further ones of the same generator, uint8 (count, 1, H, W). Writes ``audit.json``,
-    ``audit.html`` and ``closest.png``, or with ``report.real_images`` ``pairs.png``, below ``out`` and returns the
-    first one. Raises ValueError for a data set without synthetic images where no ``fakes`` are given, and as
-    ``inspect`` and ``critic_scores`` do.
+    Train are the real train images of the class, held out the validation images of patients who are not in train; where
+    there are none, which ``AuditCounts.held_out_role`` says, the test images of patients who are in no other split.
+    ``critic`` is the file of a critic that was trained on the former. Where there are fewer than ``audit.fakes``
+    synthetic images, ``more(count)`` gives ``count`` further ones of the same generator, uint8 (count, 1, H, W). Writes
+    ``audit.json``, ``audit.html`` and ``closest.png``, or with ``report.real_images`` ``pairs.png``, below ``out`` and
+    returns the first one. Raises ValueError for a data set without synthetic images where no ``fakes`` are given, and
+    as ``inspect`` and ``critic_scores`` do.
     """
     whole = Dataset.read(dataset)
     label = _label_of_synthetic(whole) if label is None else label
     real = whole.real.of(label)
-    held_out = real.test.without_patients_of(whole.train)
+    validation = whole.held_out_validation.real.of(label)
+    role = Role.VALIDATION if len(validation) else Role.TEST
+    test = whole.held_out.real.of(label)
+    held_out = validation if role is Role.VALIDATION else test
     if fakes is None and not len(whole.synthetic):
         raise ValueError(
             f"dataset={str(dataset)!r}: it holds no synthetic images; fill it with synthesise or give some"
@@ -193,7 +198,11 @@ def audit_dataset(
         result,
         label=manifest.CLASSES[label],
         counts=dataclasses.replace(
-            result.counts, drawn=drawn, test_images_of_train_patients=len(real.test) - len(held_out)
+            result.counts,
+            drawn=drawn,
+            held_out_role=role,
+            test_images_of_train_patients=len(real.test) - len(test) if role is Role.TEST else 0,
+            validation_images_left_out=len(real.validation) - len(validation),
         ),
         closest=tuple(dataclasses.replace(pair, train_image=names[pair.train]) for pair in result.closest),
         copied=tuple(dataclasses.replace(image, train_image=names[image.train]) for image in result.copied),

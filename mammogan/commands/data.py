@@ -52,8 +52,8 @@ def plan(
         return
     print(f"{split_plan.subset}: {_counts(split_plan)}; {split_plan.mixed_labels} images hold both labels")
     for unit, sides in split_plan.splits.items():
-        if sides.train and sides.test and sides.leak:
-            shown = f"train {_counts(sides.train)}; test {_counts(sides.test)}; {_leak(sides.leak)}"
+        if sides.train and sides.validation and sides.test and sides.leak:
+            shown = _roles(sides.train, sides.validation, sides.test, sides.leak)
         else:
             shown = sides.reason
         print(f"  split by {unit}: {shown}")
@@ -88,9 +88,9 @@ def ingest(
         return
     sides = summary.splits
     print(f"{out}: {_counts(summary)}; {summary.quarantined} rows in quarantine.csv")
-    print(f"  train {_counts(sides.train)}; test {_counts(sides.test)}; {_leak(sides.leak)}")
+    print(f"  {_roles(sides.train, sides.validation, sides.test, sides.leak)}")
     if sides.given:
-        print(f"  split as the manifest says; validation, which nothing uses yet: {_counts(sides.validation)}")
+        print("  split as the manifest says")
     logger.info(f"data_digest {summary.data_digest}")
 
 
@@ -148,5 +148,16 @@ def _counts(side: Counts) -> str:
     return f"{side.images} images ({side.benign} benign, {side.malignant} malignant) of {side.patients} patients"
 
 
-def _leak(leak: Leak) -> str:
-    return f"{leak.patients} patients on both sides, with {leak.test_images} test images"
+def _roles(train: Counts, validation: Counts, test: Counts, leak: Leak) -> str:
+    """What a split came to; validation only where there is any."""
+    watched = [f"validation {_counts(validation)}"] if validation.images else []
+    parts = [f"train {_counts(train)}", *watched, f"test {_counts(test)}"]
+    parts.append(f"{leak.patients} patients on both sides, with {leak.test_images} test images")
+    if leak.validation_patients:
+        parts.append(
+            f"{leak.validation_patients} patients in train and validation, whose {leak.validation_images} validation "
+            "images are not used"
+        )
+    if leak.chosen_by:
+        parts.append(f"{leak.chosen_by} test images of validation patients are not used")
+    return "; ".join(parts)

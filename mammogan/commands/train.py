@@ -51,7 +51,7 @@ def train(
             out=out,
             report=lambda _epoch, _metrics: None,
             report_grid=lambda _epoch, _path: None,
-            patients=learnt.patients,
+            validation=learnt.validation,
             ranks=ranks,
         )
     if ranks.is_main:

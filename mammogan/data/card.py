@@ -13,6 +13,7 @@ from mammogan import storage
 from mammogan.data import manifest, split, summary
 from mammogan.data.dataset import Dataset
 from mammogan.data.summary import Counts, MinoritySummary
+from mammogan.results import Role
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,8 +53,13 @@ def write_card(folder: Path, out: Path) -> Path:
 
 
 def _rows(dataset: Dataset) -> list[tuple[str, Counts]]:
-    parts = {"train": dataset.train, "test": dataset.test, "validation": dataset.validation, "all": dataset}
-    return [(name, split.count(part.frame)) for name, part in parts.items() if len(part) or name != "validation"]
+    return [(name, split.count(part.frame)) for name, part in [*_splits(dataset), ("all", dataset)]]
+
+
+def _splits(dataset: Dataset) -> list[tuple[str, Dataset]]:
+    """Train, validation where there is any, and test, by their names."""
+    parts = {Role.TRAIN: dataset.train, Role.VALIDATION: dataset.validation, Role.TEST: dataset.test}
+    return [(str(role), part) for role, part in parts.items() if len(part) or role is not Role.VALIDATION]
 
 
 def draw(dataset: Dataset) -> Figure:
@@ -76,11 +82,12 @@ def draw(dataset: Dataset) -> Figure:
 
 
 def _draw_balance(axes: Axes, dataset: Dataset) -> None:
+    splits = _splits(dataset)
     for offset, (label, name) in zip((-0.2, 0.2), enumerate(manifest.CLASSES), strict=True):
-        counts = [len(side.of(label)) for side in (dataset.train, dataset.test)]
-        axes.bar_label(axes.bar(np.arange(2) + offset, counts, 0.4, color=COLOURS[name], label=name))
+        counts = [len(part.of(label)) for _, part in splits]
+        axes.bar_label(axes.bar(np.arange(len(splits)) + offset, counts, 0.4, color=COLOURS[name], label=name))
     axes.margins(y=0.12)  # room for the numbers above the bars
-    axes.set_xticks([0, 1], ["train", "test"])
+    axes.set_xticks(range(len(splits)), [title for title, _ in splits])
     axes.set(ylabel="images", title="Class balance")
     axes.legend()
 

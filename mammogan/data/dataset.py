@@ -53,8 +53,13 @@ class Dataset:
 
     @property
     def validation(self) -> Dataset:
-        """Images that a source's manifest keeps out of training and of every figure."""
+        """Images of the validation split."""
         return self._where(self.frame["split"] == "validation", "split='validation'")
+
+    @property
+    def held_out_validation(self) -> Dataset:
+        """Validation images of patients who have none in train: nothing was learnt by them."""
+        return self.validation.without_patients_of(self.train)
 
     @property
     def real(self) -> Dataset:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from mammogan import shell, storage
 from mammogan.data import tables
 from mammogan.data.cells import shielded, unshielded
+from mammogan.results import Role
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,8 +43,8 @@ LISTED = ("file", "patient_id", "pathology")
 """Columns that the list of a source of pictures needs, which is called the same."""
 CLASSES = ("benign", "malignant")
 """Name of each label."""
-ROLES = ("train", "test", "validation")
-"""What ``split`` may be; ``validation`` is kept out of training and of every figure."""
+ROLES = tuple(role.value for role in Role)
+"""What ``split`` may be."""
 NAME_DIGITS = 16
 SYNTHETIC = "synthetic"
 """``source`` of the rows that no scanner made."""

@@ -25,12 +25,17 @@ class TrainingSet:
     """Train images of the class to synthesise, (N, 1, H, W), uint8, [0, 255]."""
     patients: Sequence[str]
     """Patient of each image."""
+    validation: Tensor
+    """Validation images of the class by patients who are not in train, (V, 1, H, W), uint8, [0, 255]; of none
+    (0, 1, 0, 0)."""
+    validation_patients: Sequence[str]
+    """Patient of each of them."""
     data_digest: str
-    """Of both splits of the class: that of ``filter_minority``'s data set, whether made from it or from the whole."""
+    """Of all splits of the class: that of ``filter_minority``'s data set, whether made from it or from the whole."""
 
 
 def filter_minority(dataset: Path, minority: str, out: Path) -> MinoritySummary:
-    """Data set ``out`` of only the rarer class of the train split, or of the class named, both splits of it.
+    """Data set ``out`` of only the rarer class of the train split, or of the class named, all splits of it.
 
     Returns its summary. Raises ValueError where the train split holds one class only, and as ``summary.read`` does.
     """
@@ -56,13 +61,20 @@ def filter_minority(dataset: Path, minority: str, out: Path) -> MinoritySummary:
 
 
 def training_set(folder: Path, minority: str) -> TrainingSet:
-    """What a trial learns from the data set at ``folder``, which is ``filter_minority``'s or a whole one.
+    """What a trial learns from, and is watched by, of the data set at ``folder``: ``filter_minority``'s or a whole one.
 
     Raises as ``Dataset.read`` and ``Dataset.images`` do.
     """
     whole = Dataset.read(folder)
     of_class = whole.of(label_to_synthesise(whole, minority))
-    return TrainingSet(of_class.train.images(), of_class.train.patients, of_class.digest)
+    train, validation = of_class.train, of_class.held_out_validation
+    return TrainingSet(
+        train.images(),
+        train.patients,
+        validation.images(allow_empty=True),
+        validation.patients,
+        of_class.digest,
+    )
 
 
 def label_to_synthesise(dataset: Dataset, minority: str = "auto") -> int:

@@ -1,4 +1,4 @@
-"""What a subset would give, from the CSVs alone: counts, patients, both splits, what leaks, and how much to read."""
+"""What a subset would give, from the CSVs alone: counts, patients, how it splits, what leaks, and how much to read."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ FULL_SIZE = (4600, 2800)
 
 @dataclass(frozen=True)
 class PlannedSplit:
-    """Both sides of a split, or why the images do not allow it."""
+    """The roles of a split, or why the images do not allow it."""
 
     train: Counts | None = None
     test: Counts | None = None
     leak: Leak | None = None
     reason: str = ""
-    """Empty where both sides are there."""
+    """Empty where the roles are there."""
+    validation: Counts | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Plan(Counts):
     bad_rows: int
     """Rows of the CSVs that cannot be used."""
     splits: Mapping[str, PlannedSplit]
-    """By the unit that is split: ``image`` and ``patient``."""
+    """By the unit that is split: ``image``, which has no validation, and ``patient``."""
     reading: Reading | None
     """None where no index is at hand."""
 
@@ -83,7 +84,10 @@ def plan(labels: str, config: DataConfig, rate_mb_s: float = 0.0) -> Plan:
         content=config.images,
         mixed_labels=int(frame["mixed"].sum()),
         bad_rows=len(bad),
-        splits={unit: _split(frame, dataclasses.replace(config, split=unit)) for unit in ("image", "patient")},
+        splits={
+            "image": _split(frame, dataclasses.replace(config, split="image", validation_fraction=0.0)),
+            "patient": _split(frame, dataclasses.replace(config, split="patient")),
+        },
         reading=_reading(wanted, idc.read_index(labels), config, rate_mb_s),
     )
 
@@ -125,4 +129,4 @@ def _split(frame: pd.DataFrame, config: DataConfig) -> PlannedSplit:
         sides = split.describe(frame.assign(split=split.assign(frame, config)), given=False)
     except ValueError as error:
         return PlannedSplit(reason=str(error))
-    return PlannedSplit(sides.train, sides.test, sides.leak)
+    return PlannedSplit(sides.train, sides.test, sides.leak, validation=sides.validation)

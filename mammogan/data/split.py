@@ -1,4 +1,10 @@
-"""Train and test: as a manifest says, else by image as the paper, by patient, or as published; count what leaks."""
+"""Train, validation and test: as a manifest says, else by patient, as published, or by image as the paper; the leaks.
+
+By patient each one has a number in [0, 1): test lies below ``data.test_fraction``, validation in the interval of length
+``data.validation_fraction`` above it, train in the rest. As published, CBIS-DDSM's test subsets are test, and the same
+interval of the patients of its train subsets is validation. By image there is none: most of its patients would be in
+train too.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mammogan.data.manifest import CLASSES, ROLES
+from mammogan.data.manifest import CLASSES
 from mammogan.data.summary import Counts, Leak, Sides
+from mammogan.results import Role
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,30 +26,42 @@ if TYPE_CHECKING:
 SALT = "mammogan split 8617"
 """Never to be changed: it would move test patients into train. It was chosen before anything was trained by it, so that
 CBIS-DDSM's subsets are met within two hundredths and the phantom and small numbered sets of patients have both classes
-on both sides."""
+in train and in test."""
 
 
 def assign(frame: pd.DataFrame, config: DataConfig) -> pd.Series:
-    """``train`` or ``test`` for each row of a frame with ``image_id, label, patient_id, subset, split``.
+    """The role of each row of a frame with ``image_id, label, patient_id, subset, split``, as ``Role`` spells it.
 
-    Where ``split`` is given, it stays, ``validation`` too. The rows' order does not matter. Raises ValueError where
-    train or test lacks images, or a class that the frame has.
+    Where ``split`` is given, it stays. The rows' order does not matter. Raises ValueError where a role lacks images, or
+    a class that the frame has; validation may be empty where neither the rows nor the settings ask for it.
     """
     if is_given(frame):
-        _require_both_sides(frame, "the manifest's column split", "give it some there, or leave the column out")
+        _require_roles(frame, "the manifest's column split", "give it some there, or leave the column out")
         return frame["split"]
     ordered = frame.sort_values("image_id")
-    labels = ordered["label"].to_numpy()
-    if config.split == "image":
-        test = _test_images(labels, config.test_fraction, config.split_seed)
-    elif config.split == "official":
-        test = _test_subsets(ordered["subset"])
-    else:
-        test = _test_patients(ordered["patient_id"], config.test_fraction, config.split_seed)
-    ordered = ordered.assign(split=np.where(test, "test", "train"))
-    fix = "give more patients, another data.split_seed or data.test_fraction, or use data.split=image"
-    _require_both_sides(ordered, f"data.split={config.split!r}", fix)
+    roles = _roles(ordered, config)
+    ordered = ordered.assign(split=roles)
+    _require_roles(ordered, f"data.split={config.split!r}", _fix(config), validation=config.validation_fraction > 0)
     return ordered["split"].reindex(frame.index)
+
+
+def _roles(ordered: pd.DataFrame, config: DataConfig) -> np.ndarray:
+    """Role of each row, (N,), of a frame sorted by ``image_id``."""
+    if config.split == "image":
+        test = _test_images(ordered["label"].to_numpy(), config.test_fraction, config.split_seed)
+        return np.where(test, Role.TEST, Role.TRAIN)
+    numbers = _numbers(ordered["patient_id"], config.split_seed)
+    test = _test_subsets(ordered["subset"]) if config.split == "official" else numbers < config.test_fraction
+    least = config.test_fraction
+    validation = (numbers >= least) & (numbers < least + config.validation_fraction)
+    return np.where(test, Role.TEST, np.where(validation, Role.VALIDATION, Role.TRAIN))
+
+
+def _fix(config: DataConfig) -> str:
+    if config.validation_fraction:
+        more = "another data.split_seed, data.test_fraction or data.validation_fraction"
+        return f"give more patients, {more} (0, with train.patience=0, does without validation)"
+    return "give more patients, another data.split_seed or data.test_fraction, or use data.split=image"
 
 
 def is_given(frame: pd.DataFrame) -> bool:
@@ -50,20 +69,26 @@ def is_given(frame: pd.DataFrame) -> bool:
     return bool((frame["split"] != "").any())
 
 
-def _require_both_sides(frame: pd.DataFrame, origin: str, fix: str) -> None:
-    """Refuse a side without one of the classes: nothing could be learnt there, or nothing be said of what was."""
-    for side in ("train", "test"):
-        there = set(frame.loc[frame["split"] == side, "label"])
+def _require_roles(frame: pd.DataFrame, origin: str, fix: str, *, validation: bool = False) -> None:
+    """Refuse a role without one of the classes: nothing could be learnt there, or nothing be said of what was.
+
+    Validation is asked for by ``validation``, or by a row of it.
+    """
+    asked = [role for role in Role if role is not Role.VALIDATION or validation or (frame["split"] == role).any()]
+    for role in asked:
+        there = set(frame.loc[frame["split"] == role, "label"])
         for label in sorted(set(frame["label"]) - there):
             of_class = int((frame["label"] == label).sum())
-            raise ValueError(f"{origin}: the {side} split would have no {CLASSES[label]} image of {of_class}; {fix}")
+            raise ValueError(f"{origin}: the {role} split would have no {CLASSES[label]} image of {of_class}; {fix}")
 
 
 def leak(frame: pd.DataFrame) -> Leak:
-    """Patients on both sides of ``split``, and the test images whose patient is also in train."""
-    train = set(frame.loc[frame["split"] == "train", "patient_id"])
-    test = frame.loc[frame["split"] == "test", "patient_id"]
-    return Leak(patients=len(train & set(test)), test_images=int(test.isin(train).sum()))
+    """Patients in more than one role of ``split``, and those of their images that are not held out for it."""
+    train, test, validation = (frame.loc[frame["split"] == role, "patient_id"] for role in (
+        Role.TRAIN, Role.TEST, Role.VALIDATION))  # fmt: skip
+    tested, watched = test[test.isin(train)], validation[validation.isin(train)]
+    chosen_by = int((test.isin(validation) & ~test.isin(train)).sum())
+    return Leak(tested.nunique(), len(tested), watched.nunique(), len(watched), chosen_by)
 
 
 def _test_images(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
@@ -92,14 +117,14 @@ def _test_subsets(subsets: pd.Series) -> np.ndarray:
     return test
 
 
-def _test_patients(patients: pd.Series, fraction: float, seed: int) -> np.ndarray:
-    """Boolean (N,): the images of patients whose own number in [0, 1) lies below the fraction.
+def _numbers(patients: pd.Series, seed: int) -> np.ndarray:
+    """Each image's patient's own number, (N,), float64, in [0, 1): test below one fraction, validation from there on.
 
     The number is made of the patient's id alone, and the seed: whoever comes or leaves, everybody else stays where they
-    were, so that no test patient of an earlier data set is ever learnt from. The fraction is met on average.
+    were, so that no test or validation patient of an earlier data set is ever learnt from. Shares are met on average.
     """
     numbers = {patient: _number(patient, seed) for patient in patients.unique()}
-    return patients.map(numbers).to_numpy() < fraction
+    return patients.map(numbers).to_numpy(dtype=np.float64)
 
 
 def _number(patient: str, seed: int) -> float:
@@ -109,8 +134,8 @@ def _number(patient: str, seed: int) -> float:
 
 def describe(frame: pd.DataFrame, *, given: bool) -> Sides:
     """Images, classes and patients of each ``split``, and the leak; ``given`` tells whether a manifest said it."""
-    train, test, validation = (count(frame[frame["split"] == role]) for role in ROLES)
-    return Sides(train, test, leak(frame), validation, given)
+    counts = {role: count(frame[frame["split"] == role]) for role in Role}
+    return Sides(counts[Role.TRAIN], counts[Role.TEST], leak(frame), counts[Role.VALIDATION], given)
 
 
 def count(frame: pd.DataFrame) -> Counts:

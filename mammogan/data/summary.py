@@ -37,25 +37,31 @@ class Counts:
 
 @dataclass(frozen=True)
 class Leak:
-    """What both sides of a split share."""
+    """What the roles of a split share."""
 
     patients: int
-    """Patients with images on both sides."""
+    """Patients with images in train and in test."""
     test_images: int
     """Test images of these patients."""
+    validation_patients: int = 0
+    """Patients with images in train and in validation."""
+    validation_images: int = 0
+    """Validation images of these patients; nothing takes them for held out."""
+    chosen_by: int = 0
+    """Test images of patients who are in validation, and not in train; nothing takes these for held out either."""
 
 
 @dataclass(frozen=True)
 class Sides:
-    """Both sides of a split."""
+    """The roles of a split."""
 
     train: Counts
     test: Counts
     leak: Leak
     validation: Counts = Counts(images=0, benign=0, malignant=0, patients=0)
-    """Images that a manifest keeps out of both."""
+    """Images that nothing learns from, and that judge while there is something to choose; none by default."""
     given: bool = False
-    """Whether the source's manifest says which side an image is on; else the settings do."""
+    """Whether the source's manifest says what an image is for; else the settings do."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +113,7 @@ class Summary(Counts):
 
 @dataclass(frozen=True)
 class MinoritySummary:
-    """The rare class alone, both sides of the split."""
+    """The rare class alone, in all roles of the split."""
 
     label: int
     """0 benign, 1 malignant."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from mammogan import console, storage
 from mammogan.data import cbis_ddsm, manifest, picture, resample, split, summary
 from mammogan.data.cells import readable
 from mammogan.data.dataset import Dataset
+from mammogan.results import Role
 
 HASH_SIDE = 16
 NOISE = 1.0
@@ -104,16 +106,17 @@ def _check_split(dataset: Dataset) -> list[Finding]:
 
 
 def _near_duplicates(dataset: Dataset, hashes: np.ndarray) -> list[Finding]:
-    """Pairs of a train and a test image, of different patients or not, that look the same."""
-    train, test = (np.flatnonzero(dataset.frame["split"] == side) for side in ("train", "test"))
+    """Pairs of images of two splits, of different patients or not, that look the same."""
+    places = {role: np.flatnonzero(dataset.frame["split"] == role) for role in Role}
     image_ids = dataset.image_ids
     signs = 2.0 * hashes.astype(np.float32) - 1
     bits = hashes.shape[1]
     findings = []
-    for index in test:
-        distance = (bits - signs[train] @ signs[index]) / 2
-        for other in train[distance <= NEAR_BITS]:
-            findings.append(Finding(image_ids[index], f"looks like the train image {image_ids[other]}"))
+    for role, known in combinations((Role.TEST, Role.VALIDATION, Role.TRAIN), 2):
+        for index in places[role]:
+            distance = (bits - signs[places[known]] @ signs[index]) / 2
+            for other in places[known][distance <= NEAR_BITS]:
+                findings.append(Finding(image_ids[index], f"looks like the {known} image {image_ids[other]}"))
     return findings
 
 

@@ -72,7 +72,7 @@ def ranking_reals(dataset: Dataset) -> dict[str, RealImages]:
     """
     reals = dataset.real
     by_pairing = {"train": _train(reals, None)}
-    apart = reals.validation.without_patients_of(reals.train)
+    apart = reals.held_out_validation
     return {**by_pairing, "validation": RealImages.of(apart)} if len(apart) else by_pairing
 
 

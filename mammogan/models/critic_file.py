@@ -21,7 +21,8 @@ from mammogan.features.saved import read_saved, require_shapes
 from mammogan.models.critic import Critic
 from mammogan.models.folded import FoldedDenseNet
 
-FORMAT = 1
+FORMAT = 2
+"""Raised when a field changes its meaning. A critic of format 1 had not seen all train images."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,7 @@ class KeptCritic:
     frozen_sha256: str
     """Of the frozen branch's weights, which are not in the file."""
     data_digest: str
-    """Of the images that it learnt from, as ``training_set`` gives it."""
-    validation_fraction: float
-    """Share of the train split that it never saw, as ``train.validation_fraction``, in [0, 1)."""
+    """Of all splits of the class whose train images it learnt from, as ``training_set`` gives it."""
     state_dict: dict[str, Tensor]
 
     def critic(self, frozen: FrozenDenseNet, frozen_sha256: str) -> Critic:
@@ -63,9 +62,7 @@ class KeptCritic:
         return critic.eval()
 
 
-def save_critic(
-    critic: Critic, path: Path, *, frozen_sha256: str, data_digest: str, validation_fraction: float
-) -> None:
+def save_critic(critic: Critic, path: Path, *, frozen_sha256: str, data_digest: str) -> None:
     """Write the trained weights and what is needed to build the critic again, atomically; not the frozen branch."""
     content = {
         "format": FORMAT,
@@ -75,7 +72,6 @@ def save_critic(
         "readout": critic.readout,
         "frozen_sha256": frozen_sha256,
         "data_digest": data_digest,
-        "validation_fraction": validation_fraction,
         "state_dict": {key: value.detach().cpu() for key, value in critic.trained_state().items()},
     }
     buffer = io.BytesIO()
@@ -99,9 +95,6 @@ def load_critic(path: Path) -> KeptCritic:
             raise ValueError(f"it has no {', '.join(absent)}")
         if content["format"] != FORMAT:
             raise ValueError(f"it has format {content['format']}, not {FORMAT}")
-        fraction = float(content["validation_fraction"])
-        if not 0 <= fraction < 1:
-            raise ValueError(f"it has validation_fraction {fraction}, not a share from 0 to below 1")
     except Exception as error:
         raise _no_critic(path, error) from error
     return KeptCritic(path, **{name: content[name] for name in names})

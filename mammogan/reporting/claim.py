@@ -183,10 +183,15 @@ def _reference_standard(data: MinoritySummary, _: Config) -> Answer:
 def _partitions(data: MinoritySummary, config: Config) -> Answer:
     sides, settings = data.whole.splits, config.data
     way = "as the source's manifest says" if sides.given else f"at random by {settings.split}"
-    if not sides.given and settings.split != "official":
-        way += f", {settings.test_fraction:g} held out, seed {settings.split_seed}"
-    if not sides.given and settings.split == "official":
-        way = "by the source's own test sets"
+    if not sides.given:
+        if settings.split == "official":
+            way = "by the source's own test sets"
+        else:
+            way += f", {settings.test_fraction:g} held out as test"
+        if settings.validation_fraction:
+            way += f", {settings.validation_fraction:g} of the patients as validation"
+        if settings.split != "official" or settings.validation_fraction:
+            way += f", seed {settings.split_seed}"
     parts = [f"train {_counts(sides.train)}", f"test {_counts(sides.test)}"]
     if sides.validation.images:
         parts.append(f"validation {_counts(sides.validation)}")
@@ -195,11 +200,17 @@ def _partitions(data: MinoritySummary, config: Config) -> Answer:
 
 def _disjoint(data: MinoritySummary, _: Config) -> Answer:
     leak = data.whole.splits.leak
-    if not leak.patients:
+    shared = [f"{leak.patients} are on both sides, with {leak.test_images} test images"] if leak.patients else []
+    if leak.validation_patients:
+        shared.append(
+            f"{leak.validation_patients} are in train and validation; their {leak.validation_images} validation images "
+            "are not used"
+        )
+    if leak.chosen_by:
+        shared.append(f"{leak.chosen_by} test images are of validation patients, and are not used")
+    if not shared:
         return Answer(Status.ANSWERED, "by patient: none is on both sides")
-    return Answer(
-        Status.ANSWERED, f"not by patient: {leak.patients} are on both sides, with {leak.test_images} test images"
-    )
+    return Answer(Status.ANSWERED, f"not by patient: {'; '.join(shared)}")
 
 
 def _sample_size(data: MinoritySummary, _: Config) -> Answer:

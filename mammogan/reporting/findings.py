@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from mammogan.records import PAIRS, Findings
 from mammogan.reporting import pages
 from mammogan.reporting.markdown import plain
-from mammogan.results import Audit, Number, Verdict
+from mammogan.results import Audit, Number, Role, Verdict
 from mammogan.selection.gates import audit_summary, release_note
 
 if TYPE_CHECKING:
@@ -58,7 +58,9 @@ def page(title: str, findings: Findings, *, real_images: bool = False) -> bytes:
 
 
 def _environment() -> Environment:
-    return pages.environment(short=short, interval=interval, summary=audit_summary, release_note=release_note)
+    return pages.environment(
+        short=short, interval=interval, summary=audit_summary, release_note=release_note, held_out=held_out_line
+    )
 
 
 def short(value: float | None) -> str:
@@ -76,7 +78,13 @@ def interval(number: Number) -> str:
 def card_lines(findings: Findings) -> Iterator[str]:
     """The findings in Markdown, for the model card."""
     if findings.audit:
-        yield from ("## Privacy", "", f"Audit {plain(audit_summary(findings.audit))}.", "")
+        yield from (
+            "## Privacy",
+            "",
+            f"Audit {plain(audit_summary(findings.audit))}.",
+            held_out_line(findings.audit),
+            "",
+        )
         yield from gate_lines(findings.audit.verdicts)
         yield from (f"- {plain(line)}" for line in copied_lines(findings.audit))
         yield ""
@@ -87,6 +95,14 @@ def card_lines(findings: Findings) -> Iterator[str]:
             for item in findings.utility.measures
             if item.metric == "auc"
         )
+
+
+def held_out_line(audit: Audit) -> str:
+    """Whose images stand for those that the generator has not seen, in a sentence."""
+    counts = audit.counts
+    why = ", for there are no validation patients" if counts.held_out_role is Role.TEST else ""
+    role = f"{counts.held_out_role} patients"
+    return f"Held out are {counts.held_out} images of {counts.held_out_patients} {role}{why}."
 
 
 def copied_lines(audit: Audit) -> Iterator[str]:

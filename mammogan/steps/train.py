@@ -29,7 +29,7 @@ def run(context: StepContext, trial: str, store: str, minority: Path, out: Path)
             report=log.metrics,
             report_grid=log.grid,
             report_error=log.failure,
-            patients=learnt.patients,
+            validation=learnt.validation,
         )
         if (out / CRITIC).is_file():
             log.tags({CRITIC_SHA256: storage.sha256_of(out / CRITIC)})

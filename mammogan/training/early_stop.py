@@ -1,4 +1,4 @@
-"""When to stop a trial: KID against held-out images of the train split, which no update saw; the test split never.
+"""When to stop a trial: KID against the validation images, which no update saw; test images never.
 
 KID of a sample is noisy, so a snapshot counts as better only where it is lower than the best before it by more than the
 noise of their difference: 1.645 standard errors, which equal snapshots exceed in one of twenty. The held-out images are

@@ -112,7 +112,7 @@ class TrainingLoop:
         if not patience or snapshots_without_gain(self.history) < patience:
             return ""
         return (
-            f"stopped after epoch {self.history[-1].epoch}: KID against the held-out images fell beyond its noise "
+            f"stopped after epoch {self.history[-1].epoch}: KID against the validation images fell beyond its noise "
             f"last at epoch {best_epoch(self.history)}"
         )
 

@@ -26,7 +26,6 @@ from mammogan.training import early_stop
 from mammogan.training.checkpoint import Checkpoints
 from mammogan.training.diagnostics import Overfitting
 from mammogan.training.early_stop import HeldOutKid
-from mammogan.training.holdout_split import holdout_split
 from mammogan.training.interruption import Interruption, deferred_signals
 from mammogan.training.loop import (
     CHECKPOINTS,
@@ -58,7 +57,7 @@ def train_trial(
     report: Report,
     report_grid: ReportGrid,
     report_error: ReportError | None = None,
-    patients: Sequence[str] | None = None,
+    validation: Tensor | None = None,
     ranks: Ranks = SINGLE_PROCESS,
 ) -> TrialResult:
     """Train one (lambda, seed) on uint8 images (N, 1, size, size) and return its result, ``trial.json``.
@@ -70,17 +69,20 @@ def train_trial(
     tried again from the last checkpoint, twice; then it, a store that was away for too long and divergence end in the
     status, never in a raise. ``report_error`` gets what ended it as failed.
 
-    ``patients`` names that of each image, for ``train.validation_fraction``. Of several processes (``ranks``) the
-    leader writes, and a fault raises, because only a new start of all of them can fix it.
+    ``validation`` are images of other patients, uint8 (V, 1, size, size), that no update sees: by them overfitting is
+    watched and, with ``train.patience``, the trial is stopped early. ``data_digest`` stands for both. Of several
+    processes (``ranks``) the leader writes, and a fault raises, because only a new start of all of them can fix it.
     Raises ValueError for fewer than 2 images, for another shape or type, for a lambda that is not finite and for a
-    carve-out that leaves too few; OSError where not even ``trial.json`` can be written.
+    patience with fewer than 2 validation images; OSError where not even ``trial.json`` can be written.
     """
     _check_images(images, config, ranks)
+    watched = images[:0] if validation is None or not len(validation) else validation
+    _check_shape("validation", watched, config)
+    config.train.require_validation(len(watched))
     if not math.isfinite(trial.gp_lambda):
         raise ValueError(f"gp_lambda={trial.gp_lambda}: give a finite weight")
-    kept, held_out = holdout_split(len(images), config.train.validation_fraction, patients)
     begun = TrialResult(trial.gp_lambda, trial.seed, data_digest, config.train.epochs)
-    work = _Work(images[kept], images[held_out], config, trial, ranks, begun, report, report_grid)
+    work = _Work(images, watched, config, trial, ranks, begun, report, report_grid)
     try:
         with deterministic_algorithms(config.train.deterministic):
             return work.finished(store, out)
@@ -103,10 +105,10 @@ def train_trial(
 
 @dataclass
 class _Work:
-    """A trial, its images (uint8, to train on and held out) and those whom it tells."""
+    """A trial, its images (uint8, to train on and to validate by) and those whom it tells."""
 
     images: Tensor
-    held_out: Tensor
+    validation: Tensor
     config: Config
     trial: Trial
     ranks: Ranks
@@ -150,8 +152,8 @@ class _Work:
         extractor: Extractor | None,
         interruption: Interruption,
     ) -> None:
-        judge = HeldOutKid(self.held_out, extractor) if extractor else None
-        overfitting = Overfitting(self.images, self.held_out)
+        judge = HeldOutKid(self.validation, extractor) if extractor else None
+        overfitting = Overfitting(self.images, self.validation)
         untrained = self.result
 
         def attempt() -> None:
@@ -175,7 +177,6 @@ class _Work:
             folder.out / CRITIC,
             frozen_sha256=self.result.frozen.sha256,
             data_digest=self.result.data_digest,
-            validation_fraction=self.config.train.validation_fraction,
         )
         self._add(folder.publish(CRITIC))
 
@@ -199,13 +200,17 @@ def _retry(attempt: Callable[[], None], name: str, pauses_s: Sequence[float]) ->
     return attempt()
 
 
-def _check_images(images: Tensor, config: Config, ranks: Ranks) -> None:
+def _check_shape(name: str, images: Tensor, config: Config) -> None:
     side = config.data.size
     shape = tuple(images.shape)
     if images.dtype != torch.uint8 or shape[1:] != (1, side, side):
-        raise ValueError(f"images={images.dtype} {shape}: give uint8 (N, 1, {side}, {side}), as data.size={side} says")
+        raise ValueError(f"{name}={images.dtype} {shape}: give uint8 (N, 1, {side}, {side}), as data.size={side} says")
+
+
+def _check_images(images: Tensor, config: Config, ranks: Ranks) -> None:
+    _check_shape("images", images, config)
     if len(images) < 2:
-        raise ValueError(f"images={shape}: give at least 2 images of the class to synthesise")
+        raise ValueError(f"images={tuple(images.shape)}: give at least 2 images of the class to synthesise")
     batch = min(config.train.batch_size, len(images))
     if batch < ranks.world:
         raise ValueError(f"--nproc-per-node={ranks.world}: a batch has {batch} images; start at most as many processes")

@@ -15,6 +15,7 @@ from mammogan.config import Config
 from mammogan.data import manifest
 from mammogan.data.dataset import Dataset
 from mammogan.errors import NotEnoughDataError
+from mammogan.results import Role
 from mammogan.statistics import Ints
 from mammogan.synthesis import Model, draw_images
 from mammogan.utility.arms import Arm, Pool, arms
@@ -72,6 +73,13 @@ class Sources:
     """uint8 (T, 1, H, W)."""
     left_out: int
     """Test images of train patients."""
+    validation: Classes | None
+    """Validation images of the data set, by patients who are not in train; None where it has none."""
+
+    @property
+    def validation_role(self) -> Role:
+        """Out of what the images come that end a training."""
+        return Role.TRAIN if self.validation is None else Role.VALIDATION
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,9 +110,12 @@ def synthetic_sets(
 
 
 def sources_of(whole: Dataset) -> Sources:
-    """Real images of the train split, and of the test split those of other patients. Raises NotEnoughDataError."""
+    """Real images by their split, those of test and validation without the train patients'. Raises NotEnoughDataError.
+
+    Validation images all of whose patients are in train too are as none.
+    """
     train, test = whole.real.train, whole.real.test
-    held_out = test.without_patients_of(train)
+    held_out = whole.real.held_out
     for name, side in (("train", train), ("test", held_out)):
         for number, kind in enumerate(manifest.CLASSES):
             patients = len(set(side.of(number).patients))
@@ -119,11 +130,32 @@ def sources_of(whole: Dataset) -> Sources:
         HeldOut(held_out.labels, held_out.patients),
         held_out.images(),
         len(test) - len(held_out),
+        _validation(whole),
     )
 
 
+def _validation(whole: Dataset) -> Classes | None:
+    """Benign and malignant validation images. Raises NotEnoughDataError where it has one of the classes alone."""
+    validation = whole.held_out_validation.real
+    if not len(validation):
+        return None
+    for number, kind in enumerate(manifest.CLASSES):
+        if not len(validation.of(number)):
+            raise NotEnoughDataError(
+                f"dataset={str(whole.root)!r}: no {kind} validation image is of a patient who is not in train; "
+                "the study needs some of both classes, or no validation at all"
+            )
+    return validation.of(0).images(), validation.of(1).images()
+
+
 def block_of(sources: Sources, sets: SyntheticSets, number: int, config: Config) -> Block:
-    """A block, whose validation patients are drawn by its number. Raises NotEnoughDataError for a side of one class."""
+    """A block; where the data set has no validation patients they are drawn out of train, by the block's number.
+
+    Raises NotEnoughDataError where that leaves a side of one class.
+    """
+    if sources.validation is not None:
+        everything = np.ones(len(sources.labels), dtype=bool)
+        return _block(_classes(sources, everything), sources.validation, sets, number, config)
     settings = config.utility
     watched = validation_images(sources.labels, sources.patients, settings.validation_fraction, number)
     learnt, judged = (_classes(sources, side) for side in (~watched, watched))
@@ -134,9 +166,13 @@ def block_of(sources: Sources, sets: SyntheticSets, number: int, config: Config)
                     f"utility.validation_fraction={settings.validation_fraction!r}: it leaves no {kind} images {name}; "
                     "patients with images of both classes count as malignant, so give more patients of one class"
                 )
+    return _block(learnt, judged, sets, number, config)
+
+
+def _block(learnt: Classes, judged: Classes, sets: SyntheticSets, number: int, config: Config) -> Block:
     pool = Pool(learnt, sets.of(number), sets.label)
     share = len(learnt[1]) / (len(learnt[0]) + len(learnt[1]))
-    return Block(number, tuple(arms(pool, settings.shares)), judged, share)
+    return Block(number, tuple(arms(pool, config.utility.shares)), judged, share)
 
 
 def _classes(sources: Sources, chosen: np.ndarray) -> Classes:

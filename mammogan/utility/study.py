@@ -45,11 +45,12 @@ def study(
     """Train classifiers on a filled data set, or on any data set and ``fakes`` of class ``label``, and compare them.
 
     The test set is the real test images of patients who are not in train. Each of ``utility.seeds`` blocks trains every
-    arm once, with its own seed, its own validation patients out of the train split and, by ``draw``, its own synthetic
-    images; the first block has those of the data set, and without ``draw`` all have. Each training's scores are kept
-    below ``out/fits``; run again, only what is missing is trained. Writes ``utility.json``, its figures and
-    ``utility.html`` below ``out`` and returns the first one. Raises NotEnoughDataError where train or test lacks
-    patients of a class, ValueError where there are no synthetic images.
+    arm once, with its own seed and, by ``draw``, its own synthetic images; the first block has those of the data set,
+    and without ``draw`` all have. Trainings end by the data set's validation patients; where it has none, by the
+    block's own out of the train split. Each training's scores are kept below ``out/fits``; run again, only what is
+    missing is trained. Writes ``utility.json``, its figures and ``utility.html`` below ``out`` and returns the first
+    one. Raises NotEnoughDataError where a split lacks patients of a class, ValueError where there are no synthetic
+    images.
     """
     whole = Dataset.read(dataset)
     sources = sources_of(whole)  # before anything is drawn: patients may be too few
@@ -108,7 +109,7 @@ def _result(first: Block, fits: dict[str, list[Fit]], sources: Sources, sets: Sy
     others = metrics(settings.specificity)
     measures, effects = compare(scores, first.arms, sources.test, others, settings.confidence)
     conclusion = conclude(scores, sources.test, settings.confidence)
-    counts = _counts(sources, sets)
+    counts = _counts(sources, sets, first)
     summaries = tuple(_summary(arm, fits[arm.name]) for arm in first.arms)
     return Utility(
         finding=conclusion.finding,
@@ -131,7 +132,7 @@ def _result(first: Block, fits: dict[str, list[Fit]], sources: Sources, sets: Sy
     )
 
 
-def _counts(sources: Sources, sets: SyntheticSets) -> UtilityCounts:
+def _counts(sources: Sources, sets: SyntheticSets, first: Block) -> UtilityCounts:
     test = sources.test
     return UtilityCounts(
         test=len(test.labels),
@@ -143,6 +144,8 @@ def _counts(sources: Sources, sets: SyntheticSets) -> UtilityCounts:
         test_images_of_train_patients=sources.left_out,
         synthetic=len(sets.of(0)),
         synthetic_sets=len(sets.by_block),
+        validation_role=sources.validation_role,
+        validation=sum(len(images) for images in first.validation),
     )
 
 

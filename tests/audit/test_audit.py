@@ -22,10 +22,9 @@ from mammogan.models.critic_file import save_critic
 from mammogan.models.folded import FoldedDenseNet
 from mammogan.records import Findings
 from mammogan.reporting import findings
-from mammogan.results import Audit, Outcome
+from mammogan.results import Audit, Outcome, Role
 from mammogan.statistics import blocks_of
 from mammogan.synthesis import fill
-from mammogan.training.holdout_split import holdout_split
 
 PIXEL = Space(SpaceKind.PIXEL, "pixel", "pixels", pixel_embedding)
 LIMITS = config.AuditConfig(required=(AuditCheck.EXACT_COPIES,))
@@ -310,6 +309,19 @@ def test_held_out_images_that_copy_by_chance_widen_no_limit(held_out, copies_of_
 
 
 @pytest.fixture(scope="module")
+def watched(write_dataset, tmp_path_factory):
+    """A data set with validation: nine malignant images, of which one's patient is in train and one's in test."""
+    counts = {"train": (14, 12), "test": (6, 6), "validation": (4, 9)}
+    folder = write_dataset(tmp_path_factory.mktemp("watched"), counts)
+    frame = manifest.read(folder)
+    for index, side in enumerate(("train", "test")):
+        other = frame.loc[frame["image_id"] == f"P_{side}_1_000", "patient_id"].item()
+        frame.loc[frame["image_id"] == f"P_validation_1_00{index}", "patient_id"] = other
+    manifest.write(frame, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
 def audited(dataset, model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("audited")
     settings = config.override(config.PRESETS["demo"], {"evaluate.extractor": "random"})
@@ -326,8 +338,8 @@ def learnt(dataset, folder):
     return training_set(folder / "minority", "auto").data_digest
 
 
-def kept(critic, path, identity, data_digest, fraction=0.0):
-    save_critic(critic, path, frozen_sha256=identity.sha256, data_digest=data_digest, validation_fraction=fraction)
+def kept(critic, path, identity, data_digest):
+    save_critic(critic, path, frozen_sha256=identity.sha256, data_digest=data_digest)
     return path
 
 
@@ -379,8 +391,7 @@ class TestDataset:
         assert shares["memorised/lpips_random"] == shares["memorised/random_vgg"] == 1.0
         assert unchecked(result)["memorised (random_vgg)"].startswith("1 in a random network's features")
 
-    @pytest.mark.parametrize("fraction", [0.0, 0.25])
-    def test_the_trials_critic_is_asked_for_members_and_unrelated_patients(self, audited, dataset, tmp_path, fraction):
+    def test_the_trials_critic_is_asked_for_members_and_unrelated_patients(self, audited, dataset, tmp_path):
         """Oracle: the critic itself, run on every image, and Mann and Whitney's statistic.
 
         As in the graph, it learnt from the class alone and is asked on the filled set, whose other rows do not count.
@@ -388,19 +399,18 @@ class TestDataset:
         frozen, identity = load_frozen("random")
         torch.manual_seed(0)
         critic = Critic(28, 4, FoldedDenseNet(frozen), readout="projected")
-        path = kept(critic, tmp_path / "critic.pt", identity, learnt(dataset, tmp_path), fraction)
+        path = kept(critic, tmp_path / "critic.pt", identity, learnt(dataset, tmp_path))
         result = audit_dataset(audited[0] / "filled", RANDOM, tmp_path / "a", critic=path)
         by_critic, attack = result.measures[-2:]
         assert attack.key == "attack_by_the_critic/critic"
         assert (by_critic.key, by_critic.n_train, by_critic.n_held_out) == (
-            "membership_by_the_critic/critic", 12 - 12 * fraction, 6,
+            "membership_by_the_critic/critic", 12, 6,
         )  # fmt: skip
         members, others = (
             critic(side.of(1).images() / 127.5 - 1).detach()
             for side in (Dataset.read(dataset).train, Dataset.read(dataset).test)
         )
-        seen, _ = holdout_split(12, fraction, Dataset.read(dataset).train.of(1).patients)
-        expected = mannwhitneyu(members[seen], others).statistic / (len(seen) * 6)
+        expected = mannwhitneyu(members, others).statistic / (12 * 6)
         assert by_critic.value == pytest.approx(expected)
 
     def test_a_critic_of_another_size_is_an_error(self, dataset, tmp_path):
@@ -461,6 +471,31 @@ class TestDataset:
         result = audit_dataset(tmp_path / "leaky", settings, tmp_path / "audit", fakes=fakes, label=1)
         assert result.counts.test_images_of_train_patients == 1
         assert result.counts.held_out == 5
+
+    def test_validation_patients_are_the_non_members_and_test_is_not_looked_at(self, watched, tmp_path):
+        """Oracle: Mann and Whitney's statistic of the critic's own scores; those who are elsewhere too are left out."""
+        frozen, identity = load_frozen("random")
+        torch.manual_seed(0)
+        critic = Critic(28, 4, FoldedDenseNet(frozen), readout="projected")
+        path = kept(critic, tmp_path / "critic.pt", identity, learnt(watched, tmp_path))
+        result = audited_with(path, watched, tmp_path)
+        counts = result.counts
+        assert (counts.held_out_role, counts.held_out, counts.held_out_patients) == (Role.VALIDATION, 8, 8)
+        assert (counts.validation_images_left_out, counts.test_images_of_train_patients) == (1, 0)
+        real = Dataset.read(watched)
+        members, others = (
+            critic(side.of(1).images() / 127.5 - 1).detach() for side in (real.train, real.held_out_validation)
+        )
+        expected = mannwhitneyu(members, others).statistic / (12 * 8)
+        assert result.measures[-2].value == pytest.approx(expected)
+        assert "Held out are 8 images of 8 validation patients." in (tmp_path / "audit" / "audit.html").read_text()
+
+    def test_without_validation_patients_it_says_that_test_patients_stand_in(self, audited):
+        folder, result = audited
+        assert result.counts.held_out_role is Role.TEST
+        words = "Held out are 6 images of 6 test patients, for there are no validation patients."
+        assert words in (folder / "audit" / "audit.html").read_text()
+        assert words in findings.card_lines(Findings(audit=result))
 
     def test_a_set_without_synthetic_images_says_what_to_do(self, dataset, tmp_path):
         with pytest.raises(ValueError, match="holds no synthetic images"):

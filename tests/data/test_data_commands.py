@@ -25,7 +25,18 @@ def test_plan_prints_one_json_object(run, shared):
     assert [image["test"][k] for k in ("images", "benign", "malignant")] == [246, 144, 102]
     assert image["leak"]["patients"] > 0
     assert image["leak"]["test_images"] / 246 > 0.75
-    assert patient["leak"] == {"patients": 0, "test_images": 0}
+    assert set(patient["leak"].values()) == {0}
+    assert patient["validation"]["images"] == image["validation"]["images"] == 0
+
+
+def test_plan_counts_validation_patients_but_not_by_image(run, shared):
+    result = run(
+        "plan", "--labels", str(shared / "data/cbis_ddsm/csv"), "--subset", "calc-train", "--json", "--preset", "modern"
+    )
+    image, patient = (json.loads(result.stdout)["splits"][unit] for unit in ("image", "patient"))
+    assert (image["train"]["images"], image["validation"]["images"]) == (981, 0)
+    assert sum(patient[role]["images"] for role in ("train", "validation", "test")) == 1227
+    assert 0.1 < patient["validation"]["patients"] / 602 < 0.2
 
 
 def test_plan_in_words(run, shared):
@@ -62,7 +73,8 @@ def test_plan_locates_all_3032_and_measures_a_rate(run, with_index):
 
 
 def test_ingest_prints_its_summary(run, phantom, tmp_path):
-    arguments = ("--source", str(phantom), "--preset", "demo", "--set", "data.size=28", "--out", str(tmp_path / "set"))
+    settings = ("--set", "data.size=28", "--set", "data.validation_fraction=0")  # of the 8 patients here
+    arguments = ("--source", str(phantom), "--preset", "demo", *settings, "--out", str(tmp_path / "set"))
     summary = json.loads(run("ingest", *arguments, "--json").stdout)
     assert {"format": 1, **summary} == json.loads((tmp_path / "set/summary.json").read_text())
     assert summary["settings"]["size"] == 28
@@ -70,7 +82,7 @@ def test_ingest_prints_its_summary(run, phantom, tmp_path):
 
 
 def test_settings_are_checked():
-    made = data_config("demo", "calc-test", "crop", ["data.split=image"])
+    made = data_config("demo", "calc-test", "crop", ["data.split=image", "data.validation_fraction=0"])
     assert (made.subset, made.images, made.split) == ("calc-test", "crop", "image")
     with pytest.raises(ValueError, match="write it as KEY=VALUE"):
         data_config("demo", "", "", ["data.split"])

@@ -62,6 +62,17 @@ def test_patients_of_another_part_are_left_out(dataset):
     assert whole.test.without_patients_of(whole.train.of(0)).image_ids == ["I0", "I9"]
 
 
+def test_who_is_held_out_has_no_image_in_a_role_before(dataset):
+    frame = manifest.read(dataset)
+    frame["split"] = ["train"] * 4 + ["validation"] * 3 + ["test"] * 3
+    frame["patient_id"] = ["a", "b", "c", "d", "a", "v", "w", "b", "v", "t"]
+    manifest.write(frame, dataset)
+    whole = Dataset.read(dataset)
+    assert whole.validation.image_ids == ["I4", "I5", "I6"]
+    assert whole.held_out_validation.image_ids == ["I5", "I6"]
+    assert whole.held_out.image_ids == ["I9"]
+
+
 def test_the_digest_is_that_of_the_rows_which_are_left(filled):
     frame = manifest.read(filled.root)
     assert filled.digest == manifest.data_digest(frame)

@@ -241,7 +241,7 @@ def with_roles(*roles):
     return [f"{line},{role}" for line, role in zip(LINES, roles, strict=True)]
 
 
-def test_a_column_split_decides_and_validation_is_in_neither_side(made, folder, tmp_path):
+def test_a_column_split_decides_and_its_validation_is_a_role_of_its_own(made, folder, tmp_path):
     frame, rows = made(*with_roles(*ROLES), header=SPLIT)
     assert not rows
     expected = [*ROLES[:6], "validation", "validation"]
@@ -257,7 +257,7 @@ def test_a_column_split_decides_and_validation_is_in_neither_side(made, folder, 
     assert sides.given
     assert verify(tmp_path / "set") == []
     digest = made_of.data_digest
-    made(*with_roles(*ROLES[:7], "train"), header=SPLIT)
+    made(*with_roles(*ROLES[:6], "test", "test"), header=SPLIT)
     assert summary.read(tmp_path / "set").data_digest != digest
 
 
@@ -266,6 +266,7 @@ def test_validation_images_are_trained_on_by_nothing(made, tmp_path):
     minority.filter_minority(tmp_path / "set", "malignant", tmp_path / "minority")
     for folder in ("set", "minority"):
         learnt = minority.training_set(tmp_path / folder, "malignant")
+        assert (learnt.validation_patients, len(learnt.validation)) == (["P7"], 1)
         assert sorted(learnt.patients) == ["P1", "P5"]
         assert len(learnt.images) == 2
         reals = read_reals(Dataset.read(tmp_path / folder), 1)

@@ -13,6 +13,8 @@ from mammogan.data.cbis_ddsm import read_cases, wanted_images
 from mammogan.data.summary import Counts, Leak
 
 FIRST_TEST_PATIENTS = ["P_00007", "P_00012", "P_00013", "P_00020", "P_00028"]
+TRAIN_BESIDE_VALIDATION, VALIDATION = (468, 337, 390), (103, 61, 77)
+"""Benign and malignant images, and patients, of calc-train by patient with validation_fraction 0.15."""
 
 
 def table(patients):
@@ -83,6 +85,71 @@ def test_patients_stay_where_they_have_been_since_the_first_version(calc_train):
     sides = split.describe(frame, given=False)
     assert (sides.train.benign, sides.train.malignant) == (571, 398)
     assert (sides.test.benign, sides.test.malignant) == (147, 111)
+
+
+def test_validation_is_the_next_interval_of_the_same_numbers(calc_train):
+    """Nobody leaves test for it, and it grows without letting go of anybody."""
+    before = split.assign(calc_train, DataConfig())
+    small, large = (split.assign(calc_train, DataConfig(validation_fraction=share)) for share in (0.1, 0.15))
+    for roles in (small, large):
+        assert ((roles == "test") == (before == "test")).all()
+    assert set(small[large == "train"]) == {"train"}
+    assert set(large[small == "validation"]) == {"validation"}
+    sides = split.describe(calc_train.assign(split=large), given=False)
+    assert sides.leak == Leak(0, 0)
+    assert (sides.train.benign, sides.train.malignant, sides.train.patients) == TRAIN_BESIDE_VALIDATION
+    assert (sides.validation.benign, sides.validation.malignant, sides.validation.patients) == VALIDATION
+    wider = split.assign(calc_train, DataConfig(test_fraction=0.35))
+    assert (wider[large == "validation"] == "test").all()
+
+
+def test_the_official_validation_patients_come_out_of_the_train_subsets(shared):
+    wanted, _ = wanted_images(read_cases(str(shared / "data/cbis_ddsm/csv"), "mass-train+mass-test"), "full")
+    frame = pd.DataFrame([vars(image) for image in wanted])
+    official = split.assign(frame, DataConfig(split="official", validation_fraction=0.15))
+    assert set(official[frame.subset == "mass-test"]) == {"test"}
+    train = frame.subset == "mass-train"
+    assert set(official[train]) == {"train", "validation"}
+    by_patient = split.assign(frame, DataConfig(validation_fraction=0.15))
+    assert (official[train & (by_patient == "validation")] == "validation").all()
+    assert (by_patient[official == "validation"] == "validation").all()
+    found = split.describe(frame.assign(split=official), given=False)
+    assert found.leak == Leak(0, 0)
+    assert abs(found.validation.patients / frame[train].patient_id.nunique() - 0.15) < 0.05
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_validation_without_a_class_is_refused(label):
+    """Patients of one class alone have numbers in the interval."""
+    names = [f"P{number}" for number in range(200)]
+    inside = [0.2 <= split._number(name, 0) < 0.3 for name in names]
+    labels = [label if there else number % 2 for number, there in enumerate(inside)]
+    frame = pd.DataFrame({"patient_id": names, "label": labels, "image_id": names, "split": ""})
+    kind = ("malignant", "benign")[label]
+    with pytest.raises(ValueError, match=rf"the validation split would have no {kind} image of \d+; give more") as told:
+        split.assign(frame, DataConfig(validation_fraction=0.1))
+    assert "data.validation_fraction (0, with train.patience=0, does without" in str(told.value)
+    assert set(split.assign(frame, DataConfig())) == {"train", "test"}
+
+
+@pytest.mark.parametrize("roles", [("train", "test", "validation"), ("train", "test")])
+def test_a_manifests_own_validation_needs_both_classes_where_it_has_any(roles):
+    frame = table([(1, 1)] * 3).assign(split=[role for role in ("train", "test", roles[-1]) for _ in range(2)])
+    assert split.assign(frame, DataConfig()).equals(frame["split"])
+    one = frame[(frame["split"] != "validation") | (frame["label"] == 0)]
+    if roles[-1] == "validation":
+        with pytest.raises(ValueError, match="column split: the validation split would have no malignant image of 2; "):
+            split.assign(one, DataConfig())
+
+
+def test_images_that_are_not_held_out_are_counted():
+    roles = {
+        "A": "train validation validation", "B": "test test validation", "C": "train test validation",
+        "D": "validation", "E": "test", "F": "train test",
+    }  # fmt: skip
+    rows = [(patient, role) for patient, words in roles.items() for role in words.split()]
+    found = split.leak(pd.DataFrame(rows, columns=["patient_id", "split"]))
+    assert found == Leak(patients=2, test_images=2, validation_patients=2, validation_images=3, chosen_by=2)
 
 
 def test_seeds_give_different_patients(calc_train):

@@ -118,6 +118,18 @@ def test_a_near_duplicate_across_the_split_is_found(dataset):
     assert (finding.what, finding.problem) == (test, f"looks like the train image {train}")
 
 
+@pytest.mark.parametrize(("side", "other"), [("validation", "train"), ("test", "validation")])
+def test_so_is_one_of_a_validation_image(dataset, side, other):
+    frame = manifest.read(dataset)
+    roles = frame["split"].to_numpy(copy=True)
+    roles[np.flatnonzero(roles == "train")[1::2]] = "validation"
+    rewrite(dataset, split=roles)
+    image, known = (manifest.read(dataset)["image_id"][np.flatnonzero(roles == role)[0]] for role in (side, other))
+    replace_image(dataset, image, encode_png(jpeg_again(dataset / f"images/{known}.png")))
+    found = [finding for finding in verify(dataset) if "looks like" in finding.problem]
+    assert [(finding.what, finding.problem) for finding in found] == [(image, f"looks like the {other} image {known}")]
+
+
 def bits(first, second):
     return int((difference_hash(first) != difference_hash(second)).sum())
 

@@ -66,7 +66,7 @@ def _specimens() -> dict[str, bytes]:
         path = Path(folder, "a.pt")
         save_snapshot(Generator(28, 8, 8), 4, path)
         specimens = {"snapshot.pt": path.read_bytes()}
-        save_critic(TRAINER.critic, path, frozen_sha256="0" * 64, data_digest="d", validation_fraction=0.0)
+        save_critic(TRAINER.critic, path, frozen_sha256="0" * 64, data_digest="d")
         specimens["critic.pt"] = path.read_bytes()
     specimens["weights.pt"] = _saved(Generator(28, 8, 8).state_dict())
     specimens["trainer"] = TRAINER.state()
@@ -114,7 +114,7 @@ def _tree(rng: random.Random, tree: dict[str, object]) -> object:
     if rng.random() < 0.5:
         return _with_tensor(rng, copy.deepcopy(tree))
     if rng.random() < 0.4 and "size" in tree:
-        key = rng.choice(("size", "latent_dim", "channels", "epoch", "format", "validation_fraction"))
+        key = rng.choice(("size", "latent_dim", "channels", "epoch", "format", "data_digest"))
         return {**tree, key: rng.choice((*NUMBERS, 0.5, "28", None, 10**6, 28 * 2**14))}
     return changed(rng, dict(tree.items()))
 

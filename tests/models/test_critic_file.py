@@ -16,7 +16,7 @@ def _frozen():
 
 def saved(critic, path, frozen_sha256, **changes):
     """The critic's file, with ``changes`` of its content; None takes a key away."""
-    save_critic(critic, path, frozen_sha256=frozen_sha256, data_digest="d1g357", validation_fraction=0.1)
+    save_critic(critic, path, frozen_sha256=frozen_sha256, data_digest="d1g357")
     content = torch.load(path) | changes
     torch.save({key: value for key, value in content.items() if value is not None}, path)
     return path
@@ -31,7 +31,7 @@ def test_it_scores_as_before(frozen, tmp_path, readout, head):
     images = torch.rand(3, 1, 56, 56) * 2 - 1
     with torch.no_grad():
         torch.testing.assert_close(again(images), critic.eval()(images), rtol=1e-4, atol=1e-5)
-    assert (kept.validation_fraction, kept.data_digest, kept.size, again.training) == (0.1, "d1g357", 56, False)
+    assert (kept.data_digest, kept.size, again.training) == ("d1g357", 56, False)
 
 
 def test_the_frozen_weights_are_named_and_not_kept(frozen, tmp_path):
@@ -59,11 +59,7 @@ def test_what_is_no_critic_says_so(tmp_path):
     ("changes", "why"),
     [
         ({"data_digest": None, "readout": None}, "it has no readout, data_digest"),
-        ({"format": 2}, "it has format 2, not 1"),
-        ({"validation_fraction": 1.0}, "it has validation_fraction 1.0, not"),
-        ({"validation_fraction": -0.1}, "it has validation_fraction -0.1, not"),
-        ({"validation_fraction": float("nan")}, "it has validation_fraction nan, not"),
-        ({"validation_fraction": "some"}, "could not convert"),
+        ({"format": 1}, "it has format 1, not 2"),
     ],
 )
 def test_a_damaged_critic_says_what_is_wrong(frozen, tmp_path, changes, why):

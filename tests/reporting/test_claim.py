@@ -88,13 +88,24 @@ def test_what_only_authors_know_is_left_to_them(items):
         assert items[number].status is Status.AUTHORS, number
 
 
-def test_a_run_without_leak_is_disjoint_by_patient():
+@pytest.mark.parametrize(
+    ("leak", "text"),
+    [
+        (Leak(patients=0, test_images=0), "by patient: none is on both sides"),
+        (
+            Leak(0, 0, validation_patients=2, validation_images=3),
+            "not by patient: 2 are in train and validation; their 3 validation images are not used",
+        ),
+        (Leak(0, 0, chosen_by=4), "not by patient: 4 test images are of validation patients, and are not used"),
+    ],
+)
+def test_whom_the_partitions_share_is_said(leak, text):
     data = rare_class()
-    sides = dataclasses.replace(data.whole.splits, leak=Leak(patients=0, test_images=0))
+    sides = dataclasses.replace(data.whole.splits, leak=leak)
     run = dataclasses.replace(
         paper_run(), data=dataclasses.replace(data, whole=dataclasses.replace(data.whole, splits=sides))
     )
-    assert answers(run)[20].text == "by patient: none is on both sides"
+    assert answers(run)[20].text == text
 
 
 def test_a_run_that_failed_at_once_claims_nothing():

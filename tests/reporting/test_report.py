@@ -65,7 +65,7 @@ def test_a_split_that_the_manifest_gave_is_reported_as_such(tmp_path):
         run = dataclasses.replace(paper_run(), data=dataclasses.replace(data, whole=whole))
         text = text_of(report.build(run, tmp_path).read_text())
         assert "pixels, split as its manifest says." in text
-        assert "validation, not used 31 20 11 17" in text
+        assert "validation 31 20 11 17" in text
         assert "split is by image" not in text
         assert ("manifest puts some patients on both sides" in text) == shown
 

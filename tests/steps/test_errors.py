@@ -191,7 +191,8 @@ def mark_synthetic(folder):
 def test_a_trial_that_fails_carries_its_traceback(mlflow, parent, tmp_path, call, monkeypatch, capsys, step):
     finished = TrialResult(TRIAL.gp_lambda, TRIAL.seed, "d" * 64, 4, TrialStatus.FINISHED, key="k")
     results.write(finished, tmp_path / "trained" / "trial.json")
-    learnt = TrainingSet(torch.zeros(4, 1, 28, 28, dtype=torch.uint8), list("abcd"), "d" * 64)
+    pixels = torch.zeros(4, 1, 28, 28, dtype=torch.uint8)
+    learnt = TrainingSet(pixels, list("abcd"), pixels[:0], (), "d" * 64)
     monkeypatch.setattr("mammogan.steps.train.training_set", lambda *_: learnt)
     monkeypatch.setattr("mammogan.training.trial.RETRY_PAUSES_S", ())
     monkeypatch.setattr("mammogan.training.trial.Trainer", raising(*TORCH))

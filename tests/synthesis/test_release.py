@@ -68,7 +68,7 @@ def released(dataset, snapshot, tmp_path_factory):
         torch.manual_seed(0)
         save_critic(
             Critic(28, 4, frozen), folder / "critic.pt",
-            frozen_sha256=identity.sha256, data_digest=digest, validation_fraction=0.0,
+            frozen_sha256=identity.sha256, data_digest=digest,
         )  # fmt: skip
         critic = dsl.Model(uri=str(folder / "critic.pt"))
         audit.python_func(**given, filled=places["filled"], critic=critic, privacy=places["privacy"])

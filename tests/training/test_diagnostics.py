@@ -55,14 +55,12 @@ def test_a_trial_reports_them_every_epoch_and_is_trained_as_on_the_other_images_
     train(
         tmp_path / "watched",
         report=lambda _epoch, metrics: rows.append(metrics),
-        **{"train.epochs": 2, "train.validation_fraction": 0.2},
+        images=blobs()[3:],
+        validation=blobs()[:3],
+        **{"train.epochs": 2},
     )
     assert all({"train/overfitting", "train/held_out_wasserstein"} <= set(row) for row in rows)
-    from mammogan.training.holdout_split import holdout_split
-
-    kept, held_out = holdout_split(len(blobs()), 0.2)
-    assert len(held_out) == 3
-    train(tmp_path / "alone", images=blobs()[kept], **{"train.epochs": 2})
+    train(tmp_path / "alone", images=blobs()[3:], **{"train.epochs": 2})
     watched, alone = ((tmp_path / name / "out/snapshots/epoch_0002.pt").read_bytes() for name in ("watched", "alone"))
     assert watched == alone
 

@@ -1,4 +1,4 @@
-"""A trial stops by KID against images of its own train split, the same whether it was interrupted or not."""
+"""A trial stops by KID against validation images, which no update sees, the same whether it was interrupted or not."""
 
 from pathlib import Path
 
@@ -14,16 +14,20 @@ from mammogan.results import TrialStatus
 from mammogan.training import early_stop
 from mammogan.training import trial as trial_training
 from mammogan.training.early_stop import ERROR, KID, HeldOutKid, best_epoch, snapshots_without_gain
-from mammogan.training.holdout_split import holdout_split
 from mammogan.training.trainer import Trainer
 from mammogan.training.trial_folder import EpochMetrics, parse_history
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 SETTINGS = {
-    "train.validation_fraction": 0.3, "train.patience": 2, "train.epochs": 12, "train.snapshot_every": 2,
+    "train.patience": 2, "train.epochs": 12, "train.snapshot_every": 2,
     "train.checkpoint_every": 3,
 }  # fmt: skip
+
+
+def train_watched(folder, **changes):
+    """Of 13 blobs 9 are trained on, 4 are validation images."""
+    return train(folder, images=blobs()[:9], validation=blobs()[9:], **SETTINGS | changes)
 
 
 def moments(images):
@@ -79,6 +83,7 @@ def test_an_unjudged_history_never_stops():
 
 
 def test_the_distance_is_that_of_the_evaluation():
+    torch.manual_seed(0)  # of networks that draw nearly the same grey twice nothing can be told
     generator = Generator(28, 4, 8)
     judge = HeldOutKid(blobs(), Extractor("moments", "0", "", moments))
     fakes = sample(generator, early_stop.FAKES, early_stop.FAKES_SEED)
@@ -121,10 +126,11 @@ def worse_from_epoch_4(monkeypatch):
 
 
 def test_it_stops_after_so_many_snapshots_without_a_better_one(tmp_path, seen, worse_from_epoch_4):
-    trained = train(tmp_path, **SETTINGS)
+    trained = train_watched(tmp_path)
     assert (trained.status, trained.epochs_done, trained.epochs) == (TrialStatus.FINISHED, 8, 12)
     assert (
-        trained.reason == "stopped after epoch 8: KID against the held-out images fell beyond its noise last at epoch 4"
+        trained.reason
+        == "stopped after epoch 8: KID against the validation images fell beyond its noise last at epoch 4"
     )
     snapshots = sorted(path.stem for path in (tmp_path / "out/snapshots").iterdir())
     assert snapshots == [f"epoch_000{epoch}" for epoch in (1, 2, 4, 6, 8)]
@@ -139,31 +145,36 @@ def cut(*_):
 
 
 def test_stopped_right_before_the_end_is_stopped_when_run_again(tmp_path, seen, worse_from_epoch_4, monkeypatch):
-    train(tmp_path / "whole", **SETTINGS)
+    train_watched(tmp_path / "whole")
     with monkeypatch.context() as patch:
         patch.setattr(trial_training.TrialFolder, "write_result", cut)
         with pytest.raises(SystemExit):
-            train(tmp_path / "cut", **SETTINGS)
+            train_watched(tmp_path / "cut")
     worse_from_epoch_4.clear()
-    train(tmp_path / "cut", **SETTINGS)
+    train_watched(tmp_path / "cut")
     assert not worse_from_epoch_4  # no step was made
     assert result(tmp_path / "cut") == result(tmp_path / "whole")
 
 
-def test_only_held_out_images_of_whole_patients_are_judged(tmp_path, seen):
-    patients = [f"P{index // 2}" for index in range(13)]
-    assert train(tmp_path, patients=patients, **SETTINGS).status is TrialStatus.FINISHED
-    _, held_out = holdout_split(13, 0.3, patients)
+def test_the_validation_images_are_judged_by_and_no_others(tmp_path, seen):
+    assert train_watched(tmp_path).status is TrialStatus.FINISHED
     reals = torch.cat([batch for batch in seen if any(torch.equal(batch[0], blob) for blob in blobs())])
-    assert torch.equal(reals, blobs()[held_out])
+    assert torch.equal(reals, blobs()[9:])
 
 
 def test_the_features_make_another_trial(tmp_path, seen, monkeypatch):
-    first = train(tmp_path, **SETTINGS).key
+    first = train_watched(tmp_path).key
     monkeypatch.setattr(trial_training, "load_extractor", lambda *_: Extractor("others", "1", "", moments))
-    assert train(tmp_path, **SETTINGS).key != first
+    assert train_watched(tmp_path).key != first
 
 
-def test_patience_without_a_carve_out_is_refused():
-    with pytest.raises(ValueError, match=r"train\.patience=2: set train\.validation_fraction"):
-        train(Path(), **{"train.patience": 2})
+@pytest.mark.parametrize("count", [0, 1])
+def test_patience_without_validation_images_is_refused(count):
+    reason = f"the class has {count} validation images of patients who are not in train, it takes 2; "
+    with pytest.raises(ValueError, match=rf"train\.patience=2: {reason}set data\.validation_fraction"):
+        train(Path(), validation=blobs()[:count], **{"train.patience": 2})
+
+
+def test_validation_images_of_another_size_are_refused():
+    with pytest.raises(ValueError, match=r"validation=torch\.uint8 \(13, 1, 56, 56\): give uint8 \(N, 1, 28, 28\)"):
+        train(Path(), validation=blobs(size=56))

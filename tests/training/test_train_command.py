@@ -57,6 +57,26 @@ def both_classes(tmp_path, dataset):
     return whole, filter_minority(whole, "auto", tmp_path / "rare")
 
 
+def test_who_is_elsewhere_too_watches_no_trial(both_classes, tmp_path):
+    """Of four validation images of the class one's patient is in train; from either data set."""
+    whole, _ = both_classes
+    frame = manifest.read(whole)
+    rare = frame.index[frame["label"] == 0].tolist()
+    assert len(rare) == 3
+    others = frame.index[frame["label"] == 1].tolist()[:7]
+    frame.loc[others, "label"] = 0
+    frame.loc[rare + others, "split"] = [*["train"] * 5, "test", *["validation"] * 4]
+    frame.loc[others[3], "patient_id"] = frame.loc[rare[0], "patient_id"]
+    manifest.write(frame, whole)
+    write_summary(frame, whole)
+    filter_minority(whole, "benign", tmp_path / "rare")
+    for folder in (whole, tmp_path / "rare"):
+        learnt = training_set(folder, "benign")
+        assert (len(learnt.images), len(learnt.validation)) == (5, 3)
+        assert learnt.validation_patients == frame.loc[others[4:], "patient_id"].tolist()
+        assert not {*learnt.validation_patients} & {*learnt.patients}
+
+
 def test_of_two_classes_it_takes_the_one_that_the_graph_takes(both_classes, tmp_path):
     whole, summary = both_classes
     learnt = training_set(whole, "auto")

@@ -9,7 +9,7 @@ from mammogan import config, results
 from mammogan.data import manifest
 from mammogan.data.dataset import Dataset
 from mammogan.errors import NotEnoughDataError
-from mammogan.results import Benefit, Utility
+from mammogan.results import Benefit, Role, Utility
 from mammogan.utility import classifier, study
 from mammogan.utility.arms import DECIDING, Pool, arms
 from mammogan.utility.classifier import draw, small_cnn, train_and_score
@@ -272,6 +272,45 @@ class TestStudy:
                 assert not {bytes(image.numpy()) for image in learnt} & {bytes(image.numpy()) for image in judged} or (
                     arm.synthetic and seed == 0  # here the "generator" hands over the training images
                 )
+
+    @pytest.mark.parametrize("shared", [False, True])
+    def test_the_data_sets_validation_patients_end_its_trainings(self, write_dataset, tmp_path, monkeypatch, shared):
+        """All of them in each block, and all of train is learnt; without them, or where all are elsewhere, a part."""
+        folder = write_dataset(tmp_path / "set", {"train": (12, 6), "test": (4, 4), "validation": (5, 3)})
+        if shared:
+            frame = manifest.read(folder)
+            of_train = frame.loc[frame["split"] == "train", "patient_id"].iloc[0]
+            frame.loc[frame["split"] == "validation", "patient_id"] = of_train
+            manifest.write(frame, folder)
+        fakes, trained = Dataset.read(folder).train.of(1).images(), []
+
+        def watches(arm, validation, *rest):
+            trained.append((arm, validation))
+            return train_and_score(arm, validation, *rest)
+
+        monkeypatch.setattr(__import__("sys").modules["mammogan.utility.study"], "train_and_score", watches)
+        counts = study(folder, settings(), tmp_path / "out", fakes=fakes, label=1).counts
+        known = Dataset.read(folder).validation
+        real = {len(arm.classes[0]) for arm, _ in trained}
+        page = (tmp_path / "out" / "utility.html").read_text()
+        if shared:
+            assert (counts.validation_role, counts.validation) == (Role.TRAIN, 3)
+            assert real == {10}
+            assert "patients set aside from train had reached its plateau" in page
+        else:
+            assert (counts.validation_role, counts.validation) == (Role.VALIDATION, 8)
+            assert real == {12}
+            for _, validation in trained:
+                assert all(torch.equal(part, known.of(label).images()) for label, part in enumerate(validation))
+            assert "the validation patients had reached its plateau" in page
+
+    def test_validation_of_one_class_is_too_little(self, write_dataset, tmp_path):
+        folder = write_dataset(tmp_path / "set", {"train": (6, 6), "test": (4, 4), "validation": (5, 0)})
+        with pytest.raises(
+            NotEnoughDataError, match="no malignant validation image is of a patient who is not in train"
+        ):
+            study(folder, settings(), tmp_path / "out", fakes=images(4, 1), label=1)
+        assert not (tmp_path / "out").exists()
 
     def test_it_goes_on_where_it_was_stopped(self, dataset, tmp_path, monkeypatch):
         fakes = Dataset.read(dataset).train.of(1).images()
