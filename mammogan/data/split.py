@@ -39,8 +39,7 @@ def assign(frame: pd.DataFrame, config: DataConfig) -> pd.Series:
         _require_roles(frame, "the manifest's column split", "give it some there, or leave the column out")
         return frame["split"]
     ordered = frame.sort_values("image_id")
-    roles = _roles(ordered, config)
-    ordered = ordered.assign(split=roles)
+    ordered = ordered.assign(split=_roles(ordered, config))
     _require_roles(ordered, f"data.split={config.split!r}", _fix(config), validation=config.validation_fraction > 0)
     return ordered["split"].reindex(frame.index)
 
@@ -84,8 +83,8 @@ def _require_roles(frame: pd.DataFrame, origin: str, fix: str, *, validation: bo
 
 def leak(frame: pd.DataFrame) -> Leak:
     """Patients in more than one role of ``split``, and those of their images that are not held out for it."""
-    train, test, validation = (frame.loc[frame["split"] == role, "patient_id"] for role in (
-        Role.TRAIN, Role.TEST, Role.VALIDATION))  # fmt: skip
+    patients = {role: frame.loc[frame["split"] == role, "patient_id"] for role in Role}
+    train, test, validation = patients[Role.TRAIN], patients[Role.TEST], patients[Role.VALIDATION]
     tested, watched = test[test.isin(train)], validation[validation.isin(train)]
     chosen_by = int((test.isin(validation) & ~test.isin(train)).sum())
     return Leak(tested.nunique(), len(tested), watched.nunique(), len(watched), chosen_by)
