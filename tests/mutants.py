@@ -1291,7 +1291,8 @@ MUTANTS = [
             ("mammogan/data/manifest.py", '{"image_id", "sha256"} <= set(absent) and', "False and"),
         ],
         "tests/data/test_split.py -k 'interval or official or validation'": [
-            ("mammogan/data/split.py", "numbers < least + config.validation_fraction", "numbers < 1"),
+            ("mammogan/data/split.py", "numbers < least + config.validation_fraction", "numbers < 0.9"),
+            ("mammogan/data/split.py", "or validation or", "or"),
             ("mammogan/data/split.py", "validation = (numbers >= least)", "validation = (numbers >= 0)"),
             ("mammogan/data/split.py", "(test.isin(validation) & ~test.isin(train))", "test.isin(validation)"),
         ],

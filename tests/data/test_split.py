@@ -132,6 +132,14 @@ def test_validation_without_a_class_is_refused(label):
     assert set(split.assign(frame, DataConfig())) == {"train", "test"}
 
 
+def test_a_validation_that_was_asked_for_and_has_nobody_is_refused():
+    names = [name for name in (f"P{number}" for number in range(80)) if not 0.2 <= split._number(name, 0) < 0.3]
+    frame = table([(1, 1)] * len(names))
+    frame["patient_id"] = frame["patient_id"].map(dict(zip(frame["patient_id"].unique(), names, strict=True)))
+    with pytest.raises(ValueError, match=rf"the validation split would have no benign image of {len(names)}; give"):
+        split.assign(frame, DataConfig(validation_fraction=0.1))
+
+
 @pytest.mark.parametrize("roles", [("train", "test", "validation"), ("train", "test")])
 def test_a_manifests_own_validation_needs_both_classes_where_it_has_any(roles):
     frame = table([(1, 1)] * 3).assign(split=[role for role in ("train", "test", roles[-1]) for _ in range(2)])
