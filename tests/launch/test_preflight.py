@@ -303,9 +303,9 @@ RANGE = {"metadata": {"name": "r"}, "spec": {"limits": [{"type": "Container", "m
         (
             "quota and limits",
             {"get limitrange kubeflow": items(RANGE)},
-            "train, evaluate, audit, promote, utility: LimitRange r: the pod takes 11 GiB, above the 10 GiB that a "
-            "container may have; raise its maximum for memory (kubectl edit limitrange r -n kubeflow), or set --pods "
-            "train.memory lower",
+            "train, evaluate, evaluate-winner, audit, promote, utility: LimitRange r: the pod takes 11 GiB, above the "
+            "10 GiB that a container may have; raise its maximum for memory (kubectl edit limitrange r -n kubeflow), "
+            "or set --pods train.memory lower",
         ),
         (
             "quota and limits",
