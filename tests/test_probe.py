@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -125,9 +126,10 @@ def test_the_source_is_listed_and_read_with_the_key_that_it_has(signed, monkeypa
 
 
 @pytest.fixture(scope="module")
-def mlflow(tmp_path_factory):
+def mlflow(empty_database, tmp_path_factory):
     """MLflow that answers to one name only; it listens at 127.0.0.1."""
     folder = tmp_path_factory.mktemp("mlflow")
+    shutil.copyfile(empty_database, folder / "mlflow.db")
     port = mlflow_servers.free_port()
     del port
     hosts = {"MLFLOW_SERVER_ALLOWED_HOSTS": "localhost,localhost:*"}

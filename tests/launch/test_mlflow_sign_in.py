@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -17,6 +16,7 @@ import servers
 import yaml
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from warm_interpreter import warm_python
 
 from mammogan.tracking import probe
 
@@ -62,7 +62,7 @@ def run_script(container, held, folder, *arguments, **more):
     """Run the container's script from k8s/base; what it printed."""
     python, script = container["command"]
     assert python == "python3"
-    command = [sys.executable, K8S / "base" / Path(script).name, *arguments]
+    command = [warm_python(), K8S / "base" / Path(script).name, *arguments]
     given = environment(container, held, folder) | more
     return subprocess.run(command, env=given, capture_output=True, text=True, cwd=folder)
 
@@ -79,7 +79,7 @@ class Server(mlflow_servers.MlflowServer):
         arguments = [item for item in container["args"] if not item.startswith(("--host", "--port", "--workers"))]
         place = settings["MLFLOW_ARTIFACTS_DESTINATION"]
         given = [item.replace("$(MLFLOW_ARTIFACTS_DESTINATION)", place) for item in arguments]
-        self._command = [sys.executable, "-m", *container["command"], "--host=127.0.0.1", f"--port={self.port}"]
+        self._command = [warm_python(), "-m", *container["command"], "--host=127.0.0.1", f"--port={self.port}"]
         self._command += ["--workers=1", *given]
 
 
