@@ -1285,7 +1285,7 @@ MUTANTS = [
         ],
         "tests/data/test_picture_list.py -k mask": [
             ("mammogan/data/worker.py", 'if job.wanted.content != "crop" and is_drawing', "if False and is_drawing"),
-            ("mammogan/data/worker.py", "thinned[shape] >= high - edge", "thinned[shape] >= low"),
+            ("mammogan/data/worker.py", "np.count_nonzero(thinned >= high - edge)", "np.count_nonzero(thinned >= low)"),
         ],
         "tests/data/test_manifest.py": [
             ("mammogan/data/manifest.py", '{"image_id", "sha256"} <= set(absent) and', "False and"),

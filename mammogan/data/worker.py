@@ -225,11 +225,11 @@ def _may_be(job: Job, source: Source) -> bool:
 
 def is_of_two(pixels: np.ndarray) -> bool:
     """Whether no pixel has a value between the least and the greatest one, which are not the same."""
-    low, high = pixels.min(), pixels.max()
-    thinned = pixels[::16, ::16]  # most pictures are told by these
-    if low == high or not ((thinned == low) | (thinned == high)).all():
+    thinned = pixels[::16, ::16]  # most pictures are told by these: their own ends lie within the picture's
+    if ((thinned > thinned.min()) & (thinned < thinned.max())).any():
         return False
-    return bool(((pixels == low) | (pixels == high)).all())
+    low, high = pixels.min(), pixels.max()
+    return bool(low != high and ((pixels == low) | (pixels == high)).all())
 
 
 def is_drawing(pixels: np.ndarray) -> bool:
@@ -239,11 +239,11 @@ def is_drawing(pixels: np.ndarray) -> bool:
     About 65 000 pixels are looked at, all over the picture.
     """
     step = max(1, min(pixels.shape) // 256)
-    thinned = pixels[::step, ::step].astype(np.float64)
+    thinned = np.ma.getdata(pixels)[::step, ::step].astype(np.float64)  # what is masked is black
     low, high = thinned.min(), thinned.max()
     edge = MASK_EDGE * (high - low)
-    shape = thinned > low + edge
-    return bool(shape.any() and np.mean(thinned[shape] >= high - edge) >= WHITE_SHARE)
+    shape = np.count_nonzero(thinned > low + edge)
+    return bool(shape and np.count_nonzero(thinned >= high - edge) / shape >= WHITE_SHARE)
 
 
 def is_mask(pixels: np.ndarray) -> bool:
