@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import subprocess
+import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -79,7 +80,7 @@ class Server(mlflow_servers.MlflowServer):
         arguments = [item for item in container["args"] if not item.startswith(("--host", "--port", "--workers"))]
         place = settings["MLFLOW_ARTIFACTS_DESTINATION"]
         given = [item.replace("$(MLFLOW_ARTIFACTS_DESTINATION)", place) for item in arguments]
-        self._command = [warm_python(), "-m", *container["command"], "--host=127.0.0.1", f"--port={self.port}"]
+        self._command = [sys.executable, "-m", *container["command"], "--host=127.0.0.1", f"--port={self.port}"]
         self._command += ["--workers=1", *given]
 
 
