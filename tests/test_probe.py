@@ -18,6 +18,7 @@ import servers
 import typer
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from probe_parts import clean_up_late, die, shout, sleep
 
 from mammogan import codec, components, mounted
 from mammogan.commands import probe as command
@@ -281,29 +282,6 @@ def test_a_machine_without_an_accelerator_says_what_it_lacks():
         return
     with pytest.raises(RuntimeError, match=r"for the CPU alone; give --gpu-image|cannot compute on the accelerator: "):
         accelerator.probe()
-
-
-def sleep():
-    time.sleep(60)
-    return "woke up"
-
-
-def clean_up_late(path):
-    try:
-        time.sleep(60)
-    finally:
-        open(path, "w").close()
-    return "woke up"
-
-
-def die():
-    os.kill(os.getpid(), 9)
-    return "alive"
-
-
-def shout():
-    print("a library speaks")
-    raise KeyError(os.environ["MAMMOGAN_TEST"] + " s3cret http://user:pw@host/")
 
 
 def test_a_part_never_hangs_and_tidies_up_when_its_time_is_over(tmp_path):
