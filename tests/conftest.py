@@ -1,12 +1,16 @@
 """Fixtures that every room's tests share."""
 
+import contextlib
+import gc
 import os
 import signal
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+import warm_interpreter
 from xdist.scheduler import LoadScopeScheduling
 
 from mammogan import console, log_file
@@ -30,6 +34,26 @@ class FileScheduling(LoadScopeScheduling):
         return nodeid if Path(file).name in SPREAD else file
 
 
+def pytest_configure(config):
+    """One warm interpreter, which all workers use; it imports nothing until then."""
+    if not hasattr(config, "workerinput"):
+        stack = contextlib.ExitStack()
+        config.add_cleanup(stack.close)
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="warm-"))
+        os.environ[warm_interpreter.VARIABLE] = str(stack.enter_context(warm_interpreter.started(Path(folder))))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """What is imported here stays to the end: the garbage collector need not look through it again and again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """Groups of xdist's own would do, but version 3.8 writes them where pytest 9.2 reads nothing."""
@@ -47,6 +71,16 @@ def shared():
     if not (SHARED / "data" / "README.md").is_file():
         pytest.skip(f"development data is not at {SHARED}")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory):
+    """A SQLite file with MLflow's tables and nothing in them, to be copied: making the tables takes seconds."""
+    from mammogan import tracking
+
+    path = tmp_path_factory.mktemp("database") / "mlflow.db"
+    tracking.client(f"sqlite:///{path}", make=True).search_experiments()
+    return path
 
 
 @pytest.fixture

@@ -1,27 +1,28 @@
-"""MLflow databases for tests: one is made, every module gets a copy, because making the tables takes seconds."""
+"""MLflow databases for tests: one is made, every other one is a copy, because making the tables takes seconds."""
 
 import shutil
 
 import pytest
 
-from mammogan import tracking
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory):
-    path = tmp_path_factory.mktemp("database") / "mlflow.db"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
-        tracking.client(make=True).search_experiments()
-    return path
-
 
 @pytest.fixture(scope="module")
 def database(empty_database, tmp_path_factory):
     """URI of a database of the module's own."""
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    shutil.copyfile(empty_database, path)
-    return f"sqlite:///{path}"
+    return f"sqlite:///{shutil.copyfile(empty_database, tmp_path_factory.mktemp('mlflow') / 'mlflow.db')}"
+
+
+@pytest.fixture(scope="module")
+def little_code(tmp_path_factory):
+    """Registered models carry two files of the package in place of two hundred: where files go, not what they do."""
+    from mammogan.registry import model
+
+    folder = tmp_path_factory.mktemp("code") / "mammogan"
+    folder.mkdir()
+    for name in ("__init__.py", "serving.py"):
+        shutil.copyfile(model.CODE / name, folder / name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model, "CODE", folder)
+        yield
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -7,7 +7,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from warm_interpreter import warm_python
 
 START_S = 120
 
@@ -71,7 +71,7 @@ class MlflowServer:
         self._folder, self._process = Path(folder), None
         self._environment = {**os.environ, **environment, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
         self._command = [
-            sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1",
+            warm_python(), "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1",
             "--backend-store-uri", database, "--artifacts-destination", artifacts,
         ]  # fmt: skip
 
@@ -90,6 +90,9 @@ class MlflowServer:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        with contextlib.suppress(ConnectionRefusedError):
+            while True:  # its workers end a moment later
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
 
 
 @contextlib.contextmanager

@@ -145,11 +145,11 @@ MUTANTS = [
             ("mammogan/data/cbis_ddsm.py", "in (*images.values(), *crops.values())", "in images.values()"),
             ("mammogan/data/cbis_ddsm.py", 'not case.subset.endswith("-test"), ', "True, "),
             ("mammogan/data/cbis_ddsm.py", 'return name.partition("_")[2]', "return name"),
-            ("mammogan/data/idc.py", "if first.url != each.url:", "if False:"),
+            ("mammogan/data/idc.py", "if first.url != entry.url:", "if False:"),
         ],
         "tests/data/test_tables.py tests/data/test_picture_list.py tests/data/test_cbis_ddsm.py": [
             ("mammogan/data/listing.py", 'unicodedata.normalize("NFC", text)', "text"),
-            ("mammogan/data/listing.py", 'unicodedata.category(each) == "Zs"', "False"),
+            ("mammogan/data/listing.py", 'unicodedata.category(character) == "Zs"', "False"),
             (
                 "mammogan/data/cbis_ddsm.py",
                 "(*case.mammogram, _without_subset(case.image))",
@@ -161,12 +161,12 @@ MUTANTS = [
             ("mammogan/data/listing.py", 'return any(part.startswith(".") or part == "__MACOSX"', "return any(False"),
             (
                 "mammogan/data/worker.py",
-                "if errors and not any(_may_be(job, each) for each in readable):",
+                "if errors and not any(_may_be(job, earlier) for earlier in readable):",
                 "if errors:",
             ),
             (
                 "mammogan/data/worker.py",
-                "if errors and not any(_may_be(job, each) for each in readable):",
+                "if errors and not any(_may_be(job, earlier) for earlier in readable):",
                 "if errors and not readable:",
             ),
             (
@@ -1054,7 +1054,7 @@ MUTANTS = [
             ("mammogan/data/quarantine.py", 'for name in ("reason", "fix"):', "for name in ():"),
         ],
         "tests/data/test_codestream.py": [
-            ("mammogan/data/codestream.py", "    _check(told, expected)", "    pass"),
+            ("mammogan/data/codestream.py", "    _check(header, expected)", "    pass"),
             ("mammogan/data/codestream.py", "    if not stream.endswith(END):", "    if False:"),
             ("mammogan/data/codestream.py", "    if frames > 1:", "    if False:"),
             ("mammogan/data/codestream.py", ", out=count + 1)", ")"),
@@ -1110,8 +1110,8 @@ MUTANTS = [
             ("mammogan/data/codestream.py", "    _check_tiles(stream)\n", ""),
         ],
         "tests/data/test_codestream.py -k 'Signs or Precision or signed'": [
-            ("mammogan/data/stored_pixels.py", "    if told.signed is not None and", "    if False and"),
-            ("mammogan/data/stored_pixels.py", "    if told.bits > bits and not", "    if False and not"),
+            ("mammogan/data/stored_pixels.py", "    if header.signed is not None and", "    if False and"),
+            ("mammogan/data/stored_pixels.py", "    if header.bits > bits and not", "    if False and not"),
             ("mammogan/data/stored_pixels.py", "(is_plain or is_extended)", "is_plain"),
         ],
         "tests/data/test_picture.py -k DeepPng": [
@@ -1197,8 +1197,8 @@ MUTANTS = [
             ("mammogan/storage.py", "        error.filename = str(folder)\n", ""),
             (
                 "mammogan/data/tables.py",
-                'told = [f"{count} {ending}"',
-                "return ', '.join(names)\n    told = [f\"{count} {ending}\"",
+                'parts = [f"{count} {ending}"',
+                "return ', '.join(names)\n    parts = [f\"{count} {ending}\"",
             ),
             ("mammogan/data/tables.py", "if column in known]", "]"),
             ("mammogan/data/replacement.py", "and not _is_held(path)]", "]"),
@@ -1285,7 +1285,7 @@ MUTANTS = [
         ],
         "tests/data/test_picture_list.py -k mask": [
             ("mammogan/data/worker.py", 'if job.wanted.content != "crop" and is_drawing', "if False and is_drawing"),
-            ("mammogan/data/worker.py", "thinned[shape] >= high - edge", "thinned[shape] >= low"),
+            ("mammogan/data/worker.py", "np.count_nonzero(thinned >= high - edge)", "np.count_nonzero(thinned >= low)"),
         ],
         "tests/data/test_manifest.py": [
             ("mammogan/data/manifest.py", '{"image_id", "sha256"} <= set(absent) and', "False and"),

@@ -4,7 +4,6 @@ import base64
 import gzip
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import leaks
@@ -13,6 +12,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from planted import blob, dicom_files, pictures
 from quick_run import QUICK
+from warm_interpreter import warm_python
 
 from mammogan.data import patients
 
@@ -30,7 +30,7 @@ SECRETS = {
 def command(*arguments, log):
     kept = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
     environment = {**kept, **SECRETS, "MAMMOGAN_LOG": str(log / "mammogan.log"), "MAMMOGAN_CACHE": str(log / "cache")}
-    given = [sys.executable, "-m", "mammogan", *arguments]
+    given = [warm_python(), "-m", "mammogan", *arguments]
     return subprocess.run(given, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 

@@ -18,6 +18,7 @@ import yaml
 from kfp import compiler
 from mlflow import MlflowClient
 from PIL import Image
+from warm_interpreter import warm_python
 
 from mammogan import pipeline
 
@@ -103,9 +104,9 @@ def test_components_are_thin():
         assert len(statements) <= 16, path
 
 
-def graph_command(out, *arguments, **settings):
+def graph_command(out, *arguments, python=sys.executable, **settings):
     sets = [item for key, value in {**TINY, **settings}.items() for item in ("--set", f"{key}={value}")]
-    return [sys.executable, "pipeline.py", "run", "--preset", "demo", "--out", str(out), *sets, *arguments]
+    return [python, "pipeline.py", "run", "--preset", "demo", "--out", str(out), *sets, *arguments]
 
 
 def graph_environment(out):
@@ -114,7 +115,8 @@ def graph_environment(out):
 
 
 def run_graph(out, *arguments, **settings):
-    command, environment = graph_command(out, *arguments, **settings), graph_environment(out)
+    command = graph_command(out, *arguments, python=warm_python(), **settings)
+    environment = graph_environment(out)
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 

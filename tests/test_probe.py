@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ import servers
 import typer
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from probe_parts import clean_up_late, die, shout, sleep
 
 from mammogan import codec, components, mounted
 from mammogan.commands import probe as command
@@ -125,9 +127,10 @@ def test_the_source_is_listed_and_read_with_the_key_that_it_has(signed, monkeypa
 
 
 @pytest.fixture(scope="module")
-def mlflow(tmp_path_factory):
+def mlflow(empty_database, tmp_path_factory):
     """MLflow that answers to one name only; it listens at 127.0.0.1."""
     folder = tmp_path_factory.mktemp("mlflow")
+    shutil.copyfile(empty_database, folder / "mlflow.db")
     port = mlflow_servers.free_port()
     del port
     hosts = {"MLFLOW_SERVER_ALLOWED_HOSTS": "localhost,localhost:*"}
@@ -279,29 +282,6 @@ def test_a_machine_without_an_accelerator_says_what_it_lacks():
         return
     with pytest.raises(RuntimeError, match=r"for the CPU alone; give --gpu-image|cannot compute on the accelerator: "):
         accelerator.probe()
-
-
-def sleep():
-    time.sleep(60)
-    return "woke up"
-
-
-def clean_up_late(path):
-    try:
-        time.sleep(60)
-    finally:
-        open(path, "w").close()
-    return "woke up"
-
-
-def die():
-    os.kill(os.getpid(), 9)
-    return "alive"
-
-
-def shout():
-    print("a library speaks")
-    raise KeyError(os.environ["MAMMOGAN_TEST"] + " s3cret http://user:pw@host/")
 
 
 def test_a_part_never_hangs_and_tidies_up_when_its_time_is_over(tmp_path):

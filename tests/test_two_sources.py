@@ -4,13 +4,13 @@ import csv
 import hashlib
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from quick_run import QUICK
+from warm_interpreter import warm_python
 
 from mammogan import results
 from mammogan.config import PRESETS, override
@@ -45,7 +45,7 @@ def write_source(folder, seed):
 
 def run(out, source):
     settings = [item for key, value in QUICK.items() for item in ("--set", f"{key}={value}")]
-    command = [sys.executable, "-m", "mammogan", "run", "--preset", "demo", "--out", str(out), "--source", str(source)]
+    command = [warm_python(), "-m", "mammogan", "run", "--preset", "demo", "--out", str(out), "--source", str(source)]
     kept = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
     environment = {**kept, "MAMMOGAN_CACHE": str(out / "cache")}
     return subprocess.run([*command, *settings], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)

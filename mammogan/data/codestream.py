@@ -63,19 +63,21 @@ def decode(uid: str, encapsulated: bytes, expected: Codestream) -> tuple[np.ndar
     if uid == RLE:
         return _decode_rle(frame, expected), expected
     stream = frame.rstrip(b"\0")
-    told = _size_2000(stream) if uid in (*JPEG_2000, *HTJ2K) else _size_jpeg(stream)
-    _check(told, expected)
-    return _decoded(uid, stream), told
+    header = _size_2000(stream) if uid in (*JPEG_2000, *HTJ2K) else _size_jpeg(stream)
+    _check(header, expected)
+    return _decoded(uid, stream), header
 
 
-def _check(told: Codestream, expected: Codestream) -> None:
-    if (told.rows, told.columns) != (expected.rows, expected.columns):
-        sizes = f"{told.rows}x{told.columns} pixels are compressed, the header says {expected.rows}x{expected.columns}"
+def _check(header: Codestream, expected: Codestream) -> None:
+    if (header.rows, header.columns) != (expected.rows, expected.columns):
+        size = f"{header.rows}x{header.columns} pixels are compressed"
+        sizes = f"{size}, the header says {expected.rows}x{expected.columns}"
         raise BadImageError(sizes, "export the image again")
-    if told.samples != 1:
-        raise BadImageError(f"{told.samples} samples a pixel are compressed: colour", "give one grey image a file")
-    if told.bits > expected.bits:
-        raise BadImageError(f"{told.bits} bits are compressed, BitsAllocated={expected.bits}", "export the image again")
+    if header.samples != 1:
+        raise BadImageError(f"{header.samples} samples a pixel are compressed: colour", "give one grey image a file")
+    if header.bits > expected.bits:
+        bits = f"{header.bits} bits are compressed, BitsAllocated={expected.bits}"
+        raise BadImageError(bits, "export the image again")
 
 
 def _decoded(uid: str, stream: bytes) -> np.ndarray:
@@ -107,8 +109,8 @@ def _check_tiles(stream: bytes) -> None:
         at = at + max(length, 12) if length else len(stream) - len(END)  # the last one may end where the stream does
     missing = [tile for tile, count in counts.items() if parts[tile] < count]
     if stream[at:] != END or len(parts) < tiles or missing:
-        told = f"{len(parts)} of {tiles} tiles are there" + (f", {len(missing)} of them in part" if missing else "")
-        raise BadImageError(f"the compressed pixels are cut off: {told}", FIX)
+        reason = f"{len(parts)} of {tiles} tiles are there" + (f", {len(missing)} of them in part" if missing else "")
+        raise BadImageError(f"the compressed pixels are cut off: {reason}", FIX)
 
 
 def _size_jpeg(stream: bytes) -> Codestream:
@@ -143,8 +145,8 @@ def _decode_rle(frame: bytes, expected: Codestream) -> np.ndarray:
     width, count = max(1, expected.bits // 8), expected.rows * expected.columns
     header = np.frombuffer(frame[:RLE_HEADER], "<u4")
     if len(header) < RLE_HEADER // 4 or header[0] != width:
-        found = int(header[0]) if len(header) else 0
-        raise BadImageError(f"{found} RLE segments for pixels of {width} bytes", FIX)
+        segments = int(header[0]) if len(header) else 0
+        raise BadImageError(f"{segments} RLE segments for pixels of {width} bytes", FIX)
     bounds = [*(int(offset) for offset in header[1 : width + 1]), len(frame)]
     planes = np.zeros((count, width), np.uint8)
     for number, (start, end) in enumerate(pairwise(bounds)):

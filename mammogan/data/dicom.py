@@ -37,14 +37,14 @@ def series_uid(content: bytes | memoryview) -> str:
     if not is_dicom(content):
         raise BadImageError("not a DICOM file", FIX)
     try:
-        found = str(dicom_file.read(content, last=SERIES_UID).get("SeriesInstanceUID") or "")
+        uid = str(dicom_file.read(content, last=SERIES_UID).get("SeriesInstanceUID") or "")
     except BadImageError:
         raise
     except Exception as error:  # pydicom raises whatever the broken bytes lead it to
         raise BadImageError(f"unreadable DICOM header ({_brief(error)})", FIX) from error
-    if not found:
+    if not uid:
         raise BadImageError("the DICOM header has no SeriesInstanceUID", "name the folder by it, or export again")
-    return found
+    return uid
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,10 @@ IMAGE_GROUP = 0x0028
 META_GROUP = 0x0002
 
 
+class _DeflatedError(Exception):
+    """The elements behind the meta information are deflated."""
+
+
 class _Lender:
     """A file of bytes in memory that lends its long stretches instead of copying them.
 
@@ -42,7 +46,7 @@ class _Lender:
 
     def read(self, count: int = -1) -> bytes | memoryview:
         if count < 0:  # pydicom asks for all the rest only to inflate it, without a bound
-            raise BadImageError("a deflated file whose meta information cannot be read", FIX)
+            raise _DeflatedError
         self._reads += 1
         if self._reads > MOST_READS:
             raise BadImageError(f"a header of more than {MOST_READS} elements or parts", "export the image again")
@@ -95,10 +99,12 @@ def read(content: bytes | memoryview, *, last: int | None = None) -> Dataset:
     config.settings.reading_validation_mode = config.IGNORE  # it warns, on the console, with the value that it doubts
     file: Any = _Lender(content)  # pydicom asks for bytes, and does with any buffer
     with warnings_as("ignore"):
-        meta = _meta(file, content)
-        if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
-            file.seek(0)
+        try:
             return _checked(read_partial(file, stop_when=is_behind, force=True))
+        except _DeflatedError:
+            meta = _meta(file, content)
+        if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+            raise BadImageError("a deflated file whose meta information cannot be read", FIX)
     body: Any = _Lender(_inflated(content[file.tell() :], whole=last is None))  # other threads read meanwhile
     with warnings_as("ignore"):
         dataset = read_dataset(body, False, True, stop_when=is_behind)

@@ -36,22 +36,23 @@ def _same(images: Iterable[FinishedImage]) -> list[list[FinishedImage]]:
     groups: dict[str, list[FinishedImage]] = {}
     for image in images:
         keys = (f"source {image.made.source_sha256}", f"pixels {image.made.sha256}")
-        found = {id(groups[key]): groups[key] for key in keys if key in groups}
-        group = sorted((each for known in found.values() for each in known), key=lambda each: each.wanted.image_id)
+        same = {id(groups[key]): groups[key] for key in keys if key in groups}
+        members = (member for known in same.values() for member in known)
+        group = sorted(members, key=lambda member: member.wanted.image_id)
         group.append(image)
-        for each in group:
-            groups[f"source {each.made.source_sha256}"] = groups[f"pixels {each.made.sha256}"] = group
+        for member in group:
+            groups[f"source {member.made.source_sha256}"] = groups[f"pixels {member.made.sha256}"] = group
     return list({id(group): group for group in groups.values()}.values())
 
 
 def _contradiction(group: Sequence[FinishedImage]) -> str:
     """What is said of one image that cannot all be true; empty where it can."""
     if len({image.wanted.label for image in group}) > 1:
-        said = ", ".join(f"{image.made.source} is {image.wanted.pathology}" for image in group)
-        return f"the same image with two labels: {said}"
+        statements = ", ".join(f"{image.made.source} is {image.wanted.pathology}" for image in group)
+        return f"the same image with two labels: {statements}"
     if len({image.wanted.split for image in group}) > 1:
-        said = ", ".join(f"{image.made.source} is {image.wanted.split}" for image in group)
-        return f"the same image in two splits: {said}"
+        statements = ", ".join(f"{image.made.source} is {image.wanted.split}" for image in group)
+        return f"the same image in two splits: {statements}"
     if len({image.wanted.patient_id for image in group}) > 1:
         return f"the same image of two patients: {', '.join(image.made.source for image in group)}"
     return ""
@@ -74,6 +75,6 @@ def _notes(image: FinishedImage) -> list[RejectedImage]:
         RejectedImage("", copy, f"a copy of {made.source}", "none needed; it was used once") for copy in made.copies
     ]
     return copies + [
-        RejectedImage("", each.source, f"beside {made.source}, which was used: {each.reason}", "none needed")
-        for each in made.unused
+        RejectedImage("", unused.source, f"beside {made.source}, which was used: {unused.reason}", "none needed")
+        for unused in made.unused
     ]

@@ -149,13 +149,13 @@ class Finished:
             self._put(job)
             return image
 
-        found = list(images)
+        exchanged = list(images)
         threads = min(STORE_THREADS, len(one_sided))
         with console.progress("finished images", len(one_sided)) as advance, patience.threads(threads) as pool:
             for number, image in zip(one_sided, pool.map(exchange, one_sided), strict=True):
-                found[number] = image
+                exchanged[number] = image
                 advance(note="to and from the store")
-        return found
+        return exchanged
 
     def _fetched(self, job: Job) -> FinishedImage | None:
         """The store's copy, now in the folder; None where it is torn or another's."""

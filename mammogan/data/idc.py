@@ -37,12 +37,12 @@ def read_index(labels: str, *, linked: bool = True) -> dict[str, Series]:
     With ``linked`` the CSVs may be links that lead out of it. Raises ValueError for a CSV that is not whole, and
     where one series is said to be in two places.
     """
-    found = [
+    indexes = [
         table for table in tables.below(labels, linked=linked) if all(column in table.header for column in COLUMNS)
     ]
     try:
-        rows = [row for table in found for row in table.checked_rows(COLUMNS, COLUMNS)]
-        return _by_uid(_series(row) for row in rows if not row.fault) if found else _from_package()
+        rows = [row for table in indexes for row in table.checked_rows(COLUMNS, COLUMNS)]
+        return _by_uid(_series(row) for row in rows if not row.fault) if indexes else _from_package()
     except ValueError as error:
         raise ValueError(f"labels={labels!r}: {error}") from error
 
@@ -72,12 +72,12 @@ def _located(uid: str, address: str, megabytes: str) -> Series | None:
         return None
 
 
-def _by_uid(found: Iterable[Series | None]) -> dict[str, Series]:
+def _by_uid(entries: Iterable[Series | None]) -> dict[str, Series]:
     series: dict[str, Series] = {}
-    for each in found:
-        if each is None:
+    for entry in entries:
+        if entry is None:
             continue
-        first = series.setdefault(each.uid, each)
-        if first.url != each.url:
-            raise ValueError(f"one series is at {first.url!r} and at {each.url!r}; keep one line of the index")
+        first = series.setdefault(entry.uid, entry)
+        if first.url != entry.url:
+            raise ValueError(f"one series is at {first.url!r} and at {entry.url!r}; keep one line of the index")
     return series

@@ -85,14 +85,14 @@ def ingest(
         )
     kind = "phantom" if source == "phantom" else located.kind
     try:
-        made = _publish(finished, bad, config, images.folder, out, kind, patients)
+        written = _publish(finished, bad, config, images.folder, out, kind, patients)
     except ValueError as error:  # the split refuses what is left
-        told = f" ({len(bad)} rows are set aside in {_set_aside(bad, kept, patients)})" if bad else ""
-        raise ValueError(f"{error}{told}") from error
-    _tell(made, out, patients)
+        set_aside = f" ({len(bad)} rows are set aside in {_set_aside(bad, kept, patients)})" if bad else ""
+        raise ValueError(f"{error}{set_aside}") from error
+    _tell(written, out, patients)
     if work is None:
         shutil.rmtree(kept)
-    return made
+    return written
 
 
 def _set_aside(bad: list[RejectedImage], folder: Path, patients: Patients | None) -> str:
@@ -168,7 +168,7 @@ def _results(
         while True:
             with _interrupts_held():
                 wanted = islice(batches, 2 * processes - len(running))
-                running.extend(pool.submit(worker.finish_batch, each, config, images, cores) for each in wanted)
+                running.extend(pool.submit(worker.finish_batch, batch, config, images, cores) for batch in wanted)
             if not running:
                 return
             yield from running.popleft().result()
@@ -192,24 +192,24 @@ def _interrupts_held() -> Generator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _lost(located: Located, made: int, config: DataConfig) -> int | None:
+def _lost(located: Located, finished: int, config: DataConfig) -> int | None:
     """Images that are lost, where these are too many. Raises ValueError where none was asked for."""
     if not located.expected:
         raise ValueError(
             f"source: a {located.kind} source without a single row of data.subset={config.subset}; add some"
         )
-    lost = located.expected - made
-    return None if made and lost <= config.max_bad * located.expected else lost
+    lost = located.expected - finished
+    return None if finished and lost <= config.max_bad * located.expected else lost
 
 
-def _tell(made: Summary, out: Path, patients: Patients | None) -> None:
+def _tell(result: Summary, out: Path, patients: Patients | None) -> None:
     """What a person should look at; who it is stands in the files alone."""
-    if made.quarantined:
+    if result.quarantined:
         place = storage.join(patients.home if patients else str(out), quarantine.FILE)
-        logger.info(f"{made.quarantined} rows set aside in {place}")
-    if made.burned_in:
+        logger.info(f"{result.quarantined} rows set aside in {place}")
+    if result.burned_in:
         logger.warning(
-            f"{len(made.burned_in)} images say that text is burnt into them (BurnedInAnnotation); {summary.FILE} in "
+            f"{len(result.burned_in)} images say that text is burnt into them (BurnedInAnnotation); {summary.FILE} in "
             f"{out} names them: look at them before anybody else does"
         )
 
@@ -229,9 +229,9 @@ def _publish(
     given = split.is_given(frame)
     frame["split"] = split.assign(frame, config)
     shown = patients.hidden(frame) if patients else frame
-    made = _summary(shown, images, bad, config, kind, split.describe(frame, given=given))
+    result = _summary(shown, images, bad, config, kind, split.describe(frame, given=given))
     if patients:
-        patients.keep(frame, shown, made.data_digest)
+        patients.keep(frame, shown, result.data_digest)
         _set_aside(bad, out, patients)
     with replaced_folder(out) as part:
         (part / "images").mkdir()
@@ -240,8 +240,8 @@ def _publish(
                 shutil.copyfile(cache / f"{image_id}.png", part / file)
         manifest.write(shown, part)
         quarantine.write(hidden_rows(bad) if patients else bad, part)
-        summary.write(made, str(part))
-    return made
+        summary.write(result, str(part))
+    return result
 
 
 def _summary(

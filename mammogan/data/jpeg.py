@@ -58,7 +58,7 @@ class Frame:
     def units(self, components: tuple[int, ...]) -> int:
         """Minimum coded units of a scan (A.2)."""
         side = 1 if self.process in LOSSLESS else 8
-        across, down = (max(each) for each in zip(*self.factors.values(), strict=True))
+        across, down = (max(factors) for factors in zip(*self.factors.values(), strict=True))
         if len(components) > 1:
             return ceil(self.columns / (side * across)) * ceil(self.rows / (side * down))
         own_across, own_down = self.factors[components[0]]
@@ -115,14 +115,14 @@ class Jpeg:
         return PROBE.join(parts)
 
     def _check_scans(self) -> None:
-        lowest = {each: [UNKNOWN] * COEFFICIENTS for each in self.frame.factors}
+        lowest = {component: [UNKNOWN] * COEFFICIENTS for component in self.frame.factors}
         for scan in self.scans:
-            for each in scan.components:
+            for component in scan.components:
                 if self.frame.process not in PROGRESSIVE:
-                    lowest[each] = [0] * COEFFICIENTS
+                    lowest[component] = [0] * COEFFICIENTS
                 else:
                     for coefficient in range(scan.first, min(scan.last + 1, COEFFICIENTS)):
-                        lowest[each][coefficient] = scan.low_bit
+                        lowest[component][coefficient] = scan.low_bit
         if not self.scans or any(map(any, lowest.values())):
             raise BadImageError("the JPEG is cut off: a scan is missing before its end mark", FIX)
 
@@ -130,9 +130,10 @@ class Jpeg:
         if not scan.interval:
             return
         count = ceil(self.frame.units(scan.components) / scan.interval) - 1
-        if len(scan.restarts) < count or any(each != number % 8 for number, each in enumerate(scan.restarts[:count])):
-            found = f"{len(scan.restarts)} restart marks where {count} belong, or out of order"
-            raise BadImageError(f"the JPEG is cut off: {found}", FIX)
+        restarts = enumerate(scan.restarts[:count])
+        if len(scan.restarts) < count or any(restart != number % 8 for number, restart in restarts):
+            reason = f"{len(scan.restarts)} restart marks where {count} belong, or out of order"
+            raise BadImageError(f"the JPEG is cut off: {reason}", FIX)
 
 
 def is_jpeg(content: bytes | memoryview) -> bool:
@@ -227,7 +228,7 @@ def _frame(process: int, segment: bytes) -> Frame:
     if len(segment) < 6 or len(segment) < 6 + 3 * segment[5] or not segment[5]:
         raise BadImageError("the JPEG is cut off: in its frame header", FIX)
     rows, columns, count = struct.unpack(">HHB", segment[1:6])
-    triples = (segment[6 + 3 * each : 9 + 3 * each] for each in range(count))
+    triples = (segment[6 + 3 * index : 9 + 3 * index] for index in range(count))
     factors = {number: (max(1, sampling >> 4), max(1, sampling & 15)) for number, sampling, _ in triples}
     return Frame(process, rows, columns, factors)
 

@@ -39,7 +39,8 @@ def composed(text: str) -> str:
     """A name as it is compared: accents composed (NFC), every kind of space a space."""
     if text.isascii():
         return text
-    return "".join(" " if unicodedata.category(each) == "Zs" else each for each in unicodedata.normalize("NFC", text))
+    characters = unicodedata.normalize("NFC", text)
+    return "".join(" " if unicodedata.category(character) == "Zs" else character for character in characters)
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,10 @@ class Listing:
 
     @cached_property
     def _spellings(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
+        spellings: dict[str, list[str]] = {}
         for name in self.stamps:
-            found.setdefault(composed(name), []).append(name)
-        return found
+            spellings.setdefault(composed(name), []).append(name)
+        return spellings
 
     def found(self, written: str) -> str:
         """The file that a table means by a path, with slashes of either kind and accents of either form.

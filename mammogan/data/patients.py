@@ -159,13 +159,14 @@ def read_index(home: str) -> dict[str, Indexed]:
     names = [name for name in storage.list_files(home) if re.fullmatch(r"index-[0-9a-f]+\.csv", name)]
     if not names:
         raise FileNotFoundError(f"--patients={home}: no index of a data set; give the folder of the patients' key")
-    found: dict[str, Indexed] = {}
+    images: dict[str, Indexed] = {}
     for name in names:
         text = storage.read_bytes(storage.join(home, name)).decode()
         for row in csv.DictReader(io.StringIO(text, newline="")):
-            cells = [unshielded(row[each]) for each in (PSEUDONYM, "image_id", "patient_id", "source", "source_uid")]
-            found[cells[0]] = Indexed(*cells)
-    return found
+            columns = (PSEUDONYM, "image_id", "patient_id", "source", "source_uid")
+            cells = [unshielded(row[column]) for column in columns]
+            images[cells[0]] = Indexed(*cells)
+    return images
 
 
 def _parsed(text: str, where: str) -> bytes:

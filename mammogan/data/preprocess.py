@@ -98,7 +98,7 @@ def breast(pixels: np.ndarray) -> np.ndarray:
     inside = ndimage.binary_fill_holes(inside).repeat(step, axis=0).repeat(step, axis=1)
     inside = inside[: pixels.shape[0], : pixels.shape[1]]
     box = tuple(
-        slice(int(found[0]), int(found[-1]) + 1) for found in map(np.flatnonzero, (inside.any(1), inside.any(0)))
+        slice(int(indices[0]), int(indices[-1]) + 1) for indices in map(np.flatnonzero, (inside.any(1), inside.any(0)))
     )
     cut = np.where(inside[box], np.ma.getdata(pixels)[box], np.ma.getdata(pixels).min())
     return np.ma.MaskedArray(cut, np.ma.getmaskarray(pixels)[box]) if np.ma.isMaskedArray(pixels) else cut

@@ -44,15 +44,15 @@ def replaced_folder(folder: Path) -> Generator[Path]:
 def leftovers(parent: Path, name: str = "") -> list[Path]:
     """Hidden folders in ``parent`` that were to replace the folder ``name``, or any, and on which nobody works."""
     stem = re.escape(name) if name else ".+"
-    found = (path for path in sorted(parent.glob(".*")) if re.fullmatch(rf"\.{stem}\.{_RANDOM}", path.name))
-    return [path for path in found if _is_ours(path) and not _is_held(path)]
+    candidates = (path for path in sorted(parent.glob(".*")) if re.fullmatch(rf"\.{stem}\.{_RANDOM}", path.name))
+    return [path for path in candidates if _is_ours(path) and not _is_held(path)]
 
 
 def _is_ours(path: Path) -> bool:
     """Whether there is nothing in it but what ``replaced_folder`` puts there; a link is nobody's scratch."""
     if path.is_symlink() or not path.is_dir():
         return False
-    names = {each.name for each in path.iterdir()}
+    names = {child.name for child in path.iterdir()}
     return bool(names) and names <= {NEW, OLD}
 
 

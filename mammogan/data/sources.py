@@ -130,16 +130,16 @@ def _is_kaggle(name: str) -> bool:
 def _locate_series(source: str, kind: str, listing: Listing, labels: str, config: DataConfig) -> Located:
     # a folder of labels was put together by hand; a source that brings its own may not reach out of itself
     tables_at, linked = labels or source, bool(labels)
-    found = cbis_ddsm.read_cases(tables_at, config.subset, linked=linked)
-    wanted, bad = cbis_ddsm.wanted_images(found, config.images)
+    cases = cbis_ddsm.read_cases(tables_at, config.subset, linked=linked)
+    wanted, bad = cbis_ddsm.wanted_images(cases, config.images)
     uids = {uid for image in wanted for uid in (*image.series_uids, *image.twins)}
     is_candidate = _is_kaggle if kind == "kaggle" else _is_dicom
     series, unnamed = _by_folder(filter(is_candidate, listing.names), uids)
     if uids - series.keys() and unnamed:
-        folders = {each.folder: uid for uid, each in idc.read_index(tables_at, linked=linked).items()}
+        folders = {item.folder: uid for uid, item in idc.read_index(tables_at, linked=linked).items()}
         aliased, unnamed = _by_folder(unnamed, uids, folders)
         series |= aliased
-    unreadable = [each for each in listing.rejected() if is_candidate(each.source)]
+    unreadable = [item for item in listing.rejected() if is_candidate(item.source)]
     if uids - series.keys() and unnamed and kind == "dicom":
         by_header, headless = _by_header(source, unnamed)
         series |= by_header
@@ -159,7 +159,7 @@ def _by_folder(
     for name in files:
         folders = reversed(name.split("/")[:-1])
         known = (folder if aliases is None else aliases.get(folder, "") for folder in folders)
-        uid = next((each for each in known if each in uids), "")
+        uid = next((candidate for candidate in known if candidate in uids), "")
         series.setdefault(uid, []).append(name) if uid else unnamed.append(name)
     return series, unnamed
 
@@ -170,11 +170,11 @@ def _by_header(root: str, files: list[str]) -> tuple[dict[str, list[str]], list[
     bad: list[RejectedImage] = []
     dicom.load()
     with console.progress("read headers", len(files)) as advance, ThreadPoolExecutor(HEADER_READERS) as readers:
-        for name, found in zip(files, readers.map(lambda name: _series_uid(root, name), files), strict=True):
-            if isinstance(found, BadImageError):
-                bad.append(RejectedImage("", name, found.reason, found.fix))
-            elif found:
-                series.setdefault(found, []).append(name)
+        for name, uid in zip(files, readers.map(lambda name: _series_uid(root, name), files), strict=True):
+            if isinstance(uid, BadImageError):
+                bad.append(RejectedImage("", name, uid.reason, uid.fix))
+            elif uid:
+                series.setdefault(uid, []).append(name)
             advance()
     return series, bad
 
@@ -209,10 +209,10 @@ def _head(root: str, name: str, limit: int) -> bytes:
 def _series_job(source: str, image: ImageSpec, series: dict[str, list[str]], listing: Listing) -> Job | None:
     """The files that may hold an image: those of its own series, else those of its twins'."""
     for uids in (image.series_uids, image.twins):
-        found = sorted((name, uid) for uid in uids for name in series.get(uid, ()))
-        if found:
-            stamp = ";".join(f"{name} {listing.stamps[name]}" for name, _ in found)
-            return Job(image, source, tuple(name for name, _ in found), stamp, tuple(uid for _, uid in found))
+        files = sorted((name, uid) for uid in uids for name in series.get(uid, ()))
+        if files:
+            stamp = ";".join(f"{name} {listing.stamps[name]}" for name, _ in files)
+            return Job(image, source, tuple(name for name, _ in files), stamp, tuple(uid for _, uid in files))
     return None
 
 
@@ -238,11 +238,12 @@ def _locate_idc(labels: str, config: DataConfig) -> Located:
 
 def _indexed_job(image: ImageSpec, index: dict[str, idc.Series]) -> Job | None:
     for uids in (image.series_uids, image.twins):
-        found = [index[uid] for uid in uids if uid in index]
-        if found:
-            root = found[0].url.rpartition("/")[0]
-            folders = tuple(f"{each.folder}/" for each in found)
-            return Job(image, root, folders, ";".join(each.url for each in found), tuple(each.uid for each in found))
+        entries = [index[uid] for uid in uids if uid in index]
+        if entries:
+            root = entries[0].url.rpartition("/")[0]
+            folders = tuple(f"{entry.folder}/" for entry in entries)
+            stamp = ";".join(entry.url for entry in entries)
+            return Job(image, root, folders, stamp, tuple(entry.uid for entry in entries))
     return None
 
 
@@ -250,7 +251,7 @@ def _locate_images(source: str, listing: Listing, manifest: tables.Table, config
     """Every image of a plain folder's manifest, whatever the configured subset."""
     listed = picture_list.read(manifest, listing, by_patient=config.split == "patient")
     jobs = [
-        Job(each.wanted, source, (each.file,), f"{each.file} {listing.stamps.get(each.file, '')}")
-        for each in listed.images
+        Job(item.wanted, source, (item.file,), f"{item.file} {listing.stamps.get(item.file, '')}")
+        for item in listed.images
     ]
     return Located("images", tuple(jobs), listed.bad, listed.expected)

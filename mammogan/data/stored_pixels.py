@@ -71,8 +71,8 @@ class Layout:
             readable = ", ".join(map(str, ALLOCATED))
             raise BadImageError(f"BitsAllocated={self.allocated}", f"export with one of {readable} bits a pixel")
         if not self.stored - 1 <= self.high < self.allocated or self.stored < 1:
-            told = f"BitsAllocated={self.allocated}, BitsStored={self.stored}, HighBit={self.high}"
-            raise BadImageError(f"{told}: a value does not fit its cell", "export the image again")
+            reason = f"BitsAllocated={self.allocated}, BitsStored={self.stored}, HighBit={self.high}"
+            raise BadImageError(f"{reason}: a value does not fit its cell", "export the image again")
 
     @property
     def cell(self) -> np.dtype:
@@ -110,29 +110,29 @@ def read(dataset: Dataset, layout: Layout) -> np.ndarray:
     uid = str(dataset.file_meta.get("TransferSyntaxUID") or "") if hasattr(dataset, "file_meta") else ""
     if uid in codestream.NATIVE or (not uid and not dataset["PixelData"].is_undefined_length):
         return layout.values(_native(dataset, layout))
-    samples, told = codestream.decode(uid, bytes(dataset.PixelData), _expected(layout))
-    if told.bits <= layout.stored:  # a code stream's samples stand at the right, whatever the cell's high bit
+    samples, header = codestream.decode(uid, bytes(dataset.PixelData), _expected(layout))
+    if header.bits <= layout.stored:  # a code stream's samples stand at the right, whatever the cell's high bit
         layout = replace(layout, high=layout.stored - 1)
     if uid != codestream.RLE:  # whose bytes are cells as they stand uncompressed
-        _check_samples(samples, told, layout)
+        _check_samples(samples, header, layout)
     return layout.values(samples.astype(layout.cell, copy=False))
 
 
-def _check_samples(samples: np.ndarray, told: Codestream, layout: Layout) -> None:
+def _check_samples(samples: np.ndarray, header: Codestream, layout: Layout) -> None:
     """Refuse samples of a stream that says otherwise than the header what they are, where that changes their value."""
     low, high = int(samples.min()), int(samples.max())
-    negative = low < 0 if told.signed else high >= 1 << told.bits - 1
-    if told.signed is not None and told.signed != layout.signed and negative:
-        kind = "signed" if told.signed else "unsigned"
+    negative = low < 0 if header.signed else high >= 1 << header.bits - 1
+    if header.signed is not None and header.signed != layout.signed and negative:
+        kind = "signed" if header.signed else "unsigned"
         reason = f"the compressed values are {kind}, PixelRepresentation={int(layout.signed)} says they are not"
         raise BadImageError(reason, "export the image again")
-    if told.bits < layout.stored and layout.signed and samples.dtype.kind == "u":
-        raise BadImageError(f"BitsStored={layout.stored}, but {told.bits} bits are compressed", "export it again")
+    if header.bits < layout.stored and layout.signed and samples.dtype.kind == "u":
+        raise BadImageError(f"BitsStored={layout.stored}, but {header.bits} bits are compressed", "export it again")
     bits = layout.high + 1
     is_plain = low >= 0 and high < 1 << bits
-    is_extended = layout.signed and not is_plain and _is_extended(samples, told.bits, bits)
-    if told.bits > bits and not (is_plain or is_extended):
-        reason = f"{told.bits} bits are compressed, with values that BitsStored={layout.stored} has no room for"
+    is_extended = layout.signed and not is_plain and _is_extended(samples, header.bits, bits)
+    if header.bits > bits and not (is_plain or is_extended):
+        reason = f"{header.bits} bits are compressed, with values that BitsStored={layout.stored} has no room for"
         raise BadImageError(reason, "export the image again")
 
 
@@ -161,8 +161,8 @@ def _native(dataset: Dataset, layout: Layout) -> np.ndarray:
     count = layout.rows * layout.columns
     wanted = -(-count * layout.allocated // 8)
     if len(content) < wanted:
-        told = f"{len(content)} bytes of pixels, {layout.rows}x{layout.columns} need {wanted}"
-        raise BadImageError(told, FIX)
+        reason = f"{len(content)} bytes of pixels, {layout.rows}x{layout.columns} need {wanted}"
+        raise BadImageError(reason, FIX)
     big = dataset.original_encoding[1] is False
     if big and layout.allocated <= 8 and dataset["PixelData"].VR == "OW":  # bytes stand in words, turned round
         content = memoryview(np.frombuffer(content[: len(content) // 2 * 2], ">u2").astype("<u2").tobytes())

@@ -133,10 +133,10 @@ class Table:
         columns = [column for column in self.header if column in known]
         others = len(self.header) - len(columns)
         counted = f"{others} {'others' if columns else 'that mean nothing here'}" if others or not columns else ""
-        told = " and ".join(filter(None, (", ".join(columns), counted)))
+        shown_columns = " and ".join(filter(None, (", ".join(columns), counted)))
         fault = f"; {self.fault}" if self.fault else ""
         name = PurePosixPath(self.name).name
-        return f"{name} ({self.encoding}, separator {self.separator!r}, columns {told}{fault})"
+        return f"{name} ({self.encoding}, separator {self.separator!r}, columns {shown_columns}{fault})"
 
 
 def read(folder: str, name: str) -> Table:
@@ -215,7 +215,7 @@ def _separator(text: str) -> tuple[str, int]:
     first = next((line for line in io.StringIO(text, newline="") if line.strip()), "")
     if text.startswith(first) and (named := NAMED_SEPARATOR.fullmatch(first)):
         return named[1], 1
-    return max(SEPARATORS, key=lambda each: _columns(first, each)), 0
+    return max(SEPARATORS, key=lambda separator: _columns(first, separator)), 0
 
 
 def _columns(line: str, separator: str) -> int:
@@ -254,8 +254,8 @@ def counted(names: Iterable[str]) -> str:
     endings = Counter(PurePosixPath(name).suffix.lower() for name in names)
     known = Counter({f"*{ending}": count for ending, count in endings.items() if ending in KINDS})
     other = endings.total() - known.total()
-    told = [f"{count} {ending}" for ending, count in known.most_common(FEW)]
-    return ", ".join([*told, *([f"{other} other files"] if other else [])])
+    parts = [f"{count} {ending}" for ending, count in known.most_common(FEW)]
+    return ", ".join([*parts, *([f"{other} other files"] if other else [])])
 
 
 def as_read(tables: Sequence[Table], known: Sequence[str]) -> str:

@@ -88,18 +88,18 @@ def _check_image(folder: Path, row: dict[str, object]) -> tuple[list[str], np.nd
 def _check_split(dataset: Dataset) -> list[Finding]:
     """Problems of the split and of the summary; a leak is one only where the split promised that there is none."""
     try:
-        found = summary.read(dataset.root)
+        recorded = summary.read(dataset.root)
     except ValueError as error:
         return [Finding(summary.FILE, str(error))]
     findings = []
-    if found.data_digest != dataset.digest:
+    if recorded.data_digest != dataset.digest:
         findings.append(
             Finding(
                 summary.FILE,
                 "its data_digest is not the manifest's; ingest again, also where an earlier version made it",
             )
         )
-    settings, shared = found.whole.settings, split.leak(dataset.frame).patients
+    settings, shared = recorded.whole.settings, split.leak(dataset.frame).patients
     if shared and settings and settings.split == "patient":
         findings.append(Finding(manifest.FILE, f"{shared} patients are in train and in test"))
     return findings

@@ -105,24 +105,24 @@ def _stopped() -> bool:
 
 def _finish(job: Job, config: DataConfig, images: Finished) -> FinishedImage | RejectedImage:
     try:
-        found = read(job, window=config.window == "apply")
-        source = choose(job, found.readable)
+        sources = read(job, window=config.window == "apply")
+        source = choose(job, sources.readable)
         content = picture.encode_png(square(source.pixels, config))
     except BadImageError as error:
         return RejectedImage(job.wanted.image_id, ";".join(job.files), error.reason, error.fix)
-    made = Made(
+    finished = Made(
         source=source.name,
         source_uid=source.series_uid,
         source_sha256=source.sha256,
         sha256=hashlib.sha256(content).hexdigest(),
         original_rows=source.pixels.shape[0],
         original_cols=source.pixels.shape[1],
-        copies=tuple(each.name for each in found.readable if each.sha256 == source.sha256 and each is not source),
-        unused=found.unused,
+        copies=tuple(other.name for other in sources.readable if other.sha256 == source.sha256 and other is not source),
+        unused=sources.unused,
         burned_in=source.burned_in,
     )
-    images.keep(job, made, content)
-    return FinishedImage(job.wanted, made)
+    images.keep(job, finished, content)
+    return FinishedImage(job.wanted, finished)
 
 
 def read(job: Job, *, window: bool = False) -> Sources:
@@ -136,12 +136,12 @@ def read(job: Job, *, window: bool = False) -> Sources:
         try:
             content = _content(job.root, name)
             sha256 = hashlib.sha256(content).hexdigest()
-            same = next((each for each in readable if each.sha256 == sha256), None)
+            same = next((earlier for earlier in readable if earlier.sha256 == sha256), None)
             image = _decoded(content, window=window) if same is None else dicom.Picture(same.pixels, same.burned_in)
             readable.append(Source(name, series_uid, sha256, image.pixels, image.burned_in))
         except BadImageError as error:
             errors.append((name, error))
-    if errors and not any(_may_be(job, each) for each in readable):
+    if errors and not any(_may_be(job, earlier) for earlier in readable):
         raise errors[0][1]
     return Sources(tuple(readable), tuple(Unused(name, error.reason) for name, error in errors))
 
@@ -179,9 +179,9 @@ def _files(job: Job) -> Iterator[tuple[str, str]]:
     """Names of a job's files, and the series of each."""
     for name, series_uid in zip(job.files, job.series or [""] * len(job.files), strict=True):
         if name.endswith("/"):
-            for each in storage.list_files(storage.join(job.root, name.rstrip("/")), key=storage.Key.SOURCE):
-                if not is_companion(each):
-                    yield name + each, series_uid
+            for child in storage.list_files(storage.join(job.root, name.rstrip("/")), key=storage.Key.SOURCE):
+                if not is_companion(child):
+                    yield name + child, series_uid
         else:
             yield name, series_uid
 
@@ -202,8 +202,8 @@ def _decoded(content: bytes | memoryview, *, window: bool) -> dicom.Picture:
 
 def choose(job: Job, sources: Iterable[Source]) -> Source:
     """The one file that holds the wanted image; a crop is told from its mask by the grey values."""
-    distinct = {each.sha256: each for each in reversed(list(sources))}
-    candidates = [each for each in distinct.values() if _may_be(job, each)]
+    distinct = {source.sha256: source for source in reversed(list(sources))}
+    candidates = [source for source in distinct.values() if _may_be(job, source)]
     if distinct and not candidates:
         reason = f"nearly all of {'it' if len(distinct) == 1 else 'each file'} is black or white, as a mask is"
         raise BadImageError(reason, "download the series' image of the crop")
@@ -225,11 +225,11 @@ def _may_be(job: Job, source: Source) -> bool:
 
 def is_of_two(pixels: np.ndarray) -> bool:
     """Whether no pixel has a value between the least and the greatest one, which are not the same."""
-    low, high = pixels.min(), pixels.max()
-    thinned = pixels[::16, ::16]  # most pictures are told by these
-    if low == high or not ((thinned == low) | (thinned == high)).all():
+    thinned = pixels[::16, ::16]  # most pictures are told by these: their own ends lie within the picture's
+    if ((thinned > thinned.min()) & (thinned < thinned.max())).any():
         return False
-    return bool(((pixels == low) | (pixels == high)).all())
+    low, high = pixels.min(), pixels.max()
+    return bool(low != high and ((pixels == low) | (pixels == high)).all())
 
 
 def is_drawing(pixels: np.ndarray) -> bool:
@@ -239,11 +239,11 @@ def is_drawing(pixels: np.ndarray) -> bool:
     About 65 000 pixels are looked at, all over the picture.
     """
     step = max(1, min(pixels.shape) // 256)
-    thinned = pixels[::step, ::step].astype(np.float64)
+    thinned = np.ma.getdata(pixels)[::step, ::step].astype(np.float64)  # what is masked is black
     low, high = thinned.min(), thinned.max()
     edge = MASK_EDGE * (high - low)
-    shape = thinned > low + edge
-    return bool(shape.any() and np.mean(thinned[shape] >= high - edge) >= WHITE_SHARE)
+    shape = np.count_nonzero(thinned > low + edge)
+    return bool(shape and np.count_nonzero(thinned >= high - edge) / shape >= WHITE_SHARE)
 
 
 def is_mask(pixels: np.ndarray) -> bool:

@@ -19,6 +19,8 @@ from mammogan.registry import contents
 if TYPE_CHECKING:
     from mammogan.synthesis import Model
 
+CODE = Path(__file__).parents[1]
+"""This package, which goes with the model."""
 REQUIREMENTS = ("mlflow", "numpy", "pandas", "pillow", "torch")
 
 SIGNATURE = ModelSignature(
@@ -40,7 +42,7 @@ def save(snapshot: Path, path: Path, metadata: Mapping[str, str | int]) -> None:
         path=str(path),
         loader_module="mammogan.serving",
         data_path=str(snapshot),
-        code_paths=[str(Path(__file__).parents[1])],
+        code_paths=[str(CODE)],
         signature=SIGNATURE,
         input_example={"n": [4], "seed": [0], "truncation": [1.0]},
         pip_requirements=[f"{package}=={version(package)}" for package in REQUIREMENTS],

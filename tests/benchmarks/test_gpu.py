@@ -4,12 +4,12 @@ import json
 import math
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from warm_interpreter import warm_python
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 TINY = {"device": "cpu", "size": 28, "batch": 3, "steps": 2, "epochs": 2, "fakes": 7, "pairs": 4, "repeats": 1}
@@ -42,7 +42,7 @@ def crops(tmp_path, rng):
 def run(crops, out, *options):
     """What the command printed, its exit status, and the numbers that it wrote."""
     settings = [f"--{name}={value}" for name, value in TINY.items()]
-    command = [sys.executable, str(BENCHMARKS / "gpu.py"), f"--crops={crops}", f"--out={out}", *settings, *options]
+    command = [warm_python(), str(BENCHMARKS / "gpu.py"), f"--crops={crops}", f"--out={out}", *settings, *options]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}  # threads that share too few cores spin
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     return done, json.loads((out / "all.json").read_text())
@@ -105,7 +105,7 @@ def test_what_there_is_no_time_for_is_named(crops, tmp_path):
     ],
 )
 def test_wrong_options_are_named(crops, tmp_path, options, message):
-    command = [sys.executable, str(BENCHMARKS / "gpu.py"), f"--crops={crops}", f"--out={tmp_path / 'out'}", *options]
+    command = [warm_python(), str(BENCHMARKS / "gpu.py"), f"--crops={crops}", f"--out={tmp_path / 'out'}", *options]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert message in done.stderr

@@ -1,6 +1,7 @@
 """``purge`` lists what runs left of patients, and removes it when told so, and nothing else."""
 
 import contextlib
+import shutil
 
 import pytest
 from typer.testing import CliRunner
@@ -24,7 +25,7 @@ def files(folder):
 
 
 @pytest.fixture
-def runs(tmp_path, monkeypatch):
+def runs(empty_database, tmp_path, monkeypatch):
     """A folder of runs as two of them leave it, the second in MLflow's trash."""
     out = tmp_path / "runs"
     uri = f"sqlite:///{out / 'mlflow.db'}"
@@ -34,6 +35,7 @@ def runs(tmp_path, monkeypatch):
     ):  # fmt: skip
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         (out / name).write_text("a patient")
+    shutil.copyfile(empty_database, out / "mlflow.db")
     tracking.ensure_experiment("mammogan", (out / "artifacts").as_uri(), uri)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     for key in ("one", "two"):

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import boto3
@@ -10,6 +9,7 @@ import pytest
 import servers
 from botocore.exceptions import ClientError
 from quick_run import QUICK
+from warm_interpreter import warm_python
 
 from mammogan import storage
 from mammogan.config import DataConfig
@@ -86,7 +86,7 @@ def test_a_whole_run_on_this_machine_needs_the_source_s_key_alone(keys, store, t
         owner.upload_file(str(path), "images", f"drawn/{path.relative_to(tmp_path / 'drawn')}")
     settings = QUICK | {"data.subset": "mass-train"}
     sets = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
-    command = [sys.executable, "-m", "mammogan", "run", "--preset", "demo", "--source", "s3://images/drawn", *sets]
+    command = [warm_python(), "-m", "mammogan", "run", "--preset", "demo", "--source", "s3://images/drawn", *sets]
     keys.delenv("AWS_ACCESS_KEY_ID")  # whose store is a folder here
     keys.delenv("AWS_SECRET_ACCESS_KEY")
     done = subprocess.run([*command, "--out", str(tmp_path / "runs")], capture_output=True, text=True, cwd=tmp_path)

@@ -72,16 +72,9 @@ def play_kubectl(tmp_path):
     return play
 
 
-@pytest.fixture(scope="module")
-def database(tmp_path_factory):
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    tracking.client(f"sqlite:///{path}", make=True).search_experiments()
-    return path
-
-
 @pytest.fixture
-def uri(database, tmp_path):
-    return f"sqlite:///{shutil.copyfile(database, tmp_path / 'mlflow.db')}"
+def uri(empty_database, tmp_path):
+    return f"sqlite:///{shutil.copyfile(empty_database, tmp_path / 'mlflow.db')}"
 
 
 @pytest.fixture

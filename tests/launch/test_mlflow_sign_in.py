@@ -17,6 +17,7 @@ import servers
 import yaml
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from warm_interpreter import warm_python
 
 from mammogan.tracking import probe
 
@@ -62,7 +63,7 @@ def run_script(container, held, folder, *arguments, **more):
     """Run the container's script from k8s/base; what it printed."""
     python, script = container["command"]
     assert python == "python3"
-    command = [sys.executable, K8S / "base" / Path(script).name, *arguments]
+    command = [warm_python(), K8S / "base" / Path(script).name, *arguments]
     given = environment(container, held, folder) | more
     return subprocess.run(command, env=given, capture_output=True, text=True, cwd=folder)
 

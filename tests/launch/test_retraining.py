@@ -1,5 +1,7 @@
 """Training starts again only where it can give something new. On a real MLflow database."""
 
+import shutil
+
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import RestException
@@ -17,8 +19,8 @@ MODEL = "mammogan"
 
 
 @pytest.fixture
-def uri(tmp_path, monkeypatch):
-    address = f"sqlite:///{tmp_path}/mlflow.db"
+def uri(empty_database, tmp_path, monkeypatch):
+    address = f"sqlite:///{shutil.copyfile(empty_database, tmp_path / 'mlflow.db')}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     return address
 

@@ -4,7 +4,6 @@ import http.client
 import os
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import yaml
 from filled_dataset import write_dataset
 from mlflow_servers import mlflow_server
 from sample_run import snapshot_evaluation, training, write_result
+from warm_interpreter import warm_python
 
 from mammogan import registry, results, storage, tracking
 from mammogan.config import PRESETS, Trial, override
@@ -54,10 +54,10 @@ class Registered:
 
 
 @pytest.fixture(scope="module")
-def attacked(tmp_path_factory):
+def attacked(empty_database, little_code, tmp_path_factory):
     """Both versions on a server of their own, and a copy of the artifacts as they were registered."""
     folder = tmp_path_factory.mktemp("server")
-    database = f"sqlite:///{folder / 'mlflow.db'}"
+    database = f"sqlite:///{shutil.copyfile(empty_database, folder / 'mlflow.db')}"
     with (
         mlflow_server(database, str(folder / "artifacts"), folder / "log") as server,
         pytest.MonkeyPatch.context() as on,
@@ -164,7 +164,7 @@ def test_every_command_refuses_in_one_line(registered, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(root), "MLFLOW_TRACKING_URI": registered.server}
     for command, arguments in commands.items():
         done = subprocess.run(
-            [sys.executable, "-m", "mammogan", command, *arguments],
+            [warm_python(), "-m", "mammogan", command, *arguments],
             cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
         )  # fmt: skip
         lines = done.stderr.strip().splitlines()

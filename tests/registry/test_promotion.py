@@ -33,7 +33,7 @@ AUDIT = "mammogan.audit"
 
 
 @pytest.fixture
-def client(database, tmp_path, monkeypatch):
+def client(database, little_code, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
     tracking.ensure_experiment(tmp_path.name, str(tmp_path / "artifacts"))
     return tracking.client()

@@ -35,7 +35,7 @@ CONFIG = override(
 
 
 @pytest.fixture
-def client(database, tmp_path, monkeypatch):
+def client(database, little_code, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     tracking.ensure_experiment(tmp_path.name, str(tmp_path / "artifacts"))

@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 from PIL import Image
 from sample_run import snapshot_evaluation, training, write_result
 from snapshots import write_snapshot
+from warm_interpreter import warm_python
 
 from mammogan import registry, results, serving, tracking
 from mammogan.config import PRESETS, Trial
@@ -160,9 +161,7 @@ def test_model_loads_away_from_the_checkout(registered, tmp_path):
         "import mammogan; print(mammogan.__file__)\n"
         "print(model.predict({'n': [2], 'seed': [0]}, params={'format': 'array'}).shape)"
     )
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([warm_python(), "-P", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
     where, shape = done.stdout.splitlines()[-2:]
     assert where.startswith(str(tmp_path))
     assert shape == "(2, 56, 56)"

@@ -5,7 +5,6 @@ import io
 import json
 import os
 import subprocess
-import sys
 import urllib.request
 from sysconfig import get_path
 
@@ -17,6 +16,7 @@ from mlflow_servers import free_port, wait_until
 from PIL import Image
 from snapshots import write_snapshot
 from typer.testing import CliRunner
+from warm_interpreter import warm_python
 
 from mammogan import registry, storage, tracking
 from mammogan.command_line import app
@@ -35,7 +35,7 @@ def snapshot(tmp_path_factory):
 def test_mlflow_models_serve_answers_with_images(snapshot, tmp_path):
     save(snapshot, tmp_path / "model", {})
     port = free_port()
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(tmp_path / "model")]
+    command = [warm_python(), "-m", "mlflow", "models", "serve", "-m", str(tmp_path / "model")]
     command += ["--env-manager", "local", "--port", str(port)]
     path = f"{get_path('scripts')}:{os.environ['PATH']}"  # where mlflow finds uvicorn
     environment = {**os.environ, "PATH": path, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}"}

@@ -1,6 +1,7 @@
 """The steps after registration as the graph runs them: components, MLflow, the model's card, and the way back."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -46,11 +47,11 @@ def version_of(client, snapshot, folder, *, champion=True):
 
 
 @pytest.fixture(scope="module")
-def released(dataset, snapshot, tmp_path_factory):
+def released(dataset, snapshot, empty_database, little_code, tmp_path_factory):
     """All three components, one after the other, on a model with a champion before it."""
     folder = tmp_path_factory.mktemp("released")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{shutil.copyfile(empty_database, folder / 'mlflow.db')}")
         tracking.ensure_experiment("mammogan", str(folder / "artifacts"))
         client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
         parent = tracking.open_parent("mammogan", "key", config.resolve(**GIVEN), tags={})

@@ -1,3 +1,3 @@
 """Fixtures of the databases."""
 
-from mlflow_databases import database, empty_database, quick_runs  # noqa: F401
+from mlflow_databases import database, little_code, quick_runs  # noqa: F401

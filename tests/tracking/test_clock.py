@@ -1,5 +1,6 @@
 """One clock for all signs of life, the server's: a janitor or a node that is hours wrong ends no living run."""
 
+import shutil
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,8 +19,9 @@ REAL_NS = time.time_ns
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server(empty_database, tmp_path_factory):
     folder = tmp_path_factory.mktemp("mlflow")
+    shutil.copyfile(empty_database, folder / "mlflow.db")
     with mlflow_servers.mlflow_server(f"sqlite:///{folder}/mlflow.db", str(folder / "artifacts"), folder) as running:
         yield running.uri
 

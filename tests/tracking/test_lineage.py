@@ -32,7 +32,7 @@ b,b.dcm,1.2.4,bbbb,P2,test
 
 
 @pytest.fixture(scope="module")
-def run(database, tmp_path_factory):
+def run(database, little_code, tmp_path_factory):
     """A pipeline run with a data set, a trial and a champion; its id."""
     folder = tmp_path_factory.mktemp("lineage")
     with pytest.MonkeyPatch.context() as patch:

@@ -3,13 +3,13 @@
 import shutil
 import sqlite3
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from sample_run import rare_class, snapshot_evaluation, training, write_result
 from snapshots import write_snapshot
 from typer.testing import CliRunner
+from warm_interpreter import warm_python
 
 from mammogan import registry, results, tracking
 from mammogan.command_line import app
@@ -26,7 +26,7 @@ FROZEN = Network("random DenseNet121", "0" * 64)
 
 
 @pytest.fixture(scope="module")
-def finished_run(empty_database, tmp_path_factory):
+def finished_run(empty_database, little_code, tmp_path_factory):
     """A folder of runs with one finished run and its model, and the run's id."""
     root = tmp_path_factory.mktemp("moves")
     out, work = root / "R1", root / "work"
@@ -120,7 +120,7 @@ def test_a_copy_goes_on_in_itself(finished_run, tmp_path):
     code = (
         "import sys; from mammogan import tracking; tracking.client(sys.argv[1]).log_text(sys.argv[2], 'x', 'new.txt')"
     )
-    subprocess.run([sys.executable, "-c", code, address(copy), parent], check=True)  # MLflow remembers a run's place
+    subprocess.run([warm_python(), "-c", code, address(copy), parent], check=True)  # MLflow remembers a run's place
     assert (copy / "artifacts" / parent / "artifacts" / "new.txt").is_file()
     assert not (out / "artifacts" / parent / "artifacts" / "new.txt").exists()
     assert relocation.follow(out / "mlflow.db", out / "artifacts", "mammogan") == []

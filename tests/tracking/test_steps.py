@@ -4,11 +4,11 @@ import dataclasses
 import os
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
 from sample_run import evaluation, training
+from warm_interpreter import warm_python
 
 from mammogan import tracking
 from mammogan.config import PRESETS, Trial
@@ -121,7 +121,7 @@ with tracking.step(sys.argv[1], "audit"):
 
 
 def test_sigterm_is_recorded_within_the_second_that_a_pod_has(parent):
-    process = subprocess.Popen([sys.executable, "-c", SLOW, parent], stdout=subprocess.PIPE, text=True, env=os.environ)
+    process = subprocess.Popen([warm_python(), "-c", SLOW, parent], stdout=subprocess.PIPE, text=True, env=os.environ)
     assert process.stdout.readline() == "begun\n"
     asked = time.monotonic()
     process.send_signal(signal.SIGTERM)

@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 import torch
 from rank_process import outcome
 from trial_process import OVERRIDES, result, train, untimed
+from warm_interpreter import warm_python
 
 from mammogan import codec
 from mammogan.results import TrialResult, TrialStatus
@@ -21,7 +21,7 @@ from mammogan.training.ranks import Ranks
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-RUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+RUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 UNEVEN = {"train.batch_size": 5, "train.critic_batches": "fresh"}
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -30,7 +30,11 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def start(*command):
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{HERE}", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [*RUN, *map(str, command)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [warm_python(), *RUN, *map(str, command)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 

@@ -5,13 +5,13 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
 from trial_process import OVERRIDES, blobs, result, train, untimed
+from warm_interpreter import warm_python
 
 from mammogan import results
 from mammogan.models.critic_file import load_critic
@@ -33,7 +33,7 @@ def _no_pause_before_a_retry(monkeypatch):
 
 
 def run_and_signal(folder, number, at_step):
-    command = [sys.executable, str(SCRIPT), str(folder)]
+    command = [warm_python(), str(SCRIPT), str(folder)]
     environment = os.environ | {"PYTHONPATH": str(SCRIPT.parents[2])}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout:
