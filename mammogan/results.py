@@ -16,8 +16,8 @@ from mammogan import codec, storage
 from mammogan.config import AuditCheck, Trial
 from mammogan.graph import Step
 
-TRIAL_FORMAT = CANDIDATE_FORMAT = AUDIT_FORMAT = UTILITY_FORMAT = 3
-EVALUATION_FORMAT = DECISION_FORMAT = 4
+TRIAL_FORMAT = CANDIDATE_FORMAT = AUDIT_FORMAT = 3
+EVALUATION_FORMAT = DECISION_FORMAT = UTILITY_FORMAT = 4
 WINNER_FORMAT = 1
 """Raised when a field changes its meaning; documents without one are of format 1."""
 
@@ -742,6 +742,56 @@ class SubgroupFidelity:
         return [item.subgroup for item in self.measures if item.finding is Finding.WORSE]
 
 
+@dataclass(frozen=True)
+class SubgroupAuc:
+    """AUC of an arm in a subgroup of the test images, the mean over its blocks."""
+
+    subgroup: Subgroup
+    arm: str
+    value: float
+    low: float
+    high: float
+    benign_patients: int
+    malignant_patients: int
+
+    @property
+    def key(self) -> str:
+        """Name in MLflow."""
+        return f"auc/{self.arm}/{self.subgroup.name}"
+
+
+@dataclass(frozen=True)
+class SubgroupEffect:
+    """Difference of AUC of an arm with synthetic images from its control, in a subgroup; corrected for nothing."""
+
+    subgroup: Subgroup
+    arm: str
+    control: str
+    value: float
+    low: float
+    high: float
+
+    @property
+    def key(self) -> str:
+        """Name in MLflow."""
+        return f"auc/{self.arm}/{self.control}/{self.subgroup.name}"
+
+
+@dataclass(frozen=True)
+class SubgroupUtility:
+    """For whom the synthetic images help a classifier."""
+
+    aucs: tuple[SubgroupAuc, ...] = ()
+    """Of the arms that decide."""
+    effects: tuple[SubgroupEffect, ...] = ()
+    omitted: tuple[SubgroupOmission, ...] = ()
+    unknown: tuple[Unknown, ...] = ()
+    confidence: float = 0.95
+
+
+NO_SUBGROUPS = SubgroupUtility()
+
+
 class Benefit(StrEnum):
     """What the synthetic images do for a classifier."""
 
@@ -915,6 +965,7 @@ class Utility:
     smallest_effect: float | None
     """Difference of AUC that, true of each test, would have been found in all of them with this power; None where the
     arms do not differ at all."""
+    subgroups: SubgroupUtility = NO_SUBGROUPS
 
 
 class Number(Protocol):

@@ -47,6 +47,9 @@ class Grouping:
     """Of each attribute that is not known of all images."""
 
 
+NO_GROUPS = Grouping((), ())
+
+
 def grouping(dataset: Dataset) -> Grouping:
     """Subgroups of a data set's images by each attribute, in the order of ``Attribute``."""
     memberships: list[Membership] = []
