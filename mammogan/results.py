@@ -16,8 +16,8 @@ from mammogan import codec, storage
 from mammogan.config import AuditCheck, Trial
 from mammogan.graph import Step
 
-TRIAL_FORMAT = CANDIDATE_FORMAT = AUDIT_FORMAT = 3
-EVALUATION_FORMAT = DECISION_FORMAT = UTILITY_FORMAT = 4
+TRIAL_FORMAT = CANDIDATE_FORMAT = AUDIT_FORMAT = UTILITY_FORMAT = 3
+EVALUATION_FORMAT = DECISION_FORMAT = 4
 WINNER_FORMAT = 1
 """Raised when a field changes its meaning; documents without one are of format 1."""
 
@@ -314,6 +314,8 @@ class WinnerResult:
     """Whether it favours the train images over the test ones; None where nothing was measured."""
     extractor: Network | None = None
     lpips: Network | None = None
+    subgroups: SubgroupFidelity | None = None
+    """For whom the generator works; None where nothing was measured, and in a document of an earlier version."""
     unmeasured: Unmeasured | None = None
     """Why there is no figure; None where there is one."""
     reason: str = ""
@@ -789,9 +791,6 @@ class SubgroupUtility:
     confidence: float = 0.95
 
 
-NO_SUBGROUPS = SubgroupUtility()
-
-
 class Benefit(StrEnum):
     """What the synthetic images do for a classifier."""
 
@@ -965,7 +964,8 @@ class Utility:
     smallest_effect: float | None
     """Difference of AUC that, true of each test, would have been found in all of them with this power; None where the
     arms do not differ at all."""
-    subgroups: SubgroupUtility = NO_SUBGROUPS
+    subgroups: SubgroupUtility | None = None
+    """For whom they help; None in a document of an earlier version."""
 
 
 class Number(Protocol):

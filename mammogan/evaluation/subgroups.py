@@ -11,12 +11,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from mammogan import console
 from mammogan.data.dataset import Dataset
 from mammogan.data.subgroups import Membership, grouping
-from mammogan.evaluation.image_sources import RealImages
-from mammogan.evaluation.measurement import EvaluationNetworks
-from mammogan.features.extractor import extract_cached
+from mammogan.evaluation.measurement import EvaluationNetworks, ImageSet
 from mammogan.metrics import subgroups as metrics
 from mammogan.results import Direction, Finding, Quantity, SubgroupFidelity, SubgroupMeasure, SubgroupOmission
 from mammogan.statistics import Estimate, Floats, Ints, holm
@@ -26,18 +23,17 @@ PAIRING = "test"
 
 def measure_subgroups(
     dataset: Dataset,
-    real: RealImages,
+    real: ImageSet,
     fakes: Floats,
     networks: EvaluationNetworks,
-    advance: console.Advance = console.no_progress,
 ) -> SubgroupFidelity:
-    """Coverage, recall and KID of each subgroup of the images ``real`` by the features ``fakes`` (m, D) of all fakes.
+    """Coverage, recall and KID of each subgroup of ``real`` by the features ``fakes`` (m, D) of all fakes.
 
     ``dataset`` has the rows of ``real``, in the same order. A subgroup of fewer than 10 patients, or one that leaves
     fewer than 10 to compare with, is omitted with the number. Raises ValueError where rows and images differ in number.
     """
-    if len(dataset) != len(real):
-        raise ValueError(f"real={len(real)} images: give the {len(dataset)} images of the data set's rows")
+    if len(dataset) != real.count:
+        raise ValueError(f"real={real.count} images: give the {len(dataset)} images of the data set's rows")
     groups, config = grouping(dataset), networks.config
     blank = SubgroupFidelity(unknown=groups.unknown, confidence=config.confidence, seed=config.seed, n_fake=len(fakes))
     reasons = [_reason(each, real.patients, len(fakes)) for each in groups.memberships]
@@ -49,8 +45,7 @@ def measure_subgroups(
     )
     if not chosen:
         return replace(blank, omitted=omitted)
-    features = extract_cached(networks.extractor, real.images, networks.batch_size, advance)
-    measures = _measures(features, fakes, real.patients, chosen, networks)
+    measures = _measures(real.features, fakes, real.patients, chosen, networks)
     return replace(blank, measures=tuple(measures), omitted=omitted)
 
 

@@ -10,7 +10,7 @@ subgroup. A fault that all subgroups share moves f_i - r_i for all of them alike
 
 a difference of differences (Angrist and Pischke 2009, Mostly Harmless Econometrics, section 5.2).
 
-**Coverage and recall** (Naeem et al. 2020, Kynkaanniemi et al. 2019). Patients are parted at random, in 20 ways. Of one
+**Coverage and recall** (Naeem et al. 2020, Kynkaanniemi et al. 2019). Patients are parted at random, in 50 ways. Of one
 half B each patient gives one image, the fakes as many, so that both are samples of one size without twins; i of the
 other half A is covered where one of them lies nearer than the 5th neighbour of i in A of another patient, and recalled
 where i lies within one of their balls. f_i and r_i are means over the ways.
@@ -47,7 +47,7 @@ from mammogan.statistics import (
     total_variance,
 )
 
-BLOCKS, WAYS = 20, 20
+BLOCKS, WAYS = 20, 50
 FEWEST_PATIENTS = 10
 """Of a subgroup, and of the others: with fewer the interval rests on hardly any blocks."""
 FEWEST_IN_ALL = 2 * (prdc.K + 2)

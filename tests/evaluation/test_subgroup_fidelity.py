@@ -13,8 +13,7 @@ from mammogan.config import EvaluateConfig
 from mammogan.data import manifest
 from mammogan.data.dataset import Dataset
 from mammogan.data.subgroups import grouping
-from mammogan.evaluation.image_sources import RealImages
-from mammogan.evaluation.measurement import EvaluationNetworks
+from mammogan.evaluation.measurement import EvaluationNetworks, ImageSet
 from mammogan.evaluation.subgroups import measure_subgroups
 from mammogan.features.extractor import Extractor
 from mammogan.metrics import subgroups as metrics
@@ -81,8 +80,7 @@ def features(images):
 
 
 @pytest.fixture
-def networks(tmp_path, monkeypatch):
-    monkeypatch.setenv("MAMMOGAN_CACHE", str(tmp_path))
+def networks():
     return EvaluationNetworks(
         Extractor("toy", "0" * 64, "", features), SimpleNamespace(), torch.device("cpu"), EvaluateConfig(fakes=200)
     )
@@ -107,7 +105,8 @@ def study(missing):
     fakes = np.stack([rng.normal(200 if bright else 60, 12, (1, 8, 8)) for bright in made])
     dataset = rows(*described, patients=patients)
     real, fake = (torch.from_numpy(np.clip(each, 0, 255).astype(np.uint8)) for each in (np.stack(pictures), fakes))
-    return dataset, RealImages(real, numbered(dataset.patients)), features(fake).double().numpy()
+    made = ImageSet(real, features(real).double().numpy(), None, numbered(dataset.patients))
+    return dataset, made, features(fake).double().numpy()
 
 
 def test_a_subgroup_that_the_generator_lacks_is_worse_covered_and_no_other_is(networks):
@@ -155,8 +154,7 @@ def test_all_coverages_are_one_family(networks):
     dataset, real, fakes = study(missing=True)
     found = measure_subgroups(dataset, real, fakes, networks)
     decided = [each for each in found.measures if each.worse is not None]
-    values = features(real.images).double().numpy()
-    coverage, _ = metrics.coverage_scores(values, fakes, real.patients, networks.config.seed)
+    coverage, _ = metrics.coverage_scores(real.features, fakes, real.patients, networks.config.seed)
     members = {each.subgroup: each.members for each in grouping(dataset).memberships}
     raw = [metrics.contrast(coverage, members[each.subgroup], real.patients, 0.95).below for each in decided]
     assert [each.worse for each in decided] == pytest.approx(holm(raw))
@@ -167,7 +165,10 @@ def test_all_coverages_are_one_family(networks):
 def test_without_others_or_with_few_patients_in_all_nothing_is_measured(networks):
     dataset, real, fakes = study(missing=False)
     few = measure_subgroups(
-        replace(dataset, frame=dataset.frame[:24]), RealImages(real.images[:24], real.patients[:24]), fakes, networks
+        replace(dataset, frame=dataset.frame[:24]),
+        ImageSet(real.images[:24], real.features[:24], None, real.patients[:24]),
+        fakes,
+        networks,
     )
     assert {each.reason for each in few.omitted} >= {"not done: 12 patients in all, 14 are needed"}
     assert few.measures == ()
