@@ -349,7 +349,7 @@ MUTANTS = [
                 "np.fill_diagonal(among, np.nan)",
             ),
             ("mammogan/metrics/subgroups.py", "excess = scores.fake - scores.real", "excess = scores.fake"),
-            ("mammogan/metrics/subgroups.py", "order[np.sort(first)[: len(first) // 2]]", "order[: len(order) // 2]"),
+            ("mammogan/metrics/subgroups.py", "order[np.sort(first)[: len(first) // 2]]", "order[: len(first) // 2]"),
             (
                 "mammogan/metrics/subgroups.py",
                 "np.where(own, np.inf, known.real[np.ix_(asked, asked)])",
