@@ -45,7 +45,9 @@ LARGEST_INTEGER = 2**53
 FEWEST_VALIDATION_IMAGES = 2
 """Of fewer there is no unbiased KID."""
 
-EXTRACTORS = ("auto", "inception", "inception_clean", "radimagenet", "random")
+SELF_SUPERVISED = ("swav", "dino")
+"""Extractors whose published files have no sha256 that could be checked here: who gives one says which."""
+EXTRACTORS = ("auto", "inception", "inception_clean", "radimagenet", *SELF_SUPERVISED, "random")
 TORCHSCRIPT_SUFFIXES = (".torchscript", ".ts")
 EXPORTED_SUFFIXES = (*TORCHSCRIPT_SUFFIXES, ".onnx")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
@@ -274,13 +276,15 @@ class EvaluateConfig:
     """Seed of z, of the sampled pairs and of the bootstrap."""
     extractor: str = "auto"
     """Features for KID and FID: inception (resized as torch-fidelity does), inception_clean (as clean-fid does),
-    radimagenet, random (VGG of fixed seed), a .torchscript or .onnx file, or 'auto': Inception where its weights are
-    found, else random. A .torchscript or .ts file is a program that runs with your rights."""
+    radimagenet, swav or dino (ResNet-50 trained without labels), random (VGG of fixed seed), a .torchscript or .onnx
+    file, or 'auto': Inception where its weights are found, else random. A .torchscript or .ts file is a program that
+    runs with your rights."""
     extractor_weights: str = ""
-    """File of the Inception or RadImageNet weights; empty takes the cached or published ones."""
+    """File of the Inception or RadImageNet weights, for which empty takes the cached or published ones, or of SwAV's or
+    DINO's, which has to be given."""
     extractor_sha256: str = ""
     """Expected sha256 of the file at evaluate.extractor or evaluate.extractor_weights; required for TorchScript, which
-    runs code, and for weights at an address."""
+    runs code, for weights at an address, and for swav and dino."""
     lpips_weights: str = ""
     """File of the AlexNet LPIPS v0.1 weights; empty looks in torch's hub cache, else random weights are used."""
     lpips_sha256: str = ""
@@ -321,6 +325,10 @@ class EvaluateConfig:
             ("evaluate.lpips_sha256", self.lpips_weights, self.lpips_sha256),
         ):
             _require(bool(expected) or "://" not in address, name, expected, f"give the sha256 of {address}")
+        if extractor in SELF_SUPERVISED:
+            fix = f"evaluate.extractor={extractor} needs the authors' file, which is not fetched"
+            _require(bool(self.extractor_weights), "evaluate.extractor_weights", "", f"{fix}: give its path")
+            _require(bool(given), "evaluate.extractor_sha256", given, f"give the sha256 of {self.extractor_weights}")
         _require(extractor != "random" or not given, "evaluate.extractor_sha256", given,
                  "leave it out: evaluate.extractor=random has no file")  # fmt: skip
         _require(bool(self.lpips_weights) or not self.lpips_sha256, "evaluate.lpips_sha256", self.lpips_sha256,

@@ -314,6 +314,8 @@ class WinnerResult:
     """Whether it favours the train images over the test ones; None where nothing was measured."""
     extractor: Network | None = None
     lpips: Network | None = None
+    subgroups: SubgroupFidelity | None = None
+    """For whom the generator works; None where nothing was measured, and in a document of an earlier version."""
     unmeasured: Unmeasured | None = None
     """Why there is no figure; None where there is one."""
     reason: str = ""
@@ -649,6 +651,146 @@ def unmade(verdicts: Iterable[Verdict], required: Iterable[AuditCheck]) -> list[
     return [check for check in required if answers.get(check) != {Outcome.PASSED}]
 
 
+class Attribute(StrEnum):
+    """What a manifest says of an image, by which subgroups are made."""
+
+    VIEW = "view"
+    SIDE = "side"
+    DENSITY = "density"
+    """BI-RADS breast density, 1 to 4."""
+    ABNORMALITY = "abnormality"
+    SUBTLETY = "subtlety"
+    """1 is hardly seen, 5 obvious."""
+
+
+@dataclass(frozen=True)
+class Subgroup:
+    """Images of which the manifest says the same."""
+
+    attribute: Attribute
+    value: str
+    """Such as ``mlo``, ``left``, ``3``, ``mass``."""
+    images: int
+    patients: int
+
+    @property
+    def name(self) -> str:
+        """As keys have it, such as ``density_3``."""
+        return f"{self.attribute}_{self.value.replace('+', '_and_')}"
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """An attribute that the manifest does not say of all images; those without belong to no subgroup of it."""
+
+    attribute: Attribute
+    images: int
+    """How many."""
+
+
+@dataclass(frozen=True)
+class SubgroupOmission:
+    """A subgroup that nothing was measured of."""
+
+    subgroup: Subgroup
+    reason: str
+    """Such as ``not done: 3 patients, 10 are needed``."""
+
+
+@dataclass(frozen=True)
+class SubgroupMeasure:
+    """A number of the generated images and a subgroup of the real ones, and whether it is worse than for the others."""
+
+    subgroup: Subgroup
+    quantity: Quantity
+    direction: Direction
+    value: float
+    low: float
+    """Ends of the interval over patients."""
+    high: float
+    reference: float
+    """What a generator without a fault would give: by real images of other patients in place of the generated ones."""
+    difference: float
+    """The value less its reference, of the subgroup less that of all other images."""
+    difference_low: float
+    difference_high: float
+    worse: float | None
+    """One-sided p-value of "no worse than for the others", adjusted by Holm for all subgroups; None where the metric
+    only describes."""
+    finding: Finding | None
+    """Worse or no significant difference, by ``worse``; None without it."""
+
+    @property
+    def key(self) -> str:
+        """Name in MLflow and in tables."""
+        return f"{self.quantity.key}/{self.subgroup.name}"
+
+
+@dataclass(frozen=True)
+class SubgroupFidelity:
+    """For whom a generator works: its images against each subgroup of the real ones."""
+
+    measures: tuple[SubgroupMeasure, ...] = ()
+    """Of each subgroup coverage, which decides, then recall and KID."""
+    omitted: tuple[SubgroupOmission, ...] = ()
+    unknown: tuple[Unknown, ...] = ()
+    confidence: float = 0.95
+    seed: int = 0
+    n_fake: int = 0
+
+    @property
+    def worse(self) -> list[Subgroup]:
+        """Subgroups that are covered worse than the other images."""
+        return [item.subgroup for item in self.measures if item.finding is Finding.WORSE]
+
+
+@dataclass(frozen=True)
+class SubgroupAuc:
+    """AUC of an arm in a subgroup of the test images, the mean over its blocks."""
+
+    subgroup: Subgroup
+    arm: str
+    value: float
+    low: float
+    high: float
+    benign_patients: int
+    malignant_patients: int
+
+    @property
+    def key(self) -> str:
+        """Name in MLflow."""
+        return f"auc/{self.arm}/{self.subgroup.name}"
+
+
+@dataclass(frozen=True)
+class SubgroupEffect:
+    """Difference of AUC of an arm with synthetic images from its control, in a subgroup; corrected for nothing."""
+
+    subgroup: Subgroup
+    arm: str
+    control: str
+    value: float
+    low: float
+    high: float
+
+    @property
+    def key(self) -> str:
+        """Name in MLflow."""
+        return f"auc/{self.arm}/{self.control}/{self.subgroup.name}"
+
+
+@dataclass(frozen=True)
+class SubgroupUtility:
+    """For whom the synthetic images help a classifier."""
+
+    aucs: tuple[SubgroupAuc, ...] = ()
+    """Of the arms that decide."""
+    effects: tuple[SubgroupEffect, ...] = ()
+    omitted: tuple[SubgroupOmission, ...] = ()
+    unknown: tuple[Unknown, ...] = ()
+    confidence: float = 0.95
+
+
 class Benefit(StrEnum):
     """What the synthetic images do for a classifier."""
 
@@ -822,6 +964,8 @@ class Utility:
     smallest_effect: float | None
     """Difference of AUC that, true of each test, would have been found in all of them with this power; None where the
     arms do not differ at all."""
+    subgroups: SubgroupUtility | None = None
+    """For whom they help; None in a document of an earlier version."""
 
 
 class Number(Protocol):

@@ -145,6 +145,24 @@ def total_variance(parts: Sequence[Variance]) -> tuple[float, float]:
     return total, total**2 / squares if squares > 0 else sum(part.freedom for part in parts)
 
 
+def one_sided(value: float, variance: float, freedom: float) -> tuple[float, float]:
+    """p-values of "not above 0" and "not below 0" of an estimate, Student's t; 0.5 each where nothing varies."""
+    from scipy.special import stdtr
+
+    t = value / math.sqrt(variance) if variance > 0 else 0.0
+    return float(stdtr(freedom, -t)), float(stdtr(freedom, t))
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """p-values adjusted for their family by Holm's step-down procedure, in [0, 1], in the order given."""
+    order = sorted(range(len(values)), key=lambda number: values[number])
+    adjusted, largest = [0.0] * len(values), 0.0
+    for rank, number in enumerate(order):
+        largest = max(largest, min(1.0, (len(values) - rank) * values[number]))
+        adjusted[number] = largest
+    return adjusted
+
+
 def pair_mean(
     values: Floats,
     left: Ints,

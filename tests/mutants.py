@@ -331,9 +331,76 @@ MUTANTS = [
             ),
             ("mammogan/reader_study/pooling.py", "np.cumsum(below, axis=2) - below / 2", "np.cumsum(below, axis=2)"),
         ],
+        "tests/data/test_descriptors.py": [
+            (
+                "mammogan/data/descriptors.py",
+                'return said.pop() if len(said) == 1 else ""',
+                'return min(said, default="")',
+            ),
+            ("mammogan/data/descriptors.py", '("density", "breast_density")', '("density",)'),
+            ("mammogan/data/picture_list.py", "set(manifest.REQUIRED) <=", "set(manifest.COLUMNS) <="),
+            ("mammogan/data/duplicates.py", "kept.append(_described(first, group))", "kept.append(first)"),
+            ("mammogan/data/picture_list.py", "one.abnormality or one.kind", "one.abnormality"),
+        ],
+        "tests/metrics/test_subgroup_metrics.py": [
+            (
+                "mammogan/metrics/subgroups.py",
+                "among[patients[:, None] == patients] = np.nan",
+                "np.fill_diagonal(among, np.nan)",
+            ),
+            ("mammogan/metrics/subgroups.py", "excess = scores.fake - scores.real", "excess = scores.fake"),
+            ("mammogan/metrics/subgroups.py", "order[np.sort(first)[: len(first) // 2]]", "order[: len(first) // 2]"),
+            (
+                "mammogan/metrics/subgroups.py",
+                "np.where(own, np.inf, known.real[np.ix_(asked, asked)])",
+                "known.real[np.ix_(asked, asked)]",
+            ),
+            ("mammogan/metrics/subgroups.py", "left = np.where(images, 0.0, np.nan)", "left = np.zeros(len(patients))"),
+        ],
+        "tests/evaluation/test_subgroup_fidelity.py": [
+            (
+                "mammogan/evaluation/subgroups.py",
+                "holm([each.below for each in tests])",
+                "[each.below for each in tests]",
+            ),
+            (
+                "mammogan/evaluation/subgroups.py",
+                "holm([each.below for each in tests])",
+                "holm([each.above for each in tests])",
+            ),
+            ("mammogan/evaluation/subgroups.py", "(others, metrics.FEWEST_PATIENTS,", "(others, 0,"),
+            ("mammogan/data/subgroups.py", "len(set(patients[members].tolist()))", "int(members.sum())"),
+        ],
+        "tests/utility/test_subgroup_utility.py": [
+            ("mammogan/utility/subgroups.py", "scores[name][:, group.members], part)", "scores[name], test)"),
+            (
+                "mammogan/utility/subgroups.py",
+                "if min(counts) >= FEWEST_PATIENTS:",
+                "if sum(counts) >= FEWEST_PATIENTS:",
+            ),
+            ("mammogan/utility/blocks.py", "held_out.patients, grouping(held_out))", "held_out.patients)"),
+        ],
+        "tests/features/test_self_supervised.py": [
+            (
+                "mammogan/features/self_supervised.py",
+                "InterpolationMode.BILINEAR, (0.228",
+                "InterpolationMode.BILINEAR, (0.229",
+            ),
+            ("mammogan/features/self_supervised.py", "require_shapes(wanted, state)", "pass"),
+            (
+                "mammogan/features/self_supervised.py",
+                "transforms.center_crop(resized, [CROP])",
+                "transforms.resize(resized, [CROP, CROP])",
+            ),
+        ],
         "tests/evaluation/test_winner.py": [
             ("mammogan/evaluation/winner.py", "blank.latent_seed, config.batch_size", "config.seed, config.batch_size"),
             ("mammogan/evaluation/winner.py", "RealImages.of(real.held_out)", "RealImages.of(real.test)"),
+            (
+                "mammogan/evaluation/winner.py",
+                "measure_subgroups(real.held_out, reals.main",
+                "measure_subgroups(real.train, reals.sets[TRAIN]",
+            ),
             ("mammogan/evaluation/winner.py", "advance, main=TEST)", "advance)"),
             ("mammogan/evaluation/winner.py", "if test_set.patients < FEWEST_FOR_INTERVAL:", "if not test_set.images:"),
             ("mammogan/evaluation/rivals.py", "digest([role, seed])", "digest([seed])"),

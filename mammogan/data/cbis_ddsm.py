@@ -18,6 +18,7 @@ from typing import Literal
 from mammogan import storage
 from mammogan.config import SUBSETS
 from mammogan.data import tables
+from mammogan.data.descriptors import NOTHING_SAID, DescriptorColumns, Descriptors
 from mammogan.data.quarantine import RejectedImage
 
 PATHOLOGIES = ("MALIGNANT", "BENIGN", "BENIGN_WITHOUT_CALLBACK")
@@ -56,6 +57,7 @@ class Case:
     mask_path: str
     origin: str
     """CSV file and line."""
+    described: Descriptors = NOTHING_SAID
 
     @property
     def image(self) -> str:
@@ -95,6 +97,8 @@ class ImageSpec:
     """Series of the same mammogram in another subset, which may hold it where ``series_uids`` are not there."""
     split: str = ""
     """One of ``manifest.ROLES`` where a manifest says so; empty where the settings decide."""
+    described: Descriptors = NOTHING_SAID
+    """Density and subtlety, where its rows say them and agree."""
 
 
 @dataclass(frozen=True)
@@ -145,9 +149,9 @@ def read_cases(labels: str, subset: str, *, linked: bool = True) -> CaseFile:
     cases: dict[Case, Case] = {}
     bad: list[RejectedImage] = []
     seen: set[str] = set()
-    for origin, row in _case_rows(labels, linked=linked):
+    for origin, row, columns in _case_rows(labels, linked=linked):
         try:
-            case = _case(row, origin)
+            case = _case(row, origin, columns)
         except ValueError as error:
             bad.append(_bad_row(row, origin, error))
             continue
@@ -253,6 +257,7 @@ def _full_image(cases: Sequence[Case]) -> ImageSpec:
         content="full",
         mixed=len({label_of(known) for known in pathologies}) > 1,
         twins=_series_uids(case for case in cases if case.image != first.image),
+        described=Descriptors.together(case.described for case in cases),
     )
 
 
@@ -277,8 +282,8 @@ def _series_uid(path: str) -> str:
     return path.split("/")[-2]
 
 
-def _case_rows(labels: str, *, linked: bool) -> Iterator[tuple[str, tables.Row]]:
-    """Every row of every case CSV below ``labels``, with the file and line that it ends on."""
+def _case_rows(labels: str, *, linked: bool) -> Iterator[tuple[str, tables.Row, DescriptorColumns]]:
+    """Every row of every case CSV below ``labels``, with the file and line that it ends on, and its table's columns."""
     if not storage.is_remote(labels) and not Path(labels).is_dir():
         raise FileNotFoundError(
             f"labels={labels!r}: no such folder; give the folder of the case-description CSVs, or its s3:// address"
@@ -293,8 +298,9 @@ def _case_rows(labels: str, *, linked: bool) -> Iterator[tuple[str, tables.Row]]
             rows = table.checked_rows(REQUIRED, USED)
         except ValueError as error:
             raise ValueError(f"labels={labels!r}: {error}") from error
+        columns = DescriptorColumns(table.header)
         for row in rows:
-            yield f"{table.name}:{row.line}", row
+            yield f"{table.name}:{row.line}", row, columns
     if not found:
         raise FileNotFoundError(
             f"labels={labels!r}: no case-description CSV; looked for *.csv with the columns {', '.join(MARKS)}, "
@@ -303,7 +309,7 @@ def _case_rows(labels: str, *, linked: bool) -> Iterator[tuple[str, tables.Row]]
         )
 
 
-def _case(row: tables.Row, origin: str) -> Case:
+def _case(row: tables.Row, origin: str, columns: DescriptorColumns) -> Case:
     row.check([column for column in REQUIRED if column != "roi_mask_file_path"], USED)
     image, crop, mask = (
         _path(column, row[column]) for column in ("image_file_path", "cropped_image_file_path", "roi_mask_file_path")
@@ -319,6 +325,7 @@ def _case(row: tables.Row, origin: str) -> Case:
         crop_path=crop,
         mask_path=mask,
         origin=origin,
+        described=columns.read(row),
     )
 
 

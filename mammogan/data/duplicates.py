@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
+from mammogan.data.descriptors import Descriptors
 from mammogan.data.finished import FinishedImage
 from mammogan.data.quarantine import RejectedImage
 
@@ -24,7 +26,7 @@ def without_duplicates(images: Iterable[FinishedImage]) -> tuple[list[FinishedIm
             bad += [_contradicted(image, unlike) for image in group]
             continue
         first, *others = group
-        kept.append(first)
+        kept.append(_described(first, group))
         bad += [_copied(image, first) for image in others]
     for image in kept:
         bad += _notes(image)
@@ -56,6 +58,12 @@ def _contradiction(group: Sequence[FinishedImage]) -> str:
     if len({image.wanted.patient_id for image in group}) > 1:
         return f"the same image of two patients: {', '.join(image.made.source for image in group)}"
     return ""
+
+
+def _described(first: FinishedImage, group: Sequence[FinishedImage]) -> FinishedImage:
+    """The first image with the descriptors that all of a group agree on."""
+    described = Descriptors.together(image.wanted.described for image in group)
+    return replace(first, wanted=replace(first.wanted, described=described))
 
 
 def _contradicted(image: FinishedImage, reason: str) -> RejectedImage:

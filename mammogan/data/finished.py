@@ -83,6 +83,8 @@ class FinishedImage:
             "sha256": made.sha256,
             "original_rows": made.original_rows,
             "original_cols": made.original_cols,
+            "density": wanted.described.density,
+            "subtlety": wanted.described.subtlety,
         }
 
 

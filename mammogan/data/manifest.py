@@ -34,7 +34,11 @@ COLUMNS = (
     "sha256",
     "original_rows",
     "original_cols",
+    "density",
+    "subtlety",
 )
+REQUIRED = COLUMNS[: COLUMNS.index("density")]
+"""Those that a manifest of an earlier version has too; what it lacks is empty in each row."""
 NUMBERS = ("label", "original_rows", "original_cols")
 TEXTS = tuple(name for name in COLUMNS if name not in NUMBERS)
 DIGESTED = ("image_id", "sha256", "label", "pathology", "subset", "split")
@@ -67,7 +71,7 @@ def read(folder: Path) -> pd.DataFrame:
         )
     frame = pd.DataFrame(_rows(path), dtype=str)
     _check(frame, path)
-    frame = frame.astype(dict.fromkeys(NUMBERS, int)).sort_values("image_id", ignore_index=True)
+    frame = _whole(frame).astype(dict.fromkeys(NUMBERS, int)).sort_values("image_id", ignore_index=True)
     for file in frame["file"]:
         if not (place := storage.inside(folder, file)).is_file():
             kind = storage.unusual(place)
@@ -90,8 +94,13 @@ def _rows(path: Path) -> dict[str, list[str]]:
     return {column: [unshielded(row[column]) for row in rows] for column in table.header}
 
 
+def _whole(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows with every column, those that an earlier version did not know empty."""
+    return frame.assign(**dict.fromkeys([name for name in COLUMNS[len(REQUIRED) :] if name not in frame], ""))
+
+
 def _check(frame: pd.DataFrame, path: Path) -> None:
-    absent = [name for name in COLUMNS if name not in frame.columns]
+    absent = [name for name in REQUIRED if name not in frame.columns]
     if {"image_id", "sha256"} <= set(absent) and set(LISTED) <= set(frame.columns):
         command = f"{shell.command('mammogan')} ingest --source {shlex.quote(str(path.parent))} --out DATASET"
         raise ValueError(f"{path}: the list of a source, not of a data set; make one with `{command}`, or leave it out")
@@ -114,7 +123,7 @@ def _check(frame: pd.DataFrame, path: Path) -> None:
 
 def write(frame: pd.DataFrame, folder: Path) -> None:
     """Write the manifest of a data set, sorted by ``image_id``, its columns in their order."""
-    table = frame.sort_values("image_id")[list(COLUMNS)]
+    table = _whole(frame).sort_values("image_id")[list(COLUMNS)]
     table = table.assign(**{name: table[name].map(shielded) for name in TEXTS})
     storage.write_bytes(str(folder / FILE), table.to_csv(index=False, lineterminator="\n").encode())
 

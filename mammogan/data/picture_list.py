@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 
 from mammogan.data import cbis_ddsm, manifest, picture, tables
 from mammogan.data.cbis_ddsm import ImageSpec
+from mammogan.data.descriptors import DescriptorColumns, Descriptors
 from mammogan.data.listing import DICOM_SUFFIXES, Listing, composed, is_suffixless
 from mammogan.data.quarantine import RejectedImage
 
@@ -56,6 +57,9 @@ class Finding:
     """One of ``manifest.ROLES``; empty where the row does not say."""
     abnormality: str
     """Kind and number; empty where the row does not say which one it is."""
+    kind: str
+    """Such as ``mass``; empty where the row does not say."""
+    described: Descriptors
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,8 @@ def read(table: tables.Table, listing: Listing, *, by_patient: bool) -> PictureL
     findings: dict[str, list[Finding]] = {}
     refused: dict[str, list[_Refusal]] = {}
     lost: list[RejectedImage] = []
-    ours = set(manifest.COLUMNS) <= set(table.header)
+    ours = set(manifest.REQUIRED) <= set(table.header)
+    columns = DescriptorColumns(table.header)
     for each in table.checked_rows(COLUMNS, (*COLUMNS, *OPTIONAL)):
         row = each.unshielded() if ours else each
         try:
@@ -102,7 +107,7 @@ def read(table: tables.Table, listing: Listing, *, by_patient: bool) -> PictureL
             lost.append(_rejected("", row.line, str(error)))
             continue
         try:
-            findings.setdefault(file, []).append(_finding(row, file))
+            findings.setdefault(file, []).append(_finding(row, file, columns))
         except ValueError as error:
             refused.setdefault(file, []).append(_Refusal(row.line, str(error)))
     findings = _with_one_spelling(findings)
@@ -165,7 +170,7 @@ def _has_suffix(file: str) -> bool:
     return file.lower().endswith(SUFFIXES)
 
 
-def _finding(row: tables.Row, file: str) -> Finding:
+def _finding(row: tables.Row, file: str, columns: DescriptorColumns) -> Finding:
     row.check(COLUMNS, (*COLUMNS, *OPTIONAL))
     number = tables.plain_number(row["abnormality"] or row["abnormality_id"])
     return Finding(
@@ -178,6 +183,8 @@ def _finding(row: tables.Row, file: str) -> Finding:
         subset=_known_subset(row["subset"]),
         split=_role(row["split"]),
         abnormality=f"{row['abnormality_type']} {number}".strip() if number else "",
+        kind=row["abnormality_type"],
+        described=columns.read(row),
     )
 
 
@@ -275,12 +282,13 @@ def _image(image_id: str, findings: Sequence[Finding]) -> ImageSpec:
         patient_id=one.patient_id,
         laterality=one.laterality,
         view=one.view,
-        abnormality=one.abnormality,
+        abnormality=one.abnormality or one.kind,
         subset=one.subset,
         series_uids=(),
         content="full",
         mixed=len({cbis_ddsm.label_of(each.pathology) for each in findings}) > 1,
         split=one.split,
+        described=one.described,
     )
 
 
@@ -291,9 +299,10 @@ def _together(findings: Sequence[Finding]) -> Finding:
         pathology=cbis_ddsm.deciding({each.pathology for each in findings}),
         laterality=max(each.laterality for each in findings),
         view=max(each.view for each in findings),
-        abnormality="+".join(sorted({each.abnormality for each in findings} - {""})),
+        abnormality="+".join(sorted({each.abnormality or each.kind for each in findings} - {""})),
         subset=max(each.subset for each in findings),
         split=max(each.split for each in findings),
+        described=Descriptors.together(each.described for each in findings),
     )
 
 

@@ -351,10 +351,22 @@ def compare(
 
     ``advance`` moves by two steps an image, one for each network. Raises ValueError for images of another kind or size.
     """
+    return compare_set(reals, fake_set(reals, fakes, networks, advance), networks)
+
+
+def fake_set(
+    reals: Reals, fakes: Tensor, networks: EvaluationNetworks, advance: console.Advance = console.no_progress
+) -> ImageSet:
+    """What the networks make of uint8 ``fakes`` (N, 1, H, W). Raises and advances as ``compare``."""
     checked_images("fake", fakes)
     same_size(reals.main.images, fakes)
-    fake = image_set(fakes, networks, advance)
-    results = [carry_out(measure, networks, min(fakes.shape[-2:])) for measure in measures(reals, fake, networks)]
+    return image_set(fakes, networks, advance)
+
+
+def compare_set(reals: Reals, fake: ImageSet, networks: EvaluationNetworks) -> Comparison:
+    """``compare`` of images that ``fake_set`` gave to the networks."""
+    side = min(fake.images.shape[-2:])
+    results = [carry_out(measure, networks, side) for measure in measures(reals, fake, networks)]
     return Comparison(
         tuple(item for item in results if isinstance(item, Measurement)),
         tuple(item for item in results if isinstance(item, Omission)),

@@ -18,13 +18,14 @@ import torch
 from torch import Tensor, nn
 
 from mammogan import console, storage, user_folders
-from mammogan.config import RADIMAGENET_SHA256, RADIMAGENET_URL, EvaluateConfig, digest
+from mammogan.config import RADIMAGENET_SHA256, RADIMAGENET_URL, SELF_SUPERVISED, EvaluateConfig, digest
 from mammogan.device import float32_convolutions
 from mammogan.features import weights
 from mammogan.features.exported import load_exported
 from mammogan.features.inception import Inception
 from mammogan.features.parallel_batches import map_batches
 from mammogan.features.radimagenet import RadImageNet
+from mammogan.features.self_supervised import SelfSupervised
 from mammogan.features.vgg import RandomVgg
 from mammogan.image_tensors import digest_of
 from mammogan.statistics import Floats
@@ -70,6 +71,8 @@ def load_extractor(config: EvaluateConfig, device: torch.device) -> Extractor:
         return random_vgg(device)
     if choice in ("inception", "inception_clean"):
         return inception(_inception_file(config.extractor_weights, sha256), choice, device)
+    if choice in SELF_SUPERVISED:
+        return self_supervised(storage.fetch(config.extractor_weights, sha256), choice, device)
     if choice == "radimagenet":
         return radimagenet(config.extractor_weights, device, sha256)
     return exported(storage.fetch(choice, sha256), device, sha256)
@@ -121,6 +124,13 @@ def radimagenet(given: str, device: torch.device, expected: str = "") -> Extract
     name = "radimagenet" if published else f"radimagenet_{sha256[:8]}"
     note = f"DenseNet121 with {'the published RadImageNet weights' if published else 'weights of the given file'}"
     return Extractor(name, sha256, note, _on(RadImageNet(path), device), device)
+
+
+def self_supervised(path: Path, kind: str, device: torch.device) -> Extractor:
+    """ResNet-50 of SwAV or DINO, whose file's sha256 makes its name. Raises ValueError for another file."""
+    sha256 = storage.sha256_of(path)
+    note = f"ResNet-50 trained without labels by {kind}, 2048 features: comparable only with this very file"
+    return Extractor(f"{kind}_{sha256[:8]}", sha256, note, _on(SelfSupervised(path, kind), device), device)
 
 
 def random_vgg(device: torch.device) -> Extractor:

@@ -222,7 +222,7 @@ def kernel_subsets(x: Floats, y: Floats) -> SubsetKid:
     x, y = checked_features("x", x), checked_features("y", y)
     size = min(SUBSET_SIZE, len(x), len(y))
     rng = np.random.RandomState(SUBSET_SEED)
-    within_x, within_y, across = _cubic(x, x), _cubic(y, y), _cubic(x, y)
+    within_x, within_y, across = cubic(x, x), cubic(y, y), cubic(x, y)
     values = []
     for _ in range(SUBSETS):
         some_x, some_y = rng.choice(len(x), size, replace=False), rng.choice(len(y), size, replace=False)
@@ -289,7 +289,7 @@ def _block_sums(x: Sample, y: Sample) -> Floats:
     columns = np.flatnonzero(np.diff(y.block, prepend=-1))
     for first in range(0, len(x.features), ROWS_AT_ONCE):
         rows = slice(first, first + ROWS_AT_ONCE)
-        kernel, block = _cubic(x.features[rows], y.features), x.block[rows]
+        kernel, block = cubic(x.features[rows], y.features), x.block[rows]
         if len(columns) < len(y.features):
             kernel = np.add.reduceat(kernel, columns, axis=1)
         starts = np.flatnonzero(np.diff(block, prepend=-1))
@@ -299,7 +299,8 @@ def _block_sums(x: Sample, y: Sample) -> Floats:
     return sums
 
 
-def _cubic(x: Floats, y: Floats) -> Floats:
+def cubic(x: Floats, y: Floats) -> Floats:
+    """k(a, b) (n, m) of features ``x`` (n, D) and ``y`` (m, D)."""
     return _cube(x @ y.T / x.shape[1] + 1)
 
 

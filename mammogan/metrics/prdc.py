@@ -61,15 +61,15 @@ def _squared(x: Floats, y: Floats) -> Floats:
 def neighbourhoods(known: Distances) -> Floats:
     """Precision, recall, density and coverage (4,), in this order."""
     equal = known.across == 0
-    inside_real = (known.across < _radii(known.real)[:, None]) | equal
-    inside_fake = (known.across < _radii(known.fake)) | equal
+    inside_real = (known.across < radii(known.real)[:, None]) | equal
+    inside_fake = (known.across < radii(known.fake)) | equal
     return np.array(
         [inside_real.any(axis=0).mean(), inside_fake.any(axis=1).mean(), inside_real.sum(axis=0).mean() / K,
          inside_real.any(axis=1).mean()]
     )  # fmt: skip
 
 
-def _radii(within: Floats) -> Floats:
+def radii(within: Floats) -> Floats:
     """Squared distance (N,) to the k-th nearest other image."""
     others = within.copy()
     np.fill_diagonal(others, np.inf)

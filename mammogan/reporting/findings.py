@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from mammogan.records import PAIRS, Findings
-from mammogan.reporting import pages
+from mammogan.reporting import pages, subgroups
 from mammogan.reporting.markdown import plain
 from mammogan.results import Audit, Number, Role, Verdict
 from mammogan.selection.gates import audit_summary, release_note
@@ -95,6 +95,8 @@ def card_lines(findings: Findings) -> Iterator[str]:
             for item in findings.utility.measures
             if item.metric == "auc"
         )
+        if findings.utility.subgroups is not None:
+            yield from ("", *subgroups.utility_lines(findings.utility.subgroups))
 
 
 def held_out_line(audit: Audit) -> str:

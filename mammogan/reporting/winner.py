@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from mammogan.reporting import subgroups
 from mammogan.reporting.markdown import plain
 from mammogan.results import HeldOutSet, Measurement, WinnerResult
 
@@ -52,6 +53,8 @@ def card_lines(result: WinnerResult) -> Iterator[str]:
     if result.verdict is not None:
         yield from ("", f"- {plain(result.verdict.gate)}: {result.verdict.outcome.words}: {plain(result.verdict.why)}")
     yield from _selected_lines(result)
+    if result.subgroups is not None:
+        yield from ("", *subgroups.fidelity_lines(result.subgroups))
 
 
 def _selected_lines(result: WinnerResult) -> Iterator[str]:

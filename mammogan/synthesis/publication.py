@@ -73,6 +73,8 @@ def _synthetic_rows(stream: Stream, label: int) -> Iterator[Row]:
                 "sha256": sha256,
                 "original_rows": side,
                 "original_cols": side,
+                "density": "",
+                "subtlety": "",
             }
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from mammogan.config import Config
 from mammogan.data import manifest
 from mammogan.data.dataset import Dataset
+from mammogan.data.subgroups import grouping
 from mammogan.errors import NotEnoughDataError
 from mammogan.results import Role
 from mammogan.statistics import Ints
@@ -127,7 +128,7 @@ def sources_of(whole: Dataset) -> Sources:
         train.images(),
         train.labels,
         tuple(train.patients),
-        HeldOut(held_out.labels, held_out.patients),
+        HeldOut(held_out.labels, held_out.patients, grouping(held_out)),
         held_out.images(),
         len(test) - len(held_out),
         _validation(whole),

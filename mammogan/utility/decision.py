@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mammogan.results import Benefit, Finding, UtilityTest
-from mammogan.statistics import Floats, total_variance
+from mammogan.statistics import Floats, holm, one_sided, total_variance
 from mammogan.utility import delong
 from mammogan.utility.arms import DECIDING
 from mammogan.utility.comparison import difference_estimate, difference_variances
@@ -68,24 +68,6 @@ def _finding(tests: Sequence[UtilityTest]) -> Benefit:
     return {frozenset({Finding.BETTER}): Benefit.HELPS, frozenset({Finding.WORSE}): Benefit.HARMS}.get(
         frozenset(findings), Benefit.NO_DIFFERENCE
     )
-
-
-def one_sided(value: float, variance: float, freedom: float) -> tuple[float, float]:
-    """p-values of "not above 0" and "not below 0" of an estimate, Student's t; 0.5 each where nothing varies."""
-    from scipy.special import stdtr
-
-    t = value / math.sqrt(variance) if variance > 0 else 0.0
-    return float(stdtr(freedom, -t)), float(stdtr(freedom, t))
-
-
-def holm(values: Sequence[float]) -> list[float]:
-    """p-values adjusted for their family by Holm's step-down procedure, in [0, 1], in the order given."""
-    order = sorted(range(len(values)), key=lambda number: values[number])
-    adjusted, largest = [0.0] * len(values), 0.0
-    for rank, number in enumerate(order):
-        largest = max(largest, min(1.0, (len(values) - rank) * values[number]))
-        adjusted[number] = largest
-    return adjusted
 
 
 def _correlation(differences: Sequence[Components], spreads: Sequence[tuple[float, float]]) -> Floats:

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from mammogan.data.subgroups import NO_GROUPS, Grouping
 from mammogan.statistics import Ints, numbered
 
 BLOCKS = 20
@@ -22,6 +23,8 @@ class HeldOut:
     """(T,): 0 benign, 1 malignant."""
     patients: Sequence[str]
     """Patient of each image."""
+    groups: Grouping = NO_GROUPS
+    """Subgroups of the images."""
 
     @cached_property
     def patient_index(self) -> Ints:

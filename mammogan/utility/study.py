@@ -25,6 +25,7 @@ from mammogan.utility.calibration import calibration
 from mammogan.utility.classifier import Fit, train_and_score
 from mammogan.utility.comparison import AUC, compare, metrics
 from mammogan.utility.decision import POWER, conclude
+from mammogan.utility.subgroups import by_subgroup
 
 FILE = "utility.json"
 PAGE = "utility.html"
@@ -129,6 +130,7 @@ def _result(first: Block, fits: dict[str, list[Fit]], sources: Sources, sets: Sy
         calibrations=tuple(calibration(name, values, sources.test.labels) for name, values in scores.items()),
         power=POWER,
         smallest_effect=conclusion.smallest_effect,
+        subgroups=by_subgroup(scores, sources.test, settings.confidence),
     )
 
 

@@ -16,7 +16,7 @@ from mammogan.evaluation import image_sources, rivals, snapshots, winner
 from mammogan.features.extractor import extract, load_extractor
 from mammogan.metrics import kid
 from mammogan.models.generator import Generator, load_generator, sample, save_snapshot
-from mammogan.results import Candidate, HeldOutSet, Outcome, Unmeasured
+from mammogan.results import Candidate, HeldOutSet, Outcome, SubgroupFidelity, Unmeasured
 from mammogan.selection import gates
 from mammogan.statistics import numbered
 
@@ -74,9 +74,28 @@ def test_it_is_measured_on_patients_who_took_no_part_by_latents_of_its_own(real,
     pairs = {item.quantity.metric: item.n_real for item in result.measurements if item.quantity.pairing == "real_real"}
     assert pairs == {"lpips": 6, "ms_ssim": 6}
     assert {item.key for item in result.omitted} == {
-        f"{share}/random_vgg/test" for share in ("precision", "recall", "density", "coverage")
-    }
+        *(f"{share}/random_vgg/test" for share in ("precision", "recall", "density", "coverage")), "frd/test",
+    }  # fmt: skip
     assert gates.judged(result).verdict.gate == "not memorised"
+    assert {item.reason for item in result.subgroups.omitted} == {"not done: 6 patients, 10 are needed"}
+
+
+def test_subgroups_are_measured_of_the_same_test_images_and_draw(real, snapshot, candidate, monkeypatch):
+    given = []
+
+    def watched(dataset, reals, fakes, networks):
+        given.append((dataset.image_ids, reals, fakes))
+        return SubgroupFidelity(n_fake=len(fakes))
+
+    monkeypatch.setattr(winner, "measure_subgroups", watched)
+    result = winner.measure_winner(snapshot, candidate, real, winner.held_out_set(real), CONFIG)
+    assert result.subgroups == SubgroupFidelity(n_fake=12)
+    ((names, reals, fakes),) = given
+    assert names == real.held_out.image_ids
+    extractor = load_extractor(CONFIG, torch.device("cpu"))
+    assert reals.features == pytest.approx(extract(extractor, real.held_out.images(), 6), rel=1e-5)
+    drawn = sample(load_generator(snapshot), 12, result.latent_seed)
+    assert fakes == pytest.approx(extract(extractor, drawn, 6), rel=1e-5)
 
 
 def test_no_two_draws_share_their_latents():

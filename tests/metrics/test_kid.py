@@ -79,12 +79,12 @@ def test_the_variance_of_pairs_of_patients_is_that_of_sums_over_theirs(rng):
     """Centred kernel, image by image, then summed over the pairs of two patients."""
     x, y, patients = rng.normal(size=(9, 3)), rng.normal(size=(7, 3)), np.array([0, 0, 1, 2, 2, 2, 3, 4, 4])
     sums = kid.kernel_sums(x, y, patients)
-    k = kid._cubic(x, x)
+    k = kid.cubic(x, x)
     np.fill_diagonal(k, 0)
     u = k - (k.sum(0) + k.sum(1)[:, None]) / 7 + k.sum() / (8 * 7)
     pairs = [u[np.ix_(patients == p, patients == q)].sum() for p, q in itertools.permutations(range(5), 2)]
     assert sums.x.variance_of_pairs() == pytest.approx(2 * np.square(pairs).sum() / 72**2 * 4 / 2)
-    k = kid._cubic(x, y)
+    k = kid.cubic(x, y)
     u = k - k.mean(0) - k.mean(1)[:, None] + k.mean()
     pairs = np.array([u[patients == p].sum(0) for p in range(5)])
     assert sums.across.variance_of_pairs() == pytest.approx(4 * np.square(pairs).sum() / 63**2 * 5 / 4 * 7 / 6)
@@ -136,11 +136,11 @@ def test_the_variance_of_pairs_is_that_of_distinct_images_one_by_one(rng):
     x, y = rng.normal(size=(6, 3)), rng.normal(size=(5, 3))
 
     def within(x):
-        k = kid._cubic(x, x)
+        k = kid.cubic(x, x)
         terms = [k[i, j] * (k[i, j] + k[p, q] - 2 * k[i, p]) for i, j, p, q in itertools.permutations(range(len(x)), 4)]
         return 2 * np.mean(terms) / (len(x) * (len(x) - 1))
 
-    k = kid._cubic(x, y)
+    k = kid.cubic(x, y)
     rows, columns = (list(itertools.permutations(range(count), 2)) for count in k.shape)
     across = np.mean([(k[i, p] - k[j, p] - k[i, q] + k[j, q]) ** 2 / 4 for i, j in rows for p, q in columns])
     expected = within(x) + within(y) + 4 * across / k.size

@@ -1,0 +1,90 @@
+"""For whom a generator works and its images help, in Markdown tables of the model card."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from mammogan.reporting.markdown import plain
+from mammogan.results import (
+    Finding,
+    Subgroup,
+    SubgroupEffect,
+    SubgroupFidelity,
+    SubgroupMeasure,
+    SubgroupOmission,
+    SubgroupUtility,
+    Unknown,
+)
+
+
+def fidelity_sentence(found: SubgroupFidelity) -> str:
+    """What the tests say, in a line."""
+    if not found.measures:
+        return "no subgroup of the test images has enough patients for a figure"
+    tested = sum(item.finding is not None for item in found.measures)
+    names = ", ".join(title(group) for group in found.worse)
+    if names:
+        return f"covered worse than the other test images: {names} (of {tested} subgroups, Holm's correction)"
+    return f"none of {tested} subgroups of the test images is shown to be covered worse than the others"
+
+
+def fidelity_lines(found: SubgroupFidelity) -> Iterator[str]:
+    """Section of the model card: each subgroup's figures beside what real images of other patients give."""
+    sentence = fidelity_sentence(found)
+    yield from (
+        "### By subgroup",
+        "",
+        f"{sentence[0].upper()}{sentence[1:]}. Reference: real images of other patients in",
+    )
+    yield "place of the synthetic ones. Difference: the value less its reference, less the same of all other images."
+    if found.measures:
+        yield from ("", "| subgroup | images / patients | metric | value | interval | reference | difference | p |")
+        yield "|---|---|---|---|---|---|---|---|"
+        yield from map(_measure_row, found.measures)
+    yield from _left_out(found.omitted, found.unknown)
+
+
+def utility_lines(found: SubgroupUtility) -> Iterator[str]:
+    """Section of the model card: each subgroup's AUC of the deciding arms, and what the synthetic images change."""
+    yield from ("### By subgroup", "", "Estimates, corrected for nothing; the whole test set decides.")
+    if found.aucs:
+        yield from ("", "| subgroup | benign / malignant patients | arm | AUC | interval |", "|---|---|---|---|---|")
+        for item in found.aucs:
+            patients = f"{item.benign_patients} / {item.malignant_patients}"
+            interval = _interval(item.low, item.high)
+            yield f"| {title(item.subgroup)} | {patients} | {plain(item.arm)} | {item.value:.3f} | {interval} |"
+        yield from ("", "| subgroup | arm | control | difference of AUC | interval |", "|---|---|---|---|---|")
+        yield from map(_effect_row, found.effects)
+    yield from _left_out(found.omitted, found.unknown)
+
+
+def title(group: Subgroup) -> str:
+    """As a person reads it: ``density 3``."""
+    return plain(f"{group.attribute} {group.value.replace('+', ' and ')}")
+
+
+def _measure_row(item: SubgroupMeasure) -> str:
+    counts = f"{item.subgroup.images} / {item.subgroup.patients}"
+    difference = f"{item.difference:+.4g} ({_interval(item.difference_low, item.difference_high)})"
+    p = "" if item.worse is None else f"{item.worse:.3f}{', worse' if item.finding is Finding.WORSE else ''}"
+    return (
+        f"| {title(item.subgroup)} | {counts} | {plain(item.quantity.key)} | {item.value:.4g} | "
+        f"{_interval(item.low, item.high)} | {item.reference:.4g} | {difference} | {p} |"
+    )
+
+
+def _effect_row(item: SubgroupEffect) -> str:
+    arms = f"{plain(item.arm)} | {plain(item.control)}"
+    return f"| {title(item.subgroup)} | {arms} | {item.value:+.3f} | {_interval(item.low, item.high)} |"
+
+
+def _interval(low: float, high: float) -> str:
+    return f"{low:.4g} to {high:.4g}"
+
+
+def _left_out(omitted: Iterable[SubgroupOmission], unknown: Iterable[Unknown]) -> Iterator[str]:
+    lines = [f"- {title(item.subgroup)}: {plain(item.reason)}" for item in omitted]
+    lines += [f"- {item.attribute}: not known of {item.images} images" for item in unknown]
+    if lines:
+        yield ""
+    yield from lines
