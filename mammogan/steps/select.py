@@ -8,6 +8,7 @@ from pathlib import Path
 from mammogan import tracking
 from mammogan.graph import Step
 from mammogan.selection import ranking
+from mammogan.steps import presentation
 from mammogan.steps.context import StepContext
 
 
@@ -18,6 +19,8 @@ def run(
     with context.step(Step.SELECT) as progress:
         choice = ranking.decide(evaluations, store, context.settings.select, decision, winner, critic)
         tracking.log_decision(context.parent_id, choice)
+        tracking.log_measurements(context.parent_id, ranking.read_evaluations(evaluations))
+        presentation.update(context.parent_id)
         ranking.require_survivor(choice)
         progress.goes_on = choice.accepted
     return progress.goes_on

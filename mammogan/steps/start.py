@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mammogan import config, console, tether, tracking
+from mammogan.steps import presentation
 
 
 def run(preset: str, overrides: str, kubeflow_run: str, experiment: str, source: str) -> str:
@@ -11,4 +12,6 @@ def run(preset: str, overrides: str, kubeflow_run: str, experiment: str, source:
     tether.hold()
     settings = config.resolve(preset, overrides)
     tags = {"kfp.pipeline_run_id": kubeflow_run, "mammogan.source": source}
-    return tracking.begin(experiment, kubeflow_run, settings, tags=tags)
+    run_id = tracking.begin(experiment, kubeflow_run, settings, tags=tags)
+    presentation.update(run_id)
+    return run_id

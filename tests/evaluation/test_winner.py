@@ -110,7 +110,7 @@ def test_a_figure_that_is_not_finite_is_no_figure(real, snapshot, candidate, mon
     one = dataclasses.replace(real, frame=real.frame.drop(real.held_out.frame.index[1:]))
     result = winner.measure_winner(snapshot, candidate, one, winner.held_out_set(one), CONFIG)
     assert result.unmeasured is Unmeasured.FAILED
-    assert "kid/random_vgg/test: 1 real images: at least 2 are needed" in result.reason
+    assert "random_vgg/kid_test: 1 real images: at least 2 are needed" in result.reason
 
 
 def test_the_test_set_is_the_files_whatever_was_made_of_them(real):

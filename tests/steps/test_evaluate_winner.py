@@ -83,7 +83,7 @@ def test_the_figure_is_registered_with_the_number_of_looks(client, measure, data
     registered = client.get_model_version(NAME, version)
     assert registered.tags[figure.key.replace("/", ".")] == f"{figure.value:.6g}"
     assert "This test set has been looked at 1 time." in registered.description
-    assert "Selected by kid/inception/train 0.2" in registered.description
+    assert "Selected by inception/kid_train 0.2" in registered.description
     move = registry.promote(NAME, version, "selected")
     assert move.moved
     assert f"{figure.key} {figure.value:.4g}" in move.why
