@@ -48,12 +48,9 @@ def run_description(record: RunRecord, production: Production | None, places: Pl
 
 def _headline(record: RunRecord, production: Production | None, places: Places) -> Iterator[str]:
     yield f"**{_answer(record)}**"
-    yield f"Latest run {_link(record.name, places.charts)} on {_data(record)}."
-    if production:
-        yield f"In production: {_link(f'version {production.version}', places.production)}{_since(production)}."
-    else:
-        yield "In production: nothing yet."
-    links = (("Retrainings", places.retrainings), ("Report", places.report))
+    yield f"In production: {_link(f'version {production.version}', places.production) if production else 'nothing'}."
+    yield f"Data: {_data(record)}."
+    links = (("Charts", places.charts), ("Report", places.report), ("Retrainings", places.retrainings))
     yield " · ".join(_link(text, address) for text, address in links if address)
 
 
@@ -66,7 +63,7 @@ def _answer(record: RunRecord) -> str:
         return f"{plain(decision.verdict)}."
     winner = decision.winner
     title = TITLES.get(winner.deciding[0].metric, winner.deciding[0].metric)
-    lead = f"λ = {winner.gp_lambda:g} has the lowest {title} (seed {winner.seed}, epoch {winner.epoch})"
+    lead = f"λ = {winner.gp_lambda:g} has the lowest {title}"
     return "; ".join([lead, *_significance(decision.comparisons, winner.gp_lambda)]) + "."
 
 
@@ -89,13 +86,17 @@ def _data(record: RunRecord) -> str:
         return "no data yet"
     sides = data.whole.splits
     images = sides.train.malignant if data.label else sides.train.benign
-    return plain(f"{data.whole.source} {data.whole.subset}, {data.name}, {images} images to learn from")
+    return plain(f"{data.whole.source} {data.whole.subset}, {data.name}, {images} images")
 
 
 def _since(production: Production) -> str:
     if production.since_ms is None:
         return ""
-    return f" since {dt.datetime.fromtimestamp(production.since_ms / 1000, dt.UTC):%Y-%m-%d %H:%M} UTC"
+    return f" since {_time(production.since_ms)}"
+
+
+def _time(at_ms: int) -> str:
+    return f"{dt.datetime.fromtimestamp(at_ms / 1000, dt.UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _table(record: RunRecord, production: Production | None, places: Places) -> Iterator[str]:
@@ -140,7 +141,7 @@ def _digest(record: RunRecord) -> str:
 def _production(production: Production | None, places: Places) -> str:
     if production is None:
         return "nothing yet"
-    return f"{_link(f'version {production.version}', places.production)}{_since(production)}: {plain(production.why)}"
+    return f"{_link(f'version {production.version}', places.production)}{_since(production)}: {plain(production.why)} (asked {_time(production.asked_ms)})"
 
 
 def _promotion(record: RunRecord) -> str:

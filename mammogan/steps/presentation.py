@@ -6,13 +6,15 @@ the run goes on.
 
 from __future__ import annotations
 
-from mammogan import registry, tracking
+from pathlib import Path
+
+from mammogan import registry, storage, tracking
 from mammogan.records import Production, RunRecord
 from mammogan.reporting import descriptions
 from mammogan.reporting.descriptions import Places
 from mammogan.reporting.figures import by_lambda
 from mammogan.results import Quantity
-from mammogan.tracking import notes, views
+from mammogan.tracking import links, notes, views
 from mammogan.tracking.server import REPORT_PAGE, RUN_KEY
 
 
@@ -27,6 +29,23 @@ def update(parent_id: str, tracking_uri: str = "") -> None:
         if record.decision or record.status != "RUNNING":  # until then what the run before came to stands there
             note = descriptions.experiment_note(record, production, places)
             notes.describe_experiment(parent_id, note, tracking_uri)
+
+
+def update_after(model: str, version: str, tracking_uri: str = "") -> None:
+    """Bring the experiment's note up to a move of the champion's alias that was made outside a run.
+
+    ``version`` is the new champion, whose experiment it is.
+    """
+    with notes.never_fatal():
+        latest = notes.latest_decided(registry.run_of(model, version, tracking_uri), tracking_uri)
+        if latest:
+            update(latest, tracking_uri)
+
+
+def write_link(parent_id: str, page: Path) -> None:
+    """Write ``page``, in Markdown, with the link that opens the run in MLflow."""
+    with notes.never_fatal():
+        storage.write_bytes(str(page), f"The run in MLflow: {links.link(parent_id)}\n".encode())
 
 
 def _places(record: RunRecord, production: Production | None, tracking_uri: str) -> Places:

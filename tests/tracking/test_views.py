@@ -211,7 +211,7 @@ def test_the_experiments_first_line_answers_and_the_runs_description_is_a_table(
     assert first.startswith("**λ = 3 has the lowest KID")
     assert "one seed is not enough to tell it from λ = 0.5.**" in first
     assert "nbia calc-train, malignant" in first
-    assert "In production: nothing yet." in first
+    assert "In production: nothing." in first
     assert f"({saved_view.address(experiment(mlflow).experiment_id, 'first')})" in first
     description = mlflow.get_run(parent).data.tags[NOTE]
     assert description.startswith("| question | answer |\n|---|---|\n")
