@@ -141,7 +141,8 @@ def _digest(record: RunRecord) -> str:
 def _production(production: Production | None, places: Places) -> str:
     if production is None:
         return "nothing yet"
-    return f"{_link(f'version {production.version}', places.production)}{_since(production)}: {plain(production.why)} (asked {_time(production.asked_ms)})"
+    version = f"{_link(f'version {production.version}', places.production)}{_since(production)}"
+    return f"{version}: {plain(production.why)} (asked {_time(production.asked_ms)})"
 
 
 def _promotion(record: RunRecord) -> str:

@@ -14,11 +14,13 @@ from mlflow import MlflowClient
 from PIL import Image
 from sample_run import snapshot_evaluation, training, write_result
 from snapshots import write_snapshot
+from typer.testing import CliRunner
 
 from mammogan import registry, results, serving, tracking
+from mammogan.command_line import app
 from mammogan.config import PRESETS, Trial
 from mammogan.models.generator import load_generator, sample
-from mammogan.results import Network
+from mammogan.results import Decision, Network
 from mammogan.selection.ranking import select
 from mammogan.tracking.findings import log_results
 
@@ -112,6 +114,15 @@ def test_the_models_page_tells_what_is_in_production_and_why(registered):
     registry.promotion.model_page.write(client, "mammogan", None, [])
     assert client.get_registered_model("mammogan").description == "Ask Anna."
     client.update_registered_model("mammogan", text)
+
+
+def test_a_move_by_hand_is_in_the_experiments_note(registered):
+    parent, number, decision = registered
+    tracking.log_decision(parent, results.read(Decision, decision))
+    moved = CliRunner().invoke(app, ["promote", number, "--force", "--why", "by hand"])
+    assert moved.exit_code == 0, moved.output
+    note = tracking.client().get_experiment_by_name("test").tags["mlflow.note.content"]
+    assert f"In production: [version {number}](#/models/mammogan/versions/{number})." in note
 
 
 def test_results_that_are_logged_again_are_there_once(registered):
