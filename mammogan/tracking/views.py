@@ -153,7 +153,7 @@ def _of_trials(run: Run, quantities: Sequence[Quantity]) -> SavedView:
     order = f"metrics.`{quantities[0].key}`" if quantities else f"params.`{LAMBDA}`"
     sections = [
         Section("Which lambda is better?", tuple(map(_line, deciding)), per_row=2),
-        Section("What else was measured", tuple(map(_line, others)), per_row=4, height_px=260),
+        Section("What else was measured", tuple(map(_line, others)), height_px=280),
         Section("Training", tuple(Chart(Kind.LINE, key) for key in TRAINING), per_row=4, height_px=260),
     ]
     return SavedView(
