@@ -49,6 +49,10 @@ def register(
     number = _find_version(client, name, tags)
     number = number or _create_version(client, snapshot, chosen, measured, config, tags, tracking_uri)
     notes.write_result(name, number, measured, tracking_uri)
+    model_id = client.get_model_version(name, number).model_id
+    if model_id:
+        figures = {item.quantity.result_key: item.value for item in measured.figures()}
+        _log_metrics(client, parent_id, model_id, figures, 0)
     _set_challenger(client, name, number)
     logger.info(f"model {name} version {number} is registered")
     tracking.set_tags(parent_id, {tracking.MODEL_VERSION: number}, tracking_uri)
@@ -97,7 +101,7 @@ def _create_version(
             experiment, "generator", source_run_id=run_id, tags=short, model_type="wgan-gp"
         )
         client.log_model_artifacts(model.model_id, str(path))
-    _log_metrics(client, run_id, model.model_id, winner)
+    _log_metrics(client, run_id, model.model_id, results.charted(winner.measurements), winner.epoch)
     client.finalize_logged_model(model.model_id, "READY")
     name = config.select.model_name
     ensure_registered_model(client, name)
@@ -111,15 +115,14 @@ def _create_version(
     return first
 
 
-def _log_metrics(client: MlflowClient, run_id: str, model_id: str, winner: Candidate) -> None:
-    """Log the winning snapshot's values as the model's own, beside its name on MLflow's page.
+def _log_metrics(client: MlflowClient, run_id: str, model_id: str, values: Mapping[str, float], step: int) -> None:
+    """Log a run's values of a step as the model's own, beside its name on MLflow's page.
 
-    Each is the very point that the trial's run holds already, where it holds it, so that there it is there once.
+    Each is the very point that the run holds already, where it holds it, so that there it is there once.
     """
-    for key, value in results.charted(winner.measurements).items():
-        held = [point for point in client.get_metric_history(run_id, key) if point.step == winner.epoch]
-        timestamp = held[0].timestamp if held else None
-        client.log_metric(run_id, key, value, timestamp, winner.epoch, model_id=model_id)
+    for key, value in values.items():
+        held = [item for item in client.get_metric_history(run_id, key) if (item.step, item.value) == (step, value)]
+        client.log_metric(run_id, key, value, held[0].timestamp if held else None, step, model_id=model_id)
 
 
 def _drop_unfinished(client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> None:

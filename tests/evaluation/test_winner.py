@@ -74,7 +74,7 @@ def test_it_is_measured_on_patients_who_took_no_part_by_latents_of_its_own(real,
     pairs = {item.quantity.metric: item.n_real for item in result.measurements if item.quantity.pairing == "real_real"}
     assert pairs == {"lpips": 6, "ms_ssim": 6}
     assert {item.key for item in result.omitted} == {
-        f"{share}/random_vgg/test" for share in ("precision", "recall", "density", "coverage")
+        f"random_vgg/{share}_test" for share in ("precision", "recall", "density", "coverage")
     }
     assert gates.judged(result).verdict.gate == "not memorised"
 

@@ -113,7 +113,7 @@ def test_a_set_against_itself_is_zero_or_its_own_floor():
     assert figures["random_vgg/fid"] == pytest.approx(0, abs=1e-6)
     assert figures["random_vgg/precision"] == figures["random_vgg/recall"] == figures["random_vgg/coverage"] == 1
     for metric in ("lpips_random", "ms_ssim"):
-        assert figures[f"{metric}/fake_fake"] == figures[f"{metric}/real_real"]
+        assert figures[f"sample_pairs/{metric}_fake_fake"] == figures[f"sample_pairs/{metric}_real_real"]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on this machine")

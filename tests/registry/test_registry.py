@@ -96,6 +96,8 @@ def test_the_winners_values_are_its_models_and_stay_one_point_of_its_trial(regis
         "inception/kid_train": (0.2, 4),
         "inception/fid_train": (90.0, 4),
         "sample_pairs/lpips_fake_fake": (0.3, 4),
+        "result/kid_test_inception": (0.22, 0),
+        "result/fid_test_inception": (91.0, 0),
     }
     points = client.get_metric_history(version.run_id, "inception/kid_train")
     assert [(point.step, point.value, point.timestamp) for point in points] == [(4, 0.2, points[0].timestamp)]
