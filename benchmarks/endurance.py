@@ -73,7 +73,7 @@ class Diary:
         """Note one epoch."""
         self.wall_s.append(time.perf_counter() - self.since[0])
         self.processor_s.append(time.process_time() - self.since[1])
-        self.memory_mb.append(metrics["train/memory_mb"])
+        self.memory_mb.append(metrics["system/device_memory_mb"])
         self.yardstick_s.append(self.yardstick.measure())
         self.since = (time.perf_counter(), time.process_time())
 

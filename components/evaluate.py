@@ -14,12 +14,14 @@ def evaluate(
     store: str,
     minority: dsl.Input[dsl.Dataset],
     trained: dsl.Input[dsl.Model],
-    evaluation: dsl.Output[dsl.Artifact],
-) -> str:
-    """Write the six metrics of each snapshot; return the trial's status, never raise for a failed trial."""
+    evaluation: dsl.Output[dsl.Metrics],
+) -> None:
+    """Write the six metrics of each snapshot, show those of the last one; never raise for a failed trial."""
     from pathlib import Path
 
     from mammogan.steps import StepContext, evaluate
 
     context = StepContext.of(preset, overrides, run)
-    return evaluate.run(context, trial, store, Path(minority.path), Path(trained.path), Path(evaluation.path))
+    figures = evaluate.run(context, trial, store, Path(minority.path), Path(trained.path), Path(evaluation.path))
+    for name, value in figures.items():
+        evaluation.log_metric(name, value)

@@ -11,7 +11,7 @@ def evaluate_winner(
     overrides: str,
     run: str,
     minority: dsl.Input[dsl.Dataset],
-    decision: dsl.Input[dsl.Artifact],
+    decision: dsl.Input[dsl.Metrics],
     winner: dsl.Input[dsl.Model],
     result: dsl.Output[dsl.Artifact],
 ) -> None:

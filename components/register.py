@@ -10,7 +10,7 @@ def register(
     preset: str,
     overrides: str,
     run: str,
-    decision: dsl.Input[dsl.Artifact],
+    decision: dsl.Input[dsl.Metrics],
     winner: dsl.Input[dsl.Model],
     result: dsl.Input[dsl.Artifact],
 ) -> str:

@@ -10,9 +10,9 @@ def select(
     preset: str,
     overrides: str,
     run: str,
-    evaluations: dsl.Input[list[dsl.Artifact]],
+    evaluations: dsl.Input[list[dsl.Metrics]],
     store: str,
-    decision: dsl.Output[dsl.Artifact],
+    decision: dsl.Output[dsl.Metrics],
     winner: dsl.Output[dsl.Model],
     critic: dsl.Output[dsl.Model],
 ) -> bool:
@@ -22,4 +22,7 @@ def select(
     from mammogan.steps import StepContext, select
 
     context, folders = StepContext.of(preset, overrides, run), [Path(item.path) for item in evaluations]
-    return select.run(context, folders, store, Path(decision.path), Path(winner.path), Path(critic.path))
+    choice = select.run(context, folders, store, Path(decision.path), Path(winner.path), Path(critic.path))
+    for item in choice.winner.decided_by() if choice.winner else ():
+        decision.log_metric(item.key, item.value)
+    return choice.accepted

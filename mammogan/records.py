@@ -30,7 +30,7 @@ class TrialRecord:
     evaluation: Evaluation | None
     """Its measurements; None where it was never evaluated."""
     history: dict[str, list[tuple[int, float]]]
-    """Metric key to its (step, value), by step; the training's metrics only."""
+    """Metric key to its (step, value), by step; the curves that the report draws."""
     grids: dict[int, bytes]
     """Epoch to the PNG of its sample grid."""
 

@@ -6,7 +6,7 @@ Every document is written and read here alone (``codec``); MLflow gets its numbe
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -20,6 +20,17 @@ TRIAL_FORMAT = CANDIDATE_FORMAT = AUDIT_FORMAT = UTILITY_FORMAT = 3
 EVALUATION_FORMAT = DECISION_FORMAT = 4
 WINNER_FORMAT = 1
 """Raised when a field changes its meaning; documents without one are of format 1."""
+
+
+PAIRS = "sample_pairs"
+"""Section of what is measured between pairs of images. MLflow sorts sections: KID's, an extractor's, is before it."""
+
+
+WASSERSTEIN, CRITIC_LOSS = "train/wasserstein", "train/critic_loss"
+GRADIENT_NORM, GENERATOR_LOSS = "train/gradient_norm", "train/generator_loss"
+"""Curves of a training in MLflow that are read back or charted; the others are only there."""
+AUC_GAIN, MEMORISED = "result/utility_auc_gain", "result/audit_memorised"
+"""What a whole pipeline run came to, beside its winner's figures: a trend over retrainings."""
 
 
 class Outcome(StrEnum):
@@ -102,13 +113,16 @@ class Quantity:
 
     @property
     def key(self) -> str:
-        """Its name in MLflow and in tables."""
-        if self.metric == "lpips":
-            return f"{self.extractor}/{self.pairing}"
-        parts = [self.metric, self.extractor, self.pairing]
-        if self.extractor and self.pairing == "real_fake":  # one set of reals, which needs no mention
-            parts.pop()
-        return "/".join(part for part in parts if part)
+        """Its name in MLflow and in tables, with one slash: before it the section of MLflow's page that charts it."""
+        if self.metric == "lpips" or not self.extractor:  # LPIPS has one network, whose name says with what weights
+            return f"{PAIRS}/{self.extractor or self.metric}_{self.pairing}"
+        name = self.metric if self.pairing == "real_fake" else f"{self.metric}_{self.pairing}"
+        return f"{self.extractor}/{name}"  # of one set of reals, which needs no mention, by the metric alone
+
+    @property
+    def result_key(self) -> str:
+        """Its name in MLflow as a figure of a whole pipeline run's winner; numbers of other networks are others."""
+        return "_".join(filter(None, (f"result/{self.metric}", self.pairing, self.extractor)))
 
 
 @dataclass(frozen=True)
@@ -509,6 +523,9 @@ class Decision:
         return self.winner is not None
 
 
+_MEMORISED = (AuditCheck.MEMORISED_PIXEL, AuditCheck.MEMORISED_LPIPS, AuditCheck.MEMORISED_FEATURES)
+
+
 @dataclass(frozen=True)
 class AuditMeasure:
     """One number of the audit."""
@@ -540,7 +557,7 @@ class AuditMeasure:
 
     @property
     def key(self) -> str:
-        """Name in MLflow."""
+        """Its name in lists."""
         return f"{self.statistic.replace(' ', '_')}/{self.space}"
 
 
@@ -626,6 +643,11 @@ class Audit:
     def outcome(self) -> Outcome:
         """Refused by one check, not checked where a required one was not made, else passed."""
         return combined(self.verdicts, self.required)
+
+    @property
+    def memorised(self) -> float | None:
+        """Largest share of synthetic images that copy a training image, over the spaces; None where none was asked."""
+        return max((item.value for item in self.measures if item.check in _MEMORISED), default=None)
 
     @property
     def for_release(self) -> bool:
@@ -843,11 +865,6 @@ class UtilityMeasure:
     confidence: float
     by_seed: tuple[float, ...]
 
-    @property
-    def key(self) -> str:
-        """Name in MLflow."""
-        return f"{self.metric}/{self.arm}"
-
 
 @dataclass(frozen=True)
 class UtilityEffect:
@@ -860,11 +877,6 @@ class UtilityEffect:
     low: float
     high: float
     confidence: float
-
-    @property
-    def key(self) -> str:
-        """Name in MLflow."""
-        return f"{self.metric}/{self.arm}"
 
 
 @dataclass(frozen=True)
@@ -883,11 +895,6 @@ class UtilityTest:
     """p-value of "the arm is not worse", adjusted likewise."""
     finding: Finding
     """Better, worse or no significant difference, by the adjusted p-values."""
-
-    @property
-    def key(self) -> str:
-        """Name in MLflow."""
-        return f"auc/{self.arm}/{self.control}"
 
 
 @dataclass(frozen=True)
@@ -967,12 +974,15 @@ class Utility:
     subgroups: SubgroupUtility | None = None
     """For whom they help; None in a document of an earlier version."""
 
+    @property
+    def auc_gain(self) -> float | None:
+        """AUC that synthetic images add in the first of the comparisons that decide; None where there is none."""
+        return self.tests[0].value if self.tests else None
+
 
 class Number(Protocol):
-    """What has a key, a value and maybe an interval."""
+    """What has a value and maybe an interval."""
 
-    @property
-    def key(self) -> str: ...  # noqa: D102
     @property
     def value(self) -> float: ...  # noqa: D102
     @property
@@ -981,17 +991,13 @@ class Number(Protocol):
     def high(self) -> float | None: ...  # noqa: D102
 
 
-def numbers(items: Iterable[Number], prefix: str = "") -> dict[str, float]:
-    """Flat numbers as MLflow takes them: ``<prefix><key>``, with ``/low``, ``/high`` and ``/reference``."""
-    return dict(_numbers(items, prefix))
+def charted(measurements: Iterable[Measurement]) -> dict[str, float]:
+    """Values by key as MLflow charts them over the epochs.
 
-
-def _numbers(items: Iterable[Number], prefix: str) -> Iterator[tuple[str, float]]:
-    for item in items:
-        parts = {"": item.value, "/low": item.low, "/high": item.high}
-        if isinstance(item, Measurement):
-            parts["/reference"] = item.reference
-        yield from ((f"{prefix}{item.key}{end}", value) for end, value in parts.items() if value is not None)
+    Intervals and references are no lines of their own: they stand in the run's table, and what real images give against
+    real ones is the line of a run beside the trials.
+    """
+    return {item.key: item.value for item in measurements if item.quantity.pairing != "real_real"}
 
 
 _FORMATS: dict[type, int] = {

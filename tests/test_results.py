@@ -102,20 +102,30 @@ def test_no_document_holds_a_number_that_is_not_finite():
 @pytest.mark.parametrize(
     ("quantity", "key"),
     [
-        (Quantity("kid", "inception", "train"), "kid/inception/train"),
-        (Quantity("kid", "inception", "real_fake"), "kid/inception"),
-        (Quantity("precision", "random_vgg", "test"), "precision/random_vgg/test"),
-        (Quantity("lpips", "lpips_random", "fake_fake"), "lpips_random/fake_fake"),
-        (Quantity("ms_ssim", "", "real_fake"), "ms_ssim/real_fake"),
+        (Quantity("kid", "inception", "train"), "inception/kid_train"),
+        (Quantity("kid", "inception", "real_fake"), "inception/kid"),
+        (Quantity("precision", "random_vgg", "test"), "random_vgg/precision_test"),
+        (Quantity("lpips", "lpips_random", "fake_fake"), "sample_pairs/lpips_random_fake_fake"),
+        (Quantity("ms_ssim", "", "real_fake"), "sample_pairs/ms_ssim_real_fake"),
     ],
 )
 def test_a_quantity_has_one_name_in_mlflow(quantity, key):
     assert quantity.key == key
 
 
-def test_numbers_for_mlflow_leave_out_what_is_not_known():
-    item = dataclasses.replace(measured(1, "kid", 0.2), low=None, high=None)
-    assert results.numbers([item]) == {"kid/inception/train": 0.2, "kid/inception/train/reference": 0.01}
+def test_mlflow_charts_the_values_alone():
+    kid, pairs = measured(1, "kid", 0.2), Quantity("ms_ssim", "", "real_real")
+    among_reals = dataclasses.replace(kid, quantity=pairs)
+    assert results.charted([kid, among_reals]) == {"inception/kid_train": 0.2}
+
+
+@pytest.mark.parametrize(
+    "extractor", ["inception", "inception_clean", "radimagenet", "random_vgg", "file_zebra_0a1b2c3d"]
+)
+def test_the_section_of_kid_is_the_first_on_mlflows_page(extractor):
+    """MLflow sorts the sections of its Charts page by their names."""
+    sections = {Quantity("kid", extractor, "train").key.partition("/")[0], results.PAIRS, "result", "train"}
+    assert sorted(sections)[0] == extractor
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def _train(setting: Setting, gp_lambda: float, changes: dict[str, object], folde
     def report(_: int, metrics: Mapping[str, float]) -> None:
         synchronise(device)
         reported.append(time.perf_counter())
-        images_per_s.append(metrics["train/images_per_s"])
+        images_per_s.append(metrics["system/images_per_s"])
 
     def ignore(_: int, __: Path) -> None:
         """Nobody looks at the grids."""

@@ -119,6 +119,7 @@ def schedule(
     """Make Kubeflow's recurring runs those of a file: create, replace, enable, remove; show each change."""
     from datetime import UTC, datetime
 
+    from mammogan.launch import following
     from mammogan.launch import schedule as schedules
     from mammogan.launch.server import reach
     from mammogan.pipeline import experiment
@@ -135,6 +136,8 @@ def schedule(
             )
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
+        for name in dict.fromkeys(entry.experiment for entry in wanted.schedules):
+            following.show_latest(server, name, tracking_uri)
     logger.info(f"{len(changes)} changes {'to make' if dry_run else 'made'}, {len(wanted.schedules)} schedules")
 
 

@@ -231,7 +231,8 @@ def promote(
     from mammogan import registry
 
     contests = registry.contests_of_run(model, version, dataset, tracking_uri) if dataset else ()
-    _tell(model, registry.promote(model, version, why, force=force, contests=contests, tracking_uri=tracking_uri))
+    move = registry.promote(model, version, why, force=force, contests=contests, tracking_uri=tracking_uri)
+    _tell(model, move, tracking_uri)
 
 
 @app.command()
@@ -243,13 +244,16 @@ def rollback(
     """Make @previous the champion again."""
     from mammogan import registry
 
-    _tell(model, registry.rollback(model, why, tracking_uri))
+    _tell(model, registry.rollback(model, why, tracking_uri), tracking_uri)
 
 
-def _tell(model: str, move: Move) -> None:
+def _tell(model: str, move: Move, tracking_uri: str) -> None:
+    from mammogan.steps import presentation
+
     if not move.moved:
         raise RuntimeError(f"model {model} version {move.version}: {move.why}")
     logger.info(f"{model}@champion is version {move.version}, was {move.before or 'none'}: {move.why}")
+    presentation.update_after(model, move.version, tracking_uri)
 
 
 @app.command()

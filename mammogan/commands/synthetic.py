@@ -142,7 +142,8 @@ def utility(
         return
     print(result.verdict)
     for measure in result.measures:
-        print(f"  {measure.key:32} {short(measure.value):>7} ({interval(measure)})")
+        name = f"{measure.metric} {measure.arm}"
+        print(f"  {name:32} {short(measure.value):>7} ({interval(measure)})")
     print(f"page: {out / 'utility.html'}")
 
 

@@ -80,9 +80,9 @@ def evaluate_trial(
     Writes ``evaluation.json`` below ``out`` and returns it. Each snapshot's result is kept in ``store/evaluations``,
     without a store in ``out/snapshots``, under a digest of snapshot, images, networks and settings, so that running
     again measures only what is new, also while the training goes on. ``report`` is called once a snapshot, in order,
-    with the finite numbers: step = epoch, ``{"<key>": value, "<key>/low": ..., "<key>/high": ..., "<key>/reference":
-    ...}``. A snapshot that cannot be used is listed under ``omitted``. Raises OSError for a folder that is no trial,
-    ValueError for one that another version wrote, and where a snapshot is not the one that was trained.
+    with its values by key as ``results.charted`` gives them; step = epoch. A snapshot that cannot be used is listed
+    under ``omitted``. Raises OSError for a folder that is no trial, ValueError for one that another version wrote, and
+    where a snapshot is not the one that was trained.
     """
     begun = _begun(trial_dir)
     recorded = [file for file in begun.files if file.name.startswith(SNAPSHOTS)]
@@ -129,7 +129,7 @@ def evaluate_snapshots(
                 compared = codec.loads(Comparison, storage.read_bytes(cache), EVALUATION_FORMAT, cache)
             measurements += compared.measurements
             omitted += compared.omitted
-            report(epoch, results.numbers(compared.measurements))
+            report(epoch, results.charted(compared.measurements))
     extractor, lpips = networks.described
     evaluation = dataclasses.replace(
         begun, extractor=extractor, lpips=lpips, measurements=tuple(measurements), omitted=tuple(omitted)

@@ -30,7 +30,7 @@ ROLE = "winner"
 """Role of its latents: neither those that ranked the snapshots nor those of any other step."""
 TRAIN, TEST = "train", "test"
 FRD = Omission(
-    "frd/test",
+    "frd/frd_test",
     "not done: the Frechet radiomic distance needs pyradiomics, no release of which can be installed as a dependency",
 )
 """Konz, Osuala et al. 2024, arXiv 2412.01496; docs/metrics.md has what was tried."""

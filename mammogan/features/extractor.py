@@ -141,9 +141,12 @@ def random_vgg(device: torch.device) -> Extractor:
 
 
 def exported(path: Path, device: torch.device, expected: str = "") -> Extractor:
-    """Network of a TorchScript or ONNX file; file name and sha256 make its name. Raises as ``load_exported`` does."""
+    """Network of a TorchScript or ONNX file; its name is ``file_``, the file's and its sha256's beginning.
+
+    Raises as ``load_exported`` does.
+    """
     network = load_exported(path, device, expected)
-    name = f"{re.sub('[^A-Za-z0-9]+', '_', path.stem)}_{network.sha256[:8]}"
+    name = f"file_{re.sub('[^A-Za-z0-9]+', '_', path.stem)}_{network.sha256[:8]}"
     return Extractor(name, network.sha256, f"network of {path.name}", _on(network.features, device), device)
 
 

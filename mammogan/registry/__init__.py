@@ -2,7 +2,7 @@
 
 from mammogan.registry.contents import require_critic, require_snapshot, version_of
 from mammogan.registry.model import generate, generator_of, snapshot_of
-from mammogan.registry.production import in_production
+from mammogan.registry.production import in_production, run_of
 from mammogan.registry.promotion import Move, moves, promote, rollback
 from mammogan.registry.reevaluation import contests, contests_of_run
 from mammogan.registry.retraining import check_changes
@@ -22,6 +22,7 @@ __all__ = [
     "require_critic",
     "require_snapshot",
     "rollback",
+    "run_of",
     "snapshot_of",
     "version_of",
 ]

@@ -8,6 +8,14 @@ from mammogan.registry.promotion import CHAMPION, alias_version, moves, now_ms
 from mammogan.registry.versions import PARENT_RUN
 
 
+def run_of(model: str, version: str, tracking_uri: str = "") -> str:
+    """Run id of the pipeline run that registered a version. Raises ValueError for a version of other making."""
+    tags = tracking.client(tracking_uri).get_model_version(model, version).tags
+    if PARENT_RUN not in tags:
+        raise ValueError(f"model {model} version {version}: no run of this experiment's graph registered it")
+    return tags[PARENT_RUN]
+
+
 def in_production(model: str, tracking_uri: str = "") -> Production | None:
     """The model's champion at this moment; None where there is no such model or it has no champion."""
     client = tracking.client(tracking_uri)

@@ -8,7 +8,6 @@ call that MLflow's database admits only once.
 
 from __future__ import annotations
 
-import getpass
 import json
 import logging
 import tempfile
@@ -26,11 +25,11 @@ from mlflow.models import Model
 from mammogan import codec, results, tracking
 from mammogan.codec import OlderFormatError
 from mammogan.config import MODEL_LOCK
-from mammogan.registry import contents
+from mammogan.registry import contents, model_page
 from mammogan.registry.contents import AlteredError
 from mammogan.results import Candidate, Contest, Outcome, Verdict
 from mammogan.selection import gates
-from mammogan.tracking import heartbeat
+from mammogan.tracking import environment, heartbeat
 
 logger = logging.getLogger(__name__)
 
@@ -296,6 +295,7 @@ def _move(client: MlflowClient, model: str, move: Move) -> Move:
             return Move(False, text, move.version, now)
         client.set_registered_model_tag(model, PENDING, json.dumps(asdict(move)))
         _settle(client, model)
+        model_page.write(client, model, alias_version(client, model, CHAMPION), _recorded(client, model))
     return move
 
 
@@ -365,7 +365,4 @@ def now_ms() -> int:
 
 
 def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's numeric user has no name
-        return "unknown"
+    return environment.user() or "unknown"

@@ -12,10 +12,10 @@ from mlflow.exceptions import MlflowException
 
 from mammogan import results, storage, tracking
 from mammogan.config import Config
-from mammogan.registry import notes
+from mammogan.registry import model_page, notes
 from mammogan.registry.contents import FILES, SNAPSHOT, files_sha256
 from mammogan.registry.model import save
-from mammogan.registry.promotion import CHALLENGER, METADATA
+from mammogan.registry.promotion import CHALLENGER, CHAMPION, METADATA, alias_version, moves
 from mammogan.reporting import card
 from mammogan.reporting import winner as wording
 from mammogan.results import Candidate, Decision, WinnerResult
@@ -49,6 +49,10 @@ def register(
     number = _find_version(client, name, tags)
     number = number or _create_version(client, snapshot, chosen, measured, config, tags, tracking_uri)
     notes.write_result(name, number, measured, tracking_uri)
+    model_id = client.get_model_version(name, number).model_id
+    if model_id:
+        figures = {item.quantity.result_key: item.value for item in measured.figures()}
+        _log_metrics(client, parent_id, model_id, figures, 0)
     _set_challenger(client, name, number)
     logger.info(f"model {name} version {number} is registered")
     tracking.set_tags(parent_id, {tracking.MODEL_VERSION: number}, tracking_uri)
@@ -83,6 +87,7 @@ def _create_version(
     run_id = tracking.find_trial(parent_id, winner.trial, tracking_uri) or parent_id
     run = client.get_run(run_id)
     text = card.write(tracking.read_run(parent_id, tracking_uri), decision)
+    description = model_page.fitted(f"{model_page.picture(run_id, winner.epoch)}\n\n{text}")
     text = notes.with_section(text, "result", "\n".join(wording.card_lines(result)))
     experiment = run.info.experiment_id
     with tempfile.TemporaryDirectory() as folder:
@@ -96,16 +101,28 @@ def _create_version(
             experiment, "generator", source_run_id=run_id, tags=short, model_type="wgan-gp"
         )
         client.log_model_artifacts(model.model_id, str(path))
+    _log_metrics(client, run_id, model.model_id, results.charted(winner.measurements), winner.epoch)
     client.finalize_logged_model(model.model_id, "READY")
     name = config.select.model_name
     ensure_registered_model(client, name)
+    model_page.write(client, name, alias_version(client, name, CHAMPION), moves(name, tracking_uri))
     created = client.create_model_version(
-        name, f"models:/{model.model_id}", run_id=run_id, tags=short, description=text, model_id=model.model_id
+        name, f"models:/{model.model_id}", run_id=run_id, tags=short, description=description, model_id=model.model_id
     )
     first = _find_version(client, name, tags)
     if first != str(created.version):  # the answer to a first attempt was lost, and the client asked again
         client.delete_model_version(name, str(created.version))
     return first
+
+
+def _log_metrics(client: MlflowClient, run_id: str, model_id: str, values: Mapping[str, float], step: int) -> None:
+    """Log a run's values of a step as the model's own, beside its name on MLflow's page.
+
+    Each is the very point that the run holds already, where it holds it, so that there it is there once.
+    """
+    for key, value in values.items():
+        held = [item for item in client.get_metric_history(run_id, key) if (item.step, item.value) == (step, value)]
+        client.log_metric(run_id, key, value, held[0].timestamp if held else None, step, model_id=model_id)
 
 
 def _drop_unfinished(client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> None:
@@ -117,16 +134,15 @@ def _drop_unfinished(client: MlflowClient, experiment: str, tags: Mapping[str, s
 
 def _winner_tags(winner: Candidate, verdict: str, run_tags: Mapping[str, str]) -> dict[str, str]:
     """What a user of the model must know: how it was trained and chosen, and on what that rests."""
-    values = {f"selected.{item.key.replace('/', '.')}": f"{item.value:.6g}" for item in winner.decided_by()}
     inherited = {name: value for name, value in run_tags.items() if name in INHERITED_TAGS}
     origin = {"lambda": f"{winner.gp_lambda:g}", "seed": str(winner.seed), "epoch": str(winner.epoch)}
-    return {**values, **inherited, **origin, "verdict": verdict}
+    return {**inherited, **origin, "verdict": verdict}
 
 
 def ensure_registered_model(client: MlflowClient, name: str) -> None:
     """Create the registered model of that name where there is none. Raises ValueError where it is a prompt's name."""
     try:
-        client.create_registered_model(name, description="Generator of synthetic mammograms of the rare class")
+        client.create_registered_model(name, description=model_page.SUMMARY)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise

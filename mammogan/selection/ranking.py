@@ -50,7 +50,7 @@ def decide(
     critic is that of the trial's end. Raises FileNotFoundError where the store lost the winner, ValueError for an
     evaluation of another version, and where the store's file is not the one that was trained.
     """
-    given = [results.read(Evaluation, folder / "evaluation.json") for folder in evaluations]
+    given = read_evaluations(evaluations)
     choice = select(given, config)
     if chosen := choice.winner:
         trained = next(item for item in given if item.trial == chosen.trial)
@@ -58,6 +58,11 @@ def decide(
             storage.write_bytes(str(target), _trained_file(trained, name, store))
     results.write(choice, decision)
     return choice
+
+
+def read_evaluations(folders: Sequence[Path]) -> list[Evaluation]:
+    """The record of each folder, ``evaluation.json``. Raises ValueError for one of another version."""
+    return [results.read(Evaluation, folder / "evaluation.json") for folder in folders]
 
 
 def _trained_file(trained: Evaluation, name: str, store: str) -> bytes:

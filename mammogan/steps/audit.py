@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mammogan import registry, results, tracking
+from mammogan import registry, tracking
 from mammogan.audit import audit_dataset
 from mammogan.errors import NotEnoughDataError
 from mammogan.graph import Step
@@ -18,7 +18,7 @@ from mammogan.results import Outcome
 from mammogan.selection import gates
 from mammogan.steps import notes
 from mammogan.steps.context import StepContext
-from mammogan.tracking.findings import log_findings
+from mammogan.tracking.findings import log_audit
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def run(context: StepContext, version: str, filled: Path, critic: Path, out: Pat
             notes.not_done(context, version, "audit", error, out)
             notes.decide(context, version, Outcome.NOT_CHECKED, f"not done: {error}")
             return
-        log_findings(context.parent_id, "audit", out, results.numbers(result.measures, "audit/"))
+        log_audit(context.parent_id, out, result)
         message = gates.audit_summary(result)
         notes.add(context, version, "audit", message, Findings(audit=result))
         notes.decide(context, version, result.outcome, message, for_release=result.for_release)

@@ -16,7 +16,7 @@ from mammogan.results import Candidate, Decision, HeldOutSet, WinnerResult
 from mammogan.selection import gates
 from mammogan.steps.context import StepContext
 from mammogan.tracking import looks
-from mammogan.tracking.findings import log_numbers
+from mammogan.tracking.findings import log_results
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def run(context: StepContext, minority: Path, decision: Path, winner: Path, out:
         test_set = _looked_at(context, measuring.held_out_set(real))
         result, progress.failure = _measured(winner, chosen, real, test_set, context.settings.evaluate)
         results.write(result, out)
-        log_numbers(context.parent_id, results.numbers(result.figures(), "result/"))
+        log_results(context.parent_id, {item.quantity.result_key: item.value for item in result.figures()})
         tracking.log_result(context.parent_id, result)
         if test_set.looks:
             tracking.set_tags(context.parent_id, {looks.TEST_LOOKS: str(test_set.looks)})

@@ -10,6 +10,7 @@ from pathlib import Path
 from mammogan import cluster, console, errors, registry, storage, tether, tracking
 from mammogan.graph import Step
 from mammogan.reporting import pages, report
+from mammogan.steps import presentation
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ def run(kubeflow_run: str, workflow: str, page: Path) -> None:
         with tempfile.TemporaryDirectory() as folder:
             built = rebuild(parent_id, Path(folder))
             tracking.log_artifact(parent_id, built.parent, tracking.REPORT)
+            presentation.update(parent_id)
             page.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(built, page)
 

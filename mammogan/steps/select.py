@@ -7,17 +7,21 @@ from pathlib import Path
 
 from mammogan import tracking
 from mammogan.graph import Step
+from mammogan.results import Decision
 from mammogan.selection import ranking
+from mammogan.steps import presentation
 from mammogan.steps.context import StepContext
 
 
 def run(
     context: StepContext, evaluations: Sequence[Path], store: str, decision: Path, winner: Path, critic: Path
-) -> bool:
-    """Write the decision, the winning snapshot and its critic; return whether there is one to register."""
+) -> Decision:
+    """Write the decision, the winning snapshot and its critic."""
     with context.step(Step.SELECT) as progress:
         choice = ranking.decide(evaluations, store, context.settings.select, decision, winner, critic)
         tracking.log_decision(context.parent_id, choice)
+        tracking.log_measurements(context.parent_id, ranking.read_evaluations(evaluations))
+        presentation.update(context.parent_id)
         ranking.require_survivor(choice)
         progress.goes_on = choice.accepted
-    return progress.goes_on
+    return choice

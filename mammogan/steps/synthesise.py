@@ -37,8 +37,7 @@ def run(context: StepContext, version: str, dataset: Path, minority: Path, winne
         assert synthetic
         with tempfile.TemporaryDirectory() as folder:
             storage.write_bytes(str(Path(folder, STEPS["synthetic"])), synthetic_document(synthetic))
-            numbers = {"synthetic/images": synthetic.images, "synthetic/drawn": synthetic.drawn}
-            log_findings(context.parent_id, "synthetic", Path(folder), numbers)
+            log_findings(context.parent_id, "synthetic", Path(folder))
 
 
 def _with_count(config: Config, dataset: Dataset, label: int) -> Config:

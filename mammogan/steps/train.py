@@ -14,8 +14,8 @@ from mammogan.training.trial import train_trial
 from mammogan.training.trial_folder import CRITIC
 
 
-def run(context: StepContext, trial: str, store: str, minority: Path, out: Path) -> str:
-    """Train the generator of one (lambda, seed); return its status; a trial that fails raises nothing."""
+def run(context: StepContext, trial: str, store: str, minority: Path, out: Path) -> None:
+    """Train the generator of one (lambda, seed); a trial that fails raises nothing."""
     part = Trial.parse(trial)
     with context.trial_log(part, Step.TRAIN) as log:
         learnt = training_set(minority, context.settings.data.minority)
@@ -34,4 +34,3 @@ def run(context: StepContext, trial: str, store: str, minority: Path, out: Path)
         if (out / CRITIC).is_file():
             log.tags({CRITIC_SHA256: storage.sha256_of(out / CRITIC)})
         log.finish(result)
-    return str(result.status)

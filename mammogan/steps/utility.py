@@ -6,13 +6,13 @@ import logging
 from functools import partial
 from pathlib import Path
 
-from mammogan import registry, results, tracking
+from mammogan import registry, tracking
 from mammogan.errors import NotEnoughDataError
 from mammogan.graph import Step
 from mammogan.records import Findings
 from mammogan.steps import notes
 from mammogan.steps.context import StepContext
-from mammogan.tracking.findings import log_findings
+from mammogan.tracking.findings import log_utility
 from mammogan.utility import drawn_by, study
 
 logger = logging.getLogger(__name__)
@@ -31,12 +31,7 @@ def run(context: StepContext, version: str, filled: Path, out: Path) -> None:
         except NotEnoughDataError as error:
             notes.not_done(context, version, "utility", error, out)
             return
-        measures, effects = (
-            results.numbers(result.measures, "utility/"),
-            results.numbers(result.effects, "utility_effect/"),
-        )
-        tests = results.numbers(result.tests, "utility_test/")
-        log_findings(context.parent_id, "utility", out, measures | effects | tests)
+        log_utility(context.parent_id, out, result)
         notes.add(context, version, "utility", result.verdict, Findings(utility=result))
         tracking.set_tags(context.parent_id, {"mammogan.utility": result.verdict})
         logger.info(f"utility: {result.verdict}")

@@ -12,6 +12,7 @@ from mammogan.tracking.ending import end, end_if_over
 from mammogan.tracking.ledger import read_ledger, step
 from mammogan.tracking.opening import begin
 from mammogan.tracking.reading import Outcome, outcome, read_run
+from mammogan.tracking.reference import log_measurements
 from mammogan.tracking.relocation import follow
 from mammogan.tracking.runs import (
     close,
@@ -64,6 +65,7 @@ __all__ = [
     "log_artifact",
     "log_dataset",
     "log_decision",
+    "log_measurements",
     "log_result",
     "open_parent",
     "open_trial",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import getpass
 import os
 import subprocess
 import sys
@@ -22,16 +23,32 @@ def source_tags() -> dict[str, str]:
     A container has no checkout: there the commit is ``$MAMMOGAN_GIT_COMMIT``, which the image carries.
     """
     tags = {
-        "mlflow.source.name": "mammogan",
-        "mlflow.source.type": "PROJECT",
-        "mlflow.user": os.environ.get("USER", ""),
         IMAGE: os.environ.get("MAMMOGAN_IMAGE", ""),
         GPU_IMAGE: os.environ.get("MAMMOGAN_GPU_IMAGE", ""),
-        GIT_COMMIT: os.environ.get("MAMMOGAN_GIT_COMMIT", "") or _git("rev-parse", "HEAD"),
+        **origin_tags(),
     }
-    if tags[GIT_COMMIT] and not os.environ.get("MAMMOGAN_GIT_COMMIT"):
+    if tags.get(GIT_COMMIT) and not os.environ.get("MAMMOGAN_GIT_COMMIT"):
         tags[GIT_DIRTY] = str(bool(_git("status", "--porcelain", "--untracked-files=no"))).lower()
     return {name: value for name, value in tags.items() if value}
+
+
+def origin_tags() -> dict[str, str]:
+    """Tags that fill the columns Source, Version and User of MLflow's page, as far as they are known."""
+    tags = {
+        "mlflow.source.name": "mammogan",
+        "mlflow.source.type": "PROJECT",
+        "mlflow.user": user(),
+        GIT_COMMIT: os.environ.get("MAMMOGAN_GIT_COMMIT", "") or _git("rev-parse", "HEAD"),
+    }
+    return {name: value for name, value in tags.items() if value}
+
+
+def user() -> str:
+    """Name of the account that runs this; empty where it has none, as a container's numeric user."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""
 
 
 def _git(*arguments: str) -> str:

@@ -1,4 +1,4 @@
-"""What the steps after registration found, in the parent run: a folder of artifacts each, and their numbers."""
+"""What the steps after registration found, in the parent run: files, a table of numbers, a metric for a trend."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from mlflow.entities import Metric
 from mammogan import codec, results
 from mammogan.data.summary import FORMAT, SyntheticPart
 from mammogan.records import Findings
-from mammogan.results import Audit, Utility
+from mammogan.results import AUC_GAIN, MEMORISED, Audit, Utility
 from mammogan.tracking.server import client
+from mammogan.tracking.tables import AUDIT_FILE, UTILITY_FILE, audit_table, log_table, utility_table
 
 Result = TypeVar("Result", Audit, Utility)
 FOLDER = "findings"
@@ -23,23 +24,41 @@ STEPS = {"synthetic": "synthetic.json", "audit": "audit.json", "utility": "utili
 """Step to the file that holds its result."""
 
 
-def log_findings(run_id: str, step: str, folder: Path, numbers: Mapping[str, float], tracking_uri: str = "") -> None:
-    """Store the files directly in ``folder`` below ``findings/<step>``, and the finite numbers as ``log_numbers``."""
+def log_findings(run_id: str, step: str, folder: Path, tracking_uri: str = "") -> None:
+    """Store the files directly in ``folder`` below ``findings/<step>`` of the run."""
     mlflow = client(tracking_uri)
     for path in sorted(item for item in folder.iterdir() if item.is_file()):
         mlflow.log_artifact(run_id, str(path), f"{FOLDER}/{step}")
-    log_numbers(run_id, numbers, tracking_uri)
 
 
-def log_numbers(run_id: str, numbers: Mapping[str, float], tracking_uri: str = "") -> None:
-    """Log the finite numbers as the run's metrics.
+def log_audit(run_id: str, folder: Path, audit: Audit, tracking_uri: str = "") -> None:
+    """Store what an audit left in ``folder``, its numbers as a table, and the one that a trend is drawn of."""
+    log_findings(run_id, "audit", folder, tracking_uri)
+    log_table(client(tracking_uri), run_id, f"{FOLDER}/audit/{AUDIT_FILE}", audit_table(audit).document())
+    log_results(run_id, {MEMORISED: audit.memorised}, tracking_uri)
 
-    A number that the run holds already is not sent again, so that a step which is run again doubles nothing.
+
+def log_utility(run_id: str, folder: Path, utility: Utility, tracking_uri: str = "") -> None:
+    """Store what a utility study left in ``folder``, its numbers as a table, and the one that a trend is drawn of."""
+    log_findings(run_id, "utility", folder, tracking_uri)
+    log_table(client(tracking_uri), run_id, f"{FOLDER}/utility/{UTILITY_FILE}", utility_table(utility).document())
+    log_results(run_id, {AUC_GAIN: utility.auc_gain}, tracking_uri)
+
+
+def log_results(run_id: str, values: Mapping[str, float | None], tracking_uri: str = "") -> None:
+    """Log what a whole pipeline run came to, by name; one that is not known is left out.
+
+    A value that the run holds already is not sent again, so that a step which is run again doubles nothing.
     """
     mlflow, now = client(tracking_uri), time.time_ns() // 1_000_000
     known = mlflow.get_run(run_id).data.metrics
-    values = [Metric(key, value, now, 0) for key, value in numbers.items() if math.isfinite(value)]
-    mlflow.log_batch(run_id, metrics=[item for item in values if known.get(item.key) != item.value])
+    metrics = [
+        Metric(name, value, now, 0)
+        for name, value in values.items()
+        if value is not None and math.isfinite(value) and known.get(name) != value
+    ]
+    if metrics:
+        mlflow.log_batch(run_id, metrics=metrics)
 
 
 def read_findings(run_id: str, tracking_uri: str = "") -> Findings:

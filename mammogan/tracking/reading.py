@@ -19,7 +19,7 @@ from mammogan.config import Config, Trial
 from mammogan.data import summary
 from mammogan.data.summary import MinoritySummary
 from mammogan.records import RunRecord, TrialRecord
-from mammogan.results import Decision, Evaluation, TrialResult, WinnerResult
+from mammogan.results import GENERATOR_LOSS, GRADIENT_NORM, WASSERSTEIN, Decision, Evaluation, TrialResult, WinnerResult
 from mammogan.tracking import stored
 from mammogan.tracking.findings import read_findings
 from mammogan.tracking.runs import find_parent, pipeline_run
@@ -45,6 +45,8 @@ from mammogan.tracking.server import (
 
 logger = logging.getLogger(__name__)
 
+CURVES = (WASSERSTEIN, GRADIENT_NORM, GENERATOR_LOSS)
+"""What is read back of a training, epoch by epoch."""
 Result = TypeVar("Result", Decision, Evaluation, TrialResult, WinnerResult)
 
 
@@ -84,7 +86,7 @@ def read_run(run_id: str, tracking_uri: str = "") -> RunRecord:
 
 def _read_trial(mlflow: MlflowClient, run: Run) -> TrialRecord:
     run_id = run.info.run_id
-    keys = sorted(key for key in run.data.metrics if key.startswith("train/"))
+    keys = [key for key in CURVES if key in run.data.metrics]
     history = {key: [(m.step, m.value) for m in mlflow.get_metric_history(run_id, key)] for key in keys}
     return TrialRecord(
         run_id=run_id,

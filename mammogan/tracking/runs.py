@@ -18,6 +18,7 @@ from mammogan import codec, results
 from mammogan.config import PRESETS, Config, Overrides, SettingValue, Trial
 from mammogan.data.summary import MinoritySummary
 from mammogan.reporting import winner
+from mammogan.reporting.figures import COLOURS
 from mammogan.results import Decision, WinnerResult
 from mammogan.tracking import environment, heartbeat
 from mammogan.tracking.server import (
@@ -38,6 +39,7 @@ from mammogan.tracking.server import (
     SUMMARY_FILE,
     TAG_LENGTH,
     TRIAL,
+    TRIAL_KIND,
     VERDICT,
     client,
     ensure_experiment,
@@ -47,11 +49,16 @@ from mammogan.tracking.server import (
 
 PARAMS_AT_ONCE = 100  # MLflow's limits
 DIGEST_LENGTH = 36
+DATASET_LENGTH = 500
 PARAM_LENGTH = 6000
 SETTLE_S = 1.0
 YOUNG_S = 30.0
 """Age of a run below which others may be at creating its twin."""
 CREATOR = "mammogan.creator"
+LAMBDA, SEED = "lambda", "seed"
+"""Parameters of a trial's run, by which its page groups and names the lines of its charts."""
+RUN_COLOUR = "mlflow.runColor"
+"""Tag of a run with its colour on MLflow's page, ``#rrggbb``: given once, so that a person's own choice stays."""
 LOCAL_KEY = "MAMMOGAN_RUN_KEY"
 """Variable by which the local runner tells its steps the key of the run that they go on with."""
 
@@ -103,7 +110,7 @@ def key_of(run: str) -> str:
     return os.environ.get(LOCAL_KEY) or run
 
 
-def _find_or_create(mlflow: MlflowClient, experiment: str, key: Mapping[str, str], tags: Mapping[str, str]) -> str:
+def find_or_create(mlflow: MlflowClient, experiment: str, key: Mapping[str, str], tags: Mapping[str, str]) -> str:
     """Run id of the oldest run with the tags ``key``, set RUNNING; created with ``tags`` too where there is none.
 
     Where processes create at once, all keep the oldest run and the others are deleted by their creators. A start time
@@ -150,22 +157,28 @@ def _reopen(mlflow: MlflowClient, run: Run, *, anew: bool = True) -> None:
 
 def _log_params(mlflow: MlflowClient, run_id: str, settings: Overrides) -> None:
     """Log settings once, as ``cfg.*``. Raises ValueError where the run already has another value."""
-    values = {f"cfg.{name}": _text(value) for name, value in settings.items()}
+    log_params(mlflow, run_id, {f"cfg.{name}": _text(value) for name, value in settings.items()})
+
+
+def log_params(mlflow: MlflowClient, run_id: str, values: Mapping[str, str]) -> None:
+    """Log parameters once. Raises ValueError where the run already has another value."""
     try:
         _log_missing_params(mlflow, run_id, values)
     except MlflowException:  # another process logged them since we looked
         _log_missing_params(mlflow, run_id, values)
 
 
-def _trial_settings(trial: Trial, config: Config) -> dict[str, SettingValue]:
-    """What tells a trial from others: lambda, seed, preset, and what differs from the preset.
+def _trial_params(trial: Trial, config: Config) -> dict[str, str]:
+    """What tells a trial from others: lambda, seed, and, as ``cfg.*``, the preset and what differs from it.
 
     The UI prints all parameters of a run into each tile of its image series; the parent run has the full list.
     """
     given = PRESETS[config.preset].flat()
     changed = {name: value for name, value in config.public.flat().items() if value != given.get(name)}
     changed = {name: value for name, value in changed.items() if name not in ("lambdas", "seeds")}
-    return {"gp_lambda": trial.gp_lambda, "seed": trial.seed, "preset": config.preset, **changed}
+    settings: dict[str, SettingValue] = {"preset": config.preset, **changed}
+    named = {f"cfg.{name}": _text(value) for name, value in settings.items()}
+    return {LAMBDA: f"{trial.gp_lambda:g}", SEED: str(trial.seed), **named}
 
 
 def _log_missing_params(mlflow: MlflowClient, run_id: str, values: Mapping[str, str]) -> None:
@@ -207,7 +220,7 @@ def find_or_create_parent(
         return _adopt(mlflow, announced, run_key)
     name = tags.get("kfp.pipeline_run_id") or run_key
     key, other = {RUN_KEY: run_key}, {RUN_NAME: f"{config.preset} {name[:8]}", KIND: "pipeline"}
-    return _find_or_create(mlflow, ensure_experiment(experiment, tracking_uri=tracking_uri), key, other)
+    return find_or_create(mlflow, ensure_experiment(experiment, tracking_uri=tracking_uri), key, other)
 
 
 def describe_parent(run_id: str, config: Config, tags: Mapping[str, str], tracking_uri: str = "") -> None:
@@ -235,9 +248,19 @@ def open_trial(parent_id: str, trial: Trial, config: Config, tracking_uri: str =
     mlflow = client(tracking_uri)
     experiment = mlflow.get_run(parent_id).info.experiment_id
     key = {PARENT: parent_id, TRIAL: trial.name}
-    run_id = _find_or_create(mlflow, experiment, key, {RUN_NAME: trial.name, KIND: "trial"})
-    _log_params(mlflow, run_id, _trial_settings(trial, config))
+    tags = {RUN_NAME: trial.name, KIND: TRIAL_KIND, **environment.origin_tags(), RUN_COLOUR: _colour(trial, config)}
+    run_id = find_or_create(mlflow, experiment, key, tags)
+    log_params(mlflow, run_id, _trial_params(trial, config))
+    inputs = mlflow.get_run(parent_id).inputs
+    if inputs and inputs.dataset_inputs:
+        mlflow.log_inputs(run_id, inputs.dataset_inputs)  # the same digest twice is one input
     return run_id
+
+
+def _colour(trial: Trial, config: Config) -> str:
+    """Colour of the trial's lambda, which the report uses too: trials that differ by their seed look alike."""
+    lambdas = sorted({*config.lambdas, trial.gp_lambda})
+    return COLOURS[lambdas.index(trial.gp_lambda) % len(COLOURS)]
 
 
 def find_trial(parent_id: str, trial: Trial, tracking_uri: str = "") -> str | None:
@@ -274,7 +297,10 @@ def log_dataset(run_id: str, dataset: Path, summary: MinoritySummary, tracking_u
     mlflow, data_digest = client(tracking_uri), summary.data_digest
     profile = {"label": summary.label, "train_counts": dict(summary.train_counts), "missing": summary.missing}
     source, profile = json.dumps({"data_digest": data_digest}), json.dumps(profile)
-    entity = Dataset(summary.name, data_digest[:DIGEST_LENGTH], "mammogan", source, profile=profile)
+    name = f"{summary.whole.source} {summary.whole.subset}".strip()
+    entity = Dataset(
+        f"{name}, {summary.name}"[:DATASET_LENGTH], data_digest[:DIGEST_LENGTH], "mammogan", source, profile=profile
+    )
     mlflow.log_inputs(run_id, [DatasetInput(entity, [InputTag("mlflow.data.context", "training")])])
     for file in (SUMMARY_FILE, MANIFEST_FILE):
         mlflow.log_artifact(run_id, str(dataset / file))

@@ -14,13 +14,13 @@ from mlflow.exceptions import MlflowException
 
 from mammogan.addresses import masked
 from mammogan.ledger import Ledger
+from mammogan.results import GENERATOR_LOSS, WASSERSTEIN
 from mammogan.tracking import ledger
 from mammogan.tracking.runs import find_parent, set_tags
 from mammogan.tracking.server import GIVEN_UP, KIND, PARENT, REASON, STOP_ASKED, TRIAL, client, find_runs
 
 RETRIES = "1"
 TIMEOUT_S = "10"
-WASSERSTEIN, GENERATOR_LOSS = "train/wasserstein", "train/generator_loss"
 
 
 class UnreadableError(RuntimeError):

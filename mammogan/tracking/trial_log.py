@@ -38,6 +38,7 @@ from mammogan.tracking.server import (
     client,
 )
 from mammogan.tracking.spool import Spool
+from mammogan.tracking.tables import METRICS_FILE, log_table, measurements_table
 
 logger = logging.getLogger(__name__)
 
@@ -116,6 +117,9 @@ class TrialLog:
         """
         text = results.document(result).decode()
         self._append({"kind": "text", "name": RESULT_FILES[self._step], "content": text})
+        if isinstance(result, Evaluation):
+            table = measurements_table([result]).document()
+            self._append({"kind": "table", "name": METRICS_FILE, "content": table})
         self.tags(_result_tags(result))
         reason = result.reason or "no reason was recorded"
         if result.status is not TrialStatus.FINISHED:
@@ -231,6 +235,7 @@ class _Sender:
             "tags": lambda: set_tags(run_id, record["tags"], self._tracking_uri),
             "end": lambda: close(run_id, record["status"], record["reason"], self._tracking_uri),
             "text": lambda: mlflow.log_text(run_id, record["content"], record["name"]),
+            "table": lambda: log_table(mlflow, run_id, record["name"], record["content"]),
             "addition": lambda: _append_text(mlflow, run_id, record["name"], record["content"]),
             "grid": lambda: _log_grid(mlflow, run_id, record),
         }

@@ -136,8 +136,8 @@ class TrainingLoop:
 
     def _finish_epoch(self, epoch: int, means: dict[str, float]) -> None:
         trainer, config = self.trainer, self.trainer.config
-        measures = means | self._measures(epoch)
-        metrics = trainer.ranks.broadcast({f"train/{name}": value for name, value in measures.items()})
+        measures = means | self._measures()
+        metrics = trainer.ranks.broadcast({f"train/{name}": value for name, value in measures.items()} | self._pace())
         self._check_finite(epoch, metrics)
         snapshots = epoch in (1, config.epochs) or epoch % config.snapshot_every == 0
         if snapshots and self.judge:
@@ -157,17 +157,19 @@ class TrainingLoop:
         if epoch % config.checkpoint_every == 0 or self._is_done():
             self._save()
 
-    def _measures(self, epoch: int) -> dict[str, float]:
+    def _measures(self) -> dict[str, float]:
         """What is watched beside the losses."""
         trainer = self.trainer
-        epochs_left = trainer.config.epochs - epoch
         return {
             "learning_rate": trainer.learning_rate_of(trainer.step - 1),
-            "images_per_s": trainer.images_per_step * trainer.steps_per_epoch / self.epoch_s,
-            "eta_s": (self.result.train_s + self.epoch_s) / epoch * epochs_left,
-            "memory_mb": memory_mb(trainer.device),
             **self.overfitting.measures(trainer.critic, trainer.generator),
         }
+
+    def _pace(self) -> dict[str, float]:
+        """How fast the epoch was, and the memory that it took: of the machine, not of the training."""
+        trainer = self.trainer
+        images_per_s = trainer.images_per_step * trainer.steps_per_epoch / self.epoch_s
+        return {"system/images_per_s": images_per_s, "system/device_memory_mb": memory_mb(trainer.device)}
 
     def _check_finite(self, epoch: int, metrics: Mapping[str, float]) -> None:
         for name, value in metrics.items():

@@ -19,7 +19,7 @@ from mammogan.data.dataset import Dataset
 from mammogan.evaluation import snapshots
 from mammogan.graph import Step
 from mammogan.models.generator import Generator, save_snapshot
-from mammogan.results import Direction, Evaluation, TrialResult, TrialStatus
+from mammogan.results import PAIRS, Direction, Evaluation, TrialResult, TrialStatus
 
 SIZE = 28
 CONFIG = EvaluateConfig(fakes=9, pairs=12, extractor="random", batch_size=4, device="cpu")
@@ -110,13 +110,13 @@ def test_every_snapshot_gets_the_six_metrics_with_references_and_intervals(trial
     assert result.omitted == ()
     keys = [item.key for item in result.measurements if item.epoch == 4]
     assert keys == [
-        *(f"{metric}/random_vgg/{split}" for metric in ("kid", "fid") for split in ("train", "validation")),
+        *(f"random_vgg/{metric}_{split}" for metric in ("kid", "fid") for split in ("train", "validation")),
         *(
-            f"{metric}/{pair}"
+            f"{PAIRS}/{metric}_{pair}"
             for metric in ("lpips_random", "ms_ssim")
             for pair in ("real_fake", "fake_fake", "real_real")
         ),
-        *(f"{share}/random_vgg/train" for share in SHARES),
+        *(f"random_vgg/{share}_train" for share in SHARES),
     ]
     for item in result.measurements:
         assert item.low <= item.value <= item.high
@@ -126,7 +126,7 @@ def test_every_snapshot_gets_the_six_metrics_with_references_and_intervals(trial
         sides = [side for side in (64, 224) if f"enlarged from 28 to {side} px" in item.implementation]
         assert sides == {"lpips": [64], "ms_ssim": [224]}.get(item.quantity.metric, [])
     assert [step for step, _ in reports] == [1, 4]
-    assert set(reports[1][1]) == {f"{key}{part}" for key in keys for part in ("", "/low", "/high", "/reference")}
+    assert set(reports[1][1]) == {key for key in keys if not key.endswith("real_real")}
 
 
 def test_every_interval_is_over_the_patients_of_the_manifest(trial, tmp_path):
@@ -146,7 +146,7 @@ def test_every_interval_is_over_the_patients_of_the_manifest(trial, tmp_path):
             assert own.quantity.metric in SHARES or one.low is None
         else:
             assert (own.low, own.high) == (paired.low, paired.high) == (one.low, one.high)
-    assert found["one"]["kid/random_vgg/train"].reference is None
+    assert found["one"]["random_vgg/kid_train"].reference is None
 
 
 @pytest.mark.parametrize("finished", [False, True])
@@ -209,8 +209,8 @@ def test_the_batch_size_changes_nothing(trial, dataset, tmp_path):
 def test_a_single_validation_image_leaves_out_its_measurements_with_a_reason(trial, tmp_path):
     result, reports = evaluate(trial, make_dataset(tmp_path / "tiny", train=3, validation=1), tmp_path / "out")
     omitted = {(item.epoch, item.key): item.reason for item in result.omitted}
-    assert omitted[1, "fid/random_vgg/validation"] == "1 real images: at least 2 are needed"
-    few = {f"{metric}/random_vgg/validation" for metric in ("kid", "fid")} | {f"{s}/random_vgg/train" for s in SHARES}
+    assert omitted[1, "random_vgg/fid_validation"] == "1 real images: at least 2 are needed"
+    few = {f"random_vgg/{metric}_validation" for metric in ("kid", "fid")} | {f"random_vgg/{s}_train" for s in SHARES}
     assert set(omitted) == {(epoch, key) for epoch in (1, 4) for key in few}
     assert not any("validation" in key for _, metrics in reports for key in metrics)
     kid = next(item for item in result.measurements if item.quantity.metric == "kid")
@@ -225,7 +225,8 @@ def test_a_data_set_without_validation_images_is_measured_against_train(trial, t
 def test_one_train_image_still_gives_what_can_be_measured(trial, tmp_path):
     result, _ = evaluate(trial, make_dataset(tmp_path / "tiny", train=1, validation=1), tmp_path / "out")
     assert {item.key for item in result.measurements} == {
-        "lpips_random/real_fake", "lpips_random/fake_fake", "ms_ssim/real_fake", "ms_ssim/fake_fake",
+        "sample_pairs/lpips_random_real_fake", "sample_pairs/lpips_random_fake_fake",
+        "sample_pairs/ms_ssim_real_fake", "sample_pairs/ms_ssim_fake_fake",
     }  # fmt: skip
 
 
@@ -278,7 +279,7 @@ def test_the_command_prints_one_json_object(folders):
     assert done.exit_code == 0, done.output
     result = json.loads(done.stdout)
     assert {item["quantity"]["metric"] for item in result["measurements"]} == {"kid", "fid", "lpips", "ms_ssim"}
-    assert {item["key"] for item in result["measurements"]} >= {"kid/random_vgg", "lpips_random/real_real"}
+    assert {item["key"] for item in result["measurements"]} >= {"random_vgg/kid", "sample_pairs/lpips_random_real_real"}
     assert result["extractor"]["name"] == "random_vgg"
 
 
@@ -286,9 +287,9 @@ def test_the_command_draws_from_a_snapshot_and_splits_a_data_set(trial, dataset)
     snapshot = trial / "snapshots/epoch_0004.pt"
     done = run("--real", dataset, "--fake", snapshot, "--count", 11, "--extractor", "random", "--json")
     by_key = {item["key"]: item for item in json.loads(done.stdout)["measurements"]}
-    assert (by_key["kid/random_vgg/test"]["n_real"], by_key["kid/random_vgg/test"]["n_fake"]) == (5, 11)
-    assert by_key["kid/random_vgg/train"]["subsets"]["size"] == 11
-    assert by_key["coverage/random_vgg/train"]["value"] >= 0
+    assert (by_key["random_vgg/kid_test"]["n_real"], by_key["random_vgg/kid_test"]["n_fake"]) == (5, 11)
+    assert by_key["random_vgg/kid_train"]["subsets"]["size"] == 11
+    assert by_key["random_vgg/coverage_train"]["value"] >= 0
 
 
 def compared(*arguments):
@@ -297,8 +298,8 @@ def compared(*arguments):
     assert done.exit_code == 0, done.output
     result = json.loads(done.stdout)
     counts = {item["key"]: (item["n_real"], item["n_fake"]) for item in result["measurements"]}
-    train, fakes = counts.get("kid/random_vgg/train") or counts["kid/random_vgg"]
-    return result["classes"], (train, counts.get("kid/random_vgg/test", (0, 0))[0], fakes)
+    train, fakes = counts.get("random_vgg/kid_train") or counts["random_vgg/kid"]
+    return result["classes"], (train, counts.get("random_vgg/kid_test", (0, 0))[0], fakes)
 
 
 BOTH = ["benign", "malignant"]
@@ -387,7 +388,7 @@ def test_the_command_prints_a_table(folders, monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
     real, fake = folders
     done = run("--real", real, "--fake", fake, "--extractor", "random")
-    assert "ms_ssim/fake_fake" in done.stdout
+    assert "sample_pairs/ms_ssim_fake_fake" in done.stdout
     assert "match reference" in done.stdout
 
 

@@ -28,6 +28,7 @@ from mammogan.launch.arguments import graph_arguments
 from mammogan.launch.compiled import RETRIES, compile_pipeline
 from mammogan.launch.pods import Pods, Size, parse_toleration
 from mammogan.launch.schedule import Schedule
+from mammogan.tracking.runs import LAMBDA, SEED
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = Path(__file__).parent / "golden"
@@ -206,7 +207,7 @@ def test_secrets_come_by_name_never_by_value(executors, documents):
 
 def test_no_input_is_named_like_a_logged_parameter(documents):
     """Kubeflow's MLflow plugin logs inputs as parameters; MLflow refuses a second value under the same name."""
-    logged = {f"cfg.{name}" for name in config.PRESETS["paper"].flat()} | {"cfg.gp_lambda", "cfg.seed"}
+    logged = {f"cfg.{name}" for name in config.PRESETS["paper"].flat()} | {LAMBDA, SEED}
     for component in documents[0]["components"].values():
         assert not logged & component.get("inputDefinitions", {}).get("parameters", {}).keys()
 

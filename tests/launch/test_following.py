@@ -26,7 +26,7 @@ from mammogan.launch.following.waiting import Waiting
 from mammogan.launch.following.watch import View
 from mammogan.launch.server import Forward, RefusedError, Server
 from mammogan.ledger import Entry, Fate, Ledger, State, Task
-from mammogan.tracking import ledger
+from mammogan.tracking import ledger, saved_view
 from mammogan.tracking.server import GIVEN_UP, STOP_ASKED
 from mammogan.tracking.standing import Losses, Standing, UnreadableError, find_standing
 
@@ -745,11 +745,11 @@ def test_links_are_reported_at_once_the_runs_own_when_it_is_open(kubeflow, host,
     assert "MLflow: https://ui.example.org/#/experiments\n" in capsys.readouterr().err
     experiment = tracking.ensure_experiment("mammogan", tracking_uri=uri)
     show_links(Server(host), run_id, uri)
-    assert f"MLflow: https://ui.example.org/#/experiments/{experiment}\n" in capsys.readouterr().err
-    parent = record(run_id, *whole(), status="FINISHED")
+    link = f"https://ui.example.org/{saved_view.address(experiment, run_id)}"
+    assert f"MLflow: {link}\n" in capsys.readouterr().err
+    record(run_id, *whole(), status="FINISHED")
     follow(Server(host), run_id, uri, poll_s=0.0)
-    stderr = capsys.readouterr().err
-    assert stderr.count(f"MLflow: https://ui.example.org/#/experiments/{experiment}/runs/{parent}\n") == 1
+    assert capsys.readouterr().err.count(f"MLflow: {link}\n") == 1
 
 
 @pytest.mark.parametrize(

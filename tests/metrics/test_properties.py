@@ -110,10 +110,10 @@ def test_no_number_depends_on_batch_size_or_order():
 def test_a_set_against_itself_is_zero_or_its_own_floor():
     real = noise(9, 0)
     figures = values(real, real)
-    assert figures["fid/random_vgg"] == pytest.approx(0, abs=1e-6)
-    assert figures["precision/random_vgg"] == figures["recall/random_vgg"] == figures["coverage/random_vgg"] == 1
+    assert figures["random_vgg/fid"] == pytest.approx(0, abs=1e-6)
+    assert figures["random_vgg/precision"] == figures["random_vgg/recall"] == figures["random_vgg/coverage"] == 1
     for metric in ("lpips_random", "ms_ssim"):
-        assert figures[f"{metric}/fake_fake"] == figures[f"{metric}/real_real"]
+        assert figures[f"sample_pairs/{metric}_fake_fake"] == figures[f"sample_pairs/{metric}_real_real"]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on this machine")

@@ -78,7 +78,7 @@ def contest(version, rival, kid, rival_kid, half=0.01):
     """As 20 patients would tell, to ``half`` of KID."""
     difference = kid - rival_kid
     return Contest(
-        version, rival, 0.0, 0.975, key="kid/inception/test", value=kid, rival_value=rival_kid, difference=difference,
+        version, rival, 0.0, 0.975, key="inception/kid_test", value=kid, rival_value=rival_kid, difference=difference,
         upper=difference + half, images=40, patients=20, fakes=100,
     )  # fmt: skip
 
@@ -152,7 +152,7 @@ def test_the_best_champion_so_far_is_to_be_beaten_whoever_is_champion(client, ad
     add(0.25)
     refused = add.promote("3")
     assert not refused.moved
-    assert "better than version 1: kid/inception/test 0.25 against 0.2 of champion version 1" in refused.why
+    assert "better than version 1: inception/kid_test 0.25 against 0.2 of champion version 1" in refused.why
     assert "better than version 2" not in refused.why
     add(0.15)
     assert (alias(client, add.model, "champion"), best(client, add)) == ("4", "4")
@@ -197,13 +197,13 @@ def test_nothing_becomes_champion_without_an_audit_that_passed(client, add, audi
     [
         (
             {"unmeasured": Unmeasured.TOO_FEW_PATIENTS, "reason": "3 test images of 3 patients", "measurements": ()},
-            "not checked: not measured on test images: 3 test images of 3 patients; selected by kid/inception/train",
+            "not checked: not measured on test images: 3 test images of 3 patients; selected by inception/kid_train",
         ),
-        ({"verdict": None}, "not checked: kid/inception/test 0.2 (0.18 to 0.22), fid/inception/test 91"),
+        ({"verdict": None}, "not checked: inception/kid_test 0.2 (0.18 to 0.22), inception/fid_test 91"),
         ({"verdict": Verdict("not memorised", Outcome.NOT_CHECKED, "no interval")}, "not checked: no interval; kid/"),
         (
             {"verdict": Verdict("not memorised", Outcome.REFUSED, "it copies")},
-            "it copies; kid/inception/test",
+            "it copies; inception/kid_test",
         ),
     ],
 )
@@ -417,9 +417,9 @@ def test_what_is_in_production_and_why(client, add):
     registry.promote(add.model, "1", "reviewed")
     production = registry.in_production(add.model)
     figures = (
-        "kid/inception/test 0.3 (0.28 to 0.32), fid/inception/test 91 (90.98 to 91.02) on 40 test images of 20 patients"
+        "inception/kid_test 0.3 (0.28 to 0.32), inception/fid_test 91 (90.98 to 91.02) on 40 test images of 20 patients"
     )
-    looks = "this test set has been looked at 1 time; selected by kid/inception/train 0.3"
+    looks = "this test set has been looked at 1 time; selected by inception/kid_train 0.3"
     assert production.version == "1"
     assert production.why.startswith(f"reviewed; the audit passed; {figures} {looks}")
     assert production.why.endswith("; there is no champion yet")
@@ -434,13 +434,13 @@ def test_what_is_in_production_and_why(client, add):
 def test_the_card_tells_metrics_data_use_and_limits(client, add):
     add(0.3)
     text = client.get_model_version(add.model, "1").description
-    assert "| kid/inception/train | 0.3 | 0.285 to 0.315 | 0.01 |" in text
+    assert "| inception/kid_train | 0.3 | 0.285 to 0.315 | 0.01 |" in text
     assert "- not memorised: not checked: KID against validation reals" in text
-    assert "- diverse: passed: lpips/fake_fake" in text
+    assert "- diverse: passed: sample_pairs/lpips_fake_fake" in text
     for heading in ("## Use", "## Gates", "## Data", "## Provenance", "## Limits"):
         assert heading in text
     assert "CC BY 3.0" in text
     run = paper_run()
     full = card.write(run, run.decision)
     assert "574 benign, 407 malignant" in full
-    assert "| kid/inception/train | 0.1765 | 0.1677 to 0.1853 | 0.01 | 407 / 1000 |" in full
+    assert "| inception/kid_train | 0.1765 | 0.1677 to 0.1853 | 0.01 | 407 / 1000 |" in full

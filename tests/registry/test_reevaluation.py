@@ -105,13 +105,13 @@ def test_the_better_one_becomes_champion_whatever_it_was_registered_on(client, a
     assert champion(client) == first
     second, verdict = add(good, after, 2)
     assert champion(client) == second
-    assert "kid/random_vgg/test" in verdict
+    assert "random_vgg/kid_test" in verdict
     assert f"of champion version {first} on 20 held-out images of 10 patients: difference -" in verdict
 
     third, verdict = add(flat, before, 3)
     assert champion(client) == second
     assert third != first
-    assert "refused: better than version 2: kid/random_vgg/test" in verdict
+    assert "refused: better than version 2: random_vgg/kid_test" in verdict
     _, verdict = add(good, after, 4)  # the champion once more: as good, and not better
     assert champion(client) == second
     assert "upper end" in verdict
@@ -146,7 +146,7 @@ def test_the_difference_is_that_of_both_drawn_anew_on_the_same_patients(client, 
     run = CliRunner().invoke(app, ["promote", second, "--model", NAME, "--dataset", str(after), "--why", "by hand"])
     assert run.exit_code == 1
     assert looks.count(digest) == 3
-    assert f"better than version {first}: kid/random_vgg/test" in run.stderr
+    assert f"better than version {first}: random_vgg/kid_test" in run.stderr
     (after / manifest.FILE).write_text("image_id\n000\n")
     with pytest.raises(ValueError, match="no column file, label"):
         registry.contests(second, after, CONFIG)

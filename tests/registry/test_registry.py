@@ -14,14 +14,16 @@ from mlflow import MlflowClient
 from PIL import Image
 from sample_run import snapshot_evaluation, training, write_result
 from snapshots import write_snapshot
+from typer.testing import CliRunner
 from warm_interpreter import warm_python
 
 from mammogan import registry, results, serving, tracking
+from mammogan.command_line import app
 from mammogan.config import PRESETS, Trial
 from mammogan.models.generator import load_generator, sample
-from mammogan.results import Network
+from mammogan.results import Decision, Network
 from mammogan.selection.ranking import select
-from mammogan.tracking.findings import log_findings
+from mammogan.tracking.findings import log_results
 
 CONFIG = PRESETS["demo"]
 TRIAL = Trial(3.0, 0)
@@ -66,10 +68,9 @@ def test_registering_again_gives_the_same_version(registered, snapshot):
     assert str(version.version) == number
     assert version.run_id == tracking.find_trial(parent, TRIAL)
     tags = version.tags
-    assert (tags["lambda"], tags["epoch"], tags["selected.kid.inception.train"]) == ("3", "4", "0.2")
-    assert (tags["kid.inception.test"], tags["mammogan.test_looks"]) == ("0.22", "2")
+    assert (tags["lambda"], tags["epoch"], tags["mammogan.test_looks"]) == ("3", "4", "2")
     assert version.description.count("## Result on test images") == 1
-    assert "| kid/inception/test | 0.22 | 0.2 to 0.24 |" in version.description
+    assert "| inception/kid_test | 0.22 | 0.2 to 0.24 |" in version.description
     assert "This test set has been looked at 2 times." in version.description
     assert (tags["mammogan.data_digest"], tags["mammogan.frozen"]) == ("d" * 64, "random DenseNet121")
 
@@ -88,13 +89,51 @@ def test_what_a_dead_process_left_unregistered_is_removed(registered, snapshot, 
     assert [model.status for model in left] == ["READY"]
 
 
-def test_findings_that_are_logged_again_are_there_once(registered, tmp_path):
-    (tmp_path / "audit.json").write_text("{}")
+def test_the_winners_values_are_its_models_and_stay_one_point_of_its_trial(registered):
+    client = tracking.client()
+    version = client.get_model_version_by_alias("mammogan", "champion")
+    model = client.get_logged_model(client.get_model_version_by_alias("mammogan", "champion").model_id)
+    assert {metric.key: (metric.value, metric.step) for metric in model.metrics} == {
+        "inception/kid_train": (0.2, 4),
+        "inception/fid_train": (90.0, 4),
+        "sample_pairs/lpips_fake_fake": (0.3, 4),
+        "result/kid_test_inception": (0.22, 0),
+        "result/fid_test_inception": (91.0, 0),
+    }
+    points = client.get_metric_history(version.run_id, "inception/kid_train")
+    assert [(point.step, point.value, point.timestamp) for point in points] == [(4, 0.2, points[0].timestamp)]
+
+
+def test_the_models_page_tells_what_is_in_production_and_why(registered):
+    client = tracking.client()
+    text = client.get_registered_model("mammogan").description
+    version = client.get_model_version_by_alias("mammogan", "champion")
+    assert f"**In production: [version {version.version}](#/models/mammogan/versions/{version.version})**" in text
+    assert f"![Samples of epoch 4](get-artifact?path=grids%2Fepoch_0004.png&run_uuid={version.run_id})" in text
+    assert "mammogan generate --model models:/mammogan@champion" in text
+    assert "| for the test; by force, " in text
+    assert version.description.startswith("![Samples of epoch 4](get-artifact?")
+    client.update_registered_model("mammogan", "Ask Anna.")
+    registry.promotion.model_page.write(client, "mammogan", None, [])
+    assert client.get_registered_model("mammogan").description == "Ask Anna."
+    client.update_registered_model("mammogan", text)
+
+
+def test_a_move_by_hand_is_in_the_experiments_note(registered):
+    parent, number, decision = registered
+    tracking.log_decision(parent, results.read(Decision, decision))
+    moved = CliRunner().invoke(app, ["promote", number, "--force", "--why", "by hand"])
+    assert moved.exit_code == 0, moved.output
+    note = tracking.client().get_experiment_by_name("test").tags["mlflow.note.content"]
+    assert f"In production: [version {number}](#/models/mammogan/versions/{number})." in note
+
+
+def test_results_that_are_logged_again_are_there_once(registered):
     for value in (0.5, 0.5, 0.25):
-        log_findings(registered[0], "audit", tmp_path, {"audit/x": value, "audit/nan": math.nan})
-    points = tracking.client().get_metric_history(registered[0], "audit/x")
+        log_results(registered[0], {"result/x": value, "result/nan": math.nan, "result/none": None})
+    points = tracking.client().get_metric_history(registered[0], "result/x")
     assert [point.value for point in points] == [0.5, 0.25]
-    assert "audit/nan" not in tracking.client().get_run(registered[0]).data.metrics
+    assert {"result/nan", "result/none"}.isdisjoint(tracking.client().get_run(registered[0]).data.metrics)
 
 
 def test_parent_run_goes_on_after_registering(registered):

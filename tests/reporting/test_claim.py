@@ -41,7 +41,7 @@ def test_what_a_record_holds_is_answered(items):
     assert "train 981 images (574 benign, 407 malignant) of 539 patients" in items[19].text
     assert items[20].text == "not by patient: 148 are on both sides, with 190 test images"
     assert items[36].status is Status.IN_PART
-    assert "kid/inception/train" in items[28].text
+    assert "inception/kid_train" in items[28].text
     assert items[26].text.startswith("snapshots ranked by kid,fid against the train reals, as select.against says")
     assert items[26].text.endswith(paper_run().decision.verdict)
 
@@ -58,13 +58,13 @@ def test_performance_is_what_was_measured_anew_and_says_how_often_its_test_set_w
         for number in (32, 37):
             text = items[number].text
             assert items[number].status is (Status.ANSWERED if measured else Status.NOT_DONE), number
-            assert ("kid/inception/test 0.21 (0.19 to 0.23)" in text) is measured
+            assert ("inception/kid_test 0.21 (0.19 to 0.23)" in text) is measured
             assert ("this test set has been looked at 4 times" in text) is measured
     items = answers(dataclasses.replace(run, findings=Findings(result=unmeasured(result))))
     assert "3 test images" in items[32].text
     items = answers(dataclasses.replace(run, findings=Findings(result=result)))
-    assert items[37].text.startswith("lambda=3,seed=0, epoch 1000: kid/inception/test 0.21")
-    assert "selected by kid/inception/train 0.1765 (0.1677 to" in items[37].text
+    assert items[37].text.startswith("lambda=3,seed=0, epoch 1000: inception/kid_test 0.21")
+    assert "selected by inception/kid_train 0.1765 (0.1677 to" in items[37].text
     assert "not audited" in items[37].text
 
 

@@ -52,7 +52,7 @@ def test_an_absent_metric_fails():
 
 
 def contest(upper, margin=0.0, **changes):
-    given = {"key": "kid/x/test", "value": 0.1, "rival_value": 0.2, "difference": -0.1, "images": 30, "patients": 9}
+    given = {"key": "x/kid_test", "value": 0.1, "rival_value": 0.2, "difference": -0.1, "images": 30, "patients": 9}
     return Contest("2", "1", margin, 0.975, upper=upper, **{**given, **changes})
 
 
@@ -69,7 +69,7 @@ def test_what_was_not_measured_is_not_better():
     assert (missing.outcome, missing.why) == (Outcome.NOT_CHECKED, "champion version 1 draws 28 px")
     assert not_passed([missing]) == "better than version 1: not checked: champion version 1 draws 28 px"
     assert not_passed([better_than(contest(-0.1))]) == ""
-    assert not_passed([better_than(contest(0.1))]).startswith("better than version 1: kid/x/test 0.1 against 0.2")
+    assert not_passed([better_than(contest(0.1))]).startswith("better than version 1: x/kid_test 0.1 against 0.2")
 
 
 @pytest.mark.parametrize(("value", "passed"), [(0.02, False), (0.13, True), (0.5, True)])

@@ -36,7 +36,7 @@ def test_papers_numbers_give_the_papers_winner_and_no_lambda_that_is_better():
     assert (decision.winner.trial.name, decision.winner.epoch) == ("lambda=3,seed=0", 1000)
     assert decision.winner.find(KID).value == 0.1765
     assert decision.verdict == (
-        "lambda=3,seed=0 at epoch 1000 has the lowest kid/inception/train: 0.1765 [0.1677, 0.1853]; "
+        "lambda=3,seed=0 at epoch 1000 has the lowest inception/kid_train: 0.1765 [0.1677, 0.1853]; "
         "one seed is not enough to tell lambda=3 from lambda=0.5 and lambda=5"
     )
     assert decision.lambdas[0] == LambdaStrength(3.0, 0.1765, 0.1765 * 0.95, 0.1765 * 1.05)
@@ -80,7 +80,7 @@ def test_a_metric_that_is_missing_never_wins():
 def test_a_number_that_is_not_finite_is_no_measurement(bad):
     good = measured(1, "kid", 0.1)
     for name in ("value", "low", "high", "reference"):
-        with pytest.raises(ValueError, match=f"kid/inception/train: {name}=.* is not finite"):
+        with pytest.raises(ValueError, match=f"inception/kid_train: {name}=.* is not finite"):
             dataclasses.replace(good, **{name: bad})
 
 
@@ -115,7 +115,8 @@ def test_a_collapsed_snapshot_never_wins():
     decision = select([simple(0.5, 0.01, lpips=0.02), simple(3, 0.2)], SelectConfig())
     assert decision.winner.trial.name == "lambda=3,seed=0"
     assert decision.reasons == (
-        "lambda=0.5,seed=0 epoch 1 refused: diverse: lpips/fake_fake is 0.07 of real images'; at least 0.4",
+        "lambda=0.5,seed=0 epoch 1 refused: diverse: sample_pairs/lpips_fake_fake is 0.07 of real images'; "
+        "at least 0.4",
     )
     assert [gate.gate for gate in decision.gates] == ["measured", "diverse", "not memorised"]
 
@@ -158,7 +159,7 @@ def test_other_numbers_of_images_are_not_compared(change):
     other = dataclasses.replace(other, measurements=(first, dataclasses.replace(second, **change), third))
     decision = select([simple(3, 0.2), other], SelectConfig())
     assert (decision.accepted, decision.comparisons, decision.lambdas) == (False, (), ())
-    assert "measured differently: fid/inception/train of" in decision.reasons[0]
+    assert "measured differently: inception/fid_train of" in decision.reasons[0]
 
 
 def test_decide_hands_on_the_winning_snapshot(tmp_path):

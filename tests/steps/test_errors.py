@@ -62,7 +62,7 @@ def call(tmp_path):
     """``call(step, **more)``: the step as Kubeflow calls it, every artifact below ``tmp_path``."""
 
     def at(name):
-        return SimpleNamespace(path=str(tmp_path / name))
+        return SimpleNamespace(path=str(tmp_path / name), log_metric=lambda *_: None)
 
     settings = {"preset": "demo", "overrides": json.dumps({"data.size": 28}), "run": tmp_path.name}
     data = {
@@ -71,7 +71,7 @@ def call(tmp_path):
     }
     over = SimpleNamespace(state="RUNNING", error_message=None, pipeline_job_resource_name="mammogan-x")
     steps = {
-        Step.START: (start, {"experiment": tmp_path.name, "source": "phantom"}),
+        Step.START: (start, {"experiment": tmp_path.name, "source": "phantom", "link": at("link")}),
         Step.INGEST: (ingest, {"source": str(tmp_path / "absent"), "labels": "", "store": "", "work": ""}),
         Step.FILTER_MINORITY: (filter_minority, {}),
         Step.CHECK_CHANGES: (check_changes, {"force": False}),

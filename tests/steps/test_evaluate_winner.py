@@ -77,13 +77,14 @@ def test_the_figure_is_registered_with_the_number_of_looks(client, measure, data
     assert (first.unmeasured, first.test_set.images, first.test_set.looks) == (None, 6, 1)
     metrics = client.get_run(parent).data.metrics
     figure = first.figures()[0]
-    assert metrics[f"result/{figure.key}"] == figure.value
+    assert metrics[figure.quantity.result_key] == figure.value
     purge.remove(purge.held(runs=[parent]))
     assert tracking.read_run(parent).findings.result == first  # numbers stay when what tells of patients goes
     registered = client.get_model_version(NAME, version)
-    assert registered.tags[figure.key.replace("/", ".")] == f"{figure.value:.6g}"
+    model = client.get_logged_model(registered.model_id)
+    assert {item.key: item.value for item in model.metrics}[figure.quantity.result_key] == figure.value
     assert "This test set has been looked at 1 time." in registered.description
-    assert "Selected by kid/inception/train 0.2" in registered.description
+    assert "Selected by inception/kid_train 0.2" in registered.description
     move = registry.promote(NAME, version, "selected")
     assert move.moved
     assert f"{figure.key} {figure.value:.4g}" in move.why

@@ -77,7 +77,7 @@ def steps(folder):
     chosen = {"decision": at("decision"), "winner": at("winner")}
     over = SimpleNamespace(state="RUNNING", error_message=None, pipeline_job_resource_name="mammogan-x")
     return {
-        "start": lambda: start.python_func(**settings, experiment=EXPERIMENT, source="phantom"),
+        "start": lambda: start.python_func(**settings, experiment=EXPERIMENT, source="phantom", link=at("link")),
         "ingest": lambda: ingest.python_func(**settings, source="phantom", labels="", store="", work="", **data),
         "filter-minority": lambda: filter_minority.python_func(**settings, **data, minority=minority),
         "check-changes": lambda: check_changes.python_func(**settings, force=False),
@@ -107,7 +107,7 @@ def steps(folder):
 
 
 def artifact(folder, name):
-    return SimpleNamespace(path=str(folder / "artifacts" / name))
+    return SimpleNamespace(path=str(folder / "artifacts" / name), log_metric=lambda *_: None)
 
 
 def version(folder):

@@ -155,7 +155,7 @@ def test_compare_puts_a_trial_in_a_row_with_its_best_snapshot(run):
     table = runs_table.compare([paper_run(), paper_run(diverged=5.0)])
     assert len(table) == 6
     best = table.loc[table["trial"] == "lambda=3,seed=0"].iloc[0]
-    assert (best["epoch"], best["kid/inception/train"], best["fid/inception/train"]) == (1000, 0.1765, 179.35)
+    assert (best["epoch"], best["inception/kid_train"], best["inception/fid_train"]) == (1000, 0.1765, 179.35)
     assert list(table["status"])[-1] == "FAILED"
     by_kid = paper_run()
     by_fid = dataclasses.replace(by_kid, config=override(by_kid.config, {"select.metrics": "fid,kid"}))
@@ -170,8 +170,8 @@ def test_compare_shows_the_winner_s_figures_on_test_images_beside_what_selected_
     result = winner_result(None, record.decision.winner, looks=3)
     table = runs_table.compare([dataclasses.replace(record, findings=Findings(result=result))]).set_index("trial")
     row = table.loc["lambda=3,seed=0"]
-    assert (row["kid/inception/train"], row["result/kid/inception/test"], row["test_looks"]) == (0.1765, 0.21, 3)
-    assert table["result/kid/inception/test"].count() == 1
+    assert (row["inception/kid_train"], row["result/inception/kid_test"], row["test_looks"]) == (0.1765, 0.21, 3)
+    assert table["result/inception/kid_test"].count() == 1
 
 
 def test_compare_command(run, tmp_path):
@@ -180,7 +180,7 @@ def test_compare_command(run, tmp_path):
     answer = json.loads(done.stdout)
     (row,) = answer["trials"]
     assert answer["lambdas"] == {run: []}  # one trial alone cannot be compared
-    assert row["kid/inception/train"] == 0.2
+    assert row["inception/kid_train"] == 0.2
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
     assert CliRunner().invoke(app, ["compare", "nonsense"]).exit_code == 2
 

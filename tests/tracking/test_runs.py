@@ -150,12 +150,12 @@ def test_resumed_training_logs_every_point_once(mlflow, parent, tmp_path):
     for first in (0, 3):  # the second process reports epochs 3 and 4 again, with other values
         with tracking.trial_log(parent, TRIAL, CONFIG, step="train") as log:
             for epoch in range(first, first + 5):
-                log.metrics(epoch, {"train/penalty": epoch + first / 10, "kid/x/train": math.nan})
+                log.metrics(epoch, {"train/penalty": epoch + first / 10, "x/kid_train": math.nan})
     child = tracking.find_trial(parent, TRIAL)
     history = mlflow.get_metric_history(child, "train/penalty")
     expected = [0, 1, 2, 3, 4, 5.3, 6.3, 7.3]
     assert sorted((m.step, m.value) for m in history) == list(enumerate(expected))
-    assert mlflow.get_metric_history(child, "kid/x/train") == []
+    assert mlflow.get_metric_history(child, "x/kid_train") == []
 
 
 def test_an_outage_neither_stops_training_nor_loses_a_point(mlflow, parent, monkeypatch):

@@ -76,8 +76,7 @@ def untimed(trained):
 def without_timing(row):
     """The epoch's metrics without those that depend on the machine, which must be there."""
     metrics = dict(row.metrics)
-    assert min(metrics.pop(f"train/{name}") for name in ("images_per_s", "memory_mb")) > 0
-    assert metrics.pop("train/eta_s") >= 0
+    assert min(metrics.pop(f"system/{name}") for name in ("images_per_s", "device_memory_mb")) > 0
     return EpochMetrics(row.epoch, metrics)
 
 

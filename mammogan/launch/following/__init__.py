@@ -81,6 +81,17 @@ def show_links(server: Server, run_id: str, tracking_uri: str = "", settings: st
     _log_links(server, run_id, tracking_uri, links(server, run_id, tracking_uri, settings))
 
 
+def show_latest(server: Server, experiment_name: str, tracking_uri: str, settings: str = "mammogan") -> None:
+    """Say where the latest run of an experiment is looked at, whichever that is by then."""
+    from mammogan.tracking.standing import UnreadableError, find_experiment
+
+    places = links(server, "", tracking_uri, settings)
+    with contextlib.suppress(UnreadableError):
+        if places.mlflow and tracking_uri:
+            page = places.view(find_experiment(experiment_name, tracking_uri))
+            logger.info(f"MLflow, the latest run of {experiment_name}: {page}")
+
+
 def _log_links(server: Server, run_id: str, tracking_uri: str, places: Links) -> str:
     """Say where to look at a run; returns the line about MLflow."""
     logger.info(f"Kubeflow: {places.kubeflow}")
@@ -91,16 +102,16 @@ def _log_links(server: Server, run_id: str, tracking_uri: str, places: Links) ->
 
 
 def _mlflow_page(server: Server, run_id: str, tracking_uri: str, places: Links) -> str:
-    """The run's page where it was opened already, else its experiment's, else the list of experiments."""
+    """The run's view, which is there from its start on, where its experiment is; else the list of experiments."""
     from mammogan.tracking.standing import UnreadableError, find_experiment
 
     with contextlib.suppress(RefusedError, UnreadableError):
         view = Watch(server, run_id, tracking_uri).look()
         if view and view.standing:
-            return places.run(view.standing.experiment_id, view.standing.run_id)
+            return places.view(view.standing.experiment_id, run_id)
         if view and tracking_uri:
-            return places.experiment(find_experiment(experiment(view.run), tracking_uri))
-    return places.experiment("")
+            return places.view(find_experiment(experiment(view.run), tracking_uri), run_id)
+    return places.view("")
 
 
 def _continuation(server: Server, run_id: str, tracking_uri: str, places: Links) -> str:
@@ -157,7 +168,7 @@ class _Following:
 
     def _show(self, show: Show, view: View, waits_for: str) -> None:
         if view.standing:
-            self._once(f"MLflow: {self._places.run(view.standing.experiment_id, view.standing.run_id)}")
+            self._once(f"MLflow: {self._places.view(view.standing.experiment_id, self._watch.run_id)}")
         if view.stands_still(STANDS_STILL_S):
             self._once(STANDS_STILL)
         rows = [row for row in view.rows() if row.state or not view.ended]
@@ -228,5 +239,5 @@ class _Following:
 
     def _place(self, view: View) -> str:
         """Where a person reads on: the run in MLflow, else Kubeflow's page."""
-        page = self._places.run(view.standing.experiment_id, view.standing.run_id) if view.standing else ""
+        page = self._places.view(view.standing.experiment_id, self._watch.run_id) if view.standing else ""
         return page or self._places.kubeflow

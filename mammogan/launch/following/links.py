@@ -29,13 +29,18 @@ class Links:
     mlflow: str = ""
     """MLflow's address for browsers, or the command that opens it; empty where neither is known."""
 
-    def experiment(self, experiment_id: str) -> str:
-        """MLflow's page of an experiment, or the list of them."""
-        return self._page(f"#/experiments/{experiment_id}" if experiment_id else "#/experiments")
+    tracking_uri: str = ""
+    """MLflow as this machine reaches it."""
 
-    def run(self, experiment_id: str, run_id: str) -> str:
-        """MLflow's page of a run."""
-        return self._page(f"#/experiments/{experiment_id}/runs/{run_id}")
+    def view(self, experiment_id: str, run_key: str = "") -> str:
+        """MLflow's view of the run of that key, of the latest one without; the experiments, where its own is not known.
+
+        It is the same before the run was opened in MLflow as afterwards.
+        """
+        from mammogan.tracking import views
+
+        path = views.path(experiment_id, run_key or views.LATEST, self.tracking_uri) if experiment_id else ""
+        return self._page(path or "#/experiments")
 
     def _page(self, path: str) -> str:
         return f"{self.mlflow}/{path}" if self.mlflow.startswith("http") else self.mlflow
@@ -43,7 +48,7 @@ class Links:
 
 def links(server: Server, run_id: str, tracking_uri: str = "", settings: str = "mammogan") -> Links:
     """Both pages of a run; ``settings`` names the ConfigMap of the steps, ``tracking_uri`` MLflow for this machine."""
-    return Links(_kubeflow(server, run_id), _mlflow(server, tracking_uri, settings))
+    return Links(_kubeflow(server, run_id), _mlflow(server, tracking_uri, settings), tracking_uri)
 
 
 def _kubeflow(server: Server, run_id: str) -> str:
