@@ -15,7 +15,7 @@ from mammogan.commands.options import (
     LpipsWeights,
     Preset,
     Settings,
-    TrackingUri,
+    StoreUri,
     label_of,
     overrides,
     print_json,
@@ -50,7 +50,7 @@ def synthesise(
     dicom: Annotated[bool, typer.Option("--dicom", help="Also write DICOM Secondary Capture.")] = False,
     preset: Preset = "paper",
     settings: Settings = None,
-    tracking_uri: TrackingUri = "",
+    tracking_uri: StoreUri = "",
     as_json: Json = False,
 ) -> None:
     """Fill up the rare class of a data set with synthetic images; run again, it resumes."""
@@ -124,7 +124,7 @@ def utility(
     kind: Class = "malignant",
     preset: Preset = "paper",
     settings: Settings = None,
-    tracking_uri: TrackingUri = "",
+    tracking_uri: StoreUri = "",
     as_json: Json = False,
 ) -> None:
     """Compare classifiers trained with and without synthetic images, on held-out patients."""

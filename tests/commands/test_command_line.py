@@ -33,7 +33,7 @@ def test_every_subcommand_is_there():
     assert set(COMMANDS) == {
         *("run", "compile", "config", "submit", "stop", "schedule", "preflight", "probe"),
         *("plan", "ingest", "verify", "card", "train", "evaluate", "synthesise", "audit", "utility"),
-        *("generate", "export", "report", "compare", "lineage", "promote", "rollback", "janitor"),
+        *("generate", "export", "report", "runs", "compare", "lineage", "promote", "rollback", "janitor"),
         *("relocate", "ui", "purge", "claim", "reader-study"),
     }
 
