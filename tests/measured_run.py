@@ -26,4 +26,5 @@ def measured_run(database, tmp_path_factory):
             with tracking.trial_log(parent, trial, CONFIG, step="evaluate") as log:
                 log.finish(evaluations[-1])
         tracking.log_decision(parent, select(evaluations, CONFIG.select))
+        tracking.close(parent, "FINISHED")
         yield parent

@@ -17,11 +17,15 @@ POLL_S = 0.3
 
 
 def has_window() -> bool:
-    """Whether a browser of this machine opens a window; one that draws in the terminal would take it over."""
+    """Whether a browser of this machine opens a window, or ``$BROWSER`` names one.
+
+    Where there is no display Python would take one that draws in the terminal, which serves and logs already.
+    """
     try:
-        return not isinstance(webbrowser.get(), webbrowser.GenericBrowser) or sys.platform == "darwin"
+        found = webbrowser.get()
     except webbrowser.Error:
         return False
+    return bool(os.environ.get("BROWSER")) or type(found) is not webbrowser.GenericBrowser
 
 
 def open_when_up(address: str) -> bool:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from mammogan.records import RunRecord
 
 POLL_S = 5.0
+FRESH_S = 3.0
+"""Age up to which the record of a run that goes on is not read again: one look asks it many times."""
 RUNNING, FINISHED = "RUNNING", "FINISHED"
 NOT_STARTED = "PENDING"
 """Status of a run that MLflow does not know yet."""
@@ -73,6 +75,7 @@ class Run:
         """MLflow's address."""
         self._kubeflow, self._run_id = kubeflow, run_id
         self._record: RunRecord | None = None
+        self._read_at_s = 0.0
 
     @classmethod
     def of(cls, run_id: str, tracking_uri: str) -> Run:
@@ -96,10 +99,11 @@ class Run:
         """All that MLflow holds of it. Raises RuntimeError where no step of it has begun."""
         from mammogan import tracking
 
-        if self._record is None or self._record.status == RUNNING:
+        if self._record is None or (self._record.status == RUNNING and self._age_s() >= FRESH_S):
             if not self.run_id:
                 raise RuntimeError(f"run {self.key}: MLflow does not know it yet; run.wait() waits for its end")
             self._record = tracking.read_run(self.run_id, self.tracking_uri)
+            self._read_at_s = time.monotonic()
         return self._record
 
     @property
@@ -203,10 +207,14 @@ class Run:
                 self._kubeflow.follow(server, self.key, self.tracking_uri)
             return self
         while self.status in (RUNNING, NOT_STARTED):
-            time.sleep(POLL_S)
+            time.sleep(POLL_S)  # longer than FRESH_S
         if self.status != FINISHED:
             raise RuntimeError(f"the run ended {self.status}: {self._reason}")
         return self
+
+    def _age_s(self) -> float:
+        """How long ago the record was read."""
+        return time.monotonic() - self._read_at_s
 
     @property
     def _reason(self) -> str:
