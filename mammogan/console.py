@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 PLAIN_INTERVAL_S = 10.0
 WIDTH = 80
 """Columns of a terminal whose size is not known, and of what is to be copied."""
+WIDE = 110
+"""Columns that have room for a long bar."""
 
 
 class Advance(Protocol):
@@ -219,20 +221,21 @@ def _terminal_bar(description: str, total: int, done: int, unit: str) -> Generat
         MofNCompleteColumn,
         Progress,
         TextColumn,
-        TimeElapsedColumn,
         TimeRemainingColumn,
     )
+    from rich.table import Column
 
+    shown = plain(stderr=True)
     columns = (
         TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=None),
+        BarColumn(bar_width=8 if shown.width < WIDE else 30),
         MofNCompleteColumn(),
         TextColumn(unit, markup=False),
-        TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}", markup=False),
+        TextColumn("left"),
+        TextColumn("{task.fields[note]}", markup=False, table_column=Column(ratio=1, no_wrap=True)),
     )
-    with Progress(*columns, console=plain(stderr=True)) as bars:
+    with Progress(*columns, console=shown, expand=True) as bars:  # a narrow screen cuts the note alone
         task = bars.add_task(description, total=total, completed=done, note="")
 
         def advance(steps: int = 1, note: str = "") -> None:

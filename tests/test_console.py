@@ -192,7 +192,8 @@ def test_a_step_shows_the_traceback_of_what_it_survives_before_its_line(capsys, 
 
 
 @pytest.mark.parametrize("text", ["/data/[/x]/y", "[link=http://evil]here[/link]", "[bold]b", ":smile:"])
-def test_brackets_are_text_in_what_is_drawn(capsys, text):
+def test_brackets_are_text_in_what_is_drawn(capsys, monkeypatch, text):
+    monkeypatch.setenv("COLUMNS", "120")
     table = Table("column")
     table.add_row(text)
     tree = Tree(text)
@@ -216,6 +217,17 @@ def test_progress_names_what_it_counts():
     ]
     assert len(calls) >= 12
     assert [ast.unparse(call) for call in calls if "unit" not in {word.arg for word in call.keywords}] == []
+
+
+def test_a_narrow_screen_cuts_the_note_of_a_bar_and_nothing_else(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with console._terminal_bar("evaluate lambda=0.5,seed=0", 1023, 700, "image passes") as advance:
+        advance(note="epoch 11, W 3.44 and more that no screen has room for")
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line]
+    assert len(line) <= 80
+    assert line.startswith("evaluate lambda=0.5,seed=0 ")
+    assert " 701/1023 image passes " in line
+    assert " left epoch" in line
 
 
 def test_nothing_else_draws():
