@@ -42,6 +42,13 @@ def test_a_long_name_is_folded_and_not_cut():
     assert NARROWEST < 80
 
 
+def test_text_is_folded_between_words_before_a_name_is():
+    name, words = "n" * 50, " ".join(["word"] * 10)
+    lines = TextTable(("metric", "value"), ((name, words),), fixed=2).text(80).splitlines()
+    assert lines[2].startswith(f"{name}  word")
+    assert all(len(line) <= 80 for line in lines)
+
+
 def test_what_is_wider_than_the_screen_goes_on_below_with_its_names():
     header = ("metric", *(f"trial {number:02d} of the run" for number in range(9)))
     text = TextTable(header, (("KID", *(str(number) for number in range(9))),)).text(80)
