@@ -72,7 +72,7 @@ def _test_rows(winner: Column, columns: Sequence[Column]) -> Iterator[tuple[str,
         name, _, rest = scaled_title(item.quantity, scale).partition("\n")
         reference = scale.beside(item.reference, item)
         cells = [_cell(item, scale, reference=False) if column is winner else "" for column in columns]
-        yield (f"{name}, on test\n{rest}".rstrip(), reference, *cells)
+        yield (f"{name} of the winner\n{rest}".rstrip(), reference, *cells)
 
 
 def title(quantity: Quantity) -> str:

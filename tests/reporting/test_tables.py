@@ -5,13 +5,14 @@ import dataclasses
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sample_run import COLUMNS, measured, paper_run
+from sample_run import COLUMNS, measured, paper_run, winner_result
 
+from mammogan.records import Findings
 from mammogan.reporting import runs_table
 from mammogan.reporting.measurement_table import measurement_table
 from mammogan.reporting.text_table import NARROWEST, TextTable
 from mammogan.reporting.trial_table import WINNER, trial_table
-from mammogan.results import Omission
+from mammogan.results import Omission, Unmeasured
 
 WORDS = st.text("abc=,/ \n", max_size=60)
 
@@ -100,6 +101,17 @@ def test_the_winners_column_is_the_snapshot_that_was_chosen_and_not_the_lowest(r
     assert {item.epoch for item in runs_table.best(chosen, run)} == {winner.epoch}
     assert {item.epoch for item in runs_table.best(chosen, refused)} == {100}
     assert [row["epoch"] for _, row in runs_table.compare([refused]).iterrows() if row["seed"] == 0].count(100) == 1
+
+
+def test_the_winners_figures_on_test_images_stand_in_its_column_alone(run):
+    result = winner_result(None, run.decision.winner, looks=2)
+    table = trial_table([dataclasses.replace(run, findings=Findings(result=result))])
+    (row,) = [row for row in table.rows if row[0].startswith("KID of the winner")]
+    assert row[2:] == tuple("0.210\n0.190 to 0.230" if WINNER in heading else "" for heading in table.header[2:])
+    assert table.notes == ("this test set has been looked at 2 times",)
+    lost = dataclasses.replace(result, unmeasured=Unmeasured.NO_IMAGES, reason="no test image", measurements=())
+    table = trial_table([dataclasses.replace(run, findings=Findings(result=lost))])
+    assert table.notes == ("not measured on test images: no test image",)
 
 
 def test_what_was_lost_is_told_below():
