@@ -60,7 +60,7 @@ def submit(
             source=source,
             labels=labels,
             settings=options.overrides(settings, options.shortcuts(subset=subset, lambdas=lambdas, seeds=seeds)),
-            store_uri=store,
+            store=store,
             pods=given,
             experiment=experiment_name,
             force=force,

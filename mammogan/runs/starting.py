@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mammogan import config, console
 from mammogan.config import Overrides
-from mammogan.launch import store
+from mammogan.launch import store as stores
 from mammogan.launch.arguments import graph_arguments
 from mammogan.launch.pods import SERVICE_ACCOUNT, Pods
 from mammogan.runs.pipeline_run import Kubeflow, Run
@@ -25,7 +25,7 @@ def run(
     settings: Overrides | None = None,
     experiment: str = EXPERIMENT,
     force: bool = True,
-    out: str | Path = store.RUNS,
+    out: str | Path = stores.RUNS,
     tracking_uri: str | None = None,
 ) -> Run:
     """Run the whole graph on this machine to its end; one that was stopped resumes where it was.
@@ -43,9 +43,9 @@ def run(
     arguments = graph_arguments(
         preset, settings or {}, source=source, labels=labels, experiment=experiment, force=force
     )
-    address = os.environ.get(store.VARIABLE, "") if tracking_uri is None else tracking_uri
+    address = os.environ.get(stores.VARIABLE, "") if tracking_uri is None else tracking_uri
     done = local.run(graph, arguments, Path(out), address)
-    return Run(done.key, address or store.address_of(Path(out)))
+    return Run(done.key, address or stores.address_of(Path(out)))
 
 
 def submit(
@@ -54,7 +54,7 @@ def submit(
     source: str = "",
     labels: str = "",
     settings: Overrides | None = None,
-    store_uri: str = "",
+    store: str = "",
     image: str = "",
     gpu_image: str = "",
     pods: Overrides | None = None,
@@ -68,7 +68,7 @@ def submit(
 ) -> Run:
     """Start the graph on Kubeflow; with ``wait`` follow it to its end, as ``Run.wait`` does later.
 
-    ``store_uri`` is ``s3://bucket/prefix``, where trials keep their checkpoints, ``image`` the project's image by
+    ``store`` is ``s3://bucket/prefix``, where trials keep their checkpoints, ``image`` the project's image by
     digest, ``pods`` any of ``mammogan/launch/pods.py`` such as ``{"accelerators": 0}``; the rest is as for ``run``.
     ``host`` is Kubeflow's address, ``$KFP_HOST`` where it is None, and ``tracking_uri`` MLflow as this machine reaches
     it. Raises ValueError for what is wrong or missing, ``launch.server.RefusedError`` for what the server does not
@@ -82,10 +82,10 @@ def submit(
     console.require()
     chosen = config.override(Pods(), {"image": image, "gpu_image": gpu_image, **(pods or {})})
     arguments = graph_arguments(
-        preset, settings or {}, source=source, labels=labels, store=store_uri, experiment=experiment, force=force
+        preset, settings or {}, source=source, labels=labels, store=store, experiment=experiment, force=force
     )
     place = Kubeflow(_host(host), namespace, chosen.pending_minutes, chosen.settings)
-    address = os.environ.get(store.VARIABLE, "") if tracking_uri is None else tracking_uri
+    address = os.environ.get(stores.VARIABLE, "") if tracking_uri is None else tracking_uri
     with reach(place.host, namespace) as server:
         run_id = submission.submit(server, graph, arguments, chosen, service_account=service_account)
         if wait:
@@ -103,7 +103,7 @@ def find(name: str = "latest", *, experiment: str = "", tracking_uri: str | None
     from mammogan import tracking
 
     console.require()
-    address = store.tracking_uri(tracking_uri)
+    address = stores.tracking_uri(tracking_uri)
     return Run.of(tracking.find_run(name, address, experiment), address)
 
 
