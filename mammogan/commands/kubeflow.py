@@ -10,6 +10,7 @@ import typer
 
 from mammogan.addresses import masked
 from mammogan.commands import options
+from mammogan.console import wrapped
 from mammogan.launch.pods import SERVICE_ACCOUNT
 
 if TYPE_CHECKING:
@@ -167,6 +168,7 @@ def preflight(
         chosen = options.pods(pods, image, gpu_image)
         findings = checks.check(server, chosen, namespace, service_account, store, source)
     for finding in findings:
-        print(masked(f"{'ok  ' if finding.ok else 'FIX'} {finding.what}: {finding.said}"))
+        text = masked(f"{finding.what}: {finding.said}")
+        print(*wrapped(text, first="ok   " if finding.ok else "FIX ", rest="    "), sep="\n")
     if wrong := sum(not finding.ok for finding in findings):
         raise RuntimeError(f"{wrong} of {len(findings)} checks failed; fix them from the top")

@@ -250,13 +250,13 @@ def ui(
     run: Annotated[str, typer.Argument(help=f"Run to open: {RUN}.")] = "latest",
     out: Annotated[Path | None, typer.Option(help="Folder of runs; runs if none and no MLflow is named.")] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 5000,
-    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page, or only print it.")] = True,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the page's address, open nothing.")] = False,
     tracking_uri: StoreUri = "",
 ) -> None:
     """Open a run in MLflow: the pages of a server, or of a folder of runs, which are served until they are stopped."""
     from mammogan.launch import ui as pages
 
-    pages.open_run(run, pages.address_of(out, tracking_uri), port, browser=browser)
+    pages.open_run(run, pages.address_of(out, tracking_uri), port, browser=not no_browser)
 
 
 @app.command()

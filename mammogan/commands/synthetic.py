@@ -21,6 +21,7 @@ from mammogan.commands.options import (
     print_json,
     shortcuts,
 )
+from mammogan.console import wrapped
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -104,7 +105,8 @@ def audit(
         print_json(codec.encode(result))
     else:
         for verdict in result.verdicts:
-            print(f"{verdict.outcome.words:11}  {verdict.gate}: {verdict.why}")
+            text = f"{verdict.gate}: {verdict.why}"
+            print(*wrapped(text, first=f"{verdict.outcome.words:11}  ", rest=" " * 13), sep="\n")
         print(f"page: {out / 'audit.html'}")
         for line in copied_lines(result):
             print(line)
@@ -140,7 +142,7 @@ def utility(
     if as_json:
         print_json(codec.encode(result))
         return
-    print(result.verdict)
+    print(*wrapped(result.verdict), sep="\n")
     for measure in result.measures:
         print(f"  {measure.key:32} {short(measure.value):>7} ({interval(measure)})")
     print(f"page: {out / 'utility.html'}")
