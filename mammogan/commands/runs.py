@@ -133,7 +133,7 @@ def runs_(
     rows = [
         (
             f"{item.name}\n{item.run_id[: tracking.SHORT]}",
-            numbers.date(item.started_ms),
+            numbers.date(item.started_ms).replace(" ", "\n", 1),
             item.status,
             item.version,
             item.verdict,

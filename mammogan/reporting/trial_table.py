@@ -45,13 +45,16 @@ def trial_table(records: Sequence[RunRecord]) -> TextTable:
     """A column for each trial of the runs, in the order of lambda and seed; the winner is marked.
 
     Rows: the epoch of the best snapshot, the settings in which the runs differ, and each quantity with its interval,
-    in the power of ten that its row names. What was lost of a trial is a note.
+    in the power of ten that its row names, those first by which the winner was chosen. What was lost of a trial is a
+    note.
     """
     columns = [Column(record, trial) for record in records for trial in record.trials]
     measured = dict.fromkeys(item.quantity for column in columns for item in column.best)
-    quantities = [
-        quantity for quantity in measured if quantity.pairing != "real_real"
-    ]  # which is the others' reference
+    deciding = _deciding(records)
+    quantities = sorted(
+        (quantity for quantity in measured if quantity.pairing != "real_real"),  # which is the others' reference
+        key=lambda quantity: deciding.index(quantity) if quantity in deciding else len(deciding),
+    )
     rows = [
         ("best epoch", "", *(_epoch(column) for column in columns)),
         *((name, "", *values) for name, values in _settings(records, columns)),
@@ -89,6 +92,12 @@ def scaled_title(quantity: Quantity, scale: Scale) -> str:
     """The title with the power of ten of its numbers behind the name: ``KID x 10^-3``."""
     name, _, rest = title(quantity).partition("\n")
     return "\n".join(filter(None, (f"{name} {scale.power}".rstrip(), rest)))
+
+
+def _deciding(records: Sequence[RunRecord]) -> list[Quantity]:
+    """By what the winners were chosen, the first first."""
+    winners = [record.decision.winner for record in records if record.decision]
+    return list(dict.fromkeys(quantity for winner in winners if winner for quantity in winner.deciding))
 
 
 def _row(quantity: Quantity, columns: Sequence[Column]) -> tuple[str, ...]:

@@ -49,7 +49,7 @@ def test_of_our_own_packages_it_imports_the_one_that_is_offered():
         if isinstance(node, ast.Import | ast.ImportFrom)
         for name in ([node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names])
     ]
-    assert imported == ["mammogan", "matplotlib.pyplot"]
+    assert imported == ["warnings", "mammogan", "matplotlib.pyplot"]
     offered = {
         node.attr
         for node in ast.walk(ast.parse("\n".join(cells)))

@@ -90,6 +90,10 @@ def test_trials_are_columns_with_interval_reference_and_the_winner(run):
     assert rows["KID"][column] == "0.1765\n0.1677 to 0.1853"
     assert rows["KID"][1] == "0.0100"
     assert rows["best epoch"][column] == "1000"
+    fid_decides = dataclasses.replace(run.decision.winner, deciding=run.decision.winner.deciding[::-1])
+    other = dataclasses.replace(run, decision=dataclasses.replace(run.decision, winner=fid_decides))
+    names = [[row[0].partition("\n")[0] for row in trial_table([shown]).rows][1:3] for shown in (run, other)]
+    assert names == [["KID", "FID"], ["FID", "KID"]]
 
 
 def test_the_winners_column_is_the_snapshot_that_was_chosen_and_not_the_lowest(run):
@@ -139,7 +143,7 @@ def test_a_folders_measurements_stand_below_each_other_within_80_columns():
     assert all(len(line) <= 80 for line in lines)
     assert lines[0].split("  ")[0] == "metric"
     assert table.rows[0] == (
-        "kid/inception/train", "0.320 (0.304 to 0.336) x 10^-3", "10.000 x 10^-3", "lower",
+        items[0].key, "0.320 (0.304 to 0.336) x 10^-3", "10.000 x 10^-3", "lower",
     )  # fmt: skip
     assert lines[-2:] == ["images: 407 real, 1000 generated", "left out: fid/inception/test: too few images"]
     others = [*items, dataclasses.replace(items[0], n_real=12)]

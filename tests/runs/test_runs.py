@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sample_run import paper_run
+from sample_run import COLUMNS, paper_run
 from typer.testing import CliRunner
 
 import mammogan
@@ -134,7 +134,7 @@ class TestRun:
     def test_its_numbers_and_pictures(self, one_run, tmp_path):
         frame = one_run.frame()
         assert len(frame) == 6
-        assert sorted(frame["kid/inception/train"]) == [0.1, 0.165, 0.2, 0.2, 0.235, 0.3]
+        assert sorted(frame[COLUMNS["kid"][0].key]) == [0.1, 0.165, 0.2, 0.2, 0.235, 0.3]
         picture = one_run.plot()
         assert picture._repr_png_().startswith(b"\x89PNG")
         assert picture.save(tmp_path / "plot.png").read_bytes() == picture.png
