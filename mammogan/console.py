@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PLAIN_INTERVAL_S = 10.0
+WIDTH = 80
+"""Columns of a terminal whose size is not known, and of what is to be copied."""
+WIDE = 110
+"""Columns that have room for a long bar."""
 
 
 class Advance(Protocol):
@@ -88,6 +94,12 @@ def configure(verbosity: Verbosity | None = None) -> None:
     PACKAGE.propagate = False
     _show(handler, Verbosity.NORMAL)  # also where the variable is wrong, which is an error to be shown
     _show(handler, _verbosity_wanted() if verbosity is None else verbosity)
+
+
+def require() -> None:
+    """``configure``, unless the program that called has chosen already where the package's lines go."""
+    if not PACKAGE.hasHandlers():
+        configure()
 
 
 def configure_step() -> None:
@@ -160,37 +172,70 @@ def plain(*, width: int | None = None, stderr: bool = False) -> Console:
     return Console(width=width, stderr=stderr, highlight=False, markup=False, emoji=False)
 
 
-@contextmanager
-def progress(description: str, total: int, done: int = 0) -> Generator[Advance]:
-    """Show the progress of ``total`` steps, of which ``done`` were finished by an earlier run.
+def width() -> int:
+    """Columns of the terminal to which standard output goes; 80 where there is none, unless ``$COLUMNS`` tells."""
+    return shutil.get_terminal_size((WIDTH, 24)).columns
 
-    A bar on a terminal; otherwise a line every ten seconds and one at the end, so that a pod's log stays short.
+
+def wrapped(text: str, first: str = "", rest: str = "") -> list[str]:
+    """The text in lines of the terminal's width, broken between words; one line where there is no terminal.
+
+    ``first`` stands before the first line, ``rest`` before the others. A word that is longer than a line is left whole.
+    """
+    if not sys.stdout.isatty():
+        return [f"{first}{text}"]
+    return textwrap.wrap(
+        text,
+        width(),
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    ) or [first]
+
+
+def duration(seconds: float) -> str:
+    """A time as a person says it: ``40 s``, ``12 min``, ``3 h 05 min``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+@contextmanager
+def progress(description: str, total: int, done: int = 0, *, unit: str = "") -> Generator[Advance]:
+    """Show the progress of ``total`` things, of which ``done`` were finished by an earlier run.
+
+    ``description`` says what is done, and of which trial; ``unit`` what is counted, such as ``images``. A bar on a
+    terminal; otherwise a line every ten seconds and one at the end, so that a pod's log stays short.
     """
     bar = _terminal_bar if sys.stderr.isatty() else _plain_lines
-    with bar(description, total, done) as advance:
+    with bar(description, total, done, unit) as advance:
         yield advance
 
 
 @contextmanager
-def _terminal_bar(description: str, total: int, done: int) -> Generator[Advance]:
+def _terminal_bar(description: str, total: int, done: int, unit: str) -> Generator[Advance]:
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
         Progress,
         TextColumn,
-        TimeElapsedColumn,
         TimeRemainingColumn,
     )
+    from rich.table import Column
 
+    shown = plain(stderr=True)
     columns = (
         TextColumn("{task.description}", markup=False),
-        BarColumn(),
+        BarColumn(bar_width=8 if shown.width < WIDE else 30),
         MofNCompleteColumn(),
-        TimeElapsedColumn(),
+        TextColumn(unit, markup=False),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}", markup=False),
+        TextColumn("left"),
+        TextColumn("{task.fields[note]}", markup=False, table_column=Column(ratio=1, no_wrap=True)),
     )
-    with Progress(*columns, console=plain(stderr=True)) as bars:
+    with Progress(*columns, console=shown, expand=True) as bars:  # a narrow screen cuts the note alone
         task = bars.add_task(description, total=total, completed=done, note="")
 
         def advance(steps: int = 1, note: str = "") -> None:
@@ -200,14 +245,16 @@ def _terminal_bar(description: str, total: int, done: int) -> Generator[Advance]
 
 
 @contextmanager
-def _plain_lines(description: str, total: int, done: int) -> Generator[Advance]:
+def _plain_lines(description: str, total: int, done: int, unit: str) -> Generator[Advance]:
     started = shown = time.monotonic()
     at_start, last_note = done, ""
 
     def line(now: float) -> str:
         rate = (done - at_start) / max(now - started, 1e-9)
-        left = f", {(total - done) / rate:.0f} s left" if rate > 0 and done < total else ""
-        return f"{description}: {done}/{total} in {now - started:.0f} s{left}{'; ' + last_note if last_note else ''}"
+        left = f", {duration((total - done) / rate)} left" if rate > 0 and done < total else ""
+        note = f"; {last_note}" if last_note else ""
+        counted = f"{done} of {total} {unit}".rstrip()
+        return f"{description}: {counted} in {duration(now - started)}{left}{note}"
 
     def advance(steps: int = 1, note: str = "") -> None:
         nonlocal done, shown, last_note

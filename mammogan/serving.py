@@ -29,6 +29,8 @@ FORMATS = ("png", "array")
 BATCH_SIZE = 64
 MOST_IMAGES = 100_000
 """Most images of one request: a typing error must not fill a server's memory."""
+MOST_SHOWN = 64
+"""Images of a contact sheet."""
 
 
 class GeneratorService:
@@ -85,6 +87,15 @@ def png_bytes(image: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def contact_sheet(images: np.ndarray) -> np.ndarray:
+    """The first images (N, H, W), uint8, side by side in one (H', W'), uint8, near to a square, white between them."""
+    from mammogan.training.grid import tile
+
+    shown = images[:MOST_SHOWN]
+    columns = math.ceil(math.sqrt(len(shown)))
+    return tile(torch.from_numpy(shown)[:, None], columns).numpy()
 
 
 def _load_pyfunc(data_path: str) -> GeneratorService:

@@ -59,6 +59,40 @@ class Mutant:
 MUTANTS = [
     Mutant(tests, file, old, new)
     for tests, faults in {
+        "tests/reporting/test_tables.py": [
+            (
+                "mammogan/reporting/runs_table.py",
+                "if chosen := next((item for item in candidates if item.trial == evaluation.trial), None):",
+                "if chosen := None:",
+            ),
+            (
+                "mammogan/reporting/trial_table.py",
+                "winner is not None and winner.trial == self.trial.trial",
+                "winner is not None",
+            ),
+            ("mammogan/reporting/trial_table.py", "if result is None or not winner.wins:", "if result is None:"),
+            ("mammogan/reporting/text_table.py", "self._width([*part, column]) > width", "False"),
+            ("mammogan/reporting/text_table.py", "max(between or inside, key", "max(inside, key"),
+        ],
+        "tests/runs/test_runs.py": [
+            ("mammogan/__init__.py", "_OF_RUNS = frozenset", "from mammogan import runs as _\n_OF_RUNS = frozenset"),
+            ("mammogan/runs/pipeline_run.py", "and self._age_s() >= FRESH_S", ""),
+            ("mammogan/commands/runs.py", 'out.with_name(f"{folder.name}_seed', 'out / (f"{folder.name}_seed'),
+            ("mammogan/tracking/finding.py", 'order_by=["start_time DESC"]', 'order_by=["start_time ASC"]'),
+        ],
+        "tests/tracking/test_database.py -k caller_names": [
+            ("mammogan/tracking/server.py", "    if named:\n", "    if False:\n"),
+        ],
+        "tests/launch/test_local.py -k 'as_printed or any_path'": [
+            ("mammogan/launch/outcome.py", "[] if store.is_default(tracking_uri) else", "[] if True else"),
+            ("mammogan/launch/mlflow_page.py", '"" if store.is_default(tracking_uri) else', '"" if True else'),
+        ],
+        "tests/launch/test_submit.py -k RunByName": [
+            ("mammogan/launch/submitted.py", "run.pipeline_version_reference.pipeline_id == pipeline_id", "True"),
+        ],
+        "tests/test_console.py -k narrow": [
+            ("mammogan/console.py", "table_column=Column(ratio=1, no_wrap=True)", "table_column=None"),
+        ],
         "tests/data/test_picture_list.py -k another_patients_name": [
             ("mammogan/data/duplicates.py", "if len({image.wanted.patient_id for image in group}) > 1:", "if False:"),
         ],
@@ -479,8 +513,8 @@ MUTANTS = [
             ),
             (
                 "mammogan/console.py",
-                'TextColumn("{task.fields[note]}", markup=False)',
-                'TextColumn("{task.fields[note]}")',
+                'TextColumn("{task.fields[note]}", markup=False,',
+                'TextColumn("{task.fields[note]}",',
             ),
         ],
         "tests/test_results.py -k deep": [

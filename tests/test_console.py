@@ -1,5 +1,6 @@
 """A log gets plain, few lines; a person gets a bar."""
 
+import ast
 import logging
 import os
 import subprocess
@@ -22,16 +23,22 @@ logger = logging.getLogger("mammogan.tests")
 
 def test_plain_progress_says_little_and_ends_with_the_total(capsys, monkeypatch):
     monkeypatch.setattr(console, "PLAIN_INTERVAL_S", 0.0)
-    with console.progress("train", 3, done=1) as advance:
+    with console.progress("train lambda=3,seed=0", 3, done=1, unit="steps") as advance:
         advance(note="loss 1.5")
         advance()
     captured = capsys.readouterr()
     lines = captured.err.splitlines()
     assert captured.out == ""
-    assert lines[0].startswith("train: 2/3 in 0 s")
+    assert lines[0].startswith("train lambda=3,seed=0: 2 of 3 steps in 0 s, 0 s left; ")
     assert lines[0].endswith("loss 1.5")
-    assert lines[-1].startswith("train: 3/3")
+    assert lines[-1].startswith("train lambda=3,seed=0: 3 of 3 steps in 0 s; ")
     assert len(lines) == 2, "the total is said once"
+
+
+def test_the_time_that_is_left_is_told_as_a_person_says_it():
+    assert [console.duration(seconds) for seconds in (0.4, 99, 101, 5400, 11_100)] == [
+        "0 s", "99 s", "2 min", "90 min", "3 h 05 min",
+    ]  # fmt: skip
 
 
 def test_lines_are_marked_for_the_local_runner(capsys, monkeypatch):
@@ -185,7 +192,8 @@ def test_a_step_shows_the_traceback_of_what_it_survives_before_its_line(capsys, 
 
 
 @pytest.mark.parametrize("text", ["/data/[/x]/y", "[link=http://evil]here[/link]", "[bold]b", ":smile:"])
-def test_brackets_are_text_in_what_is_drawn(capsys, text):
+def test_brackets_are_text_in_what_is_drawn(capsys, monkeypatch, text):
+    monkeypatch.setenv("COLUMNS", "120")
     table = Table("column")
     table.add_row(text)
     tree = Tree(text)
@@ -194,9 +202,32 @@ def test_brackets_are_text_in_what_is_drawn(capsys, text):
     for shown in (table, tree, text):
         drawn.print(shown)
     assert capsys.readouterr().out.count(text) == 4
-    with console._terminal_bar(text, 1, 0) as advance:
+    with console._terminal_bar(text, 1, 0, "steps") as advance:
         advance(note=text)
     assert capsys.readouterr().err.count(text) == 2
+
+
+def test_progress_names_what_it_counts():
+    sources = [path for path in Path(console.__file__).parent.rglob("*.py") if path.name != "console.py"]
+    calls = [
+        node
+        for path in sources
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("progress", "console.progress", "bar")
+    ]
+    assert len(calls) >= 12
+    assert [ast.unparse(call) for call in calls if "unit" not in {word.arg for word in call.keywords}] == []
+
+
+def test_a_narrow_screen_cuts_the_note_of_a_bar_and_nothing_else(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with console._terminal_bar("evaluate lambda=0.5,seed=0", 1023, 700, "image passes") as advance:
+        advance(note="epoch 11, W 3.44 and more that no screen has room for")
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line]
+    assert len(line) <= 80
+    assert line.startswith("evaluate lambda=0.5,seed=0 ")
+    assert " 701/1023 image passes " in line
+    assert " left epoch" in line
 
 
 def test_nothing_else_draws():

@@ -81,7 +81,8 @@ def by_moves(
     if device is None or why:
         return Answers((judgement.lacking_data(subject, why),))
     patients = train.patients, held_out.patients
-    with console.progress("moved copies", moved_copies.steps(sample.train, sample.held_out, sample.fake)) as advance:
+    steps = moved_copies.steps(sample.train, sample.held_out, sample.fake)
+    with console.progress("moved copies", steps, unit="images") as advance:
         result = moved_copies.search(
             train.images, held_out.images, fakes, *patients, config.confidence, device, advance
         )  # fmt: skip

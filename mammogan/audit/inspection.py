@@ -62,7 +62,7 @@ def inspect(
     compared = fakes[torch.from_numpy(chosen)]
     sample = _sample(train, held_out, len(chosen), config.confidence)
     answers = [by_moves(train, held_out, compared, sample, config, device)]
-    with console.progress("audit", len(spaces)) as advance:
+    with console.progress("audit", len(spaces), unit="feature spaces") as advance:
         for space in spaces:
             distances = measure(space, train.images, held_out.images, compared, batch_size)
             answers.append(by_distance(distances, train.patients, held_out.patients, config, space))

@@ -11,7 +11,7 @@ import typer
 from mammogan import codec
 from mammogan.commands import options
 from mammogan.config import EXTRACTORS, Config, EvaluateConfig, override
-from mammogan.console import plain
+from mammogan.console import width
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -107,9 +107,9 @@ def _draw(generator: str, config: EvaluateConfig) -> Tensor:
     if generator.startswith("models:/"):
         import torch
 
-        from mammogan.registry.model import generate
+        from mammogan import runs
 
-        return torch.from_numpy(generate(generator, config.fakes, config.seed))[:, None]
+        return torch.from_numpy(runs.generate(generator, config.fakes, seed=config.seed))[:, None]
     from mammogan.models.generator import load_generator, sample
 
     return sample(load_generator(Path(generator)), config.fakes, config.seed, config.batch_size)
@@ -122,23 +122,9 @@ def _encoded(value: object) -> dict[str, object]:
 
 
 def _print_table(compared: FolderComparison, classes: Mapping[str, Sequence[str] | None]) -> None:
-    from rich.table import Table
+    from mammogan.reporting.measurement_table import measurement_table
 
-    table = Table("metric", "value", "interval", "reference (real-real)", "N real", "N fake", "better")
-    for item in compared.measurements:
-        ends = [item.low, item.high]
-        interval = "-" if None in ends else " to ".join(_short(end) for end in ends)
-        counts = (str(item.n_real or "-"), str(item.n_fake or "-"))
-        better = item.direction.replace("_", " ")
-        table.add_row(item.key, _short(item.value), interval, _short(item.reference), *counts, better)
-    console = plain()
     for side, names in classes.items():
         if names is not None:
-            console.print(f"{side}: {' and '.join(names)}")
-    console.print(table)
-    for omission in compared.omitted:
-        console.print(f"left out: {omission.key}: {omission.reason}")
-
-
-def _short(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
+            print(f"{side}: {' and '.join(names)}")
+    print(measurement_table(compared.measurements, compared.omitted).text(width()))

@@ -31,20 +31,19 @@ def run(
     force: options.ForceTraining = True,
 ) -> None:
     """Run the whole graph on this machine, MLflow on SQLite without --tracking-uri; run again, it resumes."""
-    from mammogan.launch import local
-    from mammogan.launch.arguments import graph_arguments
-    from mammogan.pipeline import experiment
+    from mammogan import runs
 
     shortcuts = options.shortcuts(subset=subset, lambdas=lambdas, seeds=seeds, lpips_weights=lpips_weights)
-    arguments = graph_arguments(
+    runs.run(
         preset,
-        options.overrides(settings, shortcuts),
         source=source,
         labels=labels,
+        settings=options.overrides(settings, shortcuts),
         experiment=experiment_name,
         force=force,
+        out=out,
+        tracking_uri=tracking_uri,
     )
-    local.run(experiment, arguments, out, tracking_uri)
 
 
 @app.command(name="compile")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,15 +10,17 @@ import typer
 
 from mammogan.addresses import masked
 from mammogan.commands import options
+from mammogan.console import wrapped
 from mammogan.launch.pods import SERVICE_ACCOUNT
 
 if TYPE_CHECKING:
     from mammogan.launch.pods import Pods
-    from mammogan.launch.server import Server
 
 logger = logging.getLogger(__name__)
 
 app = typer.Typer()
+
+RUN_ON_KUBEFLOW = "latest, a run's name, or the beginning of its id in Kubeflow."
 
 
 @app.command()
@@ -43,45 +44,49 @@ def submit(
     service_account: options.ServiceAccount = SERVICE_ACCOUNT,
     tracking_uri: options.TrackingUri = "",
     wait: Annotated[bool, typer.Option("--wait", help="Follow the run; exit with its status.")] = False,
-    follow: Annotated[str, typer.Option(metavar="RUN_ID", help="Follow a run that was started, start none.")] = "",
+    follow: Annotated[
+        str, typer.Option(metavar="RUN_ID", help=f"Follow a run that was started, start none: {RUN_ON_KUBEFLOW}")
+    ] = "",
 ) -> None:
     """Start the graph on Kubeflow; KFP_TOKEN, KFP_COOKIE or KFP_USER sign in, inside it the service account."""
-    from mammogan.launch import following
-    from mammogan.launch import submit as submission
-    from mammogan.launch.arguments import graph_arguments
-    from mammogan.launch.server import reach
+    from mammogan import runs
 
-    chosen = options.pods(pods, image, gpu_image, parallelism)
     if follow:
-        _follow(host, namespace, lambda _: follow, tracking_uri, chosen)
+        _follow(host, namespace, follow, tracking_uri, options.pods(pods, image, gpu_image, parallelism))
         return
-    overrides = options.overrides(settings, options.shortcuts(subset=subset, lambdas=lambdas, seeds=seeds))
-    arguments = graph_arguments(
-        preset, overrides, source=source, labels=labels, store=store, experiment=experiment_name, force=force
-    )
+    given = options.overrides(pods, {"image": image, "gpu_image": gpu_image, "parallelism": parallelism or ""})
+    try:
+        runs.submit(
+            preset,
+            source=source,
+            labels=labels,
+            settings=options.overrides(settings, options.shortcuts(subset=subset, lambdas=lambdas, seeds=seeds)),
+            store=store,
+            pods=given,
+            experiment=experiment_name,
+            force=force,
+            host=host,
+            namespace=namespace,
+            service_account=service_account,
+            tracking_uri=tracking_uri,
+            wait=wait,
+        )
+    except KeyboardInterrupt:
+        if not wait:
+            raise
+        raise typer.Exit(130) from None  # it was said how to come back to the run
 
-    def start(server: Server) -> str:
-        from mammogan.pipeline import experiment
 
-        return submission.submit(server, experiment, arguments, chosen, service_account=service_account)
-
-    if wait:
-        _follow(host, namespace, start, tracking_uri, chosen)
-        return
-    with reach(host, namespace) as server:
-        following.show_links(server, start(server), tracking_uri, chosen.settings)
-
-
-def _follow(host: str, namespace: str, run_id: Callable[[Server], str], tracking_uri: str, pods: Pods) -> None:
+def _follow(host: str, namespace: str, run_id: str, tracking_uri: str, pods: Pods) -> None:
     """Follow a run to its end; Ctrl-C leaves the run alone."""
-    from mammogan.launch import following
+    from mammogan.launch import following, submitted
     from mammogan.launch.server import reach
 
     with reach(host, namespace) as server:
         try:
             following.follow(
                 server,
-                run_id(server),
+                submitted.find_run(server, run_id),
                 tracking_uri,
                 pending_minutes=pods.pending_minutes,
                 settings=pods.settings,
@@ -92,17 +97,18 @@ def _follow(host: str, namespace: str, run_id: Callable[[Server], str], tracking
 
 @app.command()
 def stop(
-    run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="Kubeflow's id of the run.")],
+    run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help=RUN_ON_KUBEFLOW)],
     host: options.Host = "",
     namespace: options.Namespace = "",
     tracking_uri: options.TrackingUri = "",
 ) -> None:
     """End a run on Kubeflow and in MLflow; what its trials have saved stays in the store."""
+    from mammogan.launch import submitted
     from mammogan.launch.following import termination
     from mammogan.launch.server import reach
 
     with reach(host, namespace) as server:
-        logger.info(termination.stop(server, run_id, tracking_uri))
+        logger.info(termination.stop(server, submitted.find_run(server, run_id), tracking_uri))
 
 
 @app.command()
@@ -165,6 +171,7 @@ def preflight(
         chosen = options.pods(pods, image, gpu_image)
         findings = checks.check(server, chosen, namespace, service_account, store, source)
     for finding in findings:
-        print(masked(f"{'ok  ' if finding.ok else 'FIX'} {finding.what}: {finding.said}"))
+        text = masked(f"{finding.what}: {finding.said}")
+        print(*wrapped(text, first="ok   " if finding.ok else "FIX ", rest="    "), sep="\n")
     if wrong := sum(not finding.ok for finding in findings):
         raise RuntimeError(f"{wrong} of {len(findings)} checks failed; fix them from the top")

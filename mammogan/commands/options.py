@@ -43,6 +43,13 @@ def _settings() -> list[str]:
     return [f"{name}=" for name in config.Config().flat() if name != "preset"]
 
 
+def _store_uri(value: str) -> str:
+    """The MLflow that is named, else that of the runs in the working folder."""
+    from mammogan.launch import store
+
+    return value or store.tracking_uri()
+
+
 Version = Annotated[
     bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
 ]
@@ -71,9 +78,20 @@ Patients = Annotated[
 ]
 Class = Annotated[str, typer.Option("--class", help="Class of the images: benign or malignant.")]
 
+RUN = "latest, a run's name, or the beginning of its id in MLflow, or of one of its trials'"
 Experiment = Annotated[str, typer.Option("--experiment", help="MLflow experiment.")]
 SomeExperiment = Annotated[str, typer.Option("--experiment", help="MLflow experiment; all if none.")]
 TrackingUri = Annotated[str, typer.Option(envvar="MLFLOW_TRACKING_URI", help="MLflow server or sqlite:/// file.")]
+StoreUri = Annotated[
+    str,
+    typer.Option(
+        "--tracking-uri",
+        envvar="MLFLOW_TRACKING_URI",
+        callback=_store_uri,
+        help="MLflow server or sqlite:/// file; runs/mlflow.db if none.",
+    ),
+]
+"""Of the commands that read what runs have left."""
 ForceTraining = Annotated[
     bool,
     typer.Option("--force/--if-changed", help="Train unconditionally, or only if data, code or settings changed."),

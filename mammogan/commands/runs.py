@@ -12,17 +12,18 @@ import typer
 
 from mammogan import codec, mounted
 from mammogan.commands.options import (
+    RUN,
     DryRun,
     Json,
     ModelAddress,
     Mounts,
     Patients,
     SomeExperiment,
-    TrackingUri,
+    StoreUri,
     Why,
     print_json,
 )
-from mammogan.console import plain, progress
+from mammogan.console import plain, progress, width, wrapped
 
 if TYPE_CHECKING:
     from rich.tree import Tree
@@ -46,25 +47,28 @@ def generate(
     count: Annotated[int, typer.Option(min=1, help="Images to make.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the latents; image i of a seed is always the same.")] = 0,
     truncation: Annotated[float, typer.Option(help="Latents are multiplied by this, above 0 and up to 1.")] = 1.0,
-    tracking_uri: TrackingUri = "",
+    tracking_uri: StoreUri = "",
 ) -> None:
-    """Write COUNT synthetic images as PNGs."""
-    from mammogan import registry, storage
-    from mammogan.serving import png_bytes
+    """Write COUNT synthetic images as PNGs, and beside their folder a contact sheet of the first ones."""
+    from mammogan import runs, storage
+    from mammogan.serving import contact_sheet, png_bytes
 
-    pictures = registry.generate(model, count, seed, truncation, tracking_uri)
-    with progress("generate", count) as advance:
+    pictures = runs.generate(model, count, seed=seed, truncation=truncation, tracking_uri=tracking_uri)
+    with progress("generate", count, unit="images") as advance:
         for index, picture in enumerate(pictures):
             storage.write_bytes(str(out / f"seed{seed}_{index:06d}.png"), png_bytes(picture))
             advance()
-    logger.info(f"{count} images of {model} in {out}")
+    folder = out.resolve()
+    sheet = out.with_name(f"{folder.name}_seed{seed}.png") if out.name else folder.with_name(f"{folder.name}.png")
+    storage.write_bytes(str(sheet), png_bytes(contact_sheet(pictures)))
+    logger.info(f"{count} images of {model} in {out}; the first ones side by side: {sheet}")
 
 
 @app.command()
 def export(
     model: ModelAddress,
     out: Annotated[Path, typer.Option(help="Folder for generator.ts, generator.onnx and exports.json.")],
-    tracking_uri: TrackingUri = "",
+    tracking_uri: StoreUri = "",
 ) -> None:
     """Write a registered generator as TorchScript and ONNX, each checked against the original."""
     import tempfile
@@ -80,28 +84,28 @@ def export(
 
 @app.command()
 def report(
-    run: Annotated[str, typer.Argument(help="Run id in MLflow of a pipeline run, or of one of its trials.")],
+    run: Annotated[str, typer.Argument(help=RUN)] = "latest",
     out: Annotated[Path, typer.Option(help="Folder for the page and its pictures.")] = Path("report"),
-    tracking_uri: TrackingUri = "",
+    tracking_uri: StoreUri = "",
 ) -> None:
     """Build the report of a run again, from MLflow alone."""
-    from mammogan.steps import finish
+    from mammogan import runs
 
-    logger.info(f"report: {finish.rebuild(run, out, tracking_uri)}")
+    logger.info(f"report: {runs.find(run, tracking_uri=tracking_uri).report(out)}")
 
 
 @app.command()
 def claim(
-    run: Annotated[str, typer.Argument(help="Run id in MLflow of the pipeline run to answer for, or of a trial.")],
+    run: Annotated[str, typer.Argument(help=RUN)] = "latest",
     out: Annotated[Path, typer.Option(help="Folder for claim.html.")] = Path("claim"),
     as_json: Json = False,
-    tracking_uri: TrackingUri = "",
+    tracking_uri: StoreUri = "",
 ) -> None:
     """Fill in the CLAIM 2024 checklist of a run as far as its record goes; the rest is left to the authors."""
-    from mammogan import tracking
+    from mammogan import runs
     from mammogan.reporting import claim as checklists
 
-    record = tracking.read_run(run, tracking_uri)
+    record = runs.find(run, tracking_uri=tracking_uri).record
     items = checklists.checklist(record)
     if as_json:
         print_json(codec.encode(items))
@@ -110,53 +114,90 @@ def claim(
     print(f"{page}: {len(items)} items, {checklists.summary(items)}")
 
 
+@app.command(name="runs")
+def runs_(
+    experiment: SomeExperiment = "",
+    most: Annotated[int, typer.Option(min=1, help="Runs to list.")] = 20,
+    as_json: Json = False,
+    tracking_uri: StoreUri = "",
+) -> None:
+    """List the pipeline runs, the latest first: the names and ids that other commands take."""
+    from mammogan import tracking
+    from mammogan.reporting import numbers
+    from mammogan.reporting.text_table import TextTable
+
+    listed = tracking.list_runs(tracking_uri, experiment, most)
+    if as_json:
+        print_json({"runs": [dataclasses.asdict(item) for item in listed]})
+        return
+    rows = [
+        (
+            f"{item.name}\n{item.run_id[: tracking.SHORT]}",
+            numbers.date(item.started_ms).replace(" ", "\n", 1),
+            item.status,
+            item.version,
+            item.verdict,
+        )
+        for item in listed
+    ]
+    print(TextTable(("name and id", "began", "status", "model", "verdict"), tuple(rows), fixed=5).text(width()))
+
+
 @app.command()
 def compare(
-    runs: Annotated[list[str], typer.Argument(help="Run ids in MLflow of pipeline runs, or of their trials.")],
+    runs: Annotated[list[str] | None, typer.Argument(help=f"Each {RUN}; the latest if none.")] = None,
     plot: Annotated[Path | None, typer.Option(help="PNG to draw: KID and FID over epochs, a line a trial.")] = None,
     as_json: Json = False,
-    tracking_uri: TrackingUri = "",
+    tracking_uri: StoreUri = "",
 ) -> None:
-    """Show runs side by side: a row per trial with its best snapshot, and each run's lambdas in blocks by seed."""
-    from mammogan import storage, tracking
+    """Show trials side by side, a column each with its best snapshot, and each run's lambdas in blocks by seed."""
+    from mammogan import storage
     from mammogan.reporting import figures, runs_table
+    from mammogan.reporting.trial_table import trial_table
+    from mammogan.runs import find
     from mammogan.selection import comparison
 
-    all_records = (tracking.read_run(run, tracking_uri) for run in runs)
-    records = list({record.run_id: record for record in all_records}.values())  # two trials of one run are one run
-    table = runs_table.compare(records)
+    found = [find(run, tracking_uri=tracking_uri) for run in runs or ("latest",)]
+    by_id = {run.run_id: run for run in found}  # two trials of one run are one run
+    records = [run.record for run in by_id.values()]
     if plot is not None:
         storage.write_bytes(str(plot), figures.comparison_figure(records))
         logger.info(f"drawn to {plot}")
     comparisons = {record.run_id: comparison.compare_run(record) for record in records}
     if as_json:
+        table = runs_table.compare(records)
         print_json({"trials": json.loads(str(table.to_json(orient="records"))), "lambdas": codec.encode(comparisons)})
         return
-    shown = [name for name in table if not name.endswith(("/low", "/high")) and name not in ("run", "lambda", "seed")]
-    print(table[shown].to_string(index=False, float_format="{:.4g}".format))
+    print(trial_table(records).text(width()))
     for record in records:
         verdict = record.decision.verdict if record.decision else "no decision was reached"
-        print(f"\n{record.name} {record.run_id[:8]}: {verdict}")
+        print("", *wrapped(f"{record.name} {record.run_id[:8]}: {verdict}"), sep="\n")
         for item in comparisons[record.run_id]:
-            print(f"- {comparison.sentence(item)}")
+            print(*wrapped(comparison.sentence(item), first="- ", rest="  "), sep="\n")
         if comparisons[record.run_id]:
-            print(f"  {comparison.describe_design(comparisons[record.run_id][0].design)}")
+            design = comparison.describe_design(comparisons[record.run_id][0].design)
+            print(*wrapped(design, first="  ", rest="  "), sep="\n")
 
 
 @app.command()
 def lineage(
-    target: Annotated[str, typer.Argument(help="Run id, models:/NAME@ALIAS, data:DIGEST, or source:SHA256 or :UID.")],
+    target: Annotated[
+        str, typer.Argument(help=f"models:/NAME@ALIAS, data:DIGEST, source:SHA256, source:UID, or a run: {RUN}.")
+    ],
     experiment: SomeExperiment = "",
     patients: Patients = "",
     as_json: Json = False,
-    tracking_uri: TrackingUri = "",
+    tracking_uri: StoreUri = "",
 ) -> None:
     """Walk from a model to its run, image, code, data and source files, and back."""
+    from mammogan import tracking
     from mammogan.data import patients as pseudonyms
     from mammogan.tracking.lineage import lineage as walk
 
     index = pseudonyms.read_index(patients) if patients else {}
     kind, _, text = target.partition(":")
+    if not text:
+        target = tracking.find_run(target, tracking_uri, experiment)
     if kind == "source" and any(image.source_uid == text for image in index.values()):
         target = f"source:{pseudonyms.Patients.at(patients).pseudonym('series', text)}"
     ancestry = walk(target, experiment, tracking_uri)
@@ -206,13 +247,16 @@ def relocate(
 
 @app.command()
 def ui(
-    out: Annotated[Path, typer.Option(help="Folder of runs.")] = Path("runs"),
+    run: Annotated[str, typer.Argument(help=f"Run to open: {RUN}.")] = "latest",
+    out: Annotated[Path | None, typer.Option(help="Folder of runs; runs if none and no MLflow is named.")] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 5000,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the page's address, open nothing.")] = False,
+    tracking_uri: StoreUri = "",
 ) -> None:
-    """Serve MLflow's web pages of a folder of runs on this machine, until it is stopped."""
+    """Open a run in MLflow: the pages of a server, or of a folder of runs, which are served until they are stopped."""
     from mammogan.launch import ui as pages
 
-    pages.serve(out, port)
+    pages.open_run(run, pages.address_of(out, tracking_uri), port, browser=not no_browser)
 
 
 @app.command()
@@ -225,7 +269,7 @@ def promote(
         typer.Option(help="Data set on whose test patients it is measured beside the champion; one look."),
     ] = None,
     force: Annotated[bool, typer.Option(help="Promote although the gate refuses.")] = False,
-    tracking_uri: TrackingUri = "",
+    tracking_uri: StoreUri = "",
 ) -> None:
     """Make a version @champion, and the present one @previous, if the gate lets it pass."""
     from mammogan import registry
@@ -239,7 +283,7 @@ def promote(
 def rollback(
     why: Why,
     model: Model = "mammogan",
-    tracking_uri: TrackingUri = "",
+    tracking_uri: StoreUri = "",
 ) -> None:
     """Make @previous the champion again."""
     from mammogan import registry
@@ -263,7 +307,7 @@ def janitor(
     dry_run: DryRun = False,
     mounts: Mounts = None,
     as_json: Json = False,
-    tracking_uri: TrackingUri = "",
+    tracking_uri: StoreUri = "",
 ) -> None:
     """End runs that say RUNNING although nothing works on them any more."""
     from mammogan.tracking import janitor as cleaning

@@ -15,12 +15,13 @@ from mammogan.commands.options import (
     LpipsWeights,
     Preset,
     Settings,
-    TrackingUri,
+    StoreUri,
     label_of,
     overrides,
     print_json,
     shortcuts,
 )
+from mammogan.console import wrapped
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,7 +51,7 @@ def synthesise(
     dicom: Annotated[bool, typer.Option("--dicom", help="Also write DICOM Secondary Capture.")] = False,
     preset: Preset = "paper",
     settings: Settings = None,
-    tracking_uri: TrackingUri = "",
+    tracking_uri: StoreUri = "",
     as_json: Json = False,
 ) -> None:
     """Fill up the rare class of a data set with synthetic images; run again, it resumes."""
@@ -104,7 +105,8 @@ def audit(
         print_json(codec.encode(result))
     else:
         for verdict in result.verdicts:
-            print(f"{verdict.outcome.words:11}  {verdict.gate}: {verdict.why}")
+            text = f"{verdict.gate}: {verdict.why}"
+            print(*wrapped(text, first=f"{verdict.outcome.words:11}  ", rest=" " * 13), sep="\n")
         print(f"page: {out / 'audit.html'}")
         for line in copied_lines(result):
             print(line)
@@ -124,7 +126,7 @@ def utility(
     kind: Class = "malignant",
     preset: Preset = "paper",
     settings: Settings = None,
-    tracking_uri: TrackingUri = "",
+    tracking_uri: StoreUri = "",
     as_json: Json = False,
 ) -> None:
     """Compare classifiers trained with and without synthetic images, on held-out patients."""
@@ -140,7 +142,7 @@ def utility(
     if as_json:
         print_json(codec.encode(result))
         return
-    print(result.verdict)
+    print(*wrapped(result.verdict), sep="\n")
     for measure in result.measures:
         name = f"{measure.metric} {measure.arm}"
         print(f"  {name:32} {short(measure.value):>7} ({interval(measure)})")

@@ -153,7 +153,10 @@ class Finished:
 
         exchanged = list(images)
         threads = min(STORE_THREADS, len(one_sided))
-        with console.progress("finished images", len(one_sided)) as advance, patience.threads(threads) as pool:
+        with (
+            console.progress("finished images", len(one_sided), unit="files") as advance,
+            patience.threads(threads) as pool,
+        ):
             for number, image in zip(one_sided, pool.map(exchange, one_sided), strict=True):
                 exchanged[number] = image
                 advance(note="to and from the store")

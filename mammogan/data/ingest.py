@@ -131,7 +131,7 @@ def _make_images(
     finished, todo = images.found(located.jobs)
     bad = list(located.bad)
     start = time.monotonic()
-    with console.progress("ingest", len(located.jobs), done=len(finished)) as advance:
+    with console.progress("ingest", len(located.jobs), done=len(finished), unit="images") as advance:
         results = _results(todo, config, images, workers or _suitable_workers(len(todo)))
         for number, result in enumerate(results, start=1):
             bad.append(result) if isinstance(result, RejectedImage) else finished.append(result)

@@ -169,7 +169,10 @@ def _by_header(root: str, files: list[str]) -> tuple[dict[str, list[str]], list[
     series: dict[str, list[str]] = {}
     bad: list[RejectedImage] = []
     dicom.load()
-    with console.progress("read headers", len(files)) as advance, ThreadPoolExecutor(HEADER_READERS) as readers:
+    with (
+        console.progress("read headers", len(files), unit="files") as advance,
+        ThreadPoolExecutor(HEADER_READERS) as readers,
+    ):
         for name, uid in zip(files, readers.map(lambda name: _series_uid(root, name), files), strict=True):
             if isinstance(uid, BadImageError):
                 bad.append(RejectedImage("", name, uid.reason, uid.fix))

@@ -44,7 +44,7 @@ def verify(folder: Path) -> list[Finding]:
     """
     dataset = Dataset.read(folder)
     findings, hashes, sizes = [], [], set()
-    with console.progress("verify", len(dataset)) as advance:
+    with console.progress("verify", len(dataset), unit="images") as advance:
         for row in dataset.frame.to_dict("records"):
             problems, pixels = _check_image(folder, row)
             findings += [Finding(row["image_id"], problem) for problem in problems]

@@ -33,7 +33,7 @@ def compare_generators(
     """
     device = pick_device(config.device, "evaluate.device")
     extractor, batch = load_extractor(config, device), batch_size_on(device, config)
-    with console.progress("champion", 2 * config.fakes + len(real)) as advance:
+    with console.progress("measure the champion again", 2 * config.fakes + len(real), unit="images") as advance:
         reals = extract_cached(extractor, real.images, batch, advance)
         drawn = []
         for role, generator in (("challenger", one), ("champion", other)):

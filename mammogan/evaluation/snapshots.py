@@ -66,7 +66,7 @@ def evaluate_images(by_pairing: Mapping[str, RealImages], fakes: Tensor, config:
     """Compare uint8 ``fakes`` (M, 1, H, W) with the sets of real images (N, 1, H, W) of ``read_reals``."""
     same_size(next(iter(by_pairing.values())).images, fakes)
     networks = load_networks(config)
-    with console.progress("evaluate", steps_of(by_pairing) + NETWORKS * len(fakes)) as advance:
+    with console.progress("evaluate", steps_of(by_pairing) + NETWORKS * len(fakes), unit="image passes") as advance:
         reals = measure_reals(by_pairing, networks, advance)
         compared = compare(reals, fakes, networks, advance)
     return FolderComparison(*networks.described, compared.measurements, compared.omitted)
@@ -116,7 +116,7 @@ def evaluate_snapshots(
     total, done = len(snapshots) * per_snapshot, (len(snapshots) - len(missing)) * per_snapshot
     if missing:
         total += steps_of(by_pairing)
-    with console.progress(f"evaluate {begun.trial.name}", total, done) as advance:
+    with console.progress(f"evaluate {begun.trial.name}", total, done, unit="image passes") as advance:
         reals = measure_reals(by_pairing, networks, advance) if missing else None
         for cache, path in caches.items():
             epoch = int(path.stem.removeprefix("epoch_"))

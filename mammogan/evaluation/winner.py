@@ -62,7 +62,8 @@ def measure_winner(
         return dataclasses.replace(blank, unmeasured=kind, reason=reason)
     networks, generator = load_networks(config), load_generator(snapshot)
     by_pairing = {TRAIN: RealImages.of(real.train), TEST: RealImages.of(real.held_out)}
-    with console.progress("winner", steps_of(by_pairing, TEST) + NETWORKS * config.fakes) as advance:
+    steps = steps_of(by_pairing, TEST) + NETWORKS * config.fakes
+    with console.progress(f"measure the winner {blank.trial.name}", steps, unit="image passes") as advance:
         reals = measure_reals(by_pairing, networks, advance, main=TEST)
         fakes = sample(generator.to(networks.device), config.fakes, blank.latent_seed, config.batch_size)
         fake = fake_set(reals, fakes.cpu(), networks, advance)

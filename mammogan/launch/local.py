@@ -24,6 +24,7 @@ from mammogan.launch import readiness
 from mammogan.launch.arguments import GraphArguments
 from mammogan.launch.outcome import outcome_lines
 from mammogan.launch.stopping import stoppable
+from mammogan.launch.store import ARTIFACTS, DATABASE
 
 if TYPE_CHECKING:
     from mammogan.tracking import Outcome
@@ -34,8 +35,6 @@ logger = logging.getLogger(__name__)
 MARK = "» "
 REASON_MARK = "✗ "
 """What the steps put before the reason by which they end."""
-DATABASE, ARTIFACTS = "mlflow.db", "artifacts"
-"""MLflow's file and folder below ``--out``."""
 STEPS_LOCK = ".steps"
 """File that the steps of a run hold."""
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -179,7 +178,7 @@ def _outcome(arguments: GraphArguments, run: LocalRun, tracking_uri: str) -> Out
     except LookupError:
         return None
     model = arguments.settings.select.model_name
-    print("", *outcome_lines(ended, model=model, tracking_uri=tracking_uri), sep="\n")
+    print("", *outcome_lines(ended, model=model, tracking_uri=tracking_uri, key=run.key), sep="\n")
     return ended
 
 

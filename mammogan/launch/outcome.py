@@ -1,35 +1,47 @@
-"""What a finished local run tells its user: the winner, what failed, and where to look."""
+"""What a finished local run tells its user: the winner, what failed, and what to do next, in commands to be copied."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from mammogan import shell
 from mammogan.addresses import masked
+from mammogan.console import WIDTH, wrapped
+from mammogan.launch import mlflow_page, store
+from mammogan.reporting import numbers, trial_table
 from mammogan.reporting.winner import looks
 
 if TYPE_CHECKING:
     from mammogan.results import Measurement, WinnerResult
     from mammogan.tracking import Outcome
 
+LABEL = 9
+"""Columns of the names before the lines."""
+SHOWN = 16
+"""Images that the command draws which is proposed."""
 
-def outcome_lines(ended: Outcome, *, model: str, tracking_uri: str) -> Iterator[str]:
-    """Lines of a short table: the winner, its figures, what selected it, the model, failed trials, report and UI."""
+
+def outcome_lines(ended: Outcome, *, model: str, tracking_uri: str, key: str) -> Iterator[str]:
+    """Lines of a short table: the winner, its figures, what selected it, the model, failed trials, what is next.
+
+    ``key`` names the run in the commands that are proposed.
+    """
     decision = ended.decision
     if decision and (winner := decision.winner):
-        yield _row("winner", f"{winner.trial.name}, epoch {winner.epoch}")
+        yield from _row("winner", f"{winner.trial.name}, epoch {winner.epoch}")
         yield from _figures(ended.result)
-        yield from (_row("selected", f"by {_shown(item)}") for item in winner.decided_by())
-    yield _row("verdict", decision.verdict if decision else "no decision was reached")
+        for item in winner.decided_by():
+            yield from _row("selected", f"by {estimate(item)}")
+    yield from _row("verdict", decision.verdict if decision else "no decision was reached")
     if ended.version:
-        yield _row("model", generate_hint(f"models:/{model}/{ended.version}", tracking_uri))
-        yield _row("champion", ended.promotion or "not asked for: the run ended before")
+        yield from _row("model", f"models:/{model}/{ended.version}")
+        yield from _row("champion", ended.promotion or "not asked for: the run ended before")
     for trial, reason in ended.failed.items():
-        yield _row("failed", f"{trial}: {reason}")
-    yield _row("report", str(ended.report) if ended.report else "none was written")
-    yield _row("MLflow", open_hint(tracking_uri))
+        yield from _row("failed", f"{trial}: {reason}")
+    yield from _row("report", shell.near(ended.report) if ended.report else "none was written")
+    yield ""
+    yield from next_lines(f"models:/{model}/{ended.version}" if ended.version else "", tracking_uri, key)
 
 
 def _figures(result: WinnerResult | None) -> Iterator[str]:
@@ -37,30 +49,43 @@ def _figures(result: WinnerResult | None) -> Iterator[str]:
     if result is None:
         return
     if result.unmeasured is not None:
-        yield _row("on test", f"not measured: {result.reason or result.unmeasured}")
+        yield from _row("on test", f"not measured: {result.reason or result.unmeasured}")
         return
-    yield from (_row("on test", _shown(item)) for item in result.figures())
-    yield _row("", looks(result.test_set))
+    for item in result.figures():
+        yield from _row("on test", estimate(item))
+    yield from _row("", looks(result.test_set))
 
 
-def generate_hint(model_uri: str, tracking_uri: str) -> str:
-    """Command that draws images from a registered model, of which it runs nothing."""
-    options = ("--model", model_uri, "--out", "samples", "--tracking-uri", masked(tracking_uri))
-    return shlex.join([*shlex.split(shell.command("mammogan")), "generate", *options])
+def next_lines(model_uri: str, tracking_uri: str, key: str) -> Iterator[str]:
+    """What to do next: a heading and a command each, in lines that a shell takes as they stand."""
+    yield "to see it in MLflow:"
+    page = mlflow_page.open_command(tracking_uri)
+    yield f"  {page}"
+    yield "to see its trials side by side:"
+    yield from _command(["compare", key], tracking_uri)
+    if model_uri:
+        yield f"to draw {SHOWN} images of its model:"
+        options = ["--model", model_uri, "--count", str(SHOWN), "--out", "samples"]
+        yield from _command(["generate", *options], tracking_uri)
 
 
-def _row(name: str, text: str) -> str:
-    return f"{name:<8} {text}"
+def estimate(item: Measurement) -> str:
+    """A measurement in one line: ``KID random_vgg, train: 0.32 (-0.03 to 0.66) x 10^-3; real against real ...``."""
+    name = " ".join(trial_table.title(item.quantity).split("\n"))
+    reference = "" if item.reference is None else f"; {trial_table.REFERENCE} {numbers.number(item.reference)}"
+    return f"{name}: {numbers.estimate(item)}{reference}"
 
 
-def _shown(item: Measurement) -> str:
-    interval = "" if item.low is None or item.high is None else f" [{item.low:.4g}, {item.high:.4g}]"
-    reference = "" if item.reference is None else f", real against real {item.reference:.4g}"
-    return f"{item.key} {item.value:.4g}{interval}{reference}"
+def arguments(tracking_uri: str) -> list[str]:
+    """Options that name a store to a command which works on runs; none where it is found without."""
+    return [] if store.is_default(tracking_uri) else ["--tracking-uri", masked(tracking_uri)]
 
 
-def open_hint(tracking_uri: str) -> str:
-    """Command or address that opens the MLflow UI on a run's store."""
-    if not tracking_uri.startswith(("sqlite:", "sqlite+")):
-        return masked(tracking_uri)
-    return f"{shell.command('mlflow')} ui --backend-store-uri {shlex.quote(tracking_uri)}"
+def _command(given: list[str], tracking_uri: str) -> Iterator[str]:
+    program = shell.command("mammogan")
+    whole = [program, *given, *arguments(tracking_uri)]
+    yield from (f"  {line}" for line in shell.lines(whole, WIDTH - 2))
+
+
+def _row(name: str, text: str) -> Iterator[str]:
+    yield from wrapped(text, first=f"{name:<{LABEL - 1}} ", rest=" " * LABEL)

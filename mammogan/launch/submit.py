@@ -128,7 +128,7 @@ def upload(server: Server, pipeline: BaseComponent, pods: Pods) -> Version:
         pipeline_id = _find_or_make(
             server,
             "create the pipeline",
-            partial(_find_pipeline, server, pipeline.name),
+            partial(find_pipeline, server, pipeline.name),
             partial(_make_pipeline, server, pipeline.name),
         )
         version_id = _find_or_make(
@@ -143,7 +143,7 @@ def upload(server: Server, pipeline: BaseComponent, pods: Pods) -> Version:
 def find(server: Server, pipeline: BaseComponent, pods: Pods) -> Version:
     """The version that ``upload`` would find or make; ids are empty where there is none yet."""
     _, name = _named(pipeline, pods)
-    pipeline_id = _find_pipeline(server, pipeline.name)
+    pipeline_id = find_pipeline(server, pipeline.name)
     return Version(pipeline_id, _find_version(server, pipeline_id, name) if pipeline_id else "", name)
 
 
@@ -171,7 +171,8 @@ def _find_or_make(
         return existing
 
 
-def _find_pipeline(server: Server, name: str) -> str:
+def find_pipeline(server: Server, name: str) -> str:
+    """Id of the pipeline of that name; empty where there is none."""
     query = {"filter": equals("display_name", name), **server.scope()}
     listed = server.all_items("list pipelines", server.pipelines.pipeline_service_list_pipelines, "pipelines", **query)
     return next((item.pipeline_id for item in listed if item.display_name == name), "")

@@ -1,30 +1,60 @@
-"""MLflow's web pages of a folder of runs."""
+"""A run's page in MLflow: of a server in the browser at once, of a folder of runs once they are served here."""
 
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import socket
+import subprocess
 import sys
+import webbrowser
 from pathlib import Path
 
-from mammogan.launch.local import DATABASE
+from mammogan.launch import browser as browsers
+from mammogan.launch import mlflow_page, store
+
+logger = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
 
 
-def serve(out: Path, port: int) -> None:
-    """Become MLflow's server of the runs below ``out`` on this machine's ``port``; does not return.
+def address_of(out: Path | None, tracking_uri: str) -> str:
+    """MLflow's address: that of the folder of runs where one is given, else the one that is named.
 
-    Raises ValueError where there are no runs, or the port is another program's.
+    Raises ValueError where neither is, and there is no folder ``runs``.
+    """
+    if out is not None:
+        return store.address_of(out)
+    if not tracking_uri:
+        raise ValueError("--out=None: there are no runs in ./runs; give the --out of a run, or --tracking-uri")
+    return tracking_uri
+
+
+def open_run(name: str, tracking_uri: str, port: int, *, browser: bool = True) -> None:
+    """Print and open the page of the run that ``name`` means; becomes the server of a database and does not return.
+
+    Raises ValueError where there is no such run, or the port is another program's.
     """
     from mammogan import tracking
 
-    address = tracking.address_of(out.resolve() / DATABASE)
-    tracking.client(address)
+    run_id = tracking.find_run(name, tracking_uri)
+    if server := mlflow_page.address(tracking_uri):
+        _open(f"{server}/{mlflow_page.fragment(run_id, tracking_uri)}", browser=browser)
+        return
     _require_free(port)
-    options = ("--backend-store-uri", address, "--host", HOST, "--port", str(port))
+    page = f"http://{HOST}:{port}/{mlflow_page.fragment(run_id, tracking_uri)}"
+    logger.info(f"MLflow: {page} (Ctrl-C ends it)")
+    if browser and browsers.has_window():
+        subprocess.Popen([sys.executable, "-m", browsers.__name__, page])  # noqa: S603  (our own module)
+    options = ("--backend-store-uri", tracking_uri, "--host", HOST, "--port", str(port))
     os.execv(sys.executable, (sys.executable, "-m", "mlflow", "ui", *options))  # noqa: S606  (no shell is needed)
+
+
+def _open(page: str, *, browser: bool) -> None:
+    logger.info(f"MLflow: {page}")
+    if browser and browsers.has_window():
+        webbrowser.open(page)
 
 
 def _require_free(port: int) -> None:

@@ -46,7 +46,7 @@ def fill(model: Model, dataset: Dataset | None, label: int, config: Config, out:
     rare = dataset.train.of(label).images() if dataset is not None else None
     left_out = load_filter(config, rare)
     drawn, dropped = 0, Counter[str]()
-    with console.progress("synthesise", wanted) as advance:
+    with console.progress("synthesise", wanted, unit="images") as advance:
         for chunk in stream.chunks(wanted, left_out):
             drawn += chunk.drawn
             dropped.update(chunk.dropped)

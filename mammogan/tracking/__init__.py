@@ -9,6 +9,7 @@ Runs are found by tags, so a step that starts twice finds the run of its first s
 
 from mammogan.tracking.database import address_of, file_of
 from mammogan.tracking.ending import end, end_if_over
+from mammogan.tracking.finding import SHORT, find_run, list_runs
 from mammogan.tracking.ledger import read_ledger, step
 from mammogan.tracking.opening import begin
 from mammogan.tracking.reading import Outcome, outcome, read_run
@@ -33,7 +34,9 @@ from mammogan.tracking.server import (
     DATA_DIGEST,
     MODEL_VERSION,
     PROMOTION,
+    REASON,
     REPORT,
+    RUN_KEY,
     WHOLE_DIGEST,
     client,
     ensure_experiment,
@@ -45,7 +48,10 @@ __all__ = [
     "DATA_DIGEST",
     "MODEL_VERSION",
     "PROMOTION",
+    "REASON",
     "REPORT",
+    "RUN_KEY",
+    "SHORT",
     "WHOLE_DIGEST",
     "Outcome",
     "TrialLog",
@@ -60,8 +66,10 @@ __all__ = [
     "ensure_experiment",
     "file_of",
     "find_parent",
+    "find_run",
     "find_trial",
     "follow",
+    "list_runs",
     "log_artifact",
     "log_dataset",
     "log_decision",

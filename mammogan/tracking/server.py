@@ -19,6 +19,8 @@ from urllib3 import Retry
 from mammogan import addresses, patience, trust
 from mammogan.tracking.database import DatabaseClient, asked, is_database, require_usable
 
+VARIABLE = "MLFLOW_TRACKING_URI"
+"""Variable that names the server where no caller does."""
 RUN_KEY = "mammogan.run_key"
 TRIAL = "mammogan.trial"
 STATUS = "mammogan.status"
@@ -89,7 +91,7 @@ def client(tracking_uri: str = "", *, make: bool = False) -> MlflowClient:
     certificate is not trusted; for a database as ``require_usable`` does, which a missing SQLite file is refused by
     unless it is to be made.
     """
-    uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI", "")
+    uri = tracking_uri or os.environ.get(VARIABLE, "")
     if not uri:
         raise ValueError("MLFLOW_TRACKING_URI='': name the MLflow server, or sqlite:///runs/mlflow.db for a local one")
     uri = _sign_in(uri)
@@ -105,10 +107,23 @@ def client(tracking_uri: str = "", *, make: bool = False) -> MlflowClient:
         require_usable(uri, make)
     if mlflow.get_tracking_uri() != uri:
         logger.debug(f"MLflow at {uri}")
-        mlflow.set_tracking_uri(uri)
+        _make_the_process_s(uri, named=bool(tracking_uri))
     if is_database(uri):
         return asked(lambda: DatabaseClient(tracking_uri=uri), uri)  # which opens it
     return MlflowClient(tracking_uri=uri)
+
+
+def _make_the_process_s(uri: str, *, named: bool) -> None:
+    """Make ``uri`` MLflow's server of this process.
+
+    MLflow writes it into the environment too. Where a caller ``named`` it, that is taken back: it would pass for the
+    choice of the person, and the next one who names no server would get that one.
+    """
+    before = os.environ.get(VARIABLE)
+    mlflow.set_tracking_uri(uri)
+    if named:
+        os.environ.pop(VARIABLE, None)
+        os.environ |= {} if before is None else {VARIABLE: before}
 
 
 @functools.cache

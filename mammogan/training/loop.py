@@ -99,7 +99,7 @@ class TrainingLoop:
     def _train(self) -> None:
         trainer = self.trainer
         bar = console.progress if self.is_main else _no_progress
-        with bar(self.result.trial.name, trainer.total_steps, trainer.step) as advance:
+        with bar(f"train {self.result.trial.name}", trainer.total_steps, trainer.step, unit="steps") as advance:
             while not self._is_done():
                 epoch = self.result.epochs_done + 1
                 self._finish_epoch(epoch, self._train_epoch(epoch, advance))
@@ -222,7 +222,7 @@ def _not_finite(network: torch.nn.Module) -> str:
 
 
 @contextlib.contextmanager
-def _no_progress(*_: object) -> Generator[console.Advance]:
+def _no_progress(*_: object, **_options: object) -> Generator[console.Advance]:
     def advance(steps: int = 1, note: str = "") -> None:
         """Show nothing: the leader's bar is enough."""
 

@@ -70,7 +70,7 @@ def _fits(
     device = pick_device(config.utility.device, "utility.device")
     shared = [FORMAT, data_digest, _shaping(config)]
     fits: dict[str, list[Fit]] = {arm.name: [] for arm in blocks[0].arms}
-    with console.progress("utility", len(blocks) * len(fits)) as advance:
+    with console.progress("utility", len(blocks) * len(fits), unit="classifiers") as advance:
         for block in blocks:
             for arm in block.arms:
                 content = [digest_of(images) for images in (*arm.classes, *block.validation)]

@@ -33,7 +33,7 @@ def test_every_subcommand_is_there():
     assert set(COMMANDS) == {
         *("run", "compile", "config", "submit", "stop", "schedule", "preflight", "probe"),
         *("plan", "ingest", "verify", "card", "train", "evaluate", "synthesise", "audit", "utility"),
-        *("generate", "export", "report", "compare", "lineage", "promote", "rollback", "janitor"),
+        *("generate", "export", "report", "runs", "compare", "lineage", "promote", "rollback", "janitor"),
         *("relocate", "ui", "purge", "claim", "reader-study"),
     }
 
@@ -41,9 +41,10 @@ def test_every_subcommand_is_there():
 @pytest.mark.parametrize("name", ["", *COMMANDS, "reader-study make", "reader-study score"])
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_each_explains_itself(name, flag):
-    result = CliRunner().invoke(app, [*name.split(), flag])
+    result = CliRunner().invoke(app, [*name.split(), flag], env={"COLUMNS": "80"})
     assert result.exit_code == 0
     assert "Usage: " in result.stdout
+    assert [line for line in result.stdout.splitlines() if len(line) > 80 or "\N{HORIZONTAL ELLIPSIS}" in line] == []
 
 
 def test_the_version_is_the_packages():

@@ -162,7 +162,7 @@ def test_progress_reaches_its_end_within_a_snapshot_and_over_broken_ones(
     steps, totals = [], []
 
     @contextlib.contextmanager
-    def progress(_, total, done=0):
+    def progress(_, total, done=0, *, unit):
         totals.append((total, done))
         yield lambda count=1, note="": steps.append(count)
 

@@ -9,10 +9,11 @@ import socket
 import pytest
 
 from mammogan import config, console, tether
-from mammogan.launch import local, ui
+from mammogan.launch import local, store, ui
 from mammogan.launch.arguments import graph_arguments
-from mammogan.launch.outcome import generate_hint, open_hint
-from mammogan.tracking import database
+from mammogan.launch.mlflow_page import open_command
+from mammogan.launch.outcome import next_lines
+from mammogan.tracking.database import address_of
 
 
 def test_the_same_arguments_go_on_until_they_finish(tmp_path):
@@ -128,15 +129,17 @@ def test_the_steps_spool_below_the_folder_unless_told_otherwise(tmp_path, monkey
 
 def test_the_pages_of_no_runs_or_on_a_port_of_another_program_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(ui.os, "execv", lambda *_: pytest.fail("it was served"))
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match="no such file"):
-        ui.serve(tmp_path, 5000)
-    (tmp_path / local.DATABASE).touch()  # MLflow makes its tables when it is asked first
+        ui.open_run("latest", ui.address_of(tmp_path, ""), 5000)
+    with pytest.raises(ValueError, match=r"there are no runs in \./runs"):
+        ui.address_of(None, "")
     with socket.socket() as other:
         other.bind((ui.HOST, 0))
         other.listen()
         port = other.getsockname()[1]
         with pytest.raises(ValueError, match=f"--port={port}: in use by another program"):
-            ui.serve(tmp_path, port)
+            ui._require_free(port)
 
 
 def test_arguments_are_checked_before_anything_runs(tmp_path):
@@ -149,18 +152,38 @@ def test_arguments_are_checked_before_anything_runs(tmp_path):
     assert arguments.settings.lambdas == (0.5, 3.0)
 
 
-def test_the_command_that_opens_mlflow_is_shown_for_any_path(tmp_path):
+def test_the_command_that_opens_mlflow_is_shown_for_any_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     for name in ("plain", "sp ace #1", "100%?"):
-        address = database.address_of(tmp_path / name / local.DATABASE)
-        assert shlex.split(open_hint(address))[-3:] == ["ui", "--backend-store-uri", address]
+        words = shlex.split(open_command(store.address_of(tmp_path / name)))
+        assert words[-3:] == ["ui", "--out", name]
+        other = address_of(tmp_path / name / "other.db")
+        assert shlex.split(open_command(other))[-3:] == ["ui", "--backend-store-uri", other]
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / store.DATABASE).touch()
+    assert shlex.split(open_command(store.address_of(store.RUNS)))[-1] == "ui", "found without being named"
+    assert open_command("https://me:hunter2@mlflow.example.org") == "https://***@mlflow.example.org"
 
 
-def test_the_end_of_a_run_shows_the_command_that_draws_images():
-    drawn = generate_hint("models:/mammogan/1", "sqlite:////tmp/my runs/mlflow.db")
-    program, *arguments = shlex.split(drawn)
-    assert program.endswith("mammogan")
-    assert arguments == [
-        *("generate", "--model", "models:/mammogan/1", "--out", "samples"),
-        *("--tracking-uri", "sqlite:////tmp/my runs/mlflow.db"),
-    ]
-    assert "hunter2" not in generate_hint("models:/mammogan/1", "https://me:hunter2@mlflow.example.org")
+def commands(text):
+    """The commands among lines, as a shell reads them."""
+    return [shlex.split(line) for line in text.replace("\\\n", "").splitlines() if line.startswith("  ")]
+
+
+def test_the_end_of_a_run_shows_commands_that_work_as_printed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    address = store.address_of(tmp_path / "my runs")
+    lines = list(next_lines("models:/mammogan/1", address, "252f94c6-1"))
+    assert all(len(line) <= 80 for line in lines if " " in line.strip() and str(tmp_path) not in line)
+    opened, compared, drawn = commands("\n".join(lines))
+    assert [opened[0].rpartition("/")[2], *opened[1:]] == ["mammogan", "ui", "--out", "my runs"]
+    assert compared[1:] == ["compare", "252f94c6-1", "--tracking-uri", address]
+    assert drawn[1:8] == ["generate", "--model", "models:/mammogan/1", "--count", "16", "--out", "samples"]
+    assert drawn[8:] == ["--tracking-uri", address]
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / store.DATABASE).touch()
+    for words in commands("\n".join(next_lines("models:/m/1", store.address_of(store.RUNS), "k"))):
+        assert "--tracking-uri" not in words, "the default finds it"
+    assert "hunter2" not in "".join(next_lines("models:/m/1", "https://me:hunter2@mlflow.example.org", "k"))

@@ -1,5 +1,6 @@
 """The notebook runs top to bottom against the local runner and a pretended Kubeflow, and shows what it says."""
 
+import ast
 import base64
 import io
 import os
@@ -14,6 +15,7 @@ import quick_run
 from kubeflow import Kubeflow, serve
 from PIL import Image
 
+import mammogan
 from mammogan import tracking
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "submit_and_compare.ipynb"
@@ -39,6 +41,24 @@ def test_it_is_kept_without_outputs():
     assert all(not cell.get("outputs") for cell in nbformat.read(NOTEBOOK, as_version=4).cells)
 
 
+def test_of_our_own_packages_it_imports_the_one_that_is_offered():
+    cells = [cell.source for cell in nbformat.read(NOTEBOOK, as_version=4).cells if cell.cell_type == "code"]
+    imported = [
+        name
+        for node in ast.walk(ast.parse("\n".join(cells)))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in ([node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names])
+    ]
+    assert imported == ["warnings", "mammogan", "matplotlib.pyplot"]
+    offered = {
+        node.attr
+        for node in ast.walk(ast.parse("\n".join(cells)))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "mammogan"
+    }
+    assert offered == {"run", "submit"}
+    assert offered <= set(mammogan.__all__)
+
+
 def execute(**parameters):
     """The notebook after a run with these parameters."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
@@ -56,7 +76,7 @@ def test_it_runs_top_to_bottom(tmp_path, monkeypatch):
     monkeypatch.setenv("MAMMOGAN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PATH", f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}")
     out = tmp_path / "runs"
-    check(execute(SETTINGS=QUICK, OUT=str(out)))
+    check(execute(SETTINGS=QUICK, OUT=str(out), TRACKING_URI=None))
     follow_on_kubeflow(f"sqlite:///{out / 'mlflow.db'}", str(out))
 
 
@@ -83,11 +103,11 @@ def follow_on_kubeflow(uri, out):
 
 def check(notebook):
     output = texts(notebook)
-    assert "lambda=0.5,seed=0: finished" in output
-    assert "model version 1: " in output
+    assert "lambda=0.5,seed=0" in output
+    assert "* winner" in output
     assert "MS-SSIM fake-fake" in output
-    assert "real against real" in output
+    assert "against real" in output
     assert "models:/mammogan/1 (8, 28, 28) uint8" in output
     shown = list(pictures(notebook))
-    assert len(shown) == 3, "the curves, the samples and the champion's images"
+    assert len(shown) == 3, "the curves, the samples and the model's images"
     assert all(picture.std() > 5 for picture in shown), "a picture is blank"

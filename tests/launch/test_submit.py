@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from mammogan import pipeline
 from mammogan.command_line import app
 from mammogan.launch import server as server_module
+from mammogan.launch import submitted
 from mammogan.launch.arguments import graph_arguments
 from mammogan.launch.pods import Pods
 from mammogan.launch.schedule.entries import File
@@ -46,6 +47,42 @@ def test_a_run_is_started_of_an_uploaded_version_with_the_arguments(kubeflow, ho
     version = kubeflow.versions[run["pipeline_version_reference"]["pipeline_version_id"]]
     executors = version["pipeline_spec"]["pipeline_spec"]["deploymentSpec"]["executors"]
     assert {executor["container"]["image"] for executor in executors.values()} == {IMAGE}
+
+
+class TestRunByName:
+    """``stop`` and ``submit --follow`` take ``latest``, a name or the beginning of an id."""
+
+    @pytest.fixture
+    def two(self, kubeflow, host, arguments):
+        ids = [start(host, arguments), start(host, arguments)]
+        for number, run_id in enumerate(ids):
+            kubeflow.runs[run_id] |= {"created_at": f"2026-01-0{number + 1}T00:00:00Z"}
+        foreign = {**kubeflow.runs[ids[1]], "created_at": "2026-02-01T00:00:00Z", "display_name": "another graph's"}
+        foreign["pipeline_version_reference"] = {"pipeline_id": "other", "pipeline_version_id": "other"}
+        kubeflow.runs["zz-foreign"] = {**foreign, "run_id": "zz-foreign"}
+        return ids
+
+    def test_it_is_found(self, kubeflow, host, two, caplog):
+        server = Server(host)
+        assert submitted.find_run(server, "latest") == two[1], "of this graph"
+        assert submitted.find_run(server, kubeflow.runs[two[0]]["display_name"]) == two[0]
+        assert submitted.find_run(server, two[0]) == two[0]
+        assert submitted.find_run(server, "zz") == "zz"
+
+    def test_what_means_several_is_refused(self, kubeflow, host, two):
+        for run_id in two:
+            kubeflow.runs[run_id]["display_name"] = "weekly"
+        with pytest.raises(ValueError, match="2 runs are meant: weekly") as refused:
+            submitted.find_run(Server(host), "weekly")
+        assert all(run_id in str(refused.value) for run_id in two)
+
+    def test_latest_of_none_is_refused(self, host):
+        with pytest.raises(ValueError, match="no run of this graph yet"):
+            submitted.find_run(Server(host), "latest")
+
+    def test_a_whole_id_asks_nothing(self):
+        run_id = "0a1b2c3d-0000-4000-8000-00000000000f"
+        assert submitted.find_run(None, run_id) == run_id
 
 
 def test_the_first_upload_makes_one_version_whose_name_tells_its_bytes(kubeflow, host, arguments):

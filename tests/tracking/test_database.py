@@ -1,5 +1,6 @@
 """MLflow's database: any path, locks waited for, every error one line that names it and the fix."""
 
+import os
 import shutil
 import sqlite3
 import threading
@@ -146,6 +147,20 @@ def another_program(folder):
     connection.execute("CREATE TABLE moz_places (id)")
     connection.close()
     return f"sqlite:///{folder / 'places.sqlite'}"
+
+
+def test_a_database_that_a_caller_names_is_not_taken_for_the_environments(copied, monkeypatch):
+    """MLflow writes the address into the environment, from where a second run would take it for the person's choice."""
+    address = f"sqlite:///{copied}"
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    tracking.client(address)
+    assert "MLFLOW_TRACKING_URI" not in os.environ
+    with pytest.raises(ValueError, match="MLFLOW_TRACKING_URI=''"):
+        tracking.client()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow.example.org")
+    shutil.copyfile(copied, copied.with_name("other.db"))
+    tracking.client(f"sqlite:///{copied.with_name('other.db')}")
+    assert os.environ["MLFLOW_TRACKING_URI"] == "http://mlflow.example.org"
 
 
 CASES = {

@@ -7,15 +7,13 @@ import urllib.parse
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mammogan.launch import kubectl
-from mammogan.launch.outcome import open_hint
+from mammogan.launch import kubectl, mlflow_page
+from mammogan.launch.mlflow_page import UI_URL
 from mammogan.launch.server import OWN_NAMESPACE
 
 if TYPE_CHECKING:
     from mammogan.launch.server import Server
 
-UI_URL = "MLFLOW_UI_URL"
-"""MLflow's address for browsers: a variable of the person, else a key of the steps' ConfigMap."""
 QUICK_S = 5.0
 FORWARDED_PORT = 8080
 
@@ -64,7 +62,7 @@ def _mlflow(server: Server, tracking_uri: str, settings: str) -> str:
     address = _without_password(named or tracking_uri)
     if address.startswith(("http://", "https://")):
         return address.rstrip("/")
-    return open_hint(tracking_uri) if tracking_uri.startswith(("sqlite:", "sqlite+")) else ""
+    return mlflow_page.open_command(tracking_uri) if mlflow_page.is_file(tracking_uri) else ""
 
 
 def _in_config_map(server: Server, settings: str) -> str:

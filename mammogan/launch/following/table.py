@@ -73,10 +73,12 @@ def _line(row: Row) -> str:
 
 def _drawn(rows: Sequence[Row], remarks: Sequence[str]) -> Group:
     from rich.console import Group
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
-    table = Table("step", "trial", "state", "seconds", "")
+    # a narrow screen folds the note, and cuts neither it nor a name
+    names = [Column(name, no_wrap=True) for name in ("step", "trial", "state", "seconds")]
+    table = Table(*names, Column("", overflow="fold", ratio=1))
     for row in rows:
         state = Text(row.state or "waits", COLOURS.get(row.state, "dim") if row.state else "dim")
         seconds = "" if row.seconds is None else f"{row.seconds:.0f}"
