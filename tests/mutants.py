@@ -394,7 +394,7 @@ MUTANTS = [
                 "{item.outcome.words}: {item.why}",
             ),
             ("mammogan/reporting/markdown.py", '" ".join(text.split())', "text"),
-            ("mammogan/reporting/pages.py", "html.escape(text)", "text"),
+            ("mammogan/reporting/pages.py", "autoescape=True", "autoescape=False"),
         ],
         "tests/steps/test_finish.py -k never_opened": [
             ("mammogan/steps/finish.py", 'pages.message("No report", errors.reason(error))', "str(error).encode()"),
@@ -1263,7 +1263,7 @@ MUTANTS = [
             ("mammogan/reporting/findings.py", "if real_images or name != PAIRS", ""),
             (
                 "mammogan/reporting/report.py",
-                "real_images=_shows_reals(record) and PAIRS in record.findings.pictures,",
+                "real_images=shows_reals and PAIRS in record.findings.pictures,",
                 "real_images=False,",
             ),
         ],

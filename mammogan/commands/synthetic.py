@@ -128,7 +128,7 @@ def utility(
     as_json: Json = False,
 ) -> None:
     """Compare classifiers trained with and without synthetic images, on held-out patients."""
-    from mammogan.reporting.findings import interval, short
+    from mammogan.reporting.numbers import estimate
     from mammogan.utility import drawn_by, study
 
     fakes, label, chosen = _images(fake), label_of(kind), _config(preset, settings, {})
@@ -142,7 +142,7 @@ def utility(
         return
     print(result.verdict)
     for measure in result.measures:
-        print(f"  {measure.key:32} {short(measure.value):>7} ({interval(measure)})")
+        print(f"  {measure.key:32} {estimate(measure)}")
     print(f"page: {out / 'utility.html'}")
 
 

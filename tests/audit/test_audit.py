@@ -501,9 +501,9 @@ class TestDataset:
         with pytest.raises(ValueError, match="holds no synthetic images"):
             audit_dataset(dataset, config.PRESETS["demo"], tmp_path)
 
-    def test_the_section_is_empty_without_findings(self, audited):
+    def test_there_is_no_section_without_findings(self, audited):
         _, result = audited
-        assert findings.section(Findings()) == ""
+        assert findings.content(Findings()).audit is None
         card = "\n".join(findings.card_lines(Findings(audit=result)))
         assert ("Audit passed" in card) == (result.outcome is Outcome.PASSED)
         assert card.count("\n- ") == len(result.verdicts)
