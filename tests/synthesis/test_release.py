@@ -21,10 +21,10 @@ from mammogan.features.densenet import load_frozen
 from mammogan.models.critic import Critic
 from mammogan.models.critic_file import save_critic
 from mammogan.models.generator import load_generator, save_snapshot
+from mammogan.records import Findings
 from mammogan.registry import contents, notes
 from mammogan.registry.model import save
 from mammogan.registry.versions import ensure_registered_model
-from mammogan.records import Findings
 from mammogan.reporting import findings
 from mammogan.results import Audit, Utility
 from mammogan.selection.gates import audit_summary
