@@ -1260,10 +1260,10 @@ MUTANTS = [
             ("mammogan/audit/inspection.py", "names = real.train.pseudonyms", "names = real.train.image_ids"),
         ],
         "tests/reporting/test_report.py -k real_images": [
-            ("mammogan/reporting/findings.py", "if real_images or name != PAIRS", ""),
+            ("mammogan/reporting/findings.py", "if real_images or name not in WITH_REALS", ""),
             (
                 "mammogan/reporting/report.py",
-                "real_images=shows_reals and PAIRS in record.findings.pictures,",
+                "real_images=shows_reals and bool(WITH_REALS & record.findings.pictures.keys()),",
                 "real_images=False,",
             ),
         ],

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from mammogan.data.summary import SyntheticPart
-from mammogan.records import PAIRS, Findings
+from mammogan.records import WITH_REALS, Findings
 from mammogan.reporting import marks, pages
 from mammogan.reporting.markdown import plain
 from mammogan.reporting.marks import Mark
@@ -89,7 +89,7 @@ def content(findings: Findings, *, real_images: bool = False) -> Content:
         pictures={
             name: base64.b64encode(picture).decode()
             for name, picture in findings.pictures.items()
-            if real_images or name != PAIRS
+            if real_images or name not in WITH_REALS
         },
     )
 
@@ -120,9 +120,9 @@ def _audit(audit: Audit) -> AuditPart:
 
 
 def page(title: str, findings: Findings, *, real_images: bool = False) -> bytes:
-from mammogan.reporting.marks import Mark
-from mammogan.reporting.numbers import estimate, number, typeset
-from mammogan.results import Audit, CopiedImage, Outcome, Role, SpaceNote, Utility, Verdict
+    """Self-contained HTML page of the sections."""
+    template = pages.environment().get_template("findings.html")
+    return template.render(title=title, findings=content(findings, real_images=real_images), captions=CAPTIONS).encode()
 
 
 def card_lines(findings: Findings) -> Iterator[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from mammogan.records import Production, RunRecord
-from mammogan.results import Audit, Benefit, Outcome, Utility
+from mammogan.results import Audit, Benefit, Outcome, Utility, WinnerResult
 from mammogan.selection.gates import DEMO, demo_note
 
 
@@ -54,6 +54,14 @@ def of_audit(audit: Audit) -> Mark:
     return Mark(Tone.GOOD if audit.for_release else Tone.AMBER, f"no copies found by {len(audit.verdicts)} checks")
 
 
+def of_result(result: WinnerResult) -> Mark:
+    """Whether the winner has a figure on test images, and what these show of it."""
+    if result.unmeasured is not None:
+        return Mark(Tone.AMBER, "no figure on test images")
+    words = {Outcome.PASSED: "measured on test images", Outcome.REFUSED: "favours the train images over the test ones"}
+    return Mark(OUTCOMES[result.outcome], words.get(result.outcome, "test images: not checked"))
+
+
 def of_utility(utility: Utility) -> Mark:
     """Whether the images help a classifier."""
     words = {Benefit.HELPS: "helps", Benefit.HARMS: "harms", Benefit.NO_DIFFERENCE: "makes no significant difference"}
@@ -69,6 +77,9 @@ def of_run(record: RunRecord, production: Production | None) -> list[Mark]:
         marks = [Mark(Tone.GOOD, "in production")]
     else:
         marks = [Mark(Tone.PLAIN, "not in production")]
+    marks.append(of_result(findings.result) if findings.result else Mark(Tone.AMBER, "no figure on test images"))
+    if findings.result and findings.result.test_set.looks > 1:
+        marks.append(Mark(Tone.AMBER, f"test set looked at {findings.result.test_set.looks} times"))
     marks.append(of_audit(findings.audit) if findings.audit else Mark(Tone.AMBER, "copies: not checked"))
     marks.append(of_utility(findings.utility) if findings.utility else Mark(Tone.AMBER, "for a classifier: not tried"))
     if is_demo(record):

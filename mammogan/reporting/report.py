@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mammogan import storage
 from mammogan.config import PRESETS, Config
-from mammogan.records import PAIRS, Production, RunRecord
+from mammogan.records import WITH_REALS, Production, RunRecord
 from mammogan.reporting import figures, findings, marks, pages, tables, verdict
 from mammogan.results import Candidate, Evaluation
 from mammogan.selection import comparison
@@ -34,7 +34,7 @@ def build(record: RunRecord, out: Path, production: Production | None = None, li
     for name, content in pictures.items():
         storage.write_bytes(str(out / f"{name}.png"), content)
     shows_reals = bool(record.config and record.config.report.real_images)
-    decision, winner = record.decision, _winner(record)
+    decision, winner, result = record.decision, _winner(record), record.findings.result
     page = (
         pages.environment()
         .get_template("report.html")
@@ -46,8 +46,11 @@ def build(record: RunRecord, out: Path, production: Production | None = None, li
             marks=marks.of_run(record, production),
             status=marks.of_status(record.status),
             lead=verdict.lead(decision),
+            winner=f"{verdict.trial(winner.trial)}, epoch {winner.epoch}" if winner else "",
             is_it_real=verdict.is_it_real(decision),
-            figures=verdict.figures(winner) if winner else [],
+            figures=verdict.figures(winner, result) if winner else [],
+            test_set=verdict.test_set(result) if result else "",
+            result=tables.result_table(result) if result else None,
             trained_on=verdict.data(record),
             trained=verdict.trials(record),
             in_production=verdict.in_production(record, production),
@@ -66,7 +69,7 @@ def build(record: RunRecord, out: Path, production: Production | None = None, li
             findings=findings.content(record.findings, real_images=shows_reals),
             captions=findings.CAPTIONS,
             own_pictures={name: base64.b64encode(content).decode() for name, content in pictures.items()},
-            real_images=shows_reals and PAIRS in record.findings.pictures,
+            real_images=shows_reals and bool(WITH_REALS & record.findings.pictures.keys()),
         )
     )
     storage.write_bytes(str(out / PAGE), page.encode())

@@ -10,11 +10,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mammogan.records import RunRecord, TrialRecord
-from mammogan.reporting import figures, numbers, pages, quantities
+from mammogan.reporting import figures, marks, numbers, pages, quantities
 from mammogan.reporting.figures import Column
-from mammogan.reporting.marks import Tone
+from mammogan.reporting.marks import Mark, Tone
 from mammogan.reporting.numbers import Point, Scale
-from mammogan.results import Candidate, Decision, Finding, LambdaComparison, LambdaStrength, Measurement
+from mammogan.results import (
+    Candidate,
+    Decision,
+    Finding,
+    LambdaComparison,
+    LambdaStrength,
+    Measurement,
+    Omission,
+    Verdict,
+    WinnerResult,
+)
 
 FOUND = {Finding.BETTER: Tone.GOOD, Finding.WORSE: Tone.GOOD, Finding.NO_DIFFERENCE: Tone.PLAIN}
 """What was decided, and what remains open: all that is not named here."""
@@ -217,7 +227,7 @@ def comparison(decision: Decision) -> Comparison | None:
         metric=f"{quantities.title(first)} against {quantities.images(first)}",
         power=numbers.typeset(scale.power),
         strengths=tuple(_strength(item, scale, decision.winner) for item in decision.lambdas),
-        pairs=tuple(_pair(item, scale) for item in decision.comparisons),
+        pairs=tuple(_pair(item, scale, decision.lambdas[0]) for item in decision.comparisons),
     )
 
 
@@ -231,11 +241,13 @@ def _strength(item: LambdaStrength, scale: Scale, winner: Candidate | None) -> S
     )
 
 
-def _pair(item: LambdaComparison, scale: Scale) -> ComparisonRow:
+def _pair(item: LambdaComparison, scale: Scale, like: LambdaStrength) -> ComparisonRow:
+    """``like`` gives the decimals of a difference without an interval."""
     point = Point(item.difference, item.low, item.high)
+    digits = like if item.low is None else point
     return ComparisonRow(
         pair=f"{item.one:g} less {item.other:g}",
-        difference=numbers.typeset(scale.value(point)),
+        difference=numbers.typeset(scale.beside(item.difference, digits)),
         interval=numbers.typeset(scale.interval(point)),
         seeds=item.seeds,
         tone=FOUND.get(item.finding, Tone.AMBER),
@@ -281,6 +293,48 @@ def measure_rows(items: Iterable[Measurement], deciding: Iterable[Measurement] =
         )
         for item in items
     ]
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    """A number of the winner on test images, beside the one that selected it."""
+
+    measured: MeasureRow
+    selected: str
+    """The selecting number; an en dash where the metric did not select."""
+
+
+@dataclass(frozen=True)
+class ResultTable:
+    """The winner measured anew."""
+
+    selected_on: str
+    """Images that the selection went by."""
+    rows: tuple[ResultRow, ...]
+    omitted: tuple[Omission, ...]
+    gate: Verdict | None
+    """Whether it favours the train images."""
+    mark: Mark
+    seed: int
+    """Of the images that were drawn for it."""
+
+
+def result_table(result: WinnerResult) -> ResultTable:
+    """A row a measurement; the train images' own are there to show the gap."""
+    chosen = {item.quantity.metric: item for item in result.selected_by}
+    selected = {metric: numbers.typeset(numbers.estimate(item)) for metric, item in chosen.items()}
+    rows = zip(measure_rows(result.measurements, result.figures()), result.measurements, strict=True)
+    return ResultTable(
+        selected_on=quantities.images(result.selected_by[0].quantity) if result.selected_by else "",
+        rows=tuple(
+            ResultRow(row, selected.get(item.quantity.metric, numbers.MISSING) if row.decides else numbers.MISSING)
+            for row, item in rows
+        ),
+        omitted=result.omitted,
+        gate=result.verdict,
+        mark=marks.of_outcome(result.outcome),
+        seed=result.latent_seed,
+    )
 
 
 def reference(item: Measurement) -> str:

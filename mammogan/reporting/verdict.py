@@ -12,7 +12,8 @@ from mammogan.config import Trial
 from mammogan.records import Production, RunRecord
 from mammogan.reporting import numbers, quantities
 from mammogan.reporting.tables import reference
-from mammogan.results import Candidate, Decision, Finding, LambdaComparison, Measurement
+from mammogan.reporting.winner import looks
+from mammogan.results import Candidate, Decision, Finding, LambdaComparison, Measurement, WinnerResult
 
 NO_DECISION = "The run ended before a decision was reached."
 OPEN = {
@@ -31,6 +32,8 @@ class Figure:
     """Metric and what it is against."""
     role: str
     """What the number is for, such as ``selected by``."""
+    quoted: bool
+    """Whether it is the one to quote: that which selected is the best of many, and so too good."""
     value: str
     """With its interval and power of ten."""
     note: str
@@ -82,18 +85,32 @@ def _listed(lambdas: Iterable[float]) -> str:
     return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
-def figures(winner: Candidate) -> list[Figure]:
-    """The winner's deciding numbers."""
-    return [_figure(item, "selected by") for item in winner.decided_by()]
+def figures(winner: Candidate, result: WinnerResult | None) -> list[Figure]:
+    """The winner's numbers on test images, where it was measured anew, then those that selected it."""
+    measured = result.figures() if result else []
+    anew = [_figure(item, "measured anew, once", quoted=True) for item in measured]
+    return [*anew, *(_figure(item, "selected by", quoted=not anew) for item in winner.decided_by())]
 
 
-def _figure(item: Measurement, role: str) -> Figure:
+def test_set(result: WinnerResult) -> str:
+    """On what the winner was measured anew and how often that was looked at, or why there is no figure."""
+    if result.unmeasured is not None:
+        return f"No figure on test images: {result.reason or result.unmeasured}."
+    held_out = result.test_set
+    return (
+        f"{held_out.images} test images of {held_out.patients} patients who have none in train or validation; "
+        f"{looks(held_out)}."
+    )
+
+
+def _figure(item: Measurement, role: str, *, quoted: bool) -> Figure:
     parts = [] if item.low is None else [f"{numbers.percent(item.confidence)} interval"]
     if item.reference is not None:
         parts.append(f"real against real {reference(item)}")
     return Figure(
         title=f"{quantities.title(item.quantity)} against {quantities.images(item.quantity)}",
         role=role,
+        quoted=quoted,
         value=numbers.typeset(numbers.estimate(item)),
         note="; ".join(parts),
     )

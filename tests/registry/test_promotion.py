@@ -199,7 +199,7 @@ def test_nothing_becomes_champion_without_an_audit_that_passed(client, add, audi
             {"unmeasured": Unmeasured.TOO_FEW_PATIENTS, "reason": "3 test images of 3 patients", "measurements": ()},
             "not checked: not measured on test images: 3 test images of 3 patients; selected by kid/inception/train",
         ),
-        ({"verdict": None}, "not checked: kid/inception/test 0.2 (0.18 to 0.22), fid/inception/test 91"),
+        ({"verdict": None}, "not checked: kid/inception/test 0.200 (0.180 to 0.220), fid/inception/test 91.000"),
         ({"verdict": Verdict("not memorised", Outcome.NOT_CHECKED, "no interval")}, "not checked: no interval; kid/"),
         (
             {"verdict": Verdict("not memorised", Outcome.REFUSED, "it copies")},
@@ -416,9 +416,8 @@ def test_what_is_in_production_and_why(client, add):
     assert registry.in_production(add.model) is None
     registry.promote(add.model, "1", "reviewed")
     production = registry.in_production(add.model)
-    figures = (
-        "kid/inception/test 0.3 (0.28 to 0.32), fid/inception/test 91 (90.98 to 91.02) on 40 test images of 20 patients"
-    )
+    measured = "kid/inception/test 0.300 (0.280 to 0.320), fid/inception/test 91.000 (90.980 to 91.020)"
+    figures = f"{measured} on 40 test images of 20 patients"
     looks = "this test set has been looked at 1 time; selected by kid/inception/train 0.3"
     assert production.version == "1"
     assert production.why.startswith(f"reviewed; the audit passed; {figures} {looks}")
