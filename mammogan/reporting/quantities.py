@@ -22,6 +22,11 @@ AIMS = {
 }
 
 
+def weight(gp_lambda: float) -> str:
+    """A gradient-penalty weight, which no line break divides: ``λ = 3``."""
+    return f"λ\u00a0=\u00a0{gp_lambda:g}"
+
+
 def title(quantity: Quantity) -> str:
     """The metric's name; its own where it has no other: ``KID``, ``MS-SSIM``."""
     return METRICS.get(quantity.metric, quantity.metric)

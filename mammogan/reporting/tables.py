@@ -233,7 +233,7 @@ def comparison(decision: Decision) -> Comparison | None:
 
 def _strength(item: LambdaStrength, scale: Scale, winner: Candidate | None) -> StrengthRow:
     return StrengthRow(
-        name=f"λ = {item.gp_lambda:g}",
+        name=quantities.weight(item.gp_lambda),
         value=numbers.typeset(scale.value(item)),
         interval=numbers.typeset(scale.interval(item)),
         basis=f"mean of {item.seeds} seeds' later snapshots" if item.seeds else "best snapshot of one seed",
@@ -246,12 +246,12 @@ def _pair(item: LambdaComparison, scale: Scale, like: LambdaStrength) -> Compari
     point = Point(item.difference, item.low, item.high)
     digits = like if item.low is None else point
     return ComparisonRow(
-        pair=f"{item.one:g} less {item.other:g}",
+        pair=f"{item.one:g}\u00a0less\u00a0{item.other:g}",
         difference=numbers.typeset(scale.beside(item.difference, digits)),
         interval=numbers.typeset(scale.interval(point)),
         seeds=item.seeds,
         tone=FOUND.get(item.finding, Tone.AMBER),
-        finding=f"λ = {item.better:g} is better" if item.better is not None else item.finding.value,
+        finding=f"{quantities.weight(item.better)} is better" if item.better is not None else item.finding.value,
         detectable=scale.beside(item.detectable, point),
         seeds_needed=_seeds_needed(item),
     )

@@ -54,7 +54,7 @@ def lead(decision: Decision | None) -> str:
 
 def trial(item: Trial) -> str:
     """A trial as the page names it: ``λ = 3, seed 0``."""
-    return f"λ = {item.gp_lambda:g}, seed {item.seed}"
+    return f"{quantities.weight(item.gp_lambda)}, seed {item.seed}"
 
 
 def is_it_real(decision: Decision | None) -> list[str]:
@@ -77,11 +77,11 @@ def _sentences(comparisons: Sequence[LambdaComparison], own: float) -> Iterable[
             words = OPEN[item.finding]
         others.setdefault(words, []).append(rival)
     for words, rivals in others.items():
-        yield words.format(own=f"λ = {own:g}", others=_listed(rivals))
+        yield words.format(own=quantities.weight(own), others=_listed(rivals))
 
 
 def _listed(lambdas: Iterable[float]) -> str:
-    names = [f"λ = {item:g}" for item in lambdas]
+    names = [quantities.weight(item) for item in lambdas]
     return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 

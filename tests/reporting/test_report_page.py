@@ -11,7 +11,16 @@ from mammogan import config
 from mammogan.config import Trial
 from mammogan.records import Findings, Production
 from mammogan.reporting import report
-from mammogan.results import Unmeasured
+from mammogan.results import (
+    Benefit,
+    Direction,
+    Unmeasured,
+    Utility,
+    UtilityArm,
+    UtilityCounts,
+    UtilityMeasure,
+    UtilityMetric,
+)
 
 sys.path.append(str(Path(__file__).parents[1] / "reader_study"))
 import browser
@@ -23,6 +32,8 @@ WIDER = """[...document.querySelectorAll("main *")].filter(item => !item.closest
 SPILLING = """[...document.querySelectorAll("dd, dt, td, th, .mark")].filter(item =>
     item.scrollWidth > item.clientWidth + 1 && getComputedStyle(item).display !== "inline")
     .map(item => item.outerHTML)"""
+COVERING = """[...document.querySelectorAll("td, th")].filter(item =>
+    getComputedStyle(item).position === "sticky" && item.offsetWidth > innerWidth / 2).map(item => item.outerHTML)"""
 HIDDEN = """[...document.querySelectorAll("details > :not(summary)")]
     .filter(item => !item.checkVisibility({contentVisibilityAuto: true})).length"""
 
@@ -47,7 +58,15 @@ def path(tmp_path_factory):
     )
     winner = dataclasses.replace(run.decision.winner, gp_lambda=3.123456789, seed=123456789)
     decision = dataclasses.replace(run.decision, winner=winner)
-    findings = Findings(result=winner_result(None, winner, unmeasured=Unmeasured.FAILED, reason=f"disk full: /{LONG}"))
+    arm = UtilityArm("real", f"real images and {LONG}", None, None, 1, 1, 0, 9.0, 0)
+    utility = Utility(
+        Benefit.HARMS, LONG, LONG, 2, 9, (UtilityMetric("auc", "AUC", Direction.HIGHER),), (arm,),
+        (UtilityMeasure("real", "auc", 0.5, 0.4, 0.6, 0.95, (0.5,)),), (), UtilityCounts(*[9] * 8, 1), (), (), 0.8,
+        None,
+    )  # fmt: skip
+    findings = Findings(
+        utility=utility, result=winner_result(None, winner, unmeasured=Unmeasured.FAILED, reason=f"disk full: /{LONG}")
+    )
     champion = Production(
         model=LONG, version="7", asked_ms=1_790_050_000_000, since_ms=None, why=LONG, by=LONG, run_id="b" * 32,
         tags={"mammogan.audit": LONG},
@@ -69,6 +88,7 @@ def test_nothing_is_wider_than_the_screen_or_touches_its_neighbour(tab, path, wi
         assert tab.evaluate("document.documentElement.scrollWidth") <= width
         assert tab.evaluate(WIDER) == []
         assert tab.evaluate(SPILLING) == []
+        assert tab.evaluate(COVERING) == []
 
 
 def test_what_is_folded_on_a_screen_is_open_in_print(tab, path):
