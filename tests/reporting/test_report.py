@@ -6,14 +6,14 @@ import html
 import re
 
 import pytest
-from sample_run import grid, paper_run, rare_class
+from sample_run import grid, paper_run, rare_class, winner_result
 
 from mammogan import config
 from mammogan.config import PRESETS, AuditCheck
 from mammogan.data.summary import Counts, Leak
 from mammogan.records import Findings, Production, RunRecord
 from mammogan.reporting import figures, marks, report
-from mammogan.results import Audit, AuditCounts, Network, Outcome, Verdict
+from mammogan.results import Audit, AuditCounts, Network, Outcome, Unmeasured, Verdict
 from mammogan.selection.ranking import select
 
 
@@ -274,3 +274,35 @@ def test_what_is_near_the_later_epochs_is_shown_with_its_interval():
     assert figures.viewport([]) is None
     still = figures.viewport([line(2.0, 2.0)])
     assert still.low < 2.0 < still.high
+
+
+def test_the_test_figure_is_quoted_with_the_looks_at_the_test_set(tmp_path):
+    run = paper_run()
+    result = winner_result(None, run.decision.winner, kid=0.21, looks=3)
+    findings = Findings(result=result)
+    text = text_of(report.build(dataclasses.replace(run, trials=(), findings=findings), tmp_path).read_text())
+    verdict = text[: text.index("Is one λ better?")]
+    anew = verdict.index("KID against test images, measured anew, once 0.210 (0.190 to 0.230)")
+    assert anew < verdict.index("KID against train images, selected by 0.1765 (0.1677 to 0.1853)")
+    assert "40 test images of 20 patients who have none in train or validation" in verdict
+    assert "this test set has been looked at 3 times" in verdict
+    marked = [item.words for item in marks.of_run(dataclasses.replace(run, findings=findings), None)]
+    assert marked[1:3] == ["measured on test images", "test set looked at 3 times"]
+
+
+@pytest.mark.parametrize(
+    ("given", "tone", "words"),
+    [
+        ({}, "good", "measured on test images"),
+        ({"verdict": None}, "amber", "test images: not checked"),
+        ({"unmeasured": Unmeasured.FAILED, "measurements": ()}, "amber", "no figure on test images"),
+        (
+            {"verdict": Verdict("not memorised", Outcome.REFUSED, "a gap")},
+            "bad",
+            "favours the train images over the test ones",
+        ),
+    ],
+)
+def test_what_the_test_images_did_not_show_is_not_green(given, tone, words):
+    result = winner_result(None, paper_run().decision.winner, **given)
+    assert (marks.of_result(result).tone, marks.of_result(result).words) == (tone, words)
