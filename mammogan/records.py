@@ -11,6 +11,10 @@ from mammogan.results import Audit, Decision, Evaluation, TrialResult, Utility, 
 
 PAIRS, CLOSEST = "pairs", "closest"
 """Names of the audit's figure, with real images beside the synthetic ones, and without."""
+REALS = "reals"
+"""Name of the audit's sample of training images."""
+WITH_REALS = frozenset({PAIRS, REALS})
+"""Pictures that show real images, and are made and shown on demand alone."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class Findings:
     result: WinnerResult | None = None
     """The winner's figures on test images: what is registered, shown and compared."""
     pictures: Mapping[str, bytes] = field(default_factory=dict)
-    """PNGs: ``closest`` or ``pairs``, ``effects``, ``curve``, ``calibration``."""
+    """PNGs: ``closest`` or ``pairs`` and ``reals``, ``effects``, ``curve``, ``calibration``."""
 
 
 @dataclass(frozen=True)

@@ -495,7 +495,7 @@ MUTANTS = [
                 "{item.outcome.words}: {item.why}",
             ),
             ("mammogan/reporting/markdown.py", '" ".join(text.split())', "text"),
-            ("mammogan/reporting/pages.py", "html.escape(text)", "text"),
+            ("mammogan/reporting/pages.py", "autoescape=True", "autoescape=False"),
         ],
         "tests/steps/test_finish.py -k never_opened": [
             ("mammogan/steps/finish.py", 'pages.message("No report", errors.reason(error))', "str(error).encode()"),
@@ -1361,10 +1361,10 @@ MUTANTS = [
             ("mammogan/audit/inspection.py", "names = real.train.pseudonyms", "names = real.train.image_ids"),
         ],
         "tests/reporting/test_report.py -k real_images": [
-            ("mammogan/reporting/findings.py", "if real_images or name != PAIRS", ""),
+            ("mammogan/reporting/findings.py", "if real_images or name not in WITH_REALS", ""),
             (
                 "mammogan/reporting/report.py",
-                "real_images=_shows_reals(record) and PAIRS in record.findings.pictures,",
+                "real_images=shows_reals and bool(WITH_REALS & record.findings.pictures.keys()),",
                 "real_images=False,",
             ),
         ],

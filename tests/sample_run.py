@@ -10,7 +10,7 @@ from mammogan import config, results, storage
 from mammogan.config import Trial
 from mammogan.data.summary import Counts, Leak, MinoritySummary, Sides, Summary
 from mammogan.records import RunRecord, TrialRecord
-from mammogan.reporting import report
+from mammogan.reporting import tables
 from mammogan.results import (
     Decision,
     Direction,
@@ -116,7 +116,7 @@ def grid(seed, tile=56):
 def paper_run(diverged=None):
     """The paper's three trials as one run of preset paper; ``diverged`` is a lambda that diverged at epoch 300."""
     trials = []
-    for gp_lambda, rows in report.paper_tables().items():
+    for gp_lambda, rows in tables.paper_tables().items():
         trial, gone = Trial(gp_lambda, 0), gp_lambda == diverged
         rows = rows[:2] if gone else rows
         status, reason = ("diverged", "epoch 300: train/penalty is nan") if gone else ("finished", "")

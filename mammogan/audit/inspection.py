@@ -23,6 +23,7 @@ from mammogan.data.dataset import Dataset
 from mammogan.device import pick_device
 from mammogan.errors import NotEnoughDataError
 from mammogan.image_tensors import same_size
+from mammogan.records import WITH_REALS
 from mammogan.results import (
     Audit,
     AuditCounts,
@@ -166,9 +167,9 @@ def audit_dataset(
     there are none, which ``AuditCounts.held_out_role`` says, the test images of patients who are in no other split.
     ``critic`` is the file of a critic that was trained on the former. Where there are fewer than ``audit.fakes``
     synthetic images, ``more(count)`` gives ``count`` further ones of the same generator, uint8 (count, 1, H, W). Writes
-    ``audit.json``, ``audit.html`` and ``closest.png``, or with ``report.real_images`` ``pairs.png``, below ``out`` and
-    returns the first one. Raises ValueError for a data set without synthetic images where no ``fakes`` are given, and
-    as ``inspect`` and ``critic_scores`` do.
+    ``audit.json``, ``audit.html`` and ``closest.png``, or with ``report.real_images`` ``pairs.png`` and ``reals.png``,
+    below ``out`` and returns the first one. Raises ValueError for a data set without synthetic images where no
+    ``fakes`` are given, and as ``inspect`` and ``critic_scores`` do.
     """
     whole = Dataset.read(dataset)
     label = _label_of_synthetic(whole) if label is None else label
@@ -213,6 +214,6 @@ def audit_dataset(
     files |= {page.PAGE: page.render(result, pictures), FILE: results.document(result)}
     for file, written in files.items():
         storage.write_bytes(str(out / file), written)
-    for name in {page.PAIRS, page.CLOSEST} - pictures.keys():  # of an earlier audit
+    for name in {page.CLOSEST, *WITH_REALS} - pictures.keys():  # of an earlier audit
         storage.remove(str(out / f"{name}.png"))
     return result

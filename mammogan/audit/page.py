@@ -6,11 +6,14 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import torch
+from PIL import Image
 from torch import Tensor
 
-from mammogan.records import CLOSEST, PAIRS, Findings
+from mammogan.records import CLOSEST, PAIRS, REALS, Findings
 from mammogan.reporting import findings
 from mammogan.results import Audit, ClosestPair
+from mammogan.training import grid
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,9 +25,22 @@ NAME_LINE = 14
 
 
 def pictures(closest: Sequence[ClosestPair], fakes: Tensor, train: Tensor | None) -> dict[str, bytes]:
-    """The figure of the pairs by its name: ``pairs`` with the real images of ``train``, ``closest`` without any."""
-    name = CLOSEST if train is None else PAIRS
-    return {name: pairs_figure(closest, fakes, train)}
+    """The figure of the pairs by its name: ``closest`` without real images, or ``pairs`` with those of ``train``.
+
+    In that case also ``reals``, a sample of them to stand beside the generator's.
+    """
+    if train is None:
+        return {CLOSEST: pairs_figure(closest, fakes, None)}
+    return {PAIRS: pairs_figure(closest, fakes, train), REALS: sample_of(train)}
+
+
+def sample_of(images: Tensor) -> bytes:
+    """PNG of at most 8x4 of the uint8 images (N, 1, H, W), evenly taken, as a generator's samples are laid out."""
+    count = min(len(images), grid.COLUMNS * grid.ROWS)
+    chosen = torch.linspace(0, len(images) - 1, count).round().long()
+    buffer = io.BytesIO()
+    Image.fromarray(grid.tile(images[chosen], grid.COLUMNS).numpy()).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def pairs_figure(closest: Sequence[ClosestPair], fakes: Tensor, train: Tensor | None) -> bytes:

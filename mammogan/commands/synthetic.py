@@ -130,7 +130,7 @@ def utility(
     as_json: Json = False,
 ) -> None:
     """Compare classifiers trained with and without synthetic images, on held-out patients."""
-    from mammogan.reporting.findings import interval, short
+    from mammogan.reporting.numbers import estimate
     from mammogan.utility import drawn_by, study
 
     fakes, label, chosen = _images(fake), label_of(kind), _config(preset, settings, {})
@@ -145,7 +145,7 @@ def utility(
     print(*wrapped(result.verdict), sep="\n")
     for measure in result.measures:
         name = f"{measure.metric} {measure.arm}"
-        print(f"  {name:32} {short(measure.value):>7} ({interval(measure)})")
+        print(f"  {name:32} {estimate(measure)}")
     print(f"page: {out / 'utility.html'}")
 
 

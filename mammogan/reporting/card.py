@@ -52,7 +52,7 @@ def _lines(record: RunRecord, decision: Decision) -> Iterator[str]:
     yield from ("", "## What selected it", "")
     yield f"The best of many against the {decision.against} reals ({decision.against_because}), and so too good in the"
     yield "mean; what is to be quoted stands under Result on test images."
-    yield from ("", "| metric | value | interval | real against real | real / fake images |", "|---|---|---|---|---|")
+    yield from ("", "| metric | value (interval) | real against real | real / fake images |", "|---|---|---|---|")
     yield from (measurement_row(item) for item in winner.measurements)
     yield from ("", "## Gates", "")
     yield from gate_lines(decision.gates)

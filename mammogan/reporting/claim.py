@@ -20,7 +20,7 @@ from mammogan.config import Config
 from mammogan.data.summary import Counts, MinoritySummary
 from mammogan.records import RunRecord
 from mammogan.reporting import pages, winner
-from mammogan.reporting.findings import interval, short
+from mammogan.reporting.numbers import estimate
 from mammogan.results import Measurement
 from mammogan.selection.gates import audit_summary
 
@@ -82,11 +82,7 @@ def checklist(record: RunRecord) -> tuple[AnsweredItem, ...]:
 def build(record: RunRecord, out: Path) -> Path:
     """Write the checklist as one self-contained page to the folder ``out``; returns the page."""
     items = checklist(record)
-    page = (
-        pages.environment()
-        .get_template("claim.html")
-        .render(record=record, items=items, summary=summary(items), style=pages.content("report.css"))
-    )
+    page = pages.environment().get_template("claim.html").render(record=record, items=items, summary=summary(items))
     storage.write_bytes(str(out / PAGE), page.encode())
     return out / PAGE
 
@@ -294,7 +290,7 @@ def _internal(record: RunRecord) -> Answer:
 
 
 def _measured(items: Iterable[Measurement]) -> str:
-    return "; ".join(f"{item.key} {short(item.value)} ({interval(item)})" for item in items)
+    return "; ".join(f"{item.key} {estimate(item)}" for item in items)
 
 
 def _included(data: MinoritySummary, _: Config) -> Answer:
@@ -325,7 +321,7 @@ def _diagnostic(record: RunRecord) -> Answer:
     if utility is None:
         return Answer(Status.NOT_DONE, "no classifier was trained on the synthetic images")
     areas = [item for item in utility.measures if item.metric == "auc"]
-    listed = "; ".join(f"{item.arm} AUC {short(item.value)} ({interval(item)})" for item in areas)
+    listed = "; ".join(f"{item.arm} AUC {estimate(item)}" for item in areas)
     return Answer(Status.ANSWERED, f"{utility.verdict}; {listed}" if listed else utility.verdict)
 
 

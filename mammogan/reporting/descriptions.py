@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mammogan.ledger import Status
 from mammogan.records import Production, RunRecord
-from mammogan.reporting.findings import interval, short
+from mammogan.reporting.numbers import estimate, number
 from mammogan.reporting.markdown import plain
 from mammogan.results import Finding, LambdaComparison, TrialStatus
 
@@ -111,7 +111,7 @@ def _rows(record: RunRecord, production: Production | None, places: Places) -> I
         yield (
             "The winner's figures",
             "; ".join(
-                f"{item.key} {short(item.value)} ({interval(item)}), real against real {short(item.reference)}"
+                f"{item.key} {estimate(item)}, real against real {number(item.reference)}"
                 for item in decision.winner.decided_by()
             ),
         )

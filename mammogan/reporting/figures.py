@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mammogan.records import RunRecord, TrialRecord
+from mammogan.reporting import numbers, quantities
 from mammogan.results import Measurement
 
 if TYPE_CHECKING:
@@ -21,6 +22,11 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = "osD^vPX"
 INK, PALE = "#222222", "#8a8a8a"
 DOTS_PER_INCH = 150
+FAR = 1.5
+"""Ranges of the later epochs by which a value may lie outside of them and still be reached."""
+SMALLEST_RANGE = 0.02
+"""Least range of the later epochs as a share of their size, so that a still curve has a panel too."""
+MARGIN = 0.05
 MOST_COLUMNS = 11
 """Columns of Fig. 6: epoch 1 and every 100th to 1000 in the paper."""
 
@@ -63,7 +69,8 @@ def by_lambda(record: RunRecord) -> dict[float, list[TrialRecord]]:
 def metrics_figure(record: RunRecord, against: str) -> bytes | None:
     """PNG of six panels over epochs: a line per lambda, interval bands, real-real references dashed; None without data.
 
-    A lambda's line is the mean of its seeds. The band is the interval of a single seed, else the range of the seeds.
+    A lambda's line is the mean of its seeds. The band is the interval of a single seed, else the range of the seeds. A
+    panel's range is that of the later epochs (``viewport``).
     """
     panels = columns(against)
     groups = by_lambda(record)
@@ -71,19 +78,38 @@ def metrics_figure(record: RunRecord, against: str) -> bytes | None:
         return None
     figure, axes = _canvas(3, 2, height=9.0)
     for letter, panel, axis in zip("abcdef", panels, axes, strict=True):
-        for number, (gp_lambda, group) in enumerate(groups.items()):
-            _draw_line(axis, [measures(trial, panel) for trial in group], f"λ = {gp_lambda:g}", number)
-        _draw_reference(axis, [trial for group in groups.values() for trial in group], panel)
-        title = f"{panel.title} ({panel.pairing} reals)" if panel.metric in ("kid", "fid") else panel.title
+        bands = [band(f"λ = {each:g}", [measures(trial, panel) for trial in group]) for each, group in groups.items()]
+        _draw_bands(axis, bands, _reference(record.trials, panel))
+        title = (
+            f"{panel.title} ({quantities.images_of(panel.pairing)})" if panel.metric in ("kid", "fid") else panel.title
+        )
         axis.set_title(f"({letter})  {title}", loc="left", fontsize=10.5, color=INK)
     _share_legend(figure, axes[0])
     return _png(figure)
 
 
-def _draw_line(axis: Axes, seeds: Sequence[Mapping[int, Measurement]], label: str, number: int) -> None:
+@dataclass(frozen=True)
+class Band:
+    """A line over the epochs with its interval or range."""
+
+    label: str
+    epochs: tuple[int, ...]
+    centre: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Viewport:
+    """What a panel shows of its values, lowest and highest."""
+
+    low: float
+    high: float
+
+
+def band(label: str, seeds: Sequence[Mapping[int, Measurement]]) -> Band:
+    """The line of one lambda: its seed's values and intervals, or the mean and range of several seeds."""
     epochs = sorted(set().union(*seeds))
-    if not epochs:
-        return
     centre, low, high = [], [], []
     for epoch in epochs:
         measurements = [seed[epoch] for seed in seeds if epoch in seed]
@@ -92,17 +118,68 @@ def _draw_line(axis: Axes, seeds: Sequence[Mapping[int, Measurement]], label: st
         ends = (measurements[0].low, measurements[0].high) if len(measurements) == 1 else (min(values), max(values))
         low.append(centre[-1] if ends[0] is None else ends[0])
         high.append(centre[-1] if ends[1] is None else ends[1])
+    return Band(label, tuple(epochs), tuple(centre), tuple(low), tuple(high))
+
+
+def viewport(bands: Sequence[Band], reference: float | None = None) -> Viewport | None:
+    """The range of a panel: that of the later half of its epochs and the reference, and what is not far beyond it.
+
+    Epoch 1 of a training is often hundreds of times what follows and would flatten all the rest to a line. A value more
+    than ``FAR`` such ranges away is left outside, to be marked at the edge. None where there is no value.
+    """
+    last = max((epoch for item in bands for epoch in item.epochs), default=0)
+    points = [point for item in bands for point in zip(item.epochs, item.centre, item.low, item.high, strict=True)]
+    later = [value for epoch, *values in points if epoch >= last / 2 for value in values]
+    later += [] if reference is None else [reference]
+    if not points:
+        return None
+    low, high = min(later), max(later)
+    reach = FAR * max(high - low, SMALLEST_RANGE * max(abs(low), abs(high)))
+    near = [value for _, centre, *ends in points if low - reach <= centre <= high + reach for value in (centre, *ends)]
+    shown = [min(max(value, low - reach), high + reach) for value in (*near, low, high)]
+    margin = MARGIN * (max(shown) - min(shown)) or 1.0
+    return Viewport(min(shown) - margin, max(shown) + margin)
+
+
+def _draw_bands(axis: Axes, bands: Sequence[Band], reference: float | None = None) -> None:
+    for number, item in enumerate(bands):
+        if not item.epochs:
+            continue
+        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+        axis.fill_between(item.epochs, item.low, item.high, color=colour, alpha=0.13, linewidth=0)
+        axis.plot(item.epochs, item.centre, color=colour, marker=marker, markersize=4, linewidth=1.5, label=item.label)
+    if reference is not None:
+        axis.axhline(reference, color=PALE, linestyle=(0, (5, 3)), linewidth=1.2, label="real against real")
+    if view := viewport(bands, reference):
+        axis.set_ylim(view.low, view.high)
+        for number, item in enumerate(bands):
+            _mark_beyond(axis, item, view, number)
+
+
+def _mark_beyond(axis: Axes, item: Band, view: Viewport, number: int) -> None:
+    """An arrow at the edge with the value, for each point that the panel does not reach."""
+    beyond = [
+        (epoch, value)
+        for epoch, value in zip(item.epochs, item.centre, strict=True)
+        if not view.low <= value <= view.high
+    ]
     colour = COLOURS[number % len(COLOURS)]
-    axis.fill_between(epochs, low, high, color=colour, alpha=0.13, linewidth=0)
-    marker = MARKERS[number % len(MARKERS)]
-    axis.plot(epochs, centre, color=colour, marker=marker, markersize=4, linewidth=1.5, label=label)
+    for epoch, value in beyond:
+        above = value > view.high
+        edge = view.high if above else view.low
+        axis.plot([epoch], [edge], marker="^" if above else "v", color=colour, markersize=7, clip_on=False, zorder=5)
+        line = (11 * number + 4) * (-1 if above else 1)
+        words, align = numbers.typeset(numbers.number(value)), "top" if above else "bottom"
+        axis.annotate(
+            words, (epoch, edge), (7, line), textcoords="offset points", va=align, color=colour, fontsize=7.5,
+            bbox={"facecolor": "white", "alpha": 0.8, "pad": 0.6, "linewidth": 0},
+        )  # fmt: skip
 
 
-def _draw_reference(axis: Axes, trials: Sequence[TrialRecord], panel: Column) -> None:
+def _reference(trials: Sequence[TrialRecord], panel: Column) -> float | None:
     references = [item.reference for trial in trials for item in measures(trial, panel).values()]
     known = [reference for reference in references if reference is not None]
-    if known:
-        axis.axhline(float(np.mean(known)), color=PALE, linestyle=(0, (5, 3)), linewidth=1.2, label="real against real")
+    return float(np.mean(known)) if known else None
 
 
 def losses_figure(record: RunRecord) -> bytes | None:
@@ -116,16 +193,26 @@ def losses_figure(record: RunRecord) -> bytes | None:
         return None
     figure, axes = _canvas(1, 3, height=2.9)
     for (key, title), axis in zip(panels.items(), axes, strict=True):
+        lines = []
         for number, (gp_lambda, group) in enumerate(by_lambda(record).items()):
             for trial in group:
-                points = trial.history.get(key, [])
-                colour, first = COLOURS[number % len(COLOURS)], trial is group[0]
-                label = f"λ = {gp_lambda:g}" if first else None
-                axis.plot(*zip(*points, strict=True), color=colour, linewidth=1.2, label=label) if points else None
+                label = f"λ = {gp_lambda:g}" if trial is group[0] else ""
+                lines.append(curve(label, trial.history.get(key, [])))
+                if lines[-1].epochs:
+                    colour = COLOURS[number % len(COLOURS)]
+                    axis.plot(lines[-1].epochs, lines[-1].centre, color=colour, linewidth=1.2, label=label or None)
+        if view := viewport(lines):
+            axis.set_ylim(view.low, view.high)
         axis.set_title(title, loc="left", fontsize=10.5, color=INK)
     axes[1].axhline(1.0, color=PALE, linestyle=(0, (5, 3)), linewidth=1.2)
     _share_legend(figure, axes[0])
     return _png(figure)
+
+
+def curve(label: str, points: Sequence[tuple[int, float]]) -> Band:
+    """A line of single values, (epoch, value) each."""
+    epochs, values = tuple(epoch for epoch, _ in points), tuple(value for _, value in points)
+    return Band(label, epochs, values, values, values)
 
 
 def comparison_figure(records: Sequence[RunRecord]) -> bytes:
@@ -133,8 +220,8 @@ def comparison_figure(records: Sequence[RunRecord]) -> bytes:
     figure, axes = _canvas(1, 2, height=4.0)
     trials = [(record, trial) for record in records for trial in record.trials]
     for axis, column in zip(axes, columns("train"), strict=False):
-        for number, (record, trial) in enumerate(trials):
-            _draw_line(axis, [measures(trial, column)], f"{record.name}: {trial.trial.name}", number)
+        bands = [band(f"{record.name}: {trial.trial.name}", [measures(trial, column)]) for record, trial in trials]
+        _draw_bands(axis, bands)
         axis.set_title(column.title, loc="left", fontsize=10.5, color=INK)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=8.5)

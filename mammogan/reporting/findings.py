@@ -1,78 +1,128 @@
 """What was found about the synthetic images, on a page: how many were made, whether they copy, whether they help.
 
-The same section stands in the report of a run and, alone, on the pages that ``audit`` and ``utility`` leave.
+The same sections stand in the report of a run and, alone, on the pages that ``audit`` and ``utility`` leave.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
-from mammogan.records import PAIRS, Findings
-from mammogan.reporting import pages, subgroups
+from mammogan.data.summary import SyntheticPart
+from mammogan.records import WITH_REALS, Findings
+from mammogan.reporting import marks, pages, subgroups
 from mammogan.reporting.markdown import plain
-from mammogan.results import Audit, Number, Role, Verdict
+from mammogan.reporting.marks import Mark
+from mammogan.reporting.numbers import estimate, number, typeset
+from mammogan.results import Audit, CopiedImage, Outcome, Role, SpaceNote, Utility, Verdict
 from mammogan.selection.gates import audit_summary, release_note
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
 
 MOST_COPIED = 20
 """Training images named of those that are copied."""
+CAPTIONS = {
+    "effects": "Difference of each arm from its control, with paired intervals.",
+    "curve": "AUC over the share of the synthetic images that was added.",
+    "calibration": "Share of malignant test images over the predicted probability, in tenths of the predictions; the "
+    "dashed line is perfect calibration.",
+}
+"""Figures of the utility study by their names."""
 
 
-def section(findings: Findings, *, real_images: bool = False) -> str:
-    """HTML of the section, to be set into a page that has the report's style; empty where nothing was found.
+@dataclass(frozen=True)
+class Check:
+    """One number of the audit, as text that is ready to be set."""
 
-    A figure with real images is shown by ``real_images`` alone, below a banner.
-    """
-    if not (findings.synthetic or findings.audit or findings.utility):
-        return ""
-    return (
-        _environment()
-        .get_template("findings.html")
-        .render(
-            synthetic=findings.synthetic,
-            audit=findings.audit,
-            utility=findings.utility,
-            most_copied=MOST_COPIED,
-            pictures={
-                name: base64.b64encode(content).decode()
-                for name, content in findings.pictures.items()
-                if real_images or name != PAIRS
-            },
-        )
+    meaning: str
+    space: str
+    value: str
+    """With its interval."""
+    reference: str
+    limit: str
+    mark: Mark
+
+
+@dataclass(frozen=True)
+class AuditPart:
+    """The section on copies."""
+
+    audit: Audit
+    mark: Mark
+    summary: str
+    release_note: str
+    held_out: str
+    """Whose images stand for those that the generator has not seen."""
+    checks: tuple[Check, ...]
+    copied: tuple[CopiedImage, ...]
+    """The most often copied ones."""
+    more_copied: int
+    """Training images that are copied and not named."""
+    not_made: tuple[Verdict, ...]
+    spaces: tuple[SpaceNote, ...]
+
+
+@dataclass(frozen=True)
+class UtilityPart:
+    """The section on use for a classifier."""
+
+    utility: Utility
+    mark: Mark
+
+
+@dataclass(frozen=True)
+class Content:
+    """The sections, each None where its step was not reached."""
+
+    synthetic: SyntheticPart | None
+    audit: AuditPart | None
+    utility: UtilityPart | None
+    pictures: Mapping[str, str]
+    """PNGs in base64 by name."""
+
+
+def content(findings: Findings, *, real_images: bool = False) -> Content:
+    """What the sections show. A figure with real images is shown by ``real_images`` alone, below a banner."""
+    return Content(
+        synthetic=findings.synthetic,
+        audit=_audit(findings.audit) if findings.audit else None,
+        utility=UtilityPart(findings.utility, marks.of_utility(findings.utility)) if findings.utility else None,
+        pictures={
+            name: base64.b64encode(picture).decode()
+            for name, picture in findings.pictures.items()
+            if real_images or name not in WITH_REALS
+        },
+    )
+
+
+def _audit(audit: Audit) -> AuditPart:
+    return AuditPart(
+        audit=audit,
+        mark=marks.of_audit(audit),
+        summary=audit_summary(audit),
+        release_note=release_note(audit).capitalize(),
+        held_out=held_out_line(audit),
+        checks=tuple(
+            Check(
+                meaning=item.meaning,
+                space=item.space,
+                value=typeset(estimate(item)),
+                reference=typeset(number(item.reference)),
+                limit=f"{item.limit:.3g}",
+                mark=marks.of_outcome(item.outcome),
+            )
+            for item in audit.measures
+        ),
+        copied=audit.copied[:MOST_COPIED],
+        more_copied=max(0, len(audit.copied) - MOST_COPIED),
+        not_made=tuple(item for item in audit.verdicts if item.outcome is Outcome.NOT_CHECKED),
+        spaces=audit.spaces,
     )
 
 
 def page(title: str, findings: Findings, *, real_images: bool = False) -> bytes:
-    """Self-contained HTML page of the section."""
-    body = section(findings, real_images=real_images)
-    return (
-        _environment()
-        .get_template("page.html")
-        .render(title=title, style=pages.content("report.css"), body=body)
-        .encode()
-    )
-
-
-def _environment() -> Environment:
-    return pages.environment(
-        short=short, interval=interval, summary=audit_summary, release_note=release_note, held_out=held_out_line
-    )
-
-
-def short(value: float | None) -> str:
-    """Three significant digits; an en dash for None."""
-    return "–" if value is None else f"{value:.3g}"
-
-
-def interval(number: Number) -> str:
-    """Both ends of an interval; an en dash where it has none."""
-    if number.low is None or number.high is None:
-        return "–"
-    return f"{short(number.low)} to {short(number.high)}"
+    """Self-contained HTML page of the sections."""
+    template = pages.environment().get_template("findings.html")
+    return template.render(title=title, findings=content(findings, real_images=real_images), captions=CAPTIONS).encode()
 
 
 def card_lines(findings: Findings) -> Iterator[str]:
@@ -91,9 +141,7 @@ def card_lines(findings: Findings) -> Iterator[str]:
     if findings.utility:
         yield from ("## Utility", "", f"{plain(findings.utility.verdict)}.", "")
         yield from (
-            f"- {plain(item.arm)}: AUC {short(item.value)} ({interval(item)})"
-            for item in findings.utility.measures
-            if item.metric == "auc"
+            f"- {plain(item.arm)}: AUC {estimate(item)}" for item in findings.utility.measures if item.metric == "auc"
         )
         if findings.utility.subgroups is not None:
             yield from ("", *subgroups.utility_lines(findings.utility.subgroups))

@@ -86,6 +86,10 @@ class Scale:
             return MISSING
         return _fixed(number / 10.0**self.exponent, self._decimals(item))
 
+    def published(self, number: float, decimals: int) -> str:
+        """A number of the literature in this scale, which was published with so many decimals."""
+        return _fixed(number / 10.0**self.exponent, max(0, decimals + self.exponent))
+
     def pair(self, item: Estimate) -> str:
         """Value and interval without their power: ``0.32 (-0.03 to 0.66)``."""
         ends = self.interval(item)

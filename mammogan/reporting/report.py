@@ -1,124 +1,79 @@
 """The report of a run: one self-contained HTML page, and its pictures as PNGs, from what MLflow holds.
 
-It tells its story from the top: the verdict, what it rests on and what failed, the data, the paper's tables and
-figures for this run beside the paper's own numbers, the settings, and the decision in full.
+It answers from the top: the verdict and what it rests on, how the lambdas compare, what is in production, the synthetic
+images, whether they copy and whether they help. Below, folded on a screen and open in print: data, curves and the
+paper's tables, samples over epochs, the decision in full, settings.
 """
 
 from __future__ import annotations
 
 import base64
-import csv
-import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from mammogan import storage
 from mammogan.config import PRESETS, Config
-from mammogan.records import PAIRS, Production, RunRecord, TrialRecord
-from mammogan.reporting import figures, findings, pages
-from mammogan.reporting.figures import Column
-from mammogan.results import Candidate, Direction, Evaluation, Measurement
+from mammogan.records import WITH_REALS, Production, RunRecord
+from mammogan.reporting import figures, findings, marks, pages, tables, verdict
+from mammogan.results import Candidate, Evaluation
 from mammogan.selection import comparison
 from mammogan.selection.pairing import pairing_of_run
 
 PAGE = "report.html"
-AIMS = {
-    Direction.LOWER: "lower is better",
-    Direction.HIGHER: "higher is better",
-    Direction.MATCH_REFERENCE: "best near the reference",
-}
 
 
-def build(record: RunRecord, out: Path, production: Production | None = None) -> Path:
+def build(record: RunRecord, out: Path, production: Production | None = None, link: str = "") -> Path:
     """Write the page and its pictures to the folder ``out``; returns the page. Works for a run that failed early.
 
-    ``production`` is what the page says to be in production; None that nothing is.
+    ``production`` is what the page says to be in production; None that nothing is. ``link`` is the address of the run's
+    comparison in MLflow; empty for none.
     """
     against = pairing_of_run(record)
     pictures = _pictures(record, against)
     for name, content in pictures.items():
         storage.write_bytes(str(out / f"{name}.png"), content)
-    filters = {"number": number, "interval": interval, "date": date, "duration": duration}
-    environment = pages.environment(**filters, sentence=comparison.sentence, design=comparison.describe_design)
-    page = environment.get_template("report.html").render(
-        record=record,
-        against=against,
-        decision=record.decision,
-        production=production,
-        pictures={name: base64.b64encode(content).decode() for name, content in pictures.items()},
-        columns=_headings(record, figures.columns(against)),
-        tables=_tables(record, against),
-        caveats=_caveats(record),
-        failed=[trial for trial in record.trials if _has_failed(trial)],
-        data=record.data,
-        settings=_settings(record.config),
-        trials=[_trial_row(trial, _hour_price(record)) for trial in record.trials],
-        total=_total(record),
-        winner_measurements=_winner_measurements(record),
-        findings=findings.section(record.findings, real_images=_shows_reals(record)),
-        real_images=_shows_reals(record) and PAIRS in record.findings.pictures,
-        style=pages.content("report.css"),
+    shows_reals = bool(record.config and record.config.report.real_images)
+    decision, winner, result = record.decision, _winner(record), record.findings.result
+    page = (
+        pages.environment()
+        .get_template("report.html")
+        .render(
+            record=record,
+            link=link,
+            decision=decision,
+            production=production,
+            marks=marks.of_run(record, production),
+            status=marks.of_status(record.status),
+            lead=verdict.lead(decision),
+            winner=f"{verdict.trial(winner.trial)}, epoch {winner.epoch}" if winner else "",
+            is_it_real=verdict.is_it_real(decision),
+            figures=verdict.figures(winner, result) if winner else [],
+            test_set=verdict.test_set(result) if result else "",
+            result=tables.result_table(result) if result else None,
+            trained_on=verdict.data(record),
+            trained=verdict.trials(record),
+            in_production=verdict.in_production(record, production),
+            words=[comparison.sentence(item) for item in decision.comparisons] if decision else [],
+            comparison=tables.comparison(decision) if decision else None,
+            design=comparison.describe_design(decision.comparisons[0].design)
+            if decision and decision.comparisons
+            else "",
+            epochs=tables.epoch_tables(record, against),
+            measures=tables.measure_rows(winner.measurements, winner.decided_by()) if winner else [],
+            trials=tables.trial_table(record),
+            caveats=_caveats(record),
+            failed=[trial for trial in record.trials if trial.status != "FINISHED"],
+            data=record.data,
+            settings=_settings(record.config),
+            findings=findings.content(record.findings, real_images=shows_reals),
+            captions=findings.CAPTIONS,
+            own_pictures={name: base64.b64encode(content).decode() for name, content in pictures.items()},
+            real_images=shows_reals and bool(WITH_REALS & record.findings.pictures.keys()),
+        )
     )
     storage.write_bytes(str(out / PAGE), page.encode())
     return out / PAGE
-
-
-def number(value: float | None) -> str:
-    """Two decimals from 1 upwards and four below, as the paper's tables have them; an en dash for None."""
-    if value is None:
-        return "–"
-    if value != 0 and not 0.01 <= abs(value) < 1e6:
-        return f"{value:.3g}"
-    return f"{value:.2f}" if abs(value) >= 1 else f"{value:.4f}"
-
-
-class Interval(Protocol):
-    """What may have an interval."""
-
-    @property
-    def low(self) -> float | None: ...  # noqa: D102
-    @property
-    def high(self) -> float | None: ...  # noqa: D102
-
-
-def interval(item: Interval) -> str:
-    """Its interval, or nothing where it has none."""
-    if item.low is None or item.high is None:
-        return ""
-    return f"{number(item.low)} – {number(item.high)}"
-
-
-def date(milliseconds: int | None) -> str:
-    """Day and minute in UTC; an en dash for None."""
-    if milliseconds is None:
-        return "–"
-    return dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
-def duration(seconds: float | None) -> str:
-    """Hours, minutes and seconds, the two that matter; an en dash for None."""
-    if seconds is None:
-        return "–"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-
-
-def _shows_reals(record: RunRecord) -> bool:
-    """Whether the run asked for real images; an older one, whose audit always kept some, did not."""
-    return bool(record.config and record.config.report.real_images)
-
-
-def _has_failed(trial: TrialRecord) -> bool:
-    return trial.status != "FINISHED"
-
-
-def _hour_price(record: RunRecord) -> float:
-    return record.config.hour_price if record.config else 0.0
 
 
 def _winner(record: RunRecord) -> Candidate | None:
@@ -142,127 +97,6 @@ def _winner_grid(record: RunRecord) -> bytes | None:
         if winner and trial.trial == winner.trial:
             return trial.grids.get(winner.epoch)
     return None
-
-
-def _winner_measurements(record: RunRecord) -> list[Measurement]:
-    """All measurements of the winning snapshot, every pairing."""
-    winner = _winner(record)
-    return list(winner.measurements) if winner else []
-
-
-def paper_tables() -> dict[float, list[dict[str, float]]]:
-    """The paper's Tables 1-3: lambda to its rows of epoch and six metrics."""
-    text = pages.content("paper_tables.csv")
-    lines = [line for line in text.splitlines() if not line.startswith("#")]
-    tables: dict[float, list[dict[str, float]]] = {}
-    for row in csv.DictReader(lines):
-        numbers = {name: float(value) for name, value in row.items()}
-        tables.setdefault(numbers.pop("lambda"), []).append(numbers)
-    return tables
-
-
-def _headings(record: RunRecord, columns: Sequence[Column]) -> list[dict[str, str]]:
-    """Metric and pair of each column, and what counts as good by the records' own direction."""
-    headings = []
-    for column in columns:
-        measurements = [item for trial in record.trials for item in figures.measures(trial, column).values()]
-        name, _, pair = column.title.partition(" ")
-        aim = AIMS[measurements[0].direction] if measurements else ""
-        headings.append({"title": name, "pair": pair or f"{column.pairing} reals", "aim": aim})
-    return headings
-
-
-@dataclass(frozen=True)
-class LambdaTable:
-    """All numbers of one gradient-penalty weight."""
-
-    gp_lambda: float
-    seeds: int
-    failed: list[str]
-    """Trials of it that failed."""
-    rows: list[Row]
-    references: list[float | None]
-    """Reals against reals, a column each."""
-    paper: dict[int, list[float]]
-    """The paper's numbers by epoch where they do not stand beside ours."""
-
-
-def _tables(record: RunRecord, against: str) -> list[LambdaTable]:
-    """A table per lambda: this run's rows, the reference, and the paper's numbers where it has that lambda.
-
-    The paper's number stands in the cell of the same epoch; where the run lacks one of its epochs, all stand below.
-    """
-    columns, published = figures.columns(against), paper_tables()
-    tables = []
-    for gp_lambda, group in figures.by_lambda(record).items():
-        rows = _rows(record, group, columns)
-        paper = {int(row["epoch"]): list(row.values())[1:] for row in published.get(gp_lambda, ())}
-        side_by_side = set(paper) <= {row.epoch for row in rows}
-        for row in rows:
-            row.paper = paper.get(row.epoch) if side_by_side else None
-        tables.append(
-            LambdaTable(
-                gp_lambda=gp_lambda,
-                seeds=len(group),
-                failed=[trial.trial.name for trial in group if _has_failed(trial)],
-                rows=rows,
-                references=[_mean(_references(group, column)) for column in columns],
-                paper={} if side_by_side else paper,
-            )
-        )
-    return tables
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A number of the tables: the measurement of a single seed, or the mean and range of several."""
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-
-
-@dataclass
-class Row:
-    """All numbers of one epoch of one lambda."""
-
-    epoch: int
-    cells: list[Cell]
-    wins: bool
-    paper: list[float] | None = None
-    """The paper's numbers of that epoch."""
-
-
-def _rows(record: RunRecord, group: Sequence[TrialRecord], columns: Sequence[Column]) -> list[Row]:
-    """Rows by epoch."""
-    winner = _winner(record)
-    trials = {trial.trial for trial in group}
-    measured = [[figures.measures(trial, column) for trial in group] for column in columns]
-    epochs = sorted({epoch for column in measured for seed in column for epoch in seed})
-    return [
-        Row(
-            epoch=epoch,
-            cells=[_cell([seed[epoch] for seed in column if epoch in seed]) for column in measured],
-            wins=winner is not None and winner.trial in trials and winner.epoch == epoch,
-        )
-        for epoch in epochs
-    ]
-
-
-def _cell(items: Sequence[Measurement]) -> Cell:
-    if len(items) == 1:
-        return Cell(items[0].value, items[0].low, items[0].high)
-    values = [item.value for item in items]
-    return Cell(_mean(values), min(values), max(values)) if values else Cell(None)
-
-
-def _references(group: Iterable[TrialRecord], column: Column) -> list[float]:
-    references = [item.reference for trial in group for item in figures.measures(trial, column).values()]
-    return [reference for reference in references if reference is not None]
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None
 
 
 def _caveats(record: RunRecord) -> list[str]:
@@ -325,45 +159,3 @@ def _shown(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value))
     return str(value) if value != "" else "–"
-
-
-@dataclass(frozen=True)
-class TrialRow:
-    """A trial in the table of the training."""
-
-    name: str
-    status: str
-    epochs: str
-    train_s: float | None
-    device: str
-    cost: float
-    run_id: str
-
-
-def _trial_row(trial: TrialRecord, hour_price: float) -> TrialRow:
-    training = trial.training
-    return TrialRow(
-        name=trial.trial.name,
-        status=trial.status.lower(),
-        epochs=f"{training.epochs_done} of {training.epochs}" if training else "–",
-        train_s=training.train_s if training else None,
-        device=(training.device if training else "") or "–",
-        cost=(training.train_s if training else 0.0) / 3600 * hour_price,
-        run_id=trial.run_id,
-    )
-
-
-@dataclass(frozen=True)
-class Total:
-    """Seconds of training of all trials, those on a GPU among them, and what they cost."""
-
-    train_s: float
-    gpu_s: float
-    cost: float
-
-
-def _total(record: RunRecord) -> Total:
-    trained = [trial.training for trial in record.trials if trial.training]
-    train_s = sum(item.train_s for item in trained)
-    gpu_s = sum(item.train_s for item in trained if item.device.startswith("cuda"))
-    return Total(train_s, gpu_s, train_s / 3600 * _hour_price(record))

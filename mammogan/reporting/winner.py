@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from mammogan.reporting import subgroups
+from mammogan.reporting import numbers, subgroups
 from mammogan.reporting.markdown import plain
 from mammogan.results import HeldOutSet, Measurement, WinnerResult
 
@@ -21,11 +21,7 @@ def sentence(result: WinnerResult) -> str:
 
 def figures(items: Iterable[Measurement]) -> str:
     """Keys, values and intervals."""
-    return ", ".join(f"{item.key} {item.value:.4g}{_interval(item)}" for item in items)
-
-
-def _interval(item: Measurement) -> str:
-    return "" if item.low is None or item.high is None else f" ({item.low:.4g} to {item.high:.4g})"
+    return ", ".join(f"{item.key} {numbers.estimate(item)}" for item in items)
 
 
 def looks(test_set: HeldOutSet) -> str:
@@ -47,7 +43,7 @@ def card_lines(result: WinnerResult) -> Iterator[str]:
         f"Measured once, by images drawn for it (seed {result.latent_seed}), on {test_set.images} test images of "
         f"{test_set.patients} patients who have none in train or validation. {looks(test_set).capitalize()}."
     )
-    yield from ("", "| metric | value | interval | real against real | real / fake images |", "|---|---|---|---|---|")
+    yield from ("", "| metric | value (interval) | real against real | real / fake images |", "|---|---|---|---|")
     yield from (measurement_row(item) for item in result.measurements)
     yield from (f"- not measured: {plain(item.key)}: {plain(item.reason)}" for item in result.omitted)
     if result.verdict is not None:
@@ -63,6 +59,6 @@ def _selected_lines(result: WinnerResult) -> Iterator[str]:
 
 def measurement_row(item: Measurement) -> str:
     """A row of the card's tables."""
-    interval = "" if item.low is None or item.high is None else f"{item.low:.4g} to {item.high:.4g}"
-    reference = "" if item.reference is None else f"{item.reference:.4g}"
-    return f"| {item.key} | {item.value:.4g} | {interval} | {reference} | {item.n_real} / {item.n_fake} |"
+    scale = numbers.Scale.of([item])
+    reference = "" if item.reference is None else f"{scale.beside(item.reference, item)} {scale.power}".rstrip()
+    return f"| {item.key} | {numbers.estimate(item)} | {reference} | {item.n_real} / {item.n_fake} |"

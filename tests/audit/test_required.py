@@ -137,7 +137,7 @@ def test_whatever_is_left_out_is_a_demo(left_out):
     demo = "demo, not for release: 1 of 19 checks are not required"
     assert gates.audit_summary(audit).endswith(demo)
     assert demo in "\n".join(findings.card_lines(Findings(audit=audit)))
-    assert demo.capitalize() in findings.section(Findings(audit=audit))
+    assert demo.capitalize() in findings.page("Audit", Findings(audit=audit)).decode()
     complete = dataclasses.replace(audit, required=tuple(AuditCheck))
     for words in (gates.audit_summary(complete), "\n".join(findings.card_lines(Findings(audit=complete)))):
         assert "demo" not in words

@@ -199,8 +199,11 @@ def test_nothing_becomes_champion_without_an_audit_that_passed(client, add, audi
             {"unmeasured": Unmeasured.TOO_FEW_PATIENTS, "reason": "3 test images of 3 patients", "measurements": ()},
             "not checked: not measured on test images: 3 test images of 3 patients; selected by inception/kid_train",
         ),
-        ({"verdict": None}, "not checked: inception/kid_test 0.2 (0.18 to 0.22), inception/fid_test 91"),
-        ({"verdict": Verdict("not memorised", Outcome.NOT_CHECKED, "no interval")}, "not checked: no interval; kid/"),
+        ({"verdict": None}, "not checked: inception/kid_test 0.200 (0.180 to 0.220), inception/fid_test 91.000"),
+        (
+            {"verdict": Verdict("not memorised", Outcome.NOT_CHECKED, "no interval")},
+            "not checked: no interval; ince",
+        ),
         (
             {"verdict": Verdict("not memorised", Outcome.REFUSED, "it copies")},
             "it copies; inception/kid_test",
@@ -416,12 +419,11 @@ def test_what_is_in_production_and_why(client, add):
     assert registry.in_production(add.model) is None
     registry.promote(add.model, "1", "reviewed")
     production = registry.in_production(add.model)
-    figures = (
-        "inception/kid_test 0.3 (0.28 to 0.32), inception/fid_test 91 (90.98 to 91.02) on 40 test images of 20 patients"
-    )
+    measured = "inception/kid_test 0.300 (0.280 to 0.320), inception/fid_test 91.000 (90.980 to 91.020)"
+    figures = f"{measured} on 40 test images of 20 patients"
     looks = "this test set has been looked at 1 time; selected by inception/kid_train 0.3"
     assert production.version == "1"
-    assert production.why.startswith(f"reviewed; the audit passed; {figures} {looks}")
+    assert production.why.startswith(f"reviewed; the audit passed; {figures}, {looks}")
     assert production.why.endswith("; there is no champion yet")
     assert production.since_ms <= production.asked_ms
     assert client.get_run(production.run_id).data.tags["mammogan.run_key"] == "run-0"

@@ -58,7 +58,7 @@ def test_performance_is_what_was_measured_anew_and_says_how_often_its_test_set_w
         for number in (32, 37):
             text = items[number].text
             assert items[number].status is (Status.ANSWERED if measured else Status.NOT_DONE), number
-            assert ("inception/kid_test 0.21 (0.19 to 0.23)" in text) is measured
+            assert ("inception/kid_test 0.210 (0.190 to 0.230)" in text) is measured
             assert ("this test set has been looked at 4 times" in text) is measured
     items = answers(dataclasses.replace(run, findings=Findings(result=unmeasured(result))))
     assert "3 test images" in items[32].text

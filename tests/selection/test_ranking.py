@@ -8,7 +8,7 @@ from sample_run import evaluation, measured, training, write_trial
 
 from mammogan import results
 from mammogan.config import SelectConfig, Trial
-from mammogan.reporting.report import paper_tables
+from mammogan.reporting.tables import paper_tables
 from mammogan.results import Decision, FailedTrial, LambdaStrength, Quantity, TrialResult, TrialStatus
 from mammogan.selection.ranking import decide, select
 

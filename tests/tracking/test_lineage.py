@@ -18,7 +18,7 @@ from mammogan.data import patients, summary
 from mammogan.data.patients import Patients
 from mammogan.models.generator import Generator, save_snapshot
 from mammogan.records import Findings
-from mammogan.reporting import report, runs_table
+from mammogan.reporting import runs_table, tables
 from mammogan.selection.ranking import select
 from mammogan.tracking import heartbeat, janitor
 from mammogan.tracking.lineage import lineage
@@ -160,7 +160,7 @@ def test_compare_puts_a_trial_in_a_row_with_its_best_snapshot(run):
     by_kid = paper_run()
     by_fid = dataclasses.replace(by_kid, config=override(by_kid.config, {"select.metrics": "fid,kid"}))
     best = runs_table.compare([by_fid]).set_index("trial")["epoch"]
-    fid = {gp_lambda: min(rows, key=lambda row: row["fid"]) for gp_lambda, rows in report.paper_tables().items()}
+    fid = {gp_lambda: min(rows, key=lambda row: row["fid"]) for gp_lambda, rows in tables.paper_tables().items()}
     assert dict(best) == {f"lambda={gp_lambda:g},seed=0": row["epoch"] for gp_lambda, row in fid.items()}
     assert not [name for name in table if name.startswith("cfg.")]
 
