@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 import urllib.parse
 
+UI_URL = "MLFLOW_UI_URL"
+"""Variable with MLflow's address for browsers, where programs reach it by another one."""
+
 _SIGN_IN = re.compile(
     r"(?<=//)([^/?#\s]*@|[^/?#\s:@]+:(?!\d+([/?#\s]|$))\S*@|[^/?#:@\n'\"]+:(?!\d+([/?#\s]|$))[^/?#@\n'\"]*@)"
 )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from mammogan import components, cores
+from mammogan.addresses import UI_URL
 from mammogan.components import IMAGE
 from mammogan.graph import ACCELERATED, Step
 from mammogan.launch.arguments import GraphArguments
@@ -28,7 +29,7 @@ Spec = dict[str, Any]
 
 REQUIRED_SETTINGS = components.REQUIRED_SETTINGS
 """Keys that the ConfigMap must have, each the environment variable of its name."""
-OPTIONAL_SETTINGS = ("AWS_ENDPOINT_URL_S3", "AWS_DEFAULT_REGION", "MLFLOW_UI_URL")
+OPTIONAL_SETTINGS = ("AWS_ENDPOINT_URL_S3", "AWS_DEFAULT_REGION", UI_URL)
 """Keys that it may have; without the first two boto3 goes to AWS, without the last links lead to the tracking URI."""
 S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 """Keys of the object store's Secret."""

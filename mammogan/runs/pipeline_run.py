@@ -260,5 +260,7 @@ def _is_address(value: str) -> bool:
 
 
 def _marked_up(value: str) -> str:
-    text = html.escape(value)
-    return f'<a href="{text}">{text}</a>' if _is_address(value) else text
+    if not _is_address(value):
+        return html.escape(value)
+    page, space, command = html.escape(value).partition(" ")  # where only pods reach the server, what makes it work
+    return f'<a href="{page}">{page}</a>{space}{command}'

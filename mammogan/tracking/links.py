@@ -15,13 +15,11 @@ from dataclasses import dataclass
 import mlflow
 
 from mammogan import shell
-from mammogan.addresses import masked, sign_in_of
+from mammogan.addresses import UI_URL, masked, sign_in_of
 from mammogan.tracking import views
 from mammogan.tracking.database import file_of, is_database
 from mammogan.tracking.server import RUN_KEY, client
 
-UI_URL = "MLFLOW_UI_URL"
-"""Variable with MLflow's address for browsers."""
 SERVED_AT = "http://127.0.0.1:5000"
 """Where ``mammogan ui`` serves a database."""
 DATABASE = "mlflow.db"

@@ -69,7 +69,7 @@ class TestMlflowsPages:
     def test_a_link_of_a_server_is_its_address_for_browsers(self, monkeypatch):
         address = "sqlite:////runs/mlflow.db"
         assert link("a", address) == open_command(address)
-        monkeypatch.setattr("mammogan.launch.mlflow_page.fragment", lambda run_id, _: f"#/{run_id}")
+        monkeypatch.setattr("mammogan.tracking.links.fragment", lambda run_id, _: f"#/{run_id}")
         assert link("a", "https://me:pw@mlflow.example.org/") == "https://mlflow.example.org/#/a"
         monkeypatch.setenv("MLFLOW_UI_URL", "https://ui.example.org")
         assert link("a", "http://mlflow:5000") == "https://ui.example.org/#/a"

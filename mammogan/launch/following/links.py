@@ -7,8 +7,8 @@ import urllib.parse
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mammogan.addresses import UI_URL
 from mammogan.launch import kubectl, mlflow_page
-from mammogan.launch.mlflow_page import UI_URL
 from mammogan.launch.server import OWN_NAMESPACE
 
 if TYPE_CHECKING:
