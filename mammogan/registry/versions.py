@@ -49,10 +49,10 @@ def register(
     number = _find_version(client, name, tags)
     number = number or _create_version(client, snapshot, chosen, measured, config, tags, tracking_uri)
     notes.write_result(name, number, measured, tracking_uri)
-    model_id = client.get_model_version(name, number).model_id
-    if model_id:
-        figures = {item.quantity.result_key: item.value for item in measured.figures()}
-        _log_metrics(client, parent_id, model_id, figures, 0)
+    source = str(client.get_model_version(name, number).source)  # whose own model_id may come back empty
+    model_id = source.removeprefix("models:/")
+    figures = {item.quantity.result_key: item.value for item in measured.figures()}
+    _log_metrics(client, parent_id, model_id, figures, 0)
     _set_challenger(client, name, number)
     logger.info(f"model {name} version {number} is registered")
     tracking.set_tags(parent_id, {tracking.MODEL_VERSION: number}, tracking_uri)

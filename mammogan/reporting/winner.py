@@ -43,12 +43,12 @@ def card_lines(result: WinnerResult) -> Iterator[str]:
         f"Measured once, by images drawn for it (seed {result.latent_seed}), on {test_set.images} test images of "
         f"{test_set.patients} patients who have none in train or validation. {looks(test_set).capitalize()}."
     )
+    yield from _selected_lines(result)
     yield from ("", "| metric | value (interval) | real against real | real / fake images |", "|---|---|---|---|")
     yield from (measurement_row(item) for item in result.measurements)
     yield from (f"- not measured: {plain(item.key)}: {plain(item.reason)}" for item in result.omitted)
     if result.verdict is not None:
         yield from ("", f"- {plain(result.verdict.gate)}: {result.verdict.outcome.words}: {plain(result.verdict.why)}")
-    yield from _selected_lines(result)
     if result.subgroups is not None:
         yield from ("", *subgroups.fidelity_lines(result.subgroups))
 

@@ -14,6 +14,7 @@ from mammogan.graph import Step
 from mammogan.ledger import State, Task
 from mammogan.models.generator import Generator, save_snapshot
 from mammogan.registry import notes
+from mammogan.reporting import winner as wording
 from mammogan.results import Outcome, Unmeasured, WinnerResult
 from mammogan.selection.ranking import select
 from mammogan.steps import StepContext, evaluate_winner
@@ -81,13 +82,13 @@ def test_the_figure_is_registered_with_the_number_of_looks(client, measure, data
     purge.remove(purge.held(runs=[parent]))
     assert tracking.read_run(parent).findings.result == first  # numbers stay when what tells of patients goes
     registered = client.get_model_version(NAME, version)
-    model = client.get_logged_model(registered.model_id)
+    model = client.get_logged_model(registered.source.removeprefix("models:/"))
     assert {item.key: item.value for item in model.metrics}[figure.quantity.result_key] == figure.value
     assert "This test set has been looked at 1 time." in registered.description
     assert "Selected by inception/kid_train 0.2" in registered.description
     move = registry.promote(NAME, version, "selected")
     assert move.moved
-    assert f"{figure.key} {figure.value:.4g}" in move.why
+    assert wording.figures(first.figures()) in move.why
 
     _, again, _ = measure("one", data)  # the run resumes
     assert again.test_set.looks == 1
