@@ -17,7 +17,7 @@ from mammogan.evaluation.measurement import EvaluationNetworks, ImageSet
 from mammogan.evaluation.subgroups import measure_subgroups
 from mammogan.features.extractor import Extractor
 from mammogan.metrics import subgroups as metrics
-from mammogan.results import Attribute, Direction, Finding, Subgroup, SubgroupFidelity, Unknown, numbers
+from mammogan.results import Attribute, Direction, Finding, Quantity, Subgroup, SubgroupFidelity, Unknown
 from mammogan.statistics import holm, numbered
 
 
@@ -113,9 +113,8 @@ def test_a_subgroup_that_the_generator_lacks_is_worse_covered_and_no_other_is(ne
     dataset, real, fakes = study(missing=True)
     found = measure_subgroups(dataset, real, fakes, networks)
     assert [each.name for each in found.worse] == ["density_4"]
-    assert [each.quantity.key for each in found.measures[:3]] == [
-        "coverage/toy/test", "recall/toy/test", "kid/toy/test",
-    ]  # fmt: skip
+    metrics_of = [(each.quantity.metric, each.quantity.extractor, each.quantity.pairing) for each in found.measures[:3]]
+    assert metrics_of == [(metric, "toy", "test") for metric in ("coverage", "recall", "kid")]
     assert {each.subgroup.name for each in found.measures} == {
         "view_cc", "view_mlo", "side_left", "side_right", "density_2", "density_4",
     }  # fmt: skip
@@ -183,8 +182,9 @@ def test_the_result_goes_through_json_and_has_a_key_for_each_number(networks):
     dataset, real, fakes = study(missing=True)
     found = measure_subgroups(dataset, real, fakes, networks)
     assert codec.loads(SubgroupFidelity, codec.dumps(found, 1), 1, "here") == found
-    assert len(numbers(found.measures)) == 3 * len(found.measures)
-    assert "coverage/toy/test/density_4" in numbers(found.measures)
+    keys = [each.key for each in found.measures]
+    assert len(set(keys)) == len(keys)
+    assert f"{Quantity('coverage', 'toy', 'test').key}/density_4" in keys
 
 
 def test_rows_of_other_images_are_refused(networks):

@@ -43,9 +43,9 @@ def test_each_figure_stands_beside_its_reference_and_what_it_means():
     )
     rows = [line for line in lines if line.startswith("| density 4")]
     assert rows == [
-        "| density 4 | 30 / 15 | coverage/random_vgg/test | 0.5 | 0.3 to 0.7 | 0.9 | -0.4 (-0.6 to -0.2) "
+        f"| density 4 | 30 / 15 | {COVERAGE.quantity.key} | 0.5 | 0.3 to 0.7 | 0.9 | -0.4 (-0.6 to -0.2) "
         "| 0.004, worse |",
-        "| density 4 | 30 / 15 | kid/random_vgg/test | 0.2 | 0.1 to 0.3 | 0.05 | +0.15 (0.1 to 0.2) |  |",
+        f"| density 4 | 30 / 15 | {KID.quantity.key} | 0.2 | 0.1 to 0.3 | 0.05 | +0.15 (0.1 to 0.2) |  |",
     ]
     columns = {line.count("|") for line in lines if line.startswith("|")}
     assert columns == {9}
