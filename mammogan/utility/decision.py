@@ -101,18 +101,9 @@ def smallest_effect(
     count = len(errors)
     noise = rng.multivariate_normal(np.zeros(count), correlation, SIMULATED, method="eigh")
     spread = np.sqrt(rng.chisquare(freedom, (SIMULATED, count)) / freedom)
-    # by Holm all of K are significant where the k-th smallest t exceeds the quantile of level / k
-    needed = np.array([stdtrit(freedom, 1 - level / rank) for rank in range(1, count + 1)])
-    low, high = 0.0, 1.0
-    for _ in range(20):
-        effect = (low + high) / 2
-        t = (noise + effect / errors) / spread
-        high, low = (effect, low) if _all_significant(t, needed).mean() >= power else (high, effect)
-    return high
-
-
-def _all_significant(t: Floats, needed: Floats) -> np.ndarray:
-    """Boolean (N,): whether Holm's procedure rejects all of t (N, K), at thresholds (K, K), the easiest first."""
-    passed = np.stack([t >= threshold for threshold in needed])  # (rank, study, test)
-    # the k-th smallest p-value must be at most level / (K - k + 1): so many tests may miss each threshold
-    return np.all([(~passed[rank]).sum(axis=1) <= rank for rank in range(len(needed))], axis=0)
+    # by Holm all are significant where at most r of them miss the threshold of level / (r + 1), for every r
+    needed = np.zeros(SIMULATED)
+    for rank in range(count):
+        reaching = np.sort((stdtrit(freedom, 1 - level / (rank + 1)) * spread - noise) * errors, axis=1)
+        needed = np.maximum(needed, reaching[:, count - 1 - rank])
+    return min(float(np.quantile(needed, power, method="inverted_cdf")), 1.0)
