@@ -10,6 +10,7 @@ from decision_simulations import contests, lambdas, promotion, required, winner,
 from decision_simulations.claims import HEADER, Claim, Decision, Figure, mean_of
 from decision_simulations.setting import Setting
 
+from mammogan.metrics.kid import kernel_distance
 from mammogan.results import Outcome, Verdict
 
 TABLE = Path(__file__).parents[2] / "docs" / "benchmarks" / "decisions.md"
@@ -109,6 +110,12 @@ def test_a_gate_that_lets_all_pass_is_found_out(monkeypatch, honest):
     assert (equal.holds, worse.holds) == (honest, honest)
     assert equal.before.value == worse.before.value == 1
     assert power.after.value > 0.7
+
+
+def test_snapshots_are_ranked_by_kid(rng):
+    real, fakes = rng.normal(size=(20, 5)), rng.normal(size=(3, 8, 5))
+    expected = [kernel_distance(real, each) for each in fakes]
+    assert np.diff(winner.kernel_distances(real, fakes)) == pytest.approx(np.diff(expected))
 
 
 def test_the_winner_is_measured_anew_and_the_figure_that_selected_misses_its_truth(monkeypatch):
