@@ -25,7 +25,7 @@ from mammogan.audit import alignment, copies
 from mammogan.audit.distances import between
 from mammogan.data.dataset import Dataset
 from mammogan.metrics.kid import kernel_distance, kernel_estimate
-from mammogan.results import Candidate, Direction, Measurement, Outcome, Quantity
+from mammogan.results import Direction, Measurement, Outcome, Quantity
 from mammogan.selection import gates
 from mammogan.statistics import Floats, Ints, numbered
 
@@ -164,8 +164,7 @@ def _gate_refuses(deal: Deal, fakes: Tensor) -> bool:
             confidence=SETTINGS.confidence, reference=reference, direction=Direction.LOWER, n_real=len(real),
             n_fake=len(made), seed=0, implementation="", epoch=1,
         ))  # fmt: skip
-    candidate = Candidate(0.0, 0, epoch=1, deciding=(), data_digest="", measurements=tuple(measured))
-    return gates.not_memorised(candidate).refuses
+    return gates.not_memorised(measured, "test").refuses
 
 
 def _claims(kinds: dict[str, Kind], records: dict[str, Record]) -> Iterator[Claim]:
