@@ -42,8 +42,9 @@ def conclude(scores: Mapping[str, Floats], test: HeldOut, confidence: float) -> 
     """Test every arm of ``DECIDING`` against its control, from scores (S, T) of S >= 2 blocks by arm."""
     aucs = {name: delong.components(scores[name], test) for pair in DECIDING for name in pair}
     differences = [aucs[arm] - aucs[control] for arm, control in DECIDING]
-    spreads = [total_variance(difference_variances(difference)) for difference in differences]
-    tails = [one_sided(difference.value, *spread) for difference, spread in zip(differences, spreads, strict=True)]
+    parts = [difference_variances(difference) for difference in differences]
+    tails = [one_sided(difference.value, each) for difference, each in zip(differences, parts, strict=True)]
+    spreads = [total_variance(each) for each in parts]
     better, worse = holm([tail[0] for tail in tails]), holm([tail[1] for tail in tails])
     level = 1 - confidence
     tests = []
