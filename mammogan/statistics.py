@@ -109,7 +109,7 @@ def combine(
 
 
 def at_least(parts: Sequence[Variance], least: float) -> list[Variance]:
-    """Independent parts, raised alike to a sum of ``least`` where they fall short of what is known of their variance."""
+    """Independent parts, raised alike to a sum of ``least``, which the variance is known to have, if they are short."""
     total, freedom = total_variance(parts)
     if total <= 0:
         return [Variance(least, freedom)]
