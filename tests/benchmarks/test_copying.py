@@ -26,11 +26,12 @@ def _pictures(monkeypatch):
     reals = SimpleNamespace(images=lambda: images, patients=[f"p{number}" for number in range(len(images))])
     dataset = SimpleNamespace(real=SimpleNamespace(of=lambda label: reals))
     monkeypatch.setattr(copying.Dataset, "read", lambda folder: dataset)
+    monkeypatch.setattr(copying, "FEWER", 1)
     monkeypatch.setattr(copying, "KINDS", {name: copying.KINDS[name] for name in copying.REPLAYED})
 
 
 def simulated():
-    return {(claim.decision, claim.case): claim for claim in copying.simulate(Setting(30, dataset="any"))}
+    return {(claim.decision, claim.case): claim for claim in copying.simulate(Setting(12, dataset="any"))}
 
 
 @pytest.mark.slow
