@@ -4,8 +4,8 @@
 
 DATASET is one that ``ingest`` wrote; its malignant images are taken, both splits. In every case patients are dealt
 anew, half of them to train, an eighth held out, the rest unrelated to both, and a "generator" hands over as many images
-as are held out, none of them twice. Pixels judge; with LPIPS weights that space does too. Moved copies are searched for
-by ``benchmarks/copies.py``.
+as are held out, none of them twice. Pixels judge; with LPIPS weights that space does too. Moved copies
+are searched for by ``benchmarks/decisions.py --only copying``.
 """
 
 from __future__ import annotations

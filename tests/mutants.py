@@ -837,9 +837,20 @@ MUTANTS = [
             ),
             (
                 "mammogan/metrics/kid.py",
-                "self.sums.sum() / (self.images * (self.images - 1))",
-                "self.sums.sum() / (self.images * self.images)",
+                "self.sums.sum() / self.pairs",
+                "self.sums.sum() / self.images**2",
             ),
+            (
+                "mammogan/metrics/kid.py",
+                "x.patient if x.patient[0] != x.patient[-1] else np.arange(len(x.features))",
+                "np.arange(len(x.features))",
+            ),
+            (
+                "mammogan/metrics/kid.py",
+                "(self.own_pairs.sum() - self.own_pairs)",
+                "self.own_pairs.sum()",
+            ),
+            ("mammogan/metrics/kid.py", "1 + (self.sizes / others).sum()", "2"),
             (
                 "mammogan/metrics/kid.py",
                 "    if patients is None:\n        patients =",

@@ -23,6 +23,15 @@ def test_two_samples_get_welchs_degrees_of_freedom(rng):
     assert (low, high) == pytest.approx((expected.low, expected.high))
 
 
+def test_parts_that_fall_short_are_raised_alike():
+    parts = [statistics.Variance(1.0, 4), statistics.Variance(3.0, 60)]
+    raised = statistics.at_least(parts, 8.0)
+    assert raised == [statistics.Variance(2.0, 4), statistics.Variance(6.0, 60)]
+    assert statistics.total_variance(raised) == pytest.approx((8, statistics.total_variance(parts)[1]))
+    assert statistics.at_least(parts, 0.5) == parts
+    assert statistics.at_least([statistics.Variance(0.0, 4)], 2.0) == [statistics.Variance(2.0, 4)]
+
+
 def test_blocks_of_different_size_estimate_the_variance_of_the_mean(rng):
     ratios = []
     for _ in range(400):

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from decision_simulations.claims import Claim, Unit, mean_of
+from decision_simulations.claims import Claim, Decision, Unit, mean_of
 from decision_simulations.contests import FAKES, KID, Stage, stage, standard_error
 from decision_simulations.earlier_rules import is_promoted
+from decision_simulations.setting import Setting
 from decision_simulations.worlds import draw_fakes, shift_of
 from mammogan.metrics.kid import kernel_estimate
 from mammogan.statistics import Estimate, Floats
@@ -27,23 +28,24 @@ class End:
     promotions: int
 
 
-def simulate(repetitions: int, seed: int) -> Iterator[Claim]:
+def simulate(setting: Setting) -> Iterator[Claim]:
     """The same held-out patients see all retrains of a chain."""
-    error = standard_error(seed)
-    rng = np.random.default_rng([seed, 1])
+    error = standard_error(setting.seed)
+    rng = setting.rng(1)
     old, new = [], []
-    for _ in range(repetitions):
+    for _ in range(setting.repetitions):
         arena = stage(rng)
         old.append(_old_chain(rng, arena, error))
         new.append(_new_chain(rng, arena, error))
     chain = f"{RETRAINS} retrains, each 1 standard error worse and 1% cheaper"
     before, after = ([end.kid > KID for end in ends] for ends in (old, new))
-    yield Claim("chain", f"{chain}: last champion worse than the first", mean_of(after), mean_of(before), most=0.05)
+    case = f"{chain}: last champion worse than the first"
+    yield Claim(Decision.CHAIN, case, mean_of(after), mean_of(before), most=0.05)
     before, after = ([end.promotions for end in ends] for ends in (old, new))
-    yield Claim("chain", f"{chain}: promotions", mean_of(after), mean_of(before), unit=Unit.NUMBER)
+    yield Claim(Decision.CHAIN, f"{chain}: promotions", mean_of(after), mean_of(before), unit=Unit.NUMBER)
     before, after = ([end.kid for end in ends] for ends in (old, new))
     case = f"{chain}: KID of the last champion, {KID:g} at first"
-    yield Claim("chain", case, mean_of(after), mean_of(before), unit=Unit.NUMBER)
+    yield Claim(Decision.CHAIN, case, mean_of(after), mean_of(before), unit=Unit.NUMBER)
 
 
 def _new_chain(rng: np.random.Generator, arena: Stage, error: float) -> End:

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from decision_simulations.claims import Claim, mean_of
+from decision_simulations.claims import Claim, Decision, mean_of
 from decision_simulations.earlier_rules import lambdas_found_worse
+from decision_simulations.setting import Setting
 from mammogan.results import Direction, Evaluation, Measurement, Quantity, TrialStatus
 from mammogan.selection.comparison import compare_lambdas
 
@@ -21,21 +22,21 @@ TIMES = 5
 Cells = Mapping[tuple[float, int], float]
 
 
-def simulate(repetitions: int, seed: int) -> Iterator[Claim]:
+def simulate(setting: Setting) -> Iterator[Claim]:
     """Normal runs of three seeds; intervals and tests of all pairs at 95% together."""
-    rng = np.random.default_rng([seed, 2])
-    repetitions *= TIMES
+    rng = setting.rng(2)
+    repetitions = TIMES * setting.repetitions
     for lambdas in (3, 5):
         drawn = [_draw(rng, lambdas, BETTER) for _ in range(repetitions)]
         case = f"one of {lambdas} better by 3 residual deviations, 3 seeds: a given other found worse"
         new, old = ([(0.0, 1.0) in rule(cells) for cells in drawn] for rule in (_pairs_apart, lambdas_found_worse))
-        yield Claim("lambdas", case, mean_of(new), mean_of(old), least=0.5)
+        yield Claim(Decision.LAMBDAS, case, mean_of(new), mean_of(old), least=0.5)
     for lambdas, failed in ((3, 0), (5, 0), (3, 1), (5, 2)):
         drawn = [_draw(rng, lambdas, 0.0, failed) for _ in range(repetitions)]
         missing = f", {failed} of the runs failed" if failed else ""
         case = f"{lambdas} equal ones, 3 seeds{missing}: any found better (family-wise error)"
         new, old = ([bool(rule(cells)) for cells in drawn] for rule in (_pairs_apart, lambdas_found_worse))
-        yield Claim("lambdas", case, mean_of(new), mean_of(old), most=0.05)
+        yield Claim(Decision.LAMBDAS, case, mean_of(new), mean_of(old), most=0.05)
 
 
 def _draw(rng: np.random.Generator, lambdas: int, better: float, failed: int = 0) -> Cells:

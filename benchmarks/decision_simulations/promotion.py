@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from decision_simulations.claims import Claim, mean_of
+from decision_simulations.claims import Claim, Decision, mean_of
 from decision_simulations.contests import FAKES, stage, standard_error
 from decision_simulations.earlier_rules import is_promoted
+from decision_simulations.setting import Setting
 from decision_simulations.worlds import draw_fakes, shift_of
 from mammogan.metrics.kid import kernel_estimate
 
@@ -17,25 +18,25 @@ WORSE = (("equal", 0.0), ("1 standard error worse", 1.0))
 BETTER = (1.0, 2.0, 3.0, 4.0)
 
 
-def simulate(repetitions: int, seed: int) -> Iterator[Claim]:
+def simulate(setting: Setting) -> Iterator[Claim]:
     """Challengers against a champion of KID 0.3 on 60 patients of two images."""
-    error = standard_error(seed)
+    error = standard_error(setting.seed)
     for name, errors in WORSE:
-        new, old = _trials(errors * error, repetitions, seed, [cost for _, cost in SPEEDS])
+        new, old = _trials(errors * error, setting, [cost for _, cost in SPEEDS])
         for (speed, _), before in zip(SPEEDS, old, strict=True):
             case = f"challenger {name}, trained {speed}: promoted"
-            yield Claim("promotion", case, mean_of(new), mean_of(before), most=0.05)
+            yield Claim(Decision.PROMOTION, case, mean_of(new), mean_of(before), most=0.05)
     for errors in BETTER:
-        new, old = _trials(-errors * error, repetitions, seed, [1.0])
+        new, old = _trials(-errors * error, setting, [1.0])
         case = f"challenger {errors:g} standard errors better, trained as fast: promoted (power)"
-        yield Claim("promotion", case, mean_of(new), mean_of(old[0]))
+        yield Claim(Decision.PROMOTION, case, mean_of(new), mean_of(old[0]))
 
 
-def _trials(worse: float, repetitions: int, seed: int, costs: list[float]) -> tuple[list[bool], list[list[bool]]]:
+def _trials(worse: float, setting: Setting, costs: list[float]) -> tuple[list[bool], list[list[bool]]]:
     """Promotions by the new rule, and by the old one for each of the challenger's costs, the champion's being 1."""
-    rng = np.random.default_rng([seed, round(1e9 * abs(worse)), worse < 0])
+    rng = np.random.default_rng([setting.seed, round(1e9 * abs(worse)), worse < 0])
     new, old = [], [[] for _ in costs]
-    for _ in range(repetitions):
+    for _ in range(setting.repetitions):
         arena = stage(rng)
         pair = [draw_fakes(rng, shift_of(kid), FAKES) for kid in (arena.kid + worse, arena.kid)]
         new.append(arena.is_promoted(*pair))

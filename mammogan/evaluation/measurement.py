@@ -37,8 +37,8 @@ CPU_BATCH = 6
 NETWORKS = 2
 """The extractor and that of LPIPS."""
 IMPLEMENTATIONS = {
-    "kid": "unbiased cubic-kernel MMD of all images, float64; jackknife over patients and fakes, at least the variance "
-    "of their pairs",
+    "kid": "unbiased cubic-kernel MMD of all pairs but those of one patient, float64; jackknife over patients and "
+    "fakes, at least the variance of their pairs",
     "fid": "nuclear norm of centred features, float64; jackknife over up to 20 blocks of patients and of fakes, of the "
     "logarithm",
     **dict.fromkeys(
@@ -172,12 +172,12 @@ def measure_reals(
     }
     first, config = sets[base], networks.config
     references: dict[tuple[str, str], float | None] = {}
-    references["kid", base] = _halves_reference(first, kid.kernel_distance, config.seed, least=fid.FEWEST)
+    references["kid", base] = _halves_reference(first, _kid, config.seed, least=fid.FEWEST)
     references["fid", base] = fid.reference_within(first.features, config.fakes, config.seed, first.patients)
     for pairing in others:
         x, y = sets[pairing].features, first.features
         enough = min(len(x), len(y)) >= fid.FEWEST
-        references["kid", pairing] = kid.kernel_distance(y, x) if enough else None
+        references["kid", pairing] = _kid(y, x, first.patients, sets[pairing].patients) if enough else None
         between = fid.reference_between(x, y, config.fakes, config.seed, first.patients) if enough else None
         references["fid", pairing] = between
     for number, metric in enumerate(prdc.NAMES):
@@ -187,19 +187,30 @@ def measure_reals(
     return Reals(sets, main, references, pair_references)
 
 
-def _neighbourhood(number: int, real: Floats, fake: Floats) -> float:
+def _kid(one: Floats, other: Floats, patients: Ints, other_patients: Ints) -> float:
+    return kid.kernel_distance(one, other, patients=patients, other_patients=other_patients)
+
+
+def _neighbourhood(number: int, real: Floats, fake: Floats, *_: Ints) -> float:
     return float(prdc.neighbourhoods(prdc.distances(real, fake))[number])
 
 
 def _halves_reference(
-    real: ImageSet, distance: Callable[[Floats, Floats], float], seed: int, least: int
+    real: ImageSet, distance: Callable[[Floats, Floats, Ints, Ints], float], seed: int, least: int
 ) -> float | None:
-    """Mean distance of halves that share no patient; None where a half would have fewer than ``least`` images."""
+    """Mean distance of halves that share no patient; None where a half would have fewer than ``least`` images.
+
+    ``distance`` is given the features of both, and the patients of both.
+    """
     rng = np.random.default_rng(seed)
     halves = [halved(real.patients, rng) for _ in range(HALVINGS)]
     if min(min(half.sum(), (~half).sum()) for half in halves) < least:
         return None
-    return float(np.mean([distance(real.features[half], real.features[~half]) for half in halves]))
+    sides = ((half, ~half) for half in halves)
+    return float(np.mean([
+        distance(real.features[one], real.features[other], real.patients[one], real.patients[other])
+        for one, other in sides
+    ]))  # fmt: skip
 
 
 def _within(metric: str, images: ImageSet, networks: EvaluationNetworks) -> Estimate | None:

@@ -34,7 +34,7 @@ from mammogan.training.trial_folder import SNAPSHOTS, require_files
 
 logger = logging.getLogger(__name__)
 
-PROTOCOL = 8
+PROTOCOL = 9
 """Raised whenever a number would come out differently, so that no cached one is mixed with new ones."""
 FILE = "evaluation.json"
 RANKING = "ranking"

@@ -44,7 +44,6 @@ from mammogan.statistics import (
     combine_within,
     jackknife,
     one_sided,
-    total_variance,
 )
 
 BLOCKS, WAYS = 20, 50
@@ -121,7 +120,7 @@ def contrast(scores: Scores, members: Bools, patients: Ints, confidence: float) 
     fewest = min(_count(patients, members), _count(patients, ~members))
     # where all patients show the same, nothing varies; no less than if one of them had none of it
     parts = at_least(_parts(values, scores.patient_blocks, fewest), (float(values[0]) / fewest) ** 2)
-    above, below = one_sided(float(values[0]), *total_variance(parts))
+    above, below = one_sided(float(values[0]), parts)
     return Contrast(combine(float(values[0]), parts, confidence), below, above)
 
 
@@ -139,8 +138,7 @@ def kernel_value(real: Floats, fake: Floats, patients: Ints, members: Bools, con
     value = kid.kernel_estimate(real[members], fake, confidence, patients[members])
     among = kid.cubic(real, real)
     apart = patients[:, None] != patients
-    within = among[np.ix_(members, members)]
-    own = (within.sum() - np.trace(within)) / (len(within) * (len(within) - 1))
+    own = among[members][:, members][apart[members][:, members]].mean()
     reference = own + among[apart].mean() - 2 * among[members][apart[members]].mean()
     return KernelValue(value, float(reference))
 

@@ -42,8 +42,9 @@ def conclude(scores: Mapping[str, Floats], test: HeldOut, confidence: float) -> 
     """Test every arm of ``DECIDING`` against its control, from scores (S, T) of S >= 2 blocks by arm."""
     aucs = {name: delong.components(scores[name], test) for pair in DECIDING for name in pair}
     differences = [aucs[arm] - aucs[control] for arm, control in DECIDING]
-    spreads = [total_variance(difference_variances(difference)) for difference in differences]
-    tails = [one_sided(difference.value, *spread) for difference, spread in zip(differences, spreads, strict=True)]
+    parts = [difference_variances(difference) for difference in differences]
+    tails = [one_sided(difference.value, each) for difference, each in zip(differences, parts, strict=True)]
+    spreads = [total_variance(each) for each in parts]
     better, worse = holm([tail[0] for tail in tails]), holm([tail[1] for tail in tails])
     level = 1 - confidence
     tests = []
@@ -101,18 +102,9 @@ def smallest_effect(
     count = len(errors)
     noise = rng.multivariate_normal(np.zeros(count), correlation, SIMULATED, method="eigh")
     spread = np.sqrt(rng.chisquare(freedom, (SIMULATED, count)) / freedom)
-    # by Holm all of K are significant where the k-th smallest t exceeds the quantile of level / k
-    needed = np.array([stdtrit(freedom, 1 - level / rank) for rank in range(1, count + 1)])
-    low, high = 0.0, 1.0
-    for _ in range(20):
-        effect = (low + high) / 2
-        t = (noise + effect / errors) / spread
-        high, low = (effect, low) if _all_significant(t, needed).mean() >= power else (high, effect)
-    return high
-
-
-def _all_significant(t: Floats, needed: Floats) -> np.ndarray:
-    """Boolean (N,): whether Holm's procedure rejects all of t (N, K), at thresholds (K, K), the easiest first."""
-    passed = np.stack([t >= threshold for threshold in needed])  # (rank, study, test)
-    # the k-th smallest p-value must be at most level / (K - k + 1): so many tests may miss each threshold
-    return np.all([(~passed[rank]).sum(axis=1) <= rank for rank in range(len(needed))], axis=0)
+    # by Holm all are significant where at most r of them miss the threshold of level / (r + 1), for every r
+    needed = np.zeros(SIMULATED)
+    for rank in range(count):
+        reaching = np.sort((stdtrit(freedom, 1 - level / (rank + 1)) * spread - noise) * errors, axis=1)
+        needed = np.maximum(needed, reaching[:, count - 1 - rank])
+    return min(float(np.quantile(needed, power, method="inverted_cdf")), 1.0)

@@ -59,6 +59,48 @@ def test_the_interval_is_that_of_leaving_images_out_for_real(rng):
     assert kernel_estimate(x[:4], y, 0.95).low is not None
 
 
+def by_pairs(x, y, patients, other_patients=None):
+    """KID over pairs of images of different patients, one by one."""
+    other_patients = np.arange(len(y)) if other_patients is None else other_patients
+    within = [
+        np.mean([kernel[i, j] for i, j in itertools.permutations(range(len(whose)), 2) if whose[i] != whose[j]])
+        for kernel, whose in ((kid.cubic(x, x), patients), (kid.cubic(y, y), other_patients))
+    ]
+    return sum(within) - 2 * kid.cubic(x, y).mean()
+
+
+@pytest.mark.parametrize("most", [1000, 3])
+def test_images_of_one_patient_are_not_compared_with_each_other(rng, monkeypatch, most):
+    """Also where a block holds several patients."""
+    monkeypatch.setattr(kid, "MOST_BLOCKS", most)
+    x, y = rng.normal(size=(14, 5)), rng.normal(size=(9, 5)) + 0.5
+    patients, others = np.array([5, 5, 2, 2, 2, 0, 1, 3, 3, 4, 0, 6, 6, 7]), np.array([0, 1, 1, 2, 3, 4, 4, 4, 5])
+    assert kernel_distance(x, y, patients=patients) == pytest.approx(by_pairs(x, y, patients))
+    both = kernel_distance(x, y, patients=patients, other_patients=others)
+    assert both == pytest.approx(by_pairs(x, y, patients, others))
+    assert both != pytest.approx(kernel_distance(x, y), rel=1e-3)
+    assert kernel_distance(x, y, patients=patients * 0) == pytest.approx(kernel_distance(x, y))
+    assert kernel_distance(x, y, False, patients) == pytest.approx(kernel_distance(x, y, False))
+    kernel, block = kid._cubic(x, x), np.unique(patients, return_inverse=True)[1] % most
+    apart = patients[:, None] != patients
+    expected = [kernel[np.outer(block != left, block != left) & apart].mean() for left in range(block.max() + 1)]
+    assert kid.kernel_sums(x, y, patients).x.means_without() == pytest.approx(expected)
+
+
+def test_kid_of_few_patients_with_many_images_is_unbiased(rng):
+    """N(0, I4) in 15 patients of eight alike images, against N(0.5, I4): 1.328125, and far more by all pairs."""
+    patients = np.repeat(np.arange(15), 8)
+    right, wrong = [], []
+    for _ in range(300):
+        real = 0.9**0.5 * rng.normal(size=(15, 4))[patients] + 0.1**0.5 * rng.normal(size=(120, 4))
+        fake = rng.normal(0.5, size=(60, 4))
+        right.append(kernel_distance(real, fake, patients=patients))
+        wrong.append(kernel_distance(real, fake))
+    error = np.std(right) / 300**0.5
+    assert np.mean(right) == pytest.approx(1.328125, abs=4 * error)
+    assert np.mean(wrong) > 1.328125 + 4 * error
+
+
 def test_a_patient_is_left_out_with_all_images(rng):
     from mammogan.statistics import combine, jackknife
 
@@ -67,23 +109,29 @@ def test_a_patient_is_left_out_with_all_images(rng):
         rng.normal(size=(9, 5)) + 0.5,
         np.array([5, 5, 2, 2, 2, 0, 1, 3, 3, 4, 0, 6, 6, 7]),
     )
-    value = kernel_distance(x, y)
-    without_x = np.array([kernel_distance(x[patients != patient], y) for patient in range(8)])
-    without_y = np.array([kernel_distance(x, np.delete(y, i, axis=0)) for i in range(9)])
+    value = by_pairs(x, y, patients)
+    without_x = np.array([by_pairs(x[patients != patient], y, patients[patients != patient]) for patient in range(8)])
+    without_y = np.array([by_pairs(x, np.delete(y, i, axis=0), patients) for i in range(9)])
     slow = combine(value, [jackknife(value, without_x), jackknife(value, without_y)], 0.95)
     assert kernel_estimate(x, y, 0.95, patients) == pytest.approx(slow)
     assert kernel_estimate(x, y, 0.95, patients * 0)[1:] == (None, None)
 
 
 def test_the_variance_of_pairs_of_patients_is_that_of_sums_over_theirs(rng):
-    """Centred kernel, image by image, then summed over the pairs of two patients."""
+    """What a weighted additive fit leaves of the means over pairs of patients; constants leave 0."""
     x, y, patients = rng.normal(size=(9, 3)), rng.normal(size=(7, 3)), np.array([0, 0, 1, 2, 2, 2, 3, 4, 4])
     sums = kid.kernel_sums(x, y, patients)
-    k = kid.cubic(x, x)
-    np.fill_diagonal(k, 0)
-    u = k - (k.sum(0) + k.sum(1)[:, None]) / 7 + k.sum() / (8 * 7)
-    pairs = [u[np.ix_(patients == p, patients == q)].sum() for p, q in itertools.permutations(range(5), 2)]
-    assert sums.x.variance_of_pairs() == pytest.approx(2 * np.square(pairs).sum() / 72**2 * 4 / 2)
+    k, sizes = kid.cubic(x, x), np.bincount(patients)
+    couples = list(itertools.permutations(range(5), 2))
+    weights = np.array([sizes[p] * sizes[q] for p, q in couples])
+    means = np.array([k[np.ix_(patients == p, patients == q)].mean() for p, q in couples])
+    design = np.array([np.eye(5)[p] + np.eye(5)[q] for p, q in couples])
+    root = weights**0.5
+    fit = np.linalg.lstsq(design * root[:, None], means * root)[0]
+    left = weights * (means - design @ fit)
+    assert sums.x.variance_of_pairs() == pytest.approx(2 * np.square(left).sum() / weights.sum() ** 2 * 4 / 2)
+    constant = kid.kernel_sums(np.zeros_like(x), y, patients).x
+    assert constant.variance_of_pairs() == pytest.approx(0, abs=1e-20)
     k = kid.cubic(x, y)
     u = k - k.mean(0) - k.mean(1)[:, None] + k.mean()
     pairs = np.array([u[patients == p].sum(0) for p in range(5)])
@@ -96,7 +144,7 @@ def test_the_difference_of_two_generators_leaves_a_patient_out_of_both(rng):
     real, one, other = rng.normal(size=(14, 5)), rng.normal(size=(9, 5)) + 0.5, rng.normal(size=(11, 5)) + 0.7
     patients = np.repeat(np.arange(7), 2)
     found = kernel_difference(one, other, real, 0.975, patients)
-    assert (found.one, found.other) == pytest.approx((kernel_distance(real, one), kernel_distance(real, other)))
+    assert (found.one, found.other) == pytest.approx((by_pairs(real, one, patients), by_pairs(real, other, patients)))
 
     def difference(keep=slice(None), one=one, other=other):
         return kernel_distance(real[keep], one) - kernel_distance(real[keep], other)

@@ -63,7 +63,7 @@ def test_kid_of_a_subgroup_is_kid_and_its_reference_leaves_out_the_patients_own_
     assert found.value == kid.kernel_estimate(real[members], fake, 0.95, PATIENTS[members])
     k = kid.cubic(real, real)
     inside = np.flatnonzero(members)
-    own = np.mean([k[i, j] for i in inside for j in inside if i != j])
+    own = np.mean([k[i, j] for i in inside for j in inside if PATIENTS[i] != PATIENTS[j]])
     all_pairs = np.mean([k[i, j] for i in range(48) for j in range(48) if PATIENTS[i] != PATIENTS[j]])
     across = np.mean([k[i, j] for i in inside for j in range(48) if PATIENTS[i] != PATIENTS[j]])
     assert found.reference == pytest.approx(own + all_pairs - 2 * across)

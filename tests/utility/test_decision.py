@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import nct, norm, t, ttest_1samp
 
 from mammogan.results import Benefit, Finding, UtilityCounts
+from mammogan.statistics import Variance, total_variance
 from mammogan.utility.arms import AUGMENTED, BOTH, OVERSAMPLED, SYNTHETIC
 from mammogan.utility.decision import conclude, holm, one_sided, smallest_effect
 from mammogan.utility.held_out import HeldOut
@@ -43,10 +44,19 @@ def test_holm_is_what_hands_compute(given, adjusted):
 
 def test_p_values_are_those_of_students_test(rng):
     values = rng.normal(0.3, 1, 12)
-    got = one_sided(float(values.mean()), float(values.var(ddof=1)) / 12, 11)
+    got = one_sided(float(values.mean()), [Variance(float(values.var(ddof=1)) / 12, 11)])
     for p, alternative in zip(got, ("greater", "less"), strict=True):
         assert p == pytest.approx(ttest_1samp(values, 0, alternative=alternative).pvalue)
-    assert one_sided(0.0, 0.0, 3) == (0.5, 0.5)
+    assert one_sided(0.0, [Variance(0.0, 3)]) == (0.5, 0.5)
+
+
+def test_a_part_of_few_trainings_keeps_its_degrees_of_freedom():
+    """Half of the variance is of five trainings: Satterthwaite gives 15 degrees of freedom, and 0.032 at t = 2."""
+    parts = [Variance(0.5, 4), Variance(0.5, 110)]
+    better, worse = one_sided(2.0, parts)
+    assert better == pytest.approx((t.sf(2, 4) + t.sf(2, 110)) / 2) == pytest.approx(0.0410, abs=1e-4)
+    assert better + worse == pytest.approx(1)
+    assert t.sf(2, total_variance(parts)[1]) == pytest.approx(0.0317, abs=1e-4)
 
 
 @pytest.mark.parametrize("freedom", [4, 60])
