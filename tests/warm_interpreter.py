@@ -76,7 +76,7 @@ class Request:
 
 @contextlib.contextmanager
 def started(folder):
-    """Path of the executable, usable until the block ends; where processes have no descriptors it is this interpreter."""
+    """Path of the executable, until the block ends; it is this interpreter where processes have no descriptors."""
     try:
         os.close(os.pidfd_open(os.getpid()))
     except (AttributeError, OSError):  # no Linux, or a sandbox of an old one
