@@ -76,8 +76,10 @@ class Request:
 
 @contextlib.contextmanager
 def started(folder):
-    """Path of the executable, usable until the block ends; outside Linux it is this interpreter."""
-    if sys.platform != "linux":
+    """Path of the executable, until the block ends; it is this interpreter where processes have no descriptors."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):  # no Linux, or a sandbox of an old one
         yield Path(sys.executable)
         return
     address, log, executable = folder / "socket", folder / "log", folder / "python"
@@ -183,7 +185,8 @@ def preload():
         warnings.simplefilter("ignore")
         for name in PACKAGES:
             if name not in sys.modules:
-                importlib.import_module(name)
+                with contextlib.suppress(ImportError):  # whoever needs it will say so
+                    importlib.import_module(name)
 
 
 def become(request, executable):

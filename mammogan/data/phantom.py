@@ -9,6 +9,7 @@ smooth and round where benign, irregular and spiculated where malignant.
 from __future__ import annotations
 
 import csv
+import functools
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,11 +167,17 @@ def _silhouette(view: str, rng: np.random.Generator) -> np.ndarray:
 
 def _noise(rng: np.random.Generator, exponent: float = SPECTRUM_EXPONENT) -> np.ndarray:
     """Gaussian field (ROWS, COLUMNS) whose power falls as f^-exponent, mean 0, standard deviation 1."""
+    white = np.fft.rfft2(rng.normal(size=(ROWS, COLUMNS)))
+    field = np.fft.irfft2(white * _amplitude(exponent), s=(ROWS, COLUMNS))
+    return (field - field.mean()) / field.std()
+
+
+@functools.cache
+def _amplitude(exponent: float) -> np.ndarray:
+    """f^(-exponent/2) at each frequency of a real image's transform, (ROWS, COLUMNS // 2 + 1); 0 for its mean."""
     frequency = np.hypot(np.fft.fftfreq(ROWS)[:, None], np.fft.rfftfreq(COLUMNS)[None, :])
     frequency[0, 0] = np.inf
-    white = np.fft.rfft2(rng.normal(size=(ROWS, COLUMNS)))
-    field = np.fft.irfft2(white * frequency ** (-exponent / 2), s=(ROWS, COLUMNS))
-    return (field - field.mean()) / field.std()
+    return frequency ** (-exponent / 2)
 
 
 def _tissue(depth: np.ndarray, density: int, rng: np.random.Generator) -> np.ndarray:
