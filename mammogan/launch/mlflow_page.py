@@ -1,44 +1,13 @@
-"""Where a run is looked at in MLflow: an address, or for a database file the command that serves and opens it."""
+"""How MLflow's pages of a store are opened from here: by its address, or for a database file by a command."""
 
 from __future__ import annotations
 
-import os
 import shlex
-import urllib.parse
 from pathlib import Path
 
 from mammogan import shell
 from mammogan.addresses import masked
 from mammogan.launch import store
-
-UI_URL = "MLFLOW_UI_URL"
-"""MLflow's address for browsers, where programs reach it by another one: a variable of the person, else a key of the
-steps' ConfigMap."""
-
-
-def link(run_id: str, tracking_uri: str) -> str:
-    """Address of a pipeline run's page, ``#/...`` behind the server's; of a database file ``open_command``."""
-    server = address(tracking_uri)
-    return f"{server}/{fragment(run_id, tracking_uri)}" if server else open_command(tracking_uri)
-
-
-def fragment(run_id: str, tracking_uri: str) -> str:
-    """The part of that address behind the server's."""
-    from mammogan import tracking
-
-    experiment_id = tracking.client(tracking_uri).get_run(run_id).info.experiment_id
-    return f"#/experiments/{experiment_id}/runs/{run_id}"
-
-
-def address(tracking_uri: str) -> str:
-    """MLflow's address for browsers without what signs in; empty where ``tracking_uri`` is no server's."""
-    if is_file(tracking_uri):
-        return ""
-    named = os.environ.get(UI_URL) or tracking_uri
-    parts = urllib.parse.urlsplit(named)
-    if parts.scheme not in ("http", "https"):
-        return ""
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
 
 
 def open_command(tracking_uri: str) -> str:

@@ -41,7 +41,18 @@ def outcome_lines(ended: Outcome, *, model: str, tracking_uri: str, key: str) ->
         yield from _row("failed", f"{trial}: {reason}")
     yield from _row("report", shell.near(ended.report) if ended.report else "none was written")
     yield ""
-    yield from next_lines(f"models:/{model}/{ended.version}" if ended.version else "", tracking_uri, key)
+    yield from next_lines(
+        f"models:/{model}/{ended.version}" if ended.version else "", tracking_uri, key, page(key, tracking_uri)
+    )
+
+
+def page(key: str, tracking_uri: str) -> str:
+    """Link to the run of that key in MLflow; of a database file the command that serves and opens it."""
+    from mammogan import tracking
+    from mammogan.tracking import links
+
+    run_id = "" if mlflow_page.is_file(tracking_uri) else tracking.find_parent(key, tracking_uri)
+    return links.link(run_id, tracking_uri) if run_id else mlflow_page.open_command(tracking_uri)
 
 
 def _figures(result: WinnerResult | None) -> Iterator[str]:
@@ -56,11 +67,13 @@ def _figures(result: WinnerResult | None) -> Iterator[str]:
     yield from _row("", looks(result.test_set))
 
 
-def next_lines(model_uri: str, tracking_uri: str, key: str) -> Iterator[str]:
-    """What to do next: a heading and a command each, in lines that a shell takes as they stand."""
+def next_lines(model_uri: str, tracking_uri: str, key: str, opened_by: str) -> Iterator[str]:
+    """What to do next: a heading and a command each, in lines that a shell takes as they stand.
+
+    ``opened_by`` is the link, or the command, of ``page``.
+    """
     yield "to see it in MLflow:"
-    page = mlflow_page.open_command(tracking_uri)
-    yield f"  {page}"
+    yield f"  {opened_by}"
     yield "to see its trials side by side:"
     yield from _command(["compare", key], tracking_uri)
     if model_uri:

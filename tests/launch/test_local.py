@@ -12,7 +12,7 @@ from mammogan import config, console, tether
 from mammogan.launch import local, store, ui
 from mammogan.launch.arguments import graph_arguments
 from mammogan.launch.mlflow_page import open_command
-from mammogan.launch.outcome import next_lines
+from mammogan.launch.outcome import next_lines, page
 from mammogan.tracking.database import address_of
 
 
@@ -175,7 +175,7 @@ def test_the_end_of_a_run_shows_commands_that_work_as_printed(tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     address = store.address_of(tmp_path / "my runs")
-    lines = list(next_lines("models:/mammogan/1", address, "252f94c6-1"))
+    lines = list(next_lines("models:/mammogan/1", address, "252f94c6-1", page("", address)))
     assert all(len(line) <= 80 for line in lines if " " in line.strip() and str(tmp_path) not in line)
     opened, compared, drawn = commands("\n".join(lines))
     assert [opened[0].rpartition("/")[2], *opened[1:]] == ["mammogan", "ui", "--out", "my runs"]
@@ -184,6 +184,7 @@ def test_the_end_of_a_run_shows_commands_that_work_as_printed(tmp_path, monkeypa
     assert drawn[8:] == ["--tracking-uri", address]
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / store.DATABASE).touch()
-    for words in commands("\n".join(next_lines("models:/m/1", store.address_of(store.RUNS), "k"))):
+    found = store.address_of(store.RUNS)
+    for words in commands("\n".join(next_lines("models:/m/1", found, "k", page("", found)))):
         assert "--tracking-uri" not in words, "the default finds it"
-    assert "hunter2" not in "".join(next_lines("models:/m/1", "https://me:hunter2@mlflow.example.org", "k"))
+    assert "hunter2" not in "".join(next_lines("models:/m/1", "https://me:hunter2@mlflow.example.org", "k", ""))

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mammogan.launch import kubectl, mlflow_page
-from mammogan.launch.mlflow_page import UI_URL
 from mammogan.launch.server import OWN_NAMESPACE
 
 if TYPE_CHECKING:
     from mammogan.launch.server import Server
 
+UI_URL = "MLFLOW_UI_URL"
+"""MLflow's address for browsers: a variable of the person, else a key of the steps' ConfigMap."""
 QUICK_S = 5.0
 FORWARDED_PORT = 8080
 
