@@ -1,5 +1,6 @@
 """The local runner: which folder a run gets, what a person sees of its steps, one run at a time."""
 
+import dataclasses
 import fcntl
 import io
 import os
@@ -7,12 +8,13 @@ import shlex
 import socket
 
 import pytest
+from sample_run import measured
 
 from mammogan import config, console, tether
 from mammogan.launch import local, store, ui
 from mammogan.launch.arguments import graph_arguments
 from mammogan.launch.mlflow_page import open_command
-from mammogan.launch.outcome import next_lines, page
+from mammogan.launch.outcome import estimate, next_lines, page
 from mammogan.tracking.database import address_of
 
 
@@ -164,6 +166,14 @@ def test_the_command_that_opens_mlflow_is_shown_for_any_path(tmp_path, monkeypat
     (tmp_path / "runs" / store.DATABASE).touch()
     assert shlex.split(open_command(store.address_of(store.RUNS)))[-1] == "ui", "found without being named"
     assert open_command("https://me:hunter2@mlflow.example.org") == "https://***@mlflow.example.org"
+
+
+def test_a_figure_and_its_reference_have_one_power_of_ten():
+    item = dataclasses.replace(measured(21, "kid", 0.00032, spread=1.0), reference=-0.0000949)
+    assert estimate(item) == (
+        "KID inception, train: 0.32 (0.00 to 0.64) x 10^-3; real against real -0.09 x 10^-3"
+    )  # fmt: skip
+    assert estimate(dataclasses.replace(item, reference=None)) == "KID inception, train: 0.32 (0.00 to 0.64) x 10^-3"
 
 
 def commands(text):
