@@ -1,4 +1,4 @@
-"""Where a run is looked at in MLflow: an address, or for a database file the command that serves and opens it."""
+"""How MLflow's pages of a store are opened from here: by its address, or for a database file by a command."""
 
 from __future__ import annotations
 
@@ -8,28 +8,6 @@ from pathlib import Path
 from mammogan import shell
 from mammogan.addresses import masked
 from mammogan.launch import store
-
-
-def link(run_id: str, tracking_uri: str) -> str:
-    """Link to the view of a pipeline run, ``tracking.links.link``; of a database file ``open_command``."""
-    from mammogan.tracking import links
-
-    return open_command(tracking_uri) if is_file(tracking_uri) else links.link(run_id, tracking_uri)
-
-
-def fragment(run_id: str, tracking_uri: str) -> str:
-    """The part of that link behind the server's address."""
-    from mammogan.tracking import links
-
-    return links.fragment(run_id, tracking_uri)
-
-
-def address(tracking_uri: str) -> str:
-    """MLflow's address for browsers without what signs in; empty where ``tracking_uri`` is no server's."""
-    from mammogan.tracking import links
-    from mammogan.tracking.database import is_database
-
-    return "" if is_database(tracking_uri) else links.reach(tracking_uri).address
 
 
 def open_command(tracking_uri: str) -> str:

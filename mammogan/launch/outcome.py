@@ -10,6 +10,7 @@ from mammogan.addresses import masked
 from mammogan.console import WIDTH, wrapped
 from mammogan.launch import mlflow_page, store
 from mammogan.reporting import numbers, trial_table
+from mammogan.reporting.numbers import Scale
 from mammogan.reporting.winner import looks
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ def outcome_lines(ended: Outcome, *, model: str, tracking_uri: str, key: str) ->
     if decision and (winner := decision.winner):
         yield from _row("winner", f"{winner.trial.name}, epoch {winner.epoch}")
         yield from _figures(ended.result)
-        for item in winner.decided_by():
-            yield from _row("selected", f"by {estimate(item)}")
+        for number, item in enumerate(winner.decided_by()):
+            yield from _row("selected" if number == 0 else "", f"by {estimate(item)}")
     yield from _row("verdict", decision.verdict if decision else "no decision was reached")
     if ended.version:
         yield from _row("model", f"models:/{model}/{ended.version}")
@@ -41,7 +42,18 @@ def outcome_lines(ended: Outcome, *, model: str, tracking_uri: str, key: str) ->
         yield from _row("failed", f"{trial}: {reason}")
     yield from _row("report", shell.near(ended.report) if ended.report else "none was written")
     yield ""
-    yield from next_lines(f"models:/{model}/{ended.version}" if ended.version else "", tracking_uri, key)
+    yield from next_lines(
+        f"models:/{model}/{ended.version}" if ended.version else "", tracking_uri, key, page(key, tracking_uri)
+    )
+
+
+def page(key: str, tracking_uri: str) -> str:
+    """Link to the run of that key in MLflow; of a database file the command that serves and opens it."""
+    from mammogan import tracking
+    from mammogan.tracking import links
+
+    run_id = "" if mlflow_page.is_file(tracking_uri) else tracking.find_parent(key, tracking_uri)
+    return links.link(run_id, tracking_uri) if run_id else mlflow_page.open_command(tracking_uri)
 
 
 def _figures(result: WinnerResult | None) -> Iterator[str]:
@@ -51,16 +63,18 @@ def _figures(result: WinnerResult | None) -> Iterator[str]:
     if result.unmeasured is not None:
         yield from _row("on test", f"not measured: {result.reason or result.unmeasured}")
         return
-    for item in result.figures():
-        yield from _row("on test", estimate(item))
+    for number, item in enumerate(result.figures()):
+        yield from _row("on test" if number == 0 else "", estimate(item))
     yield from _row("", looks(result.test_set))
 
 
-def next_lines(model_uri: str, tracking_uri: str, key: str) -> Iterator[str]:
-    """What to do next: a heading and a command each, in lines that a shell takes as they stand."""
+def next_lines(model_uri: str, tracking_uri: str, key: str, opened_by: str) -> Iterator[str]:
+    """What to do next: a heading and a command each, in lines that a shell takes as they stand.
+
+    ``opened_by`` is the link, or the command, of ``page``.
+    """
     yield "to see it in MLflow:"
-    page = mlflow_page.open_command(tracking_uri)
-    yield f"  {page}"
+    yield f"  {opened_by}"
     yield "to see its trials side by side:"
     yield from _command(["compare", key], tracking_uri)
     if model_uri:
@@ -72,8 +86,9 @@ def next_lines(model_uri: str, tracking_uri: str, key: str) -> Iterator[str]:
 def estimate(item: Measurement) -> str:
     """A measurement in one line: ``KID random_vgg, train: 0.32 (-0.03 to 0.66) x 10^-3; real against real ...``."""
     name = " ".join(trial_table.title(item.quantity).split("\n"))
-    reference = "" if item.reference is None else f"; {trial_table.REFERENCE} {numbers.number(item.reference)}"
-    return f"{name}: {numbers.estimate(item)}{reference}"
+    scale = Scale.of([item])
+    reference = f"; {trial_table.REFERENCE} {scale.beside(item.reference, item)} {scale.power}".rstrip()
+    return f"{name}: {numbers.estimate(item)}{reference if item.reference is not None else ''}"
 
 
 def arguments(tracking_uri: str) -> list[str]:

@@ -10,9 +10,13 @@ import subprocess
 import sys
 import webbrowser
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mammogan.launch import browser as browsers
 from mammogan.launch import mlflow_page, store
+
+if TYPE_CHECKING:
+    from mammogan.tracking.links import Reach
 
 logger = logging.getLogger(__name__)
 
@@ -37,13 +41,14 @@ def open_run(name: str, tracking_uri: str, port: int, *, browser: bool = True) -
     Raises ValueError where there is no such run, or the port is another program's.
     """
     from mammogan import tracking
+    from mammogan.tracking import links
 
     run_id = tracking.find_run(name, tracking_uri)
-    if server := mlflow_page.address(tracking_uri):
-        _open(f"{server}/{mlflow_page.fragment(run_id, tracking_uri)}", browser=browser)
+    if not mlflow_page.is_file(tracking_uri):
+        _open(links.reach(tracking_uri), links.fragment(run_id, tracking_uri), browser=browser)
         return
     _require_free(port)
-    page = f"http://{HOST}:{port}/{mlflow_page.fragment(run_id, tracking_uri)}"
+    page = f"http://{HOST}:{port}/{links.fragment(run_id, tracking_uri)}"
     logger.info(f"MLflow: {page} (Ctrl-C ends it)")
     if browser and browsers.has_window():
         subprocess.Popen([sys.executable, "-m", browsers.__name__, page])  # noqa: S603  (our own module)
@@ -51,10 +56,11 @@ def open_run(name: str, tracking_uri: str, port: int, *, browser: bool = True) -
     os.execv(sys.executable, (sys.executable, "-m", "mlflow", "ui", *options))  # noqa: S606  (no shell is needed)
 
 
-def _open(page: str, *, browser: bool) -> None:
-    logger.info(f"MLflow: {page}")
-    if browser and browsers.has_window():
-        webbrowser.open(page)
+def _open(reach: Reach, fragment: str, *, browser: bool) -> None:
+    """Print a page of a server, and open it where no other command has to run for it."""
+    logger.info(f"MLflow: {reach.link(fragment)}")
+    if browser and not reach.command and browsers.has_window():
+        webbrowser.open(reach.link(fragment))
 
 
 def _require_free(port: int) -> None:

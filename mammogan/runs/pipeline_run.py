@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mammogan.launch import mlflow_page
 from mammogan.reporting.markdown import plain
 from mammogan.reporting.text_table import TextTable
 
@@ -145,8 +144,10 @@ class Run:
 
     @property
     def link(self) -> str:
-        """Its page in MLflow; of a database file the command that serves and opens it."""
-        return mlflow_page.link(self.run_id, self.tracking_uri) if self.run_id else ""
+        """Address of its view in MLflow, with the command that has to run meanwhile where one has to."""
+        from mammogan.tracking import links
+
+        return links.link(self.run_id, self.tracking_uri) if self.run_id else ""
 
     def table(self) -> TextTable:
         """Its trials side by side: a column each, the metrics with interval and reference, the winner marked."""
@@ -251,16 +252,13 @@ class Run:
         return f"<table>{rows}</table>"
 
     def _repr_markdown_(self) -> str:
-        rows = [f"| {name} | {value if _is_address(value) else plain(value)} |" for name, value in self._facts()]
+        rows = [f"| {name} | {plain(value)} |" for name, value in self._facts()]
         return "\n".join(["| | |", "|---|---|", *rows])
 
 
-def _is_address(value: str) -> bool:
-    return value.startswith(("http://", "https://"))
-
-
 def _marked_up(value: str) -> str:
-    if not _is_address(value):
+    """HTML of a text, an address at its beginning as a link."""
+    address, space, rest = value.partition(" ")
+    if not address.startswith(("http://", "https://")):
         return html.escape(value)
-    page, space, command = html.escape(value).partition(" ")  # where only pods reach the server, what makes it work
-    return f'<a href="{page}">{page}</a>{space}{command}'
+    return f'<a href="{html.escape(address)}">{html.escape(address)}</a>{html.escape(space + rest)}'

@@ -307,7 +307,7 @@ def test_a_run_whose_record_is_finished_has_ended_well_whatever_kubeflow_says(ku
     follow(Server(host), run_id, uri, poll_s=0.0)
     stderr = capsys.readouterr().err
     assert "Kubeflow says FAILED; by the run's record every step that was due did its work" in stderr
-    assert stderr.splitlines()[-1].startswith(f"the run ended FINISHED; see {shell.command('mlflow')} ui ")
+    assert stderr.splitlines()[-1].startswith(f"the run ended FINISHED; see {shell.command('mammogan')} ui --out ")
     assert status(uri, parent) == ("FINISHED", "")
 
 
@@ -316,7 +316,7 @@ def test_a_run_whose_record_is_not_has_not_and_says_why(kubeflow, host, record, 
     run_id = kubeflow.play("demo-frozen-at-end")
     record(run_id, *done(*BEFORE), status=word, reason="train of lambda=3,seed=0: no such file")
     with pytest.raises(
-        RuntimeError, match=f"the run ended {word}: train of lambda=3,seed=0: no such file; see .*mlflow ui"
+        RuntimeError, match=f"the run ended {word}: train of lambda=3,seed=0: no such file; see .*mammogan ui --out"
     ):
         follow(Server(host), run_id, uri, poll_s=0.0)
 
@@ -728,7 +728,7 @@ def test_mlflows_address_is_the_persons_then_the_clusters_then_the_tracking_uri(
         return links(Server(host), "run-1", tracking_uri).mlflow
 
     assert mlflow() == ""
-    opened = f"{shell.command('mlflow')} ui --backend-store-uri sqlite:///runs/mlflow.db"
+    opened = f"{shell.command('mammogan')} ui --out runs"
     assert mlflow("sqlite:///runs/mlflow.db") == opened
     assert mlflow("https://anna:secret@mlflow.example.org/") == "https://mlflow.example.org"
     asked = play_kubectl(settings={"MLFLOW_UI_URL": "https://ui.example.org"})

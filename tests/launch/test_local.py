@@ -1,5 +1,6 @@
 """The local runner: which folder a run gets, what a person sees of its steps, one run at a time."""
 
+import dataclasses
 import fcntl
 import io
 import os
@@ -7,12 +8,13 @@ import shlex
 import socket
 
 import pytest
+from sample_run import measured
 
 from mammogan import config, console, tether
 from mammogan.launch import local, store, ui
 from mammogan.launch.arguments import graph_arguments
 from mammogan.launch.mlflow_page import open_command
-from mammogan.launch.outcome import next_lines
+from mammogan.launch.outcome import estimate, next_lines, page
 from mammogan.tracking.database import address_of
 
 
@@ -166,6 +168,14 @@ def test_the_command_that_opens_mlflow_is_shown_for_any_path(tmp_path, monkeypat
     assert open_command("https://me:hunter2@mlflow.example.org") == "https://***@mlflow.example.org"
 
 
+def test_a_figure_and_its_reference_have_one_power_of_ten():
+    item = dataclasses.replace(measured(21, "kid", 0.00032, spread=1.0), reference=-0.0000949)
+    assert estimate(item) == (
+        "KID inception, train: 0.32 (0.00 to 0.64) x 10^-3; real against real -0.09 x 10^-3"
+    )  # fmt: skip
+    assert estimate(dataclasses.replace(item, reference=None)) == "KID inception, train: 0.32 (0.00 to 0.64) x 10^-3"
+
+
 def commands(text):
     """The commands among lines, as a shell reads them."""
     return [shlex.split(line) for line in text.replace("\\\n", "").splitlines() if line.startswith("  ")]
@@ -175,7 +185,7 @@ def test_the_end_of_a_run_shows_commands_that_work_as_printed(tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     address = store.address_of(tmp_path / "my runs")
-    lines = list(next_lines("models:/mammogan/1", address, "252f94c6-1"))
+    lines = list(next_lines("models:/mammogan/1", address, "252f94c6-1", page("", address)))
     assert all(len(line) <= 80 for line in lines if " " in line.strip() and str(tmp_path) not in line)
     opened, compared, drawn = commands("\n".join(lines))
     assert [opened[0].rpartition("/")[2], *opened[1:]] == ["mammogan", "ui", "--out", "my runs"]
@@ -184,6 +194,7 @@ def test_the_end_of_a_run_shows_commands_that_work_as_printed(tmp_path, monkeypa
     assert drawn[8:] == ["--tracking-uri", address]
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / store.DATABASE).touch()
-    for words in commands("\n".join(next_lines("models:/m/1", store.address_of(store.RUNS), "k"))):
+    found = store.address_of(store.RUNS)
+    for words in commands("\n".join(next_lines("models:/m/1", found, "k", page("", found)))):
         assert "--tracking-uri" not in words, "the default finds it"
-    assert "hunter2" not in "".join(next_lines("models:/m/1", "https://me:hunter2@mlflow.example.org", "k"))
+    assert "hunter2" not in "".join(next_lines("models:/m/1", "https://me:hunter2@mlflow.example.org", "k", ""))

@@ -6,7 +6,7 @@ import pytest
 
 from mammogan import tracking
 from mammogan.launch import browser, ui
-from mammogan.launch.mlflow_page import link, open_command
+from mammogan.tracking import links
 
 
 class TestMlflowsPages:
@@ -20,7 +20,7 @@ class TestMlflowsPages:
         monkeypatch.setattr(ui.webbrowser, "open", lambda page: done.append(page))
         monkeypatch.setattr(ui, "_require_free", lambda port: None)
         monkeypatch.setattr(tracking, "find_run", lambda name, _: {"latest": "a"}[name])
-        monkeypatch.setattr(ui.mlflow_page, "fragment", lambda run_id, _: f"#/experiments/1/runs/{run_id}")
+        monkeypatch.setattr(links, "fragment", lambda run_id, _: f"#/experiments/1/runs/{run_id}")
         return done
 
     def test_a_folder_is_served_and_opened(self, started, monkeypatch, capsys):
@@ -66,10 +66,8 @@ class TestMlflowsPages:
             assert browser.open_when_up(page)
         assert opened == [page]
 
-    def test_a_link_of_a_server_is_its_address_for_browsers(self, monkeypatch):
-        address = "sqlite:////runs/mlflow.db"
-        assert link("a", address) == open_command(address)
-        monkeypatch.setattr("mammogan.tracking.links.fragment", lambda run_id, _: f"#/{run_id}")
-        assert link("a", "https://me:pw@mlflow.example.org/") == "https://mlflow.example.org/#/a"
-        monkeypatch.setenv("MLFLOW_UI_URL", "https://ui.example.org")
-        assert link("a", "http://mlflow:5000") == "https://ui.example.org/#/a"
+    def test_a_server_that_only_pods_reach_is_told_with_its_command(self, started, monkeypatch, capsys):
+        monkeypatch.setattr(browser, "has_window", lambda: True)
+        ui.open_run("latest", "http://mlflow.mammogan.svc.cluster.local:5000", 5001)
+        assert started == []
+        assert "(while `kubectl port-forward " in capsys.readouterr().err

@@ -19,6 +19,7 @@ from mammogan.launch import following, store
 from mammogan.launch import local as launcher
 from mammogan.runs import pipeline_run
 from mammogan.runs.pipeline_run import Kubeflow, Run
+from mammogan.tracking import links
 
 ROOT = Path(__file__).resolve().parents[2]
 LIGHT = """
@@ -152,10 +153,12 @@ class TestRun:
         assert "<b>" not in page
         assert "<b>" not in one_run._repr_markdown_()
 
-    def test_a_link_is_one_in_a_notebook_and_a_command_is_text(self, one_run, monkeypatch):
-        assert "<a href" not in one_run._repr_html_()
-        monkeypatch.setattr(pipeline_run.mlflow_page, "link", lambda *_: "https://mlflow.example.org/#/a?b=1&c=2")
-        assert '<a href="https://mlflow.example.org/#/a?b=1&amp;c=2">' in one_run._repr_html_()
+    def test_a_link_is_one_in_a_notebook_and_its_command_is_text(self, one_run, monkeypatch):
+        given = "https://mlflow.example.org/#/a?b=1&c=2 (while `mammogan ui` runs)"
+        monkeypatch.setattr(links, "link", lambda *_: given)
+        assert one_run.link == given
+        shown = "https://mlflow.example.org/#/a?b=1&amp;c=2"
+        assert f'<a href="{shown}">{shown}</a> (while `mammogan ui` runs)<' in one_run._repr_html_()
 
     def test_without_a_model_nothing_is_generated(self, one_run):
         with pytest.raises(RuntimeError, match="run key: it registered no model: lambda"):
