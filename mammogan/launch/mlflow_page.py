@@ -17,17 +17,16 @@ steps' ConfigMap."""
 
 
 def link(run_id: str, tracking_uri: str) -> str:
-    """Address of a pipeline run's page, ``#/...`` behind the server's; of a database file ``open_command``."""
+    """Address of a pipeline run's view, ``#/...`` behind the server's; of a database file ``open_command``."""
     server = address(tracking_uri)
     return f"{server}/{fragment(run_id, tracking_uri)}" if server else open_command(tracking_uri)
 
 
 def fragment(run_id: str, tracking_uri: str) -> str:
     """The part of that address behind the server's."""
-    from mammogan import tracking
+    from mammogan.tracking import links
 
-    experiment_id = tracking.client(tracking_uri).get_run(run_id).info.experiment_id
-    return f"#/experiments/{experiment_id}/runs/{run_id}"
+    return links.fragment(run_id, tracking_uri)
 
 
 def address(tracking_uri: str) -> str:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from mammogan.ledger import Status
 from mammogan.records import Production, RunRecord
-from mammogan.reporting.numbers import estimate, number
 from mammogan.reporting.markdown import plain
+from mammogan.reporting.numbers import estimate, number
 from mammogan.results import Finding, LambdaComparison, TrialStatus
 
 TITLES = {"kid": "KID", "fid": "FID"}
