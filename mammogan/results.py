@@ -744,8 +744,8 @@ class SubgroupMeasure:
 
     @property
     def key(self) -> str:
-        """Name in MLflow and in tables."""
-        return f"{self.quantity.key}/{self.subgroup.name}"
+        """Its name in tables."""
+        return f"{self.quantity.key} {self.subgroup.name}"
 
 
 @dataclass(frozen=True)
@@ -778,11 +778,6 @@ class SubgroupAuc:
     benign_patients: int
     malignant_patients: int
 
-    @property
-    def key(self) -> str:
-        """Name in MLflow."""
-        return f"auc/{self.arm}/{self.subgroup.name}"
-
 
 @dataclass(frozen=True)
 class SubgroupEffect:
@@ -794,11 +789,6 @@ class SubgroupEffect:
     value: float
     low: float
     high: float
-
-    @property
-    def key(self) -> str:
-        """Name in MLflow."""
-        return f"auc/{self.arm}/{self.control}/{self.subgroup.name}"
 
 
 @dataclass(frozen=True)

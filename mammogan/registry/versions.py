@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mlflow import MlflowClient
+from mlflow.entities import LoggedModel
 from mlflow.exceptions import MlflowException
 
 from mammogan import results, storage, tracking
@@ -49,10 +50,9 @@ def register(
     number = _find_version(client, name, tags)
     number = number or _create_version(client, snapshot, chosen, measured, config, tags, tracking_uri)
     notes.write_result(name, number, measured, tracking_uri)
-    source = str(client.get_model_version(name, number).source)  # whose own model_id may come back empty
-    model_id = source.removeprefix("models:/")
     figures = {item.quantity.result_key: item.value for item in measured.figures()}
-    _log_metrics(client, parent_id, model_id, figures, 0)
+    for model in _logged_models(client, client.get_run(parent_id).info.experiment_id, tags):
+        _log_metrics(client, parent_id, model.model_id, figures, 0)
     _set_challenger(client, name, number)
     logger.info(f"model {name} version {number} is registered")
     tracking.set_tags(parent_id, {tracking.MODEL_VERSION: number}, tracking_uri)
@@ -127,9 +127,14 @@ def _log_metrics(client: MlflowClient, run_id: str, model_id: str, values: Mappi
 
 def _drop_unfinished(client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> None:
     """Delete the models of this snapshot that a process which died before their registration has left."""
-    query = " and ".join(f"tags.`{name}` = '{tags[name]}'" for name in (SNAPSHOT, PARENT_RUN))
-    for model in client.search_logged_models([experiment], query):
+    for model in _logged_models(client, experiment, tags):
         client.delete_logged_model(model.model_id)
+
+
+def _logged_models(client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> list[LoggedModel]:
+    """MLflow's models of this snapshot of this parent run."""
+    query = " and ".join(f"tags.`{name}` = '{tags[name]}'" for name in (SNAPSHOT, PARENT_RUN))
+    return list(client.search_logged_models([experiment], query))
 
 
 def _winner_tags(winner: Candidate, verdict: str, run_tags: Mapping[str, str]) -> dict[str, str]:

@@ -23,11 +23,13 @@ from mammogan.selection.pairing import pairing_of_run
 PAGE = "report.html"
 
 
-def build(record: RunRecord, out: Path, production: Production | None = None, link: str = "") -> Path:
+def build(
+    record: RunRecord, out: Path, production: Production | None = None, link: str = "", serving: str = ""
+) -> Path:
     """Write the page and its pictures to the folder ``out``; returns the page. Works for a run that failed early.
 
     ``production`` is what the page says to be in production; None that nothing is. ``link`` is the address of the run's
-    comparison in MLflow; empty for none.
+    comparison in MLflow, empty for none, ``serving`` the command that has to run while it is used.
     """
     against = pairing_of_run(record)
     pictures = _pictures(record, against)
@@ -41,6 +43,7 @@ def build(record: RunRecord, out: Path, production: Production | None = None, li
         .render(
             record=record,
             link=link,
+            serving=serving,
             decision=decision,
             production=production,
             marks=marks.of_run(record, production),

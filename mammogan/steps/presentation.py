@@ -42,6 +42,14 @@ def update_after(model: str, version: str, tracking_uri: str = "") -> None:
             update(latest, tracking_uri)
 
 
+def address(parent_id: str, tracking_uri: str = "") -> tuple[str, str]:
+    """Address of the run's view, and the command that has to run while it is used; empty where there is none."""
+    with notes.never_fatal():
+        reach = links.reach(tracking_uri)
+        return f"{reach.address}/{links.fragment(parent_id, tracking_uri)}", reach.command
+    return "", ""
+
+
 def write_link(parent_id: str, page: Path) -> None:
     """Write ``page``, in Markdown, with the link that opens the run in MLflow."""
     with notes.never_fatal():

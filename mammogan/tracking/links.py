@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import mlflow
 
-from mammogan import shell
 from mammogan.addresses import UI_URL, masked, sign_in_of
 from mammogan.tracking import views
 from mammogan.tracking.database import file_of, is_database
@@ -74,8 +73,8 @@ def reach(tracking_uri: str = "") -> Reach:
 
 
 def _serving(uri: str) -> str:
-    """Command that serves the pages of a database."""
+    """Command that serves the pages of a database, as it is typed in the folder above that of the runs."""
     file = file_of(uri)
     if file is not None and file.name == DATABASE:
-        return f"{shell.command('mammogan')} ui --out {shlex.quote(str(file.parent))}"
-    return f"{shell.command('mlflow')} ui --backend-store-uri {shlex.quote(masked(uri))}"
+        return f"mammogan ui --out {shlex.quote(file.parent.name)}"  # a page that is handed on tells no more of a disk
+    return f"mlflow ui --backend-store-uri {shlex.quote(masked(uri))}"

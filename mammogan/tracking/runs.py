@@ -46,6 +46,7 @@ from mammogan.tracking.server import (
     find_anywhere,
     find_runs,
 )
+from mammogan.tracking.tables import SUBGROUPS_FILE, log_table, subgroups_table
 
 PARAMS_AT_ONCE = 100  # MLflow's limits
 DIGEST_LENGTH = 36
@@ -317,6 +318,9 @@ def log_decision(parent_id: str, decision: Decision, tracking_uri: str = "") -> 
 def log_result(parent_id: str, result: WinnerResult, tracking_uri: str = "") -> None:
     """Store the winner's figures on test images as ``result.json`` of the parent run, the sentence of them as a tag."""
     client(tracking_uri).log_text(parent_id, results.document(result).decode(), RESULT_FILE)
+    if result.subgroups is not None:
+        table = subgroups_table(result.subgroups).document()
+        log_table(client(tracking_uri), parent_id, SUBGROUPS_FILE, table)
     set_tags(parent_id, {RESULT: winner.sentence(result)[:TAG_LENGTH]}, tracking_uri)
 
 

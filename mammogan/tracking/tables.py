@@ -18,6 +18,9 @@ from mammogan.results import (
     AuditMeasure,
     Evaluation,
     Measurement,
+    SubgroupFidelity,
+    SubgroupMeasure,
+    SubgroupUtility,
     Utility,
     UtilityEffect,
     UtilityMeasure,
@@ -26,7 +29,7 @@ from mammogan.results import (
 
 METRICS_FILE = "metrics.json"
 """Table of every measurement, of a trial's run or of a whole pipeline run."""
-AUDIT_FILE, UTILITY_FILE = "audit_table.json", "utility_table.json"
+AUDIT_FILE, UTILITY_FILE, SUBGROUPS_FILE = "audit_table.json", "utility_table.json", "subgroups.json"
 
 Cell = str | float | int | None
 
@@ -86,10 +89,42 @@ def audit_table(audit: Audit) -> Table:
     return Table(columns, tuple(rows))
 
 
+def subgroups_table(fidelity: SubgroupFidelity) -> Table:
+    """Every number of the generated images and a subgroup of the real ones, and how far it is from the others'."""
+    columns = (
+        "subgroup", "images", "patients", "metric", "value", "low", "high", "real against real", "difference",
+        "difference low", "difference high", "finding",
+    )  # fmt: skip
+    return Table(columns, tuple(map(_of_subgroup, fidelity.measures)))
+
+
+def _of_subgroup(item: SubgroupMeasure) -> tuple[Cell, ...]:
+    counts = (item.subgroup.name, item.subgroup.images, item.subgroup.patients)
+    difference = (item.difference, item.difference_low, item.difference_high)
+    finding = item.finding.value if item.finding else None
+    return (*counts, item.quantity.key, item.value, item.low, item.high, item.reference, *difference, finding)
+
+
 def utility_table(utility: Utility) -> Table:
     """Every number of a utility study: what each arm reaches, its effect, and the tests that decide."""
     columns = ("what", "metric", "arm", "against", "value", "low", "high", "confidence", "finding")
     measures = [("value", item.metric, item.arm, None, *_ends(item), None) for item in utility.measures]
     effects = [("effect", item.metric, item.arm, item.control, *_ends(item), None) for item in utility.effects]
     tests = [("test", "auc", item.arm, item.control, *_ends(item), item.finding.value) for item in utility.tests]
-    return Table(columns, (*tests, *measures, *effects))
+    return Table(columns, (*tests, *measures, *effects, *_of_subgroups(utility.subgroups)))
+
+
+def _of_subgroups(subgroups: SubgroupUtility | None) -> list[tuple[Cell, ...]]:
+    """Rows of the utility study's table."""
+    if subgroups is None:
+        return []
+    level = subgroups.confidence
+    aucs = [
+        (f"value in {item.subgroup.name}", "auc", item.arm, None, item.value, item.low, item.high, level, None)
+        for item in subgroups.aucs
+    ]
+    effects = [
+        (f"effect in {item.subgroup.name}", "auc", item.arm, item.control, item.value, item.low, item.high, level, None)
+        for item in subgroups.effects
+    ]
+    return [*aucs, *effects]

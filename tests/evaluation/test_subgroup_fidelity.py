@@ -17,8 +17,9 @@ from mammogan.evaluation.measurement import EvaluationNetworks, ImageSet
 from mammogan.evaluation.subgroups import measure_subgroups
 from mammogan.features.extractor import Extractor
 from mammogan.metrics import subgroups as metrics
-from mammogan.results import Attribute, Direction, Finding, Quantity, Subgroup, SubgroupFidelity, Unknown
+from mammogan.results import Attribute, Direction, Finding, Subgroup, SubgroupFidelity, Unknown
 from mammogan.statistics import holm, numbered
+from mammogan.tracking.tables import subgroups_table
 
 
 def rows(*described, patients=None):
@@ -113,8 +114,9 @@ def test_a_subgroup_that_the_generator_lacks_is_worse_covered_and_no_other_is(ne
     dataset, real, fakes = study(missing=True)
     found = measure_subgroups(dataset, real, fakes, networks)
     assert [each.name for each in found.worse] == ["density_4"]
-    metrics_of = [(each.quantity.metric, each.quantity.extractor, each.quantity.pairing) for each in found.measures[:3]]
-    assert metrics_of == [(metric, "toy", "test") for metric in ("coverage", "recall", "kid")]
+    assert [each.quantity.key for each in found.measures[:3]] == [
+        "toy/coverage_test", "toy/recall_test", "toy/kid_test",
+    ]  # fmt: skip
     assert {each.subgroup.name for each in found.measures} == {
         "view_cc", "view_mlo", "side_left", "side_right", "density_2", "density_4",
     }  # fmt: skip
@@ -182,9 +184,9 @@ def test_the_result_goes_through_json_and_has_a_key_for_each_number(networks):
     dataset, real, fakes = study(missing=True)
     found = measure_subgroups(dataset, real, fakes, networks)
     assert codec.loads(SubgroupFidelity, codec.dumps(found, 1), 1, "here") == found
-    keys = [each.key for each in found.measures]
-    assert len(set(keys)) == len(keys)
-    assert f"{Quantity('coverage', 'toy', 'test').key}/density_4" in keys
+    table = subgroups_table(found)
+    assert len(table.rows) == len(found.measures)
+    assert {row[0] for row in table.rows if row[3] == "toy/coverage_test" and row[-1] == "worse"} == {"density_4"}
 
 
 def test_rows_of_other_images_are_refused(networks):

@@ -138,14 +138,14 @@ def test_two_runs_have_the_names_and_the_settings_in_which_they_differ(run):
 
 def test_a_folders_measurements_stand_below_each_other_within_80_columns():
     items = [measured(100, name, 0.00032 if name == "kid" else 0.5) for name in COLUMNS]
-    table = measurement_table(items, [Omission("fid/inception/test", "too few images")])
+    table = measurement_table(items, [Omission("inception/fid_test", "too few images")])
     lines = table.text(80).splitlines()
     assert all(len(line) <= 80 for line in lines)
     assert lines[0].split("  ")[0] == "metric"
     assert table.rows[0] == (
         items[0].key, "0.320 (0.304 to 0.336) x 10^-3", "10.000 x 10^-3", "lower",
     )  # fmt: skip
-    assert lines[-2:] == ["images: 407 real, 1000 generated", "left out: fid/inception/test: too few images"]
+    assert lines[-2:] == ["images: 407 real, 1000 generated", "left out: inception/fid_test: too few images"]
     others = [*items, dataclasses.replace(items[0], n_real=12)]
     assert measurement_table(others).rows[-1][-1] == "12 / 1000"
     for item in items:

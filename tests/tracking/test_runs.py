@@ -122,7 +122,7 @@ def test_trial_is_a_child_found_by_its_tags(mlflow, parent):
     assert tracking.open_trial(parent, Trial(0.5, 1), CONFIG) != child
     run = mlflow.get_run(child)
     assert run.data.tags["mlflow.parentRunId"] == parent
-    assert run.data.params == {"cfg.gp_lambda": "0.5", "cfg.seed": "0", "cfg.preset": "demo"}
+    assert run.data.params == {"lambda": "0.5", "seed": "0", "cfg.preset": "demo"}
 
 
 def test_trial_names_what_differs_from_its_preset(mlflow, tmp_path):

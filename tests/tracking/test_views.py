@@ -270,7 +270,7 @@ def test_a_sealed_text_fits_and_is_known_again_until_somebody_changes_it(limit):
             "kubectl port-forward -n team service/mlflow 5000:5000",
         ),
         ("http://mlflow.team.svc", "http://localhost:8080", "kubectl port-forward -n team service/mlflow 8080:80"),
-        ("sqlite:////data/my runs/mlflow.db", "http://127.0.0.1:5000", "mammogan ui --out '/data/my runs'"),
+        ("sqlite:////data/my runs/mlflow.db", "http://127.0.0.1:5000", "mammogan ui --out 'my runs'"),
     ],
 )
 def test_a_link_comes_with_the_command_that_makes_it_work(uri, address, command, monkeypatch):

@@ -76,13 +76,6 @@ def test_too_few_patients_of_a_class_are_named(made):
     assert found.unknown == (Unknown(Attribute.SIDE, 120),)
 
 
-def test_keys_are_of_their_own(made):
-    found = by_subgroup(*made, 0.95)
-    keys = [item.key for item in (*found.aucs, *found.effects)]
-    assert len(set(keys)) == len(keys)
-    assert f"auc/{ARMS[0]}/density_2" in keys
-
-
 def test_a_study_writes_them_into_its_document(write_dataset, tmp_path):
     folder = write_dataset(tmp_path / "set", {"train": (12, 12), "test": (24, 24)})
     frame = manifest.read(folder)

@@ -14,8 +14,6 @@ from mammogan.launch.server import OWN_NAMESPACE
 if TYPE_CHECKING:
     from mammogan.launch.server import Server
 
-UI_URL = "MLFLOW_UI_URL"
-"""MLflow's address for browsers: a variable of the person, else a key of the steps' ConfigMap."""
 QUICK_S = 5.0
 FORWARDED_PORT = 8080
 
