@@ -15,7 +15,7 @@ from pathlib import Path
 from mammogan import storage
 from mammogan.config import PRESETS, Config
 from mammogan.records import WITH_REALS, Production, RunRecord
-from mammogan.reporting import figures, findings, marks, pages, tables, verdict
+from mammogan.reporting import figures, findings, marks, pages, subgroup_tables, tables, verdict
 from mammogan.results import Candidate, Evaluation
 from mammogan.selection import comparison
 from mammogan.selection.pairing import pairing_of_run
@@ -68,6 +68,7 @@ def build(record: RunRecord, out: Path, production: Production | None = None, li
             settings=_settings(record.config),
             findings=findings.content(record.findings, real_images=shows_reals),
             captions=findings.CAPTIONS,
+            subgroups=subgroup_tables.part(record.findings),
             own_pictures={name: base64.b64encode(content).decode() for name, content in pictures.items()},
             real_images=shows_reals and bool(WITH_REALS & record.findings.pictures.keys()),
         )
