@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mammogan import storage
 from mammogan.config import PRESETS, Config
-from mammogan.records import WITH_REALS, Production, RunRecord
+from mammogan.records import WITH_REALS, Link, Production, RunRecord
 from mammogan.reporting import figures, findings, marks, pages, subgroup_tables, tables, verdict
 from mammogan.results import Candidate, Evaluation
 from mammogan.selection import comparison
@@ -23,11 +23,11 @@ from mammogan.selection.pairing import pairing_of_run
 PAGE = "report.html"
 
 
-def build(record: RunRecord, out: Path, production: Production | None = None, link: str = "") -> Path:
+def build(record: RunRecord, out: Path, production: Production | None = None, link: Link | None = None) -> Path:
     """Write the page and its pictures to the folder ``out``; returns the page. Works for a run that failed early.
 
-    ``production`` is what the page says to be in production; None that nothing is. ``link`` is the address of the run's
-    comparison in MLflow; empty for none.
+    ``production`` is what the page says to be in production; None that nothing is. ``link`` opens the run's comparison
+    in MLflow; None for none.
     """
     against = pairing_of_run(record)
     pictures = _pictures(record, against)

@@ -117,13 +117,12 @@ def _mark(found: SubgroupFidelity) -> Mark:
 
 def _row(item: SubgroupMeasure) -> FidelityRow:
     difference = Point(item.difference, item.difference_low, item.difference_high)
-    scale = numbers.Scale.of([item])
     return FidelityRow(
         name=name(item.subgroup),
         counts=f"{item.subgroup.images} / {item.subgroup.patients}",
         metric=quantities.title(item.quantity),
         value=numbers.typeset(numbers.estimate(item)),
-        reference=numbers.typeset(f"{scale.beside(item.reference, item)} {scale.power}".rstrip()),
+        reference=numbers.typeset(numbers.beside(item.reference, item)),
         difference=numbers.typeset(numbers.estimate(difference)),
         p="" if item.worse is None else numbers.p_value(item.worse),
         mark=FINDINGS.get(item.finding) if item.finding else None,

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from mammogan import cluster, console, errors, registry, storage, tether, tracking
 from mammogan.graph import Step
+from mammogan.records import Link
 from mammogan.reporting import pages, report
 from mammogan.steps import presentation
+from mammogan.tracking import links
 
 logger = logging.getLogger(__name__)
 
@@ -48,4 +50,6 @@ def rebuild(parent_id: str, out: Path, tracking_uri: str = "") -> Path:
     """
     record = tracking.read_run(parent_id, tracking_uri)
     production = registry.in_production(record.config.select.model_name, tracking_uri) if record.config else None
-    return report.build(record, out, production)
+    reach = links.reach(tracking_uri)
+    link = Link(f"{reach.address}/{links.fragment(parent_id, tracking_uri)}", reach.command)
+    return report.build(record, out, production, link)

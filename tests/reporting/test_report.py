@@ -11,7 +11,7 @@ from sample_run import grid, paper_run, rare_class, winner_result
 from mammogan import config
 from mammogan.config import PRESETS, AuditCheck
 from mammogan.data.summary import Counts, Leak
-from mammogan.records import Findings, Production, RunRecord
+from mammogan.records import Findings, Link, Production, RunRecord
 from mammogan.reporting import figures, marks, report
 from mammogan.results import Audit, AuditCounts, Network, Outcome, Unmeasured, Verdict
 from mammogan.selection.ranking import select
@@ -40,8 +40,9 @@ def test_nothing_is_loaded_from_elsewhere(page):
 
 def test_the_one_address_is_that_of_the_comparison(tmp_path):
     link = "http://localhost:5000/#/experiments/1/runs?viewStateShareKey=a&compareRunsMode=CHART"
-    page = report.build(paper_run(), tmp_path, link=link).read_text()
+    page = report.build(paper_run(), tmp_path, link=Link(link, "mammogan ui --port 5000")).read_text()
     assert [html.unescape(found) for found in re.findall(r"""(?:src|href)=["'](?!data:)([^"']*)""", page)] == [link]
+    assert "Compare the trials while mammogan ui --port 5000 runs" in text_of(page)
 
 
 def test_answers_come_first_and_what_they_rest_on_is_folded_below(page):
