@@ -44,6 +44,7 @@ def build(record: RunRecord, out: Path, production: Production | None = None, li
             decision=decision,
             production=production,
             marks=marks.of_run(record, production),
+            tone=marks.tone_of(record, production),
             status=marks.of_status(record.status),
             lead=verdict.lead(decision),
             winner=f"{verdict.trial(winner.trial)}, epoch {winner.epoch}" if winner else "",

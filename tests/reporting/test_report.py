@@ -242,6 +242,7 @@ def test_amber_where_checks_are_missing(tmp_path, unmade, refused, required, ton
     verdict = page[page.index('class="verdict') : page.index("</section>")]
     assert ("demo, not for release" in verdict) == demo
     assert f'<span class="mark {tone}">' in verdict
+    assert verdict.startswith(f'class="verdict {"bad" if refused else "amber"}"')  # no test figure, no utility
     assert page.count('class="amber"') == len(unmade)
 
 
@@ -308,3 +309,12 @@ def test_the_test_figure_is_quoted_with_the_looks_at_the_test_set(tmp_path):
 def test_what_the_test_images_did_not_show_is_not_green(given, tone, words):
     result = winner_result(None, paper_run().decision.winner, **given)
     assert (marks.of_result(result).tone, marks.of_result(result).words) == (tone, words)
+
+
+def test_the_verdict_is_red_without_a_winner_or_a_good_end():
+    run = paper_run()
+    assert marks.tone_of(run, None) == "amber"
+    assert marks.tone_of(dataclasses.replace(run, status="KILLED"), None) == "bad"
+    assert marks.tone_of(dataclasses.replace(run, decision=None), None) == "bad"
+    nobody = dataclasses.replace(run.decision, winner=None)
+    assert marks.tone_of(dataclasses.replace(run, decision=nobody), None) == "bad"
