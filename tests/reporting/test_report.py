@@ -244,6 +244,7 @@ def test_amber_where_checks_are_missing(tmp_path, unmade, refused, required, ton
     assert f'<span class="mark {tone}">' in verdict
     assert verdict.startswith(f'class="verdict {"bad" if refused else "amber"}"')  # no test figure, no utility
     assert page.count('class="amber"') == len(unmade)
+    assert (f"{len(unmade)} of 19 checks not made" in verdict) == bool(unmade)
 
 
 def test_an_audit_that_was_not_made_is_amber_and_a_demo_by_its_settings():
