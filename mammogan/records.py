@@ -60,6 +60,15 @@ class Findings:
 
 
 @dataclass(frozen=True)
+class Link:
+    """Where a browser compares a run's trials in MLflow."""
+
+    address: str
+    command: str = ""
+    """Command that has to run meanwhile; empty where none has to."""
+
+
+@dataclass(frozen=True)
 class Production:
     """The model version that was in production when it was asked, and why."""
 

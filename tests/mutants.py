@@ -1371,6 +1371,28 @@ MUTANTS = [
             ("mammogan/audit/inspection.py", "if config.report.real_images else None", ""),
             ("mammogan/audit/inspection.py", "names = real.train.pseudonyms", "names = real.train.image_ids"),
         ],
+        "tests/reporting/test_numbers.py": [
+            ("mammogan/reporting/numbers.py", "statistics.median_low(sizes)", "max(sizes)"),
+            ("mammogan/reporting/numbers.py", 'shown.lstrip("-") if not shown.strip("-0.") else shown', "shown"),
+        ],
+        "tests/reporting/test_subgroup_section.py": [
+            ("mammogan/reporting/subgroup_tables.py", "    if found.omitted:\n", "    if False:\n"),
+        ],
+        "tests/reporting/test_report.py -k 'amber or red or flatten'": [
+            ("mammogan/reporting/marks.py", "    if unmade:\n", "    if False:\n"),
+            ("mammogan/reporting/marks.py", "marks.insert(0, Mark(Tone.AMBER, DEMO))", "pass"),
+            ("mammogan/reporting/marks.py", "(Tone.BAD, Tone.AMBER)", "(Tone.AMBER, Tone.BAD)"),
+            ("mammogan/reporting/figures.py", "if low - reach <= centre <= high + reach", "if True"),
+        ],
+        "tests/reporting/test_report_page.py": [
+            ("mammogan/reporting/templates/report.css", ".wide { overflow-x: auto; ", ".wide { "),
+            ("mammogan/reporting/templates/report.css", "content-visibility: visible; block-size: auto;", ""),
+            (
+                "mammogan/reporting/templates/report.css",
+                "max-width: 40vw; white-space: normal; overflow-wrap: anywhere;",
+                "",
+            ),
+        ],
         "tests/reporting/test_report.py -k real_images": [
             ("mammogan/reporting/findings.py", "if real_images or name not in WITH_REALS", ""),
             (

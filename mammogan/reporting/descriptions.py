@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mammogan.ledger import Status
 from mammogan.records import Production, RunRecord
+from mammogan.reporting import numbers
 from mammogan.reporting.markdown import plain
-from mammogan.reporting.numbers import estimate, number
 from mammogan.results import Finding, LambdaComparison, TrialStatus
 
 TITLES = {"kid": "KID", "fid": "FID"}
@@ -92,11 +91,7 @@ def _data(record: RunRecord) -> str:
 def _since(production: Production) -> str:
     if production.since_ms is None:
         return ""
-    return f" since {_time(production.since_ms)}"
-
-
-def _time(at_ms: int) -> str:
-    return f"{dt.datetime.fromtimestamp(at_ms / 1000, dt.UTC):%Y-%m-%d %H:%M} UTC"
+    return f" since {numbers.date(production.since_ms)}"
 
 
 def _table(record: RunRecord, production: Production | None, places: Places) -> Iterator[str]:
@@ -111,7 +106,7 @@ def _rows(record: RunRecord, production: Production | None, places: Places) -> I
         yield (
             "The winner's figures",
             "; ".join(
-                f"{item.key} {estimate(item)}, real against real {number(item.reference)}"
+                f"{item.key} {numbers.estimate(item)}, real against real {numbers.beside(item.reference, item)}"
                 for item in decision.winner.decided_by()
             ),
         )
@@ -142,7 +137,7 @@ def _production(production: Production | None, places: Places) -> str:
     if production is None:
         return "nothing yet"
     version = f"{_link(f'version {production.version}', places.production)}{_since(production)}"
-    return f"{version}: {plain(production.why)} (asked {_time(production.asked_ms)})"
+    return f"{version}: {plain(production.why)} (asked {numbers.date(production.asked_ms)})"
 
 
 def _promotion(record: RunRecord) -> str:

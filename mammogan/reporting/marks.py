@@ -87,6 +87,14 @@ def of_run(record: RunRecord, production: Production | None) -> list[Mark]:
     return marks
 
 
+def tone_of(record: RunRecord, production: Production | None) -> Tone:
+    """The worst of what must be known of a run; red without a winner, or where the run did not end well."""
+    tones = {item.tone for item in of_run(record, production)} | {of_status(record.status).tone}
+    if not (record.decision and record.decision.accepted):
+        return Tone.BAD
+    return next((tone for tone in (Tone.BAD, Tone.AMBER) if tone in tones), Tone.GOOD)
+
+
 def is_demo(record: RunRecord) -> bool:
     """Whether checks that a release needs were not asked for, by the audit or, without one, by the settings."""
     if record.findings.audit:

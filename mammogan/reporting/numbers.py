@@ -119,6 +119,12 @@ def interval(item: Estimate) -> str:
     return f"({ends}) {scale.power}" if ends and scale.power else ends or MISSING
 
 
+def beside(number: float | None, item: Estimate) -> str:
+    """Another number in the decimals and power of ``item``, such as its reference; an en dash for None."""
+    scale = Scale.of([item])
+    return MISSING if number is None else f"{scale.beside(number, item)} {scale.power}".rstrip()
+
+
 def number(value: float | None) -> str:
     """A number by itself, three significant digits: ``0.177``, ``179``, ``0.320 x 10^-3``; an en dash for None."""
     return estimate(Point(value))

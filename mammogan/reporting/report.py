@@ -14,8 +14,8 @@ from pathlib import Path
 
 from mammogan import storage
 from mammogan.config import PRESETS, Config
-from mammogan.records import WITH_REALS, Production, RunRecord
-from mammogan.reporting import figures, findings, marks, pages, tables, verdict
+from mammogan.records import WITH_REALS, Link, Production, RunRecord
+from mammogan.reporting import figures, findings, marks, pages, subgroup_tables, tables, verdict
 from mammogan.results import Candidate, Evaluation
 from mammogan.selection import comparison
 from mammogan.selection.pairing import pairing_of_run
@@ -23,13 +23,11 @@ from mammogan.selection.pairing import pairing_of_run
 PAGE = "report.html"
 
 
-def build(
-    record: RunRecord, out: Path, production: Production | None = None, link: str = "", serving: str = ""
-) -> Path:
+def build(record: RunRecord, out: Path, production: Production | None = None, link: Link | None = None) -> Path:
     """Write the page and its pictures to the folder ``out``; returns the page. Works for a run that failed early.
 
-    ``production`` is what the page says to be in production; None that nothing is. ``link`` is the address of the run's
-    comparison in MLflow, empty for none, ``serving`` the command that has to run while it is used.
+    ``production`` is what the page says to be in production; None that nothing is. ``link`` opens the run's comparison
+    in MLflow; None for none.
     """
     against = pairing_of_run(record)
     pictures = _pictures(record, against)
@@ -43,10 +41,10 @@ def build(
         .render(
             record=record,
             link=link,
-            serving=serving,
             decision=decision,
             production=production,
             marks=marks.of_run(record, production),
+            tone=marks.tone_of(record, production),
             status=marks.of_status(record.status),
             lead=verdict.lead(decision),
             winner=f"{verdict.trial(winner.trial)}, epoch {winner.epoch}" if winner else "",
@@ -71,6 +69,7 @@ def build(
             settings=_settings(record.config),
             findings=findings.content(record.findings, real_images=shows_reals),
             captions=findings.CAPTIONS,
+            subgroups=subgroup_tables.part(record.findings),
             own_pictures={name: base64.b64encode(content).decode() for name, content in pictures.items()},
             real_images=shows_reals and bool(WITH_REALS & record.findings.pictures.keys()),
         )

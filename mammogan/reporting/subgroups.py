@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from mammogan.reporting import numbers
 from mammogan.reporting.markdown import plain
+from mammogan.reporting.numbers import Point
 from mammogan.results import (
     Finding,
     Subgroup,
@@ -38,8 +40,8 @@ def fidelity_lines(found: SubgroupFidelity) -> Iterator[str]:
     )
     yield "place of the synthetic ones. Difference: the value less its reference, less the same of all other images."
     if found.measures:
-        yield from ("", "| subgroup | images / patients | metric | value | interval | reference | difference | p |")
-        yield "|---|---|---|---|---|---|---|---|"
+        yield from ("", "| subgroup | images / patients | metric | value (interval) | reference | difference | p |")
+        yield "|---|---|---|---|---|---|---|"
         yield from map(_measure_row, found.measures)
     yield from _left_out(found.omitted, found.unknown)
 
@@ -48,12 +50,11 @@ def utility_lines(found: SubgroupUtility) -> Iterator[str]:
     """Section of the model card: each subgroup's AUC of the deciding arms, and what the synthetic images change."""
     yield from ("### By subgroup", "", "Estimates, corrected for nothing; the whole test set decides.")
     if found.aucs:
-        yield from ("", "| subgroup | benign / malignant patients | arm | AUC | interval |", "|---|---|---|---|---|")
+        yield from ("", "| subgroup | benign / malignant patients | arm | AUC (interval) |", "|---|---|---|---|")
         for item in found.aucs:
             patients = f"{item.benign_patients} / {item.malignant_patients}"
-            interval = _interval(item.low, item.high)
-            yield f"| {title(item.subgroup)} | {patients} | {plain(item.arm)} | {item.value:.3f} | {interval} |"
-        yield from ("", "| subgroup | arm | control | difference of AUC | interval |", "|---|---|---|---|---|")
+            yield f"| {title(item.subgroup)} | {patients} | {plain(item.arm)} | {numbers.estimate(item)} |"
+        yield from ("", "| subgroup | arm | control | difference of AUC (interval) |", "|---|---|---|---|")
         yield from map(_effect_row, found.effects)
     yield from _left_out(found.omitted, found.unknown)
 
@@ -65,21 +66,21 @@ def title(group: Subgroup) -> str:
 
 def _measure_row(item: SubgroupMeasure) -> str:
     counts = f"{item.subgroup.images} / {item.subgroup.patients}"
-    difference = f"{item.difference:+.4g} ({_interval(item.difference_low, item.difference_high)})"
-    p = "" if item.worse is None else f"{item.worse:.3f}{', worse' if item.finding is Finding.WORSE else ''}"
+    difference = numbers.estimate(Point(item.difference, item.difference_low, item.difference_high))
+    p = (
+        ""
+        if item.worse is None
+        else f"{numbers.p_value(item.worse)}{', worse' if item.finding is Finding.WORSE else ''}"
+    )
     return (
-        f"| {title(item.subgroup)} | {counts} | {plain(item.quantity.key)} | {item.value:.4g} | "
-        f"{_interval(item.low, item.high)} | {item.reference:.4g} | {difference} | {p} |"
+        f"| {title(item.subgroup)} | {counts} | {plain(item.quantity.key)} | {numbers.estimate(item)} | "
+        f"{numbers.beside(item.reference, item)} | {difference} | {p} |"
     )
 
 
 def _effect_row(item: SubgroupEffect) -> str:
     arms = f"{plain(item.arm)} | {plain(item.control)}"
-    return f"| {title(item.subgroup)} | {arms} | {item.value:+.3f} | {_interval(item.low, item.high)} |"
-
-
-def _interval(low: float, high: float) -> str:
-    return f"{low:.4g} to {high:.4g}"
+    return f"| {title(item.subgroup)} | {arms} | {numbers.estimate(item)} |"
 
 
 def _left_out(omitted: Iterable[SubgroupOmission], unknown: Iterable[Unknown]) -> Iterator[str]:

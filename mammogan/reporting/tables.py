@@ -339,9 +339,7 @@ def result_table(result: WinnerResult) -> ResultTable:
 
 def reference(item: Measurement) -> str:
     """What real images give against other real images, written as the value is; an en dash where it is not known."""
-    scale = Scale.of([item])
-    shown = scale.beside(item.reference, item)
-    return numbers.typeset(shown if item.reference is None else f"{shown} {scale.power}".rstrip())
+    return numbers.typeset(numbers.beside(item.reference, item))
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,5 @@ def _selected_lines(result: WinnerResult) -> Iterator[str]:
 
 def measurement_row(item: Measurement) -> str:
     """A row of the card's tables."""
-    scale = numbers.Scale.of([item])
-    reference = "" if item.reference is None else f"{scale.beside(item.reference, item)} {scale.power}".rstrip()
+    reference = "" if item.reference is None else numbers.beside(item.reference, item)
     return f"| {item.key} | {numbers.estimate(item)} | {reference} | {item.n_real} / {item.n_fake} |"

@@ -48,4 +48,4 @@ def rebuild(parent_id: str, out: Path, tracking_uri: str = "") -> Path:
     """
     record = tracking.read_run(parent_id, tracking_uri)
     production = registry.in_production(record.config.select.model_name, tracking_uri) if record.config else None
-    return report.build(record, out, production, *presentation.address(parent_id, tracking_uri))
+    return report.build(record, out, production, presentation.link(parent_id, tracking_uri))

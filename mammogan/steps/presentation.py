@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mammogan import registry, storage, tracking
-from mammogan.records import Production, RunRecord
+from mammogan.records import Link, Production, RunRecord
 from mammogan.reporting import descriptions
 from mammogan.reporting.descriptions import Places
 from mammogan.reporting.figures import by_lambda
@@ -42,12 +42,12 @@ def update_after(model: str, version: str, tracking_uri: str = "") -> None:
             update(latest, tracking_uri)
 
 
-def address(parent_id: str, tracking_uri: str = "") -> tuple[str, str]:
-    """Address of the run's view, and the command that has to run while it is used; empty where there is none."""
+def link(parent_id: str, tracking_uri: str = "") -> Link | None:
+    """Link to the run's view, with the command that has to run while it is used; None where it is not known."""
     with notes.never_fatal():
         reach = links.reach(tracking_uri)
-        return f"{reach.address}/{links.fragment(parent_id, tracking_uri)}", reach.command
-    return "", ""
+        return Link(f"{reach.address}/{links.fragment(parent_id, tracking_uri)}", reach.command)
+    return None
 
 
 def write_link(parent_id: str, page: Path) -> None:

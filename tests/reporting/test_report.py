@@ -11,7 +11,7 @@ from sample_run import grid, paper_run, rare_class, winner_result
 from mammogan import config
 from mammogan.config import PRESETS, AuditCheck
 from mammogan.data.summary import Counts, Leak
-from mammogan.records import Findings, Production, RunRecord
+from mammogan.records import Findings, Link, Production, RunRecord
 from mammogan.reporting import figures, marks, report
 from mammogan.results import Audit, AuditCounts, Network, Outcome, Unmeasured, Verdict
 from mammogan.selection.ranking import select
@@ -40,8 +40,9 @@ def test_nothing_is_loaded_from_elsewhere(page):
 
 def test_the_one_address_is_that_of_the_comparison(tmp_path):
     link = "http://localhost:5000/#/experiments/1/runs?viewStateShareKey=a&compareRunsMode=CHART"
-    page = report.build(paper_run(), tmp_path, link=link).read_text()
+    page = report.build(paper_run(), tmp_path, link=Link(link, "mammogan ui --port 5000")).read_text()
     assert [html.unescape(found) for found in re.findall(r"""(?:src|href)=["'](?!data:)([^"']*)""", page)] == [link]
+    assert "Compare the trials while mammogan ui --port 5000 runs" in text_of(page)
 
 
 def test_answers_come_first_and_what_they_rest_on_is_folded_below(page):
@@ -241,7 +242,9 @@ def test_amber_where_checks_are_missing(tmp_path, unmade, refused, required, ton
     verdict = page[page.index('class="verdict') : page.index("</section>")]
     assert ("demo, not for release" in verdict) == demo
     assert f'<span class="mark {tone}">' in verdict
+    assert verdict.startswith(f'class="verdict {"bad" if refused else "amber"}"')  # no test figure, no utility
     assert page.count('class="amber"') == len(unmade)
+    assert (f"{len(unmade)} of 19 checks not made" in verdict) == bool(unmade)
 
 
 def test_an_audit_that_was_not_made_is_amber_and_a_demo_by_its_settings():
@@ -307,3 +310,12 @@ def test_the_test_figure_is_quoted_with_the_looks_at_the_test_set(tmp_path):
 def test_what_the_test_images_did_not_show_is_not_green(given, tone, words):
     result = winner_result(None, paper_run().decision.winner, **given)
     assert (marks.of_result(result).tone, marks.of_result(result).words) == (tone, words)
+
+
+def test_the_verdict_is_red_without_a_winner_or_a_good_end():
+    run = paper_run()
+    assert marks.tone_of(run, None) == "amber"
+    assert marks.tone_of(dataclasses.replace(run, status="KILLED"), None) == "bad"
+    assert marks.tone_of(dataclasses.replace(run, decision=None), None) == "bad"
+    nobody = dataclasses.replace(run.decision, winner=None)
+    assert marks.tone_of(dataclasses.replace(run, decision=nobody), None) == "bad"

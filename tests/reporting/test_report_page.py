@@ -9,7 +9,7 @@ from sample_run import paper_run, winner_result
 
 from mammogan import config
 from mammogan.config import Trial
-from mammogan.records import Findings, Production
+from mammogan.records import Findings, Link, Production
 from mammogan.reporting import report
 from mammogan.results import (
     Benefit,
@@ -76,7 +76,7 @@ def path(tmp_path_factory):
         run, name=LONG, trials=trials, decision=decision, findings=findings, config=settings,
         tags={"mammogan.model_version": "8", "mammogan.promotion": LONG},
     )  # fmt: skip
-    return report.build(run, tmp_path_factory.mktemp("page"), champion, f"http://localhost:5000/#/{LONG}")
+    return report.build(run, tmp_path_factory.mktemp("page"), champion, Link(f"http://localhost:5000/#/{LONG}", LONG))
 
 
 @pytest.mark.parametrize("width", [390, 1280])
