@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -101,6 +102,26 @@ def ends(pid):
     while psutil.pid_exists(pid) and time.monotonic() < until:
         time.sleep(0.02)
     return not psutil.pid_exists(pid)
+
+
+SERVES = """
+import sys, time
+from pathlib import Path
+import warm_interpreter
+with warm_interpreter.started(Path(sys.argv[1])):
+    print("started", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_tests_that_are_killed_leave_nothing_behind(tmp_path):
+    command = [sys.executable, "-c", SERVES, str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "started\n"
+        (server,) = psutil.Process(process.pid).children()
+        process.kill()
+    assert ends(server.pid)
 
 
 def test_mlflow_tells_its_makers_nothing():

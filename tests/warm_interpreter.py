@@ -89,7 +89,7 @@ def started(folder):
     with socket.socket(socket.AF_UNIX) as listener, log.open("wb") as out:
         listener.bind(str(address))
         listener.listen(64)
-        command = [sys.executable, "-P", __file__, str(listener.fileno()), str(executable)]
+        command = [sys.executable, "-P", __file__, str(listener.fileno()), str(os.getpid()), str(executable)]
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "MLFLOW_"))}
         kept["MLFLOW_DISABLE_TELEMETRY"] = "true"  # read when MLflow is imported, here before ``mammogan`` sets it
         server = subprocess.Popen(
@@ -106,10 +106,14 @@ def started(folder):
 class Server:
     """Forks at every request, and tells each caller how its process ended."""
 
-    def __init__(self, listener):
+    def __init__(self, listener, tests):
+        """``tests`` is the process to end with."""
         self.selector = selectors.DefaultSelector()
         self.listener = listener
         self.selector.register(listener, selectors.EVENT_READ, self.accept)
+        self.selector.register(os.pidfd_open(tests), selectors.EVENT_READ, lambda: os._exit(0))
+        if os.getppid() != tests:  # killed meanwhile, and another process has its number
+            os._exit(0)
 
     def next_child(self):
         """Serve; returns in a forked child alone, with what that is to run."""
@@ -272,4 +276,5 @@ def run(program):
 
 
 if __name__ == "__main__":
-    become(Server(socket.socket(fileno=int(sys.argv[1]))).next_child(), sys.argv[2])
+    server = Server(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))
+    become(server.next_child(), sys.argv[3])
