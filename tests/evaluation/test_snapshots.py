@@ -130,9 +130,9 @@ def test_every_snapshot_gets_the_six_metrics_with_references_and_intervals(trial
 
 
 def test_every_interval_is_over_the_patients_of_the_manifest(trial, tmp_path):
-    """Two images of each patient, or of one patient all: who is whose changes intervals, references and KID's pairs."""
+    """Two images of each patient, or one patient a role: who is whose changes intervals, references and KID's pairs."""
     rows = [{"split": "train"}] * 16 + [{"split": "validation"}] * 8
-    whose = {"own": range(24), "pairs": np.arange(24) // 2, "one": [0] * 24}
+    whose = {"own": range(24), "pairs": np.arange(24) // 2, "one": [0] * 16 + [1] * 8}
     found = {}
     for name, patients in whose.items():
         named = [row | {"patient_id": f"P{patient}"} for row, patient in zip(rows, patients, strict=True)]
