@@ -2,4 +2,4 @@
 
 from filled_dataset import _write_dataset, dataset, model, snapshot  # noqa: F401
 from mlflow_databases import database, quick_runs  # noqa: F401
-from random_networks import one_random_vgg  # noqa: F401
+from random_networks import one_random_frozen, one_random_vgg  # noqa: F401

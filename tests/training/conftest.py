@@ -3,6 +3,7 @@
 import pytest
 import torch
 from PIL import Image
+from random_networks import one_random_frozen  # noqa: F401
 from trial_process import blobs, train
 
 from mammogan.data import manifest
