@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ import boto3
 import pydicom
 import pytest
 import servers
+from warm_interpreter import warm_python
 
 from mammogan import storage
 from mammogan.config import DataConfig
@@ -216,7 +216,7 @@ ingest.ingest(source, labels, config, Path(out), Path(work), store=store)
 
 def start_slowly(source, labels, folder, store=""):
     """An ingest in a process of its own that takes 0.4 s an image, to ``folder / "set"`` by ``folder / "work"``."""
-    command = [sys.executable, "-c", SLOW_INGEST, source, labels, folder / "set", folder / "work", store]
+    command = [warm_python(), "-c", SLOW_INGEST, source, labels, folder / "set", folder / "work", store]
     return subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE)
 
 
