@@ -103,6 +103,12 @@ def ends(pid):
     return not psutil.pid_exists(pid)
 
 
+def test_mlflow_tells_its_makers_nothing():
+    asks = "from mlflow.telemetry import get_telemetry_client; print(get_telemetry_client())"
+    done = subprocess.run([warm_python(), "-c", asks], capture_output=True, text=True, check=True)
+    assert done.stdout == "None\n"
+
+
 def test_what_a_running_interpreter_cannot_take_is_run_by_a_new_one():
     asks = "import sys; print(sys.flags.utf8_mode, 'torch' in sys.modules)"
     done = subprocess.run([warm_python(), "-X", "utf8", "-c", asks], capture_output=True, text=True, check=True)

@@ -91,6 +91,7 @@ def started(folder):
         listener.listen(64)
         command = [sys.executable, "-P", __file__, str(listener.fileno()), str(executable)]
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "MLFLOW_"))}
+        kept["MLFLOW_DISABLE_TELEMETRY"] = "true"  # read when MLflow is imported, here before ``mammogan`` sets it
         server = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, pass_fds=[listener.fileno()],
             env=kept | {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}, start_new_session=True,
