@@ -291,7 +291,7 @@ def test_the_command_draws_from_a_snapshot_and_splits_a_data_set(trial, dataset)
     snapshot = trial / "snapshots/epoch_0004.pt"
     done = run("--real", dataset, "--fake", snapshot, "--count", 11, "--extractor", "random", "--json")
     by_key = {item["key"]: item for item in json.loads(done.stdout)["measurements"]}
-    assert (by_key["random_vgg/kid_test"]["n_real"], by_key["random_vgg/kid_test"]["n_fake"]) == (5, 11)
+    assert (by_key["random_vgg/kid_test"]["n_real"], by_key["random_vgg/kid_test"]["n_fake"]) == (3, 11)
     assert by_key["random_vgg/kid_train"]["subsets"]["size"] == 11
     assert by_key["random_vgg/coverage_train"]["value"] >= 0
 
@@ -331,9 +331,10 @@ def test_a_snapshot_is_compared_with_the_rare_class_of_the_real_images(filled, t
     assert comparison == ({"real": [name], "fake": None}, counts)
 
 
-def test_by_hand_a_snapshot_gets_the_numbers_of_the_graph(filled, trial, tmp_path):
+def test_by_hand_a_snapshot_gets_the_numbers_of_the_graph_but_for_its_draw(filled, trial, tmp_path, monkeypatch):
     from mammogan.data.minority import filter_minority
 
+    monkeypatch.setattr(snapshots, "latent_seed", lambda seed, _: seed)  # its own latents rank, so that no seed repeats
     rows = Dataset.read(filled).real.frame
     both = write_rows(tmp_path / "both", rows[["split", "label"]].to_dict("records"))
     write_summary(manifest.read(both), both)
@@ -343,12 +344,13 @@ def test_by_hand_a_snapshot_gets_the_numbers_of_the_graph(filled, trial, tmp_pat
                "--extractor", "random", "--set", f"evaluate.pairs={CONFIG.pairs}")  # fmt: skip
     by_hand = {item["key"]: item["value"] for item in json.loads(done.stdout)["measurements"]}
     of_the_graph = {item.key: item.value for item in graph.measurements if item.epoch == 4}
-    assert by_hand == pytest.approx(of_the_graph, rel=1e-4)
+    assert set(by_hand) - set(of_the_graph) == {"random_vgg/kid_test", "random_vgg/fid_test"}
+    assert {key: by_hand[key] for key in of_the_graph} == pytest.approx(of_the_graph, rel=1e-4)
 
 
 def test_the_graph_takes_no_synthetic_image_for_a_real_one(filled, trial, tmp_path):
     result, _ = evaluate(trial, filled, tmp_path / "out")
-    assert {item.n_real for item in result.measurements if item.quantity.metric == "kid"} == {13, 7}
+    assert {item.n_real for item in result.measurements if item.quantity.metric == "kid"} == {13}
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,7 @@ def test_a_section_that_a_person_changed_stays_and_no_card_is_longer_than_the_da
         notes.write("mammogan", versions[1], step, "passed", f"## {step}\n\n" + "- a check\n" * 900)
     text = client.get_model_version("mammogan", versions[1]).description
     assert len(text) <= 5000
-    assert "The rest is in `model_card.md`" in text
+    assert "the rest is in `model_card.md`" in text
     assert "## audit" in text
     assert "## winner" in text
     assert "<!-- end of winner -->" in text
