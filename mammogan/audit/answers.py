@@ -118,9 +118,10 @@ def by_distance(
     memorised, repeated, *others = (_subject(name, space) for name in PER_SPACE)
     # what real images do for certain: one of five held-out ones by chance would allow a fifth of the synthetic ones
     limit = max(config.max_memorised, judgement.ends(base)[0] if base else 0.0)
+    repeats = max(config.max_duplicates, judgement.ends(real_again)[0])
     answers = _answers([
         (memorised, judgement.share(memorised, copies.rate(ratios < copies.ALPHA, level), limit, sample, base)),
-        (repeated, judgement.share(repeated, again, config.max_duplicates, sample, real_again)),
+        (repeated, judgement.share(repeated, again, repeats, sample, real_again)),
     ], pairs)  # fmt: skip
     if sample.held_out_patients < FEWEST_PATIENTS:
         verdicts = (judgement.lacking_data(subject, FEW) for subject in others)

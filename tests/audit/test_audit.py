@@ -1,5 +1,6 @@
 """The audit's statistics against closed forms and simulation, and its gate against a generator that copies."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -306,6 +307,23 @@ def test_held_out_images_that_copy_by_chance_widen_no_limit(held_out, copies_of_
     assert (measure.statistic, measure.reference) == ("memorised", copies_of_them / held_out)
     assert measure.limit == pytest.approx(binomtest(copies_of_them, held_out).proportion_ci(0.95, "exact").low)
     assert measure.limit == pytest.approx(limit, abs=1e-3)
+
+
+@pytest.mark.parametrize(("pairs", "outcome"), [(0, Outcome.REFUSED), (5, Outcome.PASSED)])
+def test_synthetic_images_may_repeat_as_often_as_real_ones_do_for_certain(pairs, outcome):
+    """6 of 60 nearly repeat one: too many where no training image does, but not where 10 of 19 do, as the phantom's."""
+    train, fakes = np.ones((19, 19)), np.ones((60, 60))
+    compared = blocks_of(60, 4)[0]  # as many at a time as there are training images
+    for alike, among in ((range(2 * pairs), train), (compared[:6], fakes)):
+        for one, other in zip(alike[::2], alike[1::2], strict=True):
+            among[one, other] = among[other, one] = 0.1
+    given = Distances(np.ones((60, 19)), np.ones((60, 8)), np.ones((8, 19)), fakes, train)
+    names = [f"t{i}" for i in range(19)], [f"h{i}" for i in range(8)]
+    measure = by_distance(given, *names, dataclasses.replace(LIMITS, max_duplicates=0.02), PIXEL).measures[1]
+    assert (measure.statistic, measure.value, measure.reference) == ("repeated", 6 / 60, 2 * pairs / 19)
+    certain = binomtest(2 * pairs, 19).proportion_ci(0.95, "exact").low
+    assert measure.limit == pytest.approx(max(0.02, certain))
+    assert measure.outcome is outcome
 
 
 @pytest.fixture(scope="module")
