@@ -21,6 +21,7 @@ from mammogan import registry, results, serving, tracking
 from mammogan.command_line import app
 from mammogan.config import PRESETS, Trial
 from mammogan.models.generator import load_generator, sample
+from mammogan.registry.versions import PARENT_RUN
 from mammogan.results import Decision, Network
 from mammogan.selection.ranking import select
 from mammogan.tracking.findings import log_results
@@ -70,7 +71,7 @@ def test_registering_again_gives_the_same_version(registered, snapshot):
     tags = version.tags
     assert (tags["lambda"], tags["epoch"], tags["mammogan.test_looks"]) == ("3", "4", "2")
     assert version.description.count("## Result on test images") == 1
-    assert "| inception/kid_test | 0.22 | 0.2 to 0.24 |" in version.description
+    assert "| inception/kid_test | 0.220 (0.200 to 0.240) |" in version.description
     assert "This test set has been looked at 2 times." in version.description
     assert (tags["mammogan.data_digest"], tags["mammogan.frozen"]) == ("d" * 64, "random DenseNet121")
 
@@ -92,7 +93,8 @@ def test_what_a_dead_process_left_unregistered_is_removed(registered, snapshot, 
 def test_the_winners_values_are_its_models_and_stay_one_point_of_its_trial(registered):
     client = tracking.client()
     version = client.get_model_version_by_alias("mammogan", "champion")
-    (model,) = client.search_logged_models([client.get_run(registered[0]).info.experiment_id])
+    experiment, ours = client.get_run(registered[0]).info.experiment_id, f"tags.`{PARENT_RUN}` = '{registered[0]}'"
+    (model,) = client.search_logged_models([experiment], ours)
     assert {metric.key: (metric.value, metric.step) for metric in model.metrics} == {
         "inception/kid_train": (0.2, 4),
         "inception/fid_train": (90.0, 4),
