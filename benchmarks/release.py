@@ -26,7 +26,7 @@ from mammogan.data import summary
 from mammogan.data.dataset import Dataset
 from mammogan.data.ingest import ingest
 from mammogan.data.summary import Counts
-from mammogan.reporting.findings import interval, short
+from mammogan.reporting.numbers import estimate
 from mammogan.results import Audit, Outcome, Utility
 from mammogan.selection.gates import audit_summary
 from mammogan.synthesis import Model, fill, load_model
@@ -142,7 +142,7 @@ def _utility(utility: Utility) -> Iterator[str]:
     by_key = {(measure.arm, measure.metric): measure for measure in utility.measures}
     for arm in utility.arms:
         measures = [by_key[arm.name, metric.name] for metric in utility.metrics]
-        cells = [f"{short(measure.value)} ({interval(measure)})" for measure in measures]
+        cells = [estimate(measure) for measure in measures]
         yield f"| {arm.title} | {' | '.join(cells)} |"
 
 

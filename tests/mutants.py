@@ -59,7 +59,7 @@ class Mutant:
 MUTANTS = [
     Mutant(tests, file, old, new)
     for tests, faults in {
-        "tests/reporting/test_tables.py": [
+        "tests/reporting/test_text_tables.py": [
             (
                 "mammogan/reporting/runs_table.py",
                 "if chosen := next((item for item in candidates if item.trial == evaluation.trial), None):",
@@ -74,7 +74,7 @@ MUTANTS = [
             ("mammogan/reporting/text_table.py", "self._width([*part, column]) > width", "False"),
             ("mammogan/reporting/text_table.py", "max(between or inside, key", "max(inside, key"),
         ],
-        "tests/runs/test_runs.py": [
+        "tests/runs/test_pipeline_run.py": [
             ("mammogan/__init__.py", "_OF_RUNS = frozenset", "from mammogan import runs as _\n_OF_RUNS = frozenset"),
             ("mammogan/runs/pipeline_run.py", "and self._age_s() >= FRESH_S", ""),
             ("mammogan/commands/runs.py", 'out.with_name(f"{folder.name}_seed', 'out / (f"{folder.name}_seed'),

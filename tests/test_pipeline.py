@@ -93,7 +93,7 @@ def test_no_task_output_parameter_enters_the_parallel_loop(spec):
 
 def test_no_step_is_cached(spec):
     steps = {path[-1]: task for path, task in tasks(spec).items() if "cachingOptions" in task}
-    assert len(steps) == 13
+    assert len(steps) == 14
     assert {name for name, task in steps.items() if task["cachingOptions"].get("enableCache")} == set()
 
 

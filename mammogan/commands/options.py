@@ -79,6 +79,7 @@ Patients = Annotated[
 Class = Annotated[str, typer.Option("--class", help="Class of the images: benign or malignant.")]
 
 RUN = "latest, a run's name, or the beginning of its id in MLflow, or of one of its trials'"
+OneRun = Annotated[str, typer.Argument(metavar="RUN", help=f"Run: {RUN}.")]
 Experiment = Annotated[str, typer.Option("--experiment", help="MLflow experiment.")]
 SomeExperiment = Annotated[str, typer.Option("--experiment", help="MLflow experiment; all if none.")]
 TrackingUri = Annotated[str, typer.Option(envvar="MLFLOW_TRACKING_URI", help="MLflow server or sqlite:/// file.")]

@@ -17,6 +17,7 @@ from mammogan.commands.options import (
     Json,
     ModelAddress,
     Mounts,
+    OneRun,
     Patients,
     SomeExperiment,
     StoreUri,
@@ -84,7 +85,7 @@ def export(
 
 @app.command()
 def report(
-    run: Annotated[str, typer.Argument(help=RUN)] = "latest",
+    run: OneRun = "latest",
     out: Annotated[Path, typer.Option(help="Folder for the page and its pictures.")] = Path("report"),
     tracking_uri: StoreUri = "",
 ) -> None:
@@ -96,7 +97,7 @@ def report(
 
 @app.command()
 def claim(
-    run: Annotated[str, typer.Argument(help=RUN)] = "latest",
+    run: OneRun = "latest",
     out: Annotated[Path, typer.Option(help="Folder for claim.html.")] = Path("claim"),
     as_json: Json = False,
     tracking_uri: StoreUri = "",
@@ -247,7 +248,7 @@ def relocate(
 
 @app.command()
 def ui(
-    run: Annotated[str, typer.Argument(help=f"Run to open: {RUN}.")] = "latest",
+    run: OneRun = "latest",
     out: Annotated[Path | None, typer.Option(help="Folder of runs; runs if none and no MLflow is named.")] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 5000,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the page's address, open nothing.")] = False,

@@ -18,6 +18,7 @@ SEVERAL_MEANINGS = {
     "--fake": "evaluate draws from models too",
     "--model": "a registered name, an address, or an address or a file",
     "--store": "a cluster's is a bucket; train's may be a folder",
+    "--tracking-uri": "MLflow to log to, or the store that is found by itself",
     "--experiment": "the one to log to, or the one to look through",
     "--force": "train unconditionally, or promote against the gate",
 }

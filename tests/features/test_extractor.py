@@ -200,7 +200,7 @@ def test_exported_networks_get_colour_in_0_to_255(tmp_path, suffix):
     else:
         torch.jit.trace(MeanAndMaximum(), example).save(path)
     extractor = load(path, sha256=sha256_of(path))
-    assert extractor.name == f"my_net_{extractor.sha256[:8]}"
+    assert extractor.name == f"file_my_net_{extractor.sha256[:8]}"
     images = noise(5, 8)
     expected = MeanAndMaximum()(images.float().expand(-1, 3, -1, -1)).flatten(1).numpy()
     assert extract(extractor, images, 2) == pytest.approx(expected, rel=1e-6)

@@ -85,47 +85,6 @@ def test_the_same_input_gives_the_golden_bytes(case):
     assert text == golden.read_text(), f"the graph changed: if that was meant, run PYTHONPATH=. python {__file__}"
 
 
-RENAMED = (
-    ("branches", "trials"),
-    ("branch", "trial"),
-    ("components", "mammogan.components"),
-)
-"""What is called otherwise since the graph of golden/before was compiled; the first letters of a name decide."""
-
-
-def renamed(value, key=""):
-    """A graph with the names of today: parameters and channels everywhere, a module where a command names it."""
-    if isinstance(value, dict):
-        return {renamed_name(name): renamed(item, name) for name, item in value.items()}
-    if isinstance(value, list):
-        return [renamed(item, key) for item in value]
-    if not isinstance(value, str):
-        return value
-    if key == "command":
-        return dict(RENAMED[2:]).get(value, value)
-    return components.version() if value == VERSION_BEFORE else renamed_name(value)
-
-
-VERSION_BEFORE = "4de11d75a2f3"
-ADDED = {"mammogan-s3-source"}
-"""Secrets that steps have got since."""
-
-
-def renamed_name(text):
-    for old, new in RENAMED[:2]:
-        text = re.sub(rf"^(pipelinechannel--)?{old}(?=$|-loop-item)", rf"\g<1>{new}", text)
-    return text
-
-
-@pytest.mark.parametrize("name", ["cpu", "gpu"])
-def test_the_graph_is_the_one_before_but_for_names(name):
-    before = list(yaml.safe_load_all((GOLDEN / "before" / f"{name}.yaml").read_text()))
-    now = list(yaml.safe_load_all((GOLDEN / f"{name}.yaml").read_text()))
-    for pod in now[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values():
-        pod["secretAsVolume"] = [secret for secret in pod["secretAsVolume"] if secret["secretName"] not in ADDED]
-    assert yaml.safe_dump_all(map(renamed, before)) == yaml.safe_dump_all(now)
-
-
 def test_the_backend_can_read_both_documents(documents):
     graph, platform = documents
     json_format.ParseDict(graph, pipeline_spec_pb2.PipelineSpec())

@@ -81,7 +81,7 @@ def test_images_of_one_patient_are_not_compared_with_each_other(rng, monkeypatch
     assert both != pytest.approx(kernel_distance(x, y), rel=1e-3)
     assert kernel_distance(x, y, patients=patients * 0) == pytest.approx(kernel_distance(x, y))
     assert kernel_distance(x, y, False, patients) == pytest.approx(kernel_distance(x, y, False))
-    kernel, block = kid._cubic(x, x), np.unique(patients, return_inverse=True)[1] % most
+    kernel, block = kid.cubic(x, x), np.unique(patients, return_inverse=True)[1] % most
     apart = patients[:, None] != patients
     expected = [kernel[np.outer(block != left, block != left) & apart].mean() for left in range(block.max() + 1)]
     assert kid.kernel_sums(x, y, patients).x.means_without() == pytest.approx(expected)

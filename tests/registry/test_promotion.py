@@ -436,7 +436,7 @@ def test_what_is_in_production_and_why(client, add):
 def test_the_card_tells_metrics_data_use_and_limits(client, add):
     add(0.3)
     text = client.get_model_version(add.model, "1").description
-    assert "| inception/kid_train | 0.3 | 0.285 to 0.315 | 0.01 |" in text
+    assert "| inception/kid_train | 0.300 (0.285 to 0.315) | 0.010 |" in text
     assert "- not memorised: not checked: KID against validation reals" in text
     assert "- diverse: passed: sample_pairs/lpips_fake_fake" in text
     for heading in ("## Use", "## Gates", "## Data", "## Provenance", "## Limits"):
@@ -445,4 +445,4 @@ def test_the_card_tells_metrics_data_use_and_limits(client, add):
     run = paper_run()
     full = card.write(run, run.decision)
     assert "574 benign, 407 malignant" in full
-    assert "| inception/kid_train | 0.1765 | 0.1677 to 0.1853 | 0.01 | 407 / 1000 |" in full
+    assert "| inception/kid_train | 0.1765 (0.1677 to 0.1853) | 0.0100 | 407 / 1000 |" in full

@@ -6,7 +6,7 @@ import pytest
 from sample_run import evaluation, measured, paper_run
 
 from mammogan.config import PRESETS, SelectConfig, Trial
-from mammogan.reporting.report import paper_tables
+from mammogan.reporting.tables import paper_tables
 from mammogan.results import Quantity, RankingReason
 from mammogan.selection import pairing
 from mammogan.selection.comparison import compare_trials
