@@ -1339,7 +1339,7 @@ MUTANTS = [
             ),
         ],
         "tests/utility/test_decision.py -k hands_compute": [
-            ("mammogan/utility/decision.py", "(len(values) - rank) * values[number]", "values[number]"),
+            ("mammogan/statistics.py", "(len(values) - rank) * values[number]", "values[number]"),
         ],
         "tests/utility/test_delong.py -k obuchowskis": [
             ("mammogan/utility/delong.py", "index = test.patient_index", "index = np.arange(len(test.labels))"),
