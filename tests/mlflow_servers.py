@@ -92,7 +92,8 @@ class MlflowServer:
         self._process.wait()
         with contextlib.suppress(ConnectionRefusedError):
             while True:  # its workers end a moment later
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                with contextlib.suppress(ConnectionResetError):  # one of them ended while it was asked
+                    socket.create_connection(("127.0.0.1", self.port), 1).close()
 
 
 @contextlib.contextmanager

@@ -39,9 +39,8 @@ HEAVY = (
     "torchvision",
 )
 """Imported once, for all: together they take longer than most of the tests."""
-LEFT_OUT = shutil.ignore_patterns(
-    ".git", ".venv", "runs", "mlruns", "__pycache__", ".pytest_cache", ".hypothesis", ".gpu"
-)
+LEFT_OUT = {".git", ".venv", "runs", "mlruns", ".pytest_cache", ".hypothesis", ".gpu"}
+"""What is no code in the checkout's own folder."""
 
 
 @dataclass(frozen=True)
@@ -1513,7 +1512,7 @@ def outcome(mutant: Mutant, folder: str) -> str:
     """``caught``, or what is wrong. Works on this process's own copy of the code, below the folder."""
     copy = Path(folder, str(os.getpid()), ROOT.name)
     if not copy.exists():
-        shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
+        shutil.copytree(ROOT, copy, ignore=_left_out)
         (copy.parent / DATA).symlink_to(ROOT.parent / DATA)
     path = copy / mutant.file
     source = path.read_text()
@@ -1531,6 +1530,11 @@ def outcome(mutant: Mutant, folder: str) -> str:
     finally:
         path.write_text(source)
     return {0: "NOT CAUGHT", 1: "caught"}.get(trial.exitcode, f"NOT RUN: pytest ended with status {trial.exitcode}")
+
+
+def _left_out(folder: str, names: list[str]) -> set[str]:
+    """What ``copytree`` leaves out of a folder: `mammogan/runs` is code, `runs` is not."""
+    return {"__pycache__", *(LEFT_OUT & set(names) if Path(folder) == ROOT else ())}
 
 
 def _test(tests: str, copy: Path) -> None:
