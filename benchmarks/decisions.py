@@ -34,7 +34,7 @@ SIMULATIONS = (
 )  # fmt: skip
 ON_IMAGES = ("copying",)
 """Those that need a data set."""
-FIRST = (*ON_IMAGES, "chains", "winner")
+FIRST = ("whole_studies", *ON_IMAGES, "chains", "winner")
 """Those that take longest, which are begun first."""
 FEWEST = 1000
 
@@ -101,7 +101,7 @@ def _parsed() -> argparse.Namespace:
 
 def _simulated(names: Sequence[str], setting: Setting, processes: int) -> Iterator[Simulated]:
     """Each as it ends."""
-    ordered = sorted(names, key=lambda name: name not in FIRST)
+    ordered = sorted(names, key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
     if processes == 1:
         yield from (simulate(name, setting) for name in ordered)
         return
