@@ -23,7 +23,7 @@ from mammogan.utility.arms import REAL, SYNTHETIC
 SIDE = 16
 TRAIN, TEST = (40, 10), (40, 40)
 FEWER = 40
-"""A whole study is simulated once where others are so often: it takes five seconds."""
+"""A whole study is simulated once where others are so often: it takes 10 to 20 seconds."""
 
 
 def simulate(setting: Setting) -> Iterator[Claim]:
