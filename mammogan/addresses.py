@@ -7,6 +7,8 @@ import urllib.parse
 
 UI_URL = "MLFLOW_UI_URL"
 """Variable with MLflow's address for browsers, where programs reach it by another one."""
+DATABASE = "mlflow.db"
+"""MLflow's file in a folder of runs."""
 
 _SIGN_IN = re.compile(
     r"(?<=//)([^/?#\s]*@|[^/?#\s:@]+:(?!\d+([/?#\s]|$))\S*@|[^/?#:@\n'\"]+:(?!\d+([/?#\s]|$))[^/?#@\n'\"]*@)"

@@ -451,6 +451,16 @@ class LambdaComparison:
         """The better weight; None where neither is."""
         return {Finding.BETTER: self.one, Finding.WORSE: self.other}.get(self.finding)
 
+    def rival(self, gp_lambda: float) -> float:
+        """The weight that ``gp_lambda``, one of the two, is compared with."""
+        return self.other if gp_lambda == self.one else self.one
+
+    def finding_of(self, gp_lambda: float) -> Finding:
+        """The finding of ``gp_lambda``, one of the two."""
+        if self.better is None:
+            return self.finding
+        return Finding.BETTER if self.better == gp_lambda else Finding.WORSE
+
     @property
     def bound(self) -> float | None:
         """What the two differ by at most: the interval's larger end. They are equivalent within any margin above."""

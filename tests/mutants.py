@@ -609,7 +609,7 @@ MUTANTS = [
             ),
             ("mammogan/launch/following/links.py", "server.has_ui():", "True:"),
             ("mammogan/launch/following/links.py", "os.environ.get(UI_URL) or _in", "_in"),
-            ("mammogan/launch/following/links.py", 'parts.netloc.rpartition("@")[2]', "parts.netloc"),
+            ("mammogan/launch/following/links.py", "sign_in_of(named or tracking_uri)[0]", "(named or tracking_uri)"),
             (
                 "mammogan/launch/server.py",
                 "self.namespace if self.namespace and self.multi_user() else OWN_NAMESPACE",

@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from mammogan import codec, config, console, storage, tether
+from mammogan.addresses import DATABASE
 from mammogan.document import Document
 from mammogan.errors import LoggedError
 from mammogan.launch import readiness
 from mammogan.launch.arguments import GraphArguments
 from mammogan.launch.outcome import outcome_lines
 from mammogan.launch.stopping import stoppable
-from mammogan.launch.store import ARTIFACTS, DATABASE
+from mammogan.launch.store import ARTIFACTS
 
 if TYPE_CHECKING:
     from mammogan.tracking import Outcome

@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 
 from mammogan import shell
-from mammogan.addresses import masked
+from mammogan.addresses import DATABASE, masked
 from mammogan.launch import store
 
 
@@ -31,4 +31,4 @@ def folder_of(tracking_uri: str) -> Path | None:
     from mammogan import tracking
 
     file = tracking.file_of(tracking_uri)
-    return file.parent if file and file.name == store.DATABASE else None
+    return file.parent if file and file.name == DATABASE else None

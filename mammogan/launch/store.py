@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-DATABASE, ARTIFACTS = "mlflow.db", "artifacts"
-"""MLflow's file and folder below ``--out``."""
+from mammogan.addresses import DATABASE
+
+ARTIFACTS = "artifacts"
+"""MLflow's folder below ``--out``."""
 VARIABLE = "MLFLOW_TRACKING_URI"
 RUNS = Path("runs")
 """Folder of runs where none is named."""

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 from mammogan.ledger import Status
 from mammogan.records import Production, RunRecord
-from mammogan.reporting import numbers
+from mammogan.reporting import numbers, quantities
 from mammogan.reporting.markdown import plain
 from mammogan.results import Finding, LambdaComparison, TrialStatus
+from mammogan.selection.comparison import by_finding
 
-TITLES = {"kid": "KID", "fid": "FID"}
 CLAUSES = {
+    Finding.BETTER: "better than",
+    Finding.WORSE: "worse than",
     Finding.NO_DIFFERENCE: "no significant difference from",
     Finding.ONE_SEED: "one seed is not enough to tell it from",
     Finding.NO_SEED: "no seed in common with",
@@ -61,22 +63,15 @@ def _answer(record: RunRecord) -> str:
     if decision.winner is None:
         return f"{plain(decision.verdict)}."
     winner = decision.winner
-    title = TITLES.get(winner.deciding[0].metric, winner.deciding[0].metric)
-    lead = f"λ = {winner.gp_lambda:g} has the lowest {title}"
+    lead = f"λ = {winner.gp_lambda:g} has the lowest {quantities.title(winner.deciding[0])}"
     return "; ".join([lead, *_significance(decision.comparisons, winner.gp_lambda)]) + "."
 
 
 def _significance(comparisons: Sequence[LambdaComparison], gp_lambda: float) -> Iterator[str]:
     """What the comparisons say of a lambda against the others, without figures, a clause for each finding."""
-    groups: dict[str, list[str]] = {}
-    for item in comparisons:
-        if gp_lambda in (item.one, item.other):
-            rival = item.other if item.one == gp_lambda else item.one
-            sure = item.better is not None
-            clause = ("better than" if item.better == gp_lambda else "worse than") if sure else CLAUSES[item.finding]
-            groups.setdefault(clause, []).append(f"{rival:g}")
-    for clause, rivals in groups.items():
-        yield f"{clause} λ = {' and '.join(rivals)}"
+    for finding, items in by_finding(comparisons, gp_lambda).items():
+        rivals = " and ".join(f"{item.rival(gp_lambda):g}" for item in items)
+        yield f"{CLAUSES[finding]} λ = {rivals}"
 
 
 def _data(record: RunRecord) -> str:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from mammogan.results import Direction, Quantity
 
+ACRONYMS = {"kid": "KID", "fid": "FID", "lpips": "LPIPS", "ms_ssim": "MS-SSIM"}
 METRICS = {
-    "kid": "KID",
-    "fid": "FID",
-    "lpips": "LPIPS",
-    "ms_ssim": "MS-SSIM",
+    **ACRONYMS,
     "precision": "Precision",
     "recall": "Recall",
     "density": "Density",

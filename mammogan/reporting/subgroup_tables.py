@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mammogan.records import Findings
@@ -11,12 +10,9 @@ from mammogan.reporting.marks import Mark, Tone
 from mammogan.reporting.numbers import Point
 from mammogan.results import (
     Finding,
-    Subgroup,
     SubgroupFidelity,
     SubgroupMeasure,
-    SubgroupOmission,
     SubgroupUtility,
-    Unknown,
 )
 
 FINDINGS = {
@@ -100,7 +96,7 @@ def _fidelity(found: SubgroupFidelity) -> FidelityPart:
         mark=_mark(found),
         deciding=tuple(row for item, row in rows if item.worse is not None),
         describing=tuple(row for item, row in rows if item.worse is None),
-        not_done=_not_done(found.omitted, found.unknown),
+        not_done=subgroups.left_out(found),
     )
 
 
@@ -118,7 +114,7 @@ def _mark(found: SubgroupFidelity) -> Mark:
 def _row(item: SubgroupMeasure) -> FidelityRow:
     difference = Point(item.difference, item.difference_low, item.difference_high)
     return FidelityRow(
-        name=name(item.subgroup),
+        name=subgroups.name(item.subgroup),
         counts=f"{item.subgroup.images} / {item.subgroup.patients}",
         metric=quantities.title(item.quantity),
         value=numbers.typeset(numbers.estimate(item)),
@@ -133,7 +129,7 @@ def _utility(found: SubgroupUtility) -> UtilityPart:
     return UtilityPart(
         aucs=tuple(
             UtilityRow(
-                name=name(item.subgroup),
+                name=subgroups.name(item.subgroup),
                 patients=f"{item.benign_patients} / {item.malignant_patients}",
                 arm=item.arm.replace("_", " "),
                 value=numbers.typeset(numbers.estimate(item)),
@@ -142,24 +138,12 @@ def _utility(found: SubgroupUtility) -> UtilityPart:
         ),
         effects=tuple(
             UtilityRow(
-                name=name(item.subgroup),
+                name=subgroups.name(item.subgroup),
                 patients="",
                 arm=f"{item.arm} less {item.control}".replace("_", " "),
                 value=numbers.typeset(numbers.estimate(item)),
             )
             for item in found.effects
         ),
-        not_done=_not_done(found.omitted, found.unknown),
-    )
-
-
-def name(group: Subgroup) -> str:
-    """As a person reads it: ``density 3``."""
-    return f"{group.attribute} {group.value.replace('+', ' and ')}"
-
-
-def _not_done(omitted: Iterable[SubgroupOmission], unknown: Iterable[Unknown]) -> tuple[str, ...]:
-    return (
-        *(f"{name(item.subgroup)}: {item.reason}" for item in omitted),
-        *(f"{item.attribute}: not known of {item.images} images" for item in unknown),
+        not_done=subgroups.left_out(found),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from mammogan.reporting import numbers
 from mammogan.reporting.markdown import plain
@@ -13,9 +13,7 @@ from mammogan.results import (
     SubgroupEffect,
     SubgroupFidelity,
     SubgroupMeasure,
-    SubgroupOmission,
     SubgroupUtility,
-    Unknown,
 )
 
 
@@ -43,7 +41,7 @@ def fidelity_lines(found: SubgroupFidelity) -> Iterator[str]:
         yield from ("", "| subgroup | images / patients | metric | value (interval) | reference | difference | p |")
         yield "|---|---|---|---|---|---|---|"
         yield from map(_measure_row, found.measures)
-    yield from _left_out(found.omitted, found.unknown)
+    yield from _left_out(found)
 
 
 def utility_lines(found: SubgroupUtility) -> Iterator[str]:
@@ -56,12 +54,25 @@ def utility_lines(found: SubgroupUtility) -> Iterator[str]:
             yield f"| {title(item.subgroup)} | {patients} | {plain(item.arm)} | {numbers.estimate(item)} |"
         yield from ("", "| subgroup | arm | control | difference of AUC (interval) |", "|---|---|---|---|")
         yield from map(_effect_row, found.effects)
-    yield from _left_out(found.omitted, found.unknown)
+    yield from _left_out(found)
 
 
 def title(group: Subgroup) -> str:
+    """As a person reads it, in Markdown."""
+    return plain(name(group))
+
+
+def name(group: Subgroup) -> str:
     """As a person reads it: ``density 3``."""
-    return plain(f"{group.attribute} {group.value.replace('+', ' and ')}")
+    return f"{group.attribute} {group.value.replace('+', ' and ')}"
+
+
+def left_out(found: SubgroupFidelity | SubgroupUtility) -> tuple[str, ...]:
+    """What was not done, and why, and what of an attribute is not known."""
+    return (
+        *(f"{name(item.subgroup)}: {item.reason}" for item in found.omitted),
+        *(f"{item.attribute}: not known of {item.images} images" for item in found.unknown),
+    )
 
 
 def _measure_row(item: SubgroupMeasure) -> str:
@@ -83,9 +94,8 @@ def _effect_row(item: SubgroupEffect) -> str:
     return f"| {title(item.subgroup)} | {arms} | {numbers.estimate(item)} |"
 
 
-def _left_out(omitted: Iterable[SubgroupOmission], unknown: Iterable[Unknown]) -> Iterator[str]:
-    lines = [f"- {title(item.subgroup)}: {plain(item.reason)}" for item in omitted]
-    lines += [f"- {item.attribute}: not known of {item.images} images" for item in unknown]
+def _left_out(found: SubgroupFidelity | SubgroupUtility) -> Iterator[str]:
+    lines = [f"- {plain(line)}" for line in left_out(found)]
     if lines:
         yield ""
     yield from lines

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mammogan.records import RunRecord, TrialRecord
-from mammogan.reporting import numbers, runs_table
+from mammogan.reporting import numbers, quantities, runs_table
 from mammogan.reporting.numbers import Scale
 from mammogan.reporting.text_table import TextTable
 from mammogan.reporting.winner import looks
@@ -14,8 +14,6 @@ from mammogan.results import Measurement, Quantity
 
 WINNER = "* winner"
 REFERENCE = "real against real"
-_NAMES = {"kid": "KID", "fid": "FID", "lpips": "LPIPS", "ms_ssim": "MS-SSIM"}
-"""Metrics that are no words."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ def _test_rows(winner: Column, columns: Sequence[Column]) -> Iterator[tuple[str,
 def title(quantity: Quantity) -> str:
     """A quantity as a person calls it: ``KID``, and in a second line the network and the real images."""
     pairs = quantity.pairing.replace("_", "-")
-    name = _NAMES.get(quantity.metric, quantity.metric)
+    name = quantities.ACRONYMS.get(quantity.metric, quantity.metric)
     if quantity.metric in ("lpips", "ms_ssim"):
         return "\n".join(filter(None, (f"{name} {pairs}", quantity.extractor)))
     reals = "" if quantity.pairing == "real_fake" else f", {pairs}"

@@ -12,11 +12,14 @@ from mammogan.config import Trial
 from mammogan.records import Production, RunRecord
 from mammogan.reporting import numbers, quantities
 from mammogan.reporting.tables import reference
-from mammogan.reporting.winner import looks
+from mammogan.reporting.winner import basis, looks
 from mammogan.results import Candidate, Decision, Finding, LambdaComparison, Measurement, WinnerResult
+from mammogan.selection.comparison import by_finding
 
 NO_DECISION = "The run ended before a decision was reached."
-OPEN = {
+SENTENCES = {
+    Finding.BETTER: "Over the seeds {own} is better than {others}.",
+    Finding.WORSE: "Over the seeds {own} is worse than {others}.",
     Finding.NO_DIFFERENCE: "No significant difference between {own} and {others}.",
     Finding.ONE_SEED: "One seed is not enough to tell {own} from {others}.",
     Finding.NO_SEED: "{own} has no seed in common with {others}.",
@@ -64,20 +67,13 @@ def is_it_real(decision: Decision | None) -> list[str]:
     if not decision.comparisons:
         return ["There is no other λ to compare with."]
     own = decision.winner.gp_lambda
-    return list(_sentences([item for item in decision.comparisons if own in (item.one, item.other)], own))
+    return list(_sentences(decision.comparisons, own))
 
 
 def _sentences(comparisons: Sequence[LambdaComparison], own: float) -> Iterable[str]:
-    others: dict[str, list[float]] = {}
-    for item in comparisons:
-        rival = item.other if item.one == own else item.one
-        if item.better is not None:
-            words = "Over the seeds {own} is " + ("better" if item.better == own else "worse") + " than {others}."
-        else:
-            words = OPEN[item.finding]
-        others.setdefault(words, []).append(rival)
-    for words, rivals in others.items():
-        yield words.format(own=quantities.weight(own), others=_listed(rivals))
+    for finding, items in by_finding(comparisons, own).items():
+        others = _listed(item.rival(own) for item in items)
+        yield SENTENCES[finding].format(own=quantities.weight(own), others=others)
 
 
 def _listed(lambdas: Iterable[float]) -> str:
@@ -97,10 +93,7 @@ def test_set(result: WinnerResult) -> str:
     if result.unmeasured is not None:
         return f"No figure on test images: {result.reason or result.unmeasured}."
     held_out = result.test_set
-    return (
-        f"{held_out.images} test images of {held_out.patients} patients who have none in train or validation; "
-        f"{looks(held_out)}."
-    )
+    return f"{basis(held_out)} who have none in train or validation; {looks(held_out)}."
 
 
 def _figure(item: Measurement, role: str, *, quoted: bool) -> Figure:

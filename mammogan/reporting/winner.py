@@ -15,13 +15,17 @@ def sentence(result: WinnerResult) -> str:
     if result.unmeasured is not None:
         return f"not measured on test images: {result.reason or result.unmeasured}; {selected}"
     test_set = result.test_set
-    basis = f"{test_set.images} test images of {test_set.patients} patients"
-    return f"{figures(result.figures())} on {basis}, {looks(test_set)}; {selected}"
+    return f"{figures(result.figures())} on {basis(test_set)}, {looks(test_set)}; {selected}"
 
 
 def figures(items: Iterable[Measurement]) -> str:
     """Keys, values and intervals."""
     return ", ".join(f"{item.key} {numbers.estimate(item)}" for item in items)
+
+
+def basis(test_set: HeldOutSet) -> str:
+    """What the figures rest on."""
+    return f"{test_set.images} test images of {test_set.patients} patients"
 
 
 def looks(test_set: HeldOutSet) -> str:
@@ -40,8 +44,8 @@ def card_lines(result: WinnerResult) -> Iterator[str]:
         return
     test_set = result.test_set
     yield (
-        f"Measured once, by images drawn for it (seed {result.latent_seed}), on {test_set.images} test images of "
-        f"{test_set.patients} patients who have none in train or validation. {looks(test_set).capitalize()}."
+        f"Measured once, by images drawn for it (seed {result.latent_seed}), on {basis(test_set)} who have none in "
+        f"train or validation. {looks(test_set).capitalize()}."
     )
     yield from _selected_lines(result)
     yield from ("", "| metric | value (interval) | real against real | real / fake images |", "|---|---|---|---|")

@@ -12,7 +12,7 @@ it from another, whatever its snapshots show.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -164,15 +164,33 @@ def _compare(
     )
 
 
+CLAUSES = {
+    Finding.BETTER: "{own} is better than {others}",
+    Finding.WORSE: "{own} is worse than {others}",
+    Finding.NO_DIFFERENCE: "no significant difference between {own} and {others}",
+    Finding.ONE_SEED: "one seed is not enough to tell {own} from {others}",
+    Finding.NO_SEED: "{own} has no seed in common with {others}",
+    Finding.NO_EPOCH: "{own} has no epoch in common with {others}",
+}
+
+
 def describe(comparisons: Sequence[LambdaComparison], gp_lambda: float) -> str:
     """In a clause, what the comparisons say of one lambda against the others; differences are its own minus theirs."""
-    groups: dict[str, list[str]] = {}
+    own = f"lambda={gp_lambda:g}"
+    clauses = (
+        CLAUSES[finding].format(own=own, others=" and ".join(_other(item, gp_lambda) for item in items))
+        for finding, items in by_finding(comparisons, gp_lambda).items()
+    )
+    return "; ".join(clauses) or "there is no other lambda to compare with"
+
+
+def by_finding(comparisons: Iterable[LambdaComparison], gp_lambda: float) -> dict[Finding, list[LambdaComparison]]:
+    """The comparisons of one lambda, grouped by what they say of it, in their order."""
+    groups: dict[Finding, list[LambdaComparison]] = {}
     for item in comparisons:
         if gp_lambda in (item.one, item.other):
-            phrase = _phrase(item, f"lambda={gp_lambda:g}", gp_lambda)
-            groups.setdefault(phrase, []).append(_other(item, gp_lambda))
-    clauses = (phrase.format(" and ".join(others)) for phrase, others in groups.items())
-    return "; ".join(clauses) or "there is no other lambda to compare with"
+            groups.setdefault(item.finding_of(gp_lambda), []).append(item)
+    return groups
 
 
 def sentence(comparison: LambdaComparison) -> str:
@@ -195,18 +213,6 @@ def describe_design(design: BlockDesign) -> str:
     left_out = f", {design.missing} missing and left out of the least-squares fit" if design.missing else ""
     spread = f"pooled residual standard deviation {design.residual_sd:.4g} ({design.freedom} degrees of freedom)"
     return f"{runs}{left_out}; {span}; {spread}; Tukey's intervals, {design.confidence:.0%} for all pairs together"
-
-
-def _phrase(item: LambdaComparison, own: str, gp_lambda: float) -> str:
-    """The clause, ``{}`` in place of the others."""
-    if item.better is not None:
-        return f"{own} is {'better' if item.better == gp_lambda else 'worse'} than {{}}"
-    return {
-        Finding.NO_DIFFERENCE: f"no significant difference between {own} and {{}}",
-        Finding.ONE_SEED: f"one seed is not enough to tell {own} from {{}}",
-        Finding.NO_SEED: f"{own} has no seed in common with {{}}",
-        Finding.NO_EPOCH: f"{own} has no epoch in common with {{}}",
-    }[item.finding]
 
 
 def _other(item: LambdaComparison, gp_lambda: float) -> str:

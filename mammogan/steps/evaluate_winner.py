@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def _looked_at(context: StepContext, test_set: HeldOutSet) -> HeldOutSet:
     if not test_set.images:
         return test_set
     count = looks.look(context.parent_id, test_set.digest)
-    return HeldOutSet(test_set.digest, test_set.images, test_set.patients, count)
+    return dataclasses.replace(test_set, looks=count)
 
 
 def _measured(

@@ -14,14 +14,13 @@ from dataclasses import dataclass
 
 import mlflow
 
-from mammogan.addresses import UI_URL, masked, sign_in_of
+from mammogan.addresses import DATABASE, UI_URL, masked, sign_in_of
 from mammogan.tracking import views
 from mammogan.tracking.database import file_of, is_database
 from mammogan.tracking.server import RUN_KEY, client
 
 SERVED_AT = "http://127.0.0.1:5000"
 """Where ``mammogan ui`` serves a database."""
-DATABASE = "mlflow.db"
 FIRST_FREE = 1024
 """Port from which on everybody may listen."""
 _SERVICE = re.compile(r"(?P<name>[a-z0-9-]+)\.(?P<namespace>[a-z0-9-]+)\.svc(?:\.cluster\.local)?")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import urllib.parse
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mammogan.addresses import UI_URL
+from mammogan.addresses import UI_URL, sign_in_of
 from mammogan.launch import kubectl, mlflow_page
 from mammogan.launch.server import OWN_NAMESPACE
 
@@ -59,7 +58,7 @@ def _kubeflow(server: Server, run_id: str) -> str:
 
 def _mlflow(server: Server, tracking_uri: str, settings: str) -> str:
     named = os.environ.get(UI_URL) or _in_config_map(server, settings)
-    address = _without_password(named or tracking_uri)
+    address = sign_in_of(named or tracking_uri)[0]
     if address.startswith(("http://", "https://")):
         return address.rstrip("/")
     return mlflow_page.open_command(tracking_uri) if mlflow_page.is_file(tracking_uri) else ""
@@ -72,9 +71,3 @@ def _in_config_map(server: Server, settings: str) -> str:
     except (LookupError, RuntimeError):
         return ""
     return config_map.text("data", UI_URL)
-
-
-def _without_password(address: str) -> str:
-    """An address as it may be shown: MLflow's may carry a sign-in."""
-    parts = urllib.parse.urlsplit(address)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
