@@ -4,8 +4,6 @@ import contextlib
 import http.client
 import json
 import os
-import random
-import socket
 import subprocess
 import threading
 import time
@@ -17,6 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from sysconfig import get_path
 from urllib.parse import urlsplit
+
+from ports import free_ports
 
 START_S = 60
 ACCESS_KEY, SECRET_KEY = "tester", "tester-secret"
@@ -80,7 +80,7 @@ def seaweedfs(folder, keys=None):
         for name, actions in (keys or {}).items()
     ]
     (folder / "s3.json").write_text(json.dumps({"identities": identities}))
-    master, volume, filer, s3 = _free_ports(4)
+    master, volume, filer, s3 = free_ports(4, 10000)  # its gRPC listens 10000 above each
     command = [
         Path(get_path("scripts"), "weed"), "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
         "-filer", "-s3", f"-s3.config={folder / 's3.json'}", f"-master.port={master}", f"-volume.port={volume}",
@@ -94,19 +94,6 @@ def seaweedfs(folder, keys=None):
         yield store
     finally:
         store.stop()
-
-
-def _free_ports(count):
-    """Free ports whose number plus 10000, which SeaweedFS takes for gRPC, is a free port too."""
-    ports = []
-    while len(ports) < count:
-        port = random.randint(20000, 55000)
-        with socket.socket() as http_port, socket.socket() as grpc_port, contextlib.suppress(OSError):
-            http_port.bind(("127.0.0.1", port))
-            grpc_port.bind(("127.0.0.1", port + 10000))
-            if port not in ports:
-                ports.append(port)
-    return ports
 
 
 def _wait(endpoint, process, log):

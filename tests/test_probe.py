@@ -131,8 +131,6 @@ def mlflow(empty_database, tmp_path_factory):
     """MLflow that answers to one name only; it listens at 127.0.0.1."""
     folder = tmp_path_factory.mktemp("mlflow")
     shutil.copyfile(empty_database, folder / "mlflow.db")
-    port = mlflow_servers.free_port()
-    del port
     hosts = {"MLFLOW_SERVER_ALLOWED_HOSTS": "localhost,localhost:*"}
     with mlflow_servers.mlflow_server(f"sqlite:///{folder}/mlflow.db", str(folder), folder, hosts) as server:
         yield f"http://localhost:{server.port}"

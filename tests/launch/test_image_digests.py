@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import registries
 import yaml
-from servers import _free_ports
+from ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "docker"))
@@ -54,7 +54,7 @@ def registry(request, tmp_path):
     if not shutil.which("docker-registry"):
         pytest.skip("docker-registry is not installed; Debian's package brings it")
     (tmp_path / "registry").mkdir()
-    with registries.docker_registry(TAGS, tmp_path / "registry", _free_ports(1)[0]) as address:
+    with registries.docker_registry(TAGS, tmp_path / "registry", free_port()) as address:
         yield address
 
 
@@ -106,7 +106,7 @@ def test_a_tag_that_was_moved_is_pinned_anew(checkout):
 
 
 def test_without_a_registry_nothing_is_changed_and_one_line_says_why(checkout, capsys):
-    root = checkout(f"127.0.0.1:{_free_ports(1)[0]}")
+    root = checkout(f"127.0.0.1:{free_port()}")
     before = contents(root)
     assert image_digests.main(root) == 1
     assert contents(root) == before

@@ -12,8 +12,9 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from mlflow_servers import free_port, wait_until
+from mlflow_servers import wait_until
 from PIL import Image
+from ports import free_port
 from snapshots import write_snapshot
 from typer.testing import CliRunner
 from warm_interpreter import warm_python
