@@ -93,7 +93,7 @@ MUTANTS = [
             ("mammogan/console.py", "table_column=Column(ratio=1, no_wrap=True)", "table_column=None"),
         ],
         "tests/data/test_picture_list.py -k another_patients_name": [
-            ("mammogan/data/duplicates.py", "if len({image.wanted.patient_id for image in group}) > 1:", "if False:"),
+            ("mammogan/data/duplicates.py", "if len({image.spec.patient_id for image in group}) > 1:", "if False:"),
         ],
         "tests/data/test_display.py -k FunctionalGroups": [
             ("mammogan/data/dicom.py", "        functional_groups.raise_to_top(dataset)\n", ""),
@@ -140,7 +140,7 @@ MUTANTS = [
             ("mammogan/data/picture_list.py", "elif given and not any(each.split for each in known):", "elif False:"),
             ("mammogan/data/picture_list.py", '"view", "subset", "split"):', '"view", "subset"):'),
             ("mammogan/data/picture_list.py", "    if by_patient and given:", "    if False:"),
-            ("mammogan/data/duplicates.py", "if len({image.wanted.split for image in group}) > 1:", "if False:"),
+            ("mammogan/data/duplicates.py", "if len({image.spec.split for image in group}) > 1:", "if False:"),
             ("mammogan/data/picture_list.py", "        if len(labels) > 1:", "        if len(labels) > 9:"),
             ("mammogan/data/picture_list.py", "        if len(said) > 1:", "        if len(said) > 9:"),
             ("mammogan/data/picture_list.py", "        if unusable or unlike:", "        if unlike or not known:"),
@@ -149,11 +149,11 @@ MUTANTS = [
                 "pathology=cbis_ddsm.deciding({each.pathology for each in findings}),",
                 "pathology=findings[0].pathology,",
             ),
-            ("mammogan/data/duplicates.py", "if len({image.wanted.label for image in group}) > 1:", "if False:"),
+            ("mammogan/data/duplicates.py", "if len({image.spec.label for image in group}) > 1:", "if False:"),
             (
                 "mammogan/data/duplicates.py",
-                'keys = (f"source {image.made.source_sha256}", f"pixels {image.made.sha256}")',
-                'keys = (f"source {image.made.source_sha256}",)',
+                'keys = (f"source {image.conversion.source_sha256}", f"pixels {image.conversion.sha256}")',
+                'keys = (f"source {image.conversion.source_sha256}",)',
             ),
             ("mammogan/data/picture_list.py", "if shared[name.casefold()] > 1 else name", "if False else name"),
             (
@@ -204,8 +204,8 @@ MUTANTS = [
             ),
             (
                 "mammogan/data/finished.py",
-                '"source_uid": made.source_uid,',
-                '"source_uid": wanted.series_uids[0] if wanted.series_uids else "",',
+                '"source_uid": conversion.source_uid,',
+                '"source_uid": spec.series_uids[0] if spec.series_uids else "",',
             ),
             ("mammogan/storage.py", "within = target is None or target.is_relative_to(home)", "within = True"),
             (
@@ -1241,7 +1241,7 @@ MUTANTS = [
                 "    if False and (kind :=",
             ),
             ("mammogan/data/sources.py", "    if table and (line :=", "    if False and (line :="),
-            ("mammogan/data/worker.py", 'if job.wanted.content != "crop" and is_of_two', "if False and is_of_two"),
+            ("mammogan/data/worker.py", 'if job.spec.content != "crop" and is_of_two', "if False and is_of_two"),
         ],
         "tests/data/test_tables.py -k 'nul or long_field or title'": [
             ("mammogan/data/tables.py", "    csv.field_size_limit(LONGEST_FIELD)\n", ""),
@@ -1417,7 +1417,7 @@ MUTANTS = [
             ),
         ],
         "tests/data/test_picture_list.py -k mask": [
-            ("mammogan/data/worker.py", 'if job.wanted.content != "crop" and is_drawing', "if False and is_drawing"),
+            ("mammogan/data/worker.py", 'if job.spec.content != "crop" and is_drawing', "if False and is_drawing"),
             ("mammogan/data/worker.py", "np.count_nonzero(thinned >= high - edge)", "np.count_nonzero(thinned >= low)"),
         ],
         "tests/data/test_manifest.py": [

@@ -20,7 +20,7 @@ def without_duplicates(images: Iterable[FinishedImage]) -> tuple[list[FinishedIm
     """
     kept: list[FinishedImage] = []
     bad: list[RejectedImage] = []
-    for group in _same(sorted(images, key=lambda image: image.wanted.image_id)):
+    for group in _same(sorted(images, key=lambda image: image.spec.image_id)):
         unlike = _contradiction(group)
         if unlike:
             bad += [_contradicted(image, unlike) for image in group]
@@ -30,59 +30,60 @@ def without_duplicates(images: Iterable[FinishedImage]) -> tuple[list[FinishedIm
         bad += [_copied(image, first) for image in others]
     for image in kept:
         bad += _notes(image)
-    return sorted(kept, key=lambda image: image.wanted.image_id), bad
+    return sorted(kept, key=lambda image: image.spec.image_id), bad
 
 
 def _same(images: Iterable[FinishedImage]) -> list[list[FinishedImage]]:
     """Groups of images whose source files, or whose pixels when made, are the same."""
     groups: dict[str, list[FinishedImage]] = {}
     for image in images:
-        keys = (f"source {image.made.source_sha256}", f"pixels {image.made.sha256}")
+        keys = (f"source {image.conversion.source_sha256}", f"pixels {image.conversion.sha256}")
         same = {id(groups[key]): groups[key] for key in keys if key in groups}
         members = (member for known in same.values() for member in known)
-        group = sorted(members, key=lambda member: member.wanted.image_id)
+        group = sorted(members, key=lambda member: member.spec.image_id)
         group.append(image)
         for member in group:
-            groups[f"source {member.made.source_sha256}"] = groups[f"pixels {member.made.sha256}"] = group
+            groups[f"source {member.conversion.source_sha256}"] = groups[f"pixels {member.conversion.sha256}"] = group
     return list({id(group): group for group in groups.values()}.values())
 
 
 def _contradiction(group: Sequence[FinishedImage]) -> str:
     """What is said of one image that cannot all be true; empty where it can."""
-    if len({image.wanted.label for image in group}) > 1:
-        statements = ", ".join(f"{image.made.source} is {image.wanted.pathology}" for image in group)
+    if len({image.spec.label for image in group}) > 1:
+        statements = ", ".join(f"{image.conversion.source} is {image.spec.pathology}" for image in group)
         return f"the same image with two labels: {statements}"
-    if len({image.wanted.split for image in group}) > 1:
-        statements = ", ".join(f"{image.made.source} is {image.wanted.split}" for image in group)
+    if len({image.spec.split for image in group}) > 1:
+        statements = ", ".join(f"{image.conversion.source} is {image.spec.split}" for image in group)
         return f"the same image in two splits: {statements}"
-    if len({image.wanted.patient_id for image in group}) > 1:
-        return f"the same image of two patients: {', '.join(image.made.source for image in group)}"
+    if len({image.spec.patient_id for image in group}) > 1:
+        return f"the same image of two patients: {', '.join(image.conversion.source for image in group)}"
     return ""
 
 
 def _described(first: FinishedImage, group: Sequence[FinishedImage]) -> FinishedImage:
     """The first image with the descriptors that all of a group agree on."""
-    described = Descriptors.together(image.wanted.described for image in group)
-    return replace(first, wanted=replace(first.wanted, described=described))
+    described = Descriptors.together(image.spec.described for image in group)
+    return replace(first, spec=replace(first.spec, described=described))
 
 
 def _contradicted(image: FinishedImage, reason: str) -> RejectedImage:
-    return RejectedImage(image.wanted.image_id, image.made.source, reason, "keep the right one, or fix its row")
+    return RejectedImage(image.spec.image_id, image.conversion.source, reason, "keep the right one, or fix its row")
 
 
 def _copied(image: FinishedImage, first: FinishedImage) -> RejectedImage:
-    same = "file" if image.made.source_sha256 == first.made.source_sha256 else "picture"
-    fix = f"remove one of the two, or fix the CSV if {first.wanted.image_id} is the wrong one"
-    reason = f"the same {same} as {first.made.source}"
-    return RejectedImage(image.wanted.image_id, image.made.source, reason, fix)
+    same = "file" if image.conversion.source_sha256 == first.conversion.source_sha256 else "picture"
+    fix = f"remove one of the two, or fix the CSV if {first.spec.image_id} is the wrong one"
+    reason = f"the same {same} as {first.conversion.source}"
+    return RejectedImage(image.spec.image_id, image.conversion.source, reason, fix)
 
 
 def _notes(image: FinishedImage) -> list[RejectedImage]:
-    made = image.made
+    conversion = image.conversion
     copies = [
-        RejectedImage("", copy, f"a copy of {made.source}", "none needed; it was used once") for copy in made.copies
+        RejectedImage("", copy, f"a copy of {conversion.source}", "none needed; it was used once")
+        for copy in conversion.copies
     ]
     return copies + [
-        RejectedImage("", unused.source, f"beside {made.source}, which was used: {unused.reason}", "none needed")
-        for unused in made.unused
+        RejectedImage("", unused.source, f"beside {conversion.source}, which was used: {unused.reason}", "none needed")
+        for unused in conversion.unused
     ]

@@ -36,7 +36,7 @@ class Unused:
 
 
 @dataclass(frozen=True)
-class Made:
+class Conversion:
     """What a source file became."""
 
     source: str
@@ -60,31 +60,31 @@ class Made:
 class FinishedImage:
     """An image that was made, and what the labels say of it now; they may change while its pixels stay."""
 
-    wanted: ImageSpec
-    made: Made
+    spec: ImageSpec
+    conversion: Conversion
 
     def cells(self) -> dict[str, str | int]:
         """Its row of the manifest; ``split`` as the source says it, or empty."""
-        wanted, made = self.wanted, self.made
+        spec, conversion = self.spec, self.conversion
         return {
-            "image_id": wanted.image_id,
-            "file": f"images/{wanted.image_id}.png",
-            "label": wanted.label,
-            "pathology": wanted.pathology,
-            "patient_id": wanted.patient_id,
-            "laterality": wanted.laterality,
-            "view": wanted.view,
-            "abnormality": wanted.abnormality,
-            "subset": wanted.subset,
-            "split": wanted.split,
-            "source_uid": made.source_uid,
-            "source": made.source,
-            "source_sha256": made.source_sha256,
-            "sha256": made.sha256,
-            "original_rows": made.original_rows,
-            "original_cols": made.original_cols,
-            "density": wanted.described.density,
-            "subtlety": wanted.described.subtlety,
+            "image_id": spec.image_id,
+            "file": f"images/{spec.image_id}.png",
+            "label": spec.label,
+            "pathology": spec.pathology,
+            "patient_id": spec.patient_id,
+            "laterality": spec.laterality,
+            "view": spec.view,
+            "abnormality": spec.abnormality,
+            "subset": spec.subset,
+            "split": spec.split,
+            "source_uid": conversion.source_uid,
+            "source": conversion.source,
+            "source_sha256": conversion.source_sha256,
+            "sha256": conversion.sha256,
+            "original_rows": conversion.original_rows,
+            "original_cols": conversion.original_cols,
+            "density": spec.described.density,
+            "subtlety": spec.described.subtlety,
         }
 
 
@@ -97,7 +97,7 @@ class Finished:
     store: str = ""
     """Address of the copies that outlive it; empty where there are none."""
 
-    def found(self, jobs: Sequence[Job]) -> tuple[list[FinishedImage], list[Job]]:
+    def restore(self, jobs: Sequence[Job]) -> tuple[list[FinishedImage], list[Job]]:
         """The images that are finished, here or in the store, and the jobs that are left.
 
         What only one of the two places had is copied to the other. Raises OSError where the store cannot be used.
@@ -112,29 +112,33 @@ class Finished:
         """An image that was finished in the folder from the same source files, else None."""
         try:
             with storage.named(self.folder):
-                written = (self.folder / f"{job.wanted.image_id}.json").read_bytes()
-                content = (self.folder / f"{job.wanted.image_id}.png").read_bytes()
+                written = (self.folder / f"{job.spec.image_id}.json").read_bytes()
+                content = (self.folder / f"{job.spec.image_id}.png").read_bytes()
             record = codec.parsed(written, "a finished image")
         except (FileNotFoundError, ValueError):  # ValueError: the machine went down before the record was on its disk
             return None
-        made = _made(record)
-        if made is None or not isinstance(record, dict) or made.sha256 != hashlib.sha256(content).hexdigest():
+        conversion = _conversion(record)
+        if (
+            conversion is None
+            or not isinstance(record, dict)
+            or conversion.sha256 != hashlib.sha256(content).hexdigest()
+        ):
             return None
         if (record.get("address"), record.get("stamp")) != (_address(job), job.stamp):
             return None
-        return FinishedImage(job.wanted, made)
+        return FinishedImage(job.spec, conversion)
 
-    def keep(self, job: Job, made: Made, content: bytes) -> None:
+    def keep(self, job: Job, conversion: Conversion, content: bytes) -> None:
         """Keep an image in the folder and then in the store. Raises OSError; what the folder has got stays there."""
-        entry = {"address": _address(job), "stamp": job.stamp, "row": codec.encode(made)}
+        entry = {"address": _address(job), "stamp": job.stamp, "row": codec.encode(conversion)}
         record = json.dumps(entry, sort_keys=True).encode()
         self._keep_here(job, record, content)
         if self.store:
             storage.write_bytes(self._entry(job), record + b"\n" + content)
 
     def _keep_here(self, job: Job, record: bytes, content: bytes) -> None:
-        _keep(self.folder / f"{job.wanted.image_id}.png", content)
-        _keep(self.folder / f"{job.wanted.image_id}.json", record)
+        _keep(self.folder / f"{job.spec.image_id}.png", content)
+        _keep(self.folder / f"{job.spec.image_id}.json", record)
 
     def _exchanged(self, jobs: Sequence[Job], images: Sequence[FinishedImage | None]) -> list[FinishedImage | None]:
         """The images and those that the store adds; the store gets what it lacks."""
@@ -177,9 +181,7 @@ class Finished:
     def _put(self, job: Job) -> None:
         """Copy an image of the folder to the store with the record that tells of which source it was made."""
         with storage.named(self.folder):
-            record, content = (
-                (self.folder / f"{job.wanted.image_id}{kind}").read_bytes() for kind in (".json", ".png")
-            )
+            record, content = ((self.folder / f"{job.spec.image_id}{kind}").read_bytes() for kind in (".json", ".png"))
         storage.write_bytes(self._entry(job), record + b"\n" + content)
 
     def _entries(self, jobs: Iterable[Job]) -> set[str]:
@@ -188,7 +190,7 @@ class Finished:
         return {storage.join(folder, name) for folder in folders for name in storage.list_files(folder)}
 
     def _entry(self, job: Job) -> str:
-        return storage.join(self._source_folder(job), digest([job.wanted.image_id, job.stamp]))
+        return storage.join(self._source_folder(job), digest([job.spec.image_id, job.stamp]))
 
     def _source_folder(self, job: Job) -> str:
         return storage.join(self.store, digest(_address(job)))
@@ -201,14 +203,14 @@ def _address(job: Job) -> str:
     )
 
 
-def _made(record: object) -> Made | None:
+def _conversion(record: object) -> Conversion | None:
     """What a record says of its image; None for one that is torn."""
     row = record.get("row") if isinstance(record, dict) else None
     if not isinstance(row, dict):
         return None
     try:
         # an earlier version also wrote what the labels said
-        return codec.decode(Made, {field.name: row[field.name] for field in fields(Made)})
+        return codec.decode(Conversion, {field.name: row[field.name] for field in fields(Conversion)})
     except (KeyError, ValueError):
         return None
 

@@ -128,7 +128,7 @@ def _make_images(
     located: Located, config: DataConfig, images: Finished, workers: int
 ) -> tuple[list[FinishedImage], list[RejectedImage]]:
     """Every image that could be made, by earlier attempts or now, and what could not."""
-    finished, todo = images.found(located.jobs)
+    finished, todo = images.restore(located.jobs)
     bad = list(located.bad)
     start = time.monotonic()
     with console.progress("ingest", len(located.jobs), done=len(finished), unit="images") as advance:
@@ -253,17 +253,17 @@ def _summary(
     sides: Sides,
 ) -> Summary:
     """What the rows of a manifest say, ``images`` being those of its rows, by the name in the source."""
-    ordered = sorted(images, key=lambda image: image.wanted.image_id)
+    ordered = sorted(images, key=lambda image: image.spec.image_id)
     return Summary(
         **vars(split.count(frame)),
         source=kind,
         subset="+".join(sorted(set(frame["subset"]))),
         splits=sides,
         data_digest=manifest.data_digest(frame),
-        mixed_labels=sum(image.wanted.mixed for image in images),
+        mixed_labels=sum(image.spec.mixed for image in images),
         quarantined=len(bad),
         settings=config,
         burned_in=tuple(
-            sorted(name for name, image in zip(frame["image_id"], ordered, strict=True) if image.made.burned_in)
+            sorted(name for name, image in zip(frame["image_id"], ordered, strict=True) if image.conversion.burned_in)
         ),
     )

@@ -71,7 +71,7 @@ class Listing:
             spellings.setdefault(composed(name), []).append(name)
         return spellings
 
-    def found(self, written: str) -> str:
+    def resolve(self, written: str) -> str:
         """The file that a table means by a path, with slashes of either kind and accents of either form.
 
         A path that no file has comes back with slashes. Raises ValueError for a path that is not below its folder, and

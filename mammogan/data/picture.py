@@ -182,7 +182,7 @@ def _check_parts(image: Image.Image, content: bytes | memoryview) -> None:
         pixels += part.frame.rows * part.frame.columns
         if pixels > 2 * LARGEST_PIXELS:  # the image has no more; tiles may stand out over its edge
             raise BadImageError("a TIFF whose strips or tiles are larger than it", FIX)
-        jpeg.check_same(*(imagecodecs.jpeg8_decode(each) for each in (part.content, part.lengthened())))
+        jpeg.check_same(*(imagecodecs.jpeg8_decode(data) for data in (part.content, part.lengthened())))
 
 
 def _has_second_page(image: Image.Image) -> bool:

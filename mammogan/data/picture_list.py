@@ -66,7 +66,7 @@ class Finding:
 class ListedImage:
     """An image and the file that holds it."""
 
-    wanted: ImageSpec
+    spec: ImageSpec
     file: str
 
 
@@ -128,7 +128,7 @@ def read(table: tables.Table, listing: Listing, *, by_patient: bool) -> PictureL
             used += known
     if by_patient and given:
         _check_patients(used)
-    ordered = sorted(images, key=lambda image: image.wanted.image_id)
+    ordered = sorted(images, key=lambda image: image.spec.image_id)
     return PictureList(tuple(ordered), tuple(bad), len(names) + len(lost))
 
 
@@ -153,7 +153,7 @@ def _rejected(image_id: str, line: int, reason: str, fix: str = FIX) -> Rejected
 def _file(row: tables.Row, listing: Listing) -> str:
     """The file that a row means. Raises ValueError where it cannot be one."""
     row.check_cells(("file",), ("file",))
-    file = listing.found(row["file"])
+    file = listing.resolve(row["file"])
     if not (_has_suffix(file) or is_suffixless(file)):
         raise ValueError(f"file={row['file']!r}: not a picture; use {', '.join(SUFFIXES)} or no suffix")
     if _is_long(file):

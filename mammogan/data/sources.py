@@ -36,7 +36,7 @@ LOOKED_INTO = 100
 class Job:
     """One image to make and the files that may hold it."""
 
-    wanted: ImageSpec
+    spec: ImageSpec
     root: str
     files: tuple[str, ...]
     """Paths relative to the root; more than one where crop and mask must be told apart; ``x/`` is all files in x."""
@@ -254,7 +254,7 @@ def _locate_images(source: str, listing: Listing, manifest: tables.Table, config
     """Every image of a plain folder's manifest, whatever the configured subset."""
     listed = picture_list.read(manifest, listing, by_patient=config.split == "patient")
     jobs = [
-        Job(item.wanted, source, (item.file,), f"{item.file} {listing.stamps.get(item.file, '')}")
+        Job(item.spec, source, (item.file,), f"{item.file} {listing.stamps.get(item.file, '')}")
         for item in listed.images
     ]
     return Located("images", tuple(jobs), listed.bad, listed.expected)

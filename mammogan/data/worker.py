@@ -23,7 +23,7 @@ import numpy as np
 from mammogan import patience, storage
 from mammogan.config import DataConfig
 from mammogan.data import dicom, picture
-from mammogan.data.finished import Finished, FinishedImage, Made, Unused
+from mammogan.data.finished import Conversion, Finished, FinishedImage, Unused
 from mammogan.data.listing import is_companion
 from mammogan.data.preprocess import square
 from mammogan.data.quarantine import BadImageError, RejectedImage
@@ -109,8 +109,8 @@ def _finish(job: Job, config: DataConfig, images: Finished) -> FinishedImage | R
         source = choose(job, sources.readable)
         content = picture.encode_png(square(source.pixels, config))
     except BadImageError as error:
-        return RejectedImage(job.wanted.image_id, ";".join(job.files), error.reason, error.fix)
-    finished = Made(
+        return RejectedImage(job.spec.image_id, ";".join(job.files), error.reason, error.fix)
+    finished = Conversion(
         source=source.name,
         source_uid=source.series_uid,
         source_sha256=source.sha256,
@@ -122,7 +122,7 @@ def _finish(job: Job, config: DataConfig, images: Finished) -> FinishedImage | R
         burned_in=source.burned_in,
     )
     images.keep(job, finished, content)
-    return FinishedImage(job.wanted, finished)
+    return FinishedImage(job.spec, finished)
 
 
 def read(job: Job, *, window: bool = False) -> Sources:
@@ -209,10 +209,10 @@ def choose(job: Job, sources: Iterable[Source]) -> Source:
         raise BadImageError(reason, "download the series' image of the crop")
     if len(candidates) != 1:
         raise BadImageError(f"{len(candidates)} files could be the image", "keep the one file of the series")
-    if job.wanted.content != "crop" and is_of_two(candidates[0].pixels):
+    if job.spec.content != "crop" and is_of_two(candidates[0].pixels):
         reason = "its pixels have two values alone, as those of a mask or of one bit a pixel"
         raise BadImageError(reason, "give the grey image; leave a mask's row out")
-    if job.wanted.content != "crop" and is_drawing(candidates[0].pixels):
+    if job.spec.content != "crop" and is_drawing(candidates[0].pixels):
         raise BadImageError(
             "nearly all of it is black or white, as a mask is", "give the image; leave a mask's row out"
         )
@@ -220,7 +220,7 @@ def choose(job: Job, sources: Iterable[Source]) -> Source:
 
 
 def _may_be(job: Job, source: Source) -> bool:
-    return job.wanted.content != "crop" or not is_mask(source.pixels)
+    return job.spec.content != "crop" or not is_mask(source.pixels)
 
 
 def is_of_two(pixels: np.ndarray) -> bool:

@@ -234,9 +234,9 @@ def test_a_twin_serves_where_the_first_is_not_there(phantom, tmp_path):
         twin = [cell.replace("Mass-Training", "Mass-Test").replace("/1.", "/9.") for cell in first]
         csv.writer(file).writerows([header, twin])
     located = locate(str(folder), "", DataConfig(subset="calc-train+mass-test"))
-    (job,) = [job for job in located.jobs if job.wanted.twins]
-    assert job.wanted.subset == "mass-test"
-    assert job.series == job.wanted.twins
+    (job,) = [job for job in located.jobs if job.spec.twins]
+    assert job.spec.subset == "mass-test"
+    assert job.series == job.spec.twins
     assert not located.bad
 
 

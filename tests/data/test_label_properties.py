@@ -109,7 +109,7 @@ def test_the_label_is_the_rules_and_nothing_else(tmp_path_factory, rows):
         of_one = {(row[4], row[2].upper() == "MALIGNANT") for row in mine if row[4]}
         if usable and one_patient and agreed and sure and len(of_one) == len({number for number, _ in of_one}):
             labels[file] = int(any(row[2].upper() == "MALIGNANT" for row in mine))
-    assert {image.file: image.wanted.label for image in found.images} == labels
+    assert {image.file: image.spec.label for image in found.images} == labels
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +173,7 @@ def test_what_an_image_is_for_is_as_its_rows_say_in_any_order(tmp_path_factory, 
     random.shuffle(shuffled)
     content = write([header, *shuffled])
     found = listed(folder, content)
-    assert {image.file: image.wanted.split for image in found.images} == roles
+    assert {image.file: image.spec.split for image in found.images} == roles
     assert len(shuffled) == len(found.images) + len(found.bad)
     sides = {(row[1], roles[row[0]]) for row in rows if row[0] in roles}
     leaking = [who for who, side in sides if side == "train" and (who, "test") in sides]
