@@ -1275,6 +1275,19 @@ MUTANTS = [
         "tests/tracking/test_relocation.py -k relocate_makes": [
             ("mammogan/tracking/relocation.py", "        if not runs or any(", "        if False and any("),
         ],
+        "tests/test_trust.py": [
+            ("mammogan/trust.py", "os.environ.setdefault(other, path)", "pass"),
+            ("mammogan/trust.py", "urllib.request.getproxies().get(scheme)", "None"),
+            ("mammogan/launch/server.py", "if untrusted := trust.distrust(error):", "if untrusted := '':"),
+        ],
+        "tests/launch/test_image_digests.py": [
+            (
+                "docker/image_digests.py",
+                "text[: place.start] + place.before + digest + text[place.end :]",
+                "text[: place.start] + place.before + digest + text[place.start :]",
+            ),
+            ("docker/image_digests.py", "hashlib.sha256(answer.content)", "hashlib.sha256(b'')"),
+        ],
         "tests/tracking/test_runs.py -k waits_for_nobody": [
             ("mammogan/tracking/trial_log.py", "GONE = (400, 404)", "GONE, LAST_WORDS_S = (999,), 70.0"),
         ],
