@@ -51,15 +51,17 @@ def inspect(
     batch_size: int = 50,
     critic: CriticScores | None = None,
     device: torch.device | None = None,
+    drawn: int = 0,
 ) -> Audit:
     """Compare synthetic images (M, 1, H, W), uint8, with the training images and with images of other patients.
 
-    Exact copies are looked for among all of them, all else among ``config.fakes`` at most; moved copies on ``device``,
-    which takes minutes for a thousand images and is not made without one.
+    Exact copies are looked for among all of them, all else among ``config.fakes`` at most, half of these out of the
+    last ``drawn`` ones, or as many as there are; moved copies on ``device``, which takes minutes for a thousand images
+    and is not made without one.
     Raises NotEnoughDataError for sets that are too small, ValueError for those that differ in size or share a patient.
     """
     _check(train, held_out, fakes)
-    chosen = _evenly(len(fakes), config.fakes)
+    chosen = _chosen(len(fakes) - drawn, drawn, config.fakes)
     compared = fakes[torch.from_numpy(chosen)]
     sample = _sample(train, held_out, len(chosen), config.confidence)
     answers = [by_moves(train, held_out, compared, sample, config, device)]
@@ -123,6 +125,12 @@ def _hashable(images: Tensor) -> Iterator[bytes]:
     return (hashlib.sha256(image.numpy().tobytes()).digest() for image in images)
 
 
+def _chosen(given: int, drawn: int, most: int) -> Ints:
+    """At most ``most`` of the ``given`` images and of the ``drawn`` ones behind them, of each half where it can be."""
+    of_drawn = min(drawn, max(most // 2, most - given))
+    return np.concatenate([_evenly(given, most - of_drawn), given + _evenly(drawn, of_drawn)])
+
+
 def _evenly(count: int, most: int) -> Ints:
     """At most ``most`` of the indices below ``count``, evenly taken."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
@@ -157,6 +165,13 @@ def _label_of_synthetic(dataset: Dataset) -> int:
     return int(dataset.synthetic.labels[0]) if len(dataset.synthetic) else 1
 
 
+def _to_draw(given: int, config: Config) -> int:
+    """Further images that it takes: a set without what lies near training images says nothing of its generator."""
+    made = config.synthesise
+    picked = made.min_realism > 0 or made.min_distance > 0 or made.truncation < 1
+    return config.audit.fakes if picked else max(0, config.audit.fakes - given)
+
+
 def audit_dataset(
     dataset: Path, config: Config, out: Path, *, fakes: Tensor | None = None, label: int | None = None,
     critic: Path | None = None, more: Callable[[int], Tensor] | None = None,
@@ -165,8 +180,9 @@ def audit_dataset(
 
     Train are the real train images of the class, held out the validation images of patients who are not in train; where
     there are none, which ``AuditCounts.held_out_role`` says, the test images of patients who are in no other split.
-    ``critic`` is the file of a critic that was trained on the former. Where there are fewer than ``audit.fakes``
-    synthetic images, ``more(count)`` gives ``count`` further ones of the same generator, uint8 (count, 1, H, W). Writes
+    ``critic`` is the file of a critic that was trained on the former. ``more(count)`` gives ``count`` further images of
+    the same generator, uint8 (count, 1, H, W), as it draws them by itself: as many as the synthetic ones are fewer than
+    ``audit.fakes``, and ``audit.fakes`` where the settings of ``synthesise`` made a choice among its images. Writes
     ``audit.json``, ``audit.html`` and ``closest.png``, or with ``report.real_images`` ``pairs.png`` and ``reals.png``,
     below ``out`` and returns the first one. Raises ValueError for a data set without synthetic images where no
     ``fakes`` are given, and as ``inspect`` and ``critic_scores`` do.
@@ -186,13 +202,13 @@ def audit_dataset(
     reals = [Reals(side.images(allow_empty=True), side.patients) for side in (real.train, held_out)]
     _check(*reals, fakes)
     judged = critic_scores(critic, *reals, real.digest, config) if critic else None
-    drawn = max(0, config.audit.fakes - len(fakes)) if more else 0
+    drawn = _to_draw(len(fakes), config) if more else 0
     if more and drawn:
         fakes = torch.cat([fakes, more(drawn)])
     result = inspect(
         *reals, fakes, load_spaces(config.evaluate), config.audit,
         batch_size=config.evaluate.batch_size, critic=judged,
-        device=pick_device(config.evaluate.device, "evaluate.device"),
+        device=pick_device(config.evaluate.device, "evaluate.device"), drawn=drawn,
     )  # fmt: skip
     names = real.train.pseudonyms
     result = dataclasses.replace(

@@ -46,12 +46,15 @@ def run(context: StepContext, version: str, filled: Path, critic: Path, out: Pat
 
 
 def _generator(context: StepContext, version: str) -> Callable[[int], Tensor]:
-    """What draws further images of the version: the set holds as many as balance needs, which may show too little."""
+    """What draws further images of the version, as whoever loads it draws them: without filters or truncation.
+
+    The set holds as many as balance needs, which may show too little, or those that filters left over.
+    """
     settings = context.settings
 
     def draw(count: int) -> Tensor:
         model = f"models:/{settings.select.model_name}/{version}"
         seed = settings.synthesise.seed + 1  # the next one: its images are none of the set's
-        return torch.from_numpy(registry.generate(model, count, seed, settings.synthesise.truncation))[:, None]
+        return torch.from_numpy(registry.generate(model, count, seed))[:, None]
 
     return draw
