@@ -26,8 +26,9 @@ from mammogan.registry.contents import AlteredError
 from mammogan.registry.model import snapshot_of
 from mammogan.registry.promotion import CHAMPION, alias_version, rivals
 from mammogan.registry.versions import PARENT_RUN
-from mammogan.results import Contest, Quantity
+from mammogan.results import Contest, Quantity, Role
 from mammogan.tracking import looks
+from mammogan.tracking.lineage import sources_of
 
 if TYPE_CHECKING:
     from mammogan.evaluation.image_sources import RealImages
@@ -44,8 +45,9 @@ def contests(
     ``dataset`` is the data set folder that the version was selected on; of both classes the one that is synthesised.
     Before anything is measured the look at these test images is recorded: as that of the version's own run, which is
     one whatever it measures on them, or ``by_hand`` as a further one. Empty where there is no rival. Where a champion
-    cannot draw such images again, or patients are too few, the contest has the reason and no figures. Any error of the
-    measurement itself is raised, and ValueError where the files of either are not those that were registered.
+    cannot draw such images again, patients are too few, or, ``by_hand``, the version's own run learnt or chose by some
+    of them, the contest has the reason and no figures. Any error of the measurement itself is raised, and ValueError
+    where the files of either are not those that were registered.
     """
     model = config.select.model_name
     if alias_version(tracking.client(tracking_uri), model, CHAMPION) is None:
@@ -63,6 +65,8 @@ def contests(
             f"needs {FEWEST_FOR_INTERVAL} patients; use more data or data.split=patient"
         )
         return tuple(dataclasses.replace(contest, reason=reason) for contest in blank)
+    if by_hand and (reason := _not_held_out(model, version, held_out, tracking_uri)):
+        return tuple(dataclasses.replace(contest, reason=reason) for contest in blank)
     own = _generator(model, version, tracking_uri)
     _record_look(model, version, held_out, by_hand, tracking_uri)
     return tuple(_measured(contest, own, real, config, tracking_uri) for contest in blank)
@@ -71,7 +75,7 @@ def contests(
 def contests_of_run(model: str, version: str, dataset: Path, tracking_uri: str = "") -> tuple[Contest, ...]:
     """``contests`` by hand, by the settings of the run that registered the version.
 
-    Raises ValueError where none is recorded.
+    Raises ValueError where none is recorded, FileNotFoundError where the run's manifest is gone.
     """
     parent = _tags(model, version, tracking_uri).get(PARENT_RUN)
     config = tracking.read_run(parent, tracking_uri).config if parent else None
@@ -94,6 +98,24 @@ def _held_out(dataset: Path) -> Dataset:
     """Test images of the class that is synthesised, of patients who have none in train or validation."""
     real = Dataset.read(dataset).real
     return real.of(label_to_synthesise(real)).held_out
+
+
+def _not_held_out(model: str, version: str, held_out: Dataset, tracking_uri: str) -> str:
+    """Why what a data set holds out is not held out for this version; empty where its run knew it as test or not."""
+    parent = _tags(model, version, tracking_uri).get(PARENT_RUN)
+    sources = sources_of(parent, tracking_uri) if parent else ()
+    if not sources:
+        return f"version {version}: its run recorded no manifest, so nobody knows what it learnt from"
+    known = [source for source in sources if source.split != Role.TEST]
+    files = {source.source_sha256 for source in known} - {""}
+    frame = held_out.frame
+    seen = frame["source_sha256"].isin(files) | frame["patient_id"].isin({source.patient_id for source in known})
+    if not seen.any():
+        return ""
+    return (
+        f"{int(seen.sum())} of these {len(frame)} test images are of patients by whom version {version} was trained or "
+        "chosen; give the data set of its run, or one without them"
+    )
 
 
 def _images(held_out: Dataset) -> RealImages:

@@ -148,6 +148,15 @@ def lineage(target: str, experiment: str = "", tracking_uri: str = "") -> Lineag
     return Lineage(target, tuple(_describe(mlflow, parent, wanted) for parent in parents))
 
 
+def sources_of(run_id: str, tracking_uri: str = "") -> tuple[SourceFile, ...]:
+    """Images that a pipeline run learnt from, chose by and tested on; none where it recorded none.
+
+    Raises FileNotFoundError for a run whose manifest is gone.
+    """
+    mlflow = client(tracking_uri)
+    return tuple(_sources(mlflow, mlflow.get_run(run_id), None))
+
+
 def _model_run(mlflow: MlflowClient, target: str) -> str:
     name, at, alias = target.removeprefix(MODEL_PREFIX).partition("@")
     try:

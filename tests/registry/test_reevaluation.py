@@ -84,6 +84,7 @@ def add(client, tmp_path):
         write_trial(trial, trained)
         evaluation = snapshots.evaluate_trial(trial, dataset, CONFIG.evaluate, tmp_path / f"e-{lam}", lambda *_: None)
         parent = tracking.open_parent(tmp_path.name, f"run {lam}", CONFIG, {})
+        tracking.log_artifact(parent, dataset / manifest.FILE)
         results.write(ranking.select([evaluation], CONFIG.select), tmp_path / "decision.json")
         measured = write_result(tmp_path, snapshot)
         version = registry.register(snapshot, tmp_path / "decision.json", measured, parent, CONFIG)
@@ -164,6 +165,34 @@ def test_patients_who_are_in_train_too_and_too_few_patients_tell_nothing(client,
     assert found.upper is None
     assert found.reason.startswith("0 test images of 0 patients")
     assert champion(client) == "1"
+
+
+@pytest.mark.parametrize("by", ["source_sha256", "patient_id"])
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_what_it_learnt_from_is_no_test_set_for_it_under_another_split(client, add, tmp_path, by, split):
+    """The other data set takes as test what the version was trained on or chosen by, whatever else it calls that."""
+    good, flat = generator(tmp_path / "good.pt", 0, 30), generator(tmp_path / "flat.pt", 1, 1)
+    first, _ = add(flat, dataset_of(flat, tmp_path / "before", 0), 1)
+    own, other = (dataset_of(good, tmp_path / name, seed) for seed, name in enumerate(("own", "other")))
+    frame = manifest.read(own)
+    half = frame.index[frame["split"] == "train"][10:]
+    frame.loc[half, ["split", "patient_id"]] = [split, "half"]
+    manifest.write(frame, own)
+    second, _ = add(flat, own, 2)
+    frame, theirs = manifest.read(other), manifest.read(own)
+    tested = frame.index[frame["split"] == "test"][:3]
+    frame.loc[tested, by] = theirs.loc[theirs["split"] == split, by].to_numpy()[-3:]
+    manifest.write(frame.assign(patient_id=frame["patient_id"].where(frame["split"] == "test", "Q")), other)
+    before = looks.count(Dataset.read(other).held_out.source_digest)
+    (found,) = registry.contests_of_run(NAME, second, other)
+    assert found.upper is None
+    assert found.reason == (
+        "3 of these 20 test images are of patients by whom version 2 was trained or chosen; give the data set of its "
+        "run, or one without them"
+    )
+    assert looks.count(Dataset.read(other).held_out.source_digest) == before == 0
+    assert not registry.promote(NAME, second, "x", contests=(found,)).moved
+    assert champion(client) == first
 
 
 def test_another_image_size_cannot_be_compared(client, add, tmp_path):
