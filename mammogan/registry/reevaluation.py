@@ -56,7 +56,7 @@ def contests(
     if not opponents:
         return ()
     blank = [Contest(version, rival, config.select.margin, config.select.confidence) for rival in opponents]
-    held_out = _held_out(dataset)
+    held_out = _held_out(dataset, config.data.minority)
     real = _images(held_out)
     patients = len(set(real.patients.tolist()))
     if patients < FEWEST_FOR_INTERVAL:
@@ -94,10 +94,10 @@ def _tags(model: str, version: str, tracking_uri: str) -> Mapping[str, str]:
         raise ValueError(f"version={version!r}: model {model} has no such version") from error
 
 
-def _held_out(dataset: Path) -> Dataset:
+def _held_out(dataset: Path, minority: str) -> Dataset:
     """Test images of the class that is synthesised, of patients who have none in train or validation."""
     real = Dataset.read(dataset).real
-    return real.of(label_to_synthesise(real)).held_out
+    return real.of(label_to_synthesise(real, minority)).held_out
 
 
 def _not_held_out(model: str, version: str, held_out: Dataset, tracking_uri: str) -> str:

@@ -195,6 +195,18 @@ def test_what_it_learnt_from_is_no_test_set_for_it_under_another_split(client, a
     assert champion(client) == first
 
 
+def test_a_whole_data_set_is_measured_on_the_class_that_the_run_synthesised(client, add, tmp_path):
+    good = generator(tmp_path / "good.pt", 0, 30)
+    data = dataset_of(good, tmp_path / "data", 0)
+    add(good, data, 1)
+    second, _ = add(generator(tmp_path / "flat.pt", 1, 1), data, 2)
+    frame = manifest.read(data)
+    manifest.write(frame.assign(label=(frame.index % 4 > 0).astype(int)), data)
+    for minority, images in (("auto", 5), ("malignant", 15)):
+        (found,) = registry.contests(second, data, override(CONFIG, {"data.minority": minority}))
+        assert found.images == images
+
+
 def test_another_image_size_cannot_be_compared(client, add, tmp_path):
     large, small = generator(tmp_path / "large.pt", 0, 30, side=56), generator(tmp_path / "small.pt", 0, 30)
     first, _ = add(large, dataset_of(large, tmp_path / "before", 0), 1)
