@@ -1014,6 +1014,7 @@ MUTANTS = [
                 "turned = angles",
             ),
             ("mammogan/audit/alignment.py", "SYMMETRIES = 8", "SYMMETRIES = 4"),
+            ("mammogan/audit/alignment.py", "products.abs_().amax", "products.amax"),
             ("mammogan/audit/alignment.py", "SHIFT = 4\n", "SHIFT = 2\n"),
             ("mammogan/audit/moved_copies.py", "LEAST_SPREAD = 0.5", "LEAST_SPREAD = 0.0"),
             ("mammogan/audit/moved_copies.py", "loc=math.log(count), size", "loc=0.0, size"),

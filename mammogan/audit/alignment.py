@@ -6,7 +6,8 @@ first brought to a local contrast
 
     y = (x - G x) / (sqrt(G (x - G x)^2) + c),    G a Gaussian of a 14th of the side,
 
-so that neither brightness nor contrast counts, nor the slow shades that all breasts share. The *coarse* search compares
+so that neither brightness nor contrast counts, nor the slow shades that all breasts share. An inverted picture has the
+opposite one, so that of correlations the absolute value counts. The *coarse* search compares
 the middle of every moved reference with every window of a query at 28 px, which is a matrix product; the *fine* one
 refines a pair at 56 px by the masked normalised cross-correlation of Padfield (2012, IEEE Trans. Image Processing 21),
 equations 28 to 32, in Fourier space, so that only what both pictures show is compared.
@@ -135,13 +136,16 @@ def _moved(images: Tensor, scales: Tensor, angles: Tensor, beyond: str) -> Tenso
 
 
 def coarse(windows: Tensor, templates: Tensor) -> Tensor:
-    """The largest correlation (M, N) over all moves of queries' windows (M, 81, 400) with templates (N, 72, 400)."""
+    """The largest correlation (M, N) over all moves of queries' windows (M, 81, 400) with templates (N, 72, 400).
+
+    By absolute value, as that of ``fine`` is.
+    """
     count, size = len(templates), templates.shape[-1]
     flat = templates.reshape(-1, size).T.contiguous()
     rows = []
     for part in windows.split(AT_ONCE):
         products = (part.reshape(-1, size) @ flat).view(len(part), -1, flat.shape[1])
-        rows.append(products.amax(dim=1).view(len(part), count, VARIANTS).amax(dim=2))
+        rows.append(products.abs_().amax(dim=1).view(len(part), count, VARIANTS).amax(dim=2))
     return torch.cat(rows)
 
 
@@ -150,7 +154,7 @@ def fine(queries: Pictures, references: Pictures, windows: Tensor, templates: Te
 
     ``windows`` (P, 81, 400) and ``templates`` (P, 72, 400) are those of the pairs.
     """
-    best = torch.bmm(windows, templates.transpose(1, 2)).amax(dim=1).argmax(dim=1)
+    best = torch.bmm(windows, templates.transpose(1, 2)).abs().amax(dim=1).argmax(dim=1)
     symmetry = best % SYMMETRIES
     scales = torch.tensor(SCALES)[(best // (SYMMETRIES * len(ANGLES))).cpu()]
     angles = torch.tensor(ANGLES)[(best // SYMMETRIES % len(ANGLES)).cpu()]
@@ -169,7 +173,7 @@ def fine(queries: Pictures, references: Pictures, windows: Tensor, templates: Te
     all_angles = (turned[:, None] + angle_steps).flatten()
     moved = _moved(both, all_scales, all_angles, "zeros").view(len(shown), steps, 2, FINE, FINE)
     mask = (moved[:, :, 1] > 0.999).float()
-    return _masked_correlation(queries.detail, moved[:, :, 0] * mask, mask).amax(dim=(1, 2, 3))
+    return _masked_correlation(queries.detail, moved[:, :, 0] * mask, mask).abs().amax(dim=(1, 2, 3))
 
 
 def _determinant(symmetry: Tensor) -> Tensor:

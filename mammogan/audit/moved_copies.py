@@ -1,4 +1,4 @@
-"""Copies that were moved: shifted, mirrored, turned, scaled, cropped, of another brightness or contrast, or noisy.
+"""Copies that were moved: shifted, mirrored, turned, scaled, cropped, brighter, of other contrast, inverted or noisy.
 
 Every synthetic image is compared with every training image under every move (``alignment``), and its best match is
 measured on its own scale: with z = artanh of a correlation,
@@ -56,7 +56,7 @@ class Matches:
     train: Ints
     """(m,), its index."""
     correlation: Floats
-    """(m,), in [-1, 1]."""
+    """(m,), its absolute value, in [0, 1]."""
     excess: Floats
     """(m,), z_best - median_t z_t."""
     spread: Floats
@@ -176,7 +176,10 @@ def _artanh(correlation: Floats) -> Floats:
 
 
 def coarse_correlations(queries: Pictures, references: Pictures, advance: Advance = no_progress) -> Floats:
-    """Largest coarse correlation (M, N) over all moves of each reference; ``advance`` is told of each query."""
+    """Largest coarse correlation (M, N), by absolute value, over all moves of each reference.
+
+    ``advance`` is told of each query.
+    """
     result = np.empty((len(queries), len(references)))
     for rows in _blocks(len(queries), QUERIES):
         windows = alignment.coarse_windows(_some(queries, rows))
@@ -188,7 +191,7 @@ def coarse_correlations(queries: Pictures, references: Pictures, advance: Advanc
 
 
 def fine_correlations(queries: Pictures, references: Pictures, query: Ints, reference: Ints) -> Floats:
-    """Fine correlations (P,) of the queries with the references of these indices (P,)."""
+    """Fine correlations (P,), by absolute value, of the queries with the references of these indices (P,)."""
     parts = []
     for chosen in _blocks(len(query), PAIRS):
         left = _some(queries, torch.from_numpy(query[chosen]))

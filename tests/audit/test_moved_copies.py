@@ -54,6 +54,8 @@ MOVES = {
     "cropped to 90%": lambda images: turned(shifted(images, 2, -2), 0, 1 / 0.9),
     "smaller": lambda images: turned(images, 0, 0.9),
     "noisy": lambda images: noisy(images, 20),
+    "inverted": lambda images: as_bytes(255 - images.float()),
+    "inverted, turned by 180 degrees and shifted": lambda images: shifted(255 - images.float().flip(-1, -2), 7, 7),
 }
 
 
