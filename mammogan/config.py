@@ -469,6 +469,13 @@ class AuditConfig:
             _require(0.5 < getattr(self, name) <= 1, f"audit.{name}", getattr(self, name),
                      "give a share above 0.5, which is that without copying, and up to 1")  # fmt: skip
 
+    @property
+    def loosened(self) -> tuple[str, ...]:
+        """Dotted names of the settings by which a check passes more easily than by default."""
+        usual, limits = AuditConfig(), (item.name for item in dataclasses.fields(self) if item.name.startswith("max_"))
+        wider = [name for name in limits if getattr(self, name) > getattr(usual, name)]
+        return tuple(f"audit.{name}" for name in [*wider, *["confidence"] * (self.confidence < usual.confidence)])
+
 
 @dataclass(frozen=True)
 class UtilityConfig:

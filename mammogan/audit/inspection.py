@@ -90,6 +90,7 @@ def inspect(
         counts=counts,
         spaces=tuple(SpaceNote(space.name, space.note) for space in spaces),
         required=config.required,
+        loosened=config.loosened,
     )
 
 

@@ -56,7 +56,7 @@ class AuditNote:
     outcome: Outcome
     summary: str
     for_release: bool = False
-    """Whether every check there is was required."""
+    """Whether every check there is was required, as strictly as by default."""
 
 
 @dataclass(frozen=True)

@@ -99,4 +99,4 @@ def is_demo(record: RunRecord) -> bool:
     """Whether checks that a release needs were not asked for, by the audit or, without one, by the settings."""
     if record.findings.audit:
         return not record.findings.audit.for_release
-    return bool(record.config and demo_note(record.config.audit.required))
+    return bool(record.config and demo_note(record.config.audit.required, record.config.audit.loosened))

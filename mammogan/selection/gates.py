@@ -60,14 +60,17 @@ def _reason(audit: Audit, check: AuditCheck) -> str:
 
 
 def release_note(audit: Audit) -> str:
-    """What is said of an audit that leaves out checks; empty for one that requires all."""
-    return demo_note(audit.required)
+    """What is said of an audit that leaves out checks or is laxer than by default; empty for one that is whole."""
+    return demo_note(audit.required, audit.loosened)
 
 
-def demo_note(required: Iterable[AuditCheck]) -> str:
-    """The same of the checks that must pass, before any was made."""
+def demo_note(required: Iterable[AuditCheck], loosened: Sequence[str]) -> str:
+    """The same of the checks that must pass and the settings that are laxer, before any was made."""
     left_out = len(AuditCheck) - len(set(required))
-    return f"{DEMO}: {left_out} of {len(AuditCheck)} checks are not required" if left_out else ""
+    parts = [f"{left_out} of {len(AuditCheck)} checks are not required"] if left_out else []
+    if loosened:
+        parts.append(f"{' and '.join(loosened)} {'is' if len(loosened) == 1 else 'are'} laxer than by default")
+    return f"{DEMO}: {'; '.join(parts)}" if parts else ""
 
 
 def verdict(gate: str, passed: bool, why: str) -> Verdict:

@@ -143,6 +143,23 @@ def test_whatever_is_left_out_is_a_demo(left_out):
         assert "demo" not in words
 
 
+@pytest.mark.parametrize(
+    ("name", "laxer", "stricter"),
+    [
+        ("max_memorised", 0.006, 0.004), ("max_duplicates", 1.0, 0.01), ("max_nearer", 1.0, 0.6),
+        ("max_membership", 0.66, 0.6), ("max_attack", 1.0, 0.1), ("max_critic_membership", 1.0, 0.8),
+        ("max_critic_attack", 1.0, 0.4), ("confidence", 0.5, 0.99),
+    ],
+)  # fmt: skip
+def test_what_is_audited_more_laxly_is_a_demo(name, laxer, stricter):
+    """All checks are required, and one of them lets pass what by default it would not."""
+    sides = of_patients(pictures(6, 0), "t"), of_patients(pictures(4, 1), "h")
+    lax, strict = (inspect(*sides, pictures(3, 2), [], AuditConfig(**{name: value})) for value in (laxer, stricter))
+    assert (lax.for_release, strict.for_release) == (False, True)
+    assert gates.audit_summary(lax).endswith(f"; demo, not for release: audit.{name} is laxer than by default")
+    assert "demo" not in gates.audit_summary(strict)
+
+
 @pytest.mark.parametrize("unmade_one", AuditCheck)
 @pytest.mark.parametrize("how", ["absent", "not checked"])
 def test_no_required_check_may_be_unmade(unmade_one, how):
