@@ -3,7 +3,8 @@
 kappa = (P - C) / (1 - C): P is the share of agreeing pairs of answers, C what independent answers of the same
 frequencies would share, by each rater's own frequencies (Cohen) or by those of all together (Fleiss). The interval is
 the jackknife's over images (Fleiss and Davies 1982, Applied Statistics 31). Where all agree on every image there is no
-spread to go by: then the lower end is kappa at the exact lower end of P.
+spread to go by: then the lower end is kappa at the exact lower end of P. Nor is there where one of two raters answers
+all images alike: kappa is 0 then, whatever the other does, and has no interval.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from mammogan.reader_study.rate import Rate
 from mammogan.statistics import Floats, Ints, combine, jackknife
 
 Answers = NDArray[np.bool_]
+ROUNDING = 1e-12
+"""Of kappa: values that differ by less are equal."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +100,10 @@ def _interval(
     without = [shares(np.delete(answers, image, axis=1)).kappa for image in range(images)]
     if any(kappa is None for kappa in without):
         return Rate(value, None, None)
-    variance = jackknife(value, _floats(without))
-    return Rate.of(combine(value, [variance], confidence, least=-1.0, most=1.0))
+    left_out = _floats(without)
+    if np.ptp(left_out) <= ROUNDING:
+        return Rate(value, None, None)
+    return Rate.of(combine(value, [jackknife(value, left_out)], confidence, least=-1.0, most=1.0))
 
 
 def _floats(values: list[float | None]) -> Floats:

@@ -163,6 +163,14 @@ def test_full_agreement_is_no_certainty():
     assert found.kappa.low == pytest.approx((least - 0.5) / 0.5)
 
 
+@pytest.mark.parametrize("table", [(0, 6, 0, 10), (7, 0, 9, 0), (0, 13, 0, 4)])
+def test_a_reader_who_answers_all_alike_leaves_kappa_without_an_interval(table):
+    """It is 0 by its definition, and 0 without any image: that is no certainty."""
+    found = agreement(of_table(*table), 0.95)
+    assert found.kappa.value == pytest.approx(0)
+    assert (found.kappa.low, found.kappa.high) == (None, None)
+
+
 def test_the_same_answer_to_all_leaves_kappa_undefined():
     found = agreement(of_table(12, 0, 0, 0), 0.95)
     assert (found.kappa, found.observed) == (None, 1)
