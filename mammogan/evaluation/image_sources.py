@@ -48,13 +48,14 @@ def open_source(folder: Path) -> Source:
 def read_reals(source: Source, label: int | None = None) -> dict[str, RealImages]:
     """Real images by pairing: ``train`` and ``test`` of a data set, else ``real_fake``.
 
-    Of a data set none of the synthetic images, and with ``label`` only that class; test may be empty. Raises ValueError
-    where its train split holds no such image, and as ``Dataset.images`` and ``read_images`` do.
+    Of a data set none of the synthetic images, with ``label`` only that class, and as test only patients who have none
+    in train or validation, as the winner is measured on; test may be empty. Raises ValueError where its train split
+    holds no such image, and as ``Dataset.images`` and ``read_images`` do.
     """
     if isinstance(source, Path):
         return {"real_fake": RealImages.unrelated(read_images(source))}
     reals = source.real.of(label)
-    return {"train": _train(reals, label), "test": RealImages.of(reals.test)}
+    return {"train": _train(reals, label), "test": RealImages.of(reals.held_out)}
 
 
 def _train(reals: Dataset, label: int | None) -> RealImages:

@@ -273,6 +273,17 @@ def test_validation_images_are_trained_on_by_nothing(made, tmp_path):
         assert {side: len(images) for side, images in reals.items()} == {"train": 2, "test": 1}
 
 
+def test_a_test_image_of_a_patient_who_was_learnt_or_chosen_by_measures_nothing(made, tmp_path):
+    """By hand too: what stands under one key is the same as the winner's."""
+    made(*with_roles(*ROLES), header=SPLIT)
+    frame = manifest.read(tmp_path / "set")
+    for role in ("train", "validation"):
+        patient = frame.loc[(frame["split"] == role) & (frame["label"] == 1), "patient_id"].iloc[0]
+        leaky = frame.assign(patient_id=frame["patient_id"].where(frame["split"] != "test", patient))
+        manifest.write(leaky, tmp_path / "set")
+        assert len(read_reals(Dataset.read(tmp_path / "set"), 1)["test"]) == 0
+
+
 @pytest.mark.parametrize("unit", ["image", "patient"])
 def test_an_empty_column_split_leaves_it_to_the_settings(made, tmp_path, unit):
     config = replace(CONFIG, split=unit)
