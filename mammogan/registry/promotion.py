@@ -122,10 +122,13 @@ def rivals(model: str, version: str, tracking_uri: str = "") -> list[str]:
     """Versions that ``version`` must be better than: the champion and, where that is another, the best one so far.
 
     The best so far stays what it is when somebody promotes by force, so that a chain of champions, each a little worse
-    than the last, cannot come about. Raises ValueError where there is no such model.
+    than the last, cannot come about; also where that champion's alias or version was removed since. Where those of the
+    best were, it was withdrawn. Raises ValueError where there is no such model.
     """
     client = tracking.client(tracking_uri)
     champions = (alias_version(client, model, CHAMPION), _best(client, model))
+    if champions[0] is None and (made := _recorded(client, model)) and made[-1].version == champions[1]:
+        return []
     return [rival for rival in dict.fromkeys(champions) if rival is not None and rival != version]
 
 
@@ -213,7 +216,7 @@ def promote(
     candidate = candidate_of(model, version, tracking_uri)
     if before == version:
         return _finished(client, model, version)
-    others = rivals(model, version, tracking_uri) if before else []
+    others = rivals(model, version, tracking_uri)
     for rival in others:
         _require_unaltered(model, rival, force=force, tracking_uri=tracking_uri)
     verdicts = _judge(client, model, version, candidate, others, contests)
@@ -221,7 +224,7 @@ def promote(
     if failed and not force:
         return Move(False, f"refused: {failed}", version, before)
     reason = f"{why}; {'by force, ' if failed else ''}{'; '.join(verdict.why for verdict in verdicts)}"
-    best = _best(client, model) if failed and before else version
+    best = _best(client, model) if failed and others else version
     return _move(client, model, Move(True, reason, version, before, "promote", _user(), now_ms(), best))
 
 

@@ -24,7 +24,7 @@ from mammogan.errors import first_line
 from mammogan.metrics.kid import FEWEST_FOR_INTERVAL
 from mammogan.registry.contents import AlteredError
 from mammogan.registry.model import snapshot_of
-from mammogan.registry.promotion import CHAMPION, alias_version, rivals
+from mammogan.registry.promotion import rivals
 from mammogan.registry.versions import PARENT_RUN
 from mammogan.results import Contest, Quantity, Role
 from mammogan.tracking import looks
@@ -50,8 +50,6 @@ def contests(
     where the files of either are not those that were registered.
     """
     model = config.select.model_name
-    if alias_version(tracking.client(tracking_uri), model, CHAMPION) is None:
-        return ()
     opponents = rivals(model, version, tracking_uri)
     if not opponents:
         return ()

@@ -159,6 +159,28 @@ def test_the_best_champion_so_far_is_to_be_beaten_whoever_is_champion(client, ad
     assert [move.best for move in registry.moves(add.model)] == ["1", "1", "4"]
 
 
+@pytest.mark.parametrize("removed", ["version", "alias"])
+@pytest.mark.parametrize("forced", [True, False])
+def test_the_best_is_to_be_beaten_when_a_champion_by_force_is_removed_by_hand(client, add, removed, forced):
+    """Without the one by force it was the best itself that somebody withdrew."""
+    first = add(0.2)
+    gone = add(0.3, promoted=False) if forced else first
+    if forced:
+        add.promote(gone, force=True)
+    if removed == "version":
+        client.delete_model_version(add.model, gone)
+    else:
+        client.delete_registered_model_alias(add.model, "champion")
+    worse = add(0.25, promoted=False)
+    assert promotion.rivals(add.model, worse) == ([first] if forced else [])
+    move = registry.promote(add.model, worse, "x", contests=add.contests(worse))
+    assert move.moved is not forced
+    assert ("0.25 against 0.2 of champion version 1" in move.why) is forced
+    better = add(0.1, promoted=False)
+    assert registry.promote(add.model, better, "x", contests=add.contests(better)).moved
+    assert best(client, add) == better
+
+
 def test_what_is_withdrawn_is_not_to_be_beaten(client, add):
     add(0.3)
     add(0.2)
