@@ -168,7 +168,7 @@ def _better(
         return [gates.verdict(BETTER, False, "this version carries no metrics that can be read")]
     own = gates.measured(candidate)
     if own.refuses or not others:
-        return [gates.verdict(BETTER, not own.refuses, own.why if own.refuses else "there is no champion yet")]
+        return [gates.verdict(BETTER, not own.refuses, own.why if own.refuses else "there was no champion before")]
     by_rival = {contest.rival: contest for contest in contests if contest.version == version}
     return [gates.better_than(by_rival[rival]) if rival in by_rival else _unmet(rival) for rival in others]
 

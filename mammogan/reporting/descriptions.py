@@ -32,7 +32,7 @@ class Places:
     """All pipeline runs."""
     report: str = ""
     production: str = ""
-    """The version that is in production."""
+    """The model's page, which says why the version in production became that."""
     registered: str = ""
     """The version that the run registered."""
 

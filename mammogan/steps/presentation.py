@@ -64,7 +64,7 @@ def _places(record: RunRecord, production: Production | None, tracking_uri: str)
         charts=views.path(experiment_id, record.tags[RUN_KEY], tracking_uri),
         retrainings=views.path(experiment_id, views.RETRAININGS, tracking_uri),
         report=views.artifact_path(experiment_id, record.run_id, f"{tracking.REPORT}/{REPORT_PAGE}"),
-        production=views.version_path(production.model, production.version) if production else "",
+        production=views.model_path(production.model) if production else "",
         registered=views.version_path(model, version) if version else "",
     )
 

@@ -424,7 +424,7 @@ def test_what_is_in_production_and_why(client, add):
     looks = "this test set has been looked at 1 time; selected by inception/kid_train 0.3"
     assert production.version == "1"
     assert production.why.startswith(f"reviewed; the audit passed; {figures}, {looks}")
-    assert production.why.endswith("; there is no champion yet")
+    assert production.why.endswith("; there was no champion before")
     assert production.since_ms <= production.asked_ms
     assert client.get_run(production.run_id).data.tags["mammogan.run_key"] == "run-0"
     assert (production.tags["lambda"], production.tags[AUDIT]) == ("3", "passed")
