@@ -30,7 +30,8 @@ mammogan generate --model models:/{model}@champion --count 16 --seed 0 --out sam
 def write(client: MlflowClient, model: str, champion: str | None, moves: Sequence[Move]) -> None:
     """Bring the page up to the champion and the moves, oldest first, unless its text is a person's."""
     before = client.get_registered_model(model).description
-    if before not in (None, "", SUMMARY) and not authorship.is_ours(before):
+    untouched = before == SUMMARY or (before == "" and not moves)  # a server says "" of what nobody wrote yet, too
+    if not untouched and not authorship.is_ours(before):
         return
     version = client.get_model_version(model, champion) if champion else None
     text = authorship.sealed("\n".join(_lines(model, version, moves)), LONGEST)
