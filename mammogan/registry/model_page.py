@@ -53,11 +53,13 @@ def picture(run_id: str, epoch: int) -> str:
 
 
 def fitted(text: str, room: int = LONGEST) -> str:
-    """The text in at most ``room`` characters: whole lines, and where the rest is."""
+    """The text in at most ``room`` characters: whole lines, no heading of nothing, and where the rest is."""
     if len(text) <= room:
         return text
-    kept = text.removesuffix(CUT)[: room - len(CUT)]
-    return f"{kept.rpartition(chr(10))[0].rstrip()}{CUT}"
+    kept = text.removesuffix(CUT)[: room - len(CUT)].rpartition("\n")[0].rstrip()
+    while kept.rpartition("\n")[2].startswith("#"):
+        kept = kept.rpartition("\n")[0].rstrip()
+    return f"{kept}{CUT}"
 
 
 def _lines(model: str, version: ModelVersion | None, moves: Sequence[Move]) -> Iterator[str]:

@@ -47,7 +47,7 @@ KEPT = 20
 ANSWER_S = 5
 IMAGE_SERIES = "samples"
 TRIAL_COLUMNS = (f"params.`{LAMBDA}`", f"params.`{SEED}`")
-ORIGIN_COLUMNS = ("attributes.`Dataset`", "attributes.`Created`", "attributes.`Duration`")
+ORIGIN_COLUMNS = ("attributes.`Dataset`", "attributes.`Source`", "attributes.`Created`", "attributes.`Duration`")
 DECIDING = 2
 """Quantities at the top: those that decide, KID and FID as the settings are."""
 FALLING = ("kid", "fid", "lpips", "ms_ssim")

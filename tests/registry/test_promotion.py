@@ -447,5 +447,8 @@ def test_the_card_tells_metrics_data_use_and_limits(client, add):
     sentences = [line for line in full.splitlines() if line and line[0] not in "#|"]
     assert {line[-1] for line in sentences if line[0] != "-"} == {"."}, "a card that is cut ends in a whole sentence"
     assert not any(line.startswith(" ") for line in sentences)
+    cut = registry.promotion.model_page.fitted(full, full.index("The best of many") + 100)
+    assert full.startswith(cut.removesuffix(registry.promotion.model_page.CUT).rstrip())
+    assert "What selected it" not in cut, "a heading of nothing"
     assert "574 benign, 407 malignant" in full
     assert "| inception/kid_train | 0.1765 (0.1677 to 0.1853) | 0.0100 | 407 / 1000 |" in full

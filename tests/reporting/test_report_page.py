@@ -79,7 +79,7 @@ def path(tmp_path_factory):
     )
     champion = Production(
         model=LONG, version="7", asked_ms=1_790_050_000_000, since_ms=None, why=LONG, by=LONG, run_id="b" * 32,
-        tags={"mammogan.audit": LONG},
+        for_release=True, tags={"mammogan.audit": LONG},
     )  # fmt: skip
     settings = config.override(run.config, {"select.model_name": LONG})
     run = dataclasses.replace(
