@@ -220,6 +220,16 @@ def test_the_experiments_first_line_answers_and_the_runs_description_is_a_table(
     assert description.startswith("| question | answer |\n|---|---|\n")
 
 
+def test_the_report_is_linked_once_it_is_there(mlflow, parent, tmp_path):
+    """It comes hours after the decision, or never where a run is killed."""
+    assert "report.html" not in experiment(mlflow).tags[NOTE] + mlflow.get_run(parent).data.tags[NOTE]
+    (tmp_path / "report.html").write_text("<p>A report</p>")
+    tracking.log_artifact(parent, tmp_path, tracking.REPORT)
+    presentation.update(parent)
+    link = f"[Report](#/experiments/{experiment(mlflow).experiment_id}/runs/{parent}/artifacts/report/report.html)"
+    assert link in experiment(mlflow).tags[NOTE].splitlines()[0]
+
+
 def test_what_a_person_wrote_is_never_overwritten(mlflow, parent, tmp_path):
     identity = experiment(mlflow).experiment_id
     trial = children(mlflow, parent)["lambda=3,seed=0"].info.run_id
