@@ -86,6 +86,8 @@ class Production:
     """User who moved it."""
     run_id: str
     """Parent run that trained it; empty for a model of other making."""
+    for_release: bool
+    """Whether its images passed an audit that required every check there is."""
     tags: dict[str, str]
     """The version's tags: metrics, audit, utility."""
 

@@ -1400,10 +1400,11 @@ MUTANTS = [
         "tests/reporting/test_report_page.py": [
             ("mammogan/reporting/templates/report.css", ".wide { overflow-x: auto; ", ".wide { "),
             ("mammogan/reporting/templates/report.css", "content-visibility: visible; block-size: auto;", ""),
+            ("mammogan/reporting/templates/report.css", "max-width: 40vw; white-space: normal; }", "}"),
             (
                 "mammogan/reporting/templates/report.css",
-                "max-width: 40vw; white-space: normal; overflow-wrap: anywhere;",
-                "",
+                "max-width: 40vw; white-space: normal; }",
+                "max-width: 40vw; white-space: normal; overflow-wrap: anywhere; }",
             ),
         ],
         "tests/reporting/test_report.py -k real_images": [

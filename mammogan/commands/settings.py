@@ -57,7 +57,11 @@ def config_(
     for item in listed:
         comparison = "" if item.other is None else f"  # {diff}: {_text(item.other)}"
         print(masked(f"{shlex.quote(f'{item.name}={_text(item.value)}')}{comparison}"))
-        print(textwrap.fill(item.description, columns, initial_indent=INDENT, subsequent_indent=INDENT))
+        print(
+            textwrap.fill(
+                item.description, columns, initial_indent=INDENT, subsequent_indent=INDENT, break_on_hyphens=False
+            )
+        )
 
 
 def _settings(chosen: config.Config, other: config.Config | None) -> Iterator[Setting]:

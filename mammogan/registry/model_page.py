@@ -30,7 +30,8 @@ mammogan generate --model models:/{model}@champion --count 16 --seed 0 --out sam
 def write(client: MlflowClient, model: str, champion: str | None, moves: Sequence[Move]) -> None:
     """Bring the page up to the champion and the moves, oldest first, unless its text is a person's."""
     before = client.get_registered_model(model).description
-    if before not in (None, "", SUMMARY) and not authorship.is_ours(before):
+    untouched = before == SUMMARY or (before == "" and not moves)  # a server says "" of what nobody wrote yet, too
+    if not untouched and not authorship.is_ours(before):
         return
     version = client.get_model_version(model, champion) if champion else None
     text = authorship.sealed("\n".join(_lines(model, version, moves)), LONGEST)
@@ -52,11 +53,13 @@ def picture(run_id: str, epoch: int) -> str:
 
 
 def fitted(text: str, room: int = LONGEST) -> str:
-    """The text in at most ``room`` characters: whole lines, and where the rest is."""
+    """The text in at most ``room`` characters: whole lines, no heading of nothing, and where the rest is."""
     if len(text) <= room:
         return text
-    kept = text.removesuffix(CUT)[: room - len(CUT)]
-    return f"{kept.rpartition(chr(10))[0].rstrip()}{CUT}"
+    kept = text.removesuffix(CUT)[: room - len(CUT)].rpartition("\n")[0].rstrip()
+    while kept.rpartition("\n")[2].startswith("#"):
+        kept = kept.rpartition("\n")[0].rstrip()
+    return f"{kept}{CUT}"
 
 
 def _lines(model: str, version: ModelVersion | None, moves: Sequence[Move]) -> Iterator[str]:

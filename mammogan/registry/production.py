@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from mammogan import tracking
 from mammogan.records import Production
-from mammogan.registry.promotion import CHAMPION, alias_version, moves, now_ms
+from mammogan.registry.promotion import CHAMPION, alias_version, audit_note, moves, now_ms
 from mammogan.registry.versions import PARENT_RUN
+from mammogan.results import Outcome
 
 
 def run_of(model: str, version: str, tracking_uri: str = "") -> str:
@@ -35,5 +38,15 @@ def in_production(model: str, tracking_uri: str = "") -> Production | None:
         why=own_moves[-1].why if own_moves else "the alias was set by hand: no move is recorded",
         by=own_moves[-1].by if own_moves else "",
         run_id=tags.get(PARENT_RUN, ""),
+        for_release=_for_release(tags),
         tags=tags,
     )
+
+
+def _for_release(tags: Mapping[str, str]) -> bool:
+    """Whether the version's images passed an audit that required every check there is; not where the tag is damaged."""
+    try:
+        note = audit_note(tags)
+    except ValueError:
+        return False
+    return note is not None and note.outcome is Outcome.PASSED and note.for_release

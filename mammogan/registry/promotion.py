@@ -13,7 +13,7 @@ import logging
 import tempfile
 import time
 import uuid
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -171,7 +171,7 @@ def _better(
         return [gates.verdict(BETTER, False, "this version carries no metrics that can be read")]
     own = gates.measured(candidate)
     if own.refuses or not others:
-        return [gates.verdict(BETTER, not own.refuses, own.why if own.refuses else "there is no champion yet")]
+        return [gates.verdict(BETTER, not own.refuses, own.why if own.refuses else "there was no champion before")]
     by_rival = {contest.rival: contest for contest in contests if contest.version == version}
     return [gates.better_than(by_rival[rival]) if rival in by_rival else _unmet(rival) for rival in others]
 
@@ -182,7 +182,12 @@ def _unmet(rival: str) -> Verdict:
 
 
 def _audit_note(client: MlflowClient, model: str, version: str) -> AuditNote | None:
-    tag = client.get_model_version(model, version).tags.get(AUDIT_OUTCOME)
+    return audit_note(client.get_model_version(model, version).tags)
+
+
+def audit_note(tags: Mapping[str, str]) -> AuditNote | None:
+    """What the tags of a version say of its audit; None where it had none. Raises ValueError where they are damaged."""
+    tag = tags.get(AUDIT_OUTCOME)
     return codec.decode(AuditNote, codec.parsed(tag, AUDIT_OUTCOME), AUDIT_OUTCOME) if tag else None
 
 

@@ -87,7 +87,7 @@ def _create_version(
     run_id = tracking.find_trial(parent_id, winner.trial, tracking_uri) or parent_id
     run = client.get_run(run_id)
     text = card.write(tracking.read_run(parent_id, tracking_uri), decision)
-    description = model_page.fitted(f"{model_page.picture(run_id, winner.epoch)}\n\n{text}")
+    description = notes.described(f"{model_page.picture(run_id, winner.epoch)}\n\n{text}")
     text = notes.with_section(text, "result", "\n".join(wording.card_lines(result)))
     experiment = run.info.experiment_id
     with tempfile.TemporaryDirectory() as folder:

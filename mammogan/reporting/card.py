@@ -45,13 +45,17 @@ def _lines(record: RunRecord, decision: Decision) -> Iterator[str]:
     yield f"WGAN-GP generator, {winner.trial.name}, epoch {winner.epoch}, run `{record.run_id}`."
     yield f"{plain(decision.verdict)}."
     yield from ("", "## Use", "")
-    yield "- Input: a table with `n`, `seed` and optionally `truncation` (0, 1]; output: 8-bit grey PNGs, or an array"
-    yield "  (N, H, W) with `params={'format': 'array'}`. Image i of a seed is always the same."
+    yield (
+        "- Input: a table with `n`, `seed` and optionally `truncation` (0, 1]; output: 8-bit grey PNGs, or an array "
+        "(N, H, W) with `params={'format': 'array'}`. Image i of a seed is always the same."
+    )
     yield "- Intended: research on class imbalance; augmenting training sets of classifiers."
     yield "- Not intended: diagnosis, teaching of radiology, or any claim about a patient."
     yield from ("", "## What selected it", "")
-    yield f"The best of many against the {decision.against} reals ({decision.against_because}), and so too good in the"
-    yield "mean; what is to be quoted stands under Result on test images."
+    yield (
+        f"The best of many against the {decision.against} reals ({decision.against_because}), and so too good in the "
+        "mean; what is to be quoted stands under Result on test images."
+    )
     yield from ("", "| metric | value (interval) | real against real | real / fake images |", "|---|---|---|---|")
     yield from (measurement_row(item) for item in winner.measurements)
     yield from ("", "## Gates", "")

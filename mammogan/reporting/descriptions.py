@@ -32,7 +32,7 @@ class Places:
     """All pipeline runs."""
     report: str = ""
     production: str = ""
-    """The version that is in production."""
+    """The model's page, which says why the version in production became that."""
     registered: str = ""
     """The version that the run registered."""
 
@@ -49,7 +49,7 @@ def run_description(record: RunRecord, production: Production | None, places: Pl
 
 def _headline(record: RunRecord, production: Production | None, places: Places) -> Iterator[str]:
     yield f"**{_answer(record)}**"
-    yield f"In production: {_link(f'version {production.version}', places.production) if production else 'nothing'}."
+    yield f"In production: {_champion(production, places)}."
     yield f"Data: {_data(record)}."
     links = (("Charts", places.charts), ("Report", places.report), ("Retrainings", places.retrainings))
     yield " · ".join(_link(text, address) for text, address in links if address)
@@ -81,6 +81,13 @@ def _data(record: RunRecord) -> str:
     sides = data.whole.splits
     images = sides.train.malignant if data.label else sides.train.benign
     return plain(f"{data.whole.source} {data.whole.subset}, {data.name}, {images} images")
+
+
+def _champion(production: Production | None, places: Places) -> str:
+    if production is None:
+        return "nothing"
+    version = _link(f"version {production.version}", places.production)
+    return version if production.for_release else f"{version}, not for release"
 
 
 def _since(production: Production) -> str:

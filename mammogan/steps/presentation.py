@@ -14,7 +14,7 @@ from mammogan.reporting import descriptions
 from mammogan.reporting.descriptions import Places
 from mammogan.reporting.figures import by_lambda
 from mammogan.results import Quantity
-from mammogan.tracking import links, notes, views
+from mammogan.tracking import links, notes, stored, views
 from mammogan.tracking.server import REPORT_PAGE, RUN_KEY
 
 
@@ -57,14 +57,16 @@ def write_link(parent_id: str, page: Path) -> None:
 
 
 def _places(record: RunRecord, production: Production | None, tracking_uri: str) -> Places:
-    experiment_id = tracking.client(tracking_uri).get_run(record.run_id).info.experiment_id
+    mlflow = tracking.client(tracking_uri)
+    experiment_id = mlflow.get_run(record.run_id).info.experiment_id
+    report = views.artifact_path(experiment_id, record.run_id, f"{tracking.REPORT}/{REPORT_PAGE}")
     model = record.config.select.model_name if record.config else ""
     version = record.tags.get(tracking.MODEL_VERSION)
     return Places(
         charts=views.path(experiment_id, record.tags[RUN_KEY], tracking_uri),
         retrainings=views.path(experiment_id, views.RETRAININGS, tracking_uri),
-        report=views.artifact_path(experiment_id, record.run_id, f"{tracking.REPORT}/{REPORT_PAGE}"),
-        production=views.version_path(production.model, production.version) if production else "",
+        report=report if tracking.REPORT in stored.names(mlflow, record.run_id) else "",
+        production=views.model_path(production.model) if production else "",
         registered=views.version_path(model, version) if version else "",
     )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from mammogan import shell
 from mammogan.tracking.runs import pipeline_run
 from mammogan.tracking.server import (
     KIND,
@@ -65,7 +66,8 @@ def find_run(name: str, tracking_uri: str = "", experiment: str = "") -> str:
         latest = mlflow.search_runs(places, _PIPELINES, max_results=1, order_by=["start_time DESC"]) if places else []
         if not latest:
             raise ValueError(
-                f"run={name!r}: {_place(experiment)} has no pipeline run yet; start one with `mammogan run`"
+                f"run={name!r}: {_place(experiment)} has no pipeline run yet; start one with "
+                f"`{shell.command('mammogan')} run`"
             )
         return latest[0].info.run_id
     found = {run.info.run_id: run for run in _called(mlflow, places, name, tracking_uri)}
@@ -73,8 +75,8 @@ def find_run(name: str, tracking_uri: str = "", experiment: str = "") -> str:
         return next(iter(found))
     if not found:
         raise ValueError(
-            f"run={name!r}: {_place(experiment)} has no run of that name, key or beginning of an id; `mammogan runs` "
-            "lists them"
+            f"run={name!r}: {_place(experiment)} has no run of that name, key or beginning of an id; "
+            f"`{shell.command('mammogan')} runs` lists them"
         )
     listed = ", ".join(f"{run.info.run_name} ({run_id[:SHORT]})" for run_id, run in found.items())
     raise ValueError(f"run={name!r}: {len(found)} runs are meant: {listed}; give more of an id")

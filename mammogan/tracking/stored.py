@@ -8,6 +8,7 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from mammogan import shell
 from mammogan.tracking.relocation import local_path
 from mammogan.tracking.server import (
     CONFIG_FILE,
@@ -25,7 +26,6 @@ from mammogan.tracking.server import (
     client,
 )
 
-FIX = "move or restore that folder; after a move of the whole --out, `mammogan relocate` makes MLflow follow"
 WRITTEN_BEFORE = {
     CONFIG_FILE: DATA_DIGEST,
     SUMMARY_FILE: DATA_DIGEST,
@@ -50,7 +50,7 @@ def read(mlflow: MlflowClient, run: Run, name: str) -> bytes:
     """
     if name not in names(mlflow, run.info.run_id):
         if run.data.tags.get(WRITTEN_BEFORE.get(name, "")):
-            raise FileNotFoundError(f"run {run.info.run_id}: {name} is gone from {run.info.artifact_uri}; {FIX}")
+            raise FileNotFoundError(f"run {run.info.run_id}: {name} is gone from {run.info.artifact_uri}; {_fix()}")
         return b""
     with tempfile.TemporaryDirectory() as folder:
         return Path(mlflow.download_artifacts(run.info.run_id, name, folder)).read_bytes()
@@ -60,4 +60,9 @@ def require_version(name: str, version: str, tracking_uri: str = "") -> None:
     """Raise FileNotFoundError where the files of a model's version were on this machine and are gone."""
     path = local_path(client(tracking_uri).get_model_version_download_uri(name, version))
     if path is not None and not path.is_dir():
-        raise FileNotFoundError(f"model {name} version {version}: its files are gone from {path}; {FIX}")
+        raise FileNotFoundError(f"model {name} version {version}: its files are gone from {path}; {_fix()}")
+
+
+def _fix() -> str:
+    command = f"{shell.command('mammogan')} relocate --out DIR"
+    return f"move or restore that folder; after a move of the whole --out, `{command}` makes MLflow follow"

@@ -47,7 +47,7 @@ KEPT = 20
 ANSWER_S = 5
 IMAGE_SERIES = "samples"
 TRIAL_COLUMNS = (f"params.`{LAMBDA}`", f"params.`{SEED}`")
-ORIGIN_COLUMNS = ("attributes.`Dataset`", "attributes.`Created`", "attributes.`Duration`")
+ORIGIN_COLUMNS = ("attributes.`Dataset`", "attributes.`Source`", "attributes.`Created`", "attributes.`Duration`")
 DECIDING = 2
 """Quantities at the top: those that decide, KID and FID as the settings are."""
 FALLING = ("kid", "fid", "lpips", "ms_ssim")
@@ -70,9 +70,14 @@ def artifact_path(experiment_id: str, run_id: str, file: str) -> str:
     return f"#/experiments/{experiment_id}/runs/{run_id}/artifacts/{urllib.parse.quote(file)}"
 
 
+def model_path(model: str) -> str:
+    """Address, behind MLflow's own, of a registered model's page: its champion, and why each champion became that."""
+    return f"#/models/{urllib.parse.quote(model, safe='')}"
+
+
 def version_path(model: str, number: str) -> str:
     """Address, behind MLflow's own, of the page of a registered model's version."""
-    return f"#/models/{urllib.parse.quote(model, safe='')}/versions/{number}"
+    return f"{model_path(model)}/versions/{number}"
 
 
 def version(tracking_uri: str = "") -> str:

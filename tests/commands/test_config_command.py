@@ -88,3 +88,11 @@ def test_mistakes_are_one_line(arguments, message):
     (line,) = result.stderr.splitlines()
     assert line.startswith(f"{message} (traceback in ")
     assert result.stdout == ""
+
+
+def test_no_name_goes_on_in_the_next_line():
+    """Such as the subset ``calc-test``."""
+    for columns in range(60, 121, 3):
+        lines = CliRunner().invoke(app, ["config"], env={"COLUMNS": str(columns)}).stdout.splitlines()
+        assert [line for line in lines if line[-2:-1].isalnum() and line.endswith("-")] == []
+        assert max(len(line) for line in lines if line.startswith(" ")) <= columns

@@ -446,7 +446,7 @@ def test_what_is_in_production_and_why(client, add):
     looks = "this test set has been looked at 1 time; selected by inception/kid_train 0.3"
     assert production.version == "1"
     assert production.why.startswith(f"reviewed; the audit passed; {figures}, {looks}")
-    assert production.why.endswith("; there is no champion yet")
+    assert production.why.endswith("; there was no champion before")
     assert production.since_ms <= production.asked_ms
     assert client.get_run(production.run_id).data.tags["mammogan.run_key"] == "run-0"
     assert (production.tags["lambda"], production.tags[AUDIT]) == ("3", "passed")
@@ -466,5 +466,11 @@ def test_the_card_tells_metrics_data_use_and_limits(client, add):
     assert "CC BY 3.0" in text
     run = paper_run()
     full = card.write(run, run.decision)
+    sentences = [line for line in full.splitlines() if line and line[0] not in "#|"]
+    assert {line[-1] for line in sentences if line[0] != "-"} == {"."}, "a card that is cut ends in a whole sentence"
+    assert not any(line.startswith(" ") for line in sentences)
+    cut = registry.promotion.model_page.fitted(full, full.index("The best of many") + 100)
+    assert full.startswith(cut.removesuffix(registry.promotion.model_page.CUT).rstrip())
+    assert "What selected it" not in cut, "a heading of nothing"
     assert "574 benign, 407 malignant" in full
     assert "| inception/kid_train | 0.1765 (0.1677 to 0.1853) | 0.0100 | 407 / 1000 |" in full

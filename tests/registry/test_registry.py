@@ -22,8 +22,9 @@ from mammogan.command_line import app
 from mammogan.config import PRESETS, Trial
 from mammogan.models.generator import load_generator, sample
 from mammogan.registry.versions import PARENT_RUN
-from mammogan.results import Decision, Network
+from mammogan.results import Decision, Network, Outcome
 from mammogan.selection.ranking import select
+from mammogan.steps import presentation
 from mammogan.tracking.findings import log_results
 
 CONFIG = PRESETS["demo"]
@@ -114,10 +115,11 @@ def test_the_models_page_tells_what_is_in_production_and_why(registered):
     assert f"![Samples of epoch 4](get-artifact?path=grids%2Fepoch_0004.png&run_uuid={version.run_id})" in text
     assert "mammogan generate --model models:/mammogan@champion" in text
     assert "| for the test; by force, " in text
-    assert version.description.startswith("![Samples of epoch 4](get-artifact?")
-    client.update_registered_model("mammogan", "Ask Anna.")
-    registry.promotion.model_page.write(client, "mammogan", None, [])
-    assert client.get_registered_model("mammogan").description == "Ask Anna."
+    assert version.description.splitlines()[1].startswith("![Samples of epoch 4](get-artifact?")
+    for theirs in ("Ask Anna.", ""):
+        client.update_registered_model("mammogan", theirs)
+        registry.promotion.model_page.write(client, "mammogan", None, registry.promotion.moves("mammogan"))
+        assert client.get_registered_model("mammogan").description == theirs
     client.update_registered_model("mammogan", text)
 
 
@@ -127,7 +129,13 @@ def test_a_move_by_hand_is_in_the_experiments_note(registered):
     moved = CliRunner().invoke(app, ["promote", number, "--force", "--why", "by hand"])
     assert moved.exit_code == 0, moved.output
     note = tracking.client().get_experiment_by_name("test").tags["mlflow.note.content"]
-    assert f"In production: [version {number}](#/models/mammogan/versions/{number})." in note
+    shown = f"In production: [version {number}](#/models/mammogan)"
+    assert f"{shown}, not for release." in note, "its images were not audited"
+    for outcome, every, words in ((Outcome.PASSED, False, ", not for release."), (Outcome.PASSED, True, ".")):
+        registry.notes.write_outcome("mammogan", number, outcome, "passed", for_release=every)
+        presentation.update(parent)
+        assert f"{shown}{words}" in tracking.client().get_experiment_by_name("test").tags["mlflow.note.content"]
+    tracking.client().delete_model_version_tag("mammogan", number, registry.promotion.AUDIT_OUTCOME)
 
 
 def test_results_that_are_logged_again_are_there_once(registered):

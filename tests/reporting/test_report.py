@@ -187,7 +187,7 @@ def test_what_is_in_production_and_why(tmp_path):
     run = paper_run()
     champion = Production(
         model="mammogan", version="7", asked_ms=1_790_050_000_000, since_ms=1_790_040_000_000,
-        why="reviewed; kid 0.17 against the champion's 0.2", by="user", run_id=run.run_id,
+        why="reviewed; kid 0.17 against the champion's 0.2", by="user", run_id=run.run_id, for_release=True,
         tags={"lambda": "3", "epoch": "1000", "mammogan.audit": "passed 3 of 5 checks, 2 not checked"},
     )  # fmt: skip
     own = dataclasses.replace(run, tags={"mammogan.model_version": "7", "mammogan.audit": "passed 3 of 5 checks"})

@@ -34,6 +34,16 @@ SPILLING = """[...document.querySelectorAll("dd, dt, td, th, .mark")].filter(ite
     .map(item => item.outerHTML)"""
 COVERING = """[...document.querySelectorAll("td, th")].filter(item =>
     getComputedStyle(item).position === "sticky" && item.offsetWidth > innerWidth / 2).map(item => item.outerHTML)"""
+BROKEN = """[...document.querySelectorAll(".wide :is(td, th):first-child")].flatMap(cell => {
+    const text = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT), broken = [];
+    while (text.nextNode()) for (const word of text.currentNode.data.matchAll(/[^\\s–]+/g)) {
+        const range = document.createRange();
+        range.setStart(text.currentNode, word.index);
+        range.setEnd(text.currentNode, word.index + word[0].length);
+        const lines = new Set([...range.getClientRects()].map(box => box.top)).size;
+        if (word[0].length <= 12 && lines > 1) broken.push(word[0]);
+    }
+    return broken; })"""
 HIDDEN = """[...document.querySelectorAll("details > :not(summary)")]
     .filter(item => !item.checkVisibility({contentVisibilityAuto: true})).length"""
 
@@ -69,7 +79,7 @@ def path(tmp_path_factory):
     )
     champion = Production(
         model=LONG, version="7", asked_ms=1_790_050_000_000, since_ms=None, why=LONG, by=LONG, run_id="b" * 32,
-        tags={"mammogan.audit": LONG},
+        for_release=True, tags={"mammogan.audit": LONG},
     )  # fmt: skip
     settings = config.override(run.config, {"select.model_name": LONG})
     run = dataclasses.replace(
@@ -89,6 +99,7 @@ def test_nothing_is_wider_than_the_screen_or_touches_its_neighbour(tab, path, wi
         assert tab.evaluate(WIDER) == []
         assert tab.evaluate(SPILLING) == []
         assert tab.evaluate(COVERING) == []
+        assert tab.evaluate(BROKEN) == []
 
 
 def test_what_is_folded_on_a_screen_is_open_in_print(tab, path):

@@ -13,7 +13,7 @@ from sample_run import COLUMNS, paper_run
 from typer.testing import CliRunner
 
 import mammogan
-from mammogan import registry, tracking
+from mammogan import registry, shell, tracking
 from mammogan.command_line import app
 from mammogan.launch import following, store
 from mammogan.launch import local as launcher
@@ -70,8 +70,9 @@ class TestFinding:
     @pytest.mark.parametrize("name", ["latest", "demo key", "key", "ke"])
     def test_by_name(self, measured_run, name):
         if name == "ke":  # no letters of an id
-            with pytest.raises(ValueError, match="run='ke': this MLflow has no run of that name, key or beginning"):
+            with pytest.raises(ValueError, match="run='ke': this MLflow has no run of that name") as refused:
                 mammogan.find(name)
+            assert f"`{shell.command('mammogan')} runs` lists them" in str(refused.value), "as it is typed"
         else:
             assert mammogan.find(name).run_id == measured_run
 

@@ -140,7 +140,8 @@ def test_a_section_that_a_person_changed_stays_and_no_card_is_longer_than_the_da
     client.update_model_version("mammogan", versions[1], theirs)
     notes.write("mammogan", versions[1], "utility", "helps", "## Utility\n\nours")
     assert "as Anna sees it" in client.get_model_version("mammogan", versions[1]).description
-    client.update_model_version("mammogan", versions[1], "# Card\n" + "a line\n" * 680 + before)
+    card = notes.described("# Card\n" + "a line\n" * 680)
+    client.update_model_version("mammogan", versions[1], card + before)
     for step in ("audit", "winner"):
         notes.write("mammogan", versions[1], step, "passed", f"## {step}\n\n" + "- a check\n" * 900)
     text = client.get_model_version("mammogan", versions[1]).description
@@ -149,6 +150,10 @@ def test_a_section_that_a_person_changed_stays_and_no_card_is_longer_than_the_da
     assert "## audit" in text
     assert "## winner" in text
     assert "<!-- end of winner -->" in text
+    for theirs in ("Anna: ask me first.\n" * 240, card.replace("# Card", "# Card, as Anna sees it")):
+        client.update_model_version("mammogan", versions[1], theirs)
+        notes.write("mammogan", versions[1], "winner", "passed", "## Winner\n\n" + "- a check\n" * 100)
+        assert theirs.strip() in client.get_model_version("mammogan", versions[1]).description
     client.update_model_version("mammogan", versions[1], before)
 
 

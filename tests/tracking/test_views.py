@@ -89,15 +89,18 @@ def children(mlflow, parent):
 
 def test_mlflows_page_is_the_one_whose_views_were_tried():
     """Its version stands in its own JavaScript, whatever the package's says."""
-    (bundle,) = Path(mlflow_package.__file__).parent.glob("server/js/build/static/js/main.*.js")
+    bundles = [*Path(mlflow_package.__file__).parent.glob("server/js/build/static/js/main.*.js")]
+    assert len(bundles) == 1, NEW_MLFLOW.format("unknown", TRIED)
+    (bundle,) = bundles
     script = bundle.read_text()
     found = re.search(r'="(\d+\.\d+\.\d+)",\w+="https://www\.mlflow\.org/docs', script)
     version = found[1] if found else "unknown"
     assert version == TRIED, NEW_MLFLOW.format(version, TRIED)
     view = SavedView("", "", "", True, (), (Section("", (Chart(Kind.LINE, "a/b"), Chart(Kind.IMAGES, "c"))),), "lambda")
     content = json.loads(saved_view.document(view, [], None))
-    cards = [name for card in state(json.dumps(content))["compareRunCharts"] for name in card]
-    names = {PREFIX, "viewStateShareKey", "deflate;", *state(json.dumps(content)), *cards, "groupByKeys", "groupByData"}
+    shown = state(json.dumps(content))
+    parts = [name for part in (*shown["compareRunCharts"], *shown["compareRunSections"]) for name in part]
+    names = {PREFIX, "viewStateShareKey", "deflate;", *shown, *parts, "groupByKeys", "groupByData", "FIRST_20_RUNS"}
     script += "".join(path.read_text() for path in bundle.parent.glob("*.chunk.js"))
     unknown = sorted(name for name in names if name not in script)
     assert not unknown, f"{unknown}: {NEW_MLFLOW.format(version, TRIED)}"
@@ -215,6 +218,16 @@ def test_the_experiments_first_line_answers_and_the_runs_description_is_a_table(
     assert f"({saved_view.address(experiment(mlflow).experiment_id, 'first')})" in first
     description = mlflow.get_run(parent).data.tags[NOTE]
     assert description.startswith("| question | answer |\n|---|---|\n")
+
+
+def test_the_report_is_linked_once_it_is_there(mlflow, parent, tmp_path):
+    """It comes hours after the decision, or never where a run is killed."""
+    assert "report.html" not in experiment(mlflow).tags[NOTE] + mlflow.get_run(parent).data.tags[NOTE]
+    (tmp_path / "report.html").write_text("<p>A report</p>")
+    tracking.log_artifact(parent, tmp_path, tracking.REPORT)
+    presentation.update(parent)
+    link = f"[Report](#/experiments/{experiment(mlflow).experiment_id}/runs/{parent}/artifacts/report/report.html)"
+    assert link in experiment(mlflow).tags[NOTE].splitlines()[0]
 
 
 def test_what_a_person_wrote_is_never_overwritten(mlflow, parent, tmp_path):
