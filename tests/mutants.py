@@ -1086,7 +1086,7 @@ MUTANTS = [
             ),
             (
                 "mammogan/registry/promotion.py",
-                "best = _best(client, model) if failed and before else version",
+                "best = _best(client, model) if failed and others else version",
                 "best = version",
             ),
             ("mammogan/registry/promotion.py", "if contest.version == version}", "}"),
