@@ -26,7 +26,7 @@ from mammogan.data import summary
 from mammogan.data.dataset import Dataset
 from mammogan.data.ingest import ingest
 from mammogan.data.summary import Counts
-from mammogan.reporting.numbers import estimate
+from mammogan.numbers import estimate
 from mammogan.results import Audit, Outcome, Utility
 from mammogan.selection.gates import audit_summary
 from mammogan.synthesis import Model, fill, load_model

@@ -1384,9 +1384,9 @@ MUTANTS = [
             ("mammogan/audit/inspection.py", "if config.report.real_images else None", ""),
             ("mammogan/audit/inspection.py", "names = real.train.pseudonyms", "names = real.train.image_ids"),
         ],
-        "tests/reporting/test_numbers.py": [
-            ("mammogan/reporting/numbers.py", "statistics.median_low(sizes)", "max(sizes)"),
-            ("mammogan/reporting/numbers.py", 'shown.lstrip("-") if not shown.strip("-0.") else shown', "shown"),
+        "tests/test_numbers.py": [
+            ("mammogan/numbers.py", "statistics.median_low(sizes)", "max(sizes)"),
+            ("mammogan/numbers.py", 'shown.lstrip("-") if not shown.strip("-0.") else shown', "shown"),
         ],
         "tests/reporting/test_subgroup_section.py": [
             ("mammogan/reporting/subgroup_tables.py", "    if found.omitted:\n", "    if False:\n"),

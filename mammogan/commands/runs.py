@@ -123,8 +123,7 @@ def runs_(
     tracking_uri: StoreUri = "",
 ) -> None:
     """List the pipeline runs, the latest first: the names and ids that other commands take."""
-    from mammogan import tracking
-    from mammogan.reporting import numbers
+    from mammogan import numbers, tracking
     from mammogan.reporting.text_table import TextTable
 
     listed = tracking.list_runs(tracking_uri, experiment, most)

@@ -130,7 +130,7 @@ def utility(
     as_json: Json = False,
 ) -> None:
     """Compare classifiers trained with and without synthetic images, on held-out patients."""
-    from mammogan.reporting.numbers import estimate
+    from mammogan.numbers import estimate
     from mammogan.utility import drawn_by, study
 
     fakes, label, chosen = _images(fake), label_of(kind), _config(preset, settings, {})

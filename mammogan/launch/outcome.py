@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mammogan import shell
+from mammogan import numbers, shell
 from mammogan.addresses import masked
 from mammogan.console import WIDTH, wrapped
 from mammogan.launch import mlflow_page, store
-from mammogan.reporting import numbers, trial_table
-from mammogan.reporting.numbers import Scale
+from mammogan.numbers import Scale
+from mammogan.reporting import trial_table
 from mammogan.reporting.winner import looks
 
 if TYPE_CHECKING:

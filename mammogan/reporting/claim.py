@@ -18,9 +18,9 @@ from pathlib import Path
 from mammogan import storage
 from mammogan.config import Config
 from mammogan.data.summary import Counts, MinoritySummary
+from mammogan.numbers import estimate
 from mammogan.records import RunRecord
 from mammogan.reporting import pages, winner
-from mammogan.reporting.numbers import estimate
 from mammogan.results import Measurement
 from mammogan.selection.gates import audit_summary
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from mammogan import numbers
 from mammogan.ledger import Status
 from mammogan.records import Production, RunRecord
-from mammogan.reporting import numbers, quantities
+from mammogan.reporting import quantities
 from mammogan.reporting.markdown import plain
 from mammogan.results import Finding, LambdaComparison, TrialStatus
 from mammogan.selection.comparison import by_finding

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mammogan import numbers
 from mammogan.records import RunRecord, TrialRecord
-from mammogan.reporting import numbers, quantities
+from mammogan.reporting import quantities
 from mammogan.results import Measurement
 
 if TYPE_CHECKING:

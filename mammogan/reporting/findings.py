@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from mammogan.data.summary import SyntheticPart
+from mammogan.numbers import estimate, number, typeset
 from mammogan.records import WITH_REALS, Findings
 from mammogan.reporting import marks, pages, subgroups
 from mammogan.reporting.markdown import plain
 from mammogan.reporting.marks import Mark
-from mammogan.reporting.numbers import estimate, number, typeset
 from mammogan.results import Audit, CopiedImage, Outcome, Role, SpaceNote, Utility, Verdict
 from mammogan.selection.gates import audit_summary, release_note
 

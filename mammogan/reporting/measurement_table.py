@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from mammogan.reporting import numbers
-from mammogan.reporting.numbers import Scale
+from mammogan import numbers
+from mammogan.numbers import Scale
 from mammogan.reporting.text_table import TextTable
 from mammogan.reporting.trial_table import REFERENCE
 from mammogan.results import Direction, Measurement, Omission

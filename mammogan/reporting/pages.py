@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from mammogan.reporting import numbers
-from mammogan.reporting.numbers import Estimate, Scale
+from mammogan import numbers
+from mammogan.numbers import Estimate, Scale
 
 if TYPE_CHECKING:
     from jinja2 import Environment

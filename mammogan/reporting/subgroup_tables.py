@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mammogan import numbers
+from mammogan.numbers import Point
 from mammogan.records import Findings
-from mammogan.reporting import numbers, quantities, subgroups
+from mammogan.reporting import quantities, subgroups
 from mammogan.reporting.marks import Mark, Tone
-from mammogan.reporting.numbers import Point
 from mammogan.results import (
     Finding,
     SubgroupFidelity,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mammogan.reporting import numbers
+from mammogan import numbers
+from mammogan.numbers import Point
 from mammogan.reporting.markdown import plain
-from mammogan.reporting.numbers import Point
 from mammogan.results import (
     Finding,
     Subgroup,

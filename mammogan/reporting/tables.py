@@ -9,11 +9,12 @@ import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from mammogan import numbers
+from mammogan.numbers import Point, Scale
 from mammogan.records import RunRecord, TrialRecord
-from mammogan.reporting import figures, marks, numbers, pages, quantities
+from mammogan.reporting import figures, marks, pages, quantities
 from mammogan.reporting.figures import Column
 from mammogan.reporting.marks import Mark, Tone
-from mammogan.reporting.numbers import Point, Scale
 from mammogan.results import (
     Candidate,
     Decision,

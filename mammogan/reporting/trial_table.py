@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from mammogan import numbers
+from mammogan.numbers import Scale
 from mammogan.records import RunRecord, TrialRecord
-from mammogan.reporting import numbers, quantities, runs_table
-from mammogan.reporting.numbers import Scale
+from mammogan.reporting import quantities, runs_table
 from mammogan.reporting.text_table import TextTable
 from mammogan.reporting.winner import looks
 from mammogan.results import Measurement, Quantity

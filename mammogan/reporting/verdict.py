@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from mammogan import numbers
 from mammogan.config import Trial
 from mammogan.records import Production, RunRecord
-from mammogan.reporting import numbers, quantities
+from mammogan.reporting import quantities
 from mammogan.reporting.tables import reference
 from mammogan.reporting.winner import basis, looks
 from mammogan.results import Candidate, Decision, Finding, LambdaComparison, Measurement, WinnerResult

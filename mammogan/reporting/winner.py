@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from mammogan.reporting import numbers, subgroups
+from mammogan import numbers
+from mammogan.reporting import subgroups
 from mammogan.reporting.markdown import plain
 from mammogan.results import HeldOutSet, Measurement, WinnerResult
 

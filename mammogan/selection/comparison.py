@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mammogan.config import SelectConfig, Trial
+from mammogan.numbers import Point, estimate, number
 from mammogan.records import RunRecord
 from mammogan.results import BlockDesign, Evaluation, Finding, LambdaComparison, TrialStatus
 from mammogan.selection import blocks
@@ -211,7 +212,7 @@ def describe_design(design: BlockDesign) -> str:
         return f"{span}; too few seeds in common to know how runs vary"
     runs = f"{design.runs} runs of {design.lambdas} lambdas in blocks by {design.seeds} seeds"
     left_out = f", {design.missing} missing and left out of the least-squares fit" if design.missing else ""
-    spread = f"pooled residual standard deviation {design.residual_sd:.4g} ({design.freedom} degrees of freedom)"
+    spread = f"pooled residual standard deviation {number(design.residual_sd)} ({design.freedom} degrees of freedom)"
     return f"{runs}{left_out}; {span}; {spread}; Tukey's intervals, {design.confidence:.0%} for all pairs together"
 
 
@@ -222,14 +223,15 @@ def _other(item: LambdaComparison, gp_lambda: float) -> str:
     if item.low is None or item.high is None or item.difference is None:
         return name
     low, high = sorted((sign * item.low, sign * item.high))
-    shown = f"{name} (difference {sign * item.difference:.4g} [{low:.4g}, {high:.4g}] over {item.seeds} seeds"
+    difference = estimate(Point(sign * item.difference, low, high))
+    shown = f"{name} (difference {difference} over {item.seeds} seeds"
     return f"{shown}, {_reach(item)})"
 
 
 def _reach(item: LambdaComparison) -> str:
     """The smallest difference that could have been found; without a finding also the bound and the seeds it takes."""
-    reach = f"smallest detectable {item.detectable:.4g} at {item.design.power:.0%} power"
+    reach = f"smallest detectable {number(item.detectable)} at {item.design.power:.0%} power"
     if item.better is not None:
         return reach
     more = f"more than {blocks.MOST_BLOCKS}" if item.seeds_needed is None else f"{item.seeds_needed}"
-    return f"equivalent within {item.bound:.4g}, {reach}, one as observed needs {more} seeds"
+    return f"equivalent within {number(item.bound)}, {reach}, one as observed needs {more} seeds"

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from mammogan.config import AuditCheck, SelectConfig
+from mammogan.numbers import number
 from mammogan.results import (
     Audit,
     Candidate,
@@ -122,7 +123,8 @@ def not_memorised(measurements: Iterable[Measurement], held_out: str = VALIDATIO
         why = f"KID against {held_out} reals lacks a value, an interval or a reference"
         return Verdict("not memorised", Outcome.NOT_CHECKED, why)
     gap = other.low - train.high - max(other.reference, 0.0)
-    why = f"KID against {held_out} exceeds KID against train and their reference by {gap:.3g}"
+    how = "exceeds" if gap > 0 else "does not exceed"
+    why = f"KID against {held_out} {how} KID against train and their reference{f' by {number(gap)}' if gap > 0 else ''}"
     return verdict("not memorised", gap <= 0, why)
 
 
@@ -164,9 +166,10 @@ def better_than(contest: Contest) -> Verdict:
     name = f"better than version {contest.rival}"
     if contest.upper is None:
         return Verdict(name, Outcome.NOT_CHECKED, contest.reason or "the difference has no upper end")
-    figures = f"{contest.key} {contest.value:.4g} against {contest.rival_value:.4g} of champion version {contest.rival}"
+    rival = f"{number(contest.rival_value)} of champion version {contest.rival}"
+    figures = f"{contest.key} {number(contest.value)} against {rival}"
     basis = f"{contest.images} held-out images of {contest.patients} patients"
-    end = f"difference {contest.difference:.4g}, upper end {contest.upper:.4g} at {contest.confidence:.4g}"
+    end = f"difference {number(contest.difference)}, upper end {number(contest.upper)} at {contest.confidence:.4g}"
     why = f"{figures} on {basis}: {end}, to lie below {0 - contest.margin:g}"
     return verdict(name, contest.upper < -contest.margin, why)
 

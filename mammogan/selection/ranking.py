@@ -19,6 +19,7 @@ import numpy as np
 
 from mammogan import results, storage
 from mammogan.config import SelectConfig
+from mammogan.numbers import estimate
 from mammogan.results import (
     Candidate,
     Decision,
@@ -231,6 +232,5 @@ def _mean_of(gp_lambda: float, values: Sequence[float], least: float) -> LambdaS
 
 
 def _shown(measurement: Measurement) -> str:
-    low, high = measurement.low, measurement.high
-    interval = " (no interval)" if low is None or high is None else f" [{low:.4g}, {high:.4g}]"
-    return f"{measurement.value:.4g}{interval}"
+    without = measurement.low is None or measurement.high is None
+    return f"{estimate(measurement)}{' (no interval)' if without else ''}"

@@ -105,8 +105,8 @@ def test_better_is_promoted_worse_stays_challenger(client, add):
     assert aliases(client, add) == {"champion": "2", "previous": "1", "challenger": "3"}
     refused = add.promote("3", "I like it")
     assert not refused.moved
-    assert "0.4 against 0.2 of champion version 2 on 40 held-out images of 20 patients" in refused.why
-    assert "difference 0.2, upper end 0.21 at 0.975, to lie below 0" in refused.why
+    assert "0.400 against 0.200 of champion version 2 on 40 held-out images of 20 patients" in refused.why
+    assert "difference 0.200, upper end 0.210 at 0.975, to lie below 0" in refused.why
     assert aliases(client, add)["champion"] == "2"
 
 
@@ -122,7 +122,7 @@ def test_a_margin_is_to_be_passed_by_the_upper_end(client, add):
     add(0.3)
     add(0.2, promoted=False)
     made = dataclasses.replace(add.contests("2")[0], margin=0.1)
-    assert "upper end -0.09 at 0.975, to lie below -0.1" in registry.promote(add.model, "2", "x", contests=[made]).why
+    assert "upper end -0.0900 at 0.975, to lie below -0.1" in registry.promote(add.model, "2", "x", contests=[made]).why
     assert registry.promote(add.model, "2", "x", contests=[dataclasses.replace(made, margin=0.08)]).moved
 
 
@@ -152,7 +152,7 @@ def test_the_best_champion_so_far_is_to_be_beaten_whoever_is_champion(client, ad
     add(0.25)
     refused = add.promote("3")
     assert not refused.moved
-    assert "better than version 1: inception/kid_test 0.25 against 0.2 of champion version 1" in refused.why
+    assert "better than version 1: inception/kid_test 0.250 against 0.200 of champion version 1" in refused.why
     assert "better than version 2" not in refused.why
     add(0.15)
     assert (alias(client, add.model, "champion"), best(client, add)) == ("4", "4")
@@ -175,7 +175,7 @@ def test_the_best_is_to_be_beaten_when_a_champion_by_force_is_removed_by_hand(cl
     assert promotion.rivals(add.model, worse) == ([first] if forced else [])
     move = registry.promote(add.model, worse, "x", contests=add.contests(worse))
     assert move.moved is not forced
-    assert ("0.25 against 0.2 of champion version 1" in move.why) is forced
+    assert ("0.250 against 0.200 of champion version 1" in move.why) is forced
     better = add(0.1, promoted=False)
     assert registry.promote(add.model, better, "x", contests=add.contests(better)).moved
     assert best(client, add) == better

@@ -163,12 +163,13 @@ def test_the_words_are_those_of_the_lambda_they_are_about():
     trials += [evaluation(2.0, seed, {100: 6.0 + 0.1 * (seed - 1)}) for seed in range(3)]
     found = compare_lambdas(trials, "kid", "train")
     half = 4.302653 * 0.1 / 3**0.5
-    reach = f"smallest detectable {found[0].detectable:.4g} at 80% power"
+    assert (found[0].low, found[0].high) == pytest.approx((-1 - half, -1 + half), abs=1e-6)
+    reach = "smallest detectable 0.326 at 80% power"
     assert describe(found, 1.0) == (
-        f"lambda=1 is better than lambda=2 (difference -1 [{-1 - half:.4g}, {-1 + half:.4g}] over 3 seeds, {reach})"
+        f"lambda=1 is better than lambda=2 (difference -1.00 (-1.25 to -0.75) over 3 seeds, {reach})"
     )
     assert describe(found, 2.0) == (
-        f"lambda=2 is worse than lambda=1 (difference 1 [{1 - half:.4g}, {1 + half:.4g}] over 3 seeds, {reach})"
+        f"lambda=2 is worse than lambda=1 (difference 1.00 (0.75 to 1.25) over 3 seeds, {reach})"
     )
     assert describe(found, 7.0) == "there is no other lambda to compare with"
 
@@ -177,9 +178,8 @@ def test_without_a_finding_the_words_give_bound_and_seeds():
     item = compare_lambdas(made(), "kid", "train")[1]
     assert item.finding is Finding.NO_DIFFERENCE
     assert sentence(item) == (
-        f"no significant difference between lambda=0.5 and lambda=5 (difference {item.difference:.4g} "
-        f"[{item.low:.4g}, {item.high:.4g}] over 3 seeds, equivalent within {-item.low:.4g}, smallest detectable "
-        f"{item.detectable:.4g} at 80% power, one as observed needs {item.seeds_needed} seeds)"
+        "no significant difference between lambda=0.5 and lambda=5 (difference -0.030 (-0.074 to 0.014) over 3 seeds, "
+        "equivalent within 0.0745, smallest detectable 0.0582 at 80% power, one as observed needs 7 seeds)"
     )
 
 

@@ -69,7 +69,7 @@ def test_what_was_not_measured_is_not_better():
     assert (missing.outcome, missing.why) == (Outcome.NOT_CHECKED, "champion version 1 draws 28 px")
     assert not_passed([missing]) == "better than version 1: not checked: champion version 1 draws 28 px"
     assert not_passed([better_than(contest(-0.1))]) == ""
-    assert not_passed([better_than(contest(0.1))]).startswith("better than version 1: x/kid_test 0.1 against 0.2")
+    assert not_passed([better_than(contest(0.1))]).startswith("better than version 1: x/kid_test 0.100 against 0.200 ")
 
 
 @pytest.mark.parametrize(("value", "passed"), [(0.02, False), (0.13, True), (0.5, True)])
@@ -87,7 +87,10 @@ def test_diversity_must_be_measured():
 def test_memorisation_is_a_gap_beyond_the_reference(test_kid, passed):
     for held_out in ("validation", "test"):
         close = with_measurement(measurement(Quantity("kid", "inception", held_out), test_kid, reference=0.03))
-        assert passes(not_memorised(close.measurements, held_out)) is passed
+        found = not_memorised(close.measurements, held_out)
+        assert passes(found) is passed
+        assert ("does not exceed" in found.why) is passed
+        assert (" by " in found.why) is not passed
 
 
 def test_memorisation_says_when_it_was_not_checked():

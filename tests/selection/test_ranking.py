@@ -36,7 +36,7 @@ def test_papers_numbers_give_the_papers_winner_and_no_lambda_that_is_better():
     assert (decision.winner.trial.name, decision.winner.epoch) == ("lambda=3,seed=0", 1000)
     assert decision.winner.find(KID).value == 0.1765
     assert decision.verdict == (
-        "lambda=3,seed=0 at epoch 1000 has the lowest inception/kid_train: 0.1765 [0.1677, 0.1853]; "
+        "lambda=3,seed=0 at epoch 1000 has the lowest inception/kid_train: 0.1765 (0.1677 to 0.1853); "
         "one seed is not enough to tell lambda=3 from lambda=0.5 and lambda=5"
     )
     assert decision.lambdas[0] == LambdaStrength(3.0, 0.1765, 0.1765 * 0.95, 0.1765 * 1.05)
@@ -126,7 +126,7 @@ def test_several_seeds_are_compared_in_blocks():
     noisy = [simple(0.5, kid, spread=0.001, seed=seed) for seed, kid in enumerate((0.10, 0.20, 0.30))]
     noisy += [simple(3, kid, spread=0.001, seed=seed) for seed, kid in enumerate((0.12, 0.22, 0.29))]
     decision = select(noisy, SelectConfig())
-    assert "; no significant difference between lambda=0.5 and lambda=3 (difference -0.01 [" in decision.verdict
+    assert "; no significant difference between lambda=0.5 and lambda=3 (difference -0.010 (" in decision.verdict
     (strength,) = (item for item in decision.lambdas if item.gp_lambda == 0.5)
     assert strength.value == pytest.approx(0.2)
     assert strength.high - 0.2 == pytest.approx(4.302653 * 0.1 / 3**0.5)  # t(0.975, 2) of a printed table
@@ -134,7 +134,7 @@ def test_several_seeds_are_compared_in_blocks():
     steady = [simple(0.5, kid, seed=seed) for seed, kid in enumerate((0.10, 0.20, 0.30))]
     steady += [simple(3, kid + 0.1, seed=seed) for seed, kid in enumerate((0.101, 0.2, 0.299))]
     verdict = select(steady, SelectConfig()).verdict
-    assert "; lambda=0.5 is better than lambda=3 (difference -0.1 [-0.1025, -0.09752] over 3 seeds, " in verdict
+    assert "; lambda=0.5 is better than lambda=3 (difference -0.1000 (-0.1025 to -0.0975) over 3 seeds, " in verdict
 
 
 def test_the_interval_of_a_lambda_s_fid_stays_above_zero():
@@ -149,7 +149,7 @@ def test_a_lucky_seed_does_not_make_its_lambda_the_best():
     steady = [simple(3, kid, seed=seed) for seed, kid in enumerate((0.10, 0.11, 0.10, 0.11, 0.10, 0.11))]
     decision = select([*lucky, *steady], SelectConfig())
     assert decision.winner.trial.name == "lambda=0.5,seed=0"
-    assert "; lambda=0.5 is worse than lambda=3 (difference 0.2467 [" in decision.verdict
+    assert "; lambda=0.5 is worse than lambda=3 (difference 0.25 (" in decision.verdict
 
 
 @pytest.mark.parametrize("change", [{"n_fake": 500}, {"n_real": 20}])

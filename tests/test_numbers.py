@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mammogan.reporting import numbers
-from mammogan.reporting.numbers import Point, Scale
+from mammogan import numbers
+from mammogan.numbers import Point, Scale
 
 
 @pytest.mark.parametrize(
