@@ -63,6 +63,11 @@ def noisy(deviation: float) -> Move:
     return lambda image, rng: image + torch.from_numpy(rng.normal(scale=deviation, size=image.shape)).float()
 
 
+def inverted(image: Tensor, rng: np.random.Generator) -> Tensor:
+    """White for black, as the other photometric interpretation has it, half of them mirrored too."""
+    return 255 - (image.flip(-1) if rng.random() < 0.5 else image)
+
+
 def everything(image: Tensor, rng: np.random.Generator) -> Tensor:
     """Cropped, mirrored, brightened, of less contrast and noisy, one after the other."""
     for move in (cropped, mirrored, contrasted, brightened, noisy(10)):
@@ -79,5 +84,6 @@ KINDS: dict[str, Move] = {
     "noise 10": noisy(10),
     "noise 30": noisy(30),
     "turned by 3 to 10 degrees": turned,
+    "inverted, mirrored or not": inverted,
     "cropped, mirrored, contrast, brightness and noise 10": everything,
 }
