@@ -110,6 +110,18 @@ def _ctrl_c():
 
 
 @pytest.fixture(scope="module", autouse=True)
+def _sign_in():
+    """An address with a sign-in in it leaves that in the environment, where a later file's tests would be signed in."""
+    names = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+    before = {name: os.environ.get(name) for name in names}
+    yield
+    for name, value in before.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
+
+
+@pytest.fixture(scope="module", autouse=True)
 def _import_path():
     """MLflow puts the code of a model that it loads first; a process that a later test spawns would import that."""
     before = sys.path
