@@ -106,6 +106,8 @@ class TestFinding:
         (tmp_path / "runs").mkdir()
         (tmp_path / "runs" / store.DATABASE).symlink_to(os.environ["MLFLOW_TRACKING_URI"].removeprefix("sqlite:///"))
         monkeypatch.delenv("MLFLOW_TRACKING_URI")
+        (tmp_path / "elsewhere").mkdir()
+        monkeypatch.chdir(tmp_path / "elsewhere")
         refused = CliRunner().invoke(app, ["compare"])
         assert refused.exit_code == 2
         assert "MLFLOW_TRACKING_URI=''" in refused.stderr
