@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,7 +74,7 @@ def contests_of_run(model: str, version: str, dataset: Path, tracking_uri: str =
 
     Raises ValueError where none is recorded, FileNotFoundError where the run's manifest is gone.
     """
-    parent = _tags(model, version, tracking_uri).get(PARENT_RUN)
+    parent = _parent(model, version, tracking_uri)
     config = tracking.read_run(parent, tracking_uri).config if parent else None
     if config is None:
         raise ValueError(f"version={version!r}: no run of this software registered it, so its settings are not known")
@@ -83,9 +82,10 @@ def contests_of_run(model: str, version: str, dataset: Path, tracking_uri: str =
     return contests(version, dataset, named, tracking_uri, by_hand=True)
 
 
-def _tags(model: str, version: str, tracking_uri: str) -> Mapping[str, str]:
+def _parent(model: str, version: str, tracking_uri: str) -> str | None:
+    """Pipeline run that registered the version; None for one of other making. Raises ValueError for no version."""
     try:
-        return tracking.client(tracking_uri).get_model_version(model, version).tags
+        return tracking.client(tracking_uri).get_model_version(model, version).tags.get(PARENT_RUN)
     except MlflowException as error:
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise
@@ -100,7 +100,7 @@ def _held_out(dataset: Path, minority: str) -> Dataset:
 
 def _not_held_out(model: str, version: str, held_out: Dataset, tracking_uri: str) -> str:
     """Why what a data set holds out is not held out for this version; empty where its run knew it as test or not."""
-    parent = _tags(model, version, tracking_uri).get(PARENT_RUN)
+    parent = _parent(model, version, tracking_uri)
     sources = sources_of(parent, tracking_uri) if parent else ()
     if not sources:
         return f"version {version}: its run recorded no manifest, so nobody knows what it learnt from"
@@ -124,7 +124,7 @@ def _images(held_out: Dataset) -> RealImages:
 
 def _record_look(model: str, version: str, held_out: Dataset, by_hand: bool, tracking_uri: str) -> None:
     """Count that these test images are measured on; a version of other making has no run to count it by."""
-    parent = _tags(model, version, tracking_uri).get(PARENT_RUN)
+    parent = _parent(model, version, tracking_uri)
     if parent and by_hand:
         name = f"contest of version {version} by hand"
         looks.look_by_hand(parent, held_out.source_digest, name, tracking_uri)

@@ -123,8 +123,9 @@ def not_memorised(measurements: Iterable[Measurement], held_out: str = VALIDATIO
         why = f"KID against {held_out} reals lacks a value, an interval or a reference"
         return Verdict("not memorised", Outcome.NOT_CHECKED, why)
     gap = other.low - train.high - max(other.reference, 0.0)
-    how = "exceeds" if gap > 0 else "does not exceed"
-    why = f"KID against {held_out} {how} KID against train and their reference{f' by {number(gap)}' if gap > 0 else ''}"
+    limit = "KID against train and their reference"
+    how = f"exceeds {limit} by {number(gap)}" if gap > 0 else f"does not exceed {limit}"
+    why = f"KID against {held_out} {how}"
     return verdict("not memorised", gap <= 0, why)
 
 
