@@ -69,7 +69,8 @@ WAITS = """
 import os, signal, sys, time
 try:
     print(os.getpid(), flush=True)
-    time.sleep(60)
+    for _ in range(600):  # one long sleep would go on where the signal comes just before it begins
+        time.sleep(0.1)
 except KeyboardInterrupt:
     sys.exit(7)
 """

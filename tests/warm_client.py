@@ -7,6 +7,7 @@ signal that ended it, becomes this process's own.
 
 import json
 import os
+import select
 import signal
 import socket
 import struct
@@ -55,7 +56,13 @@ def main(address, python, *arguments):
     pid = number(connection)
     for name in HANDED_ON:
         signal.signal(name, lambda got, _frame: os.kill(pid, got))
+    # a signal that comes just before a blocking call would be handed on only when that returns
+    woken, wakes = os.pipe()
+    os.set_blocking(wakes, False)
+    signal.set_wakeup_fd(wakes)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDED_ON)
+    while connection not in select.select([connection, woken], [], [])[0]:
+        os.read(woken, 64)
     status = number(connection)
     if os.WIFSIGNALED(status):
         ending = os.WTERMSIG(status)
