@@ -25,6 +25,8 @@ MODES = {
 }
 COMPRESSIONS = (None, "tiff_lzw", "tiff_deflate", "packbits", "tiff_adobe_deflate", "group4")
 BOMB = zlib.compress(b"\0" * (1 << 26), 9)
+LONGEST_SCAN = 64 << 20
+"""Bytes beyond which a scan is not repeated once more: the fuzz itself has to hold them."""
 
 
 def _write(rng: random.Random, folder: Path) -> None:
@@ -174,7 +176,8 @@ def _resegmented(rng: random.Random, content: bytes) -> bytes:
                 b"\xff" + bytes([rng.choice((0xE1, 0xE2, 0xEE, 0xDD, 0xC4))]) + struct.pack(">H", 40) + b"\0" * 38,
             )
         else:
-            scan = scan[:-2] * rng.choice((2, 500)) + scan[-2:]
+            times = rng.choice((2, 500))
+            scan = scan[:-2] * (times if len(scan) * times < LONGEST_SCAN else 2) + scan[-2:]
     return content[:2] + b"".join(segments) + scan
 
 
