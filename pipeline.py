@@ -1,6 +1,6 @@
 """The experiment as one graph; ``mammogan run`` runs it here, ``mammogan submit`` on Kubeflow.
 
-start -> ingest -> filter_minority -> check_changes; if there is something to train, for each (lambda, seed):
+start -> ingest -> filter_minority; if there is something to train, for each (lambda, seed):
       train -> evaluate; then select; if there is a winner: evaluate_winner -> register -> synthesise -> audit ->
       promote, and utility beside them; whatever happens: finish
 """
@@ -10,7 +10,6 @@ import runpy
 from kfp import dsl
 
 from mammogan.components.audit import audit
-from mammogan.components.check_changes import check_changes
 from mammogan.components.evaluate import evaluate
 from mammogan.components.evaluate_winner import evaluate_winner
 from mammogan.components.filter_minority import filter_minority
@@ -32,7 +31,7 @@ from mammogan.components.utility import utility
 def experiment(
     trials: list[str],
     preset: str = "paper",
-    overrides: str = "{}",
+    overrides: str = "",
     source: str = "",
     labels: str = "",
     store: str = "",
@@ -53,10 +52,9 @@ def experiment(
         opened = start(**given, experiment=experiment, source=source)
 
         ingested = ingest(**given, source=source, labels=labels, store=store, work=work).after(opened)
-        kept = filter_minority(**given, dataset=ingested.outputs["dataset"])
+        kept = filter_minority(**given, force=force, dataset=ingested.outputs["dataset"])
 
-        checked = check_changes(**given, force=force).after(kept)
-        with dsl.If(checked.output == True, name="changed"):  # noqa: E712  (KFP builds the condition)
+        with dsl.If(kept.outputs["Output"] == True, name="changed"):  # noqa: E712  (KFP builds the condition)
             with dsl.ParallelFor(trials, name="trials") as trial:  # ty: ignore[invalid-argument-type]  (a channel here)
                 trained = train(
                     **given,
@@ -93,7 +91,7 @@ def experiment(
                 promoted = promote(**released, minority=kept.outputs["minority"]).after(audited)
                 compared = utility(**released, filled=filled.outputs["filled"])
 
-    for task in (closing, opened, ingested, kept, checked, trained, evaluated, chosen, registered):
+    for task in (closing, opened, ingested, kept, trained, evaluated, chosen, registered):
         task.set_caching_options(False)
     for task in (measured, filled, audited, promoted, compared):
         task.set_caching_options(False)

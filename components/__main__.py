@@ -1,8 +1,9 @@
 """What a pod of a run starts: one step of this image.
 
-    python3 -m mammogan.components --version DIGEST --executor_input JSON --function_to_execute NAME
+    python3 -m mammogan.components STEP VERSION EXECUTOR_INPUT
 
-The compiled pipeline names the step and carries none of its source. Settings and secrets come as files below
+The compiled pipeline names the step and carries none of its source; without names of options, its command is short.
+Settings and secrets come as files below
 ``components.MOUNTS`` and become environment variables, because Kubeflow repeats all that a pod's description holds six
 times in its workflow, which it can show up to 1 MB. kfp's own ``executor_main`` is not used: it loads a module under
 its bare name from its own folder, where ``select`` would take the place of the standard library's.
@@ -26,11 +27,11 @@ def main(arguments: Sequence[str], mounts: Path = components.MOUNTS) -> int:
     """Run one step; the exit status is 2 where the image or its settings are not those that it needs."""
     parser = argparse.ArgumentParser(prog="python3 -m mammogan.components", allow_abbrev=False)
     for name, described in (
-        ("--version", "components.version() of the steps that the pipeline was compiled for"),
-        ("--executor_input", "what Kubeflow's launcher hands to the step, as JSON"),
-        ("--function_to_execute", "the step"),
+        ("step", "function of the step"),
+        ("version", "components.version() of the steps that the pipeline was compiled for"),
+        ("executor_input", "what Kubeflow's launcher hands to the step, as JSON"),
     ):
-        parser.add_argument(name, required=True, help=described)
+        parser.add_argument(name, help=described)
     given = parser.parse_args(arguments)
     try:
         mounted.read(mounts)
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str], mounts: Path = components.MOUNTS) -> int:
     if refusal := _refusal(given.version):
         print(f"error: {refusal}", file=sys.stderr, flush=True)
         return 2
-    _execute(given.function_to_execute, given.executor_input)
+    _execute(given.step, given.executor_input)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Keep the class that is to be synthesised."""
+"""Keep the class that is to be synthesised, and find out whether training on it can give anything new."""
 
 from kfp import dsl
 
@@ -9,13 +9,15 @@ from mammogan.components import step
 def filter_minority(
     preset: str,
     overrides: str,
+    force: bool,
     run: str,
     dataset: dsl.Input[dsl.Dataset],
     minority: dsl.Output[dsl.Dataset],
-) -> None:
-    """Write the minority class as a data set of its own."""
+) -> bool:
+    """Write the minority class as a data set of its own; True to train on it, always by force."""
     from pathlib import Path
 
     from mammogan.steps import StepContext, filter_minority
 
-    filter_minority.run(StepContext.of(preset, overrides, run), Path(dataset.path), Path(minority.path))
+    context = StepContext.of(preset, overrides, run)
+    return filter_minority.run(context, Path(dataset.path), Path(minority.path), force=force)

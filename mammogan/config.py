@@ -1,7 +1,8 @@
 """Every knob of the experiment: frozen dataclasses, the presets, and typed overrides by dotted name.
 
-The configuration travels through the graph as two strings, a preset's name and a JSON object of
-overrides, because Kubeflow turns the integers of a dictionary parameter into floats.
+The configuration travels through the graph as two strings, a preset's name and the overrides as they stand behind
+``--set``: Kubeflow turns the integers of a dictionary parameter into floats, and repeats a parameter six times for each
+step of a run inside of other JSON, where every quote of a JSON object would become eight characters.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import difflib
 import hashlib
 import json
 import re
+import shlex
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -761,20 +763,37 @@ def override(config: _Settings, overrides: Overrides) -> _Settings:
     return dataclasses.replace(config, **top)
 
 
-def resolve(preset: str, overrides: str = "{}") -> Config:
-    """Configuration of a preset's name and a JSON object of dotted overrides.
+def overrides_text(overrides: Overrides) -> str:
+    """The overrides as ``resolve`` takes them, by their names: ``lambdas=0.5,3 train.epochs=7``, quoted as in a shell.
 
-    Raises ValueError for an unknown preset, for text that is no JSON object, and as ``override`` does.
+    The same overrides in another order are the same text.
+    """
+    return shlex.join(f"{name}={_shell_value(value)}" for name, value in sorted(overrides.items()))
+
+
+def _shell_value(value: SettingValue) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Sequence):
+        return ",".join(map(_shell_value, value))
+    return str(value)
+
+
+def resolve(preset: str, overrides: str = "") -> Config:
+    """Configuration of a preset's name and overrides as ``overrides_text`` writes them.
+
+    Raises ValueError for an unknown preset, for text that is none of that kind, and as ``override`` does.
     """
     if preset not in PRESETS:
         raise ValueError(f"preset={preset!r}: choose one of {', '.join(PRESETS)}")
     try:
-        parsed = json.loads(overrides)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"overrides={overrides[:300]!r}: give a JSON object of dotted names ({error})") from error
-    if not isinstance(parsed, dict):
-        raise ValueError(f"overrides={overrides!r}: give a JSON object of dotted names")
-    return override(PRESETS[preset], parsed)
+        items = [item.partition("=") for item in shlex.split(overrides)]
+    except ValueError as error:
+        raise ValueError(f"overrides={overrides[:300]!r}: give KEY=VALUE, quoted as in a shell ({error})") from error
+    for name, sign, _ in items:
+        if not sign:
+            raise ValueError(f"overrides={overrides[:300]!r}: {name[:100]!r} is no KEY=VALUE, such as train.epochs=3")
+    return override(PRESETS[preset], {name: value for name, _, value in items})
 
 
 def digest(value: object) -> str:

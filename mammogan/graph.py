@@ -11,7 +11,6 @@ class Step(StrEnum):
     START = "start"
     INGEST = "ingest"
     FILTER_MINORITY = "filter-minority"
-    CHECK_CHANGES = "check-changes"
     TRAIN = "train"
     EVALUATE = "evaluate"
     SELECT = "select"
@@ -28,7 +27,7 @@ PER_TRIAL = (Step.TRAIN, Step.EVALUATE)
 """Steps of which there is one for each (lambda, seed)."""
 ACCELERATED = (Step.TRAIN, Step.EVALUATE, Step.EVALUATE_WINNER, Step.AUDIT, Step.UTILITY)
 """Steps that run on an accelerator where there is one."""
-BEFORE_TRAINING = (Step.START, Step.INGEST, Step.FILTER_MINORITY, Step.CHECK_CHANGES)
+BEFORE_TRAINING = (Step.START, Step.INGEST, Step.FILTER_MINORITY)
 """Steps of every run, also of one that has nothing to train."""
 AFTER_A_WINNER = (
     Step.EVALUATE_WINNER,

@@ -67,7 +67,7 @@ class Entry:
     reason: str = ""
     """Why it failed or stopped, one line."""
     goes_on: bool | None = None
-    """Of check-changes whether there is something to train, of select whether there is a winner; else None."""
+    """Of filter-minority whether there is something to train, of select whether there is a winner; else None."""
     pod: str = ""
     """Pod of the latest attempt; empty on a machine of one's own."""
     memory_limit: int = 0
@@ -127,7 +127,7 @@ class Ledger:
     def due(self, trials: Sequence[str]) -> list[Task]:
         """Every step that the run has to do, as far as is known by now, in order; ``finish`` is not among them."""
         tasks = [Task(step) for step in BEFORE_TRAINING]
-        if self._goes_on(Step.CHECK_CHANGES) is False:
+        if self._goes_on(Step.FILTER_MINORITY) is False:
             return tasks
         tasks += [Task(step, trial) for trial in trials for step in PER_TRIAL]
         tasks.append(Task(Step.SELECT))

@@ -21,7 +21,7 @@ def entry(task, state=State.DONE, **more):
 
 def done(*steps, trials=TRIALS, trains=True, winner=True):
     """Entries of steps that did their work; those of the fan-out for each trial."""
-    goes_on = {Step.CHECK_CHANGES: trains, Step.SELECT: winner}
+    goes_on = {Step.FILTER_MINORITY: trains, Step.SELECT: winner}
     tasks = [Task(step, name) for step in steps for name in (trials if step in ("train", "evaluate") else ("",))]
     return {task: entry(task, goes_on=goes_on.get(task.step)) for task in tasks}
 
@@ -49,7 +49,7 @@ def test_a_step_that_was_due_and_never_began_is_named(missing):
     ended = ending(Ledger(entries), TRIALS, Fate(terminated=False, not_begun="ErrImagePull: no such image"))
     assert ended.status is Status.FAILED
     assert ended.reason.startswith(f"{missing} never began: ErrImagePull") or missing.step in (
-        "check-changes",
+        "filter-minority",
         "select",
     )
 

@@ -70,7 +70,6 @@ def test_dependencies_are_as_drawn(spec):
     assert needs["finish"] == {"exit-handler-1"}
     groups = {path[-1]: path[:-1] for path in tasks(spec)}
     assert len(groups["train"]) == len(groups["evaluate"]) == 3
-    assert needs["check-changes"] == {"filter-minority"}
     assert needs["register"] == {"evaluate-winner"} | needs["evaluate-winner"]
     assert needs["synthesise"] >= {"register"}
     assert needs["audit"] == needs["utility"] == {"register", "synthesise"}
@@ -93,7 +92,7 @@ def test_no_task_output_parameter_enters_the_parallel_loop(spec):
 
 def test_no_step_is_cached(spec):
     steps = {path[-1]: task for path, task in tasks(spec).items() if "cachingOptions" in task}
-    assert len(steps) == 14
+    assert len(steps) == 13
     assert {name for name, task in steps.items() if task["cachingOptions"].get("enableCache")} == set()
 
 

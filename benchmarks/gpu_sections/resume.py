@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 
@@ -12,7 +11,7 @@ from torch import Tensor
 from gpu_sections.crops import read_malignant
 from gpu_sections.record import Record
 from gpu_sections.setting import Setting
-from mammogan.config import Config, Trial, resolve
+from mammogan.config import Config, Trial, overrides_text, resolve
 from mammogan.device import CUBLAS_WORKSPACE, DETERMINISTIC_WORKSPACE, deterministic_algorithms
 from mammogan.features.densenet import random_frozen
 from mammogan.training.trainer import Trainer
@@ -53,7 +52,7 @@ def paper(setting: Setting, changes: dict[str, object]) -> Config:
         "train.device": setting.device,
         "train.epochs": setting.epochs,
     }
-    return resolve("paper", json.dumps(common | changes))
+    return resolve("paper", overrides_text(common | changes))
 
 
 def _measure_variant(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, fields
 
@@ -30,7 +29,7 @@ class GraphArguments:
     preset: str
     """Starting configuration."""
     overrides: str
-    """Settings that differ from the preset's, as JSON by their dotted names."""
+    """Settings that differ from the preset's, as ``config.overrides_text`` writes them."""
     source: str
     """Folder or s3:// address of the images, or phantom."""
     labels: str
@@ -70,7 +69,7 @@ def graph_arguments(
     Without ``force`` the run stops before training where data, code and settings are those of the champion.
     Raises ValueError where the configuration, the experiment's name or an address is wrong, before anything runs.
     """
-    text = json.dumps(dict(overrides), sort_keys=True)
+    text = config.overrides_text(overrides)
     settings = config.resolve(preset, text)
     require_experiment(experiment)
     for name, value in (*settings.flat().items(), ("--source", source), ("--labels", labels), ("--store", store)):

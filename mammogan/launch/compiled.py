@@ -134,7 +134,7 @@ def _fill_container(container: Spec, step: str, pods: Pods, version: str) -> Non
     assert container["image"] == IMAGE, f"{step} brings an image of its own"
     function = container["args"][container["args"].index("--function_to_execute") + 1]
     container["command"] = ["python3", "-m", "mammogan.components"]
-    container["args"] = ["--version", version, "--executor_input", "{{$}}", "--function_to_execute", function]
+    container["args"] = [function, version, "{{$}}"]
     image = (pods.gpu_image or pods.image) if _accelerated(step, pods) else pods.image
     container["image"] = image
     if env := dict(_environment(step, pods, image)):

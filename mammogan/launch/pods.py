@@ -52,7 +52,6 @@ class Size:
         return math.ceil(int(self.cpu[:-1]) / 1000 if self.cpu.endswith("m") else float(self.cpu))
 
 
-LIGHT = Size("1", "2Gi", "2Gi")
 HEAVY = Size("3", "11Gi", "40Gi")
 """With what Argo and Kubeflow add to a pod it fits a node of 4 cores and 16 GiB, which offers 3.5 and 12.5 of them."""
 
@@ -99,14 +98,12 @@ class Pods:
     """Secret with MLflow's sign-in; may be absent where MLflow asks for none."""
     pull_secret: str = ""
     """Secret with the registry's sign-in; empty where the image is public or the service account has one."""
-    start: Size = LIGHT
+    start: Size = Size("1", "2Gi", "2Gi")
     """Pod of start."""
     ingest: Size = Size("3", "8Gi", "60Gi")
     """Pod of ingest; its scratch holds the files that are being read."""
     filter_minority: Size = Size("1", "2Gi", "10Gi")
     """Pod of filter-minority."""
-    check_changes: Size = LIGHT
-    """Pod of check-changes."""
     train: Size = HEAVY
     """Pod of each trial's training."""
     evaluate: Size = HEAVY

@@ -1,10 +1,11 @@
-"""JSON: every document that a step or an earlier run leaves behind, and settings; read as what it was, or refused."""
+"""Every document that a step or an earlier run leaves behind, and settings; read as what it was, or refused."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import random
+import shlex
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -85,9 +86,8 @@ def _read_history(path: Path) -> None:
 
 def _read_settings(path: Path) -> None:
     settings = config.resolve("demo", path.read_text(errors="surrogateescape"))
-    again = config.resolve(
-        "demo", json.dumps({key: value for key, value in settings.flat().items() if key != "preset"})
-    )
+    flat = {key: value for key, value in settings.flat().items() if key != "preset"}
+    again = config.resolve("demo", config.overrides_text(flat))
     if again != settings:
         raise LossError("settings are others when they are written and read again")
 
@@ -126,7 +126,7 @@ DOCUMENTS: dict[str, tuple[object, int | None, Callable[[Path], None]]] = {
                       lambda path: _twice(checkpoint.Progress, path.read_bytes(), checkpoint.FORMAT)),
     "entry.json": (ENTRY, None, _read_entry),
     "history.jsonl": (sample(trial_folder.EpochMetrics), None, _read_history),
-    "settings.json": (SETTINGS, None, _read_settings),
+    "settings.txt": (SETTINGS, None, _read_settings),
     "key.json": (codec.encode(KEY), keys.FORMAT, lambda path: _twice(Key, path.read_bytes(), keys.FORMAT)),
     "answers.json": (ANSWERS, 1, _read_answers),
     "record.json": ({"address": "x", "stamp": "1", "row": {}}, None, _read_record),
@@ -138,11 +138,14 @@ def _write(rng: random.Random, folder: Path) -> None:
     tree, version, _ = DOCUMENTS[name]
     assert isinstance(tree, dict)
     tree = tree if version is None else {"format": version, **tree}
-    if name == "settings.json":
+    if name == "settings.txt":
         tree = {key: tree[key] for key in rng.sample(sorted(tree), 4)}
     if rng.random() < 0.8:
         tree = changed(rng, tree)
-    content = json.dumps(tree).encode("utf-8", errors="surrogatepass")
+    text = json.dumps(tree)
+    if name == "settings.txt":
+        text = shlex.join(f"{key}={value}" for key, value in tree.items()) if isinstance(tree, dict) else str(tree)
+    content = text.encode("utf-8", errors="surrogatepass")
     if rng.random() < 0.4:
         content = damaged(rng, content)
     if rng.random() < 0.02:

@@ -195,8 +195,7 @@ def test_dependencies_are_as_drawn(documents):
     drawn = {
         "ingest": {"start"},
         "filter-minority": {"start", "ingest"},
-        "check-changes": {"filter-minority"},
-        "train": {"filter-minority", "check-changes"},
+        "train": {"filter-minority"},
         "evaluate": {"train"},
         "select": {"evaluate"},
         "evaluate-winner": {"select"},
@@ -235,8 +234,7 @@ def test_every_step_is_retried_and_no_deadline_cuts_its_attempts_short(executors
 def test_each_step_is_the_images_own_by_a_short_command(executors, case):
     for step, (container, _) in executors.items():
         assert container["command"] == ["python3", "-m", "mammogan.components"]
-        given = ["--executor_input", "{{$}}", "--function_to_execute", step.replace("-", "_")]
-        assert container["args"] == ["--version", components.version(), *given]
+        assert container["args"] == [step.replace("-", "_"), components.version(), "{{$}}"]
     assert "def train" not in case[2], "Kubeflow would keep a step's source six times for each of its pods"
 
 
@@ -438,7 +436,7 @@ def test_a_step_that_there_is_not_has_no_size():
 
 
 def test_an_image_of_other_steps_refuses_in_one_line(tmp_path, capsys):
-    given = ["--version", "0123456789ab", "--executor_input", "{}", "--function_to_execute", "train"]
+    given = ["train", "0123456789ab", "{}"]
     assert run_step(given, tmp_path) == 2
     stderr = capsys.readouterr().err
     assert len(stderr.splitlines()) == 1
@@ -448,7 +446,7 @@ def test_an_image_of_other_steps_refuses_in_one_line(tmp_path, capsys):
 
 def test_a_pod_without_settings_says_so_instead_of_writing_elsewhere(tmp_path, capsys, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    given = ["--version", components.version(), "--executor_input", "{}", "--function_to_execute", "train"]
+    given = ["train", components.version(), "{}"]
     assert run_step(given, tmp_path) == 2
     assert "MLFLOW_TRACKING_URI is not set: apply k8s/steps" in capsys.readouterr().err
 
@@ -493,9 +491,9 @@ def test_a_step_runs_from_its_installed_module_with_the_pods_settings(tmp_path):
     start = (
         "import sys; from pathlib import Path; from mammogan import components; "
         "from mammogan.components.__main__ import main; "
-        "sys.exit(main(['--version', components.version(), *sys.argv[2:]], Path(sys.argv[1])))"
+        "sys.exit(main(['select', components.version(), sys.argv[2]], Path(sys.argv[1])))"
     )
-    words = [str(mounts), "--executor_input", json.dumps(given), "--function_to_execute", "select"]
+    words = [str(mounts), json.dumps(given)]
     environment = {"PATH": os.environ["PATH"], "MAMMOGAN_IMAGE": "here"}
     done = subprocess.run([sys.executable, "-c", start, *words], cwd=tmp_path / "code", env=environment, text=True,
                           capture_output=True)  # fmt: skip

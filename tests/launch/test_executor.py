@@ -48,7 +48,7 @@ def arguments(store):
 def check(walk, tracking_uri):
     assert list(walk.outputs) == list(ORDER)
     assert walk.outputs["train"] == walk.outputs["evaluate"] == "finished"
-    assert walk.outputs["check-changes"] is walk.outputs["select"] is True
+    assert walk.outputs["filter-minority"] is walk.outputs["select"] is True
     client = MlflowClient(tracking_uri)
     (experiment,) = [item for item in client.search_experiments() if item.name == "mammogan"]
     runs = client.search_runs([experiment.experiment_id])

@@ -81,7 +81,7 @@ def test_one_change_in_data_code_or_settings_trains_again(champion, open_run, ch
 
 def closed(run_id, *, chosen=True, status="FINISHED"):
     """End the run, as one that trained, or as one that had nothing to train."""
-    for name, goes_on in ((Step.CHECK_CHANGES, chosen), *([(Step.SELECT, False)] if chosen else [])):
+    for name, goes_on in ((Step.FILTER_MINORITY, chosen), *([(Step.SELECT, False)] if chosen else [])):
         entry = ledger.begun(Task(name))
         ledger.write(run_id, ledger.ended(entry, State.DONE, goes_on=goes_on))
     tracking.close(run_id, status)

@@ -7,7 +7,7 @@ The commands and their executor input are those that Kubeflow's launcher gives t
 import json
 import re
 
-BEFORE = ("start", "ingest", "filter-minority", "check-changes")
+BEFORE = ("start", "ingest", "filter-minority")
 AFTER = ("evaluate-winner", "register", "synthesise", "audit", "promote", "utility", "finish")
 ORDER = (*BEFORE, "train", "evaluate", "select", *AFTER)
 

@@ -1,7 +1,6 @@
 """An error in each step of the graph: its record's status, one line on the console, the traceback in log and MLflow."""
 
 import io
-import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +12,6 @@ from mlflow.exceptions import MlflowException
 
 from mammogan import console, results, tracking
 from mammogan.components.audit import audit
-from mammogan.components.check_changes import check_changes
 from mammogan.components.evaluate import evaluate
 from mammogan.components.evaluate_winner import evaluate_winner
 from mammogan.components.filter_minority import filter_minority
@@ -64,7 +62,7 @@ def call(tmp_path):
     def at(name):
         return SimpleNamespace(path=str(tmp_path / name), log_metric=lambda *_: None)
 
-    settings = {"preset": "demo", "overrides": json.dumps({"data.size": 28}), "run": tmp_path.name}
+    settings = {"preset": "demo", "overrides": "data.size=28", "run": tmp_path.name}
     data = {
         name: at(name)
         for name in ("dataset", "minority", "trained", "winner", "decision", "result", "filled", "critic")
@@ -73,8 +71,7 @@ def call(tmp_path):
     steps = {
         Step.START: (start, {"experiment": tmp_path.name, "source": "phantom", "link": at("link")}),
         Step.INGEST: (ingest, {"source": str(tmp_path / "absent"), "labels": "", "store": "", "work": ""}),
-        Step.FILTER_MINORITY: (filter_minority, {}),
-        Step.CHECK_CHANGES: (check_changes, {"force": False}),
+        Step.FILTER_MINORITY: (filter_minority, {"force": False}),
         Step.TRAIN: (train, {"trial": TRIAL.name, "store": str(tmp_path / "store")}),
         Step.EVALUATE: (
             evaluate,
@@ -135,7 +132,6 @@ WHOLE_STEPS = {
     Step.START: ("mammogan.tracking.opening.describe_parent", MLFLOW, MLFLOW_REASON),
     Step.INGEST: ("", None, "source='{folder}/absent'"),
     Step.FILTER_MINORITY: ("", None, "FileNotFoundError: no data set at {folder}/dataset: manifest.csv is missing"),
-    Step.CHECK_CHANGES: ("mammogan.registry.check_changes", MLFLOW, MLFLOW_REASON),
     Step.SELECT: ("", None, "No such file or directory: '{folder}/absent/evaluation.json'"),
     Step.EVALUATE_WINNER: ("", None, "No such file or directory: '{folder}/decision'"),
     Step.REGISTER: ("mammogan.registry.register", MLFLOW, MLFLOW_REASON),

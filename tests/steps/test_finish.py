@@ -34,8 +34,8 @@ def mlflow(database, tmp_path, monkeypatch):
 def parent(tmp_path):
     """A run whose first trial was evaluated and whose second was left running."""
     parent = tracking.begin(tmp_path.name, tmp_path.name, CONFIG, {})
-    record(parent, Step.INGEST, Step.FILTER_MINORITY)
-    record(parent, Step.CHECK_CHANGES, goes_on=True)
+    record(parent, Step.INGEST)
+    record(parent, Step.FILTER_MINORITY, goes_on=True)
     trained, evaluated = training(TRIALS[0], train_s=7200.0, device="cuda:0"), snapshot_evaluation(TRIALS[0], 1, 0.2)
     for step, result in ((Step.TRAIN, trained), (Step.EVALUATE, evaluated)):
         with tracking.trial_log(parent, TRIALS[0], CONFIG, step=step) as log:
@@ -86,8 +86,8 @@ def test_no_winner_is_a_verdict_and_the_run_is_finished(mlflow, parent, tmp_path
 
 def test_nothing_to_train_is_finished(mlflow, tmp_path):
     parent = tracking.begin(tmp_path.name, tmp_path.name, CONFIG, {})
-    record(parent, Step.INGEST, Step.FILTER_MINORITY)
-    record(parent, Step.CHECK_CHANGES, goes_on=False)
+    record(parent, Step.INGEST)
+    record(parent, Step.FILTER_MINORITY, goes_on=False)
     close(tmp_path)
     assert mlflow.get_run(parent).info.status == "FINISHED"
 

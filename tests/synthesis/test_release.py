@@ -1,6 +1,5 @@
 """The steps after registration as the graph runs them: components, MLflow, the model's card, and the way back."""
 
-import json
 import shutil
 import subprocess
 import sys
@@ -35,7 +34,7 @@ SETTINGS = {
     "evaluate.extractor": "random", "utility.seeds": 2, "utility.steps": 2, "utility.batch_size": 4,
     "utility.shares": "1", "data.size": 28,
 }  # fmt: skip
-GIVEN = {"preset": "demo", "overrides": json.dumps(SETTINGS)}
+GIVEN = {"preset": "demo", "overrides": config.overrides_text(SETTINGS)}
 
 
 def version_of(client, snapshot, folder, *, champion=True):

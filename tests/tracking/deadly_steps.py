@@ -26,7 +26,6 @@ from mlflow import MlflowClient
 
 from mammogan import registry
 from mammogan.components.audit import audit
-from mammogan.components.check_changes import check_changes
 from mammogan.components.evaluate import evaluate
 from mammogan.components.evaluate_winner import evaluate_winner
 from mammogan.components.filter_minority import filter_minority
@@ -39,6 +38,7 @@ from mammogan.components.start import start
 from mammogan.components.synthesise import synthesise
 from mammogan.components.train import train
 from mammogan.components.utility import utility
+from mammogan.config import overrides_text
 from mammogan.evaluation import snapshots
 from mammogan.reporting import findings, report
 from mammogan.selection import ranking
@@ -57,7 +57,7 @@ TRIAL = "lambda=3,seed=0"
 EXPERIMENT, RUN_KEY = "mammogan", "killed"
 SETTINGS = {
     "preset": "demo",
-    "overrides": json.dumps(
+    "overrides": overrides_text(
         {
             "lambdas": "3", "data.size": 28, "model.generator_channels": 16, "model.critic_channels": 4,
             "train.epochs": 3, "train.snapshot_every": 3, "evaluate.fakes": 16, "evaluate.pairs": 16,
@@ -79,8 +79,7 @@ def steps(folder):
     return {
         "start": lambda: start.python_func(**settings, experiment=EXPERIMENT, source="phantom", link=at("link")),
         "ingest": lambda: ingest.python_func(**settings, source="phantom", labels="", store="", work="", **data),
-        "filter-minority": lambda: filter_minority.python_func(**settings, **data, minority=minority),
-        "check-changes": lambda: check_changes.python_func(**settings, force=False),
+        "filter-minority": lambda: filter_minority.python_func(**settings, **data, minority=minority, force=False),
         "train": lambda: train.python_func(**trial, store=str(folder / "store"), trained=trained),
         "evaluate": lambda: evaluate.python_func(
             **trial, store=str(folder / "store"), trained=trained, evaluation=measured

@@ -18,7 +18,7 @@ from mammogan.tracking import janitor
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = (
-    "start", "ingest", "filter-minority", "check-changes", "train", "evaluate", "select", "evaluate-winner",
+    "start", "ingest", "filter-minority", "train", "evaluate", "select", "evaluate-winner",
     "register", "synthesise", "audit", "promote", "utility", "finish",
 )  # fmt: skip
 SETTINGS = (

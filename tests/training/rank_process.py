@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from trial_process import OVERRIDES, blobs
 
-from mammogan.config import Trial, resolve
+from mammogan.config import Trial, overrides_text, resolve
 from mammogan.features.densenet import random_frozen
 from mammogan.features.saved import read_saved
 from mammogan.training.ranks import init_distributed
@@ -20,7 +20,7 @@ from mammogan.training.trainer import Trainer
 
 def outcome(ranks, steps, settings):
     """Gradients of the last step, weights, buffers and sums after ``steps`` steps."""
-    config = resolve("demo", json.dumps(OVERRIDES | settings))
+    config = resolve("demo", overrides_text(OVERRIDES | settings))
     trainer = Trainer(blobs(), config, Trial(3.0, 0), random_frozen(), torch.device("cpu"), ranks)
     for _ in range(steps):
         trainer.advance()

@@ -3,7 +3,6 @@
 python trial_process.py FOLDER [STORE]
 """
 
-import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import torch
 
 from mammogan import console, results
-from mammogan.config import Trial, resolve
+from mammogan.config import Trial, overrides_text, resolve
 from mammogan.results import TrialResult, TrialStatus
 from mammogan.training.trainer import Trainer
 from mammogan.training.trial import train_trial
@@ -53,7 +52,7 @@ def train(folder, gp_lambda=3.0, images=None, **changes):
     }
     return train_trial(
         blobs() if images is None else images,
-        resolve("demo", json.dumps(OVERRIDES | settings)),
+        resolve("demo", overrides_text(OVERRIDES | settings)),
         Trial(gp_lambda, 0),
         **arguments | {name: value for name, value in changes.items() if "." not in name},
     )
