@@ -516,9 +516,16 @@ MUTANTS = [
                 'TextColumn("{task.fields[note]}",',
             ),
         ],
+        "tests/test_config.py -k 'overrides'": [
+            (
+                "mammogan/config.py",
+                '        if not sign:\n            raise ValueError(f"overrides=',
+                '        if sign is None:\n            raise ValueError(f"overrides=',
+            ),
+            ("mammogan/config.py", "return shlex.join(f", 'return " ".join(f'),
+        ],
         "tests/test_results.py -k deep": [
             ("mammogan/codec.py", "except (ValueError, RecursionError) as error", "except ValueError as error"),
-            ("mammogan/config.py", "(json.JSONDecodeError, RecursionError)", "json.JSONDecodeError"),
             ("mammogan/ledger.py", "AttributeError, RecursionError)", "AttributeError)"),
         ],
         "tests/launch/test_schedule.py -k 'alias or nesting or large_value'": [
