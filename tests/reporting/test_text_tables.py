@@ -143,10 +143,26 @@ def test_a_folders_measurements_stand_below_each_other_within_80_columns():
     assert all(len(line) <= 80 for line in lines)
     assert lines[0].split("  ")[0] == "metric"
     assert table.rows[0] == (
-        items[0].key, "0.320 (0.304 to 0.336) x 10^-3", "10.000 x 10^-3", "lower",
+        items[0].key, "0.320 (0.304 to 0.336) x 10^-3", "10.000 x 10^-3",
     )  # fmt: skip
-    assert lines[-2:] == ["images: 407 real, 1000 generated", "left out: inception/fid_test: too few images"]
+    assert lines[-2:] == ["of 407 real and 1000 generated images: all", "left out: inception/fid_test: too few images"]
+    assert table.notes[0].startswith("lower is better: kid_train, fid_train")
     others = [*items, dataclasses.replace(items[0], n_real=12)]
-    assert measurement_table(others).rows[-1][-1] == "12 / 1000"
+    assert measurement_table(others).notes[-1] == "of 12 real and 1000 generated images: kid_train"
     for item in items:
         assert any(line.startswith(item.key) for line in lines), "the name stands whole in its line"
+
+
+def test_the_longest_measurement_is_one_line_of_80_columns():
+    item = measured(100, "lpips_fake_fake", -0.3e-6)
+    quantity = dataclasses.replace(item.quantity, extractor="lpips_random")
+    item = dataclasses.replace(item, low=-4.4e-6, high=3.8e-6, reference=-2.25e-6, quantity=quantity)
+    lines = measurement_table([item]).text(80).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [line for line in lines if "x 10^" in line] == [measurement_line(item)]
+
+
+def measurement_line(item):
+    key, *cells = measurement_table([item]).rows[0]
+    assert len(key) == 35
+    return "  ".join([key, *cells])
