@@ -600,6 +600,11 @@ class Config:
         }
 
 
+def lambda_text(gp_lambda: float) -> str:
+    """A gradient-penalty weight as it is written everywhere: two that differ never look alike."""
+    return repr(gp_lambda).removesuffix(".0")
+
+
 @dataclass(frozen=True)
 class Trial:
     """One trial of the fan-out: a gradient-penalty weight and a training seed."""
@@ -612,7 +617,7 @@ class Trial:
     @property
     def name(self) -> str:
         """Short name for runs, files and figures, such as ``lambda=0.5,seed=0``."""
-        return f"lambda={repr(self.gp_lambda).removesuffix('.0')},seed={self.seed}"
+        return f"lambda={lambda_text(self.gp_lambda)},seed={self.seed}"
 
     @classmethod
     def parse(cls, name: str) -> Trial:
@@ -685,7 +690,7 @@ def _convert(key: str, value: Any, kind: Any) -> Any:  # noqa: ANN401  (values c
     if isinstance(kind, type) and issubclass(kind, Enum):
         return _choice(key, str(value).strip(), kind)
     if origin is tuple:
-        items = value.split(",") if isinstance(value, str) else value
+        items = [item for item in value.split(",") if value] if isinstance(value, str) else value  # "" is none
         if not isinstance(items, (list, tuple)):
             items = [items]
         return tuple(_convert(key, item, typing.get_args(kind)[0]) for item in items)
@@ -755,6 +760,7 @@ def override(config: _Settings, overrides: Overrides) -> _Settings:
             near = near or [name for name in types if name.split(".")[-1] == key.split(".")[-1]]
             hint = f"did you mean {' or '.join(near)}?" if near else f"choose one of {', '.join(types)}"
             raise ValueError(f"{key}={value!r}: no such setting; {hint}")
+        _require_plain(key, value)
         section, _, name = key.rpartition(".")
         changes.setdefault(section, {})[name] = _convert(key, value, types[key])
     top = changes.pop("", {})
@@ -766,17 +772,21 @@ def override(config: _Settings, overrides: Overrides) -> _Settings:
 def overrides_text(overrides: Overrides) -> str:
     """The overrides as ``resolve`` takes them, by their names: ``lambdas=0.5,3 train.epochs=7``, quoted as in a shell.
 
-    The same overrides in another order are the same text.
+    The same overrides in another order are the same text. Raises ValueError for a value of another kind.
     """
-    return shlex.join(f"{name}={_shell_value(value)}" for name, value in sorted(overrides.items()))
+    return shlex.join(f"{name}={_shell_value(name, value)}" for name, value in sorted(overrides.items()))
 
 
-def _shell_value(value: SettingValue) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, Sequence):
-        return ",".join(map(_shell_value, value))
-    return str(value)
+def _shell_value(name: str, value: SettingValue) -> str:
+    _require_plain(name, value)
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def _require_plain(name: str, value: object) -> None:
+    """Raise ValueError for what a file may hold, such as a mapping, a set, a date or nothing, and no setting is."""
+    items = value if isinstance(value, (list, tuple)) else [value]
+    plain = all(isinstance(item, (str, int, float)) for item in items)
+    _require(plain, name, value, "give a text, a number, true or false, or a list of these")
 
 
 def resolve(preset: str, overrides: str = "") -> Config:

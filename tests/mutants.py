@@ -1297,7 +1297,32 @@ MUTANTS = [
             ("docker/image_digests.py", "hashlib.sha256(answer.content)", "hashlib.sha256(b'')"),
         ],
         "tests/tracking/test_runs.py -k waits_for_nobody": [
-            ("mammogan/tracking/trial_log.py", "GONE = (400, 404)", "GONE, LAST_WORDS_S = (999,), 70.0"),
+            (
+                "mammogan/tracking/trial_log.py",
+                "if not self._deleted():\n                raise",
+                "if True:\n                raise",
+            ),
+        ],
+        "tests/tracking/test_runs.py -k 'not_taken or refuses_the_record'": [
+            (
+                "mammogan/tracking/trial_log.py",
+                "            if error is None:\n                raise UnrecordedError",
+                "            if error == 0:\n                raise UnrecordedError",
+            ),
+            ("mammogan/tracking/trial_log.py", "            self.refusal = refusal\n", "            pass\n"),
+        ],
+        "tests/registry/test_overwritten.py -k unreachable": [
+            ("mammogan/registry/contents.py", "        if not _are_gone(error):\n            raise\n", ""),
+        ],
+        "tests/test_config.py -k 'plain or survives_the_text'": [
+            ("mammogan/config.py", "        _require_plain(key, value)\n", ""),
+            ("mammogan/config.py", '[item for item in value.split(",") if value]', 'value.split(",")'),
+        ],
+        "tests/models/test_critic_file.py -k damaged": [
+            ("mammogan/models/critic_file.py", "if type(content[name]) is not kind:", "if kind is None:"),
+        ],
+        "tests/data/test_verify.py -k of_people": [
+            ("mammogan/data/summary.py", "self.kinds - NOBODY", "self.source != 'phantom'"),
         ],
         "tests/launch/test_local.py -k the_pages": [
             ("mammogan/launch/ui.py", "    _require_free(port)\n", ""),

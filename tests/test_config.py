@@ -1,6 +1,7 @@
 """Presets load, overrides are typed and checked, and the configuration survives its way through JSON."""
 
 import dataclasses
+import datetime
 import re
 import shlex
 
@@ -82,6 +83,9 @@ def test_overrides_are_typed():
         ({"lambdas": "3,3"}, ("lambdas", "once")),
         ({"lambdas": "3,nan"}, ("lambdas", "finite")),
         ({"preset": "paper"}, ("preset",)),
+        ({"lambdas": {0.5: None, 3: None}}, ("lambdas={0.5: None, 3: None}", "give a text, a number")),
+        ({"data.minority": None}, ("data.minority=None", "give a text, a number")),
+        ({"seeds": [[1]]}, ("seeds=[[1]]", "give a text, a number")),
         ({"model.frozen_weights": "s3://bucket/weights.pt", "model.frozen_sha256": ""}, ("frozen_sha256",)),
     ],
 )
@@ -141,6 +145,17 @@ def test_any_value_survives_the_text_of_overrides(value):
     given = {"train.epochs": 7, "data.subset": "mass-train", "data.labels": value}
     text = config.overrides_text(given)
     assert shlex.split(text) == [f"{name}={given[name]}" for name in sorted(given)]
+
+
+@pytest.mark.parametrize("value", [{3.0}, {"a": 1}, None, datetime.date(2026, 1, 1), [{}]])
+def test_no_text_is_made_of_what_is_no_plain_value(value):
+    with pytest.raises(ValueError, match=r"^lambdas=.*give a text, a number, true or false, or a list of these"):
+        config.overrides_text({"lambdas": value})
+
+
+def test_a_list_of_nothing_survives_the_text_of_overrides():
+    text = config.overrides_text({"audit.required": []})
+    assert config.resolve("demo", text).audit.required == ()
 
 
 def test_the_text_of_overrides_is_what_stands_behind_set_in_any_order_and_without_quotes():

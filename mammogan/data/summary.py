@@ -19,6 +19,12 @@ FORMAT = 1
 """Raised when a field changes its meaning; a document without one is of format 1."""
 
 
+AND = " and "
+"""Between the layouts of a source that is several."""
+NOBODY = frozenset({"phantom", "synthetic"})
+"""Layouts of images that are of no patient."""
+
+
 @dataclass(frozen=True)
 class Counts:
     """Images and patients of a data set, or of a part of it."""
@@ -104,6 +110,16 @@ class Summary(Counts):
     synthetic: SyntheticPart | None = None
     burned_in: tuple[str, ...] = ()
     """Images whose DICOM file says that text is burnt into the pixels (BurnedInAnnotation, 0028,0301)."""
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The layouts that ``source`` names."""
+        return frozenset(self.source.split(AND))
+
+    @property
+    def has_patients(self) -> bool:
+        """Whether any of its images are of people."""
+        return bool(self.kinds - NOBODY)
 
     @property
     def whole(self) -> Summary:

@@ -166,6 +166,11 @@ def evaluate_or_fail(
 
 def _begun(trial_dir: Path) -> Evaluation:
     """An evaluation with what it takes over from its trial's record."""
+    if not (trial_dir / TRIAL_FILE).is_file():
+        raise ValueError(
+            f"{trial_dir}: it has no {TRIAL_FILE}, so that it is no folder of a trial, or one of an older format; "
+            "train the trial again"
+        )
     trained = results.read(TrialResult, trial_dir / TRIAL_FILE)
     return Evaluation(
         gp_lambda=trained.gp_lambda,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +23,13 @@ from mammogan.models.folded import FoldedDenseNet
 
 FORMAT = 2
 """Raised when a field changes its meaning. A critic of format 1 had not seen all train images."""
+
+
+KINDS = {
+    "size": int, "channels": int, "head": str, "readout": str, "frozen_sha256": str, "data_digest": str,
+    "state_dict": dict,
+}  # fmt: skip
+"""Types of what a file holds, as it was written."""
 
 
 @dataclass(frozen=True)
@@ -86,18 +93,20 @@ def load_critic(path: Path) -> KeptCritic:
     """
     if not path.is_file():
         raise FileNotFoundError(f"critic={str(path)!r}: there is no such file; give the critic.pt of a trial")
-    names = [field.name for field in fields(KeptCritic) if field.name != "path"]
     try:
         content = read_saved(path)
         if not isinstance(content, Mapping):
             raise ValueError(f"it holds a {type(content).__name__}")
-        if absent := [name for name in ("format", *names) if name not in content]:
+        if absent := [name for name in ("format", *KINDS) if name not in content]:
             raise ValueError(f"it has no {', '.join(absent)}")
         if content["format"] != FORMAT:
             raise ValueError(f"it has format {content['format']}, not {FORMAT}")
+        for name, kind in KINDS.items():
+            if type(content[name]) is not kind:
+                raise ValueError(f"its {name} is a {type(content[name]).__name__}, not a {kind.__name__}")
     except Exception as error:
         raise _no_critic(path, error) from error
-    return KeptCritic(path, **{name: content[name] for name in names})
+    return KeptCritic(path, **{name: content[name] for name in KINDS})
 
 
 def _no_critic(path: Path, error: Exception) -> ValueError:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mlflow
+import requests
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
@@ -30,6 +31,8 @@ ADDED_ON_THE_WAY = "registered_model_meta"
 """File that MLflow's client writes into what it has fetched."""
 FORM = "write it as models:/NAME@ALIAS or models:/NAME/VERSION"
 NOT_THERE = "RESOURCE_DOES_NOT_EXIST"
+_NO_FILES = frozenset({NOT_THERE, "INVALID_PARAMETER_VALUE"})
+"""MLflow's words for files that it cannot give, now or later; any other is an error of the server or the way to it."""
 
 
 class AlteredError(ValueError):
@@ -51,7 +54,8 @@ def fetch(name: str, version: str, folder: Path, tracking_uri: str = "") -> Cont
     """Copy the files of a version to ``folder``, a new one.
 
     Raises ValueError for a version that is not there, that has no recorded sha256 to compare with, or whose files are
-    not those that were registered; FileNotFoundError where they were on this machine and are gone.
+    not those that were registered or cannot be given any more; FileNotFoundError where they were on this machine and
+    are gone. A server that does not answer, or refuses, is its own error: MlflowException or OSError.
     """
     client, where = tracking.client(tracking_uri), f"model {name} version {version}"
     tags = _tags(client, name, version)
@@ -63,7 +67,7 @@ def fetch(name: str, version: str, folder: Path, tracking_uri: str = "") -> Cont
     try:
         model_folder = Path(mlflow.artifacts.download_artifacts(f"{PREFIX}{name}/{version}", dst_path=str(folder)))
     except (MlflowException, OSError) as error:
-        if isinstance(error, MlflowException) and error.error_code == "INTERNAL_ERROR":
+        if not _are_gone(error):
             raise
         raise ValueError(
             f"{where}: its files cannot be fetched ({errors.first_line(error)}); register it again"
@@ -76,6 +80,16 @@ def fetch(name: str, version: str, folder: Path, tracking_uri: str = "") -> Cont
     if FILES in tags and (sha256 := files_sha256(model_folder)) != tags[FILES]:
         raise _altered(where, f"the sha256 of its files is {sha256}", FILES)
     return Contents(model_folder, snapshots[0], FILES in tags)
+
+
+def _are_gone(error: MlflowException | OSError) -> bool:
+    """Whether an error says that the files are not there, and not that they cannot be reached."""
+    if isinstance(error, MlflowException):
+        return error.error_code in _NO_FILES
+    if isinstance(error, requests.RequestException):
+        return error.response is not None and error.response.status_code in (404, 410)
+    # MLflow's own, of a folder on this machine, has no number
+    return isinstance(error, (FileNotFoundError, NotADirectoryError)) or error.errno is None
 
 
 def require_snapshot(snapshot: Path, name: str, version: str, tracking_uri: str = "") -> None:

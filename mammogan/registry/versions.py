@@ -12,7 +12,7 @@ from mlflow.entities import LoggedModel
 from mlflow.exceptions import MlflowException
 
 from mammogan import results, storage, tracking
-from mammogan.config import Config
+from mammogan.config import Config, lambda_text
 from mammogan.registry import model_page, notes
 from mammogan.registry.contents import FILES, SNAPSHOT, files_sha256
 from mammogan.registry.model import save
@@ -140,7 +140,7 @@ def _logged_models(client: MlflowClient, experiment: str, tags: Mapping[str, str
 def _winner_tags(winner: Candidate, verdict: str, run_tags: Mapping[str, str]) -> dict[str, str]:
     """What a user of the model must know: how it was trained and chosen, and on what that rests."""
     inherited = {name: value for name, value in run_tags.items() if name in INHERITED_TAGS}
-    origin = {"lambda": f"{winner.gp_lambda:g}", "seed": str(winner.seed), "epoch": str(winner.epoch)}
+    origin = {"lambda": lambda_text(winner.gp_lambda), "seed": str(winner.seed), "epoch": str(winner.epoch)}
     return {**inherited, **origin, "verdict": verdict}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from mammogan.data.summary import NOBODY
 from mammogan.records import RunRecord
 from mammogan.reporting.findings import gate_lines
 from mammogan.reporting.markdown import plain
@@ -87,14 +88,14 @@ def _data(record: RunRecord) -> Iterator[str]:
 
 def _licences(record: RunRecord) -> Iterator[str]:
     """Whose the data are, by the layout that the source was recognised by."""
-    kinds = set(record.data.whole.source.split(" and ")) if record.data else set()
+    kinds = record.data.whole.kinds if record.data else frozenset[str]()
     if not kinds:
         yield NO_DATA
     if "phantom" in kinds:
         yield PHANTOM
     if kinds & OF_CBIS_DDSM:
         yield DATA_LICENCE
-    if kinds - OF_CBIS_DDSM - {"phantom", "synthetic"}:
+    if kinds - OF_CBIS_DDSM - NOBODY:
         yield OWN_DATA
 
 

@@ -16,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from mammogan import storage
-from mammogan.config import Config
+from mammogan.config import Config, lambda_text
 from mammogan.data.summary import Counts, MinoritySummary
 from mammogan.numbers import estimate
 from mammogan.records import RunRecord
@@ -242,7 +242,7 @@ def _initialisation(record: RunRecord) -> Answer:
 
 
 def _training(config: Config) -> Answer:
-    weights = ", ".join(f"{value:g}" for value in config.lambdas)
+    weights = ", ".join(map(lambda_text, config.lambdas))
     return Answer(Status.ANSWERED, f"gradient-penalty weights {weights}; {_settings(config.train)}")
 
 

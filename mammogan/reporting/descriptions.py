@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mammogan import numbers
+from mammogan.config import lambda_text
 from mammogan.ledger import Status
 from mammogan.records import Production, RunRecord
 from mammogan.reporting import quantities
@@ -64,14 +65,14 @@ def _answer(record: RunRecord) -> str:
     if decision.winner is None:
         return f"{plain(decision.verdict)}."
     winner = decision.winner
-    lead = f"λ = {winner.gp_lambda:g} has the lowest {quantities.title(winner.deciding[0])}"
+    lead = f"λ = {lambda_text(winner.gp_lambda)} has the lowest {quantities.title(winner.deciding[0])}"
     return "; ".join([lead, *_significance(decision.comparisons, winner.gp_lambda)]) + "."
 
 
 def _significance(comparisons: Sequence[LambdaComparison], gp_lambda: float) -> Iterator[str]:
     """What the comparisons say of a lambda against the others, without figures, a clause for each finding."""
     for finding, items in by_finding(comparisons, gp_lambda).items():
-        rivals = " and ".join(f"{item.rival(gp_lambda):g}" for item in items)
+        rivals = " and ".join(lambda_text(item.rival(gp_lambda)) for item in items)
         yield f"{CLAUSES[finding]} λ = {rivals}"
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mammogan import numbers
+from mammogan.config import lambda_text
 from mammogan.records import RunRecord, TrialRecord
 from mammogan.reporting import quantities
 from mammogan.results import Measurement
@@ -79,7 +80,10 @@ def metrics_figure(record: RunRecord, against: str) -> bytes | None:
         return None
     figure, axes = _canvas(3, 2, height=9.0)
     for letter, panel, axis in zip("abcdef", panels, axes, strict=True):
-        bands = [band(f"λ = {each:g}", [measures(trial, panel) for trial in group]) for each, group in groups.items()]
+        bands = [
+            band(f"λ = {lambda_text(each)}", [measures(trial, panel) for trial in group])
+            for each, group in groups.items()
+        ]
         _draw_bands(axis, bands, _reference(record.trials, panel))
         title = (
             f"{panel.title} ({quantities.images_of(panel.pairing)})" if panel.metric in ("kid", "fid") else panel.title
@@ -197,7 +201,7 @@ def losses_figure(record: RunRecord) -> bytes | None:
         lines = []
         for number, (gp_lambda, group) in enumerate(by_lambda(record).items()):
             for trial in group:
-                label = f"λ = {gp_lambda:g}" if trial is group[0] else ""
+                label = f"λ = {lambda_text(gp_lambda)}" if trial is group[0] else ""
                 lines.append(curve(label, trial.history.get(key, [])))
                 if lines[-1].epochs:
                     colour = COLOURS[number % len(COLOURS)]
@@ -250,7 +254,7 @@ def samples_figure(record: RunRecord, size: int) -> bytes | None:
             if epoch in grids:
                 axis.imshow(first_tile(grids[epoch], size), cmap="gray", vmin=0, vmax=255)
             if axis is line[0]:
-                axis.set_ylabel(f"λ = {gp_lambda:g}", fontsize=9, color=INK)
+                axis.set_ylabel(f"λ = {lambda_text(gp_lambda)}", fontsize=9, color=INK)
             if line is axes[0] or gp_lambda == next(iter(rows)):
                 axis.set_title(f"epoch {epoch}" if epoch == epochs[0] else f"{epoch}", fontsize=9, color=INK)
     return _png(figure)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mammogan.config import lambda_text
 from mammogan.results import Direction, Quantity
 
 ACRONYMS = {"kid": "KID", "fid": "FID", "lpips": "LPIPS", "ms_ssim": "MS-SSIM"}
@@ -22,7 +23,7 @@ AIMS = {
 
 def weight(gp_lambda: float) -> str:
     """A gradient-penalty weight, which no line break divides: ``λ = 3``."""
-    return f"λ\u00a0=\u00a0{gp_lambda:g}"
+    return f"λ\u00a0=\u00a0{lambda_text(gp_lambda)}"
 
 
 def title(quantity: Quantity) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mammogan import numbers
+from mammogan.config import lambda_text
 from mammogan.numbers import Point, Scale
 from mammogan.records import RunRecord, TrialRecord
 from mammogan.reporting import figures, marks, pages, quantities
@@ -247,7 +248,7 @@ def _pair(item: LambdaComparison, scale: Scale, like: LambdaStrength) -> Compari
     point = Point(item.difference, item.low, item.high)
     digits = like if item.low is None else point
     return ComparisonRow(
-        pair=f"{item.one:g}\u00a0less\u00a0{item.other:g}",
+        pair=f"{lambda_text(item.one)}\u00a0less\u00a0{lambda_text(item.other)}",
         difference=numbers.typeset(scale.beside(item.difference, digits)),
         interval=numbers.typeset(scale.interval(point)),
         seeds=item.seeds,

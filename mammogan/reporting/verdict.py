@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mammogan import numbers
-from mammogan.config import Trial
+from mammogan.config import Trial, lambda_text
 from mammogan.records import Production, RunRecord
 from mammogan.reporting import quantities
 from mammogan.reporting.tables import reference
@@ -126,7 +126,7 @@ def trials(record: RunRecord) -> str:
     seeds = {item.trial.seed for item in record.trials}
     if not record.trials:
         return "no trial"
-    names = ", ".join(f"{item:g}" for item in lambdas)
+    names = ", ".join(map(lambda_text, lambdas))
     return f"λ = {names} × {len(seeds)} {'seed' if len(seeds) == 1 else 'seeds'}"
 
 

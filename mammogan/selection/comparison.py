@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mammogan.config import SelectConfig, Trial
+from mammogan.config import SelectConfig, Trial, lambda_text
 from mammogan.numbers import Point, estimate, number
 from mammogan.records import RunRecord
 from mammogan.results import BlockDesign, Evaluation, Finding, LambdaComparison, TrialStatus
@@ -177,7 +177,7 @@ CLAUSES = {
 
 def describe(comparisons: Sequence[LambdaComparison], gp_lambda: float) -> str:
     """In a clause, what the comparisons say of one lambda against the others; differences are its own minus theirs."""
-    own = f"lambda={gp_lambda:g}"
+    own = f"lambda={lambda_text(gp_lambda)}"
     clauses = (
         CLAUSES[finding].format(own=own, others=" and ".join(_other(item, gp_lambda) for item in items))
         for finding, items in by_finding(comparisons, gp_lambda).items()
@@ -219,7 +219,7 @@ def describe_design(design: BlockDesign) -> str:
 def _other(item: LambdaComparison, gp_lambda: float) -> str:
     """The other lambda, with the difference where seeds decide, and what the design could have found where not."""
     sign, rival = (1, item.other) if gp_lambda == item.one else (-1, item.one)
-    name = f"lambda={rival:g}"
+    name = f"lambda={lambda_text(rival)}"
     if item.low is None or item.high is None or item.difference is None:
         return name
     low, high = sorted((sign * item.low, sign * item.high))

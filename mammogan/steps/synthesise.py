@@ -13,7 +13,7 @@ from mammogan.data.summary import read_minority
 from mammogan.graph import Step
 from mammogan.steps.context import StepContext
 from mammogan.synthesis import fill, load_model
-from mammogan.synthesis.balance import missing
+from mammogan.synthesis.balance import shortage
 from mammogan.tracking.findings import STEPS, log_findings, synthetic_document
 
 logger = logging.getLogger(__name__)
@@ -42,13 +42,10 @@ def run(context: StepContext, version: str, dataset: Path, minority: Path, winne
 
 def _with_count(config: Config, dataset: Dataset, label: int) -> Config:
     """Configuration that also makes images where the class is short of few: as many as there are to learn from."""
-    try:
-        short = missing(dataset, label, config.synthesise)
-        message = f"{short} images needed to balance the classes"
-    except ValueError as error:
-        short, message = 0, str(error)
+    short = shortage(dataset, label, config.synthesise.ratio)
     if short >= AUDITED_AT_LEAST or config.synthesise.count:
         return config
+    message = f"{short} images needed to balance the classes" if short else "the classes are balanced"
     count = max(short, len(dataset.train.of(label)))
     logger.info(f"{message}; {count} images are made, so that there is something to audit")
     return override(config, {"synthesise.count": count})

@@ -72,15 +72,20 @@ def missing(dataset: Dataset | None, label: int, config: SynthesiseConfig) -> in
         return config.count
     if dataset is None:
         raise ValueError("synthesise.count=0: without a data set, say how many images to make")
-    counts = [len(dataset.train.of(number)) for number in (0, 1)]
-    wanted = round(config.ratio * counts[1 - label]) - counts[label]
-    if wanted < 1:
-        name = manifest.CLASSES[label]
-        raise ValueError(
-            f"synthesise.ratio={config.ratio:g}: the train split already has {counts[label]} {name} images against "
-            f"{counts[1 - label]}; raise it, or set synthesise.count"
-        )
-    return wanted
+    if wanted := shortage(dataset, label, config.ratio):
+        return wanted
+    own, others = (len(dataset.train.of(number)) for number in (label, 1 - label))
+    name = manifest.CLASSES[label]
+    raise ValueError(
+        f"synthesise.ratio={config.ratio:g}: the train split already has {own} {name} images against {others}; raise "
+        "it, or set synthesise.count"
+    )
+
+
+def shortage(dataset: Dataset, label: int, ratio: float) -> int:
+    """Images that the class lacks in the train split to be ``ratio`` times as large as the other one."""
+    own, others = (len(dataset.train.of(number)) for number in (label, 1 - label))
+    return max(0, round(ratio * others) - own)
 
 
 def _key(model: Model, label: int, config: Config, wanted: int, dataset: Dataset | None) -> str:
@@ -133,11 +138,3 @@ def _take_its_place(out: str, stream: Stream) -> None:
         os.replace(out, old)
     os.replace(stream.root, out)
     shutil.rmtree(_work(out))
-
-
-def synthetic_part(dataset: Path) -> SyntheticPart:
-    """What the summary of a filled data set says of its synthetic images. Raises ValueError where it has none."""
-    part = summary.read(dataset).whole.synthetic
-    if part is None:
-        raise ValueError(f"dataset={str(dataset)!r}: it has no synthetic images; make them with synthesise")
-    return part

@@ -18,7 +18,7 @@ from mammogan import storage
 from mammogan.data import manifest, split, summary
 from mammogan.data.cells import shielded
 from mammogan.data.dataset import Dataset
-from mammogan.data.summary import Counts, Leak, Sides, Summary, SyntheticPart
+from mammogan.data.summary import AND, Counts, Leak, Sides, Summary, SyntheticPart
 from mammogan.synthesis.stream import Stream, put
 
 Row = dict[str, str | int]
@@ -121,7 +121,7 @@ def _summary(dataset: Dataset | None, label: int, about: SyntheticPart, data_dig
     added = {name: about.images * (number == label) for number, name in enumerate(manifest.CLASSES)}
     return Summary(
         **vars(counts.with_synthetic(**added)),
-        source=f"{before.source} and {manifest.SYNTHETIC}" if before else manifest.SYNTHETIC,
+        source=f"{before.source}{AND}{manifest.SYNTHETIC}" if before else manifest.SYNTHETIC,
         subset=before.subset if before else manifest.SYNTHETIC,
         splits=replace(sides, train=sides.train.with_synthetic(**added)),
         data_digest=data_digest,

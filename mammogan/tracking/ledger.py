@@ -105,10 +105,12 @@ def step(run_id: str, name: Step, tracking_uri: str = "") -> Generator[Progress]
 def _record_failure(run_id: str, entry: Entry, error: BaseException, tracking_uri: str) -> None:
     """Write how the step ended and why; whatever fails here, the error that is on its way matters more."""
     state, reason = failure(error)
-    with contextlib.suppress(MlflowException):
+    try:
         write(run_id, ended(entry, state, reason), tracking_uri)
         if state is State.FAILED:
             _keep_traceback(run_id, entry.task, error, tracking_uri)
+    except MlflowException as refusal:
+        logger.warning(f"MLflow does not hear how {entry.task} ended: {errors.first_line(refusal)}", exc_info=refusal)
 
 
 def _keep_traceback(run_id: str, task: Task, error: BaseException, tracking_uri: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import shutil
 import tempfile
@@ -107,7 +106,15 @@ def _read_result(mlflow: MlflowClient, run: Run, kind: type[Result], name: str) 
 
 def _read_config(mlflow: MlflowClient, run: Run) -> Config | None:
     content = stored.read(mlflow, run, CONFIG_FILE)
-    return codec.decode(Config, json.loads(content), f"run {run.info.run_id}: {CONFIG_FILE}") if content else None
+    if not content:
+        return None
+    where = f"run {run.info.run_id}: {CONFIG_FILE}"
+    try:
+        return codec.decode(Config, codec.parsed(content, where), where)
+    except ValueError as error:
+        raise codec.OlderFormatError(
+            f"{error}: the settings are not those of this version of mammogan, but of an older or a newer one"
+        ) from error
 
 
 def _read_data(mlflow: MlflowClient, run: Run) -> MinoritySummary | None:

@@ -15,7 +15,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
 from mammogan import codec, results
-from mammogan.config import PRESETS, Config, Overrides, SettingValue, Trial
+from mammogan.config import PRESETS, Config, Overrides, SettingValue, Trial, lambda_text
 from mammogan.data.summary import MinoritySummary
 from mammogan.reporting import winner
 from mammogan.reporting.figures import COLOURS
@@ -179,7 +179,7 @@ def _trial_params(trial: Trial, config: Config) -> dict[str, str]:
     changed = {name: value for name, value in changed.items() if name not in ("lambdas", "seeds")}
     settings: dict[str, SettingValue] = {"preset": config.preset, **changed}
     named = {f"cfg.{name}": _text(value) for name, value in settings.items()}
-    return {LAMBDA: f"{trial.gp_lambda:g}", SEED: str(trial.seed), **named}
+    return {LAMBDA: lambda_text(trial.gp_lambda), SEED: str(trial.seed), **named}
 
 
 def _log_missing_params(mlflow: MlflowClient, run_id: str, values: Mapping[str, str]) -> None:

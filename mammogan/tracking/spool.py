@@ -42,6 +42,8 @@ class Spool:
         self._written = path.stat().st_size
         self._lock = threading.Lock()
         self._closing = threading.Event()
+        self.trouble: Exception | None = None
+        """Why the oldest record could not be sent at the last attempt; None where it could."""
         self._thread = threading.Thread(target=self._drain, name=f"spool {path.name}", daemon=True)
         self._thread.start()
 
@@ -81,12 +83,13 @@ class Spool:
             try:
                 if self.waiting_bytes:
                     self._send_next()
-                failures = 0
+                failures, self.trouble = 0, None
             except Exception as error:
                 if not failures:
                     reason = first_line(error)[:LONGEST_REASON]
-                    logger.info(f"{self._name} does not answer ({reason}); records are kept and sent later")
-                failures += 1
+                    told = f"{self._name} does not answer ({reason}); records are kept and sent later"
+                    logger.info(told, exc_info=error)
+                failures, self.trouble = failures + 1, error
             self._pause(failures)
 
     def _pause(self, failures: int) -> None:

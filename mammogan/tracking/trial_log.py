@@ -1,4 +1,4 @@
-"""What a trial reports while it works: spooled, batched, every point once, and never fatal."""
+"""What a trial reports while it works: spooled, batched, every point once; its end alone waits for the server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import logging
 import math
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -50,8 +50,16 @@ SPOOL = "MAMMOGAN_SPOOL"
 """Variable that names the folder of the spools."""
 LAST_WORDS_S = 600.0
 """How long the end of a step waits for a server that is away to take what is left."""
-GONE = (400, 404)
-"""What MLflow answers for a run that somebody deleted: no waiting brings it back."""
+LEFT_OUT = ("metrics", "grid")
+"""Kinds of records that may be missing from MLflow where it refuses them; of any other kind the step has failed."""
+NOT_THERE = "RESOURCE_DOES_NOT_EXIST"
+"""MLflow's word for a run that there is not."""
+
+
+class UnrecordedError(RuntimeError):
+    """MLflow has not taken what a step told at its end."""
+
+
 METRICS_AT_ONCE = 1000  # MLflow's limit for one log_batch
 
 
@@ -72,7 +80,9 @@ class TrialLog:
     holds (same key and step) is not sent again, so a resumed training may report epochs twice. As a context manager
     it records in the parent run that the step began and how it ended, ends the run FAILED, or KILLED for an
     interruption, when an exception passes through, and waits for the spool. Within it SIGTERM raises SystemExit, and
-    MemoryError comes before the container's memory limit.
+    MemoryError comes before the container's memory limit. Its end raises UnrecordedError where MLflow has not taken
+    the records; they are kept, and so is what the trial made, so that the same step goes on. A run that a person
+    deleted meanwhile is nobody's error: the parent run alone hears of the end.
     """
 
     def __init__(self, sender: _Sender, task: Task, patience_s: float = LAST_WORDS_S) -> None:
@@ -161,7 +171,12 @@ class TrialLog:
                 self.failure(error)
             self._record(ledger.ended(self._entry, state, reason))
             self._end("KILLED" if state is State.STOPPED else "FAILED", f"{self._step}: {reason}")
-        self.close()
+        trouble = self._sender.refusal if self.close() else self._spool.trouble or TimeoutError("no answer")
+        if trouble is not None:
+            told = f"MLflow has not taken the record of {self._entry.task} ({errors.first_line(trouble)})"
+            if error is None:
+                raise UnrecordedError(f"{told}; run it again, it goes on from what is done") from trouble
+            logger.warning(told, exc_info=trouble)
 
 
 def _result_tags(result: TrialResult | Evaluation) -> dict[str, str | None]:
@@ -185,6 +200,8 @@ class _Sender:
         self._tracking_uri = tracking_uri
         self._open = functools.partial(open_trial, parent_id, trial, config, tracking_uri)
         self._run_id = ""
+        self.refusal: MlflowException | None = None
+        """Why MLflow does not take a record that must not be missing."""
         self._beat_at_s = -math.inf
         self._steps: dict[str, set[int]] = {}
         """Steps that the run holds, for each metric key met so far."""
@@ -205,16 +222,37 @@ class _Sender:
                 set_tags(run_id, heartbeat.sign_on(self._tracking_uri), self._tracking_uri)
                 self._beat_at_s = time.monotonic()
         except MlflowException as error:
-            if error.get_http_status_code() not in GONE:
+            if not self._deleted():
                 raise
-            logger.info(f"MLflow has no such run any more, {len(records)} records are left out: {error}")
-            return len(records)
+            logger.info(f"MLflow has no such run any more, {len(records)} records are left out of it", exc_info=error)
+            return self._tell_parent(records)
         metrics = list(itertools.takewhile(lambda record: record["kind"] == "metrics", records))
         if metrics:
             self._send_metrics(mlflow, run_id, metrics)
             return len(metrics)
         self._send_other(mlflow, run_id, records[0])
         return 1
+
+    def _deleted(self) -> bool:
+        """Whether somebody has deleted the trial's run or its parent, which no waiting brings back."""
+        mlflow = client(self._tracking_uri)
+        for run_id in filter(None, (self._run_id, self._parent_id)):
+            try:
+                if mlflow.get_run(run_id).info.lifecycle_stage != "active":
+                    return True
+            except MlflowException as error:
+                if error.error_code != NOT_THERE:
+                    raise
+                return True
+        return False
+
+    def _tell_parent(self, records: Sequence[Record]) -> int:
+        """Send of the records what is the parent run's, where there is one; returns how many they are."""
+        for record in records:
+            if record["kind"] == "entry":
+                entry = Entry.from_json(record["entry"])
+                _unless_refused(functools.partial(ledger.write, self._parent_id, entry, self._tracking_uri), "an entry")
+        return len(records)
 
     def _send_metrics(self, mlflow: MlflowClient, run_id: str, records: Sequence[Record]) -> None:
         fresh = [metric for metric in _points(records) if metric.step not in self._known(mlflow, run_id, metric.key)]
@@ -243,7 +281,9 @@ class _Sender:
         if action is None:
             logger.info(f"a record of kind {record['kind']}, which another version spooled, is left out of MLflow")
             return
-        _unless_refused(action, f"a record of kind {record['kind']}")
+        refusal = _unless_refused(action, f"a record of kind {record['kind']}")
+        if refusal and record["kind"] not in LEFT_OUT and not self._deleted():
+            self.refusal = refusal
 
 
 def _points(records: Sequence[Record]) -> Iterator[Metric]:
@@ -278,14 +318,16 @@ def _log_grid(mlflow: MlflowClient, run_id: str, record: Record) -> None:
             )
 
 
-def _unless_refused(action: Any, what: str) -> None:  # noqa: ANN401  (a call without arguments, its result unused)
-    """Do it; drop what the server refuses for good or what is gone, raise what may work later."""
+def _unless_refused(action: Callable[[], object], what: str) -> MlflowException | None:
+    """Do it; drop what the server refuses for good, which is returned, or what is gone; raise what may work later."""
     try:
         action()
     except MlflowException as error:
         status = error.get_http_status_code()
         if not 400 <= status < 500 or status in (408, 429):
             raise
-        logger.info(f"MLflow refuses {what}, left out: {error}")
+        logger.warning(f"MLflow refuses {what}, left out: {errors.first_line(error)}", exc_info=error)
+        return error
     except FileNotFoundError as error:
         logger.info(f"{what} left out of MLflow: no file at {error.filename}")
+    return None

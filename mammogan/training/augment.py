@@ -13,6 +13,9 @@ from torch.nn import functional
 
 from mammogan.config import TrainConfig
 
+SETTINGS = ("flip", "rotation", "crop", "contrast", "noise")
+"""Fields of ``TrainConfig`` that say what ``augment`` does."""
+
 
 def augment(images: Tensor, config: TrainConfig, rng: torch.Generator) -> Tensor:
     """Augmented copy of images (B, 1, H, W), float32, [-1, 1], same shape and range; each image on its own.

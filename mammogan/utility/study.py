@@ -18,6 +18,7 @@ from mammogan.records import Findings
 from mammogan.reporting import findings
 from mammogan.results import Direction, Utility, UtilityArm, UtilityCounts, UtilityMetric
 from mammogan.statistics import Floats
+from mammogan.training import augment
 from mammogan.utility import curves, wording
 from mammogan.utility.arms import Arm
 from mammogan.utility.blocks import Block, Draw, Sources, SyntheticSets, block_of, sources_of, synthetic_sets
@@ -98,7 +99,7 @@ def _shaping(config: Config) -> list[object]:
     """Settings on which a training depends."""
     utility = asdict(config.utility)
     without = ("seeds", "shares", "specificity", "confidence", "device", "validation_fraction")
-    train = {name: getattr(config.train, name) for name in ("flip", "rotation", "crop", "noise", "contrast")}
+    train = {name: getattr(config.train, name) for name in augment.SETTINGS}
     weights = [config.model.frozen_weights, config.model.frozen_sha256]
     kept = {name: value for name, value in utility.items() if name not in without}
     return [kept, train, weights if config.utility.classifier == "densenet121" else []]

@@ -226,3 +226,13 @@ def test_an_image_or_manifest_that_is_a_pipe_says_so(dataset):
     os.mkfifo(dataset / "manifest.csv")
     with pytest.raises(FileNotFoundError, match=r"manifest\.csv is a pipe, a socket or a device"):
         verify(dataset)
+
+
+@pytest.mark.parametrize(
+    ("source", "of_people"),
+    [("phantom", False), ("synthetic", False), ("phantom and synthetic", False), ("dicom", True),
+     ("dicom and synthetic", True), ("manifest and synthetic and synthetic", True)],
+)  # fmt: skip
+def test_a_data_card_warns_of_images_of_people_alone(sound, source, of_people):
+    of_source = replace(summary.read(sound).whole, source=source)
+    assert of_source.has_patients is of_people

@@ -60,6 +60,9 @@ def test_what_is_no_critic_says_so(tmp_path):
     [
         ({"data_digest": None, "readout": None}, "it has no readout, data_digest"),
         ({"format": 1}, "it has format 1, not 2"),
+        ({"readout": 3}, "its readout is a int, not a str"),
+        ({"data_digest": 0.5}, "its data_digest is a float, not a str"),
+        ({"state_dict": [1]}, "its state_dict is a list, not a dict"),
     ],
 )
 def test_a_damaged_critic_says_what_is_wrong(frozen, tmp_path, changes, why):

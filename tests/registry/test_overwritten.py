@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import requests
 import torch
 import yaml
 from filled_dataset import write_dataset
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, RESOURCE_DOES_NOT_EXIST
 from mlflow_servers import mlflow_server
 from sample_run import snapshot_evaluation, training, write_result
 from warm_interpreter import warm_python
@@ -218,3 +221,42 @@ def test_an_overwritten_champion_gives_way_by_force_alone(registered, tmp_path):
     with pytest.raises(ValueError, match="version 1: its files are not those"):
         registry.rollback(name, "back")
     assert not (tmp_path / "mark").exists()
+
+
+def answered(status):
+    response = requests.Response()
+    response.status_code = status
+    return requests.HTTPError(f"{status}", response=response)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [requests.ConnectionError("no route"), answered(503), answered(403), PermissionError(13, "denied"),
+     MlflowException("not yours", error_code=PERMISSION_DENIED), OSError(28, "No space left on device")],
+)  # fmt: skip
+def test_a_champion_that_is_unreachable_is_an_error_and_no_reason_to_refuse(registered, tmp_path, monkeypatch, error):
+    """Else the step that promotes would succeed, and say that the champion must be registered again."""
+    monkeypatch.setattr("mlflow.artifacts.download_artifacts", raising(error))
+    champion = tracking.client().get_model_version_by_alias(registered.model, "champion").version
+    challenger = "1" if str(champion) == "2" else "2"
+    with pytest.raises(type(error)):
+        fetch(registered.model, "1", tmp_path / "model")
+    with pytest.raises(type(error)):
+        registry.promote(registered.model, challenger, "the next", contests=[])
+
+
+@pytest.mark.parametrize(
+    "error", [answered(404), FileNotFoundError(2, "gone"), OSError("No such file or directory: 'x'"),
+              MlflowException("gone", error_code=RESOURCE_DOES_NOT_EXIST)],
+)  # fmt: skip
+def test_files_that_are_gone_are_said_to_be(registered, tmp_path, monkeypatch, error):
+    monkeypatch.setattr("mlflow.artifacts.download_artifacts", raising(error))
+    with pytest.raises(ValueError, match=r"its files cannot be fetched \(.*\); register it again"):
+        fetch(registered.model, "1", tmp_path / "model")
+
+
+def raising(error):
+    def instead(*_, **__):
+        raise error
+
+    return instead

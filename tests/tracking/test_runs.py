@@ -12,13 +12,18 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE
 from sample_run import evaluation, grid, rare_class, training
 
 from mammogan import tracking
+from mammogan.codec import OlderFormatError
 from mammogan.config import PRESETS, Trial, override
 from mammogan.data import summary
+from mammogan.graph import Step
+from mammogan.ledger import State, Task
 from mammogan.results import Decision, Network, TrialStatus
 from mammogan.tracking import spool
+from mammogan.tracking.trial_log import UnrecordedError
 
 CONFIG = PRESETS["demo"]
 TRIAL = Trial(0.5, 0)
@@ -71,6 +76,76 @@ def test_a_trial_whose_run_was_deleted_waits_for_nobody(mlflow, parent, monkeypa
         log.finish(training(TRIAL))
     assert time.monotonic() - begun < 60  # not ten minutes
     assert not log._spool._path.exists()
+
+
+def entry_of(parent):
+    return tracking.read_ledger(parent).entries.get(Task(Step.TRAIN, TRIAL.name))
+
+
+def test_the_parent_hears_how_a_trial_ended_whose_own_run_was_deleted(mlflow, parent):
+    with tracking.trial_log(parent, TRIAL, CONFIG, step="train") as log:
+        mlflow.delete_run(log.run_id)
+        log.finish(training(TRIAL))
+    assert entry_of(parent).state is State.DONE
+
+
+@pytest.mark.parametrize("call", ["log_batch", "log_text"])
+def test_a_record_that_is_not_taken_fails_the_step_when_it_ends(mlflow, parent, monkeypatch, call):
+    """And is kept, so that the next start sends it."""
+
+    def answers_500(*_, **__):
+        raise MlflowException("no disk", error_code=INTERNAL_ERROR)
+
+    with monkeypatch.context() as broken:
+        log = tracking.trial_log(parent, TRIAL, CONFIG, step="train")
+        log._patience_s = 1.0
+        broken.setattr(MlflowClient, call, answers_500)
+        log.__enter__()
+        log.metrics(1, {"train/wasserstein": 1.0})
+        log.finish(training(TRIAL))
+        with pytest.raises(UnrecordedError, match=r"record of train of lambda=0.5,seed=0 \(.*no disk\); run it again"):
+            log.__exit__(None, None, None)
+    log = tracking.trial_log(parent, TRIAL, CONFIG, step="train")
+    assert log.close()
+    assert entry_of(parent).state is State.DONE
+
+
+def test_a_server_that_refuses_the_record_of_a_living_run_fails_the_step(mlflow, parent, monkeypatch):
+    real = MlflowClient.log_text
+
+    def refuses(self, run_id, text, name):
+        if name == "trial.json":
+            raise MlflowException("too long", error_code=INVALID_PARAMETER_VALUE)
+        return real(self, run_id, text, name)
+
+    monkeypatch.setattr(MlflowClient, "log_text", refuses)
+    with (
+        pytest.raises(UnrecordedError, match="too long"),
+        tracking.trial_log(parent, TRIAL, CONFIG, step="train") as log,
+    ):
+        log.finish(training(TRIAL))
+
+
+def test_an_error_of_the_work_goes_before_one_of_its_record(mlflow, parent, monkeypatch):
+    def answers_500(*_, **__):
+        raise MlflowException("no disk", error_code=INTERNAL_ERROR)
+
+    log = tracking.trial_log(parent, TRIAL, CONFIG, step="train")
+    log._patience_s = 0.5
+    monkeypatch.setattr(MlflowClient, "log_batch", answers_500)
+    with pytest.raises(ZeroDivisionError), log:
+        _ = 1 / 0
+
+
+def test_lambdas_that_differ_in_the_seventh_digit_are_two_in_mlflow_too(mlflow, parent):
+    runs_of = [tracking.open_trial(parent, Trial(value, 0), CONFIG) for value in (0.1234567, 0.1234568)]
+    assert [mlflow.get_run(run).data.params["lambda"] for run in runs_of] == ["0.1234567", "0.1234568"]
+
+
+def test_settings_of_another_version_are_said_to_be(mlflow, parent):
+    mlflow.log_text(parent, '{"preset": "demo", "model": {"doubling": 1}}', "config.json")
+    with pytest.raises(OlderFormatError, match="of an older or a newer one"):
+        tracking.read_run(parent)
 
 
 def test_another_configuration_under_the_same_key_is_refused(parent, tmp_path):
