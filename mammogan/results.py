@@ -1,6 +1,6 @@
 """What the steps hand to each other, each in one type: from a metric's value to the decision, the audit, the utility.
 
-Every document is written and read here alone (``codec``); MLflow gets its numbers through ``numbers``.
+Every document is written and read here alone (``codec``); MLflow gets its numbers through ``charted``.
 """
 
 from __future__ import annotations
