@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Param, Run, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
 from mammogan import codec, results
 from mammogan.config import PRESETS, Config, Overrides, SettingValue, Trial, lambda_text
 from mammogan.data.summary import MinoritySummary
-from mammogan.reporting import winner
+from mammogan.reporting import winner as wording
 from mammogan.reporting.figures import COLOURS
 from mammogan.results import Decision, WinnerResult
 from mammogan.tracking import environment, heartbeat
@@ -309,9 +309,18 @@ def log_dataset(run_id: str, dataset: Path, summary: MinoritySummary, tracking_u
 
 
 def log_decision(parent_id: str, decision: Decision, tracking_uri: str = "") -> None:
-    """Store the selection's decision as ``decision.json`` of the parent run, its verdict as a tag."""
+    """Store the selection's decision as ``decision.json`` of the parent run, its verdict as a tag.
+
+    By what the winner was chosen stands there as metrics too: MLflow's page folds the trials in and draws nothing else.
+    """
     mlflow = client(tracking_uri)
     mlflow.log_text(parent_id, results.document(decision).decode(), DECISION_FILE)
+    if (winner := decision.winner) is not None:
+        known = mlflow.get_run(parent_id).data.metrics
+        decided_by = {item.key: item.value for item in winner.decided_by()}
+        fresh = [item for item in decided_by.items() if known.get(item[0]) != item[1]]
+        now_ms = time.time_ns() // 1_000_000
+        mlflow.log_batch(parent_id, metrics=[Metric(key, value, now_ms, winner.epoch) for key, value in fresh])
     mlflow.set_tag(parent_id, VERDICT, decision.verdict[:TAG_LENGTH])
 
 
@@ -321,7 +330,7 @@ def log_result(parent_id: str, result: WinnerResult, tracking_uri: str = "") -> 
     if result.subgroups is not None:
         table = subgroups_table(result.subgroups).document()
         log_table(client(tracking_uri), parent_id, SUBGROUPS_FILE, table)
-    set_tags(parent_id, {RESULT: winner.sentence(result)[:TAG_LENGTH]}, tracking_uri)
+    set_tags(parent_id, {RESULT: wording.sentence(result)[:TAG_LENGTH]}, tracking_uri)
 
 
 def close(run_id: str, status: str, reason: str = "", tracking_uri: str = "") -> None:

@@ -116,6 +116,19 @@ def test_a_view_shows_what_was_asked_for_and_hides_every_other_metric():
     assert content["groupBy"]["groupByKeys"] == [{"mode": "param", "groupByData": "lambda"}]
 
 
+def test_without_a_view_the_page_begins_with_the_kid_that_decided(mlflow, parent):
+    """Whose charts are those of the runs that are not folded into another one, sections in the order of their names."""
+    decision = tracking.read_run(parent).decision
+    tracking.log_decision(parent, decision)  # as a step does that is tried again
+    metrics = mlflow.get_run(parent).data.metrics
+    decided_by = {item.key: item.value for item in decision.winner.decided_by()}
+    assert metrics.items() >= decided_by.items()
+    first = min(metrics).partition("/")[0]
+    assert [key for key in metrics if key.startswith(f"{first}/kid_")]
+    for key in decided_by:
+        assert [point.step for point in mlflow.get_metric_history(parent, key)] == [decision.winner.epoch]
+
+
 def test_a_view_that_is_too_long_is_refused():
     charts = tuple(Chart(Kind.LINE, f"{number}/{hash(str(number))}") for number in range(1500))
     with pytest.raises(ValueError, match=r"view='v': \d+ characters, MLflow takes 20000"):

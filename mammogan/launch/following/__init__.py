@@ -41,7 +41,9 @@ NO_RECORD = (
     "no --tracking-uri: states and reasons come from Kubeflow and the pods; epochs, losses, the names of the trials "
     "and the run's own verdict are missing"
 )
-STANDS_STILL = "Kubeflow's own page stands still: the workflow is above 1 MB; this table goes on"
+STANDS_STILL = (
+    "Kubeflow's own page is a minute behind or more, for ever where the workflow is above 1 MB; this table goes on"
+)
 
 
 def follow(
