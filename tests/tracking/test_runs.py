@@ -98,7 +98,7 @@ def test_a_record_that_is_not_taken_fails_the_step_when_it_ends(mlflow, parent, 
 
     with monkeypatch.context() as broken:
         log = tracking.trial_log(parent, TRIAL, CONFIG, step="train")
-        log._patience_s = 1.0
+        log._patience_s = 3.0
         broken.setattr(MlflowClient, call, answers_500)
         log.__enter__()
         log.metrics(1, {"train/wasserstein": 1.0})
