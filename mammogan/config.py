@@ -690,9 +690,10 @@ def _convert(key: str, value: Any, kind: Any) -> Any:  # noqa: ANN401  (values c
     if isinstance(kind, type) and issubclass(kind, Enum):
         return _choice(key, str(value).strip(), kind)
     if origin is tuple:
-        items = [item for item in value.split(",") if value] if isinstance(value, str) else value  # "" is none
+        items = value.split(",") if isinstance(value, str) else value
         if not isinstance(items, (list, tuple)):
             items = [items]
+        _require(bool(items), key, value, "give at least one")
         return tuple(_convert(key, item, typing.get_args(kind)[0]) for item in items)
     text = str(value).strip()
     try:

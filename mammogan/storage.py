@@ -69,7 +69,10 @@ def join(uri: str, *parts: str) -> str:
 
 def inside(root: Path, relative: str) -> Path:
     """Path of ``relative`` below ``root``. Raises ValueError where it would leave the root."""
-    path = (root / relative).resolve()
+    try:
+        path = (root / relative).resolve()
+    except RuntimeError as error:  # of Python up to 3.12
+        raise ValueError(f"path={relative!r}: a link that leads to itself; use a path below {root}") from error
     if not path.is_relative_to(root.resolve()):
         raise ValueError(f"path={relative!r}: it leaves its folder {root}; use a path below it")
     return path
@@ -425,8 +428,8 @@ def remove(uri: str) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """Hex sha256 of a local file."""
-    with path.open("rb") as file:
+    """Hex sha256 of a local file. Raises OSError where there is none, also for a pipe, which is not waited for."""
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

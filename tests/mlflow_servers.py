@@ -87,8 +87,10 @@ class MlflowServer:
         self._process.wait()
         with contextlib.suppress(ConnectionRefusedError):
             while True:  # its workers end a moment later
-                with contextlib.suppress(ConnectionResetError):  # one of them ended while it was asked
+                # one of them ended while it was asked, or its queue was full
+                with contextlib.suppress(ConnectionResetError, TimeoutError):
                     socket.create_connection(("127.0.0.1", self.port), 1).close()
+                time.sleep(0.02)
 
 
 @contextlib.contextmanager

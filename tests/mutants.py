@@ -1314,9 +1314,39 @@ MUTANTS = [
         "tests/registry/test_overwritten.py -k unreachable": [
             ("mammogan/registry/contents.py", "        if not _are_gone(error):\n            raise\n", ""),
         ],
-        "tests/test_config.py -k 'plain or survives_the_text'": [
+        "tests/test_config.py -k 'plain or list_of_nothing'": [
             ("mammogan/config.py", "        _require_plain(key, value)\n", ""),
-            ("mammogan/config.py", '[item for item in value.split(",") if value]', 'value.split(",")'),
+            ("mammogan/config.py", '        _require(bool(items), key, value, "give at least one")\n', ""),
+        ],
+        "tests/registry/test_overwritten.py -k 'settings_and_manifest'": [
+            ("mammogan/tracking/stored.py", "if recorded and recorded !=", "if recorded == 0 and recorded !="),
+            ("mammogan/registry/reevaluation.py", " or not stored.is_sealed(parent, CONFIG_FILE, tracking_uri)", ""),
+            ("mammogan/registry/reevaluation.py", "if parent and sealed else ()", "if parent else ()"),
+        ],
+        "tests/data/test_picture_list.py -k only_regular": [
+            ("mammogan/storage.py", "except RuntimeError as error:", "except ArithmeticError as error:"),
+        ],
+        "tests/data/test_picture.py -k lies_as_its_orientation": [
+            ("mammogan/data/picture.py", "JPEG and tags.get(ORIENTATION, 1) != 1:", "JPEG and tags is None:"),
+        ],
+        "tests/data/test_display.py -k 'not_square or below_the_image'": [
+            ("mammogan/data/display.py", "    _require_square(dataset)\n", ""),
+            ("mammogan/data/display.py", "shown.min(where=~padded, initial=shown.max())", "shown.min()"),
+        ],
+        "tests/data/test_split.py -k not_quoted": [
+            (
+                "mammogan/data/split.py",
+                "known = [name for name in SUBSETS if (subsets == name).any()]",
+                "known = sorted(set(subsets))",
+            ),
+        ],
+        "tests/features/test_saved.py": [
+            ("mammogan/features/saved.py", "    if packed:\n", "    if packed is None:\n"),
+            (
+                "mammogan/storage.py",
+                "with open_regular(path) as file:\n        return hashlib",
+                "with path.open('rb') as file:\n        return hashlib",
+            ),
         ],
         "tests/models/test_critic_file.py -k damaged": [
             ("mammogan/models/critic_file.py", "if type(content[name]) is not kind:", "if kind is None:"),

@@ -153,9 +153,12 @@ def test_no_text_is_made_of_what_is_no_plain_value(value):
         config.overrides_text({"lambdas": value})
 
 
-def test_a_list_of_nothing_survives_the_text_of_overrides():
-    text = config.overrides_text({"audit.required": []})
-    assert config.resolve("demo", text).audit.required == ()
+def test_a_list_of_nothing_is_no_value_as_no_text_is():
+    """An emptied ``audit.required`` is a mistake, such as a shell's variable that is not set."""
+    with pytest.raises(ValueError, match=r"^audit\.required=\[\]: give at least one"):
+        config.override(config.PRESETS["demo"], {"audit.required": []})
+    with pytest.raises(ValueError, match=r"^audit\.required=''"):
+        config.resolve("demo", config.overrides_text({"audit.required": []}))
 
 
 def test_the_text_of_overrides_is_what_stands_behind_set_in_any_order_and_without_quotes():

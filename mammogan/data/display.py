@@ -121,6 +121,7 @@ def grey(stored: np.ndarray, dataset: Dataset, layout: Layout, *, window: bool) 
         return _from_palette(stored, dataset)
     if photometric not in ("MONOCHROME1", "MONOCHROME2"):
         raise BadImageError(f"PhotometricInterpretation={photometric!r}: not grey", "give one grey image a file")
+    _require_square(dataset)
     if dataset.get("PixelPresentation") in ("COLOR", "MIXED"):
         raise BadImageError(f"PixelPresentation={dataset.PixelPresentation}: shown in colour", "give a grey image")
     shape = dataset.get("PresentationLUTShape")
@@ -188,6 +189,14 @@ def _padding(stored: np.ndarray, dataset: Dataset, layout: Layout) -> np.ndarray
 
 def _cell(value: bytes | int) -> int:
     return int.from_bytes(value[:2], "little") if isinstance(value, bytes) else int(value)
+
+
+def _require_square(dataset: Dataset) -> None:
+    """Refuse pixels that a viewer would stretch (PixelAspectRatio, PS3.3, C.7.6.3.1.7)."""
+    ratio = dataset.get("PixelAspectRatio")
+    if ratio and len(sides := list(ratio)) == 2 and sides[0] != sides[1]:
+        told = "\\".join(map(str, sides))
+        raise BadImageError(f"PixelAspectRatio={told}: pixels that are not square", "resample the image to square ones")
 
 
 def _masked(shown: np.ndarray, padded: np.ndarray) -> np.ndarray:

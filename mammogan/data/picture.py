@@ -33,7 +33,7 @@ PNG_SAMPLES = {0: 1, 2: 3, 4: 2, 6: 4}
 """Samples a pixel of each colour type but the palette's."""
 BITS, PHOTOMETRIC, SAMPLES, SAMPLE_FORMAT, TILE_WIDTH, TILE_ROWS = 258, 262, 277, 339, 322, 323
 """TIFF tags (TIFF 6.0, sections 8, 15 and 19)."""
-COMPRESSION, OLD_JPEG, JPEG, TABLES = 259, 6, 7, 347
+COMPRESSION, OLD_JPEG, JPEG, TABLES, ORIENTATION = 259, 6, 7, 347, 274
 """Tag of the compression, two of its values, and the tag of the tables that a TIFF's JPEG streams share."""
 PARTS = ((273, 279), (324, 325))
 """Tags of the offsets and the lengths of strips, and of tiles."""
@@ -61,7 +61,7 @@ class Samples:
 
     @classmethod
     def of(cls, image: Image.Image, content: bytes | memoryview) -> Samples:
-        """The samples of an opened picture. Raises BadImageError for a TIFF whose compression is not read."""
+        """The samples of an opened picture. Raises BadImageError for a TIFF whose compression is not read so."""
         bands = len(image.getbands())
         if image.format == "PNG":
             bits, count = int(content[PNG_DEPTH_AT]), PNG_SAMPLES.get(content[PNG_COLOUR_AT], bands)
@@ -71,6 +71,8 @@ class Samples:
         tags: Any = image.tag_v2  # ty: ignore[missing-attribute]  (a TIFF's image has it)
         if tags.get(COMPRESSION) == OLD_JPEG:
             raise BadImageError("a TIFF with JPEG of the old kind (compression 6)", "save it with another compression")
+        if tags.get(COMPRESSION) == JPEG and tags.get(ORIENTATION, 1) != 1:  # Pillow 13.0 turns such a one twice
+            raise BadImageError(f"a TIFF of JPEG parts with Orientation {tags[ORIENTATION]}", "save it upright")
         bits, form = max(tags.get(BITS, (1,))), tags.get(SAMPLE_FORMAT, (1,))[0]
         wide = image.mode in ("I", "F") or image.mode.startswith("I;16")
         count = int(tags.get(SAMPLES, bands))

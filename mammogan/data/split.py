@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mammogan.config import SUBSETS
 from mammogan.data.manifest import CLASSES
 from mammogan.data.summary import Counts, Leak, Sides
 from mammogan.results import Role
@@ -109,8 +110,11 @@ def _test_subsets(subsets: pd.Series) -> np.ndarray:
     """Boolean (N,): the images of CBIS-DDSM's test subsets."""
     test = subsets.str.endswith("-test").to_numpy()
     if test.all() or not test.any():
+        known = [name for name in SUBSETS if (subsets == name).any()]
+        others = len(set(subsets) - set(SUBSETS) - {""})  # a column of the source's own may name anybody
+        named = " and ".join(filter(None, (", ".join(known), f"{others} that are not CBIS-DDSM's" if others else "")))
         raise ValueError(
-            f"data.split='official': the images are of {', '.join(sorted(set(subsets))) or 'no subset'}; take train "
+            f"data.split='official': the images are of {named or 'no subset'}; take train "
             "and test subsets, such as data.subset=mass-train+mass-test"
         )
     return test

@@ -162,7 +162,8 @@ def _content(root: str, name: str) -> memoryview:
             f"the file cannot be read ({error.strerror})", "give a regular file that may be read"
         ) from error
     except ValueError as error:
-        raise BadImageError("the file leaves its folder by a link", "copy it there") from error
+        reason = "the file leaves its folder by a link, or is one to itself"
+        raise BadImageError(reason, "copy the file there") from error
 
 
 def _whole(path: Path) -> memoryview:

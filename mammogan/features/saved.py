@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import zipfile
 from collections.abc import Mapping
 from os import PathLike
+from pathlib import Path
 from typing import IO, Any
 
 import torch
@@ -13,14 +16,35 @@ from torch import Tensor
 def read_saved(file: str | PathLike[str] | IO[bytes], *, mmap: bool = False) -> Any:  # noqa: ANN401  (whatever was saved)
     """Content of a file of tensors and plain values, on the CPU.
 
-    Raises ValueError of one line for any other content, where torch's own error is several and advises to run it.
+    Raises ValueError of one line for any other content, where torch's own error is several and advises to run it, and
+    for parts that are compressed, which ``torch.save`` never writes: they may be a thousand times as large.
     """
+    _require_stored(file)
     try:
         return torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
     except OSError:
         raise
     except Exception as error:
         raise ValueError("torch cannot read it as tensors and plain values") from error
+
+
+def _require_stored(file: str | PathLike[str] | IO[bytes]) -> None:
+    with contextlib.ExitStack() as stack:
+        stream = stack.enter_context(Path(file).open("rb")) if isinstance(file, str | PathLike) else file
+        start = stream.tell()
+        packed = _packed(stream)
+        stream.seek(start)
+    if packed:
+        raise ValueError("it holds compressed parts, which torch.save does not write")
+
+
+def _packed(stream: IO[bytes]) -> list[str]:
+    """Names of the compressed parts of a file."""
+    try:
+        with zipfile.ZipFile(stream) as archive:
+            return [item.filename for item in archive.infolist() if item.compress_type != zipfile.ZIP_STORED]
+    except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError):  # an older format, or none: torch says so
+        return []
 
 
 def require_shapes(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:

@@ -26,8 +26,9 @@ from mammogan.registry.model import snapshot_of
 from mammogan.registry.promotion import rivals
 from mammogan.registry.versions import PARENT_RUN
 from mammogan.results import Contest, Quantity, Role
-from mammogan.tracking import looks
+from mammogan.tracking import looks, stored
 from mammogan.tracking.lineage import sources_of
+from mammogan.tracking.server import CONFIG_FILE, MANIFEST_FILE
 
 if TYPE_CHECKING:
     from mammogan.evaluation.image_sources import RealImages
@@ -72,12 +73,16 @@ def contests(
 def contests_of_run(model: str, version: str, dataset: Path, tracking_uri: str = "") -> tuple[Contest, ...]:
     """``contests`` by hand, by the settings of the run that registered the version.
 
-    Raises ValueError where none is recorded, FileNotFoundError where the run's manifest is gone.
+    Raises ValueError where none is recorded, or somebody has written over them or the run's manifest, and
+    FileNotFoundError where that is gone.
     """
     parent = _parent(model, version, tracking_uri)
     config = tracking.read_run(parent, tracking_uri).config if parent else None
-    if config is None:
-        raise ValueError(f"version={version!r}: no run of this software registered it, so its settings are not known")
+    if parent is None or config is None or not stored.is_sealed(parent, CONFIG_FILE, tracking_uri):
+        raise ValueError(
+            f"version={version!r}: no run of this software registered it and recorded the sha256 of its settings, so "
+            "that they are not known; run the pipeline again, or promote without --dataset by --force"
+        )
     named = dataclasses.replace(config, select=dataclasses.replace(config.select, model_name=model))
     return contests(version, dataset, named, tracking_uri, by_hand=True)
 
@@ -101,9 +106,10 @@ def _held_out(dataset: Path, minority: str) -> Dataset:
 def _not_held_out(model: str, version: str, held_out: Dataset, tracking_uri: str) -> str:
     """Why what a data set holds out is not held out for this version; empty where its run knew it as test or not."""
     parent = _parent(model, version, tracking_uri)
-    sources = sources_of(parent, tracking_uri) if parent else ()
+    sealed = parent and stored.is_sealed(parent, MANIFEST_FILE, tracking_uri)
+    sources = sources_of(parent, tracking_uri) if parent and sealed else ()
     if not sources:
-        return f"version {version}: its run recorded no manifest, so nobody knows what it learnt from"
+        return f"version {version}: its run recorded no manifest with its sha256, so nobody knows what it learnt from"
     known = [source for source in sources if source.split != Role.TEST]
     files = {source.source_sha256 for source in known} - {""}
     frame = held_out.frame

@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
-from mammogan import codec, results
+from mammogan import codec, results, storage
 from mammogan.config import PRESETS, Config, Overrides, SettingValue, Trial, lambda_text
 from mammogan.data.summary import MinoritySummary
 from mammogan.reporting import winner as wording
@@ -23,11 +23,13 @@ from mammogan.results import Decision, WinnerResult
 from mammogan.tracking import environment, heartbeat
 from mammogan.tracking.server import (
     CONFIG_FILE,
+    CONFIG_SHA256,
     DATA_DIGEST,
     DECISION_FILE,
     GIVEN_UP,
     KIND,
     MANIFEST_FILE,
+    MANIFEST_SHA256,
     PARENT,
     REASON,
     RESULT,
@@ -230,7 +232,9 @@ def describe_parent(run_id: str, config: Config, tags: Mapping[str, str], tracki
     _log_params(mlflow, run_id, config.public.flat())
     all_tags = {**environment.source_tags(), **heartbeat.beat(tracking_uri), **tags}
     mlflow.log_batch(run_id, tags=[RunTag(name, value) for name, value in all_tags.items() if value])
-    mlflow.log_text(run_id, json.dumps(codec.encode(config.public), indent=2), CONFIG_FILE)
+    settings = json.dumps(codec.encode(config.public), indent=2)
+    mlflow.log_text(run_id, settings, CONFIG_FILE)
+    mlflow.set_tag(run_id, CONFIG_SHA256, hashlib.sha256(settings.encode()).hexdigest())
     mlflow.log_text(run_id, environment.packages(), environment.ENVIRONMENT_FILE)
 
 
@@ -303,9 +307,16 @@ def log_dataset(run_id: str, dataset: Path, summary: MinoritySummary, tracking_u
         f"{name}, {summary.name}"[:DATASET_LENGTH], data_digest[:DIGEST_LENGTH], "mammogan", source, profile=profile
     )
     mlflow.log_inputs(run_id, [DatasetInput(entity, [InputTag("mlflow.data.context", "training")])])
-    for file in (SUMMARY_FILE, MANIFEST_FILE):
-        mlflow.log_artifact(run_id, str(dataset / file))
+    mlflow.log_artifact(run_id, str(dataset / SUMMARY_FILE))
+    log_manifest(run_id, dataset / MANIFEST_FILE, tracking_uri)
     mlflow.set_tag(run_id, DATA_DIGEST, data_digest)  # the last: it says that the files are there
+
+
+def log_manifest(run_id: str, manifest: Path, tracking_uri: str = "") -> None:
+    """Store a data set's manifest as an artifact of the run, its sha256 as a tag."""
+    mlflow = client(tracking_uri)
+    mlflow.log_artifact(run_id, str(manifest))
+    mlflow.set_tag(run_id, MANIFEST_SHA256, storage.sha256_of(manifest))
 
 
 def log_decision(parent_id: str, decision: Decision, tracking_uri: str = "") -> None:

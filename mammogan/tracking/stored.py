@@ -1,7 +1,12 @@
-"""Artifacts that a run is known to have: where they are gone that is an error, never "it did not happen"."""
+"""Artifacts that a run is known to have: where they are gone that is an error, never "it did not happen".
+
+Whoever reaches MLflow's server may be able to write over them. So the sha256 of those by which a version is judged
+stand as tags of the run, which lie in MLflow's database.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from pathlib import Path
 
@@ -12,12 +17,14 @@ from mammogan import shell
 from mammogan.tracking.relocation import local_path
 from mammogan.tracking.server import (
     CONFIG_FILE,
+    CONFIG_SHA256,
     DATA_DIGEST,
     DECISION_FILE,
     EVALUATION_FILE,
     EXTRACTOR,
     FROZEN,
     MANIFEST_FILE,
+    MANIFEST_SHA256,
     RESULT,
     RESULT_FILE,
     SUMMARY_FILE,
@@ -36,6 +43,8 @@ WRITTEN_BEFORE = {
     EVALUATION_FILE: EXTRACTOR,
 }
 """Artifact to the tag that its run gets only when that artifact is written."""
+SHA256 = {CONFIG_FILE: CONFIG_SHA256, MANIFEST_FILE: MANIFEST_SHA256}
+"""Artifact to the tag with its sha256, which the runs of earlier versions lack."""
 
 
 def names(mlflow: MlflowClient, run_id: str, folder: str = "") -> set[str]:
@@ -46,14 +55,27 @@ def names(mlflow: MlflowClient, run_id: str, folder: str = "") -> set[str]:
 def read(mlflow: MlflowClient, run: Run, name: str) -> bytes:
     """Content of an artifact at the top of a run's; empty where it was never logged.
 
-    Raises FileNotFoundError, which names the place, where the run's tags tell that it was.
+    Raises FileNotFoundError, which names the place, where the run's tags tell that it was, ValueError where it is
+    another than the run recorded.
     """
     if name not in names(mlflow, run.info.run_id):
         if run.data.tags.get(WRITTEN_BEFORE.get(name, "")):
             raise FileNotFoundError(f"run {run.info.run_id}: {name} is gone from {run.info.artifact_uri}; {_fix()}")
         return b""
     with tempfile.TemporaryDirectory() as folder:
-        return Path(mlflow.download_artifacts(run.info.run_id, name, folder)).read_bytes()
+        content = Path(mlflow.download_artifacts(run.info.run_id, name, folder)).read_bytes()
+    recorded = run.data.tags.get(SHA256.get(name, ""))
+    if recorded and recorded != (found := hashlib.sha256(content).hexdigest()):
+        raise ValueError(
+            f"run {run.info.run_id}: {name} is not the one that the run recorded (sha256 {found[:12]}, not "
+            f"{recorded[:12]}): somebody has written over it; restore it, or run the pipeline again"
+        )
+    return content
+
+
+def is_sealed(run_id: str, name: str, tracking_uri: str = "") -> bool:
+    """Whether the run recorded the sha256 of an artifact, so that ``read`` tells whether it is still the same."""
+    return bool(client(tracking_uri).get_run(run_id).data.tags.get(SHA256[name]))
 
 
 def require_version(name: str, version: str, tracking_uri: str = "") -> None:

@@ -302,3 +302,18 @@ class TestWholeFiles:
     def test_a_header_without_the_series_says_so(self, dicom_bytes, syntax):
         with pytest.raises(BadImageError, match="no SeriesInstanceUID"):
             dicom.series_uid(dicom_bytes(RAMP, syntax, SeriesInstanceUID=None))
+
+
+@pytest.mark.parametrize(("ratio", "square_ones"), [([1, 1], True), ([3, 3], True), ([1, 2], False), ([4, 3], False)])
+def test_pixels_that_are_not_square_are_refused(ratio, square_ones):
+    if square_ones:
+        assert show(RAMP, PixelAspectRatio=ratio).tolist() == show(RAMP).tolist()
+    else:
+        with pytest.raises(BadImageError, match=r"PixelAspectRatio=.*: pixels that are not square"):
+            show(RAMP, PixelAspectRatio=ratio)
+
+
+def test_padding_below_the_image_is_as_dark_as_its_darkest_pixel():
+    """Else it would bleed into the border when the image is made smaller, where no stage changes the values."""
+    shown = dicom.decode(phantom.dicom_bytes(framed(RAMP, 0), "1.2", "1.3", "1.4", PixelPaddingValue=0))
+    assert shown.data[:20].min() == shown.data[:20].max() == RAMP.min()

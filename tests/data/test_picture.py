@@ -346,3 +346,25 @@ def test_threads_decode_at_the_same_time(monkeypatch):
     for thread in threads:
         thread.join()
     assert [pixels.tolist() for pixels in decoded] == [np.asarray(GREY).tolist()] * 2
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"])
+def test_a_tiff_lies_as_its_orientation_says_however_it_is_compressed(compression, orientation):
+    """Or is refused: Pillow turns one of JPEG parts twice."""
+    pixels = np.add.outer(np.arange(48) * 3, np.arange(32)).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "TIFF", compression=compression, tiffinfo={ORIENTATION: orientation})
+    turned = {
+        1: pixels, 2: pixels[:, ::-1], 3: pixels[::-1, ::-1], 4: pixels[::-1], 5: pixels.T, 6: pixels[::-1].T,
+        7: pixels[::-1, ::-1].T, 8: pixels[:, ::-1].T,
+    }[orientation]  # fmt: skip
+    if compression == "jpeg" and orientation > 1:
+        with pytest.raises(
+            BadImageError, match=f"a TIFF of JPEG parts with Orientation {orientation}; save it upright"
+        ):
+            picture.decode(buffer.getvalue())
+        return
+    shown = picture.decode(buffer.getvalue()).astype(int)
+    assert shown.shape == turned.shape
+    assert np.abs(shown - turned).max() <= (6 if compression == "jpeg" else 0)

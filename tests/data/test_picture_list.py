@@ -195,13 +195,17 @@ def test_only_regular_files_below_the_source_are_opened(made, folder, tmp_path):
     (folder / "alias.png").symlink_to("pipe2.png")
     (folder / "folder.png").mkdir()
     (folder / "within").symlink_to(".")
-    refused = ["link.png", "d/secret.png", "pipe.png", "alias.png", "folder.png"]
+    (folder / "itself.png").symlink_to("itself.png")
+    (folder / "there.png").symlink_to("back.png")
+    (folder / "back.png").symlink_to("there.png")
+    refused = ["link.png", "d/secret.png", "pipe.png", "alias.png", "folder.png", "itself.png", "there.png"]
     frame, rows = made(*LINES[1:], "within/0.bmp,P0,BENIGN", *(f"{name},PX,BENIGN" for name in refused))
     assert {row["source"] for row in rows} == set(refused)
     assert len(frame) == 8
     reasons = {row["source"]: row["reason"] for row in rows}
     assert "leaves its folder by a link" in reasons["link.png"]
     assert "leaves its folder by a link" in reasons["d/secret.png"]
+    assert "or is one to itself" in reasons["itself.png"] == reasons["there.png"]
     assert "no regular file" in reasons["pipe.png"]
     assert "no regular file" in reasons["alias.png"]
     assert "folder" in reasons["folder.png"]

@@ -218,3 +218,16 @@ def test_the_official_split_needs_both_sides(subsets):
     frame = table([(1, 1), (1, 1)]).assign(subset=subsets)
     with pytest.raises(ValueError, match=r"data\.split='official': the images are of"):
         split.assign(frame, DataConfig(split="official"))
+
+
+@pytest.mark.parametrize(
+    ("subsets", "named"),
+    [(["Zebrafink Hildegard"] * 4, "of 1 that are not CBIS-DDSM's;"), ([""] * 4, "of no subset;"),
+     (["mass-train", "mass-train", "x", "y"], "of mass-train and 2 that are not CBIS-DDSM's;")],
+)  # fmt: skip
+def test_a_column_of_the_sources_own_is_not_quoted(subsets, named):
+    """It may name a patient, and the message reaches MLflow."""
+    with pytest.raises(ValueError, match=r"data\.split='official'") as refused:
+        split._test_subsets(pd.Series(subsets))
+    assert named in str(refused.value)
+    assert "Zebrafink" not in str(refused.value)

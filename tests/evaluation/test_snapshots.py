@@ -395,7 +395,7 @@ def test_the_command_prints_a_table(folders, monkeypatch):
     real, fake = folders
     done = run("--real", real, "--fake", fake, "--extractor", "random")
     assert "sample_pairs/ms_ssim_fake_fake" in done.stdout
-    assert " reference\n" in done.stdout
+    assert "best as real against real: " in done.stdout
 
 
 CLEAR = r"a\.png: a picture that is transparent"

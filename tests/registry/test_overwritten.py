@@ -1,6 +1,7 @@
 """Files of registered models that somebody has overwritten, through a server that proxies artifacts: nothing runs."""
 
 import http.client
+import json
 import os
 import shutil
 import subprocess
@@ -18,15 +19,17 @@ from mlflow_servers import mlflow_server
 from sample_run import snapshot_evaluation, training, write_result
 from warm_interpreter import warm_python
 
-from mammogan import registry, results, storage, tracking
+from mammogan import codec, registry, results, storage, tracking
 from mammogan.config import PRESETS, Trial, override
 from mammogan.models.generator import Generator, save_snapshot
-from mammogan.registry import notes
+from mammogan.registry import notes, reevaluation
 from mammogan.registry.contents import FILES, SNAPSHOT, fetch
 from mammogan.registry.promotion import METADATA
+from mammogan.registry.versions import PARENT_RUN
 from mammogan.results import Outcome
 from mammogan.selection.ranking import select
 from mammogan.steps import StepContext, audit, synthesise
+from mammogan.tracking import stored
 from mammogan.tracking.server import CRITIC_SHA256
 
 MODEL = "attacked"
@@ -50,8 +53,11 @@ class Registered:
 
     def put(self, version, name, content):
         """Overwrite, or add, a file as anybody can who reaches the server: without a sign-in."""
+        self.put_at(f"{self.artifacts[version - 1]}/{name}", content)
+
+    def put_at(self, path, content):
         connection = http.client.HTTPConnection(self.server.removeprefix("http://"), timeout=30)
-        connection.request("PUT", f"{PROXY}/{self.artifacts[version - 1]}/{name}", content)
+        connection.request("PUT", f"{PROXY}/{path}", content)
         assert connection.getresponse().status == 200
         connection.close()
 
@@ -221,6 +227,39 @@ def test_an_overwritten_champion_gives_way_by_force_alone(registered, tmp_path):
     with pytest.raises(ValueError, match="version 1: its files are not those"):
         registry.rollback(name, "back")
     assert not (tmp_path / "mark").exists()
+
+
+@pytest.mark.parametrize("name", ["config.json", "manifest.csv"])
+def test_settings_and_manifest_that_were_written_over_move_no_champion(registered, tmp_path, name):
+    """By them a promotion by hand measures, and knows what a version learnt from; an extractor in them could run."""
+    client = tracking.client()
+    champion = client.get_model_version_by_alias(registered.model, "champion").version
+    challenger = "1" if str(champion) == "2" else "2"
+    dataset = write_dataset(tmp_path / "data", {"train": (6, 4), "test": (12, 12)})
+    parent = client.get_model_version(registered.model, challenger).tags[PARENT_RUN]
+    tracking.log_manifest(parent, dataset / "manifest.csv")
+    run = client.get_run(parent)
+    place = run.info.artifact_uri.removeprefix("mlflow-artifacts:/")
+    evil = override(CONFIG, {"evaluate.extractor": "random", "evaluate.fakes": 99})
+    content = json.dumps(codec.encode(evil)) if name == "config.json" else "image_id\n000\n"
+    before = stored.read(client, run, name)
+    registered.put_at(f"{place}/{name}", content.encode())
+    try:
+        with pytest.raises(
+            ValueError, match=rf"{name} is not the one that the run recorded .*somebody has written over"
+        ):
+            reevaluation.contests_of_run(registered.model, challenger, dataset)
+    finally:
+        registered.put_at(f"{place}/{name}", before)
+    recorded = run.data.tags[stored.SHA256[name]]
+    client.delete_tag(parent, stored.SHA256[name])
+    if name == "config.json":
+        with pytest.raises(ValueError, match="recorded the sha256 of its settings"):
+            reevaluation.contests_of_run(registered.model, challenger, dataset)
+    else:
+        (contest,) = reevaluation.contests_of_run(registered.model, challenger, dataset)
+        assert "nobody knows what it learnt from" in contest.reason
+    client.set_tag(parent, stored.SHA256[name], recorded)
 
 
 def answered(status):

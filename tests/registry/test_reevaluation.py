@@ -84,7 +84,7 @@ def add(client, tmp_path):
         write_trial(trial, trained)
         evaluation = snapshots.evaluate_trial(trial, dataset, CONFIG.evaluate, tmp_path / f"e-{lam}", lambda *_: None)
         parent = tracking.open_parent(tmp_path.name, f"run {lam}", CONFIG, {})
-        tracking.log_artifact(parent, dataset / manifest.FILE)
+        tracking.log_manifest(parent, dataset / manifest.FILE)
         results.write(ranking.select([evaluation], CONFIG.select), tmp_path / "decision.json")
         measured = write_result(tmp_path, snapshot)
         version = registry.register(snapshot, tmp_path / "decision.json", measured, parent, CONFIG)

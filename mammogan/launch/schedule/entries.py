@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from mammogan import config
+from mammogan import config, storage
 from mammogan.launch import submit
 from mammogan.launch.arguments import LAST_LETTER, GraphArguments, graph_arguments
 from mammogan.launch.naming import is_subdomain
@@ -102,7 +102,8 @@ class File:
 def read(path: Path) -> File:
     """A YAML file. Raises ValueError naming the file, the entry, the field and the fix."""
     try:
-        content = yaml.load(path.read_text(), _EachKeyOnce)  # noqa: S506  (a safe loader)
+        with storage.open_regular(path) as file:
+            content = yaml.load(file.read().decode(), _EachKeyOnce)  # noqa: S506  (a safe loader)
     except OSError as error:
         raise ValueError(f"--file={path}: it cannot be read ({error.strerror}); give a YAML file") from error
     except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:  # as with !!bool 3, !!int x
