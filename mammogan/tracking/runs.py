@@ -234,7 +234,7 @@ def describe_parent(run_id: str, config: Config, tags: Mapping[str, str], tracki
     mlflow.log_batch(run_id, tags=[RunTag(name, value) for name, value in all_tags.items() if value])
     settings = json.dumps(codec.encode(config.public), indent=2)
     mlflow.log_text(run_id, settings, CONFIG_FILE)
-    mlflow.set_tag(run_id, CONFIG_SHA256, hashlib.sha256(settings.encode()).hexdigest())
+    set_tags(run_id, {CONFIG_SHA256: hashlib.sha256(settings.encode()).hexdigest()}, tracking_uri)
     mlflow.log_text(run_id, environment.packages(), environment.ENVIRONMENT_FILE)
 
 
@@ -316,7 +316,7 @@ def log_manifest(run_id: str, manifest: Path, tracking_uri: str = "") -> None:
     """Store a data set's manifest as an artifact of the run, its sha256 as a tag."""
     mlflow = client(tracking_uri)
     mlflow.log_artifact(run_id, str(manifest))
-    mlflow.set_tag(run_id, MANIFEST_SHA256, storage.sha256_of(manifest))
+    set_tags(run_id, {MANIFEST_SHA256: storage.sha256_of(manifest)}, tracking_uri)
 
 
 def log_decision(parent_id: str, decision: Decision, tracking_uri: str = "") -> None:

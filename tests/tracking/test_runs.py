@@ -99,11 +99,14 @@ def test_a_record_that_is_not_taken_fails_the_step_when_it_ends(mlflow, parent, 
 
     with monkeypatch.context() as broken:
         log = tracking.trial_log(parent, TRIAL, CONFIG, step="train")
-        log._patience_s = 3.0
+        log._patience_s = 0.5
         broken.setattr(MlflowClient, call, answers_500)
         log.__enter__()
         log.metrics(1, {"train/wasserstein": 1.0})
         log.finish(training(TRIAL))
+        until = time.monotonic() + 60
+        while log._spool.trouble is None and time.monotonic() < until:
+            time.sleep(0.02)
         with pytest.raises(UnrecordedError, match=r"record of train of lambda=0.5,seed=0 \(.*no disk\); run it again"):
             log.__exit__(None, None, None)
     log = tracking.trial_log(parent, TRIAL, CONFIG, step="train")
