@@ -7,6 +7,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from mlflow import MlflowClient
@@ -79,6 +80,12 @@ def test_a_trial_whose_run_was_deleted_waits_for_nobody(mlflow, parent, monkeypa
     assert not log._spool._path.exists()
 
 
+def ends(log):
+    """Whether the thread of a closed log ends, now that the server takes what is left."""
+    log._spool._thread.join(60)
+    return not log._spool._thread.is_alive()
+
+
 def entry_of(parent):
     return tracking.read_ledger(parent).entries.get(Task(Step.TRAIN, TRIAL.name))
 
@@ -109,9 +116,10 @@ def test_a_record_that_is_not_taken_fails_the_step_when_it_ends(mlflow, parent, 
             time.sleep(0.02)
         with pytest.raises(UnrecordedError, match=r"record of train of lambda=0.5,seed=0 \(.*no disk\); run it again"):
             log.__exit__(None, None, None)
-    log = tracking.trial_log(parent, TRIAL, CONFIG, step="train")
-    assert log.close()
+    again = tracking.trial_log(parent, TRIAL, CONFIG, step="train")
+    assert again.close()
     assert entry_of(parent).state is State.DONE
+    assert ends(log)
 
 
 def test_a_server_that_refuses_the_record_of_a_living_run_fails_the_step(mlflow, parent, monkeypatch):
@@ -136,9 +144,11 @@ def test_an_error_of_the_work_goes_before_one_of_its_record(mlflow, parent, monk
 
     log = tracking.trial_log(parent, TRIAL, CONFIG, step="train")
     log._patience_s = 0.5
-    monkeypatch.setattr(MlflowClient, "log_batch", answers_500)
-    with pytest.raises(ZeroDivisionError), log:
-        _ = 1 / 0
+    with monkeypatch.context() as broken:
+        broken.setattr(MlflowClient, "log_batch", answers_500)
+        with pytest.raises(ZeroDivisionError), log:
+            _ = 1 / 0
+    assert ends(log)
 
 
 def test_lambdas_that_differ_in_the_seventh_digit_are_two_in_mlflow_too(mlflow, parent):
@@ -176,7 +186,7 @@ def test_whoever_comes_while_others_settle_waits_for_their_choice(mlflow, tmp_pa
         kept.append(mlflow.create_run(experiment, start_time=now - 5, tags={"mammogan.run_key": "late"}).info.run_id)
         mlflow.delete_run(first)
 
-    monkeypatch.setattr("mammogan.tracking.runs.time.sleep", settle)
+    monkeypatch.setattr(tracking.runs, "time", SimpleNamespace(time=time.time, monotonic=time.monotonic, sleep=settle))
     assert [tracking.runs.find_or_create_parent(tmp_path.name, "late", CONFIG, {})] == kept
 
 
