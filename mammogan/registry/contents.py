@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from mammogan import errors, storage, tracking
-from mammogan.tracking.server import CRITIC_SHA256
+from mammogan.tracking.server import CRITIC_SHA256, NOTHING_THERE
 
 SNAPSHOT = "mammogan.snapshot_sha256"
 """Tag with the hex sha256 of the generator's snapshot."""
@@ -30,9 +30,6 @@ DATA = "data"
 ADDED_ON_THE_WAY = "registered_model_meta"
 """File that MLflow's client writes into what it has fetched."""
 FORM = "write it as models:/NAME@ALIAS or models:/NAME/VERSION"
-NOT_THERE = "RESOURCE_DOES_NOT_EXIST"
-_NO_FILES = frozenset({NOT_THERE, "INVALID_PARAMETER_VALUE"})
-"""MLflow's words for files that it cannot give, now or later; any other is an error of the server or the way to it."""
 
 
 class AlteredError(ValueError):
@@ -85,7 +82,7 @@ def fetch(name: str, version: str, folder: Path, tracking_uri: str = "") -> Cont
 def _are_gone(error: MlflowException | OSError) -> bool:
     """Whether an error says that the files are not there, and not that they cannot be reached."""
     if isinstance(error, MlflowException):
-        return error.error_code in _NO_FILES
+        return error.error_code in NOTHING_THERE
     if isinstance(error, requests.RequestException):
         return error.response is not None and error.response.status_code in (404, 410)
     # MLflow's own, of a folder on this machine, has no number
@@ -135,7 +132,7 @@ def version_of(model_uri: str, tracking_uri: str = "") -> tuple[str, str]:
             return name, str(client.get_model_version(name, alias).version)
         version = client.get_registered_model(name).aliases.get(alias)
     except MlflowException as error:
-        if error.error_code not in (NOT_THERE, "INVALID_PARAMETER_VALUE"):
+        if error.error_code not in NOTHING_THERE:
             raise
         raise ValueError(f"model={model_uri!r}: no such model; {FORM} ({errors.first_line(error)})") from error
     if version is None:
@@ -147,7 +144,7 @@ def _tags(client: MlflowClient, name: str, version: str) -> Mapping[str, str]:
     try:
         return client.get_model_version(name, version).tags
     except MlflowException as error:
-        if error.error_code not in (NOT_THERE, "INVALID_PARAMETER_VALUE"):
+        if error.error_code not in NOTHING_THERE:
             raise
         raise ValueError(f"version={version!r}: model {name} has no such version") from error
 

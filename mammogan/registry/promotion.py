@@ -30,6 +30,7 @@ from mammogan.registry.contents import AlteredError
 from mammogan.results import Candidate, Contest, Outcome, Verdict
 from mammogan.selection import gates
 from mammogan.tracking import environment, heartbeat
+from mammogan.tracking.server import NOT_THERE
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +95,7 @@ def alias_version(client: MlflowClient, model: str, alias: str) -> str | None:
     try:
         version = client.get_registered_model(model).aliases.get(alias)
     except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+        if error.error_code != NOT_THERE:
             raise
         raise ValueError(f"model={model!r}: no registered model of that name") from error
     return str(version) if version is not None else None
@@ -139,7 +140,7 @@ def _best(client: MlflowClient, model: str) -> str | None:
         try:
             return str(client.get_model_version(model, recorded).version)
         except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            if error.error_code != NOT_THERE:
                 raise
     return alias_version(client, model, CHAMPION)
 

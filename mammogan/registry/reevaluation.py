@@ -28,7 +28,7 @@ from mammogan.registry.versions import PARENT_RUN
 from mammogan.results import Contest, Quantity, Role
 from mammogan.tracking import looks, stored
 from mammogan.tracking.lineage import sources_of
-from mammogan.tracking.server import CONFIG_FILE, MANIFEST_FILE
+from mammogan.tracking.server import CONFIG_FILE, MANIFEST_FILE, NOTHING_THERE
 
 if TYPE_CHECKING:
     from mammogan.evaluation.image_sources import RealImages
@@ -92,7 +92,7 @@ def _parent(model: str, version: str, tracking_uri: str) -> str | None:
     try:
         return tracking.client(tracking_uri).get_model_version(model, version).tags.get(PARENT_RUN)
     except MlflowException as error:
-        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        if error.error_code not in NOTHING_THERE:
             raise
         raise ValueError(f"version={version!r}: model {model} has no such version") from error
 

@@ -23,13 +23,11 @@ from mammogan.registry.versions import PARENT_RUN
 from mammogan.selection import ranking
 from mammogan.tracking import ledger
 from mammogan.tracking.environment import GIT_COMMIT, GIT_DIRTY, GPU_IMAGE, IMAGE
-from mammogan.tracking.server import KIND, VERDICT, find_anywhere
+from mammogan.tracking.server import KIND, NOT_THERE, VERDICT, find_anywhere
 
 logger = logging.getLogger(__name__)
 
 SETTING = "cfg."
-NOT_THERE = "RESOURCE_DOES_NOT_EXIST"
-"""MLflow's word for a model or a run that there is not."""
 RETRAINING = "mammogan.retraining"
 """Tag of a pipeline run that says why it trains, or why not."""
 

@@ -20,7 +20,17 @@ from mammogan.data.patients import Indexed
 from mammogan.tracking import stored
 from mammogan.tracking.environment import GIT_COMMIT, GIT_DIRTY, IMAGE
 from mammogan.tracking.runs import pipeline_run
-from mammogan.tracking.server import DATA_DIGEST, KIND, MANIFEST_FILE, PARENT, TRIAL, client, experiments, find_runs
+from mammogan.tracking.server import (
+    DATA_DIGEST,
+    KIND,
+    MANIFEST_FILE,
+    NOTHING_THERE,
+    PARENT,
+    TRIAL,
+    client,
+    experiments,
+    find_runs,
+)
 
 MODEL_PREFIX = "models:/"
 
@@ -166,7 +176,7 @@ def _model_run(mlflow: MlflowClient, target: str) -> str:
             name, _, number = name.rpartition("/")
             version = mlflow.get_model_version(name, number)
     except MlflowException as error:
-        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        if error.error_code not in NOTHING_THERE:
             raise
         raise ValueError(
             f"target={target!r}: no such model; write models:/NAME@ALIAS or models:/NAME/VERSION"

@@ -30,6 +30,7 @@ from mammogan.tracking.server import (
     KIND,
     MANIFEST_FILE,
     MANIFEST_SHA256,
+    NOTHING_THERE,
     PARENT,
     REASON,
     RESULT,
@@ -98,7 +99,7 @@ def pipeline_run(run_id: str, tracking_uri: str = "") -> Run:
         while run.data.tags.get(KIND) != "pipeline" and (above := run.data.tags.get(PARENT)):
             run = mlflow.get_run(above)
     except MlflowException as error:
-        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        if error.error_code not in NOTHING_THERE:
             raise
         raise ValueError(f"run={run_id!r}: MLflow has no run of that id; copy it from the UI") from error
     if run.data.tags.get(KIND) != "pipeline":

@@ -21,6 +21,10 @@ from mammogan.tracking.database import DatabaseClient, asked, is_database, requi
 
 VARIABLE = "MLFLOW_TRACKING_URI"
 """Variable that names the server where no caller does."""
+NOT_THERE = "RESOURCE_DOES_NOT_EXIST"
+"""MLflow's word for a run, a model or a version that there is not."""
+NOTHING_THERE = frozenset({NOT_THERE, "INVALID_PARAMETER_VALUE"})
+"""Its words for what an id or an address that a person wrote does not lead to."""
 RUN_KEY = "mammogan.run_key"
 TRIAL = "mammogan.trial"
 STATUS = "mammogan.status"

@@ -33,6 +33,7 @@ from mammogan.tracking.server import (
     EXTRACTOR,
     FROZEN,
     GRIDS,
+    NOT_THERE,
     TRACEBACK_FILE,
     TRIAL_FILE,
     client,
@@ -52,8 +53,6 @@ LAST_WORDS_S = 600.0
 """How long the end of a step waits for a server that is away to take what is left."""
 LEFT_OUT = ("metrics", "grid")
 """Kinds of records that may be missing from MLflow where it refuses them; of any other kind the step has failed."""
-NOT_THERE = "RESOURCE_DOES_NOT_EXIST"
-"""MLflow's word for a run that there is not."""
 
 
 class UnrecordedError(RuntimeError):
@@ -250,9 +249,11 @@ class _Sender:
         """Send of the records what is the parent run's, where there is one; returns how many they are."""
         for record in records:
             if record["kind"] == "entry":
-                entry = Entry.from_json(record["entry"])
-                _unless_refused(functools.partial(ledger.write, self._parent_id, entry, self._tracking_uri), "an entry")
+                _unless_refused(functools.partial(self._write_entry, record), "an entry")
         return len(records)
+
+    def _write_entry(self, record: Record) -> None:
+        ledger.write(self._parent_id, Entry.from_json(record["entry"]), self._tracking_uri)
 
     def _send_metrics(self, mlflow: MlflowClient, run_id: str, records: Sequence[Record]) -> None:
         fresh = [metric for metric in _points(records) if metric.step not in self._known(mlflow, run_id, metric.key)]
@@ -269,7 +270,7 @@ class _Sender:
 
     def _send_other(self, mlflow: MlflowClient, run_id: str, record: Record) -> None:
         actions = {
-            "entry": lambda: ledger.write(self._parent_id, Entry.from_json(record["entry"]), self._tracking_uri),
+            "entry": lambda: self._write_entry(record),
             "tags": lambda: set_tags(run_id, record["tags"], self._tracking_uri),
             "end": lambda: close(run_id, record["status"], record["reason"], self._tracking_uri),
             "text": lambda: mlflow.log_text(run_id, record["content"], record["name"]),
