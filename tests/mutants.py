@@ -1579,6 +1579,13 @@ MUTANTS = [
                 "        self._sent += sum(map(len, lines[:taken]))",
                 "        self._sent += sum(map(len, lines))",
             ),
+            ("mammogan/tracking/spool.py", "min(failures - 1, MOST_DOUBLINGS)", "(failures - 1)"),
+            (
+                "mammogan/tracking/spool.py",
+                "        if self._given_up.is_set():\n            return\n",
+                "",
+            ),
+            ("mammogan/tracking/spool.py", "while not self._given_up.is_set() and (", "while ("),
         ],
     }.items()
     for file, old, new in faults

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -20,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 SEND_EVERY_S = 2.0
 LONGEST_PAUSE_S = 30.0
+MOST_DOUBLINGS = 5  # a server may stay away for days, which no power of two does
 RECORDS_AT_ONCE = 200
 LONGEST_REASON = 200
 
@@ -41,7 +41,7 @@ class Spool:
         self._sent = int(self._mark.read_text()) if self._mark.is_file() else 0
         self._written = path.stat().st_size
         self._lock = threading.Lock()
-        self._closing = threading.Event()
+        self._closing, self._given_up = threading.Event(), threading.Event()
         self.trouble: Exception | None = None
         """Why the oldest record could not be sent at the last attempt; None where it could."""
         self._thread = threading.Thread(target=self._drain, name=f"spool {path.name}", daemon=True)
@@ -63,10 +63,12 @@ class Spool:
     def close(self, patience_s: float) -> bool:
         """Send what is left, for at most ``patience_s`` seconds; returns whether all was sent.
 
-        The files are removed when all was sent, and kept for the next process otherwise.
+        The files are removed when all was sent, and kept for the next process otherwise: nothing more is sent then, and
+        whoever opens them has them alone.
         """
         self._closing.set()
         self._thread.join(patience_s)
+        self._given_up.set()
         self._file.close()
         if self.waiting_bytes:
             logger.info(
@@ -79,7 +81,7 @@ class Spool:
 
     def _drain(self) -> None:
         failures = 0
-        while self.waiting_bytes or not self._closing.is_set():
+        while not self._given_up.is_set() and (self.waiting_bytes or not self._closing.is_set()):
             try:
                 if self.waiting_bytes:
                     self._send_next()
@@ -94,7 +96,7 @@ class Spool:
 
     def _pause(self, failures: int) -> None:
         if failures:
-            time.sleep(min(2.0 ** (failures - 1), LONGEST_PAUSE_S))
+            self._given_up.wait(min(2.0 ** min(failures - 1, MOST_DOUBLINGS), LONGEST_PAUSE_S))
         elif not self.waiting_bytes:
             self._closing.wait(SEND_EVERY_S)
 
@@ -103,6 +105,8 @@ class Spool:
             file.seek(self._sent)
             lines = [line for _, line in zip(range(RECORDS_AT_ONCE), file, strict=False) if line.endswith(b"\n")]
         taken = self._send([line.decode().rstrip("\n") for line in lines])
+        if self._given_up.is_set():
+            return
         self._sent += sum(map(len, lines[:taken]))
         storage.write_bytes(str(self._mark), str(self._sent).encode())
 

@@ -53,6 +53,47 @@ def test_a_silent_receiver_neither_blocks_nor_loses(tmp_path, capsys):
     assert capsys.readouterr().err.count("the server does not answer (refused)") == 1
 
 
+def test_a_server_that_stays_away_for_days_is_still_asked(tmp_path, monkeypatch):
+    """Two thousand attempts, which half a minute apart are seventeen hours; 2.0 ** 1024 is no number."""
+    monkeypatch.setattr(spool, "LONGEST_PAUSE_S", 0.0)
+    got, attempts = [], []
+
+    def send(records):
+        attempts.append(1)
+        if len(attempts) < 2000:
+            raise ConnectionError("refused")
+        return into(got)(records)
+
+    queue = Spool(tmp_path / "q.jsonl", send, "the server")
+    queue.append(json.dumps({"i": 0}))
+    assert queue.close(60)
+    assert got == [{"i": 0}]
+
+
+def test_who_gave_up_leaves_the_file_to_the_next(tmp_path):
+    """Also where both are of one process, and the first was in the middle of a record."""
+    up, asked, late = threading.Event(), threading.Event(), []
+
+    def send(records):
+        asked.set()
+        up.wait()
+        return into(late)(records)
+
+    first = Spool(tmp_path / "q.jsonl", send, "the server")
+    for i in range(2):
+        first.append(json.dumps({"i": i}))
+        asked.wait(10)
+    assert not first.close(0.05)
+    got = []
+    assert Spool(tmp_path / "q.jsonl", into(got), "list").close(10)
+    up.set()
+    first._thread.join(10)
+    assert not first._thread.is_alive()
+    assert got == [{"i": 0}, {"i": 1}]
+    assert late == [{"i": 0}]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_was_not_sent_is_sent_by_the_next_process(tmp_path):
     def refuse(records):
         raise ConnectionError("refused")
