@@ -290,7 +290,7 @@ def test_sigterm_ends_every_step_and_the_same_command_goes_on(tmp_path, monkeypa
     process.terminate()
     _, shown = process.communicate(timeout=40)
     assert process.returncode != 0
-    assert "the same command resumes" in shown
+    assert "run the same command again to resume" in shown
     assert not [step for step in steps if step.is_running() and step.status() != psutil.STATUS_ZOMBIE]
     client = MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
     runs = client.search_runs([client.get_experiment_by_name("mammogan").experiment_id])

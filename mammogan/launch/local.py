@@ -156,7 +156,6 @@ def run(pipeline: Callable[..., object], arguments: GraphArguments, out: Path, t
                 execute(pipeline, placed, local_run)
         except KeyboardInterrupt:
             tracking.close_stopped(local_run.key, "stopped by a signal", tracking_uri)
-            logger.info("stopped; the same command resumes")
             raise
         except BaseException:
             with contextlib.suppress(Exception):  # what is on its way matters more
