@@ -30,8 +30,7 @@ from mammogan.components.utility import utility
 )
 def experiment(
     trials: list[str],
-    preset: str = "paper",
-    overrides: str = "",
+    settings: str = "preset=paper",
     source: str = "",
     labels: str = "",
     store: str = "",
@@ -45,7 +44,7 @@ def experiment(
     workflow than handing on an artifact.
     """
     run = dsl.PIPELINE_JOB_ID_PLACEHOLDER
-    given = {"preset": preset, "overrides": overrides, "run": run}
+    given = {"settings": settings, "run": run}
 
     closing = finish(run=run)
     with dsl.ExitHandler(closing, name="experiment"):
@@ -76,18 +75,17 @@ def experiment(
                 evaluations=dsl.Collected(evaluated.outputs["evaluation"]),
             )
             with dsl.If(chosen.outputs["Output"] == True, name="accepted"):  # noqa: E712
-                picked = {"decision": chosen.outputs["decision"], "winner": chosen.outputs["winner"]}
-                measured = evaluate_winner(**given, minority=kept.outputs["minority"], **picked)
-                registered = register(**given, **picked, result=measured.outputs["result"])
+                picked = {**given, "chosen": chosen.outputs["chosen"]}
+                measured = evaluate_winner(**picked, minority=kept.outputs["minority"])
+                registered = register(**picked, result=measured.outputs["result"])
                 filled = synthesise(
-                    **given,
+                    **picked,
                     version=registered.output,
                     dataset=ingested.outputs["dataset"],
                     minority=kept.outputs["minority"],
-                    winner=chosen.outputs["winner"],
                 )
                 released = {**given, "version": registered.output}
-                audited = audit(**released, filled=filled.outputs["filled"], critic=chosen.outputs["critic"])
+                audited = audit(**released, filled=filled.outputs["filled"], chosen=chosen.outputs["chosen"])
                 promoted = promote(**released, minority=kept.outputs["minority"]).after(audited)
                 compared = utility(**released, filled=filled.outputs["filled"])
 

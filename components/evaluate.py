@@ -7,8 +7,7 @@ from mammogan.components import step
 
 @step()
 def evaluate(
-    preset: str,
-    overrides: str,
+    settings: str,
     trial: str,
     run: str,
     store: str,
@@ -21,7 +20,7 @@ def evaluate(
 
     from mammogan.steps import StepContext, evaluate
 
-    context = StepContext.of(preset, overrides, run)
+    context = StepContext.of(settings, run)
     figures = evaluate.run(context, trial, store, Path(minority.path), Path(trained.path), Path(evaluation.path))
     for name, value in figures.items():
         evaluation.log_metric(name, value)

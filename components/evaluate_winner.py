@@ -7,19 +7,17 @@ from mammogan.components import step
 
 @step()
 def evaluate_winner(
-    preset: str,
-    overrides: str,
+    settings: str,
     run: str,
     minority: dsl.Input[dsl.Dataset],
-    decision: dsl.Input[dsl.Metrics],
-    winner: dsl.Input[dsl.Model],
+    chosen: dsl.Input[dsl.Model],
     result: dsl.Output[dsl.Artifact],
 ) -> None:
     """Write the winner's figures on test images, or why there are none."""
     from pathlib import Path
 
-    from mammogan.steps import StepContext, evaluate_winner
+    from mammogan.steps import Chosen, StepContext, evaluate_winner
 
-    context = StepContext.of(preset, overrides, run)
-    paths = [Path(item.path) for item in (minority, decision, winner, result)]
-    evaluate_winner.run(context, *paths)
+    context = StepContext.of(settings, run)
+    files = Chosen(Path(chosen.path))
+    evaluate_winner.run(context, Path(minority.path), files.decision, files.winner, Path(result.path))

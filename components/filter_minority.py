@@ -7,8 +7,7 @@ from mammogan.components import step
 
 @step()
 def filter_minority(
-    preset: str,
-    overrides: str,
+    settings: str,
     force: bool,
     run: str,
     dataset: dsl.Input[dsl.Dataset],
@@ -19,5 +18,5 @@ def filter_minority(
 
     from mammogan.steps import StepContext, filter_minority
 
-    context = StepContext.of(preset, overrides, run)
+    context = StepContext.of(settings, run)
     return filter_minority.run(context, Path(dataset.path), Path(minority.path), force=force)

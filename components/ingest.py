@@ -7,8 +7,7 @@ from mammogan.components import step
 
 @step()
 def ingest(
-    preset: str,
-    overrides: str,
+    settings: str,
     run: str,
     source: str,
     labels: str,
@@ -21,4 +20,4 @@ def ingest(
 
     from mammogan.steps import StepContext, ingest
 
-    ingest.run(StepContext.of(preset, overrides, run), source, labels, store, work, Path(dataset.path))
+    ingest.run(StepContext.of(settings, run), source, labels, store, work, Path(dataset.path))

@@ -7,8 +7,7 @@ from mammogan.components import step
 
 @step()
 def promote(
-    preset: str,
-    overrides: str,
+    settings: str,
     version: str,
     run: str,
     minority: dsl.Input[dsl.Dataset],
@@ -18,4 +17,4 @@ def promote(
 
     from mammogan.steps import StepContext, promote
 
-    promote.run(StepContext.of(preset, overrides, run), version, Path(minority.path))
+    promote.run(StepContext.of(settings, run), version, Path(minority.path))

@@ -7,17 +7,15 @@ from mammogan.components import step
 
 @step()
 def register(
-    preset: str,
-    overrides: str,
+    settings: str,
     run: str,
-    decision: dsl.Input[dsl.Metrics],
-    winner: dsl.Input[dsl.Model],
+    chosen: dsl.Input[dsl.Model],
     result: dsl.Input[dsl.Artifact],
 ) -> str:
     """Register the winning generator and move the alias; return the model version."""
     from pathlib import Path
 
-    from mammogan.steps import StepContext, register
+    from mammogan.steps import Chosen, StepContext, register
 
-    paths = [Path(item.path) for item in (winner, decision, result)]
-    return register.run(StepContext.of(preset, overrides, run), *paths)
+    files = Chosen(Path(chosen.path))
+    return register.run(StepContext.of(settings, run), files.winner, files.decision, Path(result.path))

@@ -7,22 +7,23 @@ from mammogan.components import step
 
 @step()
 def select(
-    preset: str,
-    overrides: str,
+    settings: str,
     run: str,
     evaluations: dsl.Input[list[dsl.Metrics]],
     store: str,
     decision: dsl.Output[dsl.Metrics],
-    winner: dsl.Output[dsl.Model],
-    critic: dsl.Output[dsl.Model],
+    chosen: dsl.Output[dsl.Model],
 ) -> bool:
-    """Write the decision, the winning snapshot and its critic; return whether there is one to register."""
+    """Write the decision, the winning snapshot and its critic; return whether there is one to register.
+
+    ``decision`` shows the first of them on Kubeflow's page; later steps read all from ``chosen``.
+    """
     from pathlib import Path
 
-    from mammogan.steps import StepContext, select
+    from mammogan.steps import Chosen, StepContext, select
 
-    context, folders = StepContext.of(preset, overrides, run), [Path(item.path) for item in evaluations]
-    choice = select.run(context, folders, store, Path(decision.path), Path(winner.path), Path(critic.path))
+    context, folders = StepContext.of(settings, run), [Path(item.path) for item in evaluations]
+    choice = select.run(context, folders, store, Chosen(Path(chosen.path)), Path(decision.path))
     for item in choice.winner.decided_by() if choice.winner else ():
         decision.log_metric(item.key, item.value)
     return choice.accepted

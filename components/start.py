@@ -6,7 +6,7 @@ from mammogan.components import step
 
 
 @step()
-def start(preset: str, overrides: str, run: str, experiment: str, source: str, link: dsl.Output[dsl.Markdown]) -> None:
+def start(settings: str, run: str, experiment: str, source: str, link: dsl.Output[dsl.Markdown]) -> None:
     """Find or open the parent run, under whose record every later step writes; end earlier runs that nobody closed.
 
     ``link`` opens the run in MLflow from here on.
@@ -15,4 +15,4 @@ def start(preset: str, overrides: str, run: str, experiment: str, source: str, l
 
     from mammogan.steps import start
 
-    start.run(preset, overrides, run, experiment, source, Path(link.path))
+    start.run(settings, run, experiment, source, Path(link.path))

@@ -7,8 +7,7 @@ from mammogan.components import step
 
 @step()
 def train(
-    preset: str,
-    overrides: str,
+    settings: str,
     trial: str,
     run: str,
     store: str,
@@ -20,4 +19,4 @@ def train(
 
     from mammogan.steps import StepContext, train
 
-    train.run(StepContext.of(preset, overrides, run), trial, store, Path(minority.path), Path(trained.path))
+    train.run(StepContext.of(settings, run), trial, store, Path(minority.path), Path(trained.path))

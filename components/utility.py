@@ -7,8 +7,7 @@ from mammogan.components import step
 
 @step()
 def utility(
-    preset: str,
-    overrides: str,
+    settings: str,
     version: str,
     run: str,
     filled: dsl.Input[dsl.Dataset],
@@ -19,4 +18,4 @@ def utility(
 
     from mammogan.steps import StepContext, utility
 
-    utility.run(StepContext.of(preset, overrides, run), version, Path(filled.path), Path(benefit.path))
+    utility.run(StepContext.of(settings, run), version, Path(filled.path), Path(benefit.path))

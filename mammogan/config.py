@@ -1,6 +1,6 @@
 """Every knob of the experiment: frozen dataclasses, the presets, and typed overrides by dotted name.
 
-The configuration travels through the graph as two strings, a preset's name and the overrides as they stand behind
+The configuration travels through the graph as one text, the preset's name and the overrides as they stand behind
 ``--set``: Kubeflow turns the integers of a dictionary parameter into floats, and repeats a parameter six times for each
 step of a run inside of other JSON, where every quote of a JSON object would become eight characters.
 """
@@ -790,6 +790,27 @@ def _require_plain(name: str, value: object) -> None:
     _require(plain, name, value, "give a text, a number, true or false, or a list of these")
 
 
+def settings_text(preset: str, overrides: Overrides) -> str:
+    """A whole configuration in one text, as ``parse`` takes it: ``preset=demo lambdas=0.5,3``.
+
+    Raises ValueError for a value of another kind, and for a preset among the overrides.
+    """
+    if "preset" in overrides:
+        raise ValueError(f"preset={overrides['preset']!r}: no setting among others; choose it by --preset")
+    return " ".join(filter(None, (overrides_text({"preset": preset}), overrides_text(overrides))))
+
+
+def parse(text: str) -> Config:
+    """Configuration of a preset's name and overrides, in any order, as ``settings_text`` writes them.
+
+    Raises ValueError for text of another kind or without a preset, for an unknown one, and as ``override`` does.
+    """
+    given = _values(text)
+    if "preset" not in given:
+        raise ValueError(f"settings={text[:300]!r}: name the preset too, such as preset=paper")
+    return override(resolve(given.pop("preset")), given)
+
+
 def resolve(preset: str, overrides: str = "") -> Config:
     """Configuration of a preset's name and overrides as ``overrides_text`` writes them.
 
@@ -797,14 +818,23 @@ def resolve(preset: str, overrides: str = "") -> Config:
     """
     if preset not in PRESETS:
         raise ValueError(f"preset={preset!r}: choose one of {', '.join(PRESETS)}")
+    return override(PRESETS[preset], _values(overrides))
+
+
+def _values(text: str) -> dict[str, str]:
+    """Values by their names. Raises ValueError for text that is not KEY=VALUE, quoted as in a shell, each once."""
     try:
-        items = [item.partition("=") for item in shlex.split(overrides)]
+        items = [item.partition("=") for item in shlex.split(text)]
     except ValueError as error:
-        raise ValueError(f"overrides={overrides[:300]!r}: give KEY=VALUE, quoted as in a shell ({error})") from error
+        raise ValueError(f"settings={text[:300]!r}: give KEY=VALUE, quoted as in a shell ({error})") from error
     for name, sign, _ in items:
         if not sign:
-            raise ValueError(f"overrides={overrides[:300]!r}: {name[:100]!r} is no KEY=VALUE, such as train.epochs=3")
-    return override(PRESETS[preset], {name: value for name, _, value in items})
+            raise ValueError(f"settings={text[:300]!r}: {name[:100]!r} is no KEY=VALUE, such as train.epochs=3")
+    values = {name: value for name, _, value in items}
+    if len(values) < len(items):
+        twice = next(name for name in values if sum(name == other for other, _, _ in items) > 1)
+        raise ValueError(f"settings={text[:300]!r}: {twice[:100]} is given more than once; give it once")
+    return values
 
 
 def digest(value: object) -> str:

@@ -519,8 +519,8 @@ MUTANTS = [
         "tests/test_config.py -k 'overrides'": [
             (
                 "mammogan/config.py",
-                '        if not sign:\n            raise ValueError(f"overrides=',
-                '        if sign is None:\n            raise ValueError(f"overrides=',
+                '        if not sign:\n            raise ValueError(f"settings=',
+                '        if sign is None:\n            raise ValueError(f"settings=',
             ),
             ("mammogan/config.py", "return shlex.join(f", 'return " ".join(f'),
         ],
@@ -649,6 +649,11 @@ MUTANTS = [
             ("mammogan/tracking/janitor.py", "        return int(sign)", "        pass"),
         ],
         "tests/launch/test_manifests.py": [
+            (
+                "k8s/steps/janitor.yaml",
+                "              - {key: MLFLOW_TRACKING_USERNAME, path: MLFLOW_TRACKING_USERNAME}",
+                "              - {key: AWS_ACCESS_KEY_ID, path: MLFLOW_TRACKING_USERNAME}",
+            ),
             ("k8s/base/network.yaml", "operator: NotIn, values: [janitor]", "operator: NotIn, values: [nobody]"),
             ("k8s/base/network.yaml", "100.64.0.0/10, ", ""),
             ("k8s/base/mlflow.yaml", "        - --app-name=basic-auth\n", ""),
@@ -1539,6 +1544,8 @@ MUTANTS = [
             ("mammogan/launch/local.py", r"^(?:[^\W\d]\w*\.)*\w+(?:Error", r"^\w+(?:Error"),
         ],
         "tests/test_config.py": [
+            ("mammogan/config.py", "    if len(values) < len(items):", "    if not values:"),
+            ("mammogan/config.py", '    if "preset" in overrides:', '    if "presets" in overrides:'),
             ("mammogan/config.py", "abs(converted) <= LARGEST_INTEGER", "True"),
         ],
         "tests/test_tether.py": [

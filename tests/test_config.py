@@ -136,7 +136,7 @@ def test_a_models_name_that_is_fine(name):
 
 @pytest.mark.parametrize("text", ["[]", "3", '"', "lambdas=3 train.epochs", '{"lambdas": "3"}', "lambdas=3 '"])
 def test_what_is_no_text_of_overrides_is_refused(text):
-    with pytest.raises(ValueError, match=r"^overrides=.*KEY=VALUE"):
+    with pytest.raises(ValueError, match=r"^settings=.*KEY=VALUE"):
         config.resolve("demo", text)
 
 
@@ -166,6 +166,37 @@ def test_the_text_of_overrides_is_what_stands_behind_set_in_any_order_and_withou
     given = {"train.epochs": 7, "lambdas": [0.5, 3], "train.flip": False, "seeds": (0, 1), "utility.shares": "1.0"}
     text = "lambdas=0.5,3 seeds=0,1 train.epochs=7 train.flip=False utility.shares=1.0"
     assert config.overrides_text(given) == config.overrides_text(dict(reversed(given.items()))) == text
+
+
+def test_a_whole_configuration_is_one_text():
+    text = config.settings_text("demo", {"lambdas": "3", "model.frozen_weights": "a b"})
+    assert text == "preset=demo lambdas=3 'model.frozen_weights=a b'"
+    assert config.parse(text) == config.resolve("demo", "lambdas=3 'model.frozen_weights=a b'")
+    assert config.parse("lambdas=3 preset=paper") == config.resolve("paper", "lambdas=3")
+    assert config.parse("preset=modern") == config.PRESETS["modern"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", r"^settings='': name the preset too"),
+        ("lambdas=3", r"^settings=.*name the preset too, such as preset=paper"),
+        ("preset=papers", r"^preset='papers': choose one of demo, paper, modern"),
+        ("preset=demo preset=paper", r"^settings=.*preset is given more than once"),
+        ("preset=demo lambdas=3 lambdas=5", r"^settings=.*lambdas is given more than once"),
+        ("preset=demo train.epoch=3", r"^train\.epoch=.*did you mean train\.epochs"),
+        ("paper", r"^settings='paper': 'paper' is no KEY=VALUE"),
+    ],
+)
+def test_what_is_no_whole_configuration_is_refused(text, reason):
+    with pytest.raises(ValueError, match=reason):
+        config.parse(text)
+
+
+def test_a_preset_is_no_setting_among_others():
+    """Else the last one would count, without a word."""
+    with pytest.raises(ValueError, match=r"^preset='paper': no setting among others; choose it by --preset"):
+        config.settings_text("demo", {"preset": "paper"})
 
 
 def test_unknown_preset():

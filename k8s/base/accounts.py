@@ -23,7 +23,7 @@ def main() -> None:
     admin, admin_password = (os.environ[f"MLFLOW_AUTH_ADMIN_{name}"] for name in ("USERNAME", "PASSWORD"))
     steps, steps_password = (os.environ[f"MLFLOW_TRACKING_{name}"] for name in ("USERNAME", "PASSWORD"))
     if steps == admin:
-        raise SystemExit("mammogan-mlflow names the administrator's account; give the steps an account of their own")
+        raise SystemExit("mammogan-s3 names the administrator's account; give the steps an account of their own")
     write_settings(Path(os.environ["MLFLOW_AUTH_CONFIG_PATH"]), address, admin)
     held = holdings(address)  # before the accounts' tables: it refuses a database of another MLflow's version
 

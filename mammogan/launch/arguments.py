@@ -26,10 +26,8 @@ class GraphArguments:
 
     trials: tuple[str, ...]
     """Names of the trials, in the order in which the fan-out starts them."""
-    preset: str
-    """Starting configuration."""
-    overrides: str
-    """Settings that differ from the preset's, as ``config.overrides_text`` writes them."""
+    settings: str
+    """Preset and what differs from it, as ``config.settings_text`` writes them."""
     source: str
     """Folder or s3:// address of the images, or phantom."""
     labels: str
@@ -44,9 +42,9 @@ class GraphArguments:
     """Folder of finished images; empty is the graph's own default."""
 
     @property
-    def settings(self) -> config.Config:
+    def configuration(self) -> config.Config:
         """The whole configuration of the run."""
-        return config.resolve(self.preset, self.overrides)
+        return config.parse(self.settings)
 
     def parameters(self) -> dict[str, Parameter]:
         """As KFP takes them, without those that are left to the graph's default."""
@@ -69,8 +67,8 @@ def graph_arguments(
     Without ``force`` the run stops before training where data, code and settings are those of the champion.
     Raises ValueError where the configuration, the experiment's name or an address is wrong, before anything runs.
     """
-    text = config.overrides_text(overrides)
-    settings = config.resolve(preset, text)
+    text = config.settings_text(preset, overrides)
+    settings = config.parse(text)
     require_experiment(experiment)
     for name, value in (*settings.flat().items(), ("--source", source), ("--labels", labels), ("--store", store)):
         require_public(name, value)
@@ -80,8 +78,7 @@ def graph_arguments(
     require_bucket("--labels", labels)
     return GraphArguments(
         trials=tuple(trial.name for trial in settings.trials),
-        preset=preset,
-        overrides=text,
+        settings=text,
         source=_absolute(source or "phantom"),
         labels=_absolute(labels),
         experiment=experiment,

@@ -32,11 +32,11 @@ REQUIRED_SETTINGS = components.REQUIRED_SETTINGS
 OPTIONAL_SETTINGS = ("AWS_ENDPOINT_URL_S3", "AWS_DEFAULT_REGION", UI_URL)
 """Keys that it may have; without the first two boto3 goes to AWS, without the last links lead to the tracking URI."""
 S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-"""Keys of the object store's Secret."""
+"""Keys of the object store in the steps' Secret."""
 SOURCE_KEYS = ("MAMMOGAN_SOURCE_ACCESS_KEY_ID", "MAMMOGAN_SOURCE_SECRET_ACCESS_KEY")
 """Keys of the source's Secret."""
 MLFLOW_KEYS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
-"""Keys of MLflow's Secret; those that are absent are left out."""
+"""Keys of MLflow's sign-in in the same Secret: a second one would be a fortieth of what Kubeflow keeps of a run."""
 
 RETRIES = 3
 """Further pods of a step whose pod was lost or, where Kubeflow's own defaults were changed, failed."""
@@ -202,7 +202,7 @@ def _pod(step: str, pods: Pods) -> Spec:
 def secrets(step: str, pods: Pods) -> dict[str, str]:
     """Secrets of a step's pod by the folder in which it finds them; only what reads the source gets its key."""
     source = {"source": pods.source_secret} if step == Step.INGEST else {}
-    return {"s3": pods.s3_secret, **source, "mlflow": pods.mlflow_secret}
+    return {"s3": pods.s3_secret, **source}
 
 
 def _accelerated_pod(pods: Pods, mounts: list[dict[str, str]]) -> Spec:
@@ -225,7 +225,6 @@ def _mount(field: str, name: str, folder: str) -> Spec:
     so at once, where a pod with a missing volume would wait for ever.
     """
     return {
-        field: name,
         **_constant(f"{field}Parameter", name),
         "mountPath": str(components.MOUNTS / folder),
         "optional": True,

@@ -74,7 +74,7 @@ def find_or_make(out: Path, arguments: GraphArguments) -> LocalRun:
     The folder's name is a digest of the arguments, with the preset resolved, and a counter: running the same command
     again resumes after an interruption and starts anew after success.
     """
-    stem = config.digest({**arguments.parameters(), "settings": codec.encode(arguments.settings)})[:8]
+    stem = config.digest({**arguments.parameters(), "configuration": codec.encode(arguments.configuration)})[:8]
     number = 1
     while (status := out / f"run-{stem}-{number}" / "status.json").is_file():
         if _status(status) != "finished":
@@ -177,7 +177,7 @@ def _outcome(arguments: GraphArguments, run: LocalRun, tracking_uri: str) -> Out
         ended = tracking.outcome(run.key, run.report, tracking_uri)
     except LookupError:
         return None
-    model = arguments.settings.select.model_name
+    model = arguments.configuration.select.model_name
     print("", *outcome_lines(ended, model=model, tracking_uri=tracking_uri, key=run.key), sep="\n")
     return ended
 

@@ -91,11 +91,10 @@ class Pods:
     settings: str = "mammogan"
     """ConfigMap with the addresses of MLflow and the object store."""
     s3_secret: str = "mammogan-s3"  # noqa: S105  (a Secret's name)
-    """Secret with the access key of what a run keeps; of the source too where that has none of its own."""
+    """Secret of the steps: MLflow's sign-in, if it asks for one, and the access key of what a run keeps; of the source
+    too where that has none of its own. It may be absent."""
     source_secret: str = "mammogan-s3-source"  # noqa: S105  (a Secret's name)
     """Secret with the access key of images and labels, which ingest alone gets; may be absent."""
-    mlflow_secret: str = "mammogan-mlflow"  # noqa: S105  (a Secret's name)
-    """Secret with MLflow's sign-in; may be absent where MLflow asks for none."""
     pull_secret: str = ""
     """Secret with the registry's sign-in; empty where the image is public or the service account has one."""
     start: Size = Size("1", "2Gi", "2Gi")
@@ -160,7 +159,7 @@ class Pods:
         )
         self._check("accelerator", naming.is_qualified, "give a resource's name such as nvidia.com/gpu")
         taken: set[str] = set()
-        for name in ("settings", "s3_secret", "source_secret", "mlflow_secret"):  # which are volumes' names too
+        for name in ("settings", "s3_secret", "source_secret"):  # which are volumes' names too
             self._check(
                 name, naming.is_label, "give a Kubernetes name: at most 63 small letters, digits and '-' between them"
             )

@@ -18,7 +18,7 @@ def require(arguments: GraphArguments) -> None:
 
     Raises OSError where a network of the metrics can be fetched from nowhere.
     """
-    settings = arguments.settings
+    settings = arguments.configuration
     _require_paths(arguments, settings)
     _require_devices(settings)
     _require_networks(settings.evaluate)

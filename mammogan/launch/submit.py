@@ -85,7 +85,7 @@ def submit(
     version = upload(server, pipeline, pods)
     run = api.V2beta1Run(
         experiment_id=find_or_make_experiment(server, arguments.experiment),
-        display_name=run_name(arguments.preset),
+        display_name=run_name(arguments.configuration.preset),
         pipeline_version_reference=reference(version.pipeline_id, version.version_id),
         runtime_config=api.V2beta1RuntimeConfig(parameters=arguments.parameters()),
         service_account=service_account,

@@ -21,14 +21,14 @@ class StepContext:
     """Run id of the parent in MLflow."""
 
     @classmethod
-    def of(cls, preset: str, overrides: str, run: str) -> StepContext:
-        """Context of Kubeflow's run ``run``.
+    def of(cls, settings: str, run: str) -> StepContext:
+        """Context of Kubeflow's run ``run``; ``settings`` as ``config.settings_text`` writes them.
 
         Raises ValueError for settings that there are not, RuntimeError where no parent run was opened.
         """
         console.configure_step()
         tether.hold()
-        return cls(config.resolve(preset, overrides), tracking.parent_of(run))
+        return cls(config.parse(settings), tracking.parent_of(run))
 
     def step(self, name: Step) -> AbstractContextManager[Progress]:
         """Record in the parent run that the step began and how the block ended."""

@@ -8,16 +8,16 @@ from mammogan import config, console, tether, tracking
 from mammogan.steps import presentation
 
 
-def run(preset: str, overrides: str, kubeflow_run: str, experiment: str, source: str, link: Path) -> str:
+def run(settings: str, kubeflow_run: str, experiment: str, source: str, link: Path) -> str:
     """Run id of the parent run, found or opened, under which every later step writes; earlier runs are ended.
 
     ``link`` is the file to write with the link to it, in Markdown.
     """
     console.configure_step()
     tether.hold()
-    settings = config.resolve(preset, overrides)
+    chosen = config.parse(settings)
     tags = {"kfp.pipeline_run_id": kubeflow_run, "mammogan.source": source}
-    run_id = tracking.begin(experiment, kubeflow_run, settings, tags=tags)
+    run_id = tracking.begin(experiment, kubeflow_run, chosen, tags=tags)
     presentation.update(run_id)
     presentation.write_link(run_id, link)
     return run_id

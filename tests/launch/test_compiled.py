@@ -147,9 +147,12 @@ def test_images_are_pinned_by_digest_and_the_placeholder_is_gone(executors, case
 
 def test_secrets_come_by_name_never_by_value(executors, documents):
     for name, (_, pod) in executors.items():
-        mounts = {mount["secretName"]: mount["mountPath"] for mount in pod["secretAsVolume"]}
+        mounts = {
+            mount["secretNameParameter"]["runtimeValue"]["constant"]: mount["mountPath"]
+            for mount in pod["secretAsVolume"]
+        }
         source = {"mammogan-s3-source": "/etc/mammogan/source"} if name == "ingest" else {}
-        assert mounts == {"mammogan-s3": "/etc/mammogan/s3", "mammogan-mlflow": "/etc/mammogan/mlflow", **source}
+        assert mounts == {"mammogan-s3": "/etc/mammogan/s3", **source}
     named = {name: {item["name"]: item["value"] for item in box.get("env", ())} for name, (box, _) in executors.items()}
     tagged = {"MAMMOGAN_IMAGE": executors["start"][0]["image"]}
     if (trained := executors["train"][0]["image"]) != tagged["MAMMOGAN_IMAGE"]:
@@ -268,7 +271,9 @@ def test_optional_settings_reach_every_pod(executors, case):
     for _, pod in executors.values():
         assert pod["podMetadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "research"
         assert pod["podMetadata"]["labels"]["team"] == "imaging"
-        assert [secret["secretName"] for secret in pod["imagePullSecret"]] == ["registry"]
+        assert [secret["secretNameParameter"]["runtimeValue"]["constant"] for secret in pod["imagePullSecret"]] == [
+            "registry"
+        ]
 
 
 def test_pod_settings_are_what_kfps_own_functions_write(tmp_path):
@@ -298,7 +303,6 @@ def test_pod_settings_are_what_kfps_own_functions_write(tmp_path):
         }.items():
             kubernetes.add_pod_label(task, label, value)
         kubernetes.use_secret_as_volume(task, "mammogan-s3", "/etc/mammogan/s3", optional=True)
-        kubernetes.use_secret_as_volume(task, "mammogan-mlflow", "/etc/mammogan/mlflow", optional=True)
         kubernetes.set_security_context(task, 1000, 0, True)
         kubernetes.add_toleration(task, key="nvidia.com/gpu", operator="Exists", effect="NoSchedule")
         kubernetes.add_toleration(task, key="dedicated", operator="Equal", value="mammogan", effect="NoSchedule")
@@ -310,6 +314,9 @@ def test_pod_settings_are_what_kfps_own_functions_write(tmp_path):
     pod = "platforms", "kubernetes", "deploymentSpec", "executors", "exec-train"
     for key in pod:
         theirs, ours = theirs[key], ours[key]
+    for field, deprecated in (("configMapAsVolume", "configMapName"), ("secretAsVolume", "secretName")):
+        for mount in theirs[field]:  # the name stands in ...Parameter too, which Kubeflow reads first
+            assert mount.pop(deprecated) == mount[f"{deprecated}Parameter"]["runtimeValue"]["constant"]
     assert ours == theirs
 
 
@@ -340,7 +347,7 @@ def test_tolerations_are_read_as_kubectl_taints_are_written(text, expected):
         ("queue", "a b"),
         ("s3_secret", ""),
         ("s3_secret", "a.b"),
-        ("mlflow_secret", "mammogan-s3"),
+        ("source_secret", "mammogan-s3"),
         ("pending_minutes", 0),
         ("ttl_days", 0),
     ],

@@ -151,7 +151,7 @@ def test_arguments_are_checked_before_anything_runs(tmp_path):
         graph_arguments("demo", {"train.epoch": 3})
     arguments = graph_arguments("demo", {"lambdas": "0.5,3"}, source=str(tmp_path))
     assert arguments.trials == ("lambda=0.5,seed=0", "lambda=3,seed=0")
-    assert arguments.settings.lambdas == (0.5, 3.0)
+    assert arguments.configuration.lambdas == (0.5, 3.0)
 
 
 def test_the_command_that_opens_mlflow_is_shown_for_any_path(tmp_path, monkeypatch):

@@ -379,7 +379,7 @@ HELD = {
                ("mammogan-mlflow-admin", "MLFLOW_FLASK_SERVER_SECRET_KEY")},
     "accounts": {("mammogan-postgres", "MLFLOW_BACKEND_STORE_URI"),
                  *(("mammogan-mlflow-admin", f"MLFLOW_AUTH_ADMIN_{name}") for name in ("USERNAME", "PASSWORD")),
-                 *(("mammogan-mlflow", f"MLFLOW_TRACKING_{name}") for name in ("USERNAME", "PASSWORD"))},
+                 *(("mammogan-s3", f"MLFLOW_TRACKING_{name}") for name in ("USERNAME", "PASSWORD"))},
     "gc": {("mammogan-postgres", "MLFLOW_BACKEND_STORE_URI"),
            *(("mammogan-mlflow-admin", f"MLFLOW_AUTH_ADMIN_{name}") for name in ("USERNAME", "PASSWORD"))},
     "migrate": {("mammogan-postgres", "MLFLOW_BACKEND_STORE_URI")},
@@ -393,12 +393,16 @@ HELD = {
 def test_each_container_gets_the_secrets_that_it_needs_alone(overlay):
     assert {item["name"]: secret_references(item) for item in containers(overlay)} == HELD
     mounted = {
-        (workload["metadata"]["name"], volume["secret"]["secretName"])
+        (
+            workload["metadata"]["name"],
+            volume["secret"]["secretName"],
+            tuple(sorted(item["key"] for item in volume["secret"]["items"])),
+        )
         for workload in workloads(overlay)
         for volume in pod_spec(workload)["volumes"]
         if "secret" in volume
     }
-    assert mounted == {("janitor", "mammogan-mlflow")}
+    assert mounted == {("janitor", "mammogan-s3", ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_USERNAME"))}
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -421,7 +425,8 @@ def test_only_ingest_gets_the_source_s_key():
     having = {
         name.removeprefix("exec-")
         for name, executor in executors.items()
-        if pods.source_secret in {item["secretName"] for item in executor["secretAsVolume"]}
+        if pods.source_secret
+        in {item["secretNameParameter"]["runtimeValue"]["constant"] for item in executor["secretAsVolume"]}
     }
     assert having == {str(Step.INGEST)}
 
@@ -509,9 +514,8 @@ def test_a_run_finds_its_settings_and_secrets():
     explained = (K8S / "steps" / "settings.yaml").read_text()
     assert all(f"{name}: " in explained for name in (*compiled.REQUIRED_SETTINGS, *compiled.OPTIONAL_SETTINGS))
     secrets = {item["metadata"]["name"]: set(item["stringData"]) for item in secrets_template()}
-    assert secrets[pods.s3_secret] == set(compiled.S3_KEYS)
+    assert secrets[pods.s3_secret] == {*compiled.S3_KEYS, *compiled.MLFLOW_KEYS} - {"MLFLOW_TRACKING_TOKEN"}
     assert secrets[pods.source_secret] == set(compiled.SOURCE_KEYS)
-    assert secrets[pods.mlflow_secret] <= set(compiled.MLFLOW_KEYS)
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

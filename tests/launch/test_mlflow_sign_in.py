@@ -39,7 +39,7 @@ def secrets(address):
     """Values of the template's Secrets, by name and key."""
     return {
         "mammogan-postgres": {"MLFLOW_BACKEND_STORE_URI": address},
-        "mammogan-mlflow": dict(zip(("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"), STEPS, strict=True)),
+        "mammogan-s3": dict(zip(("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"), STEPS, strict=True)),
         "mammogan-mlflow-admin": {
             "MLFLOW_AUTH_ADMIN_USERNAME": ADMIN[0],
             "MLFLOW_AUTH_ADMIN_PASSWORD": ADMIN[1],
@@ -269,7 +269,7 @@ def test_the_secret_decides_on_the_steps_password(mlflow, old, tmp_path):
     """The last test of the server: it changes the password."""
     (accounts,) = pod()["initContainers"]
     held = secrets(old)
-    held["mammogan-mlflow"]["MLFLOW_TRACKING_PASSWORD"] = "another-password"
+    held["mammogan-s3"]["MLFLOW_TRACKING_PASSWORD"] = "another-password"
     done = run_script(accounts, held, tmp_path)
     assert (done.returncode, done.stdout) == (0, ""), "no account was made a second time"
     listing = f"{mlflow.uri}/api/2.0/mlflow/experiments/search?max_results=1"
@@ -280,7 +280,7 @@ def test_the_secret_decides_on_the_steps_password(mlflow, old, tmp_path):
 def test_the_steps_are_not_given_the_administrator_s_account(tmp_path):
     (accounts,) = pod()["initContainers"]
     held = secrets("postgresql://nobody-asks")
-    held["mammogan-mlflow"]["MLFLOW_TRACKING_USERNAME"] = ADMIN[0]
+    held["mammogan-s3"]["MLFLOW_TRACKING_USERNAME"] = ADMIN[0]
     both = run_script(accounts, held, tmp_path)
     assert both.returncode == 1
-    assert both.stderr.startswith("mammogan-mlflow names the administrator's account")
+    assert both.stderr.startswith("mammogan-s3 names the administrator's account")

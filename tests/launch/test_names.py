@@ -134,7 +134,7 @@ LONG = "a" * 64
         )],
         ("labels", ("a=1", "a=2")),
         *[("tolerations", (text,)) for text in ("-a", "a=-b", f"a={LONG}", f"{LONG}=b", "a/b/c=d", "A/b=c", "ä=b")],
-        *[(name, text) for name in ("settings", "s3_secret", "source_secret", "mlflow_secret")
+        *[(name, text) for name in ("settings", "s3_secret", "source_secret")
           for text in ("", "a.b", "a..b", "A", "-a", "a-", "a_b", LONG, "a\n", "ä")],
         *[("pull_secret", text) for text in ("a..b", "A", "-a", "a-", "a.-b", "a-.b", "a_b", "a" * 254, "a\n")],
         *[("queue", text) for text in ("a..b", "A", "-a", "a-", "a.-b", LONG)],

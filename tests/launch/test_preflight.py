@@ -208,6 +208,10 @@ def test_the_pods_are_a_steps_own_and_the_restricted_standard_admits_them(play, 
     assert not {"nodeSelector", "tolerations"} & set(plain["spec"])
 
 
+def named(mount, field):
+    return mount[f"{field}Parameter"]["runtimeValue"]["constant"]
+
+
 def test_settings_and_secrets_reach_the_probe_as_they_reach_a_step(play, host):
     """The probe's volumes are compared with those of the compiled pipeline."""
     folder = play()
@@ -219,9 +223,9 @@ def test_settings_and_secrets_reach_the_probe_as_they_reach_a_step(play, host):
     ours = {(volumes[name].get("secret") or {}).get("secretName"): path for name, path in mounts.items()}
     ours |= {(volumes[name].get("configMap") or {}).get("name"): path for name, path in mounts.items()}
     for item in executor["secretAsVolume"]:
-        assert ours[item["secretName"]] == item["mountPath"]
+        assert ours[named(item, "secretName")] == item["mountPath"]
     for item in executor["configMapAsVolume"]:
-        assert ours[item["configMapName"]] == item["mountPath"]
+        assert ours[named(item, "configMapName")] == item["mountPath"]
     assert spec["tolerations"] == executor["tolerations"]
 
 
@@ -232,7 +236,7 @@ def test_a_source_is_tried_from_inside_a_pod_with_ingest_s_secrets(play, host):
     pod, accelerated = (item["spec"] for item in pod_manifests(folder))
     assert "--source=s3://images/cbis" in pod["containers"][0]["command"]
     assert {item["secret"]["secretName"] for item in pod["volumes"] if "secret" in item} == {
-        item["secretName"] for item in compiled._pod("ingest", PODS)["secretAsVolume"]
+        named(item, "secretName") for item in compiled._pod("ingest", PODS)["secretAsVolume"]
     }
     assert "mammogan-s3-source" not in json.dumps(accelerated)
     play({LOG: log(MAY_ALL, STORE_WORKS, MLFLOW_WORKS)})

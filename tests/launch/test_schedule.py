@@ -75,7 +75,7 @@ wanted_ones = st.builds(
     Recurring,
     name=names,
     cron=st.sampled_from(["0 0 3 * * 1", "0 0 4 * * *"]),
-    parameters=st.sampled_from([{"preset": "paper"}, {"preset": "modern"}]),
+    parameters=st.sampled_from([{"settings": "preset=paper"}, {"settings": "preset=modern"}]),
     pipeline_id=st.just("p"),
     version_id=st.sampled_from(["v1", "v2"]),
     experiment_id=st.just("e"),
@@ -202,7 +202,7 @@ def test_what_a_schedule_asks_of_kubeflow(kubeflow, apply):
         "DISABLE",
     )
     assert recurring_run["service_account"] == "mammogan-steps"
-    assert recurring_run["runtime_config"]["parameters"]["overrides"] == "train.epochs=7"
+    assert recurring_run["runtime_config"]["parameters"]["settings"] == "preset=paper train.epochs=7"
     version = kubeflow.versions[recurring_run["pipeline_version_reference"]["pipeline_version_id"]]
     assert "enableCache" not in str(version["pipeline_spec"]), "a scheduled run must look at the source again"
 
@@ -212,8 +212,7 @@ def test_a_run_gets_the_arguments_of_the_file(kubeflow, apply):
     (recurring_run,) = kubeflow.recurring.values()
     assert recurring_run["runtime_config"]["parameters"] == {
         "trials": ["lambda=3,seed=0"],
-        "preset": "demo",
-        "overrides": "lambdas=3",
+        "settings": "preset=demo lambdas=3",
         "source": "s3://b/cbis",
         "labels": "s3://b/csv",
         "store": "s3://b/store",

@@ -210,7 +210,7 @@ class TestStarting:
         asked = []
 
         def run(_graph, arguments, out, tracking_uri):
-            asked.append((arguments.settings.train.epochs, arguments.trials, tracking_uri))
+            asked.append((arguments.configuration.train.epochs, arguments.trials, tracking_uri))
             return launcher.LocalRun(out / "run-a-1", "a-1")
 
         monkeypatch.setattr(launcher, "run", run)

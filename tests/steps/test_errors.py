@@ -62,11 +62,8 @@ def call(tmp_path):
     def at(name):
         return SimpleNamespace(path=str(tmp_path / name), log_metric=lambda *_: None)
 
-    settings = {"preset": "demo", "overrides": "data.size=28", "run": tmp_path.name}
-    data = {
-        name: at(name)
-        for name in ("dataset", "minority", "trained", "winner", "decision", "result", "filled", "critic")
-    }
+    settings = {"settings": "preset=demo data.size=28", "run": tmp_path.name}
+    data = {name: at(name) for name in ("dataset", "minority", "trained", "chosen", "decision", "result", "filled")}
     over = SimpleNamespace(state="RUNNING", error_message=None, pipeline_job_resource_name="mammogan-x")
     steps = {
         Step.START: (start, {"experiment": tmp_path.name, "source": "phantom", "link": at("link")}),
@@ -133,10 +130,10 @@ WHOLE_STEPS = {
     Step.INGEST: ("", None, "source='{folder}/absent'"),
     Step.FILTER_MINORITY: ("", None, "FileNotFoundError: no data set at {folder}/dataset: manifest.csv is missing"),
     Step.SELECT: ("", None, "No such file or directory: '{folder}/absent/evaluation.json'"),
-    Step.EVALUATE_WINNER: ("", None, "No such file or directory: '{folder}/decision'"),
+    Step.EVALUATE_WINNER: ("", None, "No such file or directory: '{folder}/chosen/decision.json'"),
     Step.REGISTER: ("mammogan.registry.register", MLFLOW, MLFLOW_REASON),
     Step.SYNTHESISE: ("", None, "No such file or directory: '{folder}/minority/summary.json'"),
-    Step.AUDIT: ("", None, "ValueError: critic='{folder}/critic': no critic of a trial ("),
+    Step.AUDIT: ("", None, "ValueError: critic='{folder}/chosen/critic': no critic of a trial ("),
     Step.PROMOTE: ("mammogan.registry.contests", MLFLOW, MLFLOW_REASON),
     Step.UTILITY: ("mammogan.steps.utility.study", TORCH, TORCH_REASON),
     Step.FINISH: ("mammogan.steps.finish.rebuild", TORCH, TORCH_REASON),
@@ -150,7 +147,8 @@ def test_a_step_that_fails_says_so_everywhere(mlflow, tmp_path, call, monkeypatc
     if step is Step.AUDIT:
         write_dataset(tmp_path / "filled", {"train": (6, 4), "test": (3, 3)})
         mark_synthetic(tmp_path / "filled")
-        (tmp_path / "critic").write_bytes(b"no critic")
+        (tmp_path / "chosen").mkdir()
+        (tmp_path / "chosen" / "critic").write_bytes(b"no critic")
     target, error, expected = WHOLE_STEPS[step]
     if target:
         monkeypatch.setattr(target, raising(*error))

@@ -28,13 +28,14 @@ from mammogan.registry.versions import ensure_registered_model
 from mammogan.reporting import findings
 from mammogan.results import AUC_GAIN, MEMORISED, Audit, Utility
 from mammogan.selection.gates import audit_summary
+from mammogan.steps import Chosen
 from mammogan.tracking.findings import read_findings
 
 SETTINGS = {
     "evaluate.extractor": "random", "utility.seeds": 2, "utility.steps": 2, "utility.batch_size": 4,
     "utility.shares": "1", "data.size": 28,
 }  # fmt: skip
-GIVEN = {"preset": "demo", "overrides": config.overrides_text(SETTINGS)}
+GIVEN = {"settings": config.settings_text("demo", SETTINGS)}
 
 
 def version_of(client, snapshot, folder, *, champion=True):
@@ -48,6 +49,14 @@ def version_of(client, snapshot, folder, *, champion=True):
     return version
 
 
+def chosen(snapshot, folder):
+    """What select hands on, with this snapshot as the winner."""
+    files = Chosen(folder / "chosen")
+    files.folder.mkdir()
+    shutil.copyfile(snapshot, files.winner)
+    return dsl.Model(uri=str(files.folder))
+
+
 @pytest.fixture(scope="module")
 def released(dataset, snapshot, empty_database, little_code, tmp_path_factory):
     """All three components, one after the other, on a model with a champion before it."""
@@ -56,7 +65,7 @@ def released(dataset, snapshot, empty_database, little_code, tmp_path_factory):
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{shutil.copyfile(empty_database, folder / 'mlflow.db')}")
         tracking.ensure_experiment("mammogan", str(folder / "artifacts"))
         client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
-        parent = tracking.open_parent("mammogan", "key", config.resolve(**GIVEN), tags={})
+        parent = tracking.open_parent("mammogan", "key", config.parse(GIVEN["settings"]), tags={})
         digest = filter_minority(dataset, "malignant", folder / "minority").data_digest
         versions = [version_of(client, snapshot, folder / name) for name in ("first", "second")]
         places = {}
@@ -65,16 +74,16 @@ def released(dataset, snapshot, empty_database, little_code, tmp_path_factory):
         given = {**GIVEN, "version": versions[1], "run": "key"}
         synthesise.python_func(
             **given, dataset=dsl.Dataset(uri=str(dataset)), minority=dsl.Dataset(uri=str(folder / "minority")),
-            winner=dsl.Model(uri=str(snapshot)), filled=places["filled"],
+            chosen=chosen(snapshot, folder), filled=places["filled"],
         )  # fmt: skip
         frozen, identity = load_frozen("random")
         torch.manual_seed(0)
         save_critic(
-            Critic(28, 4, frozen), folder / "critic.pt",
+            Critic(28, 4, frozen), folder / "chosen" / "critic",
             frozen_sha256=identity.sha256, data_digest=digest,
         )  # fmt: skip
-        critic = dsl.Model(uri=str(folder / "critic.pt"))
-        audit.python_func(**given, filled=places["filled"], critic=critic, privacy=places["privacy"])
+        handed = dsl.Model(uri=str(folder / "chosen"))
+        audit.python_func(**given, filled=places["filled"], chosen=handed, privacy=places["privacy"])
         utility.python_func(**given, filled=places["filled"], benefit=places["benefit"])
         yield folder, client, parent, versions
 
@@ -169,10 +178,10 @@ def test_a_version_that_the_audit_refused_is_not_promoted(released, tmp_path, da
     filled = dsl.Dataset(uri=str(tmp_path / "filled"))
     synthesise.python_func(
         **given, dataset=dsl.Dataset(uri=str(dataset)), minority=dsl.Dataset(uri=str(folder / "minority")),
-        winner=dsl.Model(uri=str(tmp_path / "flat.pt")), filled=filled,
+        chosen=chosen(tmp_path / "flat.pt", tmp_path), filled=filled,
     )  # fmt: skip
-    critic = dsl.Model(uri=str(folder / "critic.pt"))
-    audit.python_func(**given, filled=filled, critic=critic, privacy=dsl.Artifact(uri=str(tmp_path / "privacy")))
+    handed = dsl.Model(uri=str(folder / "chosen"))
+    audit.python_func(**given, filled=filled, chosen=handed, privacy=dsl.Artifact(uri=str(tmp_path / "privacy")))
     promote.python_func(**given, minority=dsl.Dataset(uri=str(folder / "minority")))
     assert client.get_model_version_by_alias("mammogan", "champion").version == before
     assert client.get_model_version("mammogan", version).tags["mammogan.audit"].startswith("refused: repeated")
@@ -180,7 +189,7 @@ def test_a_version_that_the_audit_refused_is_not_promoted(released, tmp_path, da
 
 
 def test_a_run_without_findings_has_none(released):
-    other = tracking.open_parent("mammogan", "another", config.resolve(**GIVEN), tags={})
+    other = tracking.open_parent("mammogan", "another", config.parse(GIVEN["settings"]), tags={})
     assert read_findings(other) == Findings()
 
 

@@ -38,7 +38,7 @@ from mammogan.components.start import start
 from mammogan.components.synthesise import synthesise
 from mammogan.components.train import train
 from mammogan.components.utility import utility
-from mammogan.config import overrides_text
+from mammogan.config import settings_text
 from mammogan.evaluation import snapshots
 from mammogan.reporting import findings, report
 from mammogan.selection import ranking
@@ -56,13 +56,13 @@ IMPORTED_ONCE += (snapshots, findings, registry, report, ranking, trial_training
 TRIAL = "lambda=3,seed=0"
 EXPERIMENT, RUN_KEY = "mammogan", "killed"
 SETTINGS = {
-    "preset": "demo",
-    "overrides": overrides_text(
+    "settings": settings_text(
+        "demo",
         {
             "lambdas": "3", "data.size": 28, "model.generator_channels": 16, "model.critic_channels": 4,
             "train.epochs": 3, "train.snapshot_every": 3, "evaluate.fakes": 16, "evaluate.pairs": 16,
             "select.min_diversity": 0, "audit.max_duplicates": 1, "utility.steps": 2, "utility.shares": "1.0",
-        }
+        },
     ),
 }  # fmt: skip
 WRITES = ("create_", "update_", "set_", "log_", "delete_", "finalize_", "restore_")
@@ -74,7 +74,7 @@ def steps(folder):
     settings, data = {**SETTINGS, "run": RUN_KEY}, {"dataset": at("dataset")}
     minority, trained, measured = at("minority"), at("trained"), at("evaluation")
     trial = {**settings, "trial": TRIAL, "minority": minority}
-    chosen = {"decision": at("decision"), "winner": at("winner")}
+    chosen = {"chosen": at("chosen")}
     over = SimpleNamespace(state="RUNNING", error_message=None, pipeline_job_resource_name="mammogan-x")
     return {
         "start": lambda: start.python_func(**settings, experiment=EXPERIMENT, source="phantom", link=at("link")),
@@ -85,17 +85,17 @@ def steps(folder):
             **trial, store=str(folder / "store"), trained=trained, evaluation=measured
         ),
         "select": lambda: select.python_func(
-            **settings, store=str(folder / "store"), evaluations=[measured], critic=at("critic"), **chosen
+            **settings, store=str(folder / "store"), evaluations=[measured], decision=at("decision"), **chosen
         ),
         "evaluate-winner": lambda: evaluate_winner.python_func(
             **settings, minority=minority, **chosen, result=at("result")
         ),
         "register": lambda: register.python_func(**settings, **chosen, result=at("result")),
         "synthesise": lambda: synthesise.python_func(
-            **settings, version=version(folder), **data, minority=minority, winner=at("winner"), filled=at("filled")
+            **settings, version=version(folder), **data, minority=minority, **chosen, filled=at("filled")
         ),
         "audit": lambda: audit.python_func(
-            **settings, version=version(folder), filled=at("filled"), critic=at("critic"), privacy=at("privacy")
+            **settings, version=version(folder), filled=at("filled"), **chosen, privacy=at("privacy")
         ),
         "promote": lambda: promote.python_func(**settings, version=version(folder), minority=minority),
         "utility": lambda: utility.python_func(
