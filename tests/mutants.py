@@ -136,6 +136,13 @@ MUTANTS = [
             ("mammogan/data/image_folder.py", "if not is_companion(", "if not str("),
         ],
         "tests/data/test_picture_list.py": [
+            ("mammogan/data/sources.py", "(*listed.images, *listed.doubted)", "listed.images"),
+            ("mammogan/data/ingest.py", "elif result.image_id not in doubted:", "else:"),
+            (
+                "mammogan/data/duplicates.py",
+                "    if doubted := [image for image in group if image.spec.doubt]:",
+                "    if doubted := []:",
+            ),
             ("mammogan/data/split.py", 'return bool((frame["split"] != "").any())', "return False"),
             ("mammogan/data/picture_list.py", "elif given and not any(each.split for each in known):", "elif False:"),
             ("mammogan/data/picture_list.py", '"view", "subset", "split"):', '"view", "subset"):'),
@@ -168,6 +175,7 @@ MUTANTS = [
             ("mammogan/data/listing.py", "if len(spelt) > 1:", "if False:"),
         ],
         "tests/data/test_cbis_ddsm.py": [
+            ("mammogan/data/cbis_ddsm.py", "if name not in known]", "if name in known]"),
             ("mammogan/data/cbis_ddsm.py", "in (*abnormalities.values(), *crops.values())", "in (*crops.values(),)"),
             (
                 "mammogan/data/cbis_ddsm.py",

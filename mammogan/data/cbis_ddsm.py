@@ -37,6 +37,8 @@ REQUIRED = (
 USED = (*REQUIRED, "abnormality_type")
 MARKS = ("image_file_path", "cropped_image_file_path")
 """Columns that only a case-description CSV has."""
+SPOILT = "another row of its image cannot be used, so that the label is not known"
+CONTRADICTED = "rows contradict each other"
 PATH_PART = re.compile(r"[\w.+-]{1,120}", re.ASCII)
 """Part of a path in a CSV; the first one becomes a file's name."""
 
@@ -99,6 +101,10 @@ class ImageSpec:
     """One of ``manifest.ROLES`` where a manifest says so; empty where the settings decide."""
     described: Descriptors = NOTHING_SAID
     """Density and subtlety, where its rows say them and agree."""
+    doubt: str = ""
+    """Why its rows cannot be believed; empty where they can.
+
+    Such an image is made to know its picture again under another name, and is in no data set; its rows are rejected."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +113,8 @@ class CaseFile:
 
     cases: tuple[Case, ...]
     bad: tuple[RejectedImage, ...]
+    doubted: tuple[Case, ...] = ()
+    """Rows that contradict each other; they stand in ``bad`` too."""
 
 
 @functools.lru_cache(maxsize=256)  # a long list says few words many times
@@ -167,7 +175,7 @@ def read_cases(labels: str, subset: str, *, linked: bool = True) -> CaseFile:
     unlike = _contradictions(list(cases.values()))
     bad = [row for row in bad if _may_belong(row, chosen)]
     bad += [_contradicted(case, reason) for case, reason in unlike.items()]
-    return CaseFile(tuple(case for case in cases.values() if case not in unlike), tuple(bad))
+    return CaseFile(tuple(case for case in cases.values() if case not in unlike), tuple(bad), tuple(unlike))
 
 
 def _contradictions(cases: Sequence[Case]) -> dict[Case, str]:
@@ -192,7 +200,7 @@ def _said(cases: Iterable[Case], what: Callable[[Case], str]) -> str:
 
 
 def _contradicted(case: Case, reason: str) -> RejectedImage:
-    return RejectedImage(case.image, case.origin, f"rows contradict each other: {reason}", "keep the right rows alone")
+    return RejectedImage(case.image, case.origin, f"{CONTRADICTED}: {reason}", "keep the right rows alone")
 
 
 def wanted_images(found: CaseFile, images: Literal["full", "crop"]) -> tuple[list[ImageSpec], list[RejectedImage]]:
@@ -202,20 +210,45 @@ def wanted_images(found: CaseFile, images: Literal["full", "crop"]) -> tuple[lis
     any of its abnormalities is, under the name of the test subset where there is one. An image with an unusable row
     among its abnormalities is left out as a whole, for its label is not known.
     """
+    whole, spoilt = _parted(found, images)
+    wanted = [_make(group, images) for group in whole]
+    bad = [*found.bad, *(_spoilt(case) for group in spoilt for case in group)]
+    return sorted(wanted, key=lambda image: image.image_id), bad
+
+
+def doubted_images(found: CaseFile, images: Literal["full", "crop"]) -> list[ImageSpec]:
+    """The images that ``wanted_images`` leaves out, each with its ``doubt``, where a row tells their series."""
+    whole, spoilt = _parted(found, images)
+    known = {_make(group, images).image_id for group in whole}
+    doubted: dict[str, ImageSpec] = {}
+    for groups, doubt in ((spoilt, SPOILT), (_groups(found.doubted, images), CONTRADICTED)):
+        for group in groups:
+            image = _make(group, images)
+            doubted[image.image_id] = replace(image, doubt=doubt)
+    return [image for name, image in sorted(doubted.items()) if name not in known]
+
+
+def _parted(found: CaseFile, images: Literal["full", "crop"]) -> tuple[list[list[Case]], list[list[Case]]]:
+    """The rows of each image that can be used, and of each that an unusable row of its mammogram spoils."""
+    spoilt = {_without_subset(row.image_id) for row in found.bad if row.image_id} if images == "full" else set()
+    parted: tuple[list[list[Case]], list[list[Case]]] = ([], [])
+    for group in _groups(found.cases, images):
+        parted[any(_without_subset(case.image) in spoilt for case in group)].append(group)
+    return parted
+
+
+def _make(group: Sequence[Case], images: Literal["full", "crop"]) -> ImageSpec:
+    return _full_image(group) if images == "full" else _crop(group)
+
+
+def _groups(cases: Iterable[Case], images: Literal["full", "crop"]) -> Iterator[list[Case]]:
+    """The rows of each image, the one that names it first."""
     groups: dict[tuple[str, ...], list[Case]] = {}
-    for case in found.cases:
+    for case in cases:
         # a name that differs in more than its subset tells of another image, whatever the columns say
         key = (*case.mammogram, _without_subset(case.image)) if images == "full" else (case.crop,)
         groups.setdefault(key, []).append(case)
-    spoilt = {_without_subset(row.image_id) for row in found.bad if row.image_id} if images == "full" else set()
-    make = _full_image if images == "full" else _crop
-    wanted, bad = [], list(found.bad)
-    for group in groups.values():
-        if any(_without_subset(case.image) in spoilt for case in group):
-            bad += [_spoilt(case) for case in group]
-        else:
-            wanted.append(make(sorted(group, key=_rank)))
-    return sorted(wanted, key=lambda image: image.image_id), bad
+    return (sorted(group, key=_rank) for group in groups.values())
 
 
 def lost_images(bad: Iterable[RejectedImage], images: Literal["full", "crop"]) -> int:
@@ -230,8 +263,7 @@ def _without_subset(name: str) -> str:
 
 
 def _spoilt(case: Case) -> RejectedImage:
-    reason = "another row of its image cannot be used, so that the label is not known"
-    return RejectedImage(case.image, case.origin, reason, "fix the other row")
+    return RejectedImage(case.image, case.origin, SPOILT, "fix the other row")
 
 
 def _rank(case: Case) -> tuple[bool, str, str, str]:

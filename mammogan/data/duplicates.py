@@ -1,4 +1,7 @@
-"""Images that are the same file, or the same pixels: used once, and not at all where labels or splits differ."""
+"""Images that are the same file, or the same pixels: used once, and not at all where labels or splits differ.
+
+Nor where the rows of one of them cannot be believed: the same picture under another name has the same label.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,8 @@ def without_duplicates(images: Iterable[FinishedImage]) -> tuple[list[FinishedIm
 
     Of several with one label the first by name is kept; of several with both labels none, for one of them is wrong, and
     none of several that a manifest puts into several splits, or that are of several patients: a new patient's copy
-    could else take a test image into train. A row also notes each file that is a copy of an image's own, or that stood
+    could else take a test image into train; none either that looks like one whose rows are in doubt, which is left out
+    without a row, for it has some. A row also notes each file that is a copy of an image's own, or that stood
     beside it and cannot be read.
     """
     kept: list[FinishedImage] = []
@@ -23,7 +27,7 @@ def without_duplicates(images: Iterable[FinishedImage]) -> tuple[list[FinishedIm
     for group in _same(sorted(images, key=lambda image: image.spec.image_id)):
         unlike = _contradiction(group)
         if unlike:
-            bad += [_contradicted(image, unlike) for image in group]
+            bad += [_contradicted(image, unlike) for image in group if not image.spec.doubt]
             continue
         first, *others = group
         kept.append(_described(first, group))
@@ -48,7 +52,10 @@ def _same(images: Iterable[FinishedImage]) -> list[list[FinishedImage]]:
 
 
 def _contradiction(group: Sequence[FinishedImage]) -> str:
-    """What is said of one image that cannot all be true; empty where it can."""
+    """What is said of one image that cannot all be true, or not be believed; empty where it can."""
+    if doubted := [image for image in group if image.spec.doubt]:
+        named = ", ".join(f"{image.conversion.source} ({image.spec.doubt})" for image in doubted)
+        return f"the same image as {named}"
     if len({image.spec.label for image in group}) > 1:
         statements = ", ".join(f"{image.conversion.source} is {image.spec.pathology}" for image in group)
         return f"the same image with two labels: {statements}"

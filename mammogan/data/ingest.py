@@ -130,11 +130,15 @@ def _make_images(
     """Every image that could be made, by earlier attempts or now, and what could not."""
     finished, todo = images.restore(located.jobs)
     bad = list(located.bad)
+    doubted = {job.spec.image_id for job in located.jobs if job.spec.doubt}
     start = time.monotonic()
     with console.progress("ingest", len(located.jobs), done=len(finished), unit="images") as advance:
         results = _results(todo, config, images, workers or _suitable_workers(len(todo)))
         for number, result in enumerate(results, start=1):
-            bad.append(result) if isinstance(result, RejectedImage) else finished.append(result)
+            if isinstance(result, FinishedImage):
+                finished.append(result)
+            elif result.image_id not in doubted:  # whose rows stand there already
+                bad.append(result)
             advance(note=f"{number / max(time.monotonic() - start, 1e-9):.1f} images/s")
     kept, twice = without_duplicates(finished)
     return kept, bad + twice

@@ -80,6 +80,8 @@ class PictureList:
     """Every row that no image is made of, those that only repeat one included."""
     expected: int
     """Images that should come out if nothing were bad."""
+    doubted: tuple[ListedImage, ...] = ()
+    """Those whose rows cannot be believed, which their specs say, to know their pictures again; in order."""
 
 
 @dataclass(frozen=True)
@@ -113,13 +115,14 @@ def read(table: tables.Table, listing: Listing, *, by_patient: bool) -> PictureL
     findings = _with_one_spelling(findings)
     names = _image_ids({*findings, *refused})
     given = any(each.split for known in findings.values() for each in known)
-    images, bad = [], lost.copy()
+    images, doubted, bad = [], [], lost.copy()
     used: list[Finding] = []
     for file, image_id in names.items():
         known, unusable = findings.get(file, []), refused.get(file, [])
         unlike = _contradiction(known)
         if unusable or unlike:
             bad += _left_out(image_id, file, known, unusable, unlike)
+            doubted.append(ListedImage(_doubted(image_id, unlike), file))
         elif given and not any(each.split for each in known):
             bad += [_rejected(image_id, each.line, NO_ROLE) for each in known]
         else:
@@ -128,8 +131,11 @@ def read(table: tables.Table, listing: Listing, *, by_patient: bool) -> PictureL
             used += known
     if by_patient and given:
         _check_patients(used)
-    ordered = sorted(images, key=lambda image: image.spec.image_id)
-    return PictureList(tuple(ordered), tuple(bad), len(names) + len(lost))
+    return PictureList(_ordered(images), tuple(bad), len(names) + len(lost), _ordered(doubted))
+
+
+def _ordered(images: Iterable[ListedImage]) -> tuple[ListedImage, ...]:
+    return tuple(sorted(images, key=lambda image: image.spec.image_id))
 
 
 def _with_one_spelling(findings: dict[str, list[Finding]]) -> dict[str, list[Finding]]:
@@ -144,6 +150,11 @@ def _with_one_spelling(findings: dict[str, list[Finding]]) -> dict[str, list[Fin
         file: [replace(each, patient_id=spellings[each.patient_id.casefold()]) for each in known]
         for file, known in findings.items()
     }
+
+
+def _doubted(image_id: str, unlike: str) -> ImageSpec:
+    doubt = f"{cbis_ddsm.CONTRADICTED}: {unlike}" if unlike else "a row cannot be used, so that the label is not known"
+    return ImageSpec(image_id, 0, "", "", "", "", "", "", (), "full", doubt=doubt)
 
 
 def _rejected(image_id: str, line: int, reason: str, fix: str = FIX) -> RejectedImage:

@@ -132,7 +132,8 @@ def _locate_series(source: str, kind: str, listing: Listing, labels: str, config
     tables_at, linked = labels or source, bool(labels)
     cases = cbis_ddsm.read_cases(tables_at, config.subset, linked=linked)
     wanted, bad = cbis_ddsm.wanted_images(cases, config.images)
-    uids = {uid for image in wanted for uid in (*image.series_uids, *image.twins)}
+    doubted = cbis_ddsm.doubted_images(cases, config.images)
+    uids = {uid for image in (*wanted, *doubted) for uid in (*image.series_uids, *image.twins)}
     is_candidate = _is_kaggle if kind == "kaggle" else _is_dicom
     series, unnamed = _by_folder(filter(is_candidate, listing.names), uids)
     if uids - series.keys() and unnamed:
@@ -146,8 +147,9 @@ def _locate_series(source: str, kind: str, listing: Listing, labels: str, config
         unreadable += headless
     jobs = [_series_job(source, image, series, listing) for image in wanted]
     missing = [_missing(image) for image, job in zip(wanted, jobs, strict=True) if job is None]
+    known_again = (_series_job(source, image, series, listing) for image in doubted)
     expected = len(wanted) + cbis_ddsm.lost_images(bad, config.images)
-    return Located(kind, tuple(filter(None, jobs)), (*bad, *missing, *unreadable), expected)
+    return Located(kind, tuple(filter(None, (*jobs, *known_again))), (*bad, *missing, *unreadable), expected)
 
 
 def _by_folder(
@@ -226,7 +228,8 @@ def _missing(image: ImageSpec) -> RejectedImage:
 
 def _locate_idc(labels: str, config: DataConfig) -> Located:
     """Every wanted image by the index alone; a series' objects are listed when it is read."""
-    wanted, bad = cbis_ddsm.wanted_images(cbis_ddsm.read_cases(labels, config.subset), config.images)
+    cases = cbis_ddsm.read_cases(labels, config.subset)
+    wanted, bad = cbis_ddsm.wanted_images(cases, config.images)
     index = idc.read_index(labels)
     if not index:
         raise FileNotFoundError(
@@ -235,8 +238,9 @@ def _locate_idc(labels: str, config: DataConfig) -> Located:
         )
     jobs = [_indexed_job(image, index) for image in wanted]
     missing = [_missing(image) for image, job in zip(wanted, jobs, strict=True) if job is None]
+    known_again = (_indexed_job(image, index) for image in cbis_ddsm.doubted_images(cases, config.images))
     expected = len(wanted) + cbis_ddsm.lost_images(bad, config.images)
-    return Located("idc", tuple(filter(None, jobs)), (*bad, *missing), expected)
+    return Located("idc", tuple(filter(None, (*jobs, *known_again))), (*bad, *missing), expected)
 
 
 def _indexed_job(image: ImageSpec, index: dict[str, idc.Series]) -> Job | None:
@@ -255,6 +259,6 @@ def _locate_images(source: str, listing: Listing, manifest: tables.Table, config
     listed = picture_list.read(manifest, listing, by_patient=config.split == "patient")
     jobs = [
         Job(item.spec, source, (item.file,), f"{item.file} {listing.stamps.get(item.file, '')}")
-        for item in listed.images
+        for item in (*listed.images, *listed.doubted)
     ]
     return Located("images", tuple(jobs), listed.bad, listed.expected)

@@ -34,7 +34,7 @@ def simulated():
     return {(claim.decision, claim.case): claim for claim in copying.simulate(Setting(12, dataset="any"))}
 
 
-@pytest.mark.slow
+@pytest.mark.long  # of the benchmark: tests/audit holds the audit itself to the same kinds
 @pytest.mark.usefixtures("_pictures")
 def test_moved_copies_are_found_that_pixels_miss(monkeypatch):
     claims = simulated()

@@ -5,7 +5,7 @@ import pytest
 
 from mammogan.config import SUBSETS, DataConfig
 from mammogan.data import idc
-from mammogan.data.cbis_ddsm import label_of, lost_images, read_cases, subset_of, wanted_images
+from mammogan.data.cbis_ddsm import doubted_images, label_of, lost_images, read_cases, subset_of, wanted_images
 from mammogan.data.sources import locate
 
 HEADER = (
@@ -140,6 +140,28 @@ def test_labels_that_are_no_folder_or_hold_no_case_csv_say_so_in_one_line(tmp_pa
     (tmp_path / "prices.csv").write_text("fruit,price\n")
     with pytest.raises(FileNotFoundError, match=r"found 1 \*\.csv; give the folder of the four CSVs"):
         read_cases(str(tmp_path), "calc-train")
+
+
+@pytest.mark.parametrize("images", ["full", "crop"])
+def test_what_is_left_out_for_its_rows_is_still_looked_for_to_be_known_again(labels, images):
+    """By its series, so that its picture is known under another name; never beside a wanted image of its name."""
+    labels(row("MALIGNANT", 1), row(number=2, patient="P_00002", uid="1.2"))
+    folder = labels(row("BENIGN", 1), name="more.csv")
+    found = read_cases(folder, "calc-train")
+    (wanted,), _ = wanted_images(found, images)
+    (doubted,) = doubted_images(found, images)
+    assert (wanted.patient_id, wanted.doubt) == ("P_00002", "")
+    assert (doubted.patient_id, doubted.doubt) == ("P_00001", "rows contradict each other")
+    assert doubted.series_uids
+    assert not set(doubted.series_uids) & set(wanted.series_uids)
+
+
+def test_a_spoilt_mammogram_is_looked_for_too(labels):
+    folder = labels(row(number=1), row("UNSURE", 2), row(patient="P_00002", uid="1.2"))
+    found = read_cases(folder, "calc-train")
+    (doubted,) = doubted_images(found, "full")
+    assert doubted.doubt.startswith("another row of its image cannot be used")
+    assert doubted_images(found, "crop") == []
 
 
 @pytest.mark.parametrize("names", [("a.csv", "b.csv"), ("b.csv", "a.csv")])

@@ -115,6 +115,37 @@ def test_files_that_share_a_name_are_images_of_their_own(made, folder):
     assert by_source[["x.png", "x.bmp", "X.PNG", "a/b.png", "a__b.png"]].tolist() == ["PX", "PY", "PZ", "PA", "PB"]
 
 
+DOUBTED = {
+    "two labels of one abnormality": ("0.bmp,P0,BENIGN,mass 1", "0.bmp,P0,MALIGNANT,mass 1"),
+    "a pathology that is none": ("0.bmp,P0,UNSURE,mass 1",),
+    "an unusable second finding": ("0.bmp,P0,BENIGN,mass 1", "0.bmp,P0,,mass 2"),
+    "two patients": ("0.bmp,P0,BENIGN,mass 1", "0.bmp,P1,BENIGN,mass 2"),
+}
+
+
+@pytest.mark.parametrize("rows", DOUBTED.values(), ids=DOUBTED)
+@pytest.mark.parametrize("name", ["copy.bmp", "again.png"])
+def test_a_picture_whose_rows_are_in_doubt_does_not_come_back_under_another_name(made, folder, name, rows):
+    """Neither as the same file nor as the same pixels in another one."""
+    shutil.copyfile(folder / "0.bmp", folder / "copy.bmp")
+    Image.open(folder / "0.bmp").save(folder / "again.png")
+    others = [f"{line},mass 1" for line in LINES[1:]]
+    header = "file,patient_id,pathology,abnormality"
+    frame, bad = made(*others, f"{name},P9,MALIGNANT,mass 1", *rows, header=header)
+    assert sorted(frame.index) == [str(number) for number in range(1, 8)]
+    (row,) = [row for row in bad if row["source"] == name]
+    assert row["image_id"] == name.partition(".")[0]
+    assert row["reason"].startswith("the same image as 0.bmp (")
+    assert len(bad) == 1 + len(rows), "every row is an image or a row of quarantine"
+
+
+def test_a_picture_in_doubt_that_cannot_be_read_has_its_rows_alone_in_quarantine(made, folder):
+    (folder / "0.bmp").write_bytes(b"no picture")
+    frame, bad = made(*LINES[1:], "0.bmp,P0,UNSURE")
+    assert len(frame) == 7
+    assert [row["source"] for row in bad] == ["manifest.csv:9"]
+
+
 def test_the_same_picture_with_two_labels_is_out_and_with_one_is_used_once(made, folder):
     Image.open(folder / "2.bmp").save(folder / "again.png")  # other bytes, the same pixels
     shutil.copyfile(folder / "4.bmp", folder / "copy.bmp")
