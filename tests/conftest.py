@@ -4,6 +4,7 @@ import contextlib
 import gc
 import os
 import signal
+import sqlite3
 import sys
 import tempfile
 from pathlib import Path
@@ -81,6 +82,20 @@ def empty_database(tmp_path_factory):
     path = tmp_path_factory.mktemp("database") / "mlflow.db"
     tracking.client(f"sqlite:///{path}", make=True).search_experiments()
     return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _databases_of_a_day():
+    """No SQLite file of these tests has to outlive a power cut: nothing waits until it lies on the disk."""
+    from sqlalchemy import Engine, event
+
+    @event.listens_for(Engine, "connect")
+    def hurry(connection, _):
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("PRAGMA synchronous=OFF")
+
+    yield
+    event.remove(Engine, "connect", hurry)
 
 
 @pytest.fixture
