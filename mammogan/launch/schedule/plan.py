@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -97,8 +97,7 @@ def _for_one(want: Recurring, named: Sequence[Recurring]) -> Iterator[Change]:
 
 
 def _why(have: Recurring, want: Recurring) -> str:
-    differences = have.differences(want)
     if have.owner:
-        return "; ".join(differences)
-    rest = [difference for difference in differences if not difference.startswith("owner ")]
+        return "; ".join(have.differences(want))
+    rest = replace(have, owner=want.owner).differences(want)
     return "; ".join([f"made before owners were recorded, adopted by {want.owner}", *rest])
