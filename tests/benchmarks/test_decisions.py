@@ -120,6 +120,7 @@ def test_snapshots_are_ranked_by_kid(rng):
     assert np.diff(winner.kernel_distances(real, fakes)) == pytest.approx(np.diff(expected))
 
 
+@pytest.mark.long  # of the benchmark: tests/evaluation holds the measurement itself
 def test_the_winner_is_measured_anew_and_the_figure_that_selected_misses_its_truth(monkeypatch):
     """Without selection both hold it; with it the old one does not: the best of many is the luckiest."""
     monkeypatch.setattr(winner, "standard_error", lambda _: 0.063)
