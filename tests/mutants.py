@@ -1364,7 +1364,7 @@ MUTANTS = [
         "tests/models/test_critic_file.py -k damaged": [
             ("mammogan/models/critic_file.py", "if type(content[name]) is not kind:", "if kind is None:"),
         ],
-        "tests/data/test_verify.py -k of_people": [
+        "tests/reporting/test_data_card.py -k of_people": [
             ("mammogan/data/summary.py", "self.kinds - NOBODY", "self.source != 'phantom'"),
         ],
         "tests/launch/test_local.py -k the_pages": [

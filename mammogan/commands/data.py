@@ -119,7 +119,7 @@ def card(
     out: Annotated[Path | None, typer.Option(help="Folder for card.html and card.png; the data set's own.")] = None,
 ) -> None:
     """Show a data set on a page: counts against the paper's, balance, grey values and a contact sheet per class."""
-    from mammogan.data.card import write_card
+    from mammogan.reporting.data_card import write_card
 
     print(write_card(dataset, out or dataset))
 

@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 from mammogan.commands.data import app
 from mammogan.config import DataConfig
 from mammogan.data import ingest, manifest, summary
-from mammogan.data.card import write_card
 from mammogan.data.dataset import Dataset
 from mammogan.data.minority import filter_minority
 from mammogan.data.picture import encode_png
@@ -168,22 +167,6 @@ def test_the_command_exits_1_with_a_list(dataset):
     assert '"sound": false' in CliRunner().invoke(app, ["verify", str(dataset), "--json"]).stdout
 
 
-def test_the_card_shows_the_counts_beside_the_papers(sound, tmp_path):
-    page = write_card(sound, tmp_path).read_text()
-    said = summary.read(sound)
-    for number in (1227, 718, 509, said.images, said.splits.train.benign, said.data_digest):
-        assert f"{number}" in page
-    assert "data:image/png;base64," in page
-    with Image.open(tmp_path / "card.png") as picture:
-        assert picture.size[0] > 800
-
-
-def test_a_minority_class_alone_has_no_card(sound, tmp_path):
-    filter_minority(sound, "auto", tmp_path / "rare")
-    with pytest.raises(ValueError, match="a minority class alone"):
-        write_card(tmp_path / "rare", tmp_path)
-
-
 def test_a_stray_file_whose_name_is_no_text_is_named_all_the_same(dataset):
     (dataset / "images" / os.fsdecode(b"M\xfcller.png")).write_bytes(b"")
     strays = [finding.what for finding in verify(dataset) if "does not know" in finding.problem]
@@ -226,13 +209,3 @@ def test_an_image_or_manifest_that_is_a_pipe_says_so(dataset):
     os.mkfifo(dataset / "manifest.csv")
     with pytest.raises(FileNotFoundError, match=r"manifest\.csv is a pipe, a socket or a device"):
         verify(dataset)
-
-
-@pytest.mark.parametrize(
-    ("source", "of_people"),
-    [("phantom", False), ("synthetic", False), ("phantom and synthetic", False), ("dicom", True),
-     ("dicom and synthetic", True), ("manifest and synthetic and synthetic", True)],
-)  # fmt: skip
-def test_a_data_card_warns_of_images_of_people_alone(sound, source, of_people):
-    of_source = replace(summary.read(sound).whole, source=source)
-    assert of_source.has_patients is of_people
