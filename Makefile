@@ -12,7 +12,6 @@ LOCKED := $(UV) --require-hashes
 # Which PyTorch: cpu (a tenth of the size) where no NVIDIA driver is found, else the CUDA build. make setup TORCH=cuda forces it.
 TORCH ?= $(shell command -v nvidia-smi >/dev/null 2>&1 && echo cuda || echo cpu)
 OUT ?= runs
-PORT ?= 5000
 
 .PHONY: setup run test test-long test-mutants test-kubeflow lint ui bench preflight lock pin sbom clean
 
@@ -62,7 +61,7 @@ lint: setup
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/ty check
 
 ui: setup
-	@$(BIN)/mammogan ui --out "$(OUT)" --port $(PORT)
+	@$(BIN)/mammogan ui --out "$(OUT)" $(if $(PORT),--port $(PORT))
 
 bench: setup
 	@for name in endurance evaluate synthesise tracking train_step; do $(BIN)/python benchmarks/$$name.py || exit 1; done

@@ -158,7 +158,7 @@ def _names_no_patient(out, done):
 def _tells_what_failed(out, done):
     assert "winner" in done.stdout
     assert "on test  KID " in done.stdout
-    assert "this test set has been looked at 1 time\n" in done.stdout
+    assert "this test set has been looked at once\n" in done.stdout
     assert "failed   lambda=1e+300,seed=0: epoch 1" in done.stdout
     report = next(out.glob("run-*/report/report.html")).read_text()
     assert "lambda=1e+300" in report

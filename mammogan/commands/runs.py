@@ -249,7 +249,9 @@ def relocate(
 def ui(
     run: OneRun = "latest",
     out: Annotated[Path | None, typer.Option(help="Folder of runs; runs if none and no MLflow is named.")] = None,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 5000,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port on this machine; the first free one from 5000 on.")
+    ] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the page's address, open nothing.")] = False,
     tracking_uri: StoreUri = "",
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
+PORTS = range(5000, 5020)
+"""Where MLflow's pages are served unless a port is named; other programs like the first one too."""
 
 
 def address_of(out: Path | None, tracking_uri: str) -> str:
@@ -35,10 +38,11 @@ def address_of(out: Path | None, tracking_uri: str) -> str:
     return tracking_uri
 
 
-def open_run(name: str, tracking_uri: str, port: int, *, browser: bool = True) -> None:
+def open_run(name: str, tracking_uri: str, port: int | None = None, *, browser: bool = True) -> None:
     """Print and open the page of the run that ``name`` means; becomes the server of a database and does not return.
 
-    Raises ValueError where there is no such run, or the port is another program's.
+    Without a port it is the first free one from 5000 on. Raises ValueError where there is no such run, or the port is
+    another program's.
     """
     from mammogan import tracking
     from mammogan.tracking import links
@@ -47,6 +51,7 @@ def open_run(name: str, tracking_uri: str, port: int, *, browser: bool = True) -
     if not mlflow_page.is_file(tracking_uri):
         _open(links.reach(tracking_uri), links.fragment(run_id, tracking_uri), browser=browser)
         return
+    port = _free_port() if port is None else port
     _require_free(port)
     page = f"http://{HOST}:{port}/{links.fragment(run_id, tracking_uri)}"
     logger.info(f"MLflow: {page} (Ctrl-C ends it)")
@@ -61,6 +66,15 @@ def _open(reach: Reach, fragment: str, *, browser: bool) -> None:
     logger.info(f"MLflow: {reach.link(fragment)}")
     if browser and not reach.command and browsers.has_window():
         webbrowser.open(reach.link(fragment))
+
+
+def _free_port() -> int:
+    """The first port that nobody has, or the usual one where all are taken: who asks for that is told."""
+    for port in PORTS:
+        with contextlib.suppress(ValueError):
+            _require_free(port)
+            return port
+    return PORTS[0]
 
 
 def _require_free(port: int) -> None:

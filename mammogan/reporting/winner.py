@@ -33,7 +33,7 @@ def looks(test_set: HeldOutSet) -> str:
     """How often the test set was looked at, as every page says it."""
     if not test_set.looks:
         return "this test set has not been looked at"
-    return f"this test set has been looked at {test_set.looks} time{'s' * (test_set.looks != 1)}"
+    return f"this test set has been looked at {'once' if test_set.looks == 1 else f'{test_set.looks} times'}"
 
 
 def card_lines(result: WinnerResult) -> Iterator[str]:

@@ -198,3 +198,14 @@ def test_the_end_of_a_run_shows_commands_that_work_as_printed(tmp_path, monkeypa
     for words in commands("\n".join(next_lines("models:/m/1", found, "k", page("", found)))):
         assert "--tracking-uri" not in words, "the default finds it"
     assert "hunter2" not in "".join(next_lines("models:/m/1", "https://me:hunter2@mlflow.example.org", "k", ""))
+
+
+def test_pages_are_served_on_a_port_that_is_free(monkeypatch):
+    with socket.socket() as taken:
+        taken.bind((ui.HOST, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        monkeypatch.setattr(ui, "PORTS", range(port, port + 50))
+        assert port < ui._free_port() < port + 50
+        monkeypatch.setattr(ui, "PORTS", range(port, port + 1))
+        assert ui._free_port() == port, "who asks for it is told that it is taken"

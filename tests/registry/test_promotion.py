@@ -442,7 +442,7 @@ def test_what_is_in_production_and_why(client, add):
     production = registry.in_production(add.model)
     measured = "inception/kid_test 0.300 (0.280 to 0.320), inception/fid_test 91.000 (90.980 to 91.020)"
     figures = f"{measured} on 40 test images of 20 patients"
-    looks = "this test set has been looked at 1 time; selected by inception/kid_train 0.3"
+    looks = "this test set has been looked at once; selected by inception/kid_train 0.3"
     assert production.version == "1"
     assert production.why.startswith(f"reviewed; the audit passed; {figures}, {looks}")
     assert production.why.endswith("; there was no champion before")

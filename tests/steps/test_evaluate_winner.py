@@ -84,7 +84,7 @@ def test_the_figure_is_registered_with_the_number_of_looks(client, measure, data
     registered = client.get_model_version(NAME, version)
     (model,) = client.search_logged_models([client.get_run(parent).info.experiment_id])
     assert {item.key: item.value for item in model.metrics}[figure.quantity.result_key] == figure.value
-    assert "This test set has been looked at 1 time." in registered.description
+    assert "This test set has been looked at once." in registered.description
     assert "Selected by inception/kid_train 0.2" in registered.description
     move = registry.promote(NAME, version, "selected")
     assert move.moved
