@@ -151,6 +151,8 @@ def test_any_value_survives_the_text_of_overrides(value):
 def test_no_text_is_made_of_what_is_no_plain_value(value):
     with pytest.raises(ValueError, match=r"^lambdas=.*give a text, a number, true or false, or a list of these"):
         config.overrides_text({"lambdas": value})
+    with pytest.raises(ValueError, match=r"^lambdas=.*give a text, a number, true or false, or a list of these"):
+        config.override(config.PRESETS["demo"], {"lambdas": value})
 
 
 def test_a_list_of_nothing_is_no_value_as_no_text_is():
