@@ -20,5 +20,5 @@ def synthesise(
 
     from mammogan.steps import Chosen, StepContext, synthesise
 
-    sets, winner = [Path(item.path) for item in (dataset, minority)], Chosen(Path(chosen.path)).winner
-    synthesise.run(StepContext.of(settings, run), version, *sets, winner, Path(filled.path))
+    paths = Path(dataset.path), Path(minority.path), Chosen(Path(chosen.path)).winner, Path(filled.path)
+    synthesise.run(StepContext.of(settings, run), version, *paths)

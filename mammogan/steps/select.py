@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mammogan import storage, tracking
+from mammogan import results, tracking
 from mammogan.graph import Step
 from mammogan.results import Decision
 from mammogan.selection import ranking
@@ -20,7 +20,7 @@ def run(context: StepContext, evaluations: Sequence[Path], store: str, chosen: C
         choice = ranking.decide(
             evaluations, store, context.settings.select, chosen.decision, chosen.winner, chosen.critic
         )
-        storage.write_bytes(str(decision), chosen.decision.read_bytes())
+        results.write(choice, decision)
         tracking.log_decision(context.parent_id, choice)
         tracking.log_measurements(context.parent_id, ranking.read_evaluations(evaluations))
         presentation.update(context.parent_id)

@@ -271,9 +271,7 @@ def test_optional_settings_reach_every_pod(executors, case):
     for _, pod in executors.values():
         assert pod["podMetadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "research"
         assert pod["podMetadata"]["labels"]["team"] == "imaging"
-        assert [secret["secretNameParameter"]["runtimeValue"]["constant"] for secret in pod["imagePullSecret"]] == [
-            "registry"
-        ]
+        assert [secret["secretName"] for secret in pod["imagePullSecret"]] == ["registry"]
 
 
 def test_pod_settings_are_what_kfps_own_functions_write(tmp_path):

@@ -79,7 +79,7 @@ def released(dataset, snapshot, empty_database, little_code, tmp_path_factory):
         frozen, identity = load_frozen("random")
         torch.manual_seed(0)
         save_critic(
-            Critic(28, 4, frozen), folder / "chosen" / "critic",
+            Critic(28, 4, frozen), Chosen(folder / "chosen").critic,
             frozen_sha256=identity.sha256, data_digest=digest,
         )  # fmt: skip
         handed = dsl.Model(uri=str(folder / "chosen"))
