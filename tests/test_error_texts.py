@@ -1,9 +1,13 @@
 """An error in one line, and with its whole traceback."""
 
+import json
+import pickle
+
 import pytest
 from mlflow.exceptions import MlflowException
 
-from mammogan import errors
+from mammogan import errors, storage
+from mammogan.data import cells
 
 
 @pytest.mark.parametrize(
@@ -44,3 +48,41 @@ def test_a_traceback_of_any_length_fits_into_mlflow():
     assert len(text) < errors.MOST_CHARACTERS + 100
     assert "OSError: first" in text
     assert text.rstrip().endswith("last")
+
+
+def caught(call):
+    try:
+        call()
+    except Exception as error:
+        return error
+    raise AssertionError("it raises nothing")
+
+
+OURS = "uri='s3://': write it as s3://bucket/key"
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: storage.read_bytes("s3://"), OURS),
+        (lambda: storage.read_bytes("/nowhere/anna"), "FileNotFoundError (No such file or directory): what"),
+        (lambda: cells.one_line(b"anna"), "AttributeError: what"),
+        (lambda: json.loads("anna"), "JSONDecodeError: what"),
+        (lambda: exec("raise ValueError('anna')", {"__name__": "pandas.core"}), "ValueError: what"),
+    ],
+    ids=["ours", "the system's", "Python's in our line", "a library's", "a library's raise"],
+)
+def test_where_names_may_be_quoted_only_our_own_words_are_told(call, said):
+    error = caught(call)
+    assert errors.anonymous_reason(error).startswith(said)
+    outer = raised(error, RuntimeError("the cause above"))
+    text = errors.anonymous_traceback(outer)
+    assert said in text
+    assert "anna" not in text.replace('"anna"', "").replace("/nowhere/anna", "").replace("('anna')", "")
+    assert "which led to" in text
+
+
+def test_what_another_process_raised_is_told_where_it_is_none_of_the_system():
+    away = pickle.loads(pickle.dumps(storage.AwayError("s3://images: the store is away")))
+    assert errors.anonymous_reason(away) == "s3://images: the store is away"
+    assert "anna" not in errors.anonymous_reason(pickle.loads(pickle.dumps(ValueError("anna"))))

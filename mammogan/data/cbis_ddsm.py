@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -39,6 +40,7 @@ MARKS = ("image_file_path", "cropped_image_file_path")
 """Columns that only a case-description CSV has."""
 SPOILT = "another row of its image cannot be used, so that the label is not known"
 CONTRADICTED = "rows contradict each other"
+UNLABELLED = "its row tells no usable pathology"
 PATH_PART = re.compile(r"[\w.+-]{1,120}", re.ASCII)
 """Part of a path in a CSV; the first one becomes a file's name."""
 
@@ -115,6 +117,8 @@ class CaseFile:
     bad: tuple[RejectedImage, ...]
     doubted: tuple[Case, ...] = ()
     """Rows that contradict each other; they stand in ``bad`` too."""
+    unlabelled: tuple[Case, ...] = ()
+    """Rows whose pathology alone cannot be used, with a stand-in for it; they stand in ``bad`` too."""
 
 
 @functools.lru_cache(maxsize=256)  # a long list says few words many times
@@ -156,12 +160,15 @@ def read_cases(labels: str, subset: str, *, linked: bool = True) -> CaseFile:
     chosen = subset.split("+")
     cases: dict[Case, Case] = {}
     bad: list[RejectedImage] = []
+    unlabelled: list[Case] = []
     seen: set[str] = set()
     for origin, row, columns in _case_rows(labels, linked=linked):
         try:
             case = _case(row, origin, columns)
         except ValueError as error:
             bad.append(_bad_row(row, origin, error))
+            with suppress(ValueError):
+                unlabelled.append(_case(row, origin, columns, pathology=PATHOLOGIES[-1]))
             continue
         seen.add(case.subset)
         if case.subset in chosen:
@@ -175,7 +182,12 @@ def read_cases(labels: str, subset: str, *, linked: bool = True) -> CaseFile:
     unlike = _contradictions(list(cases.values()))
     bad = [row for row in bad if _may_belong(row, chosen)]
     bad += [_contradicted(case, reason) for case, reason in unlike.items()]
-    return CaseFile(tuple(case for case in cases.values() if case not in unlike), tuple(bad), tuple(unlike))
+    return CaseFile(
+        cases=tuple(case for case in cases.values() if case not in unlike),
+        bad=tuple(bad),
+        doubted=tuple(unlike),
+        unlabelled=tuple(case for case in unlabelled if case.subset in chosen),
+    )
 
 
 def _contradictions(cases: Sequence[Case]) -> dict[Case, str]:
@@ -221,7 +233,11 @@ def doubted_images(found: CaseFile, images: Literal["full", "crop"]) -> list[Ima
     whole, spoilt = _parted(found, images)
     known = {_make(group, images).image_id for group in whole}
     doubted: dict[str, ImageSpec] = {}
-    for groups, doubt in ((spoilt, SPOILT), (_groups(found.doubted, images), CONTRADICTED)):
+    for groups, doubt in (
+        (_groups(found.unlabelled, images), UNLABELLED),
+        (spoilt, SPOILT),
+        (_groups(found.doubted, images), CONTRADICTED),
+    ):
         for group in groups:
             image = _make(group, images)
             doubted[image.image_id] = replace(image, doubt=doubt)
@@ -341,8 +357,10 @@ def _case_rows(labels: str, *, linked: bool) -> Iterator[tuple[str, tables.Row, 
         )
 
 
-def _case(row: tables.Row, origin: str, columns: DescriptorColumns) -> Case:
-    row.check([column for column in REQUIRED if column != "roi_mask_file_path"], USED)
+def _case(row: tables.Row, origin: str, columns: DescriptorColumns, pathology: str = "") -> Case:
+    """The row as a case, of ``pathology`` where that is given. Raises ValueError for one that cannot be used."""
+    given = ("roi_mask_file_path", "pathology") if pathology else ("roi_mask_file_path",)
+    row.check([column for column in REQUIRED if column not in given], USED)
     image, crop, mask = (
         _path(column, row[column]) for column in ("image_file_path", "cropped_image_file_path", "roi_mask_file_path")
     )
@@ -352,7 +370,7 @@ def _case(row: tables.Row, origin: str, columns: DescriptorColumns) -> Case:
         laterality=row["left_or_right_breast"],
         view=row["image_view"],
         abnormality=f"{row['abnormality_type']} {tables.plain_number(row['abnormality_id'])}".strip(),
-        pathology=pathology_of(row["pathology"]),
+        pathology=pathology or pathology_of(row["pathology"]),
         image_path=image,
         crop_path=crop,
         mask_path=mask,

@@ -1,9 +1,9 @@
 """Stored values of a DICOM image as a viewer shows them: grey, larger is brighter.
 
-The order is DICOM's (PS3.4, N.2): padding aside (PS3.3, C.7.5.1.1.2), modality table or rescale (C.11.1), where wanted
-the VOI table or window (C.11.2), MONOCHROME1 inverted (C.7.6.3.1.2). All of it is a function of the stored value
-alone, so for up to 16 bits it is worked out once a value, in float64, and looked up: no integer overflows. PALETTE
-COLOR is shown where its colours are grey; colour is refused.
+The order is DICOM's (PS3.4, N.2): padding (PS3.3, C.7.5.1.1.2) and what a display shutter hides aside, modality table
+or rescale (C.11.1), where wanted the VOI table or window (C.11.2), MONOCHROME1 inverted (C.7.6.3.1.2). All of it is a
+function of the stored value alone, so for up to 16 bits it is worked out once a value, in float64, and looked up: no
+integer overflows. PALETTE COLOR is shown where its colours are grey; colour is refused.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mammogan.data import lookup_table
+from mammogan.data import lookup_table, shutter
 from mammogan.data.lookup_table import LookupTable
 from mammogan.data.quarantine import BadImageError
 from mammogan.data.stored_pixels import Layout
@@ -112,14 +112,13 @@ class Pipeline:
 
 
 def grey(stored: np.ndarray, dataset: Dataset, layout: Layout, *, window: bool) -> np.ndarray:
-    """(rows, columns) uint8, uint16, float32 or float64 from stored values; masked where the file declares padding.
+    """(rows, columns) uint8, uint16, float32 or float64 from stored values.
 
-    Raises BadImageError for colour, and for a stage without a meaning.
+    What the file declares as padding, or hides behind a shutter, is masked. Raises BadImageError for colour, and for a
+    stage without a meaning.
     """
     photometric = str(dataset.get("PhotometricInterpretation") or "")
-    if photometric == "PALETTE COLOR":
-        return _from_palette(stored, dataset)
-    if photometric not in ("MONOCHROME1", "MONOCHROME2"):
+    if photometric not in ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"):
         raise BadImageError(f"PhotometricInterpretation={photometric!r}: not grey", "give one grey image a file")
     _require_square(dataset)
     if dataset.get("PixelPresentation") in ("COLOR", "MIXED"):
@@ -127,11 +126,15 @@ def grey(stored: np.ndarray, dataset: Dataset, layout: Layout, *, window: bool) 
     shape = dataset.get("PresentationLUTShape")
     if (photometric, shape) in CONTRADICTIONS:
         raise BadImageError(f"{photometric} with PresentationLUTShape={shape}: viewers disagree", "drop one of the two")
-    padded = _padding(stored, dataset, layout)
+    if dataset.get("PresentationLUTSequence"):
+        raise BadImageError("PresentationLUTSequence: a table that is not applied", "export the image without it")
+    background = _background(stored, dataset, layout)
+    if photometric == "PALETTE COLOR":
+        return _aside(_from_palette(stored, dataset), background)
     pipeline = Pipeline.of(dataset, layout, window=window)
     if pipeline.does_nothing and stored.dtype.kind == "u" and stored.dtype.itemsize <= 2:
-        return stored if padded is None else _masked(stored, padded)
-    low, high = _range(stored, padded)
+        return _aside(stored, background)
+    low, high = _range(stored, background)
     if stored.dtype.itemsize > 2:
         shown = np.empty(stored.shape)
         for block in _blocks(stored):
@@ -141,7 +144,7 @@ def grey(stored: np.ndarray, dataset: Dataset, layout: Layout, *, window: bool) 
         levels = pipeline.apply(np.arange(low, high + 1))
         pipeline.finish(levels)
         shown = _looked_up(stored, levels, low)
-    return shown if padded is None else _masked(shown, padded)
+    return _aside(shown, background)
 
 
 def _blocks(pixels: np.ndarray) -> list[slice]:
@@ -167,6 +170,20 @@ def _narrowed(shown: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore"):
         narrow = shown.astype(np.float32)
     return narrow if np.abs(narrow - shown).max() <= EXACT * np.ptp(shown) else shown
+
+
+def _background(stored: np.ndarray, dataset: Dataset, layout: Layout) -> np.ndarray | None:
+    """Where the image is padded or behind a display shutter, (rows, columns) bool; None where nowhere.
+
+    Raises BadImageError where everywhere.
+    """
+    padded, hidden = _padding(stored, dataset, layout), shutter.hidden(dataset, stored.shape)
+    if padded is None or hidden is None:
+        return hidden if padded is None else padded
+    background = padded | hidden
+    if background.all():
+        raise BadImageError("what the display shutter shows is padding", "export the image again")
+    return background
 
 
 def _padding(stored: np.ndarray, dataset: Dataset, layout: Layout) -> np.ndarray | None:
@@ -199,14 +216,17 @@ def _require_square(dataset: Dataset) -> None:
         raise BadImageError(f"PixelAspectRatio={told}: pixels that are not square", "resample the image to square ones")
 
 
-def _masked(shown: np.ndarray, padded: np.ndarray) -> np.ndarray:
-    darkest = shown.min(where=~padded, initial=shown.max())
-    return np.ma.MaskedArray(np.where(padded, darkest, shown), padded)
+def _aside(shown: np.ndarray, background: np.ndarray | None) -> np.ndarray:
+    """The image with its background masked and as dark as the darkest pixel of the rest."""
+    if background is None:
+        return shown
+    darkest = shown.min(where=~background, initial=shown.max())
+    return np.ma.MaskedArray(np.where(background, darkest, shown), background)
 
 
-def _range(stored: np.ndarray, padded: np.ndarray | None) -> tuple[int, int]:
-    """Least and greatest stored value that is no padding."""
-    image = stored if padded is None else stored[~padded]
+def _range(stored: np.ndarray, background: np.ndarray | None) -> tuple[int, int]:
+    """Least and greatest stored value that is no background."""
+    image = stored if background is None else stored[~background]
     return int(image.min()), int(image.max())
 
 

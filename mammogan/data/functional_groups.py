@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mammogan.data import shutter
 from mammogan.data.quarantine import BadImageError
 
 if TYPE_CHECKING:
@@ -12,8 +13,9 @@ if TYPE_CHECKING:
 MACROS = {
     "PixelValueTransformationSequence": ("RescaleSlope", "RescaleIntercept"),
     "FrameVOILUTSequence": ("WindowCenter", "WindowWidth", "VOILUTFunction"),
+    "FrameDisplayShutterSequence": shutter.KEYWORDS,
 }
-"""C.7.6.16.2.9 and C.7.6.16.2.10, with the elements by which a stored value is shown."""
+"""C.7.6.16.2.9, C.7.6.16.2.10 and C.7.6.16.2.16, with the elements by which a stored value is shown."""
 GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 
 

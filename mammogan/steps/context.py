@@ -30,9 +30,9 @@ class StepContext:
         tether.hold()
         return cls(config.parse(settings), tracking.parent_of(run))
 
-    def step(self, name: Step) -> AbstractContextManager[Progress]:
-        """Record in the parent run that the step began and how the block ended."""
-        return tracking.step(self.parent_id, name)
+    def step(self, name: Step, *, sees_names: bool = False) -> AbstractContextManager[Progress]:
+        """Record in the parent run that the step began and how the block ended; ``sees_names`` as ``tracking.step``."""
+        return tracking.step(self.parent_id, name, sees_names=sees_names)
 
     def trial_log(self, trial: config.Trial, name: Step) -> TrialLog:
         """Log of a trial's child run for this step, which also records how it ended."""

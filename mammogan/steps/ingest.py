@@ -17,7 +17,7 @@ def run(context: StepContext, source: str, labels: str, store: str, work: str, d
 
     The patients' key lies in ``work`` where that outlives the step, else in the store: where the next run finds it.
     """
-    with context.step(Step.INGEST):
+    with context.step(Step.INGEST, sees_names=True):
         kept = Path(work) if work else None  # a folder that outlives the step needs no copy in the store
         home = storage.join(work or store, patients.FOLDER) if work or store else _temporary_home(dataset)
         named = Patients.at(home)

@@ -79,11 +79,12 @@ class Progress:
 
 
 @contextlib.contextmanager
-def step(run_id: str, name: Step, tracking_uri: str = "") -> Generator[Progress]:
+def step(run_id: str, name: Step, tracking_uri: str = "", *, sees_names: bool = False) -> Generator[Progress]:
     """Record that a step began, and how the block ended: done, failed with its one-line reason, or stopped.
 
     Meanwhile it gives a sign of life every minute, SIGTERM ends the block by SystemExit, and it ends by MemoryError
     before the container's memory limit would end it without a word. The traceback of a failure becomes an artifact.
+    Of a step that sees the patients' own names MLflow gets our own words alone (``errors.anonymous_reason``).
     """
     logger.debug(f"step {name} of MLflow's run {run_id} begins")
     reopen(run_id, tracking_uri, anew=name is not Step.FINISH)
@@ -93,28 +94,31 @@ def step(run_id: str, name: Step, tracking_uri: str = "") -> Generator[Progress]
         with sigterm_ends(), memory.guarded(), beating(run_id, tracking_uri):
             yield progress
     except BaseException as error:
-        _record_failure(run_id, entry, error, tracking_uri)
+        _record_failure(run_id, entry, error, tracking_uri, sees_names=sees_names)
         raise
     if progress.failure is not None:
-        _record_failure(run_id, entry, progress.failure, tracking_uri)
+        _record_failure(run_id, entry, progress.failure, tracking_uri, sees_names=sees_names)
         return
     write(run_id, ended(entry, State.DONE, goes_on=progress.goes_on), tracking_uri)
     logger.debug(f"step {name} is done")
 
 
-def _record_failure(run_id: str, entry: Entry, error: BaseException, tracking_uri: str) -> None:
+def _record_failure(run_id: str, entry: Entry, error: BaseException, tracking_uri: str, *, sees_names: bool) -> None:
     """Write how the step ended and why; whatever fails here, the error that is on its way matters more."""
     state, reason = failure(error)
+    trace = errors.traceback_text
+    if sees_names and state is State.FAILED:
+        reason, trace = errors.anonymous_reason(error), errors.anonymous_traceback
     try:
         write(run_id, ended(entry, state, reason), tracking_uri)
         if state is State.FAILED:
-            _keep_traceback(run_id, entry.task, error, tracking_uri)
+            _keep_traceback(run_id, entry.task, trace(error), tracking_uri)
     except MlflowException as refusal:
         logger.warning(f"MLflow does not hear how {entry.task} ended: {errors.first_line(refusal)}", exc_info=refusal)
 
 
-def _keep_traceback(run_id: str, task: Task, error: BaseException, tracking_uri: str) -> None:
-    text, name = errors.traceback_text(error), f"{TRACEBACKS}/{task.step}.txt"
+def _keep_traceback(run_id: str, task: Task, text: str, tracking_uri: str) -> None:
+    name = f"{TRACEBACKS}/{task.step}.txt"
     try:
         client(tracking_uri).log_text(run_id, text, name)
     except Exception as refusal:  # of the store of the artifacts, which is another server with errors of its own

@@ -161,7 +161,19 @@ def test_a_spoilt_mammogram_is_looked_for_too(labels):
     found = read_cases(folder, "calc-train")
     (doubted,) = doubted_images(found, "full")
     assert doubted.doubt.startswith("another row of its image cannot be used")
-    assert doubted_images(found, "crop") == []
+    (crop,) = doubted_images(found, "crop")
+    assert (crop.abnormality, crop.doubt) == ("calcification 2", "its row tells no usable pathology")
+
+
+@pytest.mark.parametrize("images", ["full", "crop"])
+@pytest.mark.parametrize("pathology", ["UNSURE", ""])
+def test_so_is_one_of_which_no_row_tells_a_pathology(labels, images, pathology):
+    folder = labels(row(pathology, 1), row(patient="P_00002", uid="1.2"))
+    found = read_cases(folder, "calc-train")
+    assert [image.patient_id for image in wanted_images(found, images)[0]] == ["P_00002"]
+    (doubted,) = doubted_images(found, images)
+    assert (doubted.patient_id, doubted.doubt) == ("P_00001", "its row tells no usable pathology")
+    assert doubted.series_uids == {"full": ("1.1",), "crop": ("3.1",)}[images]
 
 
 @pytest.mark.parametrize("names", [("a.csv", "b.csv"), ("b.csv", "a.csv")])

@@ -110,6 +110,101 @@ class TestPadding:
             dicom.decode(dicom_bytes(RAMP * 0 + 7, PixelPaddingValue=7))
 
 
+RECTANGLE = {
+    "ShutterLeftVerticalEdge": 11,
+    "ShutterRightVerticalEdge": 80,
+    "ShutterUpperHorizontalEdge": 6,
+    "ShutterLowerHorizontalEdge": 90,
+}
+CIRCLE = {"CenterOfCircularShutter": [40, 60], "RadiusOfCircularShutter": 30}
+POLYGON = {"VerticesOfThePolygonalShutter": [5, 5, 10, 95, 90, 70, 60, 20]}
+SHUTTERS = [
+    {"ShutterShape": "RECTANGULAR", **RECTANGLE},
+    {"ShutterShape": "CIRCULAR", **CIRCLE},
+    {"ShutterShape": "POLYGONAL", **POLYGON},
+    {"ShutterShape": ["RECTANGULAR", "POLYGONAL", "CIRCULAR"], **RECTANGLE, **CIRCLE, **POLYGON},
+]
+
+
+SIDES = [((5, 5), (10, 95)), ((10, 95), (90, 70)), ((90, 70), (60, 20)), ((60, 20), (5, 5))]
+"""Of POLYGON, which is convex."""
+
+
+def _distance(row, column, start, end):
+    """Of places from the line through two vertices, positive on the polygon's side."""
+    down, right = np.subtract(end, start)
+    return ((row - start[0]) * right - (column - start[1]) * down) / np.hypot(down, right)
+
+
+class TestShutter:
+    """What a display shutter hides (PS3.3, C.7.6.11): the first row and column are 1, the shape's own edge is shown."""
+
+    @staticmethod
+    def inside(shutter, slack):
+        """(100, 100) bool by geometry; a polygon's pixels lie ``slack`` pixels or more within its sides."""
+        row, column = np.mgrid[1:101, 1:101]
+        parts = {
+            "RECTANGULAR": (row >= 6) & (row <= 90) & (column >= 11) & (column <= 80),
+            "CIRCULAR": np.hypot(row - 40, column - 60) <= 30,
+            "POLYGONAL": np.min([_distance(row, column, *side) for side in SIDES], axis=0) >= slack,
+        }
+        shapes = shutter["ShutterShape"]
+        return np.all([parts[shape] for shape in ([shapes] if isinstance(shapes, str) else shapes)], axis=0)
+
+    @pytest.mark.parametrize("shutter", SHUTTERS, ids=lambda shutter: str(shutter["ShutterShape"]))
+    @pytest.mark.parametrize("value", [0, 65535])
+    def test_what_it_hides_is_background(self, dicom_bytes, shutter, value):
+        shown = dicom.decode(dicom_bytes(RAMP, ShutterPresentationValue=value, **shutter))
+        hidden = np.ma.getmaskarray(shown)
+        assert not hidden[self.inside(shutter, 0.75)].any()
+        assert hidden[~self.inside(shutter, -0.75)].all()
+        assert (np.ma.getdata(shown)[~hidden] == RAMP[~hidden]).all()
+        assert (np.ma.getdata(shown)[hidden] == RAMP[~hidden].min()).all()
+
+    def test_it_takes_no_part_in_the_range_and_joins_the_padding(self, dicom_bytes):
+        pixels = framed(RAMP, 65535)
+        pixels[:, 90:] = 60000
+        edges = {**RECTANGLE, "ShutterUpperHorizontalEdge": 1, "ShutterRightVerticalEdge": 90}
+        edges |= {"ShutterLeftVerticalEdge": 1, "ShutterLowerHorizontalEdge": 100}
+        shown = dicom.decode(dicom_bytes(pixels, PixelPaddingValue=65535, ShutterShape="RECTANGULAR", **edges))
+        hidden = np.ones((100, 100), bool)
+        hidden[20:, :90] = False
+        assert (np.ma.getmaskarray(shown) == hidden).all()
+        assert value_range(shown, "minmax") == (1000, 1890)
+
+    def test_that_of_an_enhanced_object_counts(self):
+        macro, frame = Dataset(), Dataset()
+        for name, value in SHUTTERS[0].items():
+            setattr(macro, name, value)
+        frame.FrameDisplayShutterSequence = [macro]
+        assert show(RAMP, SharedFunctionalGroupsSequence=[frame]).tolist() == show(RAMP, **SHUTTERS[0]).tolist()
+
+    def test_one_that_hides_nothing_leaves_the_pixels(self, dicom_bytes):
+        whole = {"ShutterLeftVerticalEdge": 1, "ShutterRightVerticalEdge": 100}
+        whole |= {"ShutterUpperHorizontalEdge": 1, "ShutterLowerHorizontalEdge": 100}
+        assert not np.ma.isMaskedArray(dicom.decode(dicom_bytes(RAMP, ShutterShape="RECTANGULAR", **whole)))
+
+    @pytest.mark.parametrize(
+        ("shutter", "told"),
+        [
+            ({"ShutterShape": "BITMAP", "ShutterOverlayGroup": 0x6000}, "ShutterShape=BITMAP"),
+            ({"ShutterShape": "RECTANGULAR"}, "ShutterUpperHorizontalEdge=\\[\\]"),
+            ({**SHUTTERS[0], "ShutterRightVerticalEdge": 5}, "leaves nothing"),
+            ({**SHUTTERS[1], "CenterOfCircularShutter": 40}, "CenterOfCircularShutter=\\[40\\]"),
+            ({**SHUTTERS[1], "RadiusOfCircularShutter": 2**31 - 1}, "RadiusOfCircularShutter"),
+            ({**SHUTTERS[2], "VerticesOfThePolygonalShutter": [1, 1, 9, 9]}, "4 numbers, no polygon"),
+        ],
+        ids=["bitmap", "no edges", "crossed", "half a place", "far", "no polygon"],
+    )
+    def test_one_without_a_meaning_is_refused(self, dicom_bytes, shutter, told):
+        with pytest.raises(BadImageError, match=told):
+            dicom.decode(dicom_bytes(RAMP, **shutter))
+
+    def test_a_presentation_table_is_refused(self, dicom_bytes):
+        with pytest.raises(BadImageError, match="PresentationLUTSequence"):
+            dicom.decode(dicom_bytes(RAMP, PresentationLUTSequence=[Dataset()]))
+
+
 class TestRange:
     @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
     def test_signed_pixels_of_the_whole_range_keep_their_order(self, photometric):

@@ -173,6 +173,40 @@ def test_a_step_that_fails_says_so_everywhere(mlflow, tmp_path, call, monkeypatc
     assert "secret" not in text
 
 
+NAMED = "P_00007_anna"
+
+
+def _library(*_, **__):
+    """As a library that quotes what it was given, one error behind another."""
+    try:
+        int(NAMED)
+    except ValueError as error:
+        raise KeyError(NAMED) from error
+
+
+def _system(*_, **__):
+    Path("/", NAMED).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("injected", "told"),
+    [(_library, "KeyError: what it says"), (_system, "FileNotFoundError (No such file or directory): what it says")],
+)
+def test_mlflow_does_not_hear_a_name_that_an_unforeseen_error_of_ingest_quotes(
+    mlflow, tmp_path, parent, call, monkeypatch, capsys, injected, told
+):
+    monkeypatch.setattr("mammogan.data.sources.locate", injected)
+    log, _, failure = run_step(call, Step.INGEST, capsys)
+    assert NAMED in log
+    assert NAMED in failure
+    entry = entries(mlflow, tmp_path)[Task(Step.INGEST)]
+    assert entry.reason.startswith(told)
+    text = artifact(mlflow, parent, "tracebacks/ingest.txt", tmp_path)
+    assert entry.reason in text
+    assert f"in {injected.__name__}" in text
+    assert NAMED not in text + str(mlflow.get_run(parent).data.tags)
+
+
 def mark_synthetic(folder):
     """Turn two of the benign training images into synthetic malignant ones."""
     frame = manifest.read(folder)
