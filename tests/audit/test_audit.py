@@ -364,7 +364,9 @@ def kept(critic, path, identity, data_digest):
 def audited_with(critic, dataset, folder):
     """Audit of benign images as if they were synthetic malignant ones."""
     fakes = Dataset.read(dataset).test.of(0).images()
-    return audit_dataset(dataset, RANDOM, folder / "audit", fakes=fakes, label=1, critic=critic)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mammogan.audit.page.pairs_figure", lambda *_: b"")  # a second to draw, and nobody looks at it
+        return audit_dataset(dataset, RANDOM, folder / "audit", fakes=fakes, label=1, critic=critic)
 
 
 class TestDataset:

@@ -22,7 +22,7 @@ from mammogan.models.generator import Generator, save_snapshot
 from mammogan.results import PAIRS, Direction, Evaluation, TrialResult, TrialStatus
 
 SIZE = 28
-CONFIG = EvaluateConfig(fakes=9, pairs=12, extractor="random", batch_size=4, device="cpu")
+CONFIG = EvaluateConfig(fakes=9, pairs=6, extractor="random", batch_size=4, device="cpu")
 SHARES = ("precision", "recall", "density", "coverage")
 
 

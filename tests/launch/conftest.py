@@ -4,6 +4,7 @@ import functools
 
 import pytest
 from kubeflow import Kubeflow, serve
+from mlflow_databases import quick_runs  # noqa: F401
 
 from mammogan import pipeline
 from mammogan.launch import compiled

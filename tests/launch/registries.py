@@ -31,6 +31,7 @@ class Double(BaseHTTPRequestHandler):
     """
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else each answer waits 40 ms for the acknowledgement of its headers
 
     def do_GET(self):
         if self.path.startswith("/token?"):

@@ -167,8 +167,7 @@ def test_patients_who_are_in_train_too_and_too_few_patients_tell_nothing(client,
     assert champion(client) == "1"
 
 
-@pytest.mark.parametrize("by", ["source_sha256", "patient_id"])
-@pytest.mark.parametrize("split", ["train", "validation"])
+@pytest.mark.parametrize(("by", "split"), [("source_sha256", "train"), ("patient_id", "validation")])
 def test_what_it_learnt_from_is_no_test_set_for_it_under_another_split(client, add, tmp_path, by, split):
     """The other data set takes as test what the version was trained on or chosen by, whatever else it calls that."""
     good, flat = generator(tmp_path / "good.pt", 0, 30), generator(tmp_path / "flat.pt", 1, 1)

@@ -27,6 +27,13 @@ def page(tmp_path_factory):
     return path.read_text()
 
 
+@pytest.fixture(autouse=True)
+def _no_charts(monkeypatch):
+    """A page's charts take two seconds to draw; ``page``, which is made before, has them."""
+    for name in ("metrics", "samples", "losses"):
+        monkeypatch.setattr(figures, f"{name}_figure", lambda *_: None)
+
+
 def text_of(page):
     body = re.sub(r"<style>.*?</style>|<[^>]+>", " ", page, flags=re.DOTALL)
     return html.unescape(re.sub(r"\s+", " ", body))
