@@ -188,6 +188,19 @@ class Omission:
 
 
 @dataclass(frozen=True)
+class _OfTrial:
+    """Of one trial, told by its gradient-penalty weight and seed."""
+
+    gp_lambda: float
+    seed: int
+
+    @property
+    def trial(self) -> Trial:
+        """The trial that it is of."""
+        return Trial(self.gp_lambda, self.seed)
+
+
+@dataclass(frozen=True)
 class TrialFile:
     """A file that a training hands on, by its content."""
 
@@ -197,11 +210,9 @@ class TrialFile:
 
 
 @dataclass(frozen=True)
-class TrialResult:
+class TrialResult(_OfTrial):
     """What a training hands on, ``trial.json``."""
 
-    gp_lambda: float
-    seed: int
     data_digest: str
     epochs: int
     """Epochs that were asked for."""
@@ -218,18 +229,11 @@ class TrialResult:
     files: tuple[TrialFile, ...] = ()
     """Snapshots, grids, and of a finished trial critic and history: what is used of it has this content."""
 
-    @property
-    def trial(self) -> Trial:
-        """Its gradient-penalty weight and seed."""
-        return Trial(self.gp_lambda, self.seed)
-
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(_OfTrial):
     """The measurements of a trial's snapshots, ``evaluation.json``."""
 
-    gp_lambda: float
-    seed: int
     status: TrialStatus
     reason: str = ""
     failed_in: Step | None = None
@@ -245,11 +249,6 @@ class Evaluation:
     measurements: tuple[Measurement, ...] = ()
     omitted: tuple[Omission, ...] = ()
 
-    @property
-    def trial(self) -> Trial:
-        """Its gradient-penalty weight and seed."""
-        return Trial(self.gp_lambda, self.seed)
-
     def of(self, metric: str, pairing: str) -> list[Measurement]:
         """Measurements of one metric and pairing, in the order of the snapshots."""
         return [
@@ -258,21 +257,14 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Candidate(_OfTrial):
     """A snapshot that may win."""
 
-    gp_lambda: float
-    seed: int
     epoch: int
     deciding: tuple[Quantity, ...]
     """What decides, the first first."""
     data_digest: str
     measurements: tuple[Measurement, ...]
-
-    @property
-    def trial(self) -> Trial:
-        """The trial whose snapshot it is."""
-        return Trial(self.gp_lambda, self.seed)
 
     def find(self, quantity: Quantity) -> Measurement | None:
         """Its measurement of a quantity."""
@@ -309,11 +301,9 @@ class HeldOutSet:
 
 
 @dataclass(frozen=True)
-class WinnerResult:
+class WinnerResult(_OfTrial):
     """The winner measured anew, once, on test images, with latents that ranked nothing; ``result.json``."""
 
-    gp_lambda: float
-    seed: int
     epoch: int
     snapshot_sha256: str
     latent_seed: int
@@ -334,11 +324,6 @@ class WinnerResult:
     """Why there is no figure; None where there is one."""
     reason: str = ""
     """The same in a sentence."""
-
-    @property
-    def trial(self) -> Trial:
-        """The trial whose snapshot it is."""
-        return Trial(self.gp_lambda, self.seed)
 
     def figures(self) -> list[Measurement]:
         """What the selection went by, measured on the test images; what is quoted and compared. Empty if unmeasured."""
@@ -367,8 +352,8 @@ class Contest:
     """Of the one-sided upper end."""
     reason: str = ""
     """Why it was not measured; empty where it was."""
-    key: str = ""
-    """Of the quantity."""
+    quantity: Quantity | None = None
+    """What was measured: KID against test images; None where nothing was."""
     value: float | None = None
     """KID of the version."""
     rival_value: float | None = None
@@ -482,18 +467,11 @@ class LambdaStrength:
 
 
 @dataclass(frozen=True)
-class FailedTrial:
+class FailedTrial(_OfTrial):
     """A trial that cannot win."""
 
-    gp_lambda: float
-    seed: int
     status: TrialStatus
     reason: str
-
-    @property
-    def trial(self) -> Trial:
-        """Its gradient-penalty weight and seed."""
-        return Trial(self.gp_lambda, self.seed)
 
 
 class RankingReason(StrEnum):

@@ -10,7 +10,7 @@ import numpy as np
 from decision_simulations.worlds import Patients, draw_fakes, draw_patients, shift_of
 from mammogan.config import SelectConfig
 from mammogan.metrics.kid import kernel_difference
-from mammogan.results import Contest, Outcome
+from mammogan.results import Contest, Outcome, Quantity
 from mammogan.selection.gates import better_than
 from mammogan.statistics import Floats
 
@@ -33,8 +33,9 @@ class Stage:
         real = self.real
         kid = kernel_difference(challenger, champion, real.features, SETTINGS.confidence, real.numbers)
         return Contest(
-            "2", "1", SETTINGS.margin, SETTINGS.confidence, key="kid", value=kid.one, rival_value=kid.other,
-            difference=kid.value, upper=kid.upper, images=len(real.features), patients=PATIENTS, fakes=FAKES,
+            "2", "1", SETTINGS.margin, SETTINGS.confidence,
+            quantity=Quantity("kid", "simulated", "test"), value=kid.one, rival_value=kid.other, difference=kid.value,
+            upper=kid.upper, images=len(real.features), patients=PATIENTS, fakes=FAKES,
         )  # fmt: skip
 
     def is_promoted(self, challenger: Floats, champion: Floats) -> bool:

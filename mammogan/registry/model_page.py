@@ -12,7 +12,7 @@ from mlflow.entities.model_registry import ModelVersion
 
 from mammogan.reporting.markdown import plain
 from mammogan.tracking import authorship
-from mammogan.tracking.server import GRIDS
+from mammogan.training.trial_folder import grid_name
 
 if TYPE_CHECKING:
     from mammogan.registry.promotion import Move
@@ -48,7 +48,7 @@ def samples(version: ModelVersion) -> str:
 
 def picture(run_id: str, epoch: int) -> str:
     """A trial's sample grid in Markdown, by the address at which MLflow serves it beside its own pages."""
-    query = urllib.parse.urlencode({"path": f"{GRIDS}/epoch_{epoch:04d}.png", "run_uuid": run_id})
+    query = urllib.parse.urlencode({"path": grid_name(epoch), "run_uuid": run_id})
     return f"![Samples of epoch {epoch}](get-artifact?{query})"
 
 

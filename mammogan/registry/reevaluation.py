@@ -164,7 +164,7 @@ def _measured(blank: Contest, own: Generator, real: RealImages, config: Config, 
     rival_kid = compare_generators(own, rival, real, config.evaluate, blank.confidence)
     return dataclasses.replace(
         blank,
-        key=Quantity("kid", rival_kid.extractor, "test").key,
+        quantity=Quantity("kid", rival_kid.extractor, "test"),
         value=rival_kid.difference.one,
         rival_value=rival_kid.difference.other,
         difference=rival_kid.difference.value,

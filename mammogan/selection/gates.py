@@ -165,10 +165,10 @@ def better_than(contest: Contest) -> Verdict:
     as good and was cheaper to train replaces nobody, for whoever is as good may be worse by what is not seen.
     """
     name = f"better than version {contest.rival}"
-    if contest.upper is None:
+    if contest.upper is None or contest.quantity is None:
         return Verdict(name, Outcome.NOT_CHECKED, contest.reason or "the difference has no upper end")
     rival = f"{number(contest.rival_value)} of champion version {contest.rival}"
-    figures = f"{contest.key} {number(contest.value)} against {rival}"
+    figures = f"{contest.quantity.key} {number(contest.value)} against {rival}"
     basis = f"{contest.images} held-out images of {contest.patients} patients"
     end = f"difference {number(contest.difference)}, upper end {number(contest.upper)} at {contest.confidence:.4g}"
     why = f"{figures} on {basis}: {end}, to lie below {0 - contest.margin:g}"

@@ -34,7 +34,7 @@ from mammogan.selection.comparison import compare_trials, describe, run_figures
 from mammogan.selection.gates import candidate_gates, failures
 from mammogan.selection.pairing import ranking_pairing
 from mammogan.statistics import Variance, combine
-from mammogan.training.trial_folder import CRITIC, SNAPSHOTS, require_content
+from mammogan.training.trial_folder import CRITIC, require_content, snapshot_name
 
 CONFIDENCE = 0.95
 """Of a lambda's own interval."""
@@ -55,7 +55,7 @@ def decide(
     choice = select(given, config)
     if chosen := choice.winner:
         trained = next(item for item in given if item.trial == chosen.trial)
-        for name, target in ((f"{SNAPSHOTS}epoch_{chosen.epoch:04d}.pt", winner), (CRITIC, critic)):
+        for name, target in ((snapshot_name(chosen.epoch), winner), (CRITIC, critic)):
             storage.write_bytes(str(target), _trained_file(trained, name, store))
     results.write(choice, decision)
     return choice

@@ -22,7 +22,14 @@ from mammogan.training.early_stop import HeldOutKid, best_epoch, snapshots_witho
 from mammogan.training.grid import save_grid
 from mammogan.training.interruption import Interruption
 from mammogan.training.trainer import Trainer
-from mammogan.training.trial_folder import HISTORY, EpochMetrics, TrialFolder, parse_history
+from mammogan.training.trial_folder import (
+    HISTORY,
+    EpochMetrics,
+    TrialFolder,
+    grid_name,
+    parse_history,
+    snapshot_name,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -183,7 +190,7 @@ class TrainingLoop:
         if not self.is_main:
             return
         generator = self.trainer.snapshot_generator()
-        snapshot, grid = f"snapshots/epoch_{epoch:04d}.pt", f"grids/epoch_{epoch:04d}.png"
+        snapshot, grid = snapshot_name(epoch), grid_name(epoch)
         save_snapshot(generator, epoch, self.folder.out / snapshot)
         save_grid(generator, self.folder.out / grid)
         self._publish(snapshot)

@@ -21,7 +21,7 @@ from mammogan.config import PRESETS, Trial
 from mammogan.models.generator import Generator, save_snapshot
 from mammogan.registry import notes, promotion
 from mammogan.reporting import card
-from mammogan.results import Candidate, Contest, Outcome, Unmeasured, Verdict
+from mammogan.results import Candidate, Contest, Outcome, Quantity, Unmeasured, Verdict
 from mammogan.selection import gates
 from mammogan.selection.ranking import select
 from mammogan.tracking import heartbeat
@@ -78,8 +78,8 @@ def contest(version, rival, kid, rival_kid, half=0.01):
     """As 20 patients would tell, to ``half`` of KID."""
     difference = kid - rival_kid
     return Contest(
-        version, rival, 0.0, 0.975, key="inception/kid_test", value=kid, rival_value=rival_kid, difference=difference,
-        upper=difference + half, images=40, patients=20, fakes=100,
+        version, rival, 0.0, 0.975, quantity=Quantity("kid", "inception", "test"), value=kid, rival_value=rival_kid,
+        difference=difference, upper=difference + half, images=40, patients=20, fakes=100,
     )  # fmt: skip
 
 

@@ -52,7 +52,8 @@ def test_an_absent_metric_fails():
 
 
 def contest(upper, margin=0.0, **changes):
-    given = {"key": "x/kid_test", "value": 0.1, "rival_value": 0.2, "difference": -0.1, "images": 30, "patients": 9}
+    quantity = Quantity("kid", "x", "test")
+    given = {"quantity": quantity, "value": 0.1, "rival_value": 0.2, "difference": -0.1, "images": 30, "patients": 9}
     return Contest("2", "1", margin, 0.975, upper=upper, **{**given, **changes})
 
 
