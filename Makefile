@@ -39,7 +39,7 @@ run: setup
 	@$(BIN)/mammogan run --preset demo --out "$(OUT)"
 
 test: setup
-	@$(BIN)/python -m pytest -n 4 --dist loadscope --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder
 
 test-long: setup
 	@$(BIN)/python -m pytest -m long
