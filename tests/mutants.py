@@ -1494,7 +1494,11 @@ MUTANTS = [
         ],
         "tests/audit/test_audit.py -k no_real_image": [
             ("mammogan/audit/inspection.py", "if config.report.real_images else None", ""),
-            ("mammogan/audit/inspection.py", "names = real.train.pseudonyms", "names = real.train.image_ids"),
+            (
+                "mammogan/audit/inspection.py",
+                "names, shared = self.real.train.pseudonyms",
+                "names, shared = self.real.train.image_ids",
+            ),
         ],
         "tests/test_numbers.py": [
             ("mammogan/numbers.py", "statistics.median_low(sizes)", "max(sizes)"),
@@ -1561,7 +1565,7 @@ MUTANTS = [
         ],
         "tests/audit/test_audit.py -k 'non_members or stand_in'": [
             ("mammogan/audit/inspection.py", "whole.held_out_validation", "whole.validation"),
-            ("mammogan/audit/inspection.py", "Role.VALIDATION if len(validation) else Role.TEST", "Role.TEST"),
+            ("mammogan/audit/inspection.py", "Role.VALIDATION if len(self.validation) else Role.TEST", "Role.TEST"),
         ],
         "tests/utility/test_utility.py -k end_its_trainings": [
             ("mammogan/utility/blocks.py", "    if not len(validation):\n", "    if True:\n"),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -190,19 +191,15 @@ def audit_dataset(
     """
     whole = Dataset.read(dataset)
     label = _label_of_synthetic(whole) if label is None else label
-    real = whole.real.of(label)
-    validation = whole.held_out_validation.real.of(label)
-    role = Role.VALIDATION if len(validation) else Role.TEST
-    test = whole.held_out.real.of(label)
-    held_out = validation if role is Role.VALIDATION else test
+    known = _KnownImages(whole.real.of(label), whole.held_out_validation.real.of(label), whole.held_out.real.of(label))
     if fakes is None and not len(whole.synthetic):
         raise ValueError(
             f"dataset={str(dataset)!r}: it holds no synthetic images; fill it with synthesise or give some"
         )
     fakes = whole.synthetic.images() if fakes is None else fakes
-    reals = [Reals(side.images(allow_empty=True), side.patients) for side in (real.train, held_out)]
+    reals = [Reals(side.images(allow_empty=True), side.patients) for side in (known.real.train, known.held_out)]
     _check(*reals, fakes)
-    judged = critic_scores(critic, *reals, real.digest, config) if critic else None
+    judged = critic_scores(critic, *reals, known.real.digest, config) if critic else None
     drawn = _to_draw(len(fakes), config) if more else 0
     if more and drawn:
         fakes = torch.cat([fakes, more(drawn)])
@@ -211,26 +208,54 @@ def audit_dataset(
         batch_size=config.evaluate.batch_size, critic=judged,
         device=pick_device(config.evaluate.device, "evaluate.device"), drawn=drawn,
     )  # fmt: skip
-    names = real.train.pseudonyms
-    result = dataclasses.replace(
-        result,
-        label=manifest.CLASSES[label],
-        counts=dataclasses.replace(
+    result = known.named(dataclasses.replace(result, label=manifest.CLASSES[label]), drawn)
+    _write(result, page.pictures(result.closest, fakes, reals[0].images if config.report.real_images else None), out)
+    return result
+
+
+@dataclass(frozen=True)
+class _KnownImages:
+    """The real images of the audited class."""
+
+    real: Dataset
+    validation: Dataset
+    """Those of patients who are not in train."""
+    test: Dataset
+    """Those of patients who are in no other split."""
+
+    @property
+    def role(self) -> Role:
+        """What stands for images that the generator cannot know."""
+        return Role.VALIDATION if len(self.validation) else Role.TEST
+
+    @property
+    def held_out(self) -> Dataset:
+        """Them."""
+        return self.validation if self.role is Role.VALIDATION else self.test
+
+    def named(self, result: Audit, drawn: int) -> Audit:
+        """The audit with the pseudonyms of train images, and the counts that only the data set tells."""
+        names, shared = self.real.train.pseudonyms, len(self.real.test) - len(self.test)
+        counts = dataclasses.replace(
             result.counts,
             drawn=drawn,
-            held_out_role=role,
-            test_images_of_train_patients=len(real.test) - len(test) if role is Role.TEST else 0,
-            validation_images_left_out=len(real.validation) - len(validation),
-        ),
-        closest=tuple(dataclasses.replace(pair, train_image=names[pair.train]) for pair in result.closest),
-        copied=tuple(dataclasses.replace(image, train_image=names[image.train]) for image in result.copied),
-    )
-    pictures = page.pictures(result.closest, fakes, reals[0].images if config.report.real_images else None)
-    # all is made before anything is written, so that a failure leaves no half result
+            held_out_role=self.role,
+            test_images_of_train_patients=shared if self.role is Role.TEST else 0,
+            validation_images_left_out=len(self.real.validation) - len(self.validation),
+        )
+        return dataclasses.replace(
+            result,
+            counts=counts,
+            closest=tuple(dataclasses.replace(pair, train_image=names[pair.train]) for pair in result.closest),
+            copied=tuple(dataclasses.replace(image, train_image=names[image.train]) for image in result.copied),
+        )
+
+
+def _write(result: Audit, pictures: Mapping[str, bytes], out: Path) -> None:
+    """Write the record, its page and pictures; all are made before, so that a failure leaves no half result."""
     files = {f"{name}.png": picture for name, picture in pictures.items()}
     files |= {page.PAGE: page.render(result, pictures), FILE: results.document(result)}
     for file, written in files.items():
         storage.write_bytes(str(out / file), written)
     for name in {page.CLOSEST, *WITH_REALS} - pictures.keys():  # of an earlier audit
         storage.remove(str(out / f"{name}.png"))
-    return result
