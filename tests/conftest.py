@@ -36,8 +36,8 @@ class FileScheduling(LoadScopeScheduling):
 
 
 def pytest_configure(config):
-    """One warm interpreter, which all workers use; it imports nothing until then."""
-    if not hasattr(config, "workerinput"):
+    """One warm interpreter for all workers, which imports nothing until it is used; ``mutants.py`` lends its own."""
+    if not hasattr(config, "workerinput") and warm_interpreter.VARIABLE not in os.environ:
         stack = contextlib.ExitStack()
         config.add_cleanup(stack.close)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="warm-"))

@@ -21,6 +21,7 @@ from pathlib import Path
 from shlex import split
 
 import pytest
+import warm_interpreter
 
 ROOT = Path(__file__).resolve().parents[1]
 COPIES = 2
@@ -1701,7 +1702,12 @@ def main(chosen: str) -> int:
         importlib.import_module(name)
     wrong = 0
     fork = multiprocessing.get_context("fork")
-    with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(COPIES, mp_context=fork) as pool:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        warm_interpreter.started(Path(folder)) as warm,
+        ProcessPoolExecutor(COPIES, mp_context=fork) as pool,
+    ):
+        os.environ[warm_interpreter.VARIABLE] = str(warm)
         unchanged = [
             Mutant(tests, "tests/mutants.py", "", "") for tests in dict.fromkeys(mutant.tests for mutant in mutants)
         ]
