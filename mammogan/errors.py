@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dis
+import re
 import traceback
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 
 from mammogan.addresses import masked
 
 MOST_CHARACTERS = 200_000
 """Of a traceback; the middle of a longer one is left out."""
+_files: set[str] = set()
+"""Names of files that no ``anonymous_reason`` repeats."""
 WITHHELD = "what it says may name a patient and stands in the step's log alone"
 
 
@@ -50,13 +54,19 @@ def traceback_text(error: BaseException) -> str:
     return _bounded("".join(traceback.format_exception(error)))
 
 
+def keep_private(file: str) -> None:
+    """Have no ``anonymous_reason`` of this process repeat a path below a source, which may bear a patient's name."""
+    _files.update({file, *file.split("/")} - {""})
+
+
 def anonymous_reason(error: BaseException) -> str:
     """As ``reason`` where this project wrote the message; else its type, for a library's words may quote a file's name.
 
-    Of an error of the operating system, what went wrong without where.
+    Of an error of the operating system, what went wrong without where; of a file that ``keep_private`` was told, what
+    kind it is.
     """
     if _is_ours(error):
-        return reason(error)
+        return _without_files(reason(error))
     said = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
     return f"{type(error).__name__}{said}: {WITHHELD}"
 
@@ -74,6 +84,13 @@ def anonymous_traceback(error: BaseException) -> str:
         for each in _chain(error)
     ]
     return _bounded("\nwhich led to:\n\n".join(reversed(parts)))
+
+
+def _without_files(text: str) -> str:
+    for file in sorted(_files, key=len, reverse=True):
+        kind = PurePosixPath(file).suffix
+        text = re.sub(rf"(?<!\w){re.escape(file)}(?!\w)", lambda _, kind=kind: f"*{kind}", text)
+    return text
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

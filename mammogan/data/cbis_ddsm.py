@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -25,22 +24,15 @@ from mammogan.data.quarantine import RejectedImage
 PATHOLOGIES = ("MALIGNANT", "BENIGN", "BENIGN_WITHOUT_CALLBACK")
 """In the order in which one of several decides for a whole image."""
 
-REQUIRED = (
-    "patient_id",
-    "left_or_right_breast",
-    "image_view",
-    "abnormality_id",
-    "pathology",
-    "image_file_path",
-    "cropped_image_file_path",
-    "roi_mask_file_path",
-)
+PATHS = ("image_file_path", "cropped_image_file_path", "roi_mask_file_path")
+"""Of mammogram, crop and mask; the last may be empty."""
+REQUIRED = ("patient_id", "left_or_right_breast", "image_view", "abnormality_id", "pathology", *PATHS)
 USED = (*REQUIRED, "abnormality_type")
-MARKS = ("image_file_path", "cropped_image_file_path")
+MARKS = PATHS[:2]
 """Columns that only a case-description CSV has."""
 SPOILT = "another row of its image cannot be used, so that the label is not known"
 CONTRADICTED = "rows contradict each other"
-UNLABELLED = "its row tells no usable pathology"
+UNUSABLE = "its row cannot be used"
 PATH_PART = re.compile(r"[\w.+-]{1,120}", re.ASCII)
 """Part of a path in a CSV; the first one becomes a file's name."""
 
@@ -110,6 +102,46 @@ class ImageSpec:
 
 
 @dataclass(frozen=True)
+class Places:
+    """Where a row says that its images lie."""
+
+    subset: str
+    image: str
+    """Path of the mammogram; empty where the row tells none that can be used."""
+    crop: str
+    mask: str
+
+    @classmethod
+    def of(cls, row: tables.Row) -> Places | None:
+        """None of a row that tells no mammogram's name of CBIS-DDSM."""
+        image, crop, mask = (_path_or_nothing(column, row[column]) for column in PATHS)
+        try:
+            return cls(subset_of(image or crop), image, crop, mask)
+        except ValueError:
+            return None
+
+    def doubted(self, images: Literal["full", "crop"]) -> ImageSpec | None:
+        """The image that the row would make, of which nothing else is known; None where it does not say which."""
+        own = self.image if images == "full" else self.crop
+        others = [] if images == "full" else [self.mask]
+        if not own:
+            return None
+        return ImageSpec(
+            image_id=own.split("/")[0],
+            label=0,
+            pathology=PATHOLOGIES[-1],
+            patient_id="",
+            laterality="",
+            view="",
+            abnormality="",
+            subset=self.subset,
+            series_uids=tuple(sorted({_series_uid(path) for path in (own, *others) if path})),
+            content=images,
+            doubt=UNUSABLE,
+        )
+
+
+@dataclass(frozen=True)
 class CaseFile:
     """The rows of the case CSVs of a labels folder that belong to the chosen subsets."""
 
@@ -117,8 +149,8 @@ class CaseFile:
     bad: tuple[RejectedImage, ...]
     doubted: tuple[Case, ...] = ()
     """Rows that contradict each other; they stand in ``bad`` too."""
-    unlabelled: tuple[Case, ...] = ()
-    """Rows whose pathology alone cannot be used, with a stand-in for it; they stand in ``bad`` too."""
+    unusable: tuple[Places, ...] = ()
+    """What rows that cannot be used say of where their images lie; they stand in ``bad`` too."""
 
 
 @functools.lru_cache(maxsize=256)  # a long list says few words many times
@@ -160,15 +192,15 @@ def read_cases(labels: str, subset: str, *, linked: bool = True) -> CaseFile:
     chosen = subset.split("+")
     cases: dict[Case, Case] = {}
     bad: list[RejectedImage] = []
-    unlabelled: list[Case] = []
+    unusable: list[Places] = []
     seen: set[str] = set()
     for origin, row, columns in _case_rows(labels, linked=linked):
         try:
             case = _case(row, origin, columns)
         except ValueError as error:
             bad.append(_bad_row(row, origin, error))
-            with suppress(ValueError):
-                unlabelled.append(_case(row, origin, columns, pathology=PATHOLOGIES[-1]))
+            if (places := Places.of(row)) and places.subset in chosen:
+                unusable.append(places)
             continue
         seen.add(case.subset)
         if case.subset in chosen:
@@ -186,7 +218,7 @@ def read_cases(labels: str, subset: str, *, linked: bool = True) -> CaseFile:
         cases=tuple(case for case in cases.values() if case not in unlike),
         bad=tuple(bad),
         doubted=tuple(unlike),
-        unlabelled=tuple(case for case in unlabelled if case.subset in chosen),
+        unusable=tuple(unusable),
     )
 
 
@@ -233,11 +265,10 @@ def doubted_images(found: CaseFile, images: Literal["full", "crop"]) -> list[Ima
     whole, spoilt = _parted(found, images)
     known = {_make(group, images).image_id for group in whole}
     doubted: dict[str, ImageSpec] = {}
-    for groups, doubt in (
-        (_groups(found.unlabelled, images), UNLABELLED),
-        (spoilt, SPOILT),
-        (_groups(found.doubted, images), CONTRADICTED),
-    ):
+    for places in found.unusable:
+        if image := places.doubted(images):
+            doubted[image.image_id] = image
+    for groups, doubt in ((spoilt, SPOILT), (_groups(found.doubted, images), CONTRADICTED)):
         for group in groups:
             image = _make(group, images)
             doubted[image.image_id] = replace(image, doubt=doubt)
@@ -357,20 +388,16 @@ def _case_rows(labels: str, *, linked: bool) -> Iterator[tuple[str, tables.Row, 
         )
 
 
-def _case(row: tables.Row, origin: str, columns: DescriptorColumns, pathology: str = "") -> Case:
-    """The row as a case, of ``pathology`` where that is given. Raises ValueError for one that cannot be used."""
-    given = ("roi_mask_file_path", "pathology") if pathology else ("roi_mask_file_path",)
-    row.check([column for column in REQUIRED if column not in given], USED)
-    image, crop, mask = (
-        _path(column, row[column]) for column in ("image_file_path", "cropped_image_file_path", "roi_mask_file_path")
-    )
+def _case(row: tables.Row, origin: str, columns: DescriptorColumns) -> Case:
+    row.check([column for column in REQUIRED if column != PATHS[-1]], USED)
+    image, crop, mask = (_path(column, row[column]) for column in PATHS)
     return Case(
         subset=subset_of(image),
         patient_id=row["patient_id"],
         laterality=row["left_or_right_breast"],
         view=row["image_view"],
         abnormality=f"{row['abnormality_type']} {tables.plain_number(row['abnormality_id'])}".strip(),
-        pathology=pathology or pathology_of(row["pathology"]),
+        pathology=pathology_of(row["pathology"]),
         image_path=image,
         crop_path=crop,
         mask_path=mask,
@@ -386,6 +413,13 @@ def _path(column: str, written: str) -> str:
     if path and (len(parts) < 3 or ".." in parts or not all(map(PATH_PART.fullmatch, parts))):
         raise ValueError(f"{column}={written!r}: write it as NAME/STUDY UID/SERIES UID/FILE")
     return path
+
+
+def _path_or_nothing(column: str, written: str) -> str:
+    try:
+        return _path(column, written)
+    except ValueError:
+        return ""
 
 
 def _bad_row(row: tables.Row, origin: str, error: ValueError) -> RejectedImage:

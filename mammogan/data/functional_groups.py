@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 MACROS = {
     "PixelValueTransformationSequence": ("RescaleSlope", "RescaleIntercept"),
-    "FrameVOILUTSequence": ("WindowCenter", "WindowWidth", "VOILUTFunction"),
+    "FrameVOILUTSequence": ("WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence"),
     "FrameDisplayShutterSequence": shutter.KEYWORDS,
 }
 """C.7.6.16.2.9, C.7.6.16.2.10 and C.7.6.16.2.16, with the elements by which a stored value is shown."""

@@ -29,6 +29,8 @@ KEYWORDS = ("ShutterShape", *EDGES, CENTRE, RADIUS, VERTICES)
 FIX = "export the image without its display shutter"
 FURTHEST = 1 << 20
 """Pixels from the image's origin: coordinates beyond it are no place near an image."""
+MOST_VERTICES = 256
+"""Each costs time on every row that it spans."""
 
 
 def hidden(dataset: Dataset, shape: tuple[int, int]) -> np.ndarray | None:
@@ -39,8 +41,11 @@ def hidden(dataset: Dataset, shape: tuple[int, int]) -> np.ndarray | None:
     shapes = dataset.get("ShutterShape")
     if not shapes:
         return None
+    names = [shapes] if isinstance(shapes, str) else list(shapes)
+    if len(set(names)) != len(names):
+        raise BadImageError(f"ShutterShape: {len(names)} shapes, of which one stands there twice", FIX)
     shown = np.ones(shape, bool)
-    for name in [shapes] if isinstance(shapes, str) else shapes:
+    for name in names:
         if name == "RECTANGULAR":
             shown &= _rectangle(dataset, shape)
         elif name == "CIRCULAR":
@@ -68,8 +73,8 @@ def _circle(dataset: Dataset, shape: tuple[int, int]) -> np.ndarray:
 
 def _polygon(dataset: Dataset, shape: tuple[int, int]) -> np.ndarray:
     places = _numbers(dataset, VERTICES)
-    if len(places) < 6 or len(places) % 2:
-        raise BadImageError(f"{VERTICES}: {len(places)} numbers, no polygon of rows and columns", FIX)
+    if not 6 <= len(places) <= 2 * MOST_VERTICES or len(places) % 2:
+        raise BadImageError(f"{VERTICES}: {len(places)} numbers, no polygon of 3 to {MOST_VERTICES} vertices", FIX)
     drawn = Image.new("1", (shape[1], shape[0]))
     corners = [(column - 1, row - 1) for row, column in zip(places[::2], places[1::2], strict=True)]
     ImageDraw.Draw(drawn).polygon(corners, fill=1, outline=1)

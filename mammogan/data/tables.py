@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from mammogan import storage
+from mammogan import errors, storage
 from mammogan.data.cells import unshielded
 from mammogan.data.listing import DICOM_SUFFIXES, composed, is_companion
 from mammogan.data.picture import SUFFIXES
@@ -141,6 +141,7 @@ class Table:
 
 def read(folder: str, name: str) -> Table:
     """The CSV ``name`` in ``folder``, a local path or an ``s3://`` address; as ``parse`` reads it."""
+    errors.keep_private(name)
     return parse(name, storage.read_bytes(storage.join(folder, name), key=storage.Key.SOURCE))
 
 

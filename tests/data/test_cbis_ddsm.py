@@ -1,4 +1,5 @@
 import csv
+import re
 import shutil
 
 import pytest
@@ -162,17 +163,33 @@ def test_a_spoilt_mammogram_is_looked_for_too(labels):
     (doubted,) = doubted_images(found, "full")
     assert doubted.doubt.startswith("another row of its image cannot be used")
     (crop,) = doubted_images(found, "crop")
-    assert (crop.abnormality, crop.doubt) == ("calcification 2", "its row tells no usable pathology")
+    assert (crop.image_id, crop.doubt) == ("Calc-Training_P_00001_LEFT_CC_2", "its row cannot be used")
 
 
 @pytest.mark.parametrize("images", ["full", "crop"])
-@pytest.mark.parametrize("pathology", ["UNSURE", ""])
-def test_so_is_one_of_which_no_row_tells_a_pathology(labels, images, pathology):
-    folder = labels(row(pathology, 1), row(patient="P_00002", uid="1.2"))
+@pytest.mark.parametrize(
+    ("written", "instead"),
+    [
+        (",BENIGN,", ",UNSURE,"), (",BENIGN,", ",,"), ("P_00001,2", ",2"), (",LEFT,", ",,"), (",CC,1,", ",,1,"),
+        (",1,calc", ",,calc"), ("$", ",z"),
+    ],
+)  # fmt: skip
+def test_so_is_one_of_which_no_row_can_be_used(labels, images, written, instead):
+    folder = labels(re.sub(written, instead, row(), count=1), row(patient="P_00002", uid="1.2"))
     found = read_cases(folder, "calc-train")
     assert [image.patient_id for image in wanted_images(found, images)[0]] == ["P_00002"]
     (doubted,) = doubted_images(found, images)
-    assert (doubted.patient_id, doubted.doubt) == ("P_00001", "its row tells no usable pathology")
+    assert doubted.doubt == "its row cannot be used"
+    assert doubted.series_uids == {"full": ("1.1",), "crop": ("3.1",)}[images]
+
+
+@pytest.mark.parametrize("images", ["full", "crop"])
+def test_a_path_that_cannot_be_used_leaves_the_other_one(labels, images):
+    bad = {"full": '"Calc-Training_P_00001_LEFT_CC_1/2.1/3.1/000001.dcm', "crop": "Calc-Training_P_00001_LEFT_CC/9/1.1"}
+    folder = labels(
+        row().replace(bad[images], bad[images].replace("Calc-", "../"), 1), row(patient="P_00002", uid="1.2")
+    )
+    (doubted,) = doubted_images(read_cases(folder, "calc-train"), images)
     assert doubted.series_uids == {"full": ("1.1",), "crop": ("3.1",)}[images]
 
 

@@ -55,6 +55,17 @@ class TestFunctionalGroups:
         assert windowed(SharedFunctionalGroupsSequence=group(**given)) == windowed(**given)
         assert windowed(**given) != windowed()
 
+    def test_so_does_its_table(self, dicom_bytes):
+        curve = (65535 * (np.arange(100) / 99) ** 3).astype(int).tolist()
+        table = Dataset()
+        table.LUTDescriptor, table.LUTData = [100, 1000, 16], curve
+        table["LUTDescriptor"].VR = table["LUTData"].VR = "US"
+        macro, frame = Dataset(), Dataset()
+        macro.VOILUTSequence, frame.FrameVOILUTSequence = [table], [macro]
+        pixels = np.tile(np.arange(1000, 1100, dtype=np.uint16), (100, 1))
+        shown = dicom.decode(dicom_bytes(pixels, SharedFunctionalGroupsSequence=[frame]), window=True)
+        assert shown[0].tolist() == curve
+
     def test_two_places_that_differ_are_refused(self):
         with pytest.raises(BadImageError, match=r"RescaleSlope=1.*, and -1.* in SharedFunctionalGroupsSequence"):
             show(RAMP, RescaleSlope=1, RescaleIntercept=0, SharedFunctionalGroupsSequence=group(RescaleSlope=-1))
@@ -193,8 +204,10 @@ class TestShutter:
             ({**SHUTTERS[1], "CenterOfCircularShutter": 40}, "CenterOfCircularShutter=\\[40\\]"),
             ({**SHUTTERS[1], "RadiusOfCircularShutter": 2**31 - 1}, "RadiusOfCircularShutter"),
             ({**SHUTTERS[2], "VerticesOfThePolygonalShutter": [1, 1, 9, 9]}, "4 numbers, no polygon"),
+            ({**SHUTTERS[2], "VerticesOfThePolygonalShutter": [1, 1, 9, 9] * 129}, "516 numbers, no polygon"),
+            ({**SHUTTERS[1], "ShutterShape": ["CIRCULAR"] * 9}, "9 shapes, of which one stands there twice"),
         ],
-        ids=["bitmap", "no edges", "crossed", "half a place", "far", "no polygon"],
+        ids=["bitmap", "no edges", "crossed", "half a place", "far", "no polygon", "too many", "twice"],
     )
     def test_one_without_a_meaning_is_refused(self, dicom_bytes, shutter, told):
         with pytest.raises(BadImageError, match=told):

@@ -188,6 +188,21 @@ def _system(*_, **__):
     Path("/", NAMED).read_bytes()
 
 
+@pytest.mark.parametrize("named", ["MUSTERMANN_ERIKA.csv", "Erika Mustermann/cases 1.csv"])
+@pytest.mark.parametrize("text", ['patient_id,image_file_path,cropped_image_file_path\nP,"a,b\n', "a,b\n1,2\n"])
+def test_mlflow_does_not_hear_what_a_table_of_the_source_is_called(mlflow, tmp_path, parent, call, capsys, named, text):
+    table = tmp_path / "absent" / named
+    table.parent.mkdir(parents=True)
+    table.write_text(text)
+    (tmp_path / "absent" / "1.dcm").write_bytes(b"")
+    log, _, _ = run_step(call, Step.INGEST, capsys)
+    assert named.rpartition("/")[2] in log
+    told = artifact(mlflow, parent, "tracebacks/ingest.txt", tmp_path) + str(mlflow.get_run(parent).data.tags)
+    assert "*.csv" in entries(mlflow, tmp_path)[Task(Step.INGEST)].reason
+    assert "mustermann" not in told.lower()
+    assert "cases 1" not in told
+
+
 @pytest.mark.parametrize(
     ("injected", "told"),
     [(_library, "KeyError: what it says"), (_system, "FileNotFoundError (No such file or directory): what it says")],
