@@ -20,10 +20,11 @@ def select(
     """
     from pathlib import Path
 
+    from mammogan import results
     from mammogan.steps import Chosen, StepContext, select
 
     context, folders = StepContext.of(settings, run), [Path(item.path) for item in evaluations]
     choice = select.run(context, folders, store, Chosen(Path(chosen.path)), Path(decision.path))
-    for item in choice.winner.decided_by() if choice.winner else ():
-        decision.log_metric(item.key, item.value)
+    for name, value in results.charted(choice.winner.decided_by() if choice.winner else ()).items():
+        decision.log_metric(name, value)
     return choice.accepted

@@ -138,7 +138,11 @@ def _decode_dataclass(kind: type, data: object, where: str) -> object:
         raise ValueError(f"{where}: the field {missing[0]!r} is missing")
     hints = _hints(kind)
     names = {key: field.name for key, field in fields.items()}
-    return kind(**{names[key]: _decode(hints[names[key]], item, f"{where}.{key}") for key, item in data.items()})
+    values = {names[key]: _decode(hints[names[key]], item, f"{where}.{key}") for key, item in data.items()}
+    try:
+        return kind(**values)
+    except ValueError as error:  # of the dataclass itself, which does not know where it stands
+        raise ValueError(f"{where}: {error}") from error
 
 
 def _key(name: str) -> str:

@@ -629,6 +629,8 @@ class Trial:
             raise ValueError(f"trial={name!r}: write it as lambda=0.5,seed=0") from error
 
 
+DEFAULT_SOURCES = {"demo": "phantom"}
+"""Source of a preset that needs no data of one's own; the others are told theirs."""
 PRESETS: dict[str, Config] = {
     "demo": Config(
         preset="demo",

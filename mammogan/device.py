@@ -14,6 +14,7 @@ import torch
 
 CUBLAS_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 DETERMINISTIC_WORKSPACE = ":4096:8"
+THREADS = " threads"
 
 
 def pick_device(name: str = "auto", setting: str = "device") -> torch.device:
@@ -64,7 +65,12 @@ def device_name(device: torch.device, processes: int = 1) -> str:
     times = f"{processes} x " if processes > 1 else ""
     if device.type == "cuda":
         return times + torch.cuda.get_device_name(device)
-    return f"{times}{device.type}, {torch.get_num_threads()} threads"
+    return f"{times}{device.type}, {torch.get_num_threads()}{THREADS}"
+
+
+def is_gpu(name: str) -> bool:
+    """Whether ``device_name`` gave that name to a GPU: any other device's ends in its threads."""
+    return bool(name) and not name.endswith((THREADS, "cpu"))
 
 
 @contextmanager

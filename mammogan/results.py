@@ -18,7 +18,7 @@ from mammogan.graph import Step
 
 TRIAL_FORMAT = CANDIDATE_FORMAT = AUDIT_FORMAT = UTILITY_FORMAT = 3
 EVALUATION_FORMAT = DECISION_FORMAT = 4
-WINNER_FORMAT = 1
+WINNER_FORMAT = NOTE_FORMAT = MOVE_FORMAT = 1
 """Raised when a field changes its meaning; documents without one are of format 1."""
 
 
@@ -325,6 +325,10 @@ class WinnerResult(_OfTrial):
     reason: str = ""
     """The same in a sentence."""
 
+    def charted(self) -> dict[str, float]:
+        """Its figures by key, as MLflow shows them of the whole run and of the version."""
+        return {item.quantity.result_key: item.value for item in self.figures()}
+
     def figures(self) -> list[Measurement]:
         """What the selection went by, measured on the test images; what is quoted and compared. Empty if unmeasured."""
         metrics = [item.quantity.metric for item in self.selected_by]
@@ -344,7 +348,7 @@ class Contest:
     """A version against a champion, both drawn and measured anew on the same held-out images."""
 
     version: str
-    rival: str
+    incumbent: str
     """Version of the champion."""
     margin: float
     """KID by which the version must be better."""
@@ -356,9 +360,9 @@ class Contest:
     """What was measured: KID against test images; None where nothing was."""
     value: float | None = None
     """KID of the version."""
-    rival_value: float | None = None
+    incumbent_value: float | None = None
     difference: float | None = None
-    """The version's less the rival's: less is better."""
+    """The version's less the incumbent's: less is better."""
     upper: float | None = None
     """One-sided upper end of the difference, by a joint jackknife over patients; None where it was not measured."""
     images: int = 0
@@ -366,6 +370,46 @@ class Contest:
     patients: int = 0
     fakes: int = 0
     """Images that each generator drew."""
+
+
+@dataclass(frozen=True)
+class AuditNote:
+    """What the audit of a version's images came to."""
+
+    outcome: Outcome
+    summary: str
+    for_release: bool = False
+    """Whether every check there is was required, as strictly as by default."""
+
+
+@dataclass(frozen=True)
+class ResultNote:
+    """What came of measuring a version anew on test images."""
+
+    outcome: Outcome
+    summary: str
+
+
+@dataclass(frozen=True)
+class Move:
+    """A move of the aliases that was made, or refused."""
+
+    moved: bool
+    """Whether ``champion`` points to ``version`` because of this move."""
+    why: str
+    """The reason given for a move that was made, with the gate's numbers; or why it was refused."""
+    version: str
+    """Version that was to become champion."""
+    before: str | None
+    """Champion before the move."""
+    kind: str = "promote"
+    """promote or rollback."""
+    by: str = ""
+    """User who asked."""
+    at_ms: int = 0
+    """When, in milliseconds since 1970."""
+    best: str | None = None
+    """Best champion so far once the move is made; None in the records of earlier versions of this software."""
 
 
 class Finding(StrEnum):
@@ -436,7 +480,7 @@ class LambdaComparison:
         """The better weight; None where neither is."""
         return {Finding.BETTER: self.one, Finding.WORSE: self.other}.get(self.finding)
 
-    def rival(self, gp_lambda: float) -> float:
+    def incumbent(self, gp_lambda: float) -> float:
         """The weight that ``gp_lambda``, one of the two, is compared with."""
         return self.other if gp_lambda == self.one else self.one
 
@@ -988,6 +1032,9 @@ _FORMATS: dict[type, int] = {
     Utility: UTILITY_FORMAT,
     Candidate: CANDIDATE_FORMAT,
     WinnerResult: WINNER_FORMAT,
+    AuditNote: NOTE_FORMAT,
+    ResultNote: NOTE_FORMAT,
+    Move: MOVE_FORMAT,
 }
 
 
@@ -999,6 +1046,11 @@ def write(result: TrialResult | Evaluation | Decision | WinnerResult | Audit | U
 def document(result: TrialResult | Evaluation | Decision | WinnerResult | Audit | Utility | Candidate) -> bytes:
     """The JSON document of a result."""
     return codec.dumps(result, _FORMATS[type(result)])
+
+
+def line(result: AuditNote | ResultNote | Move) -> str:
+    """The JSON document of what is kept in a tag, in one line."""
+    return codec.line(result, _FORMATS[type(result)]).decode().rstrip()
 
 
 def read(kind: type[codec.T], path: Path | str) -> codec.T:

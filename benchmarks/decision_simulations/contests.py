@@ -34,8 +34,8 @@ class Stage:
         kid = kernel_difference(challenger, champion, real.features, SETTINGS.confidence, real.numbers)
         return Contest(
             "2", "1", SETTINGS.margin, SETTINGS.confidence,
-            quantity=Quantity("kid", "simulated", "test"), value=kid.one, rival_value=kid.other, difference=kid.value,
-            upper=kid.upper, images=len(real.features), patients=PATIENTS, fakes=FAKES,
+            quantity=Quantity("kid", "simulated", "test"), value=kid.one, incumbent_value=kid.other,
+            difference=kid.value, upper=kid.upper, images=len(real.features), patients=PATIENTS, fakes=FAKES,
         )  # fmt: skip
 
     def is_promoted(self, challenger: Floats, champion: Floats) -> bool:

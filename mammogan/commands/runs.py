@@ -29,7 +29,7 @@ from mammogan.console import plain, progress, width, wrapped
 if TYPE_CHECKING:
     from rich.tree import Tree
 
-    from mammogan.registry import Move
+    from mammogan.results import Move
     from mammogan.tracking.lineage import Data, Lineage
 
 logger = logging.getLogger(__name__)

@@ -226,7 +226,7 @@ def _check_patients(findings: Sequence[Finding]) -> None:
         others = f", and so are {len(leaking) - 1} more patients" if len(leaking) > 1 else ""
         raise ValueError(
             f"{FILE}: one patient is split='train' in line {train} and split='test' in line {test}{others}; "
-            "data.split='patient' keeps a patient on one side: mend the rows, or use data.split=image"
+            "data.split='patient' keeps a patient on one side: fix the rows, or use data.split=image"
         )
 
 

@@ -166,7 +166,7 @@ def parse(name: str, content: bytes) -> Table:
         except StopIteration:
             break
         except csv.Error:
-            fault = f"{name}:{line}: a quote that opens here is not closed, or one in its field not doubled; mend it"
+            fault = f"{name}:{line}: a quote that opens here is not closed, or one in its field not doubled; fix it"
             break
         values = tuple([field.strip() for field in fields] if plain else [composed(field.strip()) for field in fields])
         last = skipped + reader.line_num

@@ -15,6 +15,7 @@ from mammogan.addresses import masked
 from mammogan.config import EvaluateConfig, digest
 from mammogan.data.dataset import Dataset
 from mammogan.evaluation.image_sources import RealImages, open_source, ranking_reals, read_fakes, read_reals
+from mammogan.evaluation.incumbents import latent_seed
 from mammogan.evaluation.measurement import (
     NETWORKS,
     Comparison,
@@ -25,7 +26,6 @@ from mammogan.evaluation.measurement import (
     measure_reals,
     steps_of,
 )
-from mammogan.evaluation.rivals import latent_seed
 from mammogan.graph import Step
 from mammogan.image_tensors import digest_of, same_size
 from mammogan.results import EVALUATION_FORMAT, Evaluation, Measurement, Network, Omission, TrialResult, TrialStatus

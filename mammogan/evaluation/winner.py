@@ -17,8 +17,8 @@ from mammogan.config import EvaluateConfig
 from mammogan.data.dataset import Dataset
 from mammogan.errors import typed_reason
 from mammogan.evaluation.image_sources import RealImages
+from mammogan.evaluation.incumbents import latent_seed
 from mammogan.evaluation.measurement import NETWORKS, compare_set, fake_set, load_networks, measure_reals, steps_of
-from mammogan.evaluation.rivals import latent_seed
 from mammogan.evaluation.subgroups import measure_subgroups
 from mammogan.metrics.kid import FEWEST_FOR_INTERVAL
 from mammogan.models.generator import load_generator, sample

@@ -64,6 +64,8 @@ def _onnx(path: Path) -> Callable[[Tensor], Tensor]:
 
     try:
         session = onnxruntime.InferenceSession(str(path), providers=onnxruntime.get_available_providers())
+    except MemoryError:
+        raise
     except Exception as error:
         # its exceptions share no base but Exception
         raise ValueError(str(error)) from error

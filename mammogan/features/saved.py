@@ -12,6 +12,9 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
+OUT_OF_MEMORY = (MemoryError, torch.OutOfMemoryError)
+"""What a whole file may raise too, where the machine is short: no fault of the file."""
+
 
 def read_saved(file: str | PathLike[str] | IO[bytes], *, mmap: bool = False) -> Any:  # noqa: ANN401  (whatever was saved)
     """Content of a file of tensors and plain values, on the CPU.
@@ -22,7 +25,7 @@ def read_saved(file: str | PathLike[str] | IO[bytes], *, mmap: bool = False) -> 
     _require_stored(file)
     try:
         return torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
-    except OSError:
+    except (OSError, *OUT_OF_MEMORY):
         raise
     except Exception as error:
         raise ValueError("torch cannot read it as tensors and plain values") from error

@@ -72,14 +72,15 @@ def graph_arguments(
     require_experiment(experiment)
     for name, value in (*settings.flat().items(), ("--source", source), ("--labels", labels), ("--store", store)):
         require_public(name, value)
-    if not source and preset != "demo":
+    source = source or config.DEFAULT_SOURCES.get(preset, "")
+    if not source:
         raise ValueError("--source='': give a folder or an s3:// address with the images, or phantom")
     require_bucket("--source", source)
     require_bucket("--labels", labels)
     return GraphArguments(
         trials=tuple(trial.name for trial in settings.trials),
         settings=text,
-        source=_absolute(source or "phantom"),
+        source=_absolute(source),
         labels=_absolute(labels),
         experiment=experiment,
         force=force,

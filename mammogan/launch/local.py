@@ -242,6 +242,7 @@ class StepLog(io.TextIOBase):
         self._screen = screen
         self._rest = ""
         self._last_error = ""
+        self._reason = ""
         self.failure = ""
 
     def write(self, text: str) -> int:
@@ -260,7 +261,7 @@ class StepLog(io.TextIOBase):
         if line.startswith(MARK):
             self._print("  " + line.removeprefix(MARK))
         elif line.startswith(REASON_MARK):
-            self._last_error = line.removeprefix(REASON_MARK)
+            self._reason = line.removeprefix(REASON_MARK)
         elif _ERROR.match(line):
             self._last_error = line
         elif task := _TASK.search(line):
@@ -268,9 +269,9 @@ class StepLog(io.TextIOBase):
             if status is None:
                 self._print(f"-> {task['task']}")
             elif status == "SUCCESS":
-                self._last_error = ""  # of a trial that failed, which its step survived
+                self._reason = self._last_error = ""  # of a trial that failed, which its step survived
             else:
-                self.failure = self.failure or f"step {task['task']}: {self._last_error or status}"
+                self.failure = self.failure or f"step {task['task']}: {self._reason or self._last_error or status}"
 
     def _print(self, line: str) -> None:
         self._screen.write(line + "\n")

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mammogan import storage
 from mammogan.features.densenet import FrozenDenseNet
-from mammogan.features.saved import read_saved, require_shapes
+from mammogan.features.saved import OUT_OF_MEMORY, read_saved, require_shapes
 from mammogan.models.critic import Critic
 from mammogan.models.folded import FoldedDenseNet
 
@@ -62,10 +62,12 @@ class KeptCritic:
             shape = (self.size, self.channels, FoldedDenseNet(frozen), self.head, self.readout)
             with torch.device("meta"):
                 require_shapes(Critic(*shape).trained_state(), self.state_dict)
-            critic = Critic(*shape)
-            critic.load_trained_state(self.state_dict)
+        except OUT_OF_MEMORY:
+            raise
         except Exception as error:
             raise _no_critic(self.path, error) from error
+        critic = Critic(*shape)
+        critic.load_trained_state(self.state_dict)
         return critic.eval()
 
 
@@ -104,6 +106,8 @@ def load_critic(path: Path) -> KeptCritic:
         for name, kind in KINDS.items():
             if type(content[name]) is not kind:
                 raise ValueError(f"its {name} is a {type(content[name]).__name__}, not a {kind.__name__}")
+    except OUT_OF_MEMORY:
+        raise
     except Exception as error:
         raise _no_critic(path, error) from error
     return KeptCritic(path, **{name: content[name] for name in KINDS})

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from mammogan import storage
 from mammogan.device import float32_convolutions
-from mammogan.features.saved import read_saved, require_shapes
+from mammogan.features.saved import OUT_OF_MEMORY, read_saved, require_shapes
 
 SNAPSHOT_FORMAT = 2
 UPSAMPLING_OF_FORMAT_1 = {"transposed": "transposed", "upsampled": "interpolated"}
@@ -128,12 +128,14 @@ def load_generator(path: Path) -> Generator:
         shape = (snapshot["size"], snapshot["latent_dim"], snapshot["channels"], upsampling)
         with torch.device("meta"):
             require_shapes(Generator(*shape).state_dict(), snapshot["state_dict"])
-        generator = Generator(*shape)
-        generator.load_state_dict(snapshot["state_dict"])
+    except OUT_OF_MEMORY:
+        raise
     except Exception as error:
         text = f"it has no field {error}" if isinstance(error, KeyError) else str(error)
         reason = " ".join(text.split())[:300]
         raise ValueError(f"path={str(path)!r}: no generator snapshot ({reason}); make it again") from error
+    generator = Generator(*shape)  # of a file that fits: what fails from here on is no fault of it
+    generator.load_state_dict(snapshot["state_dict"])
     return generator.eval()
 
 

@@ -91,12 +91,7 @@ def _read(path: Path) -> AnswerSheet:
     content = storage.read_bytes(str(path), MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
         raise ValueError(f"{path}: more than {MOST_BYTES} bytes; give the file that the page saved")
-    try:
-        return codec.loads(AnswerSheet, content, FORMAT, str(path))
-    except ValueError as error:
-        if str(error).startswith(str(path)):
-            raise
-        raise ValueError(f"{path}: {error}") from error
+    return codec.loads(AnswerSheet, content, FORMAT, str(path))
 
 
 def _check_study(path: Path, sheet: AnswerSheet, key: Key) -> None:

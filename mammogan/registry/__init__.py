@@ -3,13 +3,12 @@
 from mammogan.registry.contents import require_critic, require_snapshot, version_of
 from mammogan.registry.model import generate, generator_of, snapshot_of
 from mammogan.registry.production import in_production, run_of
-from mammogan.registry.promotion import Move, moves, promote, rollback
+from mammogan.registry.promotion import moves, promote, rollback
 from mammogan.registry.reevaluation import contests, contests_of_run
 from mammogan.registry.retraining import check_changes
 from mammogan.registry.versions import register
 
 __all__ = [
-    "Move",
     "check_changes",
     "contests",
     "contests_of_run",

@@ -15,7 +15,7 @@ from mammogan.tracking import authorship
 from mammogan.training.trial_folder import grid_name
 
 if TYPE_CHECKING:
-    from mammogan.registry.promotion import Move
+    from mammogan.results import Move
 
 SUMMARY = "Generator of synthetic mammograms of the rare class"
 LONGEST = 5000

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 
-from mammogan import codec, config, tracking
+from mammogan import config, results, tracking
 from mammogan.registry import model_page
-from mammogan.registry.promotion import AUDIT_OUTCOME, RESULT_OUTCOME, AuditNote, ResultNote
+from mammogan.registry.promotion import AUDIT_OUTCOME, RESULT_OUTCOME
 from mammogan.reporting import winner
-from mammogan.results import Outcome, WinnerResult
+from mammogan.results import AuditNote, Outcome, ResultNote, WinnerResult
 from mammogan.tracking.looks import TEST_LOOKS
 
 LONGEST_TAG = 5000
@@ -27,7 +26,7 @@ def write_outcome(
     model: str, version: str, outcome: Outcome, summary: str, tracking_uri: str = "", *, for_release: bool = False
 ) -> None:
     """Set the tag by which the audit decides about the version's promotion."""
-    note = json.dumps(codec.encode(AuditNote(outcome, summary[:LONGEST_SUMMARY], for_release)))
+    note = results.line(AuditNote(outcome, summary[:LONGEST_SUMMARY], for_release))
     tracking.client(tracking_uri).set_model_version_tag(model, version, AUDIT_OUTCOME, note)
 
 
@@ -37,7 +36,7 @@ def write_result(model: str, version: str, result: WinnerResult, tracking_uri: s
     The same again, as a run that resumes does, replaces them.
     """
     client, summary = tracking.client(tracking_uri), winner.sentence(result)
-    note = json.dumps(codec.encode(ResultNote(result.outcome, _outcome_summary(result, summary)[:LONGEST_SUMMARY])))
+    note = results.line(ResultNote(result.outcome, _outcome_summary(result, summary)[:LONGEST_SUMMARY]))
     client.set_model_version_tag(model, version, RESULT_OUTCOME, note)
     if result.test_set.looks:
         client.set_model_version_tag(model, version, TEST_LOOKS, str(result.test_set.looks))

@@ -8,26 +8,24 @@ call that MLflow's database admits only once.
 
 from __future__ import annotations
 
-import json
 import logging
 import tempfile
 import time
 import uuid
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
-from mammogan import codec, results, tracking
+from mammogan import results, tracking
 from mammogan.codec import OlderFormatError
 from mammogan.config import MODEL_LOCK
 from mammogan.registry import contents, model_page
 from mammogan.registry.contents import AlteredError
-from mammogan.results import Candidate, Contest, Outcome, Verdict
+from mammogan.results import AuditNote, Candidate, Contest, Move, Outcome, ResultNote, Verdict
 from mammogan.selection import gates
 from mammogan.tracking import environment, heartbeat
 from mammogan.tracking.server import NOT_THERE
@@ -48,46 +46,6 @@ PENDING = "mammogan.pending_move"
 RECORD = "mammogan.move."
 LOCK_STALE_S = 120.0
 LOCK_WAIT_S = 150.0
-
-
-@dataclass(frozen=True)
-class AuditNote:
-    """What the audit of a version's images came to."""
-
-    outcome: Outcome
-    summary: str
-    for_release: bool = False
-    """Whether every check there is was required, as strictly as by default."""
-
-
-@dataclass(frozen=True)
-class ResultNote:
-    """What came of measuring a version anew on test images."""
-
-    outcome: Outcome
-    summary: str
-
-
-@dataclass(frozen=True)
-class Move:
-    """A move of the aliases that was made, or refused."""
-
-    moved: bool
-    """Whether ``champion`` points to ``version`` because of this move."""
-    why: str
-    """The reason given for a move that was made, with the gate's numbers; or why it was refused."""
-    version: str
-    """Version that was to become champion."""
-    before: str | None
-    """Champion before the move."""
-    kind: str = "promote"
-    """promote or rollback."""
-    by: str = ""
-    """User who asked."""
-    at_ms: int = 0
-    """When, in milliseconds since 1970."""
-    best: str | None = None
-    """Best champion so far once the move is made; None in the records of earlier versions of this software."""
 
 
 def alias_version(client: MlflowClient, model: str, alias: str) -> str | None:
@@ -119,7 +77,7 @@ def candidate_of(name: str, version: str, tracking_uri: str = "") -> Candidate |
         return None
 
 
-def rivals(model: str, version: str, tracking_uri: str = "") -> list[str]:
+def incumbents(model: str, version: str, tracking_uri: str = "") -> list[str]:
     """Versions that ``version`` must be better than: the champion and, where that is another, the best one so far.
 
     The best so far stays what it is when somebody promotes by force, so that a chain of champions, each a little worse
@@ -130,7 +88,7 @@ def rivals(model: str, version: str, tracking_uri: str = "") -> list[str]:
     champions = (alias_version(client, model, CHAMPION), _best(client, model))
     if champions[0] is None and (made := _recorded(client, model)) and made[-1].version == champions[1]:
         return []
-    return [rival for rival in dict.fromkeys(champions) if rival is not None and rival != version]
+    return [incumbent for incumbent in dict.fromkeys(champions) if incumbent is not None and incumbent != version]
 
 
 def _best(client: MlflowClient, model: str) -> str | None:
@@ -156,9 +114,9 @@ def _judge(
     """What ``version`` must pass to follow the champion: audited images, a figure on test images, and to be better."""
     note = _audit_note(client, model, version)
     audited = gates.audited(note.outcome if note else None, note.summary if note else "")
-    released = [other for rival in others if (other := _audit_note(client, model, rival)) and other.for_release]
+    released = [other for incumbent in others if (other := _audit_note(client, model, incumbent)) and other.for_release]
     if released and not audited.refuses:
-        audited = gates.as_released(audited, for_release=note is not None and note.for_release, champion=True)
+        audited = gates.as_released(audited, for_release=note is not None and note.for_release)
     result = _result_note(client, model, version)
     measured = gates.measured_anew(result.outcome if result else None, result.summary if result else "")
     return [audited, measured, *_better(version, candidate, others, contests)]
@@ -173,13 +131,13 @@ def _better(
     own = gates.measured(candidate)
     if own.refuses or not others:
         return [gates.verdict(BETTER, not own.refuses, own.why if own.refuses else "there was no champion before")]
-    by_rival = {contest.rival: contest for contest in contests if contest.version == version}
-    return [gates.better_than(by_rival[rival]) if rival in by_rival else _unmet(rival) for rival in others]
+    held = {contest.incumbent: contest for contest in contests if contest.version == version}
+    return [gates.better_than(held[incumbent]) if incumbent in held else _unmet(incumbent) for incumbent in others]
 
 
-def _unmet(rival: str) -> Verdict:
-    why = f"it was not measured on the same images as champion version {rival}; give a data set"
-    return Verdict(f"better than version {rival}", Outcome.NOT_CHECKED, why)
+def _unmet(incumbent: str) -> Verdict:
+    why = f"it was not measured on the same images as champion version {incumbent}; give a data set"
+    return Verdict(f"better than version {incumbent}", Outcome.NOT_CHECKED, why)
 
 
 def _audit_note(client: MlflowClient, model: str, version: str) -> AuditNote | None:
@@ -189,12 +147,12 @@ def _audit_note(client: MlflowClient, model: str, version: str) -> AuditNote | N
 def audit_note(tags: Mapping[str, str]) -> AuditNote | None:
     """What the tags of a version say of its audit; None where it had none. Raises ValueError where they are damaged."""
     tag = tags.get(AUDIT_OUTCOME)
-    return codec.decode(AuditNote, codec.parsed(tag, AUDIT_OUTCOME), AUDIT_OUTCOME) if tag else None
+    return results.parse(AuditNote, tag, f"tag {AUDIT_OUTCOME}") if tag else None
 
 
 def _result_note(client: MlflowClient, model: str, version: str) -> ResultNote | None:
     tag = client.get_model_version(model, version).tags.get(RESULT_OUTCOME)
-    return codec.decode(ResultNote, codec.parsed(tag, RESULT_OUTCOME), RESULT_OUTCOME) if tag else None
+    return results.parse(ResultNote, tag, f"tag {RESULT_OUTCOME}") if tag else None
 
 
 def promote(
@@ -209,8 +167,8 @@ def promote(
     """Make ``version`` the champion and the present one ``previous``, if the gates let it pass or by ``force``.
 
     The gates: the audit of its images passed, it was measured anew on test images (``notes.write_result``), and it is
-    better than each of ``rivals``, by ``contests`` as ``reevaluation.contests`` measures them. What was not checked has
-    not passed. A version that passed is the best champion so far; one that is promoted by force is not.
+    better than each of ``incumbents``, by ``contests`` as ``reevaluation.contests`` measures them. What was not checked
+    has not passed. A version that passed is the best champion so far; one that is promoted by force is not.
 
     A refusal is a ``Move`` too, with ``moved`` False. When another promotion gets in between, this one is refused:
     its gates were asked about a champion that is gone. For a version that is the champion already it is the move that
@@ -222,9 +180,9 @@ def promote(
     candidate = candidate_of(model, version, tracking_uri)
     if before == version:
         return _finished(client, model, version)
-    others = rivals(model, version, tracking_uri)
-    for rival in others:
-        _require_unaltered(model, rival, force=force, tracking_uri=tracking_uri)
+    others = incumbents(model, version, tracking_uri)
+    for incumbent in others:
+        _require_unaltered(model, incumbent, force=force, tracking_uri=tracking_uri)
     verdicts = _judge(client, model, version, candidate, others, contests)
     failed = gates.not_passed(verdicts)
     if failed and not force:
@@ -277,7 +235,7 @@ def _recorded(client: MlflowClient, model: str) -> list[Move]:
 
 
 def _read_move(text: str, tag: str) -> Move:
-    return codec.decode(Move, codec.parsed(text, f"tag {tag}"), f"tag {tag}")
+    return results.parse(Move, text, f"tag {tag}")
 
 
 def _finished(client: MlflowClient, model: str, version: str) -> Move:
@@ -302,7 +260,7 @@ def _move(client: MlflowClient, model: str, move: Move) -> Move:
         if now != move.before:
             text = f"refused: the champion became version {now} in the meantime; judge again"
             return Move(False, text, move.version, now)
-        client.set_registered_model_tag(model, PENDING, json.dumps(asdict(move)))
+        client.set_registered_model_tag(model, PENDING, results.line(move))
         _settle(client, model)
         model_page.write(client, model, alias_version(client, model, CHAMPION), _recorded(client, model))
     return move

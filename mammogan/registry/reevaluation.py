@@ -23,7 +23,7 @@ from mammogan.errors import first_line
 from mammogan.metrics.kid import FEWEST_FOR_INTERVAL
 from mammogan.registry.contents import AlteredError
 from mammogan.registry.model import snapshot_of
-from mammogan.registry.promotion import rivals
+from mammogan.registry.promotion import incumbents
 from mammogan.registry.versions import PARENT_RUN
 from mammogan.results import Contest, Quantity, Role
 from mammogan.tracking import looks, stored
@@ -40,20 +40,20 @@ logger = logging.getLogger(__name__)
 def contests(
     version: str, dataset: Path, config: Config, tracking_uri: str = "", *, by_hand: bool = False
 ) -> tuple[Contest, ...]:
-    """A version against each of its rivals on the test images of a data set, of patients who have none in train.
+    """A version against each of its incumbents on the test images of a data set, of patients who have none in train.
 
     ``dataset`` is the data set folder that the version was selected on; of both classes the one that is synthesised.
     Before anything is measured the look at these test images is recorded: as that of the version's own run, which is
-    one whatever it measures on them, or ``by_hand`` as a further one. Empty where there is no rival. Where a champion
-    cannot draw such images again, patients are too few, or, ``by_hand``, the version's own run learnt or chose by some
-    of them, the contest has the reason and no figures. Any error of the measurement itself is raised, and ValueError
-    where the files of either are not those that were registered.
+    one whatever it measures on them, or ``by_hand`` as a further one. Empty where there is no incumbent. Where a
+    champion cannot draw such images again, patients are too few, or, ``by_hand``, the version's own run learnt or chose
+    by some of them, the contest has the reason and no figures. Any error of the measurement itself is raised, and
+    ValueError where the files of either are not those that were registered.
     """
     model = config.select.model_name
-    opponents = rivals(model, version, tracking_uri)
+    opponents = incumbents(model, version, tracking_uri)
     if not opponents:
         return ()
-    blank = [Contest(version, rival, config.select.margin, config.select.confidence) for rival in opponents]
+    blank = [Contest(version, incumbent, config.select.margin, config.select.confidence) for incumbent in opponents]
     held_out = _held_out(dataset, config.data.minority)
     real = _images(held_out)
     patients = len(set(real.patients.tolist()))
@@ -146,30 +146,30 @@ def _generator(model: str, version: str, tracking_uri: str) -> Generator:
 
 
 def _measured(blank: Contest, own: Generator, real: RealImages, config: Config, tracking_uri: str) -> Contest:
-    from mammogan.evaluation.rivals import compare_generators
+    from mammogan.evaluation.incumbents import compare_generators
 
-    where = f"champion version {blank.rival}"
+    where = f"champion version {blank.incumbent}"
     try:
-        rival = _generator(config.select.model_name, blank.rival, tracking_uri)
+        incumbent = _generator(config.select.model_name, blank.incumbent, tracking_uri)
     except AlteredError:
         raise
     except (ValueError, FileNotFoundError) as error:
         return dataclasses.replace(blank, reason=f"{where} cannot draw its images again: {first_line(error)}")
     side = real.images.shape[-1]
-    for name, generator in ((f"version {blank.version}", own), (where, rival)):
+    for name, generator in ((f"version {blank.version}", own), (where, incumbent)):
         if generator.size != side:
             reason = f"{name} draws {generator.size} px, the images have {side}"
             return dataclasses.replace(blank, reason=reason)
     logger.info(f"version {blank.version} and {where} are measured on the same {len(real)} images")
-    rival_kid = compare_generators(own, rival, real, config.evaluate, blank.confidence)
+    incumbent_kid = compare_generators(own, incumbent, real, config.evaluate, blank.confidence)
     return dataclasses.replace(
         blank,
-        quantity=Quantity("kid", rival_kid.extractor, "test"),
-        value=rival_kid.difference.one,
-        rival_value=rival_kid.difference.other,
-        difference=rival_kid.difference.value,
-        upper=rival_kid.difference.upper,
-        reason="" if rival_kid.difference.upper is not None else "too few images for an interval",
+        quantity=Quantity("kid", incumbent_kid.extractor, "test"),
+        value=incumbent_kid.difference.one,
+        incumbent_value=incumbent_kid.difference.other,
+        difference=incumbent_kid.difference.value,
+        upper=incumbent_kid.difference.upper,
+        reason="" if incumbent_kid.difference.upper is not None else "too few images for an interval",
         images=len(real),
         patients=len(set(real.patients.tolist())),
         fakes=config.evaluate.fakes,

@@ -50,9 +50,8 @@ def register(
     number = _find_version(client, name, tags)
     number = number or _create_version(client, snapshot, chosen, measured, config, tags, tracking_uri)
     notes.write_result(name, number, measured, tracking_uri)
-    figures = {item.quantity.result_key: item.value for item in measured.figures()}
     for model in _logged_models(client, client.get_run(parent_id).info.experiment_id, tags):
-        _log_metrics(client, parent_id, model.model_id, figures, 0)
+        _log_metrics(client, parent_id, model.model_id, measured.charted(), 0)
     _set_challenger(client, name, number)
     logger.info(f"model {name} version {number} is registered")
     tracking.set_tags(parent_id, {tracking.MODEL_VERSION: number}, tracking_uri)

@@ -9,7 +9,7 @@ import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mammogan import numbers
+from mammogan import device, numbers
 from mammogan.config import lambda_text
 from mammogan.numbers import Point, Scale
 from mammogan.records import RunRecord, TrialRecord
@@ -375,7 +375,7 @@ def trial_table(record: RunRecord) -> TrialTable:
     price = record.config.hour_price if record.config else 0.0
     trained = [trial.training for trial in record.trials if trial.training]
     seconds = sum(item.train_s for item in trained)
-    gpu = sum(item.train_s for item in trained if item.device.startswith("cuda"))
+    gpu = sum(item.train_s for item in trained if device.is_gpu(item.device))
     return TrialTable(
         rows=tuple(_trial_row(trial, price) for trial in record.trials),
         train=numbers.duration(seconds),

@@ -151,9 +151,9 @@ def audited(outcome: Outcome | None, summary: str) -> Verdict:
     return verdict("audited", outcome is Outcome.PASSED, f"the audit {summary}")
 
 
-def as_released(audited: Verdict, *, for_release: bool, champion: bool) -> Verdict:
-    """``audited``, refused where the champion passed every check there is and the challenger was not asked for all."""
-    if for_release or not champion:
+def as_released(audited: Verdict, *, for_release: bool) -> Verdict:
+    """``audited`` beside a champion that passed every check: refused where the challenger was not asked for all."""
+    if for_release:
         return audited
     return verdict(audited.gate, False, f"{audited.why}; the champion passed every check; audit this one as strictly")
 
@@ -164,11 +164,11 @@ def better_than(contest: Contest) -> Verdict:
     The one-sided upper end of the difference must lie below the margin's negative. No cost counts: a version that is
     as good and was cheaper to train replaces nobody, for whoever is as good may be worse by what is not seen.
     """
-    name = f"better than version {contest.rival}"
+    name = f"better than version {contest.incumbent}"
     if contest.upper is None or contest.quantity is None:
         return Verdict(name, Outcome.NOT_CHECKED, contest.reason or "the difference has no upper end")
-    rival = f"{number(contest.rival_value)} of champion version {contest.rival}"
-    figures = f"{contest.quantity.key} {number(contest.value)} against {rival}"
+    incumbent = f"{number(contest.incumbent_value)} of champion version {contest.incumbent}"
+    figures = f"{contest.quantity.key} {number(contest.value)} against {incumbent}"
     basis = f"{contest.images} held-out images of {contest.patients} patients"
     end = f"difference {number(contest.difference)}, upper end {number(contest.upper)} at {contest.confidence:.4g}"
     why = f"{figures} on {basis}: {end}, to lie below {0 - contest.margin:g}"

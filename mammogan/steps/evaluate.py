@@ -22,13 +22,14 @@ def run(context: StepContext, trial: str, store: str, minority: Path, trained: P
     with context.trial_log(Trial.parse(trial), Step.EVALUATE) as log:
         settings = context.settings.evaluate
         result = evaluate_or_fail(trained, minority, settings, out, log.metrics, store, report_error=log.failure)
+        last = max((item.epoch for item in result.measurements if item.epoch is not None), default=None)
+        against, _ = ranking_pairing([result], context.settings.select)
+        distances = {(metric, against) for metric in ("kid", "fid")}
+        leading = results.charted(
+            item
+            for item in result.measurements
+            if item.epoch == last
+            and ((item.quantity.metric, item.quantity.pairing) in distances or item.quantity.pairing == "fake_fake")
+        )
         log.finish(result)
-    last = max((item.epoch for item in result.measurements if item.epoch is not None), default=None)
-    against, _ = ranking_pairing([result], context.settings.select)
-    distances = {(metric, against) for metric in ("kid", "fid")}
-    return results.charted(
-        item
-        for item in result.measurements
-        if item.epoch == last
-        and ((item.quantity.metric, item.quantity.pairing) in distances or item.quantity.pairing == "fake_fake")
-    )
+    return leading

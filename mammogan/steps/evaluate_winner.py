@@ -38,7 +38,7 @@ def run(context: StepContext, minority: Path, decision: Path, winner: Path, out:
         test_set = _looked_at(context, measuring.held_out_set(real))
         result, progress.failure = _measured(winner, chosen, real, test_set, context.settings.evaluate)
         results.write(result, out)
-        log_results(context.parent_id, {item.quantity.result_key: item.value for item in result.figures()})
+        log_results(context.parent_id, result.charted())
         tracking.log_result(context.parent_id, result)
         if test_set.looks:
             tracking.set_tags(context.parent_id, {looks.TEST_LOOKS: str(test_set.looks)})

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from mammogan import registry, tracking
 from mammogan.graph import Step
+from mammogan.results import Move
 from mammogan.steps.context import StepContext
 
 logger = logging.getLogger(__name__)
 
 
-def run(context: StepContext, version: str, minority: Path) -> registry.Move:
+def run(context: StepContext, version: str, minority: Path) -> Move:
     """Make the audited version the champion, or say why not; a refusal is a result and fails nothing.
 
     ``minority`` is what the version was selected on: it and the champion are measured anew on its held-out patients.

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 import math
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +31,7 @@ WRITERS = 2
 CHUNKS_AHEAD = 2
 MOST_DRAWN = 20
 """Images drawn per image wanted, above which a filter is held to be too strict."""
+CHUNK_FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Stream:
     def _write(self, first: int, images: np.ndarray, passed: list[int], reasons: list[str]) -> Chunk:
         kept = tuple((first + number, self._write_image(first + number, images[number])) for number in passed)
         chunk = Chunk(first, len(images), kept, dict(Counter(filter(None, reasons))))
-        storage.write_bytes(self._record(first), json.dumps(asdict(chunk)).encode())
+        storage.write_bytes(self._record(first), codec.dumps(chunk, CHUNK_FORMAT))
         return chunk
 
     def _write_image(self, index: int, pixels: np.ndarray) -> str:
@@ -141,7 +141,7 @@ class Stream:
             content = storage.read_bytes(self._record(first))
         except FileNotFoundError:
             return None
-        return codec.decode(Chunk, codec.parsed(content, self._record(first)), self._record(first))
+        return codec.loads(Chunk, content, CHUNK_FORMAT, self._record(first))
 
     def _finished(self, first: int) -> Chunk | None:
         """Chunk that an earlier attempt finished, if its images are what its record says."""

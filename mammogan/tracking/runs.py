@@ -329,7 +329,7 @@ def log_decision(parent_id: str, decision: Decision, tracking_uri: str = "") -> 
     mlflow.log_text(parent_id, results.document(decision).decode(), DECISION_FILE)
     if (winner := decision.winner) is not None:
         known = mlflow.get_run(parent_id).data.metrics
-        decided_by = {item.key: item.value for item in winner.decided_by()}
+        decided_by = results.charted(winner.decided_by())
         fresh = [item for item in decided_by.items() if known.get(item[0]) != item[1]]
         now_ms = time.time_ns() // 1_000_000
         mlflow.log_batch(parent_id, metrics=[Metric(key, value, now_ms, winner.epoch) for key, value in fresh])

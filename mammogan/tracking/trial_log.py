@@ -174,7 +174,7 @@ class TrialLog:
         if trouble is not None:
             told = f"MLflow has not taken the record of {self._entry.task} ({errors.first_line(trouble)})"
             if error is None:
-                raise UnrecordedError(f"{told}; run it again, it goes on from what is done") from trouble
+                raise UnrecordedError(f"{told}; run it again, it resumes from what is done") from trouble
             logger.warning(told, exc_info=trouble)
 
 

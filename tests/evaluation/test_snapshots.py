@@ -455,6 +455,25 @@ def test_floats_and_colour_tensors_are_refused():
             checked_images("fake", wrong)
 
 
+def test_a_machine_without_memory_fails_and_leaves_nothing_in_the_store(trial, dataset, tmp_path, monkeypatch):
+    """What it could not load it measures the next time."""
+    store, faults = str(tmp_path / "store"), []
+
+    def short(*_):
+        raise torch.OutOfMemoryError("no memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Generator, "load_state_dict", short)
+        failed = snapshots.evaluate_or_fail(
+            trial, dataset, CONFIG, tmp_path / "one", Reports(), store, report_error=faults.append
+        )
+    assert (failed.status, failed.reason) == (TrialStatus.FAILED, "OutOfMemoryError: no memory")
+    assert [type(fault) for fault in faults] == [torch.OutOfMemoryError]
+    again = snapshots.evaluate_or_fail(trial, dataset, CONFIG, tmp_path / "two", Reports(), store)
+    assert again.status is TrialStatus.FINISHED
+    assert {item.epoch for item in again.measurements} == {1, 4}
+
+
 def test_with_a_store_another_run_measures_nothing_again(trial, dataset, tmp_path, monkeypatch):
     store = str(tmp_path / "store")
     first = snapshots.evaluate_trial(trial, dataset, CONFIG, tmp_path / "one", Reports(), store)

@@ -12,7 +12,7 @@ from sample_run import measured
 from mammogan.config import EvaluateConfig
 from mammogan.data import manifest
 from mammogan.data.dataset import Dataset
-from mammogan.evaluation import image_sources, rivals, snapshots, winner
+from mammogan.evaluation import image_sources, incumbents, snapshots, winner
 from mammogan.features.extractor import extract, load_extractor
 from mammogan.metrics import kid
 from mammogan.models.generator import Generator, load_generator, sample, save_snapshot
@@ -101,7 +101,7 @@ def test_subgroups_are_measured_of_the_same_test_images_and_draw(real, snapshot,
 def test_no_two_draws_share_their_latents():
     """A user's seeds are small; each role of an evaluation has one of its own, whatever evaluate.seed is."""
     roles = (snapshots.RANKING, winner.ROLE, "challenger", "champion")
-    seeds = [rivals.latent_seed(seed, role) for seed in range(50) for role in roles]
+    seeds = [incumbents.latent_seed(seed, role) for seed in range(50) for role in roles]
     assert len(set(seeds)) == len(seeds)
     assert min(seeds) >= 2**32
 

@@ -103,6 +103,18 @@ def test_no_memory_is_taken_for_what_a_file_says_but_does_not_hold(generator, tm
         load_generator(tmp_path / "g.pt")
 
 
+@pytest.mark.parametrize("where", ["torch.load", "mammogan.models.generator.Generator.load_state_dict"])
+@pytest.mark.parametrize("error", [MemoryError, torch.OutOfMemoryError])
+def test_a_machine_without_memory_is_no_fault_of_the_file(generator, tmp_path, monkeypatch, where, error):
+    def fail(*_, **__):
+        raise error("no memory")
+
+    save_snapshot(generator, 1, tmp_path / "g.pt")
+    monkeypatch.setattr(where, fail)
+    with pytest.raises(error, match="no memory"):
+        load_generator(tmp_path / "g.pt")
+
+
 def test_an_unknown_format_is_refused(generator, tmp_path):
     save_snapshot(generator, 1, tmp_path / "g.pt")
     snapshot = torch.load(tmp_path / "g.pt", weights_only=True) | {"format": 99}

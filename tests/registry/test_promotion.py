@@ -46,7 +46,10 @@ def add(client, tmp_path):
     count, kids = iter(range(100)), {}
 
     def contests(version):
-        return [contest(version, rival, kids[version], kids[rival]) for rival in promotion.rivals(name, version)]
+        return [
+            contest(version, incumbent, kids[version], kids[incumbent])
+            for incumbent in promotion.incumbents(name, version)
+        ]
 
     def add(kid, train_s=100.0, *, audit=(Outcome.PASSED, "passed"), promoted=True, release=False, **result):
         number = next(count)
@@ -74,12 +77,13 @@ def add(client, tmp_path):
     return add
 
 
-def contest(version, rival, kid, rival_kid, half=0.01):
+def contest(version, incumbent, kid, incumbent_kid, half=0.01):
     """As 20 patients would tell, to ``half`` of KID."""
-    difference = kid - rival_kid
+    difference = kid - incumbent_kid
     return Contest(
-        version, rival, 0.0, 0.975, quantity=Quantity("kid", "inception", "test"), value=kid, rival_value=rival_kid,
-        difference=difference, upper=difference + half, images=40, patients=20, fakes=100,
+        version, incumbent, 0.0, 0.975, quantity=Quantity("kid", "inception", "test"), value=kid,
+        incumbent_value=incumbent_kid, difference=difference, upper=difference + half,
+        images=40, patients=20, fakes=100,
     )  # fmt: skip
 
 
@@ -131,7 +135,7 @@ def test_what_was_not_measured_on_the_same_images_stays_challenger(client, add):
     add(0.2, promoted=False)
     (made,) = add.contests("2")
     blank = Contest("2", "1", 0.0, 0.975, reason="champion version 1 draws 28 px, the images have 56")
-    for given in ([], [dataclasses.replace(made, rival="7")], [dataclasses.replace(made, version="1")], [blank]):
+    for given in ([], [dataclasses.replace(made, incumbent="7")], [dataclasses.replace(made, version="1")], [blank]):
         found = registry.promote(add.model, "2", "x", contests=given)
         assert not found.moved
         assert "refused: better than version 1: not checked: " in found.why
@@ -147,7 +151,7 @@ def test_the_best_champion_so_far_is_to_be_beaten_whoever_is_champion(client, ad
     add(0.30, promoted=False)
     assert add.promote("2", "by hand", force=True).best == "1"
     assert (alias(client, add.model, "champion"), best(client, add)) == ("2", "1")
-    assert promotion.rivals(add.model, "3") == ["2", "1"]
+    assert promotion.incumbents(add.model, "3") == ["2", "1"]
     add(0.25)
     refused = add.promote("3")
     assert not refused.moved
@@ -171,7 +175,7 @@ def test_the_best_is_to_be_beaten_when_a_champion_by_force_is_removed_by_hand(cl
     else:
         client.delete_registered_model_alias(add.model, "champion")
     worse = add(0.25, promoted=False)
-    assert promotion.rivals(add.model, worse) == ([first] if forced else [])
+    assert promotion.incumbents(add.model, worse) == ([first] if forced else [])
     move = registry.promote(add.model, worse, "x", contests=add.contests(worse))
     assert move.moved is not forced
     assert ("0.250 against 0.200 of champion version 1" in move.why) is forced
@@ -195,7 +199,7 @@ def test_a_best_champion_that_was_deleted_leaves_the_present_one(client, add):
     add(0.3, promoted=False)
     add.promote("2", force=True)
     client.delete_model_version(add.model, "1")
-    assert promotion.rivals(add.model, "3") == ["2"]
+    assert promotion.incumbents(add.model, "3") == ["2"]
 
 
 @pytest.mark.parametrize(

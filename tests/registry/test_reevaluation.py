@@ -12,7 +12,7 @@ from mammogan.command_line import app
 from mammogan.config import PRESETS, override
 from mammogan.data import manifest
 from mammogan.data.dataset import Dataset
-from mammogan.evaluation import rivals, snapshots
+from mammogan.evaluation import incumbents, snapshots
 from mammogan.features.extractor import extract, load_extractor
 from mammogan.metrics.kid import kernel_difference
 from mammogan.models.generator import Generator, load_generator, sample, save_snapshot
@@ -125,18 +125,18 @@ def test_the_difference_is_that_of_both_drawn_anew_on_the_same_patients(client, 
     second, _ = add(other, after, 2)
     assert champion(client) == first
     (found,) = registry.contests(second, after, CONFIG)
-    assert (found.version, found.rival, found.images, found.patients, found.fakes) == (second, first, 20, 10, 24)
+    assert (found.version, found.incumbent, found.images, found.patients, found.fakes) == (second, first, 20, 10, 24)
     extractor = load_extractor(CONFIG.evaluate, torch.device("cpu"))
     real = Dataset.read(after).test
     drawn = [
-        sample(load_generator(path), 24, rivals.latent_seed(CONFIG.evaluate.seed, role))
+        sample(load_generator(path), 24, incumbents.latent_seed(CONFIG.evaluate.seed, role))
         for role, path in (("challenger", other), ("champion", good))
     ]
     one, two, reals = (extract(extractor, images, 8) for images in (*drawn, real.images()))
     by_hand = kernel_difference(one, two, reals, 0.975, numbered(real.patients))
     assert (found.difference, found.upper) == pytest.approx((by_hand.value, by_hand.upper))
-    assert (found.value, found.rival_value) == pytest.approx((by_hand.one, by_hand.other))
-    assert rivals.latent_seed(0, "challenger") not in (CONFIG.evaluate.seed, rivals.latent_seed(0, "champion"))
+    assert (found.value, found.incumbent_value) == pytest.approx((by_hand.one, by_hand.other))
+    assert incumbents.latent_seed(0, "challenger") not in (CONFIG.evaluate.seed, incumbents.latent_seed(0, "champion"))
     digest = Dataset.read(after).held_out.source_digest
     assert looks.count(digest) == 1  # the run's, whatever it measured on them
     assert registry.contests(first, after, CONFIG) == ()  # the champion itself
@@ -204,6 +204,23 @@ def test_a_whole_data_set_is_measured_on_the_class_that_the_run_synthesised(clie
     for minority, images in (("auto", 5), ("malignant", 15)):
         (found,) = registry.contests(second, data, override(CONFIG, {"data.minority": minority}))
         assert found.images == images
+
+
+def test_a_machine_without_memory_is_no_verdict_on_the_champion(client, add, tmp_path, monkeypatch):
+    good, flat = generator(tmp_path / "good.pt", 0, 30), generator(tmp_path / "flat.pt", 1, 1)
+    data = dataset_of(good, tmp_path / "data", 0)
+    add(flat, data, 1)
+    load, loaded = Generator.load_state_dict, iter([False, True])
+
+    def short(self, *given):
+        if next(loaded, True):
+            raise torch.OutOfMemoryError("no memory")
+        return load(self, *given)
+
+    second, _ = add(good, dataset_of(good, tmp_path / "few", 1, patients=3), 2)
+    monkeypatch.setattr(Generator, "load_state_dict", short)
+    with pytest.raises(torch.OutOfMemoryError, match="no memory"):
+        registry.contests(second, data, CONFIG)
 
 
 def test_another_image_size_cannot_be_compared(client, add, tmp_path):

@@ -1,16 +1,15 @@
 """The audit step: what it leaves on the version decides about its promotion."""
 
-import json
 from pathlib import Path
 
 import pytest
 
-from mammogan import codec, tracking
+from mammogan import results, tracking
 from mammogan.config import PRESETS
 from mammogan.errors import NotEnoughDataError
-from mammogan.registry.promotion import AUDIT_OUTCOME, AuditNote
+from mammogan.registry.promotion import AUDIT_OUTCOME
 from mammogan.registry.versions import ensure_registered_model
-from mammogan.results import Outcome
+from mammogan.results import AuditNote, Outcome
 from mammogan.steps import StepContext, audit
 
 CONFIG = PRESETS["demo"]
@@ -32,6 +31,6 @@ def test_an_audit_that_could_not_be_made_is_not_checked_and_says_why(version, tm
     parent = tracking.open_parent(tmp_path.name, tmp_path.name, CONFIG, {})
     audit.run(StepContext(CONFIG, parent), version, tmp_path, Path("critic.pt"), tmp_path / "audit")
     tags = tracking.client().get_model_version(CONFIG.select.model_name, version).tags
-    note = codec.decode(AuditNote, json.loads(tags[AUDIT_OUTCOME]))
+    note = results.parse(AuditNote, tags[AUDIT_OUTCOME], "tag")
     assert note == AuditNote(Outcome.NOT_CHECKED, "not done: train has 1 image")
     assert tags["mammogan.audit"] == note.summary

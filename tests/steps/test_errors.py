@@ -256,6 +256,20 @@ def test_a_trial_that_fails_carries_its_traceback(mlflow, parent, tmp_path, call
     assert "    raise kind(message)" in text
 
 
+def test_what_fails_behind_the_measurement_is_in_the_record_too(mlflow, parent, tmp_path, call, monkeypatch, capsys):
+    finished = TrialResult(TRIAL.gp_lambda, TRIAL.seed, "d" * 64, 4, TrialStatus.FINISHED, key="k")
+    monkeypatch.setattr(
+        "mammogan.steps.evaluate.evaluate_or_fail", lambda *_, **__: results.Evaluation(0.5, 0, finished.status)
+    )
+    monkeypatch.setattr("mammogan.steps.evaluate.ranking_pairing", raising(*TORCH))
+    _, _, failure = run_step(call, Step.EVALUATE, capsys)
+    assert TORCH_REASON in failure
+    assert entries(mlflow, tmp_path)[Task(Step.EVALUATE, TRIAL.name)].state is State.FAILED
+    child = mlflow.get_run(find_trial(parent, TRIAL))
+    assert child.info.status == "FAILED"
+    assert TORCH_REASON in artifact(mlflow, child.info.run_id, "traceback.txt", tmp_path)
+
+
 def test_a_trial_whose_step_raises_carries_the_traceback_of_every_attempt(mlflow, parent, tmp_path, call, capsys):
     for attempt in (1, 2):
         _, screen, failure = run_step(call, Step.TRAIN, capsys)

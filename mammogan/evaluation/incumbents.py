@@ -15,7 +15,7 @@ from mammogan.models.generator import Generator, sample
 
 
 @dataclass(frozen=True)
-class RivalKid:
+class KidDifference:
     """KID of one generator less that of another, and what it rests on."""
 
     extractor: str
@@ -25,7 +25,7 @@ class RivalKid:
 
 def compare_generators(
     one: Generator, other: Generator, real: RealImages, config: EvaluateConfig, confidence: float
-) -> RivalKid:
+) -> KidDifference:
     """The difference of KID on the same reals, with its one-sided upper end at ``confidence``.
 
     Each generator draws ``evaluate.fakes`` images from latents of its own, which no ranking of snapshots has seen: the
@@ -39,7 +39,7 @@ def compare_generators(
         for role, generator in (("challenger", one), ("champion", other)):
             fakes = sample(generator.to(device), config.fakes, latent_seed(config.seed, role), config.batch_size)
             drawn.append(extract(extractor, fakes, batch, advance))
-    return RivalKid(extractor.name, kernel_difference(*drawn, reals, confidence, real.patients))
+    return KidDifference(extractor.name, kernel_difference(*drawn, reals, confidence, real.patients))
 
 
 def latent_seed(seed: int, role: str) -> int:
