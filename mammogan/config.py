@@ -63,6 +63,10 @@ def _require(ok: bool, argument: str, value: object, fix: str) -> None:
         raise ValueError(f"{argument}={value!r}: {fix}")
 
 
+def _require_seed(argument: str, seed: int) -> None:
+    _require(0 <= seed < 2**32, argument, seed, f"give a whole number from 0 to {2**32 - 1}")
+
+
 def _public(section: DataclassInstance) -> DataclassInstance:
     texts = {item.name: getattr(section, item.name) for item in dataclasses.fields(section) if item.init}
     return dataclasses.replace(section, **{name: masked(text) for name, text in texts.items() if isinstance(text, str)})
@@ -144,6 +148,7 @@ class DataConfig:
         _require(self.size in sides, "data.size", self.size, f"use 7 * 2^k: {', '.join(map(str, sides))}")
         _require(0 < self.test_fraction < 1, "data.test_fraction", self.test_fraction, "give a share between 0 and 1")
         self._require_validation_fraction()
+        _require_seed("data.split_seed", self.split_seed)
         _require(0 <= self.max_bad <= 1, "data.max_bad", self.max_bad, "give a share from 0 to 1")
 
     def _require_validation_fraction(self) -> None:
@@ -308,6 +313,7 @@ class EvaluateConfig:
         choices = f"choose one of {', '.join(EXTRACTORS)}, or a file {' or '.join(EXPORTED_SUFFIXES)}"
         _require(known, "evaluate.extractor", self.extractor, choices)
         self._require_sha256()
+        _require_seed("evaluate.seed", self.seed)
         _require(self.fakes >= 2, "evaluate.fakes", self.fakes, "give at least 2")
         _require(self.pairs >= 1, "evaluate.pairs", self.pairs, "give at least 1")
         _require(self.batch_size >= 1, "evaluate.batch_size", self.batch_size, "give at least 1")
@@ -390,7 +396,7 @@ class SynthesiseConfig:
         """Check each field on its own."""
         _require(0 <= self.count <= 10**7, "synthesise.count", self.count, "give a whole number from 0 to 10000000")
         _require(self.ratio >= 0, "synthesise.ratio", self.ratio, "give a number from 0; 1 balances the classes")
-        _require(self.seed >= 0, "synthesise.seed", self.seed, "give a whole number from 0")
+        _require_seed("synthesise.seed", self.seed)
         _require(0 < self.truncation <= 1, "synthesise.truncation", self.truncation, "give a number in (0, 1]")
         for name in ("min_realism", "min_distance"):
             _require(getattr(self, name) >= 0, f"synthesise.{name}", getattr(self, name), "give a number from 0")
@@ -569,6 +575,8 @@ class Config:
         """Check the trial lists."""
         _require(bool(self.lambdas), "lambdas", self.lambdas, "give at least one gradient-penalty weight")
         _require(bool(self.seeds), "seeds", self.seeds, "give at least one seed")
+        for seed in self.seeds:
+            _require_seed("seeds", seed)
         _require(
             all(0 <= value < float("inf") for value in self.lambdas), "lambdas", self.lambdas, "give finite weights"
         )

@@ -126,6 +126,20 @@ MUTANTS = [
                 "errors.anonymous_reason(error), trace",
             ),
         ],
+        "tests/data/test_cbis_ddsm.py -k capitals": [
+            ("mammogan/data/cbis_ddsm.py", "spellings[name.casefold()] = name", "spellings[name.casefold()] = 0"),
+            ("mammogan/data/cbis_ddsm.py", "patient_id=spelt[case.patient_id]", "patient_id=case.patient_id"),
+        ],
+        "tests/data/test_picture_list.py -k picture_without_a_role": [
+            (
+                "mammogan/data/picture_list.py",
+                '            doubted.append(ListedImage(_doubted(image_id, "it has no role"), file))\n',
+                "",
+            ),
+        ],
+        "tests/test_config.py -k some_generator": [
+            ("mammogan/config.py", "_require(0 <= seed < 2**32, argument", "_require(0 <= seed, argument"),
+        ],
         "tests/data/test_cbis_ddsm.py -k 'no_row_can or leaves_the_other'": [
             (
                 "mammogan/data/cbis_ddsm.py",
@@ -1306,7 +1320,7 @@ MUTANTS = [
         "tests/data/test_picture_list.py -k 'however or parted or generations or opened or title or one_bit'": [
             ("mammogan/data/picture_list.py", "each.unshielded() if ours else each", "each"),
             ("mammogan/data/picture_list.py", "    findings = _with_one_spelling(findings)\n", ""),
-            ("mammogan/data/picture_list.py", "min(each.patient_id, spellings", "max(each.patient_id, spellings"),
+            ("mammogan/data/cbis_ddsm.py", "for name in sorted(names, reverse=True):", "for name in sorted(names):"),
             ("mammogan/data/picture_list.py", "number = tables.plain_number(", "number = ("),
             (
                 "mammogan/data/sources.py",

@@ -100,6 +100,13 @@ def test_wrong_overrides_name_argument_value_and_fix(overrides, words):
 LARGEST = 2**53
 
 
+@pytest.mark.parametrize("key", ["data.split_seed", "seeds", "evaluate.seed", "synthesise.seed"])
+@pytest.mark.parametrize("value", ["-1", "4294967296"])
+def test_a_seed_that_some_generator_refuses_is_refused_at_once(key, value):
+    with pytest.raises(ValueError, match=f"{key}={value}: give a whole number from 0 to 4294967295"):
+        config.override(config.Config(), {key: value})
+
+
 @pytest.mark.parametrize("key", ["train.epochs", "data.split_seed", "seeds", "evaluate.seed", "synthesise.seed"])
 @pytest.mark.parametrize("value", [LARGEST + 1, str(LARGEST + 1), -LARGEST - 1, "1e16", 1e300, "9" * 400])
 def test_an_integer_that_would_be_rounded_is_refused(key, value):
@@ -109,7 +116,7 @@ def test_an_integer_that_would_be_rounded_is_refused(key, value):
 
 @pytest.mark.parametrize(
     ("value", "wanted"),
-    [(LARGEST, LARGEST), (str(LARGEST - 1), LARGEST - 1), (3.0, 3), ("3e2", 300), ("3.0", 3), (" 4 ", 4)],
+    [(2**32 - 1, 2**32 - 1), (str(2**32 - 2), 2**32 - 2), (3.0, 3), ("3e2", 300), ("3.0", 3), (" 4 ", 4)],
 )
 def test_an_integer_arrives_as_it_was_given(value, wanted):
     got = config.resolve("demo", config.overrides_text({"data.split_seed": value, "seeds": [value]}))

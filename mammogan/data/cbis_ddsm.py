@@ -211,15 +211,26 @@ def read_cases(labels: str, subset: str, *, linked: bool = True) -> CaseFile:
             f"data.subset={subset!r}: no row of {', '.join(missing)} in the case CSVs at {labels}; "
             f"they hold {', '.join(sorted(seen)) or 'no usable row'}"
         )
-    unlike = _contradictions(list(cases.values()))
+    spelt = one_spelling(case.patient_id for case in cases.values())
+    known = [replace(case, patient_id=spelt[case.patient_id]) for case in cases.values()]
+    unlike = _contradictions(known)
     bad = [row for row in bad if _may_belong(row, chosen)]
     bad += [_contradicted(case, reason) for case, reason in unlike.items()]
     return CaseFile(
-        cases=tuple(case for case in cases.values() if case not in unlike),
+        cases=tuple(case for case in known if case not in unlike),
         bad=tuple(bad),
         doubted=tuple(unlike),
         unusable=tuple(unusable),
     )
+
+
+def one_spelling(patient_ids: Iterable[str]) -> dict[str, str]:
+    """The name of each patient: ``P1`` and ``p1`` are taken for one, who is never parted."""
+    names = set(patient_ids)
+    spellings: dict[str, str] = {}
+    for name in sorted(names, reverse=True):
+        spellings[name.casefold()] = name
+    return {name: spellings[name.casefold()] for name in names}
 
 
 def _contradictions(cases: Sequence[Case]) -> dict[Case, str]:

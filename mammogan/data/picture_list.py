@@ -39,6 +39,7 @@ SHOWN_LINES = 8
 """Lines of a patient that a message names."""
 SUFFIXES = (*picture.SUFFIXES, *DICOM_SUFFIXES)
 FIX = "fix the row"
+UNUSABLE = "a row cannot be used, so that the label is not known"
 NO_ROLE = f"split='': other rows say theirs; write {', '.join(manifest.ROLES)} in each row, or in none"
 
 
@@ -122,9 +123,11 @@ def read(table: tables.Table, listing: Listing, *, by_patient: bool) -> PictureL
         unlike = _contradiction(known)
         if unusable or unlike:
             bad += _left_out(image_id, file, known, unusable, unlike)
-            doubted.append(ListedImage(_doubted(image_id, unlike), file))
+            doubt = f"{cbis_ddsm.CONTRADICTED}: {unlike}" if unlike else UNUSABLE
+            doubted.append(ListedImage(_doubted(image_id, doubt), file))
         elif given and not any(each.split for each in known):
             bad += [_rejected(image_id, each.line, NO_ROLE) for each in known]
+            doubted.append(ListedImage(_doubted(image_id, "it has no role"), file))
         else:
             images.append(ListedImage(_image(image_id, known), file))
             bad += _repeated(image_id, file, known)
@@ -139,21 +142,16 @@ def _ordered(images: Iterable[ListedImage]) -> tuple[ListedImage, ...]:
 
 
 def _with_one_spelling(findings: dict[str, list[Finding]]) -> dict[str, list[Finding]]:
-    """The same findings, each patient under one name: ``P1`` and ``p1`` are taken for one, who is never parted."""
-    spellings: dict[str, str] = {}
-    for each in (each for known in findings.values() for each in known):
-        key = each.patient_id.casefold()
-        spellings[key] = min(each.patient_id, spellings.get(key, each.patient_id))
-    if len(spellings) == len({each.patient_id for known in findings.values() for each in known}):
+    """The same findings, each patient under one name."""
+    spelt = cbis_ddsm.one_spelling(each.patient_id for known in findings.values() for each in known)
+    if all(name == given for given, name in spelt.items()):
         return findings
     return {
-        file: [replace(each, patient_id=spellings[each.patient_id.casefold()]) for each in known]
-        for file, known in findings.items()
+        file: [replace(each, patient_id=spelt[each.patient_id]) for each in known] for file, known in findings.items()
     }
 
 
-def _doubted(image_id: str, unlike: str) -> ImageSpec:
-    doubt = f"{cbis_ddsm.CONTRADICTED}: {unlike}" if unlike else "a row cannot be used, so that the label is not known"
+def _doubted(image_id: str, doubt: str) -> ImageSpec:
     return ImageSpec(image_id, 0, "", "", "", "", "", "", (), "full", doubt=doubt)
 
 

@@ -67,6 +67,8 @@ def _rectangle(dataset: Dataset, shape: tuple[int, int]) -> np.ndarray:
 
 def _circle(dataset: Dataset, shape: tuple[int, int]) -> np.ndarray:
     (row, column), (radius,) = _numbers(dataset, CENTRE, 2), _numbers(dataset, RADIUS, 1)
+    if radius < 0:
+        raise BadImageError(f"{RADIUS}={radius}: no radius", FIX)
     rows, columns = _places(shape)
     return (rows - row) ** 2 + (columns - column) ** 2 <= radius**2
 

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from mammogan import user_folders
-from mammogan.config import EXTRACTORS, Config, EvaluateConfig
+from mammogan.config import EXTRACTORS, Config, EvaluateConfig, ModelConfig
 from mammogan.launch.arguments import GraphArguments, is_path
 
 AT_HAND = ("auto", "random")
@@ -21,6 +21,7 @@ def require(arguments: GraphArguments) -> None:
     settings = arguments.configuration
     _require_paths(arguments, settings)
     _require_devices(settings)
+    _require_frozen(settings.model)
     _require_networks(settings.evaluate)
 
 
@@ -54,6 +55,15 @@ def _require_devices(settings: Config) -> None:
             from mammogan.device import pick_device
 
             pick_device(device, setting)
+
+
+def _require_frozen(settings: ModelConfig) -> None:
+    """Load the frozen branch that the first training would load."""
+    if settings.frozen_weights != "random":
+        from mammogan.features.densenet import load_frozen
+
+        with _of_setting("model.frozen_weights", settings.frozen_weights):
+            load_frozen(settings.frozen_weights, settings.frozen_sha256)
 
 
 def _require_networks(settings: EvaluateConfig) -> None:

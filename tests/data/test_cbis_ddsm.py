@@ -92,6 +92,14 @@ def test_overlapping_files_count_once(labels):
     assert len(read_cases(folder, "calc-train").cases) == 2
 
 
+def test_a_patient_is_one_in_capitals_and_in_small_letters(labels):
+    """Else one of the two could be in train and the other in test."""
+    folder = labels(row(patient="p_00001"), row(patient="P_00001", uid="1.2"), row(patient="P_00002", uid="1.3"))
+    wanted, bad = wanted_images(read_cases(folder, "calc-train"), "full")
+    assert [image.patient_id for image in wanted] == ["P_00001", "P_00002", "P_00001"]
+    assert bad == []
+
+
 def test_an_image_with_a_spoilt_row_is_left_out_as_a_whole(labels):
     folder = labels(row("BENIGN", 1), row("UNSURE", 2), row(patient="P_00002", uid="1.2"))
     wanted, bad = wanted_images(read_cases(folder, "calc-train"), "full")

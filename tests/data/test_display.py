@@ -203,11 +203,12 @@ class TestShutter:
             ({**SHUTTERS[0], "ShutterRightVerticalEdge": 5}, "leaves nothing"),
             ({**SHUTTERS[1], "CenterOfCircularShutter": 40}, "CenterOfCircularShutter=\\[40\\]"),
             ({**SHUTTERS[1], "RadiusOfCircularShutter": 2**31 - 1}, "RadiusOfCircularShutter"),
+            ({**SHUTTERS[1], "RadiusOfCircularShutter": -9}, "RadiusOfCircularShutter=-9"),
             ({**SHUTTERS[2], "VerticesOfThePolygonalShutter": [1, 1, 9, 9]}, "4 numbers, no polygon"),
             ({**SHUTTERS[2], "VerticesOfThePolygonalShutter": [1, 1, 9, 9] * 129}, "516 numbers, no polygon"),
             ({**SHUTTERS[1], "ShutterShape": ["CIRCULAR"] * 9}, "9 shapes, of which one stands there twice"),
         ],
-        ids=["bitmap", "no edges", "crossed", "half a place", "far", "no polygon", "too many", "twice"],
+        ids=["bitmap", "no edges", "crossed", "half a place", "far", "below 0", "no polygon", "too many", "twice"],
     )
     def test_one_without_a_meaning_is_refused(self, dicom_bytes, shutter, told):
         with pytest.raises(BadImageError, match=told):

@@ -345,6 +345,17 @@ def test_a_row_without_a_known_split_is_out(made, roles, line, reason):
     assert reason in row["reason"]
 
 
+@pytest.mark.parametrize("name", ["copy.bmp", "again.png"])
+def test_a_picture_without_a_role_does_not_come_back_under_another_name(made, folder, name):
+    """Whether it may be learnt from is not known, whatever the row of its copy says."""
+    shutil.copyfile(folder / "1.bmp", folder / "copy.bmp")
+    Image.open(folder / "1.bmp").save(folder / "again.png")
+    roles = ["" if number == 1 else role for number, role in enumerate(ROLES)]
+    frame, rows = made(*with_roles(*roles), f"{name},P9,MALIGNANT,train", header=SPLIT)
+    assert sorted(frame.index) == ["0", "2", "3", "4", "5", "6", "7"]
+    assert {row["source"] for row in rows} == {name, "manifest.csv:3"}
+
+
 def test_an_image_of_two_splits_is_out_with_both_lines(made):
     frame, rows = made(*with_roles(*ROLES), "1.bmp,P1,MALIGNANT,Test", "5.bmp,P5,MALIGNANT,", header=SPLIT)
     assert "1" not in frame.index

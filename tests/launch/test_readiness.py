@@ -31,6 +31,7 @@ def test_a_file_that_is_missing_or_none(tmp_path, name):
         ("evaluate.extractor_weights", {"evaluate.extractor": "radimagenet"}),
         ("evaluate.extractor_weights", {}),
         ("evaluate.lpips_weights", {}),
+        ("model.frozen_weights", {}),
     ],
 )
 def test_a_file_of_other_content(tmp_path, name, more):
