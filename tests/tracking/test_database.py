@@ -71,7 +71,7 @@ def test_a_lock_is_waited_for_before_mlflow_opens_the_database(copied, locked, m
 def test_a_lock_is_waited_for_where_the_database_was_looked_at_before(copied, monkeypatch):
     """As when another program takes it between a run's first line and its first step."""
     uri = databases.address_of(copied)
-    databases.require_usable(uri)
+    databases.require_usable(uri, False)  # as the client asks, which is then not asked again
     connection = sqlite3.connect(copied, isolation_level=None, check_same_thread=False)
     connection.execute("BEGIN EXCLUSIVE")
     monkeypatch.setenv("MAMMOGAN_PATIENCE_S", "60")
