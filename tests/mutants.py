@@ -751,7 +751,7 @@ MUTANTS = [
                 'labels["kueue.x/queue"]',
             ),
         ],
-        "tests/launch/test_preflight.py -k 'ErrImagePull or each_thing'": [
+        "tests/launch/test_preflight.py -k cannot_pass": [
             ("mammogan/launch/preflight/probe_pod.py", "(NODE_S if hindrance.may_pass else 0)", "NODE_S"),
         ],
         "tests/launch/test_preflight.py -k 'each_thing'": [
@@ -1044,7 +1044,7 @@ MUTANTS = [
             (
                 "mammogan/audit/inspection.py",
                 "        verdicts=(_no_exact_copies(copied, len(fakes)), *(item for",
-                "        verdicts=(*(item for",
+                "        verdicts=(*(), *(item for",
             ),
             (
                 "mammogan/audit/inspection.py",
@@ -1057,6 +1057,8 @@ MUTANTS = [
                 "    if sample.held_out_patients < 1:",
             ),
             ("mammogan/audit/answers.py", "judgement.ends(base)[0] if base", "base.value if base"),
+        ],
+        "tests/audit/test_audit.py -k as_many_others": [
             (
                 "mammogan/audit/copies.py",
                 "    for block in blocks_of(count, -(-count // most)):",

@@ -168,6 +168,13 @@ def unchecked(result):
     return {verdict.gate: verdict.why for verdict in result.verdicts if verdict.outcome is Outcome.NOT_CHECKED}
 
 
+def test_images_are_compared_with_as_many_others_as_training_images_are(rng):
+    """Of one distribution, however many: among ten times as many images the nearest one is three times nearer."""
+    train, fakes = rng.uniform(size=(40, 2)), rng.uniform(size=(400, 2))
+    within = [np.linalg.norm(each[:, None] - each[None], axis=-1) for each in (fakes, train)]
+    assert copies.repeated(*within).mean() < 0.15
+
+
 class TestGate:
     def test_two_hundred_simulated_cases(self):
         """Power against a generator that replays train with noise, false alarms for two that do not.

@@ -697,10 +697,14 @@ def test_a_run_that_does_not_end_is_reported_after_a_while(kubeflow, host, monke
         stop(Server(host), run_id, poll_s=0.0)
 
 
+@pytest.mark.parametrize("is_noted", [True, False])
 def test_a_run_whose_exit_step_cannot_begin_either_is_given_up_with_its_reason(
-    kubeflow, host, record, uri, play_kubectl, monkeypatch, capsys
+    kubeflow, host, record, uri, play_kubectl, monkeypatch, capsys, is_noted
 ):
+    """Nobody stopped it, also where MLflow could not be told so beforehand."""
     play_kubectl(PENDING)
+    if not is_noted:
+        monkeypatch.setattr("mammogan.tracking.standing.tell_given_up", lambda *_: None)
     monkeypatch.setattr(waiting, "ASK_AFTER_S", 0.0)
     monkeypatch.setattr(following, "GIVE_UP_S", 0.0)
     kubeflow.after_stop = ["terminating"]

@@ -367,6 +367,13 @@ def test_each_thing_that_is_wrong_is_reported_alone_with_its_fix(play, host, wha
     assert (folder / "calls").read_text().count("delete pod") == 4, "both pods, before and after"
 
 
+def test_what_cannot_pass_is_not_waited_for(play, host, monkeypatch):
+    monkeypatch.setattr(probe_pod, "NODE_S", 0.3)
+    folder = play({POD: waiting("CreateContainerConfigError", "x")})
+    assert not findings(host)["a step's pod"].ok
+    assert sum(line.startswith("get pod mammogan-preflight ") for line in (folder / "calls").open()) == 1
+
+
 def test_what_admission_says_is_reported_as_it_says_it(play, host):
     message = (
         'Error from server (Forbidden): pods "mammogan-preflight" is forbidden: exceeded quota: q, requested: pods=1'
