@@ -169,10 +169,10 @@ def unchecked(result):
 
 
 def test_images_are_compared_with_as_many_others_as_training_images_are(rng):
-    """Of one distribution, however many: among ten times as many images the nearest one is three times nearer."""
-    train, fakes = rng.uniform(size=(40, 2)), rng.uniform(size=(400, 2))
+    """Of one distribution, however many: among ten times as many images the nearest one is nearer."""
+    train, fakes = rng.uniform(size=(40, 12)), rng.uniform(size=(400, 12))
     within = [np.linalg.norm(each[:, None] - each[None], axis=-1) for each in (fakes, train)]
-    assert copies.repeated(*within).mean() < 0.15
+    assert copies.repeated(*within).mean() < 0.25
 
 
 class TestGate:
