@@ -173,7 +173,7 @@ class Finished:
             record = codec.parsed(line, self._entry(job))
         except (FileNotFoundError, ValueError):
             return None
-        if not isinstance(record, dict) or record.get("address") != _address(job):
+        if not isinstance(record, dict):
             return None
         self._keep_here(job, line, content)
         return self.image(job)

@@ -130,6 +130,18 @@ def test_of_several_first_uses_at_once_all_get_one_key(tmp_path):
     assert [path.name for path in (tmp_path / "home").iterdir()] == ["key"]
 
 
+def test_whoever_comes_second_takes_the_key_that_is_there(tmp_path, monkeypatch):
+    first, read, early = Patients.at(str(tmp_path / "home")), storage.read_bytes, iter([True])
+
+    def read_before(address):
+        if next(early, False):
+            raise FileNotFoundError(address)
+        return read(address)
+
+    monkeypatch.setattr(storage, "read_bytes", read_before)
+    assert Patients.at(str(tmp_path / "home")).key == first.key
+
+
 def test_a_given_key_needs_no_file(tmp_path, monkeypatch):
     monkeypatch.setenv(patients.VARIABLE, "ab" * 32)
     one = Patients.at(str(tmp_path / "home"))

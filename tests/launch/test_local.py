@@ -140,8 +140,10 @@ def test_the_pages_of_no_runs_or_on_a_port_of_another_program_are_refused(tmp_pa
         other.bind((ui.HOST, 0))
         other.listen()
         port = other.getsockname()[1]
+        monkeypatch.setattr("mammogan.tracking.find_run", lambda *_: "run")
+        monkeypatch.setattr("mammogan.tracking.links.fragment", lambda *_: "#/")
         with pytest.raises(ValueError, match=f"--port={port}: in use by another program"):
-            ui._require_free(port)
+            ui.open_run("latest", f"sqlite:///{tmp_path}/mlflow.db", port)
 
 
 def test_arguments_are_checked_before_anything_runs(tmp_path):
