@@ -69,6 +69,7 @@ class GeneratorService:
 
 
 def _checked(row: Mapping[str, Any]) -> tuple[int, int, float]:
+    """Count, seed and truncation of a row of MLflow's request, whose cells may hold anything."""
     n, seed = int(row["n"]), int(row["seed"])
     truncation = row.get("truncation")
     if truncation is None or math.isnan(truncation):

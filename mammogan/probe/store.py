@@ -102,6 +102,7 @@ def _client(key: Key = Key.STORE) -> tuple[BaseClient, bool]:
     trust.share()
     session = boto3.Session(**storage.own_key(key))
     signed = session.get_credentials() is not None
+    # botocore's own words, which have no types
     settings: dict[str, Any] = {} if signed else {"signature_version": UNSIGNED}
     retries = {"total_max_attempts": 2, "mode": "standard"}
     config = Config(connect_timeout=CONNECT_S, read_timeout=READ_S, retries=retries, **settings)
