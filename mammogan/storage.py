@@ -304,7 +304,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _pages(uri: str, prefix: str, key: Key) -> Generator[list[dict[str, Any]]]:
-    """Objects below ``prefix``, as boto3 gives them, a page at a time: a fault costs one page, not the whole listing."""
+    """Objects below ``prefix`` as boto3 gives them, a page at a time: a fault costs a page, not the listing."""
     start: dict[str, str] = {}
     while True:
         page = _asked(
