@@ -96,6 +96,9 @@ MUTANTS = [
         "tests/data/test_picture_list.py -k another_patients_name": [
             ("mammogan/data/duplicates.py", "if len({image.spec.patient_id for image in group}) > 1:", "if False:"),
         ],
+        "tests/test_device.py -k whose_seconds": [
+            ("mammogan/device.py", 'not name.endswith((THREADS, "cpu"))', 'name.startswith("cuda")'),
+        ],
         "tests/data/test_display.py -k Shutter": [
             ("mammogan/data/display.py", "shutter.hidden(dataset, stored.shape)", "None"),
             ("mammogan/data/display.py", "    background = padded | hidden", "    background = padded"),

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mammogan.config import PRESETS, EvaluateConfig, Trial, override
-from mammogan.device import device_name, pick_device, select_local_gpu
+from mammogan.device import device_name, is_gpu, pick_device, select_local_gpu
 from mammogan.results import TrialStatus
 
 
@@ -104,3 +104,19 @@ def test_training_evaluation_audit_and_utility_ask_here(gpus, tmp_path):
     )  # fmt: skip
     assert result.status is TrialStatus.FAILED
     assert "train.device='cuda': PyTorch sees no GPU on this machine" in result.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "gpu"),
+    [
+        ("NVIDIA H100 80GB HBM3", True),
+        ("4 x NVIDIA H100", True),
+        (device_name(torch.device("cpu")), False),
+        (device_name(torch.device("cpu"), 2), False),
+        ("cpu", False),
+        ("", False),
+    ],
+)
+def test_whose_seconds_are_a_gpus(name, gpu):
+    """The report adds up what GPUs took, by the names that ``device_name`` gives; none of them begins with ``cuda``."""
+    assert is_gpu(name) is gpu
