@@ -56,7 +56,7 @@ def traceback_text(error: BaseException) -> str:
 
 def keep_private(file: str) -> None:
     """Have no ``anonymous_reason`` of this process repeat a path below a source, which may bear a patient's name."""
-    _files.update({file, *file.split("/")} - {""})
+    _files.update({file, PurePosixPath(file).name})
 
 
 def anonymous_reason(error: BaseException) -> str:
@@ -87,10 +87,13 @@ def anonymous_traceback(error: BaseException) -> str:
 
 
 def _without_files(text: str) -> str:
-    for file in sorted(_files, key=len, reverse=True):
-        kind = PurePosixPath(file).suffix
-        text = re.sub(rf"(?<!\w){re.escape(file)}(?!\w)", lambda _, kind=kind: f"*{kind}", text)
-    return text
+    """The text with a file's kind in place of its path, all in one pass: what stands for one is no other one's name."""
+    names = "|".join(map(re.escape, sorted(_files, key=len, reverse=True)))
+    return (
+        re.sub(rf"(?<![\w.])(?:{names})(?!\w)", lambda found: f"*{PurePosixPath(found[0]).suffix}", text)
+        if names
+        else text
+    )
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

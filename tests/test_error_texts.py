@@ -82,6 +82,14 @@ def test_where_names_may_be_quoted_only_our_own_words_are_told(call, said):
     assert "which led to" in text
 
 
+def test_a_file_s_kind_stands_for_its_name_whatever_others_are_called(monkeypatch):
+    monkeypatch.setattr(errors, "_files", set())
+    for file in ("csv", "deep/ANNA.csv", "1.csv"):
+        errors.keep_private(file)
+    error = caught(lambda: storage.read_bytes("s3:///deep/ANNA.csv and ANNA.csv, a1.csv"))
+    assert errors.anonymous_reason(error).startswith("uri='s3:///*.csv and *.csv, a1.csv'")
+
+
 def test_what_another_process_raised_is_told_where_it_is_none_of_the_system():
     away = pickle.loads(pickle.dumps(storage.AwayError("s3://images: the store is away")))
     assert errors.anonymous_reason(away) == "s3://images: the store is away"
