@@ -480,7 +480,7 @@ class LambdaComparison:
         """The better weight; None where neither is."""
         return {Finding.BETTER: self.one, Finding.WORSE: self.other}.get(self.finding)
 
-    def incumbent(self, gp_lambda: float) -> float:
+    def counterpart(self, gp_lambda: float) -> float:
         """The weight that ``gp_lambda``, one of the two, is compared with."""
         return self.other if gp_lambda == self.one else self.one
 

@@ -136,7 +136,7 @@ MUTANTS = [
         "tests/data/test_picture_list.py -k picture_without_a_role": [
             (
                 "mammogan/data/picture_list.py",
-                '            doubted.append(ListedImage(_doubted(image_id, "it has no role"), file))\n',
+                '            doubted.append(ListedImage(cbis_ddsm.in_doubt(image_id, "it has no role"), file))\n',
                 "",
             ),
         ],

@@ -101,6 +101,11 @@ class ImageSpec:
     Such an image is made to know its picture again under another name, and is in no data set; its rows are rejected."""
 
 
+def in_doubt(image_id: str, doubt: str) -> ImageSpec:
+    """An image of which its name and its doubt alone are known."""
+    return ImageSpec(image_id, 0, "", "", "", "", "", "", (), "full", doubt=doubt)
+
+
 @dataclass(frozen=True)
 class Places:
     """Where a row says that its images lie."""
@@ -126,19 +131,9 @@ class Places:
         others = [] if images == "full" else [self.mask]
         if not own:
             return None
-        return ImageSpec(
-            image_id=own.split("/")[0],
-            label=0,
-            pathology=PATHOLOGIES[-1],
-            patient_id="",
-            laterality="",
-            view="",
-            abnormality="",
-            subset=self.subset,
-            series_uids=tuple(sorted({_series_uid(path) for path in (own, *others) if path})),
-            content=images,
-            doubt=UNUSABLE,
-        )
+        image = in_doubt(own.split("/")[0], UNUSABLE)
+        uids = tuple(sorted({_series_uid(path) for path in (own, *others) if path}))
+        return replace(image, subset=self.subset, series_uids=uids, content=images)
 
 
 @dataclass(frozen=True)

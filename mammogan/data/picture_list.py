@@ -124,10 +124,10 @@ def read(table: tables.Table, listing: Listing, *, by_patient: bool) -> PictureL
         if unusable or unlike:
             bad += _left_out(image_id, file, known, unusable, unlike)
             doubt = f"{cbis_ddsm.CONTRADICTED}: {unlike}" if unlike else UNUSABLE
-            doubted.append(ListedImage(_doubted(image_id, doubt), file))
+            doubted.append(ListedImage(cbis_ddsm.in_doubt(image_id, doubt), file))
         elif given and not any(each.split for each in known):
             bad += [_rejected(image_id, each.line, NO_ROLE) for each in known]
-            doubted.append(ListedImage(_doubted(image_id, "it has no role"), file))
+            doubted.append(ListedImage(cbis_ddsm.in_doubt(image_id, "it has no role"), file))
         else:
             images.append(ListedImage(_image(image_id, known), file))
             bad += _repeated(image_id, file, known)
@@ -149,10 +149,6 @@ def _with_one_spelling(findings: dict[str, list[Finding]]) -> dict[str, list[Fin
     return {
         file: [replace(each, patient_id=spelt[each.patient_id]) for each in known] for file, known in findings.items()
     }
-
-
-def _doubted(image_id: str, doubt: str) -> ImageSpec:
-    return ImageSpec(image_id, 0, "", "", "", "", "", "", (), "full", doubt=doubt)
 
 
 def _rejected(image_id: str, line: int, reason: str, fix: str = FIX) -> RejectedImage:

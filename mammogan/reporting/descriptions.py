@@ -72,8 +72,8 @@ def _answer(record: RunRecord) -> str:
 def _significance(comparisons: Sequence[LambdaComparison], gp_lambda: float) -> Iterator[str]:
     """What the comparisons say of a lambda against the others, without figures, a clause for each finding."""
     for finding, items in by_finding(comparisons, gp_lambda).items():
-        incumbents = " and ".join(lambda_text(item.incumbent(gp_lambda)) for item in items)
-        yield f"{CLAUSES[finding]} λ = {incumbents}"
+        others = " and ".join(lambda_text(item.counterpart(gp_lambda)) for item in items)
+        yield f"{CLAUSES[finding]} λ = {others}"
 
 
 def _data(record: RunRecord) -> str:

@@ -73,7 +73,7 @@ def is_it_real(decision: Decision | None) -> list[str]:
 
 def _sentences(comparisons: Sequence[LambdaComparison], own: float) -> Iterable[str]:
     for finding, items in by_finding(comparisons, own).items():
-        others = _listed(item.incumbent(own) for item in items)
+        others = _listed(item.counterpart(own) for item in items)
         yield SENTENCES[finding].format(own=quantities.weight(own), others=others)
 
 

@@ -218,8 +218,7 @@ def describe_design(design: BlockDesign) -> str:
 
 def _other(item: LambdaComparison, gp_lambda: float) -> str:
     """The other lambda, with the difference where seeds decide, and what the design could have found where not."""
-    sign, incumbent = (1, item.other) if gp_lambda == item.one else (-1, item.one)
-    name = f"lambda={lambda_text(incumbent)}"
+    sign, name = 1 if gp_lambda == item.one else -1, f"lambda={lambda_text(item.counterpart(gp_lambda))}"
     if item.low is None or item.high is None or item.difference is None:
         return name
     low, high = sorted((sign * item.low, sign * item.high))

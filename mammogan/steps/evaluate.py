@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from mammogan import results
-from mammogan.config import Trial
+from mammogan.config import SelectConfig, Trial
 from mammogan.evaluation.snapshots import evaluate_or_fail
 from mammogan.graph import Step
+from mammogan.results import Evaluation
 from mammogan.selection.pairing import ranking_pairing
 from mammogan.steps.context import StepContext
 
@@ -22,14 +23,19 @@ def run(context: StepContext, trial: str, store: str, minority: Path, trained: P
     with context.trial_log(Trial.parse(trial), Step.EVALUATE) as log:
         settings = context.settings.evaluate
         result = evaluate_or_fail(trained, minority, settings, out, log.metrics, store, report_error=log.failure)
-        last = max((item.epoch for item in result.measurements if item.epoch is not None), default=None)
-        against, _ = ranking_pairing([result], context.settings.select)
-        distances = {(metric, against) for metric in ("kid", "fid")}
-        leading = results.charted(
-            item
-            for item in result.measurements
-            if item.epoch == last
-            and ((item.quantity.metric, item.quantity.pairing) in distances or item.quantity.pairing == "fake_fake")
-        )
+        leading = _leading(result, context.settings.select)
         log.finish(result)
     return leading
+
+
+def _leading(result: Evaluation, settings: SelectConfig) -> dict[str, float]:
+    """Of the last snapshot KID and FID against the reals that rank it, and how unlike each other its images are."""
+    last = max((item.epoch for item in result.measurements if item.epoch is not None), default=None)
+    against, _ = ranking_pairing([result], settings)
+    distances = {(metric, against) for metric in ("kid", "fid")}
+    return results.charted(
+        item
+        for item in result.measurements
+        if item.epoch == last
+        and ((item.quantity.metric, item.quantity.pairing) in distances or item.quantity.pairing == "fake_fake")
+    )

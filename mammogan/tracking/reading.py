@@ -26,7 +26,6 @@ from mammogan.tracking.server import (
     CONFIG_FILE,
     DECISION_FILE,
     EVALUATION_FILE,
-    GRIDS,
     KIND,
     MODEL_VERSION,
     PARENT,
@@ -41,6 +40,7 @@ from mammogan.tracking.server import (
     client,
     find_runs,
 )
+from mammogan.training.trial_folder import GRIDS
 
 logger = logging.getLogger(__name__)
 

@@ -72,7 +72,6 @@ DECISION_FILE = "decision.json"
 RESULT_FILE = "result.json"
 SUMMARY_FILE = "summary.json"
 MANIFEST_FILE = "manifest.csv"
-GRIDS = "grids"
 REPORT = "report"
 REPORT_PAGE = "report.html"
 

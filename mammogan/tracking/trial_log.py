@@ -32,7 +32,6 @@ from mammogan.tracking.server import (
     EVALUATION_FILE,
     EXTRACTOR,
     FROZEN,
-    GRIDS,
     NOT_THERE,
     TRACEBACK_FILE,
     TRIAL_FILE,
@@ -40,6 +39,7 @@ from mammogan.tracking.server import (
 )
 from mammogan.tracking.spool import Spool
 from mammogan.tracking.tables import METRICS_FILE, log_table, measurements_table
+from mammogan.training.trial_folder import GRIDS
 
 logger = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 RECORD = "trial.json"
 HISTORY = "history.jsonl"
 CRITIC = "critic.pt"
-SNAPSHOTS, GRIDS = "snapshots/", "grids/"
+SNAPSHOTS, GRIDS = "snapshots/", "grids"
 NOT_HANDED_ON = "checkpoints/"
 KEY_FORMAT = 3
 
@@ -34,7 +34,7 @@ def snapshot_name(epoch: int) -> str:
 
 def grid_name(epoch: int) -> str:
     """Of the samples that an epoch's generator drew, below the trial's folder and among its run's artifacts."""
-    return f"{GRIDS}epoch_{epoch:04d}.png"
+    return f"{GRIDS}/epoch_{epoch:04d}.png"
 
 
 def trial_key(config: Config, trial: Trial, data_digest: str, frozen_sha256: str, judge_sha256: str = "") -> str:

@@ -28,12 +28,22 @@ def framed(pixels, value):
     return made
 
 
+MACROS = {
+    "RescaleSlope": "PixelValueTransformationSequence",
+    "WindowWidth": "FrameVOILUTSequence",
+    "VOILUTSequence": "FrameVOILUTSequence",
+    "ShutterShape": "FrameDisplayShutterSequence",
+}
+"""Where an element stands in a functional group (PS3.3, C.7.6.16.2)."""
+
+
 def group(**elements):
     """A functional group sequence of one frame with one macro of these elements."""
     macro, frame = Dataset(), Dataset()
     for name, value in elements.items():
         setattr(macro, name, value)
-    setattr(frame, "FrameVOILUTSequence" if "WindowWidth" in elements else "PixelValueTransformationSequence", [macro])
+    (sequence,) = {MACROS[name] for name in elements if name in MACROS}
+    setattr(frame, sequence, [macro])
     return [frame]
 
 
@@ -60,10 +70,9 @@ class TestFunctionalGroups:
         table = Dataset()
         table.LUTDescriptor, table.LUTData = [100, 1000, 16], curve
         table["LUTDescriptor"].VR = table["LUTData"].VR = "US"
-        macro, frame = Dataset(), Dataset()
-        macro.VOILUTSequence, frame.FrameVOILUTSequence = [table], [macro]
         pixels = np.tile(np.arange(1000, 1100, dtype=np.uint16), (100, 1))
-        shown = dicom.decode(dicom_bytes(pixels, SharedFunctionalGroupsSequence=[frame]), window=True)
+        content = dicom_bytes(pixels, SharedFunctionalGroupsSequence=group(VOILUTSequence=[table]))
+        shown = dicom.decode(content, window=True)
         assert shown[0].tolist() == curve
 
     def test_two_places_that_differ_are_refused(self):
@@ -184,11 +193,10 @@ class TestShutter:
         assert value_range(shown, "minmax") == (1000, 1890)
 
     def test_that_of_an_enhanced_object_counts(self):
-        macro, frame = Dataset(), Dataset()
-        for name, value in SHUTTERS[0].items():
-            setattr(macro, name, value)
-        frame.FrameDisplayShutterSequence = [macro]
-        assert show(RAMP, SharedFunctionalGroupsSequence=[frame]).tolist() == show(RAMP, **SHUTTERS[0]).tolist()
+        assert (
+            show(RAMP, SharedFunctionalGroupsSequence=group(**SHUTTERS[0])).tolist()
+            == show(RAMP, **SHUTTERS[0]).tolist()
+        )
 
     def test_one_that_hides_nothing_leaves_the_pixels(self, dicom_bytes):
         whole = {"ShutterLeftVerticalEdge": 1, "ShutterRightVerticalEdge": 100}
