@@ -73,7 +73,7 @@ def inside(root: Path, relative: str) -> Path:
         path = (root / relative).resolve()
     except RuntimeError as error:  # of Python up to 3.12
         raise ValueError(f"path={relative!r}: a link that leads to itself; use a path below {root}") from error
-    if not path.is_relative_to(root.resolve()):
+    if not path.is_relative_to(root) and not path.is_relative_to(root.resolve()):  # most roots are resolved already
         raise ValueError(f"path={relative!r}: it leaves its folder {root}; use a path below it")
     return path
 

@@ -198,9 +198,7 @@ class Finished:
 
 def _address(job: Job) -> str:
     """Where the files are, for every machine: a path means the same only on one, and so is named with it."""
-    return (
-        job.root.rstrip("/") if storage.is_remote(job.root) else f"file://{platform.node()}{Path(job.root).resolve()}"
-    )
+    return job.root.rstrip("/") if storage.is_remote(job.root) else f"file://{platform.node()}{job.root}"
 
 
 def _conversion(record: object) -> Conversion | None:

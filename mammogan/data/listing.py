@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from mammogan import storage
 from mammogan.data.quarantine import RejectedImage
@@ -47,6 +48,8 @@ def composed(text: str) -> str:
 class Listing:
     """The files of a source."""
 
+    root: str
+    """The source: its address, or its folder with every link resolved."""
     stamps: Mapping[str, str]
     """Stamp of each file by its path below the source, sorted; it changes when the file does."""
     nameless: tuple[str, ...]
@@ -57,7 +60,8 @@ class Listing:
         """The files below ``source``, a folder or an ``s3://`` address."""
         stamps = storage.list_stamps(source, key=storage.Key.SOURCE)
         nameless = tuple(sorted(name for name in stamps if not is_text(name)))
-        return cls({name: stamps[name] for name in sorted(stamps) if is_text(name)}, nameless)
+        root = source if storage.is_remote(source) else str(Path(source).resolve())
+        return cls(root, {name: stamps[name] for name in sorted(stamps) if is_text(name)}, nameless)
 
     @cached_property
     def names(self) -> tuple[str, ...]:

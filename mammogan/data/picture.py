@@ -8,6 +8,7 @@ image (several pages or frames, colour, transparency) is refused by name.
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -199,11 +200,10 @@ def _has_second_page(image: Image.Image) -> bool:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """The image as its EXIF orientation turns it; as it is where that cannot be read."""
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # damaged metadata: Pillow raises whatever the broken bytes lead it to
-        return image
+    """The image, itself turned as its EXIF orientation says; as it is where that cannot be read."""
+    with suppress(Exception):  # damaged metadata: Pillow raises whatever the broken bytes lead it to
+        ImageOps.exif_transpose(image, in_place=True)
+    return image
 
 
 def _grey(image: Image.Image, samples: Samples) -> np.ndarray:

@@ -38,6 +38,7 @@ class Job:
 
     spec: ImageSpec
     root: str
+    """The source: its address, or its folder with every link resolved."""
     files: tuple[str, ...]
     """Paths relative to the root; more than one where crop and mask must be told apart; ``x/`` is all files in x."""
     stamp: str
@@ -70,7 +71,7 @@ def locate(source: str, labels: str, config: DataConfig) -> Located:
     manifest = _manifest(source, listing)
     kind = _recognise(source, listing, manifest)
     if kind == "images" and manifest:
-        return _locate_images(source, listing, manifest, config)
+        return _locate_images(listing, manifest, config)
     return _locate_series(source, kind, listing, labels, config)
 
 
@@ -145,9 +146,9 @@ def _locate_series(source: str, kind: str, listing: Listing, labels: str, config
         by_header, headless = _by_header(source, unnamed)
         series |= by_header
         unreadable += headless
-    jobs = [_series_job(source, image, series, listing) for image in wanted]
+    jobs = [_series_job(image, series, listing) for image in wanted]
     missing = [_missing(image) for image, job in zip(wanted, jobs, strict=True) if job is None]
-    known_again = (_series_job(source, image, series, listing) for image in doubted)
+    known_again = (_series_job(image, series, listing) for image in doubted)
     expected = len(wanted) + cbis_ddsm.lost_images(bad, config.images)
     return Located(kind, tuple(filter(None, (*jobs, *known_again))), (*bad, *missing, *unreadable), expected)
 
@@ -211,13 +212,13 @@ def _head(root: str, name: str, limit: int) -> bytes:
         return b""  # a file of this disk that cannot be read is quarantined like one without a header
 
 
-def _series_job(source: str, image: ImageSpec, series: dict[str, list[str]], listing: Listing) -> Job | None:
+def _series_job(image: ImageSpec, series: dict[str, list[str]], listing: Listing) -> Job | None:
     """The files that may hold an image: those of its own series, else those of its twins'."""
     for uids in (image.series_uids, image.twins):
         files = sorted((name, uid) for uid in uids for name in series.get(uid, ()))
         if files:
             stamp = ";".join(f"{name} {listing.stamps[name]}" for name, _ in files)
-            return Job(image, source, tuple(name for name, _ in files), stamp, tuple(uid for _, uid in files))
+            return Job(image, listing.root, tuple(name for name, _ in files), stamp, tuple(uid for _, uid in files))
     return None
 
 
@@ -254,11 +255,11 @@ def _indexed_job(image: ImageSpec, index: dict[str, idc.Series]) -> Job | None:
     return None
 
 
-def _locate_images(source: str, listing: Listing, manifest: tables.Table, config: DataConfig) -> Located:
+def _locate_images(listing: Listing, manifest: tables.Table, config: DataConfig) -> Located:
     """Every image of a plain folder's manifest, whatever the configured subset."""
     listed = picture_list.read(manifest, listing, by_patient=config.split == "patient")
     jobs = [
-        Job(item.spec, source, (item.file,), f"{item.file} {listing.stamps.get(item.file, '')}")
+        Job(item.spec, listing.root, (item.file,), f"{item.file} {listing.stamps.get(item.file, '')}")
         for item in (*listed.images, *listed.doubted)
     ]
     return Located("images", tuple(jobs), listed.bad, listed.expected)

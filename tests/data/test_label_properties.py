@@ -71,7 +71,7 @@ def findings():
 def listed(folder, content, *, by_patient=False):
     (folder / "manifest.csv").write_bytes(content)
     table = tables.read(str(folder), "manifest.csv")
-    return picture_list.read(table, Listing(dict.fromkeys(FILES, "1-1"), ()), by_patient=by_patient)
+    return picture_list.read(table, Listing("", dict.fromkeys(FILES, "1-1"), ()), by_patient=by_patient)
 
 
 def plain(rows):

@@ -61,7 +61,7 @@ def _write_manifest(rng: random.Random, folder: Path) -> None:
 def _read_manifest(folder: Path, _out: Path) -> None:
     content = (folder / "manifest.csv").read_bytes()
     table = tables.read(str(folder), "manifest.csv")
-    files = Listing(dict.fromkeys(FILES, "1-1"), ())
+    files = Listing("", dict.fromkeys(FILES, "1-1"), ())
     listing = picture_list.read(table, files, by_patient=len(content) % 2 == 0)
     count = len(listing.images) + len(listing.bad)
     if len({row.source for row in listing.bad}) != len(listing.bad):
