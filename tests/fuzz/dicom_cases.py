@@ -34,7 +34,7 @@ from pydicom.uid import (
 )
 
 from mammogan.config import DataConfig
-from mammogan.data import dicom, worker
+from mammogan.data import dicom, shutter, worker
 from mammogan.data.preprocess import square
 from mammogan.data.quarantine import BadImageError
 
@@ -63,6 +63,9 @@ WORDS = (
     "RGB", "PALETTE COLOR", "YBR_FULL_422", "SIGMOID", "LINEAR_EXACT", "COLOR", "INVERSE", "ISO_IR 192",
     "ISO 2022 IR 87", "x" * 300,
 )  # fmt: skip
+NUMERALS = ("", "0", "-1", "1", "2", "1e308", "-1e308", "1e-308", "1\\2\\3", "2147483648")
+NEAR = (0, 1, 5, 20, 30, 40, 64, -1, 10**6)
+"""Places in, at the edge of and far from an image."""
 OPEN_SEQUENCE = b"\x08\0\x40\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff"
 """A sequence and its first item, both without an end."""
 BOMB = zlib.compress(b"\0" * (300 << 20), 9)[2:]
@@ -183,9 +186,42 @@ def _set_element(rng: random.Random, dataset: Dataset) -> None:
                 [count, rng.choice((0, 1, 65535)), rng.choice((8, 16))],
             )
             setattr(dataset, f"{colour}PaletteColorLookupTableData", bytes(range(256)) * (2 * count // 256) or b"\0\0")
-    else:
+    elif step < 0.965:
         depth, count = rng.choice(((2, 500), (20, 1), (200, 1)))
         dataset.ReferencedImageSequence = Sequence([dataset_of_depth(depth)] * count)
+    elif step < 0.985:
+        _set_shutter(rng, dataset)
+    else:
+        _set_functional_groups(rng, dataset)
+
+
+def _set_shutter(rng: random.Random, dataset: Dataset) -> None:
+    """A display shutter, often of several shapes, whose places lie in, at the edge of, or far from the image."""
+    shapes = ("RECTANGULAR", "CIRCULAR", "POLYGONAL", "BITMAP", "", "x" * 300)
+    dataset.ShutterShape = "\\".join(rng.choice(shapes[: rng.choice((3, 6))]) for _ in range(rng.choice((1, 1, 2, 3))))
+    for keyword in shutter.KEYWORDS[1:]:
+        count = {shutter.CENTRE: 2, shutter.VERTICES: rng.choice((0, 5, 6, 8, 512, 514, 20_000))}.get(keyword, 1)
+        if rng.random() < 0.9:
+            places = (str(rng.choice(NEAR if rng.random() < 0.9 else NUMBERS)) for _ in range(count))
+            setattr(dataset, keyword, "\\".join(places) if rng.random() < 0.95 else rng.choice(NUMERALS))
+
+
+def _set_functional_groups(rng: random.Random, dataset: Dataset) -> None:
+    """What an enhanced object says of its frame, in groups that all frames share and in those of each."""
+    dataset.SOPClassUID = rng.choice(
+        ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.13.1.3")
+    )
+    for groups in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
+        frame = Dataset()
+        for name in ("PixelValueTransformationSequence", "FrameVOILUTSequence"):
+            item = Dataset()
+            for keyword in ("RescaleSlope", "RescaleIntercept", "WindowCenter", "WindowWidth", "VOILUTFunction"):
+                if rng.random() < 0.5:
+                    setattr(item, keyword, rng.choice(WORDS if keyword == "VOILUTFunction" else NUMERALS))
+            if rng.random() < 0.7:
+                setattr(frame, name, Sequence([item] * rng.choice((0, 1, 2))))
+        if rng.random() < 0.8:
+            setattr(dataset, groups, Sequence([frame] * rng.choice((0, 1, 1, 3, 500))))
 
 
 def dataset_of_depth(depth: int) -> Dataset:
