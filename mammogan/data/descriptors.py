@@ -57,6 +57,8 @@ class DescriptorColumns:
 
     def read(self, row: tables.Row) -> Descriptors:
         """What a row says; columns that contradict each other say nothing."""
+        if not any(self._places.values()):  # most tables have none, and some have a million rows
+            return NOTHING_SAID
         density, subtlety = (
             [row.values[place] for place in self._places[name] if place < len(row.values)] for name in COLUMNS
         )

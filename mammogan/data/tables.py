@@ -60,8 +60,8 @@ class Row:
 
     def __getitem__(self, column: str) -> str:
         """Text of a column; empty where the row or the table lacks it."""
-        place = self.places.get(column, len(self.values))
-        return self.values[place] if place < len(self.values) else ""
+        place = self.places.get(column)
+        return "" if place is None or place >= len(self.values) else self.values[place]
 
     def unshielded(self) -> Row:
         """The row of a table that this project wrote, its cells as they were (``cells``)."""
