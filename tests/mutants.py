@@ -130,8 +130,20 @@ MUTANTS = [
             ),
         ],
         "tests/data/test_cbis_ddsm.py -k capitals": [
-            ("mammogan/data/cbis_ddsm.py", "spellings[name.casefold()] = name", "spellings[name.casefold()] = 0"),
+            ("mammogan/data/patient_name.py", "spellings[canonical(name)] for", "name for"),
             ("mammogan/data/cbis_ddsm.py", "patient_id=spelt[case.patient_id]", "patient_id=case.patient_id"),
+        ],
+        "tests/data/test_tables.py -k 'quote or several_lines'": [
+            ("mammogan/data/tables.py", "separator in field or not field.strip()", "separator in field"),
+            ("mammogan/data/tables.py", "header and len(fields) != len(header)", "False"),
+        ],
+        "tests/data/test_split.py -k spelling": [("mammogan/data/split.py", "{canonical(patient)}", "{patient}")],
+        "tests/data/test_patients.py -k spelling": [("mammogan/data/patients.py", "canonical(text)", "text")],
+        "tests/data/test_dataset.py -k another_part": [
+            ("mammogan/data/dataset.py", '(frame["patient_id"].map(canonical) for', '(frame["patient_id"] for'),
+        ],
+        "tests/registry/test_reevaluation.py -k another_split": [
+            ("mammogan/registry/reevaluation.py", "canonical(source.patient_id) for", "source.patient_id for"),
         ],
         "tests/data/test_picture_list.py -k picture_without_a_role": [
             (

@@ -19,6 +19,7 @@ from mammogan import storage
 from mammogan.config import SUBSETS
 from mammogan.data import tables
 from mammogan.data.descriptors import NOTHING_SAID, DescriptorColumns, Descriptors
+from mammogan.data.patient_name import one_spelling
 from mammogan.data.quarantine import RejectedImage
 
 PATHOLOGIES = ("MALIGNANT", "BENIGN", "BENIGN_WITHOUT_CALLBACK")
@@ -217,15 +218,6 @@ def read_cases(labels: str, subset: str, *, linked: bool = True) -> CaseFile:
         doubted=tuple(unlike),
         unusable=tuple(unusable),
     )
-
-
-def one_spelling(patient_ids: Iterable[str]) -> dict[str, str]:
-    """The name of each patient: ``P1`` and ``p1`` are taken for one, who is never parted."""
-    names = set(patient_ids)
-    spellings: dict[str, str] = {}
-    for name in sorted(names, reverse=True):
-        spellings[name.casefold()] = name
-    return {name: spellings[name.casefold()] for name in names}
 
 
 def _contradictions(cases: Sequence[Case]) -> dict[Case, str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mammogan import storage
 from mammogan.data import manifest
+from mammogan.data.patient_name import canonical
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,7 +78,8 @@ class Dataset:
 
     def without_patients_of(self, other: Dataset) -> Dataset:
         """Images of patients who have none in ``other``."""
-        return self._where(~self.frame["patient_id"].isin(other.frame["patient_id"]), "patients of their own")
+        own, others = (frame["patient_id"].map(canonical) for frame in (self.frame, other.frame))
+        return self._where(~own.isin(others), "patients of their own")
 
     @property
     def held_out(self) -> Dataset:

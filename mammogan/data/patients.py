@@ -29,6 +29,7 @@ from mammogan import storage
 from mammogan.config import SUBSETS
 from mammogan.data import manifest, quarantine
 from mammogan.data.cells import shielded, unshielded
+from mammogan.data.patient_name import canonical
 from mammogan.data.quarantine import RejectedImage
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class Patients:
         return frame.assign(
             image_id=image_ids,
             file=[f"images/{image_id}.png" for image_id in image_ids],
-            patient_id=[self.pseudonym("patient", text) for text in frame["patient_id"]],
+            patient_id=[self.pseudonym("patient", canonical(text)) for text in frame["patient_id"]],
             source=[self.pseudonym("file", text) for text in frame["source"]],
             source_uid=[self.pseudonym("series", text) for text in frame["source_uid"]],
             subset=frame["subset"].replace(subsets),

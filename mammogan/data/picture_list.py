@@ -21,6 +21,7 @@ from mammogan.data import cbis_ddsm, manifest, picture, tables
 from mammogan.data.cbis_ddsm import ImageSpec
 from mammogan.data.descriptors import DescriptorColumns, Descriptors
 from mammogan.data.listing import DICOM_SUFFIXES, Listing, composed, is_suffixless
+from mammogan.data.patient_name import one_spelling
 from mammogan.data.quarantine import RejectedImage
 
 FILE = "manifest.csv"
@@ -143,7 +144,7 @@ def _ordered(images: Iterable[ListedImage]) -> tuple[ListedImage, ...]:
 
 def _with_one_spelling(findings: dict[str, list[Finding]]) -> dict[str, list[Finding]]:
     """The same findings, each patient under one name."""
-    spelt = cbis_ddsm.one_spelling(each.patient_id for known in findings.values() for each in known)
+    spelt = one_spelling(each.patient_id for known in findings.values() for each in known)
     if all(name == given for given, name in spelt.items()):
         return findings
     return {

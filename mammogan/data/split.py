@@ -15,6 +15,7 @@ import numpy as np
 
 from mammogan.config import SUBSETS
 from mammogan.data.manifest import CLASSES
+from mammogan.data.patient_name import canonical
 from mammogan.data.summary import Counts, Leak, Sides
 from mammogan.results import Role
 
@@ -123,15 +124,16 @@ def _test_subsets(subsets: pd.Series) -> np.ndarray:
 def _numbers(patients: pd.Series, seed: int) -> np.ndarray:
     """Each image's patient's own number, (N,), float64, in [0, 1): test below one fraction, validation from there on.
 
-    The number is made of the patient's id alone, and the seed: whoever comes or leaves, everybody else stays where they
-    were, so that no test or validation patient of an earlier data set is ever learnt from. Shares are met on average.
+    The number is made of the patient's id alone, in any spelling, and the seed: whoever comes or leaves, everybody else
+    stays where they were, so that no test or validation patient of an earlier data set is ever learnt from. Shares are
+    met on average.
     """
     numbers = {patient: _number(patient, seed) for patient in patients.unique()}
     return patients.map(numbers).to_numpy(dtype=np.float64)
 
 
 def _number(patient: str, seed: int) -> float:
-    digest = hashlib.sha256(f"{SALT}/{seed}/{patient}".encode()).digest()
+    digest = hashlib.sha256(f"{SALT}/{seed}/{canonical(patient)}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
 

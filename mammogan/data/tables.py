@@ -172,8 +172,13 @@ def parse(name: str, content: bytes) -> Table:
         last = skipped + reader.line_num
         if not any(values):
             continue
-        if last > line and _swallows(values, separator):
+        if last > line and _swallows(fields, separator):
             fault = f"{name}:{line}: a quote that opens here is closed only in line {last}, with rows between; close it"
+        elif last > line and header and len(fields) != len(header):
+            fault = (
+                f"{name}:{line}: a row to line {last} of {len(fields)} fields where the header has {len(header)}: "
+                "close its quote, or give it all its fields"
+            )
         elif header:
             rows.append(Row(last, places, values, _fault(values, header, encoding if torn else "")))
         else:
@@ -227,9 +232,9 @@ def _columns(line: str, separator: str) -> int:
         return 0
 
 
-def _swallows(values: Sequence[str], separator: str) -> bool:
-    """Whether a field over several lines has room for another row: a separator stands in it."""
-    return any(separator in value for value in values if "\n" in value or "\r" in value)
+def _swallows(fields: Sequence[str], separator: str) -> bool:
+    """Whether a field over several lines may have swallowed a row's end: a separator stands in it, or nothing does."""
+    return any(separator in field or not field.strip() for field in fields if "\n" in field or "\r" in field)
 
 
 def _fault(values: Sequence[str], header: Sequence[str], encoding: str) -> str:

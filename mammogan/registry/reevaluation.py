@@ -19,6 +19,7 @@ from mammogan import tracking
 from mammogan.config import Config
 from mammogan.data.dataset import Dataset
 from mammogan.data.minority import label_to_synthesise
+from mammogan.data.patient_name import canonical
 from mammogan.errors import first_line
 from mammogan.metrics.kid import FEWEST_FOR_INTERVAL
 from mammogan.registry.contents import AlteredError
@@ -112,8 +113,8 @@ def _not_held_out(model: str, version: str, held_out: Dataset, tracking_uri: str
         return f"version {version}: its run recorded no manifest with its sha256, so nobody knows what it learnt from"
     known = [source for source in sources if source.split != Role.TEST]
     files = {source.source_sha256 for source in known} - {""}
-    frame = held_out.frame
-    seen = frame["source_sha256"].isin(files) | frame["patient_id"].isin({source.patient_id for source in known})
+    frame, patients = held_out.frame, {canonical(source.patient_id) for source in known}
+    seen = frame["source_sha256"].isin(files) | frame["patient_id"].map(canonical).isin(patients)
     if not seen.any():
         return ""
     return (

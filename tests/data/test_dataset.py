@@ -60,6 +60,8 @@ def test_patients_of_another_part_are_left_out(dataset):
     whole = Dataset.read(dataset)
     assert whole.test.without_patients_of(whole.train).image_ids == ["I9"]
     assert whole.test.without_patients_of(whole.train.of(0)).image_ids == ["I0", "I9"]
+    other = Dataset(whole.root, whole.frame.assign(patient_id=whole.frame["patient_id"].str.lower()))
+    assert other.test.without_patients_of(whole.train).image_ids == ["I9"]
 
 
 def test_who_is_held_out_has_no_image_in_a_role_before(dataset):

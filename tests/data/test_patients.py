@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import leaks
+import pandas as pd
 import pydicom
 import pytest
 from planted import dicom_files, pictures
@@ -83,6 +84,12 @@ def test_the_next_run_gives_the_same_pseudonyms(planted, tmp_path):
     again = Patients.at(str(folder / "home"))
     ingest(str(folder / "source"), "", CONFIG, tmp_path / "again", folder / "work", patients=again)
     assert (tmp_path / "again/manifest.csv").read_bytes() == (folder / "hidden/manifest.csv").read_bytes()
+
+
+def test_a_spelling_of_an_id_changes_no_pseudonym(tmp_path):
+    home = Patients.at(str(tmp_path))
+    frame = pd.DataFrame({name: ["", ""] for name in manifest.COLUMNS}).assign(patient_id=["pat7", "PAT7"])
+    assert home.hidden(frame)["patient_id"].nunique() == 1
 
 
 def test_the_index_leads_back(planted):

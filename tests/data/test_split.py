@@ -77,6 +77,13 @@ def test_nobody_moves_when_others_come_or_leave(calc_train, rng):
     assert (more[whole == "test"] == "test").all()
 
 
+def test_nobody_moves_when_another_spelling_of_an_id_comes_first(calc_train):
+    """One spelling stands for all of a patient's images; which one, a new row may change."""
+    config = DataConfig(split="patient", validation_fraction=0.15)
+    small = calc_train.assign(patient_id=calc_train["patient_id"].str.lower())
+    assert split.assign(small, config).equals(split.assign(calc_train, config))
+
+
 def test_patients_stay_where_they_have_been_since_the_first_version(calc_train):
     """Another salt, hash or number would move test patients into train."""
     frame = calc_train.assign(split=split.assign(calc_train, DataConfig(split="patient")))

@@ -64,6 +64,8 @@ def test_every_dialect_is_the_same_table(dialect):
         ('file,view\n\na,CC\nb,"' + "C" * 140_000 + "\nc,CC\n", 4),
         ('sep=,\nfile,view\na,CC\nb,"CC\nc,CC\n', 4),
         ('file,view,note\na,CC,"x\nb,CC\nc,CC"\n', 2),  # rows that leave the last column out
+        ('file,view,note,x,y\na,CC,"\n",b,CC\n', 2),  # two stray quotes round the end of a row
+        ('file,view,note,x,y\na,CC," \r\n ",b,CC\n', 2),
     ],
 )
 def test_a_quote_that_is_not_closed_is_refused_with_its_line(text, line):
@@ -71,6 +73,15 @@ def test_a_quote_that_is_not_closed_is_refused_with_its_line(text, line):
     with pytest.raises(ValueError, match=rf"^m\.csv:{line}: a quote that opens here ") as caught:
         table.checked_rows(("file",), ("file",))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("header", ["file,view,note,x", "file,view,note,x,y,z"])
+def test_a_row_over_several_lines_has_all_its_fields(header):
+    """Two rows in one are five fields, whatever stands between the quotes."""
+    table = tables.parse("m.csv", f'{header}\na,CC,"x\ny",b,CC\n'.encode())
+    fields = header.count(",") + 1
+    with pytest.raises(ValueError, match=rf"^m\.csv:2: a row to line 3 of 5 fields where the header has {fields}: "):
+        table.checked_rows(("file",), ("file",))
 
 
 def test_line_breaks_at_the_ends_of_a_field_and_in_a_note_are_none_of_that():

@@ -181,7 +181,8 @@ def test_what_it_learnt_from_is_no_test_set_for_it_under_another_split(client, a
     frame, theirs = manifest.read(other), manifest.read(own)
     tested = frame.index[frame["split"] == "test"][:3]
     frame.loc[tested, by] = theirs.loc[theirs["split"] == split, by].to_numpy()[-3:]
-    manifest.write(frame.assign(patient_id=frame["patient_id"].where(frame["split"] == "test", "Q")), other)
+    spelt = frame["patient_id"].where(frame["split"] == "test", "Q").str.upper()
+    manifest.write(frame.assign(patient_id=spelt), other)
     before = looks.count(Dataset.read(other).held_out.source_digest)
     (found,) = registry.contests_of_run(NAME, second, other)
     assert found.upper is None
