@@ -133,6 +133,10 @@ MUTANTS = [
             ("mammogan/data/patient_name.py", "spellings[canonical(name)] for", "name for"),
             ("mammogan/data/cbis_ddsm.py", "patient_id=spelt[case.patient_id]", "patient_id=case.patient_id"),
         ],
+        "tests/commands/test_purge.py -k 'copy or moved_away'": [
+            ("mammogan/commands/purge.py", "        local.follow(own.parent)\n", "        pass\n"),
+            ("mammogan/commands/purge.py", "    _require_found(holdings)\n", ""),
+        ],
         "tests/data/test_tables.py -k 'quote or several_lines'": [
             ("mammogan/data/tables.py", "separator in field or not field.strip()", "separator in field"),
             ("mammogan/data/tables.py", "header and len(fields) != len(header)", "False"),

@@ -8,11 +8,14 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mammogan.commands.options import DryRun, SomeExperiment, Store
+
+if TYPE_CHECKING:
+    from mammogan.tracking.purge import Holdings
 
 logger = logging.getLogger(__name__)
 
@@ -56,17 +59,19 @@ def purge(
     if out:
         remains.require_runs(out, local.DATABASE)
     with local.exclusive(out.resolve()) if out else contextlib.nullcontext():
-        items = [*_files(out, store, cache=cache), *_artifacts(out, mlflow, experiment, runs or ())]
+        holdings = _holdings(out, mlflow, experiment, runs or ())
+        items = [*_files(out, store, cache=cache), *_artifacts(holdings)]
         for item in items:
             if yes:
                 item.remove()
             logger.info(f"{'removed' if yes else 'would remove'} {item.description}")
-    if not items:
+    if not items and not holdings.gone:
         logger.info("nothing is left of patients' data there")
-    elif not yes and not dry_run:
+    elif items and not yes and not dry_run:
         logger.info("nothing was removed; --yes removes it for good")
     if out or mlflow:
         logger.info(TRASH)
+    _require_found(holdings)
 
 
 def _files(out: Path | None, store: str, *, cache: bool) -> Iterator[_Item]:
@@ -79,14 +84,30 @@ def _files(out: Path | None, store: str, *, cache: bool) -> Iterator[_Item]:
         yield _Item(f"{place.address} ({place.files} files)", place.remove)
 
 
-def _artifacts(out: Path | None, server: str, experiment: str, runs: Sequence[str]) -> Iterator[_Item]:
+def _holdings(out: Path | None, server: str, experiment: str, runs: Sequence[str]) -> Holdings:
     """What MLflow keeps: the server that is named, else the database of the folder of runs."""
     from mammogan import tracking
     from mammogan.launch import local
     from mammogan.tracking import purge as artifacts
 
     own = out.resolve() / local.DATABASE if out else None
+    if own and not server:
+        local.follow(own.parent)
     uri = server or (tracking.address_of(own) if own and own.is_file() else "")
-    for held in artifacts.held(experiment, runs, uri) if uri else ():
-        description = f"{held.path} of run {held.run_name} ({held.run_id}) in MLflow"
-        yield _Item(description, functools.partial(artifacts.remove, [held]))
+    return artifacts.held(experiment, runs, uri) if uri else artifacts.Holdings((), ())
+
+
+def _artifacts(holdings: Holdings) -> Iterator[_Item]:
+    from mammogan.tracking import purge as artifacts
+
+    for item in holdings.items:
+        description = f"{item.path} of run {item.run_name} ({item.run_id}) in MLflow"
+        yield _Item(description, functools.partial(artifacts.remove, [item]))
+
+
+def _require_found(holdings: Holdings) -> None:
+    if holdings.gone:
+        raise FileNotFoundError(
+            f"artifacts of {len(holdings.gone)} runs are gone from {holdings.gone[0].parent}, and with them what they "
+            "hold of patients; where that folder was moved with its whole --out, purge by --out, else restore it first"
+        )

@@ -118,10 +118,11 @@ def relocate(out: Path, experiment: str = "") -> list[Relocation]:
     if not (out / DATABASE).is_file():
         raise ValueError(f"--out={str(out)!r}: there is no {DATABASE} in it; give a folder of runs")
     with exclusive(out.resolve()):
-        return _followed(out.resolve(), experiment)
+        return follow(out.resolve(), experiment)
 
 
-def _followed(out: Path, experiment: str) -> list[Relocation]:
+def follow(out: Path, experiment: str = "") -> list[Relocation]:
+    """As ``relocate``, of a folder that this process holds; nothing where it has no database."""
     from mammogan import tracking
 
     moved = tracking.follow(out / DATABASE, out / ARTIFACTS, experiment)
@@ -146,7 +147,7 @@ def run(pipeline: Callable[..., object], arguments: GraphArguments, out: Path, t
     tracking_uri = tracking_uri or tracking.address_of(out / DATABASE)
     with exclusive(out):
         if own:
-            _followed(out, arguments.experiment)
+            follow(out, arguments.experiment)
         local_run = find_or_make(out, arguments)
         logger.info(f"run {local_run.key}; every line of every step goes to {local_run.log}")
         tracking.ensure_experiment(arguments.experiment, artifacts, tracking_uri)

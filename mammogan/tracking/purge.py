@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
@@ -11,6 +12,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 
 from mammogan.tracking import stored
 from mammogan.tracking.findings import FOLDER
+from mammogan.tracking.relocation import local_path
 from mammogan.tracking.server import KIND, MANIFEST_FILE, REPORT, TRACEBACKS, client, experiments, find_runs
 
 OF_PATIENTS = (MANIFEST_FILE, FOLDER, REPORT, TRACEBACKS)
@@ -29,7 +31,16 @@ class Held:
     """Address of the run's artifacts."""
 
 
-def held(experiment: str = "", runs: Sequence[str] = (), tracking_uri: str = "") -> list[Held]:
+@dataclass(frozen=True)
+class Holdings:
+    """What runs hold of patients, as far as their artifacts are found."""
+
+    items: tuple[Held, ...]
+    gone: tuple[Path, ...]
+    """Where artifacts of runs were on this machine and are no more; nobody knows what they hold, wherever they are."""
+
+
+def held(experiment: str = "", runs: Sequence[str] = (), tracking_uri: str = "") -> Holdings:
     """Artifacts that tell of patients: of these runs, or of an experiment's, or of all, those in the trash included.
 
     Raises ValueError for an experiment or a run that there is not.
@@ -37,11 +48,14 @@ def held(experiment: str = "", runs: Sequence[str] = (), tracking_uri: str = "")
     mlflow = client(tracking_uri)
     parents = [_run(mlflow, run_id) for run_id in runs] if runs else _pipelines(mlflow, experiment)
     items: list[Held] = []
+    gone: list[Path] = []
     for run in parents:
         there = stored.names(mlflow, run.info.run_id)
         name, place = run.info.run_name or run.info.run_id, run.info.artifact_uri or ""
         items += [Held(run.info.run_id, name, path, place) for path in OF_PATIENTS if path in there]
-    return items
+        if (folder := local_path(place)) and not folder.is_dir():
+            gone.append(folder)
+    return Holdings(tuple(items), tuple(gone))
 
 
 def remove(items: Sequence[Held]) -> None:

@@ -70,11 +70,30 @@ def test_it_lists_first_and_removes_by_yes_what_tells_of_patients(runs, caplog):
 
 def test_one_run_alone(runs):
     uri = f"sqlite:///{runs / 'mlflow.db'}"
-    one = purge.held("mammogan", (), uri)[0].run_id
+    one = purge.held("mammogan", (), uri).items[0].run_id
     invoke("--mlflow", uri, "--run", one, "--yes")
-    assert one not in {item.run_id for item in purge.held("", (), uri)}
-    assert len(purge.held("", (), uri)) == 4
+    assert one not in {item.run_id for item in purge.held("", (), uri).items}
+    assert len(purge.held("", (), uri).items) == 4
     assert (runs / "data/patients/key").exists()
+
+
+def test_a_copy_is_purged_and_not_what_it_was_copied_from(runs, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(runs, copy)
+    before = files(runs)
+    invoke("--out", copy, "--yes")
+    assert files(runs) == before
+    assert not [name for name in files(copy) if name.endswith("manifest.csv")]
+
+
+def test_artifacts_that_were_moved_away_are_not_called_none(runs, tmp_path, caplog):
+    moved = runs.rename(tmp_path / "moved")
+    uri = f"sqlite:///{moved / 'mlflow.db'}"
+    told = invoke("--mlflow", uri, "--yes", status=1)
+    assert f"artifacts of 2 runs are gone from {runs / 'artifacts'}" in told
+    assert "nothing is left" not in caplog.text
+    invoke("--out", moved, "--yes")
+    assert not [name for name in files(moved) if name.endswith("manifest.csv")]
 
 
 def test_nothing_is_removed_while_a_run_is_at_work(runs):

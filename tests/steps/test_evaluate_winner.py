@@ -79,7 +79,7 @@ def test_the_figure_is_registered_with_the_number_of_looks(client, measure, data
     metrics = client.get_run(parent).data.metrics
     figure = first.figures()[0]
     assert metrics[figure.quantity.result_key] == figure.value
-    purge.remove(purge.held(runs=[parent]))
+    purge.remove(purge.held(runs=[parent]).items)
     assert tracking.read_run(parent).findings.result == first  # numbers stay when what tells of patients goes
     registered = client.get_model_version(NAME, version)
     (model,) = client.search_logged_models([client.get_run(parent).info.experiment_id])
