@@ -11,26 +11,31 @@ DATABASE = "mlflow.db"
 """MLflow's file in a folder of runs."""
 
 _SIGN_IN = re.compile(
-    r"(?<=//)([^/?#\s]*@|[^/?#\s:@]+:(?!\d+([/?#\s]|$))\S*@|[^/?#:@\n'\"]+:(?!\d+([/?#\s]|$))[^/?#@\n'\"]*@)"
+    r"(?<=//)([^/?#\s]{0,999}@|[^/?#\s:@]{1,99}:(?!\d+([/?#\s]|$))\S{0,999}@|"
+    r"[^/?#:@\n'\"]{1,99}:(?!\d+([/?#\s]|$))[^/?#@\n'\"]{0,999}@)"
 )
 """A user and a password; also one with a letter in it that should have been written as ``%2F`` or ``%23``, or with a
 space."""
 
-_QUERY = re.compile(r"(://[^\s?#'\"<>]*)\?([^\s'\"<>]+)")
+_QUERY = re.compile(r"(://[^\s?#'\"<>]{0,999})\?([^\s'\"<>]+)")
 """Address before its query, and the query with what follows."""
-_SECRET = re.compile(
-    r"(?i)(?:^|[&;?])[^=&;]*(?:sig|token|secret|pass|pwd|credential|key|auth|session|jwt|x-amz|x-goog)[^=&;]*="
-)
+_SIGNING = r"(?:sig|token|secret|pass|pwd|credential|key|auth|session|jwt|x-amz|x-goog)"
+_SECRET = re.compile(rf"(?i)(?:^|[&;?])[^=&;]{{0,99}}{_SIGNING}[^=&;]{{0,99}}=")
 """A parameter by which an address is signed, or that signs in: S3, Google and Azure have several each."""
+_STRAY_SIGN_IN = re.compile(r"(?<=:/)[^/?#\s:@]{1,99}:(?!\d+([/?#\s]|$))[^/\s@]{1,999}@")
+"""A user and a password behind a slash where two should be."""
+_STRAY_SECRET = re.compile(rf"(?i)([?&;#])[^\s=&;#?'\"<>]{{0,99}}{_SIGNING}[^\s=&;#?'\"<>]{{0,99}}=[^\s'\"<>]+")
+"""Such a parameter where no query is told by the address: behind a blank in a path, a ``#`` or a ``;``."""
 
 
 def masked(text: str) -> str:
     """The address, or a text with addresses in it, with ``***`` for what signs in.
 
-    That is a user and a password before the host, and a whole query that holds a signature, a key, a token or a
-    password: of a presigned address no part but the path is worth saying.
+    That is a user and a password before the host, and a whole query, or part behind a ``#`` or ``;``, that holds a
+    signature, a key, a token or a password: of a presigned address no part but the path is worth saying.
     """
-    return _QUERY.sub(_query_masked, _SIGN_IN.sub("***@", text))
+    without = _STRAY_SIGN_IN.sub("***@", _SIGN_IN.sub("***@", text))
+    return _STRAY_SECRET.sub(r"\1***", _QUERY.sub(_query_masked, without))
 
 
 def _query_masked(match: re.Match[str]) -> str:

@@ -19,7 +19,7 @@ from mammogan import storage
 from mammogan.config import SUBSETS
 from mammogan.data import tables
 from mammogan.data.descriptors import NOTHING_SAID, DescriptorColumns, Descriptors
-from mammogan.data.patient_name import one_spelling
+from mammogan.data.patient_name import canonical, one_spelling
 from mammogan.data.quarantine import RejectedImage
 
 PATHOLOGIES = ("MALIGNANT", "BENIGN", "BENIGN_WITHOUT_CALLBACK")
@@ -29,11 +29,13 @@ PATHS = ("image_file_path", "cropped_image_file_path", "roi_mask_file_path")
 """Of mammogram, crop and mask; the last may be empty."""
 REQUIRED = ("patient_id", "left_or_right_breast", "image_view", "abnormality_id", "pathology", *PATHS)
 USED = (*REQUIRED, "abnormality_type")
+MAMMOGRAM = REQUIRED[:3]
 MARKS = PATHS[:2]
 """Columns that only a case-description CSV has."""
 SPOILT = "another row of its image cannot be used, so that the label is not known"
 CONTRADICTED = "rows contradict each other"
 UNUSABLE = "its row cannot be used"
+NUMBER_OF_A_CROP = re.compile(r"_\d+$")
 PATH_PART = re.compile(r"[\w.+-]{1,120}", re.ASCII)
 """Part of a path in a CSV; the first one becomes a file's name."""
 
@@ -70,6 +72,11 @@ class Case:
     def mammogram(self) -> tuple[str, str, str]:
         """Patient, side and view, which are one mammogram in whatever subset it stands."""
         return self.patient_id, self.laterality, self.view
+
+    @property
+    def canonical_mammogram(self) -> tuple[str, ...]:
+        """The same in one spelling."""
+        return tuple(map(canonical, self.mammogram))
 
 
 @dataclass(frozen=True)
@@ -109,22 +116,27 @@ def in_doubt(image_id: str, doubt: str) -> ImageSpec:
 
 @dataclass(frozen=True)
 class Places:
-    """Where a row says that its images lie."""
+    """What a row that cannot be used says of which images it is about, and where they lie."""
 
     subset: str
+    """Empty where no path names one."""
+    name: str
+    """Of the mammogram in its subset, and below its crop's number; empty where no path tells it."""
+    mammogram: tuple[str, ...]
+    """Patient, side and view in one spelling; empty where one of them is missing."""
     image: str
     """Path of the mammogram; empty where the row tells none that can be used."""
     crop: str
     mask: str
 
     @classmethod
-    def of(cls, row: tables.Row) -> Places | None:
-        """None of a row that tells no mammogram's name of CBIS-DDSM."""
-        image, crop, mask = (_path_or_nothing(column, row[column]) for column in PATHS)
-        try:
-            return cls(subset_of(image or crop), image, crop, mask)
-        except ValueError:
-            return None
+    def of(cls, row: tables.Row) -> Places:
+        """By each column alone, whatever ails the others; of a path from the name of CBIS-DDSM on, wherever it lies."""
+        image, crop, mask = (_salvaged(column, row[column]) for column in PATHS)
+        named = next((name for name in map(_first_part, (image, crop, mask)) if _subset_or_nothing(name)), "")
+        who = tuple(canonical(row[column]) for column in MAMMOGRAM)
+        name = named if named == _first_part(image) else NUMBER_OF_A_CROP.sub("", named)
+        return cls(_subset_or_nothing(named), name, who if all(who) else (), image, crop, mask)
 
     def doubted(self, images: Literal["full", "crop"]) -> ImageSpec | None:
         """The image that the row would make, of which nothing else is known; None where it does not say which."""
@@ -132,8 +144,9 @@ class Places:
         others = [] if images == "full" else [self.mask]
         if not own:
             return None
-        image = in_doubt(own.split("/")[0], UNUSABLE)
         uids = tuple(sorted({_series_uid(path) for path in (own, *others) if path}))
+        named = _first_part(own)
+        image = in_doubt(named if _subset_or_nothing(named) else uids[0], UNUSABLE)
         return replace(image, subset=self.subset, series_uids=uids, content=images)
 
 
@@ -155,6 +168,11 @@ def pathology_of(text: str) -> str:
     known = re.sub(r"[\s_-]+", "_", text).upper()
     label_of(known if known in PATHOLOGIES else text)
     return known
+
+
+def abnormality_of(kind: str, number: str) -> str:
+    """``mass 1``, in one spelling: rows that mean one abnormality may not give it two labels."""
+    return f"{' '.join(kind.casefold().split())} {tables.plain_number(number)}".strip()
 
 
 def deciding(pathologies: Collection[str]) -> str:
@@ -194,8 +212,9 @@ def read_cases(labels: str, subset: str, *, linked: bool = True) -> CaseFile:
         try:
             case = _case(row, origin, columns)
         except ValueError as error:
-            bad.append(_bad_row(row, origin, error))
-            if (places := Places.of(row)) and places.subset in chosen:
+            places = Places.of(row)
+            bad.append(_bad_row(places, origin, error))
+            if places.subset in ("", *chosen):
                 unusable.append(places)
             continue
         seen.add(case.subset)
@@ -274,11 +293,20 @@ def doubted_images(found: CaseFile, images: Literal["full", "crop"]) -> list[Ima
 
 
 def _parted(found: CaseFile, images: Literal["full", "crop"]) -> tuple[list[list[Case]], list[list[Case]]]:
-    """The rows of each image that can be used, and of each that an unusable row of its mammogram spoils."""
-    spoilt = {_without_subset(row.image_id) for row in found.bad if row.image_id} if images == "full" else set()
+    """The rows of each image that can be used, and of each that an unusable row of the same image spoils."""
+    names = {_without_subset(row.image_id) for row in found.bad if row.image_id}
+    names |= {_without_subset(places.name) for places in found.unusable if places.name}
+    mammograms = {places.mammogram for places in found.unusable if places.mammogram}
+    crops = {_first_part(places.crop) for places in found.unusable if places.crop}
+
+    def is_spoilt(case: Case) -> bool:
+        if images == "crop":
+            return case.crop in crops
+        return _without_subset(case.image) in names or case.canonical_mammogram in mammograms
+
     parted: tuple[list[list[Case]], list[list[Case]]] = ([], [])
     for group in _groups(found.cases, images):
-        parted[any(_without_subset(case.image) in spoilt for case in group)].append(group)
+        parted[any(map(is_spoilt, group))].append(group)
     return parted
 
 
@@ -394,7 +422,7 @@ def _case(row: tables.Row, origin: str, columns: DescriptorColumns) -> Case:
         patient_id=row["patient_id"],
         laterality=row["left_or_right_breast"],
         view=row["image_view"],
-        abnormality=f"{row['abnormality_type']} {tables.plain_number(row['abnormality_id'])}".strip(),
+        abnormality=abnormality_of(row["abnormality_type"], row["abnormality_id"]),
         pathology=pathology_of(row["pathology"]),
         image_path=image,
         crop_path=crop,
@@ -413,20 +441,30 @@ def _path(column: str, written: str) -> str:
     return path
 
 
-def _path_or_nothing(column: str, written: str) -> str:
+def _salvaged(column: str, written: str) -> str:
+    """The path that a column means: of an absolute one and the like from the name of CBIS-DDSM on; or nothing."""
+    parts = written.replace("\\", "/").split("/")
+    start = next((number for number, part in enumerate(parts) if _subset_or_nothing(part)), 0)
     try:
-        return _path(column, written)
+        return _path(column, "/".join(parts[start:]))
     except ValueError:
         return ""
 
 
-def _bad_row(row: tables.Row, origin: str, error: ValueError) -> RejectedImage:
-    image_id = row["image_file_path"].replace("\\", "/").split("/")[0]
-    return RejectedImage(image_id, origin, str(error), "fix the line, or take the CSV from TCIA again")
+def _first_part(path: str) -> str:
+    return path.split("/")[0]
+
+
+def _subset_or_nothing(name: str) -> str:
+    try:
+        return subset_of(name)
+    except ValueError:
+        return ""
+
+
+def _bad_row(places: Places, origin: str, error: ValueError) -> RejectedImage:
+    return RejectedImage(places.name, origin, str(error), "fix the line, or take the CSV from TCIA again")
 
 
 def _may_belong(row: RejectedImage, chosen: list[str]) -> bool:
-    try:
-        return subset_of(row.image_id) in chosen
-    except ValueError:
-        return True
+    return _subset_or_nothing(row.image_id) in ("", *chosen)

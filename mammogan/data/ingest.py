@@ -128,11 +128,12 @@ def _make_images(
     located: Located, config: DataConfig, images: Finished, workers: int
 ) -> tuple[list[FinishedImage], list[RejectedImage]]:
     """Every image that could be made, by earlier attempts or now, and what could not."""
-    finished, todo = images.restore(located.jobs)
+    jobs = sources.listed(located.jobs)
+    finished, todo = images.restore(jobs)
     bad = list(located.bad)
-    doubted = {job.spec.image_id for job in located.jobs if job.spec.doubt}
+    doubted = {job.spec.image_id for job in jobs if job.spec.doubt}
     start = time.monotonic()
-    with console.progress("ingest", len(located.jobs), done=len(finished), unit="images") as advance:
+    with console.progress("ingest", len(jobs), done=len(finished), unit="images") as advance:
         results = _results(todo, config, images, workers or _suitable_workers(len(todo)))
         for number, result in enumerate(results, start=1):
             if isinstance(result, FinishedImage):

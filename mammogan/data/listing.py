@@ -44,6 +44,11 @@ def composed(text: str) -> str:
     return "".join(" " if unicodedata.category(character) == "Zs" else character for character in characters)
 
 
+def _read(name: str) -> str:
+    """A file's name as a table's cell has it: without blanks at its ends, and slashes of one kind."""
+    return composed(name.strip().replace("\\", "/"))
+
+
 @dataclass(frozen=True)
 class Listing:
     """The files of a source."""
@@ -72,7 +77,7 @@ class Listing:
     def _spellings(self) -> dict[str, list[str]]:
         spellings: dict[str, list[str]] = {}
         for name in self.stamps:
-            spellings.setdefault(composed(name), []).append(name)
+            spellings.setdefault(_read(name), []).append(name)
         return spellings
 
     def resolve(self, written: str) -> str:
@@ -84,10 +89,16 @@ class Listing:
         path = posixpath.normpath(slashed := written.replace("\\", "/"))
         if slashed.startswith("/") or ntpath.splitdrive(written)[0] or ".." in slashed.split("/"):
             raise ValueError(f"file={written[:200]!r}: it leaves its folder")
-        spelt = self._spellings.get(composed(path), [path])
+        spelt = self._spellings.get(_read(path), [path])
         if len(spelt) > 1:
-            raise ValueError(f"file={written[:200]!r}: {len(spelt)} files have this name, with other bytes; rename one")
+            raise ValueError(f"file={written[:200]!r}: {len(spelt)} files have this name here; rename one")
         return spelt[0]
+
+    def meant(self, written: str) -> tuple[str, ...]:
+        """The files that a path may mean which ``resolve`` refuses, by its longest end that some file has."""
+        parts = posixpath.normpath(written.replace("\\", "/")).split("/")
+        ends = (_read("/".join(parts[start:])) for start in range(len(parts)))
+        return tuple(next((self._spellings[end] for end in ends if end in self._spellings), ()))
 
     def rejected(self) -> list[RejectedImage]:
         """A row for each file whose name no table can hold."""

@@ -90,6 +90,8 @@ class PictureList:
 class _Refusal:
     line: int
     reason: str
+    elsewhere: bool = False
+    """Whether its row of quarantine is another file's, which it may mean as well."""
 
 
 def read(table: tables.Table, listing: Listing, *, by_patient: bool) -> PictureList:
@@ -108,7 +110,10 @@ def read(table: tables.Table, listing: Listing, *, by_patient: bool) -> PictureL
         try:
             file = _file(row, listing)
         except ValueError as error:
-            lost.append(_rejected("", row.line, str(error)))
+            if not (meant := listing.meant(row["file"])):
+                lost.append(_rejected("", row.line, str(error)))
+            for number, file in enumerate(meant):
+                refused.setdefault(file, []).append(_Refusal(row.line, str(error), elsewhere=number > 0))
             continue
         try:
             findings.setdefault(file, []).append(_finding(row, file, columns))
@@ -169,7 +174,7 @@ def _file(row: tables.Row, listing: Listing) -> str:
 
 def _is_long(file: str) -> bool:
     shortened = file.isascii() and len(file) + file.count("/") <= LONGEST_NAME  # its name is no longer than that
-    return not shortened and len(_plain_id(file).encode()) > LONGEST_NAME
+    return not shortened and len(_stem(file).encode()) > LONGEST_NAME
 
 
 def _has_suffix(file: str) -> bool:
@@ -178,7 +183,7 @@ def _has_suffix(file: str) -> bool:
 
 def _finding(row: tables.Row, file: str, columns: DescriptorColumns) -> Finding:
     row.check(COLUMNS, (*COLUMNS, *OPTIONAL))
-    number = tables.plain_number(row["abnormality"] or row["abnormality_id"])
+    number = row["abnormality"] or row["abnormality_id"]
     return Finding(
         line=row.line,
         file=file,
@@ -188,7 +193,7 @@ def _finding(row: tables.Row, file: str, columns: DescriptorColumns) -> Finding:
         view=row["view"],
         subset=_known_subset(row["subset"]),
         split=_role(row["split"]),
-        abnormality=f"{row['abnormality_type']} {number}".strip() if number else "",
+        abnormality=cbis_ddsm.abnormality_of(row["abnormality_type"], number) if number else "",
         kind=row["abnormality_type"],
         described=columns.read(row),
     )
@@ -260,7 +265,7 @@ def _left_out(
     image_id: str, file: str, known: Sequence[Finding], unusable: Sequence[_Refusal], unlike: str
 ) -> list[RejectedImage]:
     """A row of quarantine for each row of an image that cannot be made."""
-    bad = [_rejected(image_id, each.line, each.reason) for each in unusable]
+    bad = [_rejected(image_id, each.line, each.reason) for each in unusable if not each.elsewhere]
     if unusable:
         lines = ", ".join(str(each.line) for each in unusable)
         reason = f"another row of {file} cannot be used, in line {lines}, so that its label is not known"
@@ -313,7 +318,13 @@ def _together(findings: Sequence[Finding]) -> Finding:
 
 
 def _plain_id(file: str) -> str:
-    """A file's path as a name: ``deep/1.png`` is ``deep__1``, composed as a table writes it."""
+    """A file's path as a name: ``deep/1.png`` is ``deep__1``, as a table writes it; a long one's is its sha256."""
+    if _is_long(file):
+        return f"long-{hashlib.sha256(file.encode()).hexdigest()[:16]}"
+    return _stem(file)
+
+
+def _stem(file: str) -> str:
     stem = posixpath.splitext(file)[0] if _has_suffix(file) else file
     return composed(stem.replace("/", "__"))
 

@@ -5,7 +5,7 @@
 | ``images`` | ``manifest.csv`` with file, patient_id and pathology | the manifest |
 | ``dicom`` | ``*.dcm``, ``*.dicom`` or no suffix: TCIA/NBIA download, flat folder, mirror of IDC | series |
 | ``kaggle`` | ``jpeg/<series uid>/*.jpg`` | series |
-| ``idc`` | the public bucket of the Imaging Data Commons; nothing is listed | series |
+| ``idc`` | the public bucket of the Imaging Data Commons, or a mirror; only what is wanted is listed | series |
 
 A series is known by its SeriesInstanceUID: from a folder of that name, from a folder named by the uuid that an IDC
 index gives for it, or from the file's own header.
@@ -15,14 +15,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mammogan import console, storage
+from mammogan import console, patience, storage
 from mammogan.config import DataConfig
 from mammogan.data import cbis_ddsm, dicom, idc, picture_list, tables
 from mammogan.data.cbis_ddsm import ImageSpec
-from mammogan.data.listing import DICOM_SUFFIXES, Listing, is_suffixless
+from mammogan.data.listing import DICOM_SUFFIXES, Listing, is_companion, is_suffixless
 from mammogan.data.quarantine import BadImageError, RejectedImage
 
 HEADER_BYTES = (1 << 14, 1 << 18, 1 << 24)
@@ -40,9 +40,10 @@ class Job:
     root: str
     """The source: its address, or its folder with every link resolved."""
     files: tuple[str, ...]
-    """Paths relative to the root; more than one where crop and mask must be told apart; ``x/`` is all files in x."""
+    """Paths relative to the root; more than one where crop and mask must be told apart; ``x/`` is all files in x, which
+    ``listed`` names."""
     stamp: str
-    """Changes when the files do."""
+    """Changes when the files do; of ``x/`` it tells nothing yet."""
     series: tuple[str, ...] = ()
     """SeriesInstanceUID of each of the files; none where no table knows it."""
 
@@ -242,6 +243,35 @@ def _locate_idc(labels: str, config: DataConfig) -> Located:
     known_again = (_indexed_job(image, index) for image in cbis_ddsm.doubted_images(cases, config.images))
     expected = len(wanted) + cbis_ddsm.lost_images(bad, config.images)
     return Located("idc", tuple(filter(None, (*jobs, *known_again))), (*bad, *missing), expected)
+
+
+def listed(jobs: Iterable[Job]) -> tuple[Job, ...]:
+    """The jobs, of an index's series with the objects that are there now, by which it is known whether they changed.
+
+    Raises OSError where the store cannot be reached.
+    """
+    known = tuple(jobs)
+    unlisted = [number for number, job in enumerate(known) if any(name.endswith("/") for name in job.files)]
+    if not unlisted:
+        return known
+    complete = list(known)
+    with (
+        console.progress("list series", len(unlisted), unit="images") as advance,
+        patience.threads(HEADER_READERS) as readers,
+    ):
+        for number, job in zip(unlisted, readers.map(_listed, [known[number] for number in unlisted]), strict=True):
+            complete[number] = job
+            advance()
+    return tuple(complete)
+
+
+def _listed(job: Job) -> Job:
+    files: dict[str, tuple[str, str]] = {}
+    for folder, uid in zip(job.files, job.series, strict=True):
+        stamps = storage.list_stamps(storage.join(job.root, folder.rstrip("/")), key=storage.Key.SOURCE)
+        files |= {folder + name: (stamp, uid) for name, stamp in stamps.items() if not is_companion(name)}
+    stamp = ";".join(f"{name} {stamp}" for name, (stamp, _) in sorted(files.items()))
+    return replace(job, files=tuple(sorted(files)), stamp=stamp, series=tuple(files[name][1] for name in sorted(files)))
 
 
 def _indexed_job(image: ImageSpec, index: dict[str, idc.Series]) -> Job | None:

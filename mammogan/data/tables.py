@@ -174,7 +174,7 @@ def parse(name: str, content: bytes) -> Table:
             continue
         if last > line and _swallows(fields, separator):
             fault = f"{name}:{line}: a quote that opens here is closed only in line {last}, with rows between; close it"
-        elif last > line and header and len(fields) != len(header):
+        elif last > line and header and _is_torn(fields, len(header)):
             fault = (
                 f"{name}:{line}: a row to line {last} of {len(fields)} fields where the header has {len(header)}: "
                 "close its quote, or give it all its fields"
@@ -188,8 +188,9 @@ def parse(name: str, content: bytes) -> Table:
 
 
 def plain_number(text: str) -> str:
-    """``1`` of ``01``, as a spreadsheet writes it; what is no number as it is."""
-    return (text.lstrip("0") or "0") if text.isdecimal() else text
+    """``1`` of ``01``, and of ``1.0``, as a spreadsheet or pandas writes it; what is no whole number as it is."""
+    whole, _, rest = text.partition(".")
+    return (whole.lstrip("0") or "0") if whole.isdecimal() and not rest.strip("0") else text
 
 
 def _column(text: str) -> str:
@@ -235,6 +236,16 @@ def _columns(line: str, separator: str) -> int:
 def _swallows(fields: Sequence[str], separator: str) -> bool:
     """Whether a field over several lines may have swallowed a row's end: a separator stands in it, or nothing does."""
     return any(separator in field or not field.strip() for field in fields if "\n" in field or "\r" in field)
+
+
+def _is_torn(fields: Sequence[str], columns: int) -> bool:
+    """Whether a row over several lines may be two in one: it lacks fields, or text broken over lines stands in others.
+
+    CBIS-DDSM's own paths end in a line break.
+    """
+    if len(fields) > columns:
+        return any("\n" in field or "\r" in field for field in map(str.strip, fields))
+    return len(fields) < columns
 
 
 def _fault(values: Sequence[str], header: Sequence[str], encoding: str) -> str:

@@ -24,7 +24,6 @@ from mammogan import patience, storage
 from mammogan.config import DataConfig
 from mammogan.data import dicom, picture
 from mammogan.data.finished import Conversion, Finished, FinishedImage, Unused
-from mammogan.data.listing import is_companion
 from mammogan.data.preprocess import square
 from mammogan.data.quarantine import BadImageError, RejectedImage
 from mammogan.data.sources import Job
@@ -132,7 +131,7 @@ def read(job: Job, *, window: bool = False) -> Sources:
     """
     readable: list[Source] = []
     errors: list[tuple[str, BadImageError]] = []
-    for name, series_uid in _files(job):
+    for name, series_uid in zip(job.files, job.series or [""] * len(job.files), strict=True):
         try:
             content = _content(job.root, name)
             sha256 = hashlib.sha256(content).hexdigest()
@@ -174,17 +173,6 @@ def _whole(path: Path) -> memoryview:
     with storage.open_regular(path) as file:
         buffer = np.empty(os.fstat(file.fileno()).st_size, np.uint8).data
         return buffer[: file.readinto(buffer)]
-
-
-def _files(job: Job) -> Iterator[tuple[str, str]]:
-    """Names of a job's files, and the series of each."""
-    for name, series_uid in zip(job.files, job.series or [""] * len(job.files), strict=True):
-        if name.endswith("/"):
-            for child in storage.list_files(storage.join(job.root, name.rstrip("/")), key=storage.Key.SOURCE):
-                if not is_companion(child):
-                    yield name + child, series_uid
-        else:
-            yield name, series_uid
 
 
 def decode(content: bytes | memoryview, *, window: bool = False) -> np.ndarray:

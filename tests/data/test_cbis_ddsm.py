@@ -108,6 +108,40 @@ def test_an_image_with_a_spoilt_row_is_left_out_as_a_whole(labels):
     assert bad[0].source == "cases.csv:5"  # the quoted newlines make each row two lines
 
 
+NAME = "Calc-Training_P_00001_LEFT_CC"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "", f"/data/{NAME}/9/1.1/1.dcm", f"./{NAME}/9/1.1/1.dcm", f"C:\\d\\{NAME}\\9\\1.1\\1.dcm",
+        f"CBIS-DDSM/{NAME}/9/1.1/1.dcm", "Cal-Training_P_00001_LEFT_CC/9/1.1/1.dcm", "9/1.1/1.dcm", "1.dcm", "?",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("patient", ["P_00001", "p_00001", ""])
+def test_a_finding_whose_path_cannot_be_used_spoils_the_mammogram_that_it_names_otherwise(labels, path, patient):
+    """By the crop's path, or by patient, side and view: its label may be the one that counts."""
+    bad = re.sub(r"Calc-Training_P_00001_LEFT_CC/9/1\.1/\w+\.dcm", lambda _: path, row("MALIGNANT", 2), count=1)
+    folder = labels(row(), bad.replace("P_00001,", f"{patient},", 1), row(patient="P_00002", uid="1.2"))
+    found = read_cases(folder, "calc-train")
+    wanted, rejected = wanted_images(found, "full")
+    assert [image.patient_id for image in wanted] == ["P_00002"]
+    assert {each.image_id for each in rejected} == {NAME}
+    assert lost_images(rejected, "full") == 1
+
+
+def test_a_row_without_paths_spoils_by_patient_side_and_view_alone(labels):
+    bad = "P_00001,2,LEFT,CC,2,calcification,MALIGNANT,,,"
+    found = read_cases(labels(row(), bad, row(patient="P_00002", uid="1.2")), "calc-train")
+    assert [image.patient_id for image in wanted_images(found, "full")[0]] == ["P_00002"]
+
+
+def test_an_unusable_row_of_a_crop_spoils_it(labels):
+    folder = labels(row(), row("UNSURE"), row(number=2), row(patient="P_00002", uid="1.2"))
+    wanted, _ = wanted_images(read_cases(folder, "calc-train"), "crop")
+    assert [image.image_id for image in wanted] == [f"{NAME}_2", "Calc-Training_P_00002_LEFT_CC_1"]
+
+
 @pytest.mark.parametrize("path", ["../../etc/1.2/x.dcm", "a//1.2/x.dcm", "x.dcm", "/etc/1.2/x.dcm"])
 def test_a_path_that_leaves_its_root_is_a_bad_row(labels, path):
     folder = labels(row(), row(patient="P_00002").replace("Calc-Training_P_00002_LEFT_CC/9/1.1/000000.dcm", path))
@@ -227,6 +261,14 @@ def test_one_crop_with_two_labels_is_out_whatever_its_abnormality_is_called(labe
 def test_one_abnormality_with_two_labels_is_out_whatever_its_crop_is_called(labels):
     labels(row("MALIGNANT"), row(patient="P_00002", uid="1.2"))
     folder = labels(row("BENIGN").replace("_LEFT_CC_1/", "_LEFT_CC_01/"), name="other.csv")
+    assert [image.patient_id for image in wanted_images(read_cases(folder, "calc-train"), "full")[0]] == ["P_00002"]
+
+
+@pytest.mark.parametrize("kind", ["Calcification,", "CALCIFICATION ,", "calcification,"])
+def test_one_abnormality_with_two_labels_is_out_in_any_spelling(labels, kind):
+    labels(row("MALIGNANT"), row(patient="P_00002", uid="1.2"))
+    other = row("BENIGN").replace("_LEFT_CC_1/", "_LEFT_CC_01/").replace("CC,1,calcification,", f"CC,1.0,{kind}")
+    folder = labels(other, name="other.csv")
     assert [image.patient_id for image in wanted_images(read_cases(folder, "calc-train"), "full")[0]] == ["P_00002"]
 
 

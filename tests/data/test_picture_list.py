@@ -58,6 +58,42 @@ def test_several_findings_of_a_file_are_malignant_if_any_is(made, reverse):
     assert "2.bmp stands there twice" in row["reason"]
 
 
+@pytest.mark.parametrize(("kind", "number"), [("Mass", "1"), ("mass", "1.0"), (" mass ", "01"), ("MASS", "1.")])
+def test_an_abnormality_is_one_in_any_spelling(made, kind, number):
+    lines = [f"{line},mass,1" for line in LINES] + [f"2.bmp,P2,MALIGNANT,{kind},{number}"]
+    frame, rows = made(*lines, header="file,patient_id,pathology,abnormality_type,abnormality_id")
+    assert "2" not in frame.index
+    assert {row["source"] for row in rows} == {"manifest.csv:4", "manifest.csv:10"}
+
+
+@pytest.mark.parametrize("path", ["sub/../2.bmp", "../2.bmp", "/elsewhere/2.bmp", "C:\\set\\2.bmp"])
+def test_a_row_whose_path_is_refused_leaves_the_image_out_that_it_may_mean(made, path):
+    """Its label may be the one that counts."""
+    frame, rows = made(*LINES, f"{path},P2,MALIGNANT")
+    assert sorted(frame.index) == ["0", "1", "3", "4", "5", "6", "7"]
+    assert [(row["image_id"], row["source"]) for row in rows] == [("2", "manifest.csv:10"), ("2", "manifest.csv:4")]
+    assert "leaves its folder" in rows[0]["reason"]
+
+
+@pytest.mark.parametrize("name", [f"{'x' * 130}.bmp", "copy.gif"])
+def test_a_copy_is_known_again_whose_own_row_is_refused_for_its_name(made, folder, name):
+    shutil.copyfile(folder / "2.bmp", folder / name)
+    frame, rows = made(*LINES, f"{name},P2,MALIGNANT")
+    assert "2" not in frame.index
+    assert len(frame) + len(rows) == 9
+
+
+@pytest.mark.parametrize("names", [("a.bmp", " a.bmp"), ("d/a.bmp", "d\\a.bmp")])
+def test_files_that_a_cell_cannot_tell_apart_are_refused_by_it(made, folder, rng, names):
+    (folder / "d").mkdir()
+    for name in names:
+        Image.fromarray(rng.integers(0, 256, (64, 64), dtype=np.uint8)).save(folder / name)
+    frame, rows = made(*LINES, f"{names[1]},P9,BENIGN")
+    assert len(frame) == 8
+    (row,) = rows
+    assert "2 files have this name" in row["reason"]
+
+
 @pytest.mark.parametrize("reverse", [False, True])
 def test_one_abnormality_with_two_labels_is_out_with_both_lines(made, reverse):
     lines = [f"{line},1" for line in LINES] + ["2.bmp,P2,MALIGNANT,1", "4.bmp,P4,MALIGNANT,2"]
@@ -198,9 +234,10 @@ def test_a_hidden_file_that_a_row_names_is_read(made, folder):
     assert (len(frame), rows) == (8, [])
 
 
-def test_two_files_whose_names_differ_in_bytes_alone_are_refused(made, folder):
+def test_two_files_whose_names_differ_in_bytes_alone_are_refused(made, folder, rng):
     for form in ("NFC", "NFD"):
-        shutil.copyfile(folder / "0.bmp", folder / unicodedata.normalize(form, "é.bmp"))
+        picture = Image.fromarray(rng.integers(0, 256, (64, 64), dtype=np.uint8))
+        picture.save(folder / unicodedata.normalize(form, "é.bmp"))
     _, rows = made(*LINES, "é.bmp,PE,BENIGN")
     assert [row["source"] for row in rows] == ["manifest.csv:10"]
     assert "2 files have this name" in rows[0]["reason"]

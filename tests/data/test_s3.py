@@ -47,6 +47,7 @@ def bucket(store, shared, tmp_path_factory):
     )
     client.create_bucket(Bucket=BUCKET)
     client.create_bucket(Bucket=f"{BUCKET}-keys")
+    client.create_bucket(Bucket=f"{BUCKET}-2")
     source = shared / "data/cbis_ddsm/dicom_small"
     labels = tmp_path_factory.mktemp("labels")
     for path in source.glob("mass_case*.csv"):
@@ -150,6 +151,29 @@ def test_a_store_that_cannot_be_read_is_one_clear_error(kind, name, value, sourc
         ingest(source, str(labels), CONFIG, tmp_path / "set", tmp_path / "work")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "set").exists()
+
+
+@pytest.mark.parametrize("source", [f"s3://{BUCKET}-2", "idc"])
+def test_an_object_that_was_replaced_is_read_again(source, store, bucket, signed, tmp_path):
+    """By an index too, whose addresses stay the same."""
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    for path in Path(bucket).iterdir():
+        (labels / path.name).write_text(path.read_text().replace(f"s3://{BUCKET}/", f"s3://{BUCKET}-2/"))
+    contents = {name: storage.read_bytes(f"s3://{BUCKET}/{name}") for name in storage.list_files(f"s3://{BUCKET}")}
+    for name, content in contents.items():
+        storage.write_bytes(f"s3://{BUCKET}-2/{name}", content)
+    made = [tmp_path / "first", tmp_path / "second"]
+    ingest(source, str(labels), CONFIG, made[0], tmp_path / "work")
+    victim = next(name for name in contents if name.endswith(".dcm"))
+    image = pydicom.dcmread(io.BytesIO(contents[victim]))
+    image.PixelData = image.pixel_array[::-1].tobytes()
+    written = io.BytesIO()
+    image.save_as(written)
+    storage.write_bytes(f"s3://{BUCKET}-2/{victim}", written.getvalue())
+    ingest(source, str(labels), CONFIG, made[1], tmp_path / "work")
+    before, after = (manifest.read(folder).set_index("image_id")["sha256"] for folder in made)
+    assert (before != after).sum() == 1
 
 
 def test_server_errors_and_dropped_connections_are_tried_again(bucket, signed, through, from_disk, tmp_path):
