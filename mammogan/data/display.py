@@ -8,12 +8,13 @@ integer overflows. PALETTE COLOR is shown where its colours are grey; colour is 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mammogan.data import lookup_table, shutter
+from mammogan.data import functional_groups, lookup_table, shutter
 from mammogan.data.lookup_table import LookupTable
 from mammogan.data.quarantine import BadImageError
 from mammogan.data.stored_pixels import Layout
@@ -28,6 +29,10 @@ EXACT = 2.0**-20
 """Share of the grey range by which float32 may be off: far below a grey level of 16 bits."""
 
 
+SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
+"""Distances of the rows and of the columns, in this order (PS3.3, 10.7.1.3)."""
+SQUARE = 1.01
+"""Ratio of a pixel's sides up to which it is square: far below what can be seen, above what rounding makes."""
 CONTRADICTIONS = (("MONOCHROME1", "IDENTITY"), ("MONOCHROME2", "INVERSE"))
 """DICOM PS3.3, C.8.11.3.1.2, allows none of them; some viewers follow the first element, some the second."""
 
@@ -209,11 +214,35 @@ def _cell(value: bytes | int) -> int:
 
 
 def _require_square(dataset: Dataset) -> None:
-    """Refuse pixels that a viewer would stretch (PixelAspectRatio, PS3.3, C.7.6.3.1.7)."""
+    """Refuse pixels that a viewer would stretch (PixelAspectRatio, PS3.3, C.7.6.3.1.7), by any of their sides told."""
     ratio = dataset.get("PixelAspectRatio")
     if ratio and len(sides := list(ratio)) == 2 and sides[0] != sides[1]:
-        told = "\\".join(map(str, sides))
-        raise BadImageError(f"PixelAspectRatio={told}: pixels that are not square", "resample the image to square ones")
+        raise _not_square("PixelAspectRatio", "\\".join(map(str, sides)))
+    for place in functional_groups.spaced(dataset):
+        for keyword in SPACINGS:
+            sides = _spacing(place, keyword)
+            if max(sides) > SQUARE * min(sides):
+                raise _not_square(keyword, "\\".join(f"{side:g}" for side in sides))
+
+
+def _not_square(keyword: str, told: str) -> BadImageError:
+    return BadImageError(f"{keyword}={told}: pixels that are not square", "resample the image to square ones")
+
+
+def _spacing(dataset: Dataset, keyword: str) -> tuple[float, ...]:
+    """Distance of rows and of columns, mm; two ones where the file does not tell two lengths.
+
+    Out of the element as it stands: what is no number there says nothing of the image, and must not fail.
+    """
+    element: Any = dataset.get_item(keyword)
+    value = element.value if element is not None else None
+    if isinstance(value, bytes | memoryview):
+        value = bytes(value).decode("latin-1").strip(" \0").split("\\")
+    with suppress(TypeError, ValueError):
+        first, second = (float(side) for side in value or ())
+        if 0 < first < np.inf and 0 < second < np.inf:
+            return first, second
+    return 1.0, 1.0
 
 
 def _aside(shown: np.ndarray, background: np.ndarray | None) -> np.ndarray:

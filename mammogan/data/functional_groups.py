@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from mammogan.data import shutter
@@ -16,6 +17,8 @@ MACROS = {
     "FrameDisplayShutterSequence": shutter.KEYWORDS,
 }
 """C.7.6.16.2.9, C.7.6.16.2.10 and C.7.6.16.2.16, with the elements by which a stored value is shown."""
+SPACINGS = ("PixelMeasuresSequence", "FramePixelDataPropertiesSequence")
+"""C.7.6.16.2.1 and C.8.19.6.4, with the distances between pixels."""
 GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 
 
@@ -24,11 +27,26 @@ def raise_to_top(dataset: Dataset) -> None:
 
     Raises BadImageError where two places say different things, because viewers do not agree which one counts.
     """
+    for macro, keywords in MACROS.items():
+        for group, item in _items(dataset, macro):
+            _raise(dataset, item, keywords, f"{group}.{macro}")
+
+
+def spaced(dataset: Dataset) -> Iterator[Dataset]:
+    """Where the distances between pixels may stand: at the top, and in the groups of the one frame.
+
+    They may differ from place to place, in front of the detector and in the patient: no value hangs on them.
+    """
+    yield dataset
+    for macro in SPACINGS:
+        yield from (item for _, item in _items(dataset, macro))
+
+
+def _items(dataset: Dataset, macro: str) -> Iterator[tuple[str, Dataset]]:
+    """The macro in the groups of the one frame, each with its group's name."""
     for group in GROUPS:
         for frame in list(dataset.get(group) or ())[:1]:
-            for macro, keywords in MACROS.items():
-                for item in list(frame.get(macro) or ())[:1]:
-                    _raise(dataset, item, keywords, f"{group}.{macro}")
+            yield from ((group, item) for item in list(frame.get(macro) or ())[:1])
 
 
 def _raise(dataset: Dataset, item: Dataset, keywords: tuple[str, ...], place: str) -> None:

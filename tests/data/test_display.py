@@ -33,6 +33,8 @@ MACROS = {
     "WindowWidth": "FrameVOILUTSequence",
     "VOILUTSequence": "FrameVOILUTSequence",
     "ShutterShape": "FrameDisplayShutterSequence",
+    "PixelSpacing": "PixelMeasuresSequence",
+    "ImagerPixelSpacing": "FramePixelDataPropertiesSequence",
 }
 """Where an element stands in a functional group (PS3.3, C.7.6.16.2)."""
 
@@ -428,6 +430,41 @@ def test_pixels_that_are_not_square_are_refused(ratio, square_ones):
     else:
         with pytest.raises(BadImageError, match=r"PixelAspectRatio=.*: pixels that are not square"):
             show(RAMP, PixelAspectRatio=ratio)
+
+
+SPACINGS = ["PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"]
+
+
+@pytest.mark.parametrize("keyword", SPACINGS)
+def test_a_spacing_that_is_not_square_is_refused(keyword):
+    with pytest.raises(BadImageError, match=rf"^{keyword}=0.05\\0.1: pixels that are not square"):
+        show(RAMP, **{keyword: [0.05, 0.1]})
+    with pytest.raises(BadImageError, match=rf"^{keyword}=0.0511\\0.05: pixels that are not square"):
+        show(RAMP, **{keyword: [0.0511, 0.05]})
+    assert show(RAMP, **{keyword: [0.05, 0.0504]}).tolist() == show(RAMP).tolist()
+
+
+@pytest.mark.parametrize("keyword", SPACINGS)
+@pytest.mark.parametrize(
+    "told",
+    [b"", b"0.05", b"0.05\\", b"0.05\\0.1\\0.2", b"wide\\0.1", b"0\\0.1", b"-0.05\\0.1", b"nan\\0.1", b"inf\\0.1"],
+)
+def test_a_spacing_of_no_two_lengths_is_no_reason_to_call_pixels_not_square(keyword, told):
+    content = phantom.dicom_bytes(RAMP, "1.2", "1.3", "1.4", **{keyword: [1234567.5, 7654321.5]})
+    place = content.index(b"1234567.5\\7654321.5")
+    changed = content[:place] + told.ljust(20) + content[place + 20 :]
+    assert dicom.decode(changed).tolist() == RAMP.tolist()
+
+
+@pytest.mark.parametrize("place", ["SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"])
+@pytest.mark.parametrize("keyword", ["PixelSpacing", "ImagerPixelSpacing"])
+def test_a_functional_group_whose_spacing_is_not_square_is_refused(place, keyword):
+    def spaced(*sides):
+        return {place: group(**{keyword: list(sides)})}
+
+    with pytest.raises(BadImageError, match=rf"{keyword}=0.05\\0.1: pixels that are not square"):
+        show(RAMP, **spaced(0.05, 0.1))
+    assert show(RAMP, PixelSpacing=[0.07, 0.07], **spaced(0.05, 0.05)).tolist() == show(RAMP).tolist()
 
 
 def test_padding_below_the_image_is_as_dark_as_its_darkest_pixel():
