@@ -18,9 +18,21 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mammogan import storage
-from mammogan.data import jpeg
+from mammogan.data import jpeg, png, tiff
 from mammogan.data.dicom_file import LARGEST_BYTES, LARGEST_PIXELS
 from mammogan.data.quarantine import BadImageError, warnings_as
+from mammogan.data.tiff import (
+    BITS,
+    COMPRESSION,
+    JPEG,
+    OLD_JPEG,
+    ORIENTATION,
+    PHOTOMETRIC,
+    SAMPLE_FORMAT,
+    SAMPLES,
+    TILE_ROWS,
+    TILE_WIDTH,
+)
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
@@ -32,12 +44,6 @@ PNG_DEPTH_AT, PNG_COLOUR_AT = 24, 25
 """Bytes of a PNG that tell the bits of a sample and the colour type, 0 being grey (PNG specification, IHDR)."""
 PNG_SAMPLES = {0: 1, 2: 3, 4: 2, 6: 4}
 """Samples a pixel of each colour type but the palette's."""
-BITS, PHOTOMETRIC, SAMPLES, SAMPLE_FORMAT, TILE_WIDTH, TILE_ROWS = 258, 262, 277, 339, 322, 323
-"""TIFF tags (TIFF 6.0, sections 8, 15 and 19)."""
-COMPRESSION, OLD_JPEG, JPEG, TABLES, ORIENTATION = 259, 6, 7, 347, 274
-"""Tag of the compression, two of its values, and the tag of the tables that a TIFF's JPEG streams share."""
-PARTS = ((273, 279), (324, 325))
-"""Tags of the offsets and the lengths of strips, and of tiles."""
 MODES = ("1", "L", "P", "PA", "LA", "RGB", "RGBA", "I;16", "I;16L", "I;16B", "I", "F")
 """Pillow's modes of pictures that are grey, or may turn out to be grey and opaque."""
 EXACT = 1 << 24
@@ -109,14 +115,14 @@ def decode(content: bytes | memoryview) -> np.ndarray:
             image = open_image(content)
             samples = Samples.of(image, content)
             _check(image, samples)
+            _check_header(image, content)
             again = _lengthened(content)
         if samples.is_deep_png:
             return _deep(image, content)
         image.load()  # warns of nothing, and is what takes the time: other threads decode meanwhile
         if again is not None:
             jpeg.check_same(np.asarray(image), np.asarray(again))
-        if is_tiff:
-            _check_parts(image, content)
+        _check_data(image, content)
         with warned():
             return _grey(_upright(image), samples)
     except BadImageError:
@@ -172,22 +178,30 @@ def _lengthened(content: bytes | memoryview) -> Image.Image | None:
     return Image.open(io.BytesIO(jpeg.Jpeg.whole(bytes(content)).lengthened()), formats=FORMATS)
 
 
-def _check_parts(image: Image.Image, content: bytes | memoryview) -> None:
-    """Refuse a TIFF whose strips or tiles are JPEG streams of which one is not whole."""
-    tags: Any = image.tag_v2  # ty: ignore[missing-attribute]  (a TIFF's image has it)
-    if tags.get(COMPRESSION) != JPEG:
-        return
-    import imagecodecs
+def _check_header(image: Image.Image, content: bytes | memoryview) -> None:
+    """Refuse a PNG whose chunks contradict each other, and a TIFF that lists too little for its rows."""
+    if image.format == "PNG":
+        png.check_header(image, content)
+    if image.format == "TIFF":
+        tiff.check_parts(image)
 
-    starts, lengths = next((tags[first], tags[second]) for first, second in PARTS if first in tags and second in tags)
-    pixels = 0
-    for start, length in zip(starts, lengths, strict=True):
-        content_of_part = bytes(content[start : start + length])
-        part = jpeg.Jpeg.whole(jpeg.with_tables(bytes(tags.get(TABLES, b"")), content_of_part))
-        pixels += part.frame.rows * part.frame.columns
-        if pixels > 2 * LARGEST_PIXELS:  # the image has no more; tiles may stand out over its edge
-            raise BadImageError("a TIFF whose strips or tiles are larger than it", FIX)
-        jpeg.check_same(*(imagecodecs.jpeg8_decode(data) for data in (part.content, part.lengthened())))
+
+def _check_data(image: Image.Image, content: bytes | memoryview) -> None:
+    """Refuse a decoded picture whose data end before its rows do. A JPEG's are known before (``_lengthened``)."""
+    if image.format == "PNG":
+        _check_rows(image, content)
+    if image.format == "TIFF":
+        tiff.check_jpeg(image, content)
+
+
+def _check_rows(image: Image.Image, content: bytes | memoryview) -> None:
+    """Refuse a decoded PNG that holds fewer rows than its header says.
+
+    One whose rows stand in their order has them all where its last one is not black. Only else is it inflated again.
+    """
+    last = image.crop((0, image.height - 1, image.width, image.height))
+    if image.info.get("interlace") or not np.asarray(last).any():
+        png.check_whole(content)
 
 
 def _has_second_page(image: Image.Image) -> bool:
@@ -207,7 +221,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _grey(image: Image.Image, samples: Samples) -> np.ndarray:
-    if _is_transparent(image):
+    if _is_transparent(image, samples):
         raise BadImageError(TRANSPARENT, "lay it on its background and save it as grey")
     if image.mode in ("1", "L"):
         pixels = np.asarray(image.convert("L"))
@@ -227,6 +241,8 @@ def _deep(image: Image.Image, content: bytes | memoryview) -> np.ndarray:
     """uint16 of a PNG with several samples of 16 bits, where all are grey and opaque."""
     import imagecodecs
 
+    if png.has_more_behind(content):
+        image.load()  # reads what stands behind the pixels, as an orientation may
     pixels = imagecodecs.png_decode(bytes(content))
     colours = pixels[..., :-1] if pixels.shape[-1] in (2, 4) else pixels
     if colours.shape[-1] < pixels.shape[-1] and (pixels[..., -1] != np.iinfo(pixels.dtype).max).any():
@@ -234,7 +250,7 @@ def _deep(image: Image.Image, content: bytes | memoryview) -> np.ndarray:
     if (colours != colours[..., :1]).any():
         raise BadImageError("a picture in colour", "save it as grey, without marks or false colours")
     grey = Image.fromarray(np.ascontiguousarray(colours[..., 0]))
-    grey.info |= {name: image.info[name] for name in ("exif",) if name in image.info}
+    grey.info |= image.info
     with warnings_as("ignore"):
         return np.asarray(_upright(grey)).astype(np.uint16, copy=False)
 
@@ -250,10 +266,13 @@ def _wide(pixels: np.ndarray, samples: Samples) -> np.ndarray:
     return pixels.astype(np.float32 if exact else np.float64)
 
 
-def _is_transparent(image: Image.Image) -> bool:
+def _is_transparent(image: Image.Image, samples: Samples) -> bool:
     """Whether any pixel is; a palette or a single value may be declared transparent as well."""
     if not image.has_transparency_data:
         return False
     if image.mode.startswith("I"):
         return bool((np.asarray(image) == image.info["transparency"]).any())
+    if image.mode == "L" and samples.bits < 8:  # Pillow scales the pixels up to 255, and not the value
+        top = (1 << samples.bits) - 1
+        return bool((np.asarray(image) == (image.info["transparency"] & top) * (255 // top)).any())
     return image.convert("RGBA").getchannel("A").getextrema() != (255, 255)

@@ -7,6 +7,7 @@ import shutil
 import struct
 import subprocess
 import threading
+import tracemalloc
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 from PIL import Image, ImageFile, features
 
 import mammogan
-from mammogan.data import picture
+from mammogan.data import picture, png
 from mammogan.data.quarantine import BadImageError
 
 GREY = Image.fromarray(np.tile(np.arange(256, dtype=np.uint8), (64, 1)))
@@ -149,10 +150,258 @@ class TestDeepPng:
         with pytest.raises(BadImageError, match="transparent"):
             picture.decode(content)
 
-    def test_orientation(self):
-        side = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
-        shown = picture.decode(deep_png(np.stack([LOW] * 3, -1), 2, (b"eXIf", side)))
-        np.testing.assert_array_equal(shown, LOW.T[:, ::-1])
+    @pytest.mark.parametrize(("samples", "colour"), [([LOW] * 3, 2), ([LOW, FULL], 4), ([LOW, LOW, LOW, FULL], 6)])
+    @pytest.mark.parametrize("place", ["before", "behind"])
+    def test_orientation_before_and_behind_the_pixels(self, samples, colour, place):
+        chunk = b"eXIf", b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
+        written = [chunk] if place == "before" else []
+        content = deep_png(np.stack(samples, -1), colour, *written)
+        if place == "behind":
+            content = content[:-12] + png_chunk(*chunk) + content[-12:]
+        np.testing.assert_array_equal(picture.decode(content), LOW.T[:, ::-1])
+
+
+def png_chunk(name, data):
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+PASSES = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
+"""Of Adam7: first row and column, step of rows and of columns."""
+PLTE = b"PLTE", bytes(level for level in range(256) for _ in range(3))
+
+
+def stream(values, bits, interlaced=False):
+    """What a PNG of (rows, columns, samples) deflates: each row's filter and its bits."""
+    lines = []
+    for row, column, down, across in PASSES if interlaced else [(0, 0, 1, 1)]:
+        for line in values[row::down, column::across]:
+            if line.size:
+                digits = (line.reshape(-1, 1) >> np.arange(bits - 1, -1, -1)) & 1
+                lines.append(b"\0" + np.packbits(digits.astype(np.uint8)).tobytes())
+    return b"".join(lines)
+
+
+def png_of(size, bits, colour, data, *before, interlaced=False, behind=()):
+    """PNG of so many (rows, columns) by its header, whose IDAT chunks are ``data``."""
+    header = struct.pack(">IIBBBBB", size[1], size[0], bits, colour, 0, 0, int(interlaced))
+    chunks = [(b"IHDR", header), *before, *((b"IDAT", part) for part in data), *behind, (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks)
+
+
+KINDS = [(1, 0), (2, 0), (4, 0), (8, 0), (16, 0), (1, 3), (4, 3), (8, 3), (8, 2), (8, 4), (8, 6), (16, 2), (16, 6)]
+"""Bits and colour types."""
+
+
+def written(rows, columns, bits, colour, interlaced):
+    """What is deflated of a grey and opaque image, black in its last row."""
+    grey = np.add.outer(np.arange(rows), np.arange(columns)) % (1 << bits)
+    grey[-1] = 0
+    full = np.full_like(grey, (1 << bits) - 1)
+    planes = {0: [grey], 2: [grey] * 3, 3: [grey], 4: [grey, full], 6: [grey] * 3 + [full]}[colour]
+    return stream(np.stack(planes, -1), bits, interlaced)
+
+
+class TestShortPng:
+    @pytest.mark.parametrize(("bits", "colour"), KINDS)
+    @pytest.mark.parametrize("interlaced", [False, True])
+    @pytest.mark.parametrize("size", [(37, 29), (3, 2), (1, 1), (20, 1), (1, 20)])
+    def test_one_whose_stream_is_too_short_by_a_byte_is_refused(self, bits, colour, interlaced, size):
+        whole = written(*size, bits, colour, interlaced)
+        before = [PLTE] if colour == 3 and bits == 8 else [(b"PLTE", PLTE[1][: 3 << bits])] if colour == 3 else []
+
+        def made(data):
+            half = len(data) // 2
+            return png_of(size, bits, colour, [data[:half], b"", data[half:]], *before, interlaced=interlaced)
+
+        assert picture.decode(made(zlib.compress(whole))).shape == size
+        for missing in {1, len(whole) // 3 or 1, len(whole)}:
+            with pytest.raises(BadImageError, match=r"a PNG cut off: \d+ bytes of pixels|unreadable picture"):
+                picture.decode(made(zlib.compress(whole[: len(whole) - missing])))
+
+    def test_it_says_how_many_bytes(self):
+        data = stream(np.full((20, 32, 1), 200), 8)
+        with pytest.raises(BadImageError, match="a PNG cut off: 660 bytes of pixels, 32x32 need 1056"):
+            picture.decode(png_of((32, 32), 8, 0, [zlib.compress(data)]))
+
+    def test_only_pixels_that_stand_together_count(self):
+        """A decoder goes on with nothing behind another chunk."""
+        whole = zlib.compress(np.random.default_rng(0).bytes(33 * 32))
+        assert png.check_whole(png_of((32, 32), 8, 0, [whole[:500], whole[500:]])) is None
+        parted = png_of((32, 32), 8, 0, [whole[:500]], behind=[(b"tEXt", b"a\0b"), (b"IDAT", whole[500:])])
+        with pytest.raises(BadImageError, match="a PNG cut off"):
+            png.check_whole(parted)
+        with pytest.raises(BadImageError, match="unreadable picture"):
+            picture.decode(parted)
+
+    def test_more_than_the_rows_is_never_inflated(self):
+        whole = stream(np.zeros((64, 64, 1), int), 8)
+        content = png_of((64, 64), 8, 0, [zlib.compress(whole + bytes(40 << 20))])
+        tracemalloc.start()
+        png.check_whole(content)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 8 << 20
+
+    def test_a_stream_that_is_broken_is_refused(self):
+        whole = zlib.compress(stream(np.zeros((64, 64, 1), int), 8))
+        for data in (b"", whole[:-9], whole[:9] + b"\xff" * 9 + whole[18:]):
+            with pytest.raises(BadImageError, match="unreadable picture"):
+                picture.decode(png_of((64, 64), 8, 0, [data]))
+
+
+class TestContradictoryPng:
+    """Pillow would decode each otherwise than its header says, and say nothing."""
+
+    DATA = (zlib.compress(stream(np.arange(64 * 64).reshape(64, 64, 1) % 251, 8)),)
+    LARGER = b"IHDR", struct.pack(">IIBBBBB", 64, 90, 8, 0, 0, 0, 0)
+    FRAME = b"fcTL", struct.pack(">IIIIIHHBB", 0, 20, 10, 0, 0, 0, 0, 0, 0)
+
+    @pytest.mark.parametrize(
+        ("chunks", "reason"),
+        [
+            ([LARGER], "one IHDR chunk"),
+            ([(b"acTL", struct.pack(">II", 1, 0)), FRAME], "chunks contradict its header"),
+            ([(b"tEXt", b"interlace\0yes")], "chunks contradict its header"),
+        ],
+        ids=["another header", "a smaller frame", "a text"],
+    )
+    def test_it_is_refused(self, chunks, reason):
+        with pytest.raises(BadImageError, match=reason):
+            picture.decode(png_of((64, 64), 8, 0, self.DATA, *chunks))
+
+    def test_the_header_has_to_be_first(self):
+        content = png_of((64, 64), 8, 0, self.DATA)
+        with pytest.raises(BadImageError, match="one IHDR chunk"):
+            picture.decode(content[:8] + png_chunk(b"tEXt", b"a" * 99) + content[8:])
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+def test_one_grey_value_of_a_png_that_is_transparent(bits):
+    """The file gives it in its own bits, of which only the lower ones count."""
+    top = (1 << bits) - 1
+    values = np.tile(np.arange(64) % min(1 << bits, 50), (40, 1))
+    values[values == 1] = 0 if bits > 1 else 1
+    data = [zlib.compress(stream(values[..., None], bits))]
+
+    def shown(value):
+        return picture.decode(png_of(values.shape, bits, 0, data, (b"tRNS", struct.pack(">H", value))))
+
+    for value in {0, min(top, 2), min(top, 3)}:
+        with pytest.raises(BadImageError, match="transparent"):
+            shown(value)
+    if bits > 1:
+        assert shown(1).tolist() == picture.decode(png_of(values.shape, bits, 0, data)).tolist()
+    if 1 < bits < 8:
+        with pytest.raises(BadImageError, match="transparent"):
+            shown(top + 1)
+
+
+def parted_tiff(pixels, part_rows, listed=None, *, tile=0, compress=bytes, kind=1, tags=()):
+    """TIFF of (rows, columns) or (planes, rows, columns), of whose strips or tiles so many are listed."""
+    planes = pixels if pixels.ndim == 3 else pixels[None]
+    parts = []
+    for plane in planes:
+        for row in range(0, plane.shape[0], part_rows):
+            strip = plane[row : row + part_rows]
+            if tile:
+                strip = np.pad(strip, ((0, part_rows - len(strip)), (0, -strip.shape[1] % tile)))
+            parts += [
+                strip[:, column : column + (tile or strip.shape[1])]
+                for column in range(0, strip.shape[1], tile or strip.shape[1])
+            ]
+    data = [compress(np.ascontiguousarray(part)) for part in parts][:listed]
+    starts = [8 + sum(map(len, data[:number])) for number in range(len(data))]
+    first, second = (324, 325) if tile else (273, 279)
+    sides = {322: [tile], 323: [part_rows]} if tile else {278: [part_rows]}
+    entries = {256: [planes.shape[2]], 257: [planes.shape[1]], 258: [8 * pixels.itemsize] * len(planes), 259: [kind],
+               262: [1 if len(planes) == 1 else 2], 277: [len(planes)], 284: [1 if len(planes) == 1 else 2],
+               first: starts, second: [len(each) for each in data], **sides} | dict(tags)  # fmt: skip
+    entries = {tag: values for tag, values in entries.items() if values is not None}
+    at = 8 + sum(map(len, data))
+    beyond, table, extra = at + 6 + 12 * len(entries), b"", b""
+    for tag, values in sorted(entries.items()):
+        packed = struct.pack(f"<{len(values)}I", *values)
+        place = packed if len(packed) == 4 else struct.pack("<I", beyond + len(extra))
+        extra += b"" if len(packed) == 4 else packed
+        table += struct.pack("<HHI", tag, 4, len(values)) + place
+    return (
+        b"II*\0" + struct.pack("<I", at) + b"".join(data) + struct.pack("<H", len(entries)) + table + bytes(4) + extra
+    )
+
+
+def jpeg_bytes(pixels):
+    return saved(Image.fromarray(pixels), "JPEG", quality=95)
+
+
+NOISE = np.random.default_rng(0).integers(1, 255, (200, 150)).astype(np.uint8)
+LAYOUTS = {"strips": (50, 0), "tiles": (64, 32)}
+COMPRESSED = {"none": (bytes, 1), "deflate": (zlib.compress, 8), "JPEG": (jpeg_bytes, 7)}
+
+
+class TestShortTiff:
+    @pytest.mark.parametrize("compression", COMPRESSED)
+    @pytest.mark.parametrize("layout", LAYOUTS)
+    @pytest.mark.parametrize("orientation", [1, 6])
+    def test_one_that_lists_too_few_parts_is_refused(self, compression, layout, orientation):
+        (compress, kind), (part_rows, tile) = COMPRESSED[compression], LAYOUTS[layout]
+        if kind == 7 and orientation > 1:
+            return
+
+        def made(listed):
+            tags = {ORIENTATION: [orientation]}
+            return parted_tiff(NOISE, part_rows, listed, tile=tile, compress=compress, kind=kind, tags=tags)
+
+        count = {"strips": 4, "tiles": 20}[layout]
+        shown = picture.decode(made(None))
+        assert np.abs(shown.astype(int) - (NOISE if orientation == 1 else NOISE[::-1].T)).max() <= 40 * (kind == 7)
+        for listed in (count - 1, 1):
+            with pytest.raises(BadImageError, match=f"lists {listed} {layout}, 200x150 pixels need {count}"):
+                picture.decode(made(listed))
+
+    @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+    @pytest.mark.parametrize("layout", LAYOUTS)
+    def test_an_uncompressed_part_that_is_too_short_is_refused(self, layout, dtype):
+        (part_rows, tile), pixels = LAYOUTS[layout], NOISE.astype(dtype) * 3
+        whole = parted_tiff(pixels, part_rows, tile=tile)
+        np.testing.assert_array_equal(picture.decode(whole), pixels)
+        tag = 325 if tile else 279
+        bytes_of = (64 * 32 if tile else 50 * 150) * pixels.itemsize
+        lengths = [bytes_of] * (20 if tile else 4)
+        short = parted_tiff(pixels, part_rows, tile=tile, tags={tag: [*lengths[:2], bytes_of - 1, *lengths[3:]]})
+        with pytest.raises(
+            BadImageError, match=f"a TIFF cut off: {bytes_of - 1} bytes of pixels in one of its {layout}"
+        ):
+            picture.decode(short)
+        np.testing.assert_array_equal(
+            picture.decode(parted_tiff(pixels, part_rows, tile=tile, tags={tag: None})), pixels
+        )
+
+    @pytest.mark.parametrize("bits", [1, 4])
+    def test_rows_of_less_than_a_byte_a_pixel(self, bits):
+        """Of 150 pixels a row, 19 and 75 bytes."""
+        row_bytes = -(-150 * bits // 8)
+        packed = np.full((40, row_bytes), 0x5A, np.uint8)
+        tags = {256: [150], 258: [bits]}
+        assert picture.decode(parted_tiff(packed, 40, tags=tags)).shape == (40, 150)
+        with pytest.raises(BadImageError, match=f"40 rows need {40 * row_bytes}"):
+            picture.decode(parted_tiff(packed, 40, tags=tags | {279: [40 * row_bytes - 1]}))
+
+    def test_every_sample_may_have_parts_of_its_own(self):
+        planes = np.stack([NOISE] * 3)
+        np.testing.assert_array_equal(picture.decode(parted_tiff(planes, 50)), NOISE)
+        with pytest.raises(BadImageError, match="lists 8 strips, 200x150 pixels need 12"):
+            picture.decode(parted_tiff(planes, 50, 8))
+
+    def test_a_jpeg_part_of_fewer_rows_is_refused(self):
+        def shorter(part):
+            return jpeg_bytes(part[: len(part) - 8])
+
+        with pytest.raises(BadImageError, match="a TIFF cut off: 42x150 pixels in one of its strips, which has 50x150"):
+            picture.decode(parted_tiff(NOISE, 50, compress=shorter, kind=7))
+
+    def test_strips_and_tiles_at_once_are_refused(self):
+        with pytest.raises(BadImageError, match="not of strips alone, nor of tiles alone"):
+            picture.decode(parted_tiff(NOISE, 200, tags={322: [16], 323: [16]}))
 
 
 def with_alpha(mode, value):
@@ -222,7 +471,7 @@ class TestFormats:
         assert openers == {"data/picture.py"}
 
 
-def png(width, height, bits, colour):
+def claimed_png(width, height, bits, colour):
     """PNG whose header claims a size; of its pixels there is one row."""
 
     def chunk(name, data):
@@ -237,10 +486,10 @@ def png(width, height, bits, colour):
 @pytest.mark.parametrize(
     "content",
     [
-        png(60_000, 60_000, 8, 0),
-        png(9_000, 9_000, 8, 0),
-        png(6_500, 6_500, 8, 2),
-        png(10_000, 10_000, 1, 0),
+        claimed_png(60_000, 60_000, 8, 0),
+        claimed_png(9_000, 9_000, 8, 0),
+        claimed_png(6_500, 6_500, 8, 2),
+        claimed_png(10_000, 10_000, 1, 0),
         tiff(np.zeros((20, 20), np.float32), {256: 6_000, 257: 6_000, 339: 3}),
         tiff(np.zeros((16, 16), np.uint8), {322: 65_536, 323: 65_536, 324: 8, 325: 256}),
     ],
