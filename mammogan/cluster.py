@@ -7,11 +7,11 @@ where that account may not ask, nothing is known, which is not the same as nothi
 from __future__ import annotations
 
 import base64
-import gzip
 import hashlib
 import json
 import logging
 import os
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -32,6 +32,8 @@ ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 WORKFLOW_LABEL = "workflows.argoproj.io/workflow"
 TIMEOUT_S = 10
 OVER = ("Succeeded", "Failed", "Error")
+LARGEST_NODES = 32 << 20
+"""Bytes of a workflow's nodes: etcd takes 1.5 MB of them packed, which a gigabyte of zeros would fit into."""
 MAIN = "main"
 """Container of the step itself."""
 DELETED = "pod deleted"
@@ -191,9 +193,19 @@ def _ask_for(workflow: str) -> Document | None:
 def _parse(workflow: Document) -> Workflow:
     nodes = workflow.at("status", "nodes")
     if packed := workflow.text("status", "compressedNodes"):
-        nodes = Document(json.loads(gzip.decompress(base64.b64decode(packed))))
+        nodes = _unpacked(packed)
     terminated = workflow.number("spec", "activeDeadlineSeconds") == 0 or bool(workflow.text("spec", "shutdown"))
     return Workflow(workflow.text("status", "phase") in OVER, terminated, dict(nodes.entries()))
+
+
+def _unpacked(packed: str) -> Document:
+    """The nodes that Argo packs where they are many; none where they inflate to more than any run's, or are no JSON."""
+    stream = zlib.decompressobj(zlib.MAX_WBITS | 16)  # 16: gzip's header
+    try:
+        return Document(json.loads(stream.decompress(base64.b64decode(packed), LARGEST_NODES)))
+    except (ValueError, RecursionError, zlib.error) as error:
+        logger.info(f"the workflow's packed nodes cannot be read ({type(error).__name__}); its record in MLflow must do")
+        return Document()
 
 
 def _namespace() -> str:

@@ -760,6 +760,7 @@ MUTANTS = [
             ),
             ("k8s/base/network.yaml", "operator: NotIn, values: [janitor]", "operator: NotIn, values: [nobody]"),
             ("k8s/base/network.yaml", "100.64.0.0/10, ", ""),
+            ("k8s/base/network.yaml", "app.kubernetes.io/component: preflight", "app.kubernetes.io/component: nobody"),
             ("k8s/base/mlflow.yaml", "        - --app-name=basic-auth\n", ""),
             ("k8s/base/mlflow.yaml", "name: mammogan-s3-mlflow", "name: mammogan-s3"),
             (
@@ -1431,6 +1432,16 @@ MUTANTS = [
         ],
         "tests/tracking/test_relocation.py -k relocate_makes": [
             ("mammogan/tracking/relocation.py", "        if not runs or any(", "        if False and any("),
+        ],
+        "tests/launch/test_requests.py -k nests_too_deep": [
+            ("mammogan/launch/server.py", "        except (ValueError, RecursionError):", "        except ValueError:"),
+            ("mammogan/launch/server.py", "except (ValueError, AttributeError, RecursionError):", "except (ValueError, AttributeError):"),
+            ("mammogan/launch/server.py", "(ValueError, OSError, RecursionError)", "(ValueError, OSError)"),
+        ],
+        "tests/test_cluster.py -k packed_nodes": [
+            ("mammogan/cluster.py", "b64decode(packed), LARGEST_NODES)", "b64decode(packed))"),
+            ("mammogan/cluster.py", "(ValueError, RecursionError, zlib.error)", "(ValueError, zlib.error)"),
+            ("mammogan/cluster.py", "(ValueError, RecursionError, zlib.error)", "RecursionError"),
         ],
         "tests/test_trust.py": [
             ("mammogan/trust.py", "os.environ.setdefault(other, path)", "pass"),

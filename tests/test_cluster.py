@@ -12,6 +12,7 @@ import pytest
 
 from mammogan import cluster
 from mammogan.cluster import Presence, Right
+from mammogan.document import Document
 from mammogan.graph import Step
 from mammogan.ledger import Entry, Fate, Ledger, State, Task
 from mammogan.probe import rights
@@ -122,6 +123,25 @@ def test_compressed_nodes_are_read_alike(api):
     api[WORKFLOWS + "w"] = workflow
     fate = cluster.fate("kubeflow/w", ledger("mammogan-p0zgb-metadata-0-2-system-container-impl-242455134"))
     assert TASK in fate.causes
+
+
+@pytest.mark.parametrize(
+    ("packed", "largest"),
+    [
+        (gzip.compress(b"[" * 100_000), cluster.LARGEST_NODES),
+        (gzip.compress(b"{"), cluster.LARGEST_NODES),
+        (gzip.compress(b" " * 1000 + b'{"a": {}}'), 1000),
+        (b"no gzip", cluster.LARGEST_NODES),
+    ],
+    ids=["nested", "half", "large", "other"],
+)
+def test_packed_nodes_that_are_no_run_s_are_none(monkeypatch, caplog, packed, largest):
+    """A gigabyte of blanks is packed into 1 MB, and would be the step's memory."""
+    monkeypatch.setattr(cluster, "LARGEST_NODES", largest)
+    with caplog.at_level("INFO"):
+        workflow = cluster._parse(Document({"status": {"compressedNodes": base64.b64encode(packed).decode()}}))
+    assert workflow.nodes == {}
+    assert "packed nodes cannot be read" in caplog.text
 
 
 def test_the_reason_of_a_step_that_could_not_begin_names_it(api):

@@ -274,8 +274,8 @@ class Server:
             raise RefusedError(f"could not {what}: {self.host} answers with {kind or 'nothing'}; {_GATEWAY}", 401)
         try:
             json.loads(response.data)
-        except ValueError:
-            words = f"could not {what}: the answer of {self.host} ends too early"
+        except (ValueError, RecursionError):
+            words = f"could not {what}: the answer of {self.host} ends too early, or is no JSON that can be read"
             raise RefusedError(words, 0, Effect.UNSURE) from None
 
     def all_items(self, what: str, action: Callable[..., Any], items: str, **named: object) -> Iterator[Any]:
@@ -370,7 +370,8 @@ def _refusal(what: str, host: str, error: Exception) -> RefusedError | None:
         effect = Effect.UNDER_WAY if status > SERVER_FAULT else Effect.UNSURE  # a gateway that lost its patience
         effect = effect if status >= SERVER_FAULT else Effect.NONE
         return RefusedError(f"could not {what}: {words}{f' ({message})' if message else ''}", status, effect)
-    if isinstance(error, (ValueError, OSError)) and not isinstance(error, OpenApiException):
+    unreadable = isinstance(error, (ValueError, OSError, RecursionError))  # the last of an answer that nests too deep
+    if unreadable and not isinstance(error, OpenApiException):
         words = f"could not {what}: request to or answer of {host} cannot be read ({type(error).__name__})"
         return RefusedError(words, 0, Effect.UNSURE)
     return None
@@ -395,7 +396,7 @@ def _message(error: kfp_server_api.ApiException) -> str:
     try:
         answer = json.loads(body)
         text = answer.get("message") or answer.get("error_message") or str(answer.get("error", ""))
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         text = "" if "<" in body else body or error.reason or ""
     return " ".join(str(text).split())[:300]
 

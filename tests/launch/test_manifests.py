@@ -334,7 +334,7 @@ def test_policies_add_up_to_what_the_docs_say(overlay):
     ours = {item["metadata"]["name"]: pod_labels(item) for item in workloads(overlay)}
     kubeflow = {8080, 8333, 8887, 8888, 9000}
     assert opened(overlay, STEP) == DNS | MLFLOW | PUBLIC | API | {"kubeflow": kubeflow}
-    assert opened(overlay, PREFLIGHT) == DNS | MLFLOW | PUBLIC | {"kubeflow": STORE}
+    assert opened(overlay, PREFLIGHT) == DNS | MLFLOW | PUBLIC | API | {"kubeflow": STORE}, "the API for its --rights"
     assert opened(overlay, ours["janitor"]) == DNS | MLFLOW | API
     assert opened(overlay, ours["mlflow"]) == DNS | PUBLIC | {"postgres": {5432}, "kubeflow": STORE}
     assert opened(overlay, ours["mlflow-gc"]) == DNS | MLFLOW | {"postgres": {5432}}

@@ -190,6 +190,22 @@ def test_half_an_answer_is_no_answer(content):
     assert len(str(caught.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize("status", ["200 OK", "400 Bad Request"])
+@pytest.mark.parametrize("parsed", [True, False])
+def test_an_answer_that_nests_too_deep_is_one_line(status, parsed):
+    """Whether the generated client reads it first or, where a call has no answer to speak of, we alone do."""
+    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n".encode()
+    listener, host = raw_server(head + b'{"message":' * 100_000)
+    server = Server(host)
+
+    def delete(**named):
+        return server._client.call_api("/runs", "DELETE", **named)
+
+    with listener, pytest.raises(RefusedError, match="could not read") as caught:
+        server.once("read", server.runs.run_service_get_run if parsed else delete, *["id"][:parsed])
+    assert len(str(caught.value).splitlines()) == 1
+
+
 def test_where_nobody_listens_nothing_was_done():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         host = f"http://127.0.0.1:{listener.getsockname()[1]}"
