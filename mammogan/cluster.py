@@ -204,7 +204,7 @@ def _unpacked(packed: str) -> Document:
     try:
         return Document(json.loads(stream.decompress(base64.b64decode(packed), LARGEST_NODES)))
     except (ValueError, RecursionError, zlib.error) as error:
-        logger.info(f"the workflow's packed nodes cannot be read ({type(error).__name__}); its record in MLflow must do")
+        logger.info(f"a workflow's packed nodes cannot be read ({type(error).__name__}); the record in MLflow must do")
         return Document()
 
 

@@ -27,7 +27,9 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 from mammogan import patience, trust, user_folders
 
 if TYPE_CHECKING:
+    from boto3 import Session
     from botocore.client import BaseClient
+    from botocore.config import Config
 
 CACHE = "MAMMOGAN_CACHE"
 """Variable that names the folder of fetched files and of features."""
@@ -122,7 +124,26 @@ def s3(key: Key = Key.STORE) -> BaseClient:
     config = Config(retries={"total_max_attempts": 1}, connect_timeout=CONNECT_S, read_timeout=ANSWER_S)
     if session.get_credentials() is None:
         config = config.merge(Config(signature_version=UNSIGNED))
-    return session.client("s3", config=config)
+    return client_of(session, config)
+
+
+def client_of(session: Session, config: Config) -> BaseClient:
+    """S3 client that asks the proxy for its endpoint where all else does, see ``trust.proxy_for``."""
+    from botocore.config import Config
+
+    client = session.client("s3", config=config)
+    if not urllib.request.getproxies():
+        return client
+    endpoint = client.meta.endpoint_url  # known only now: a variable, a profile or a region may say it
+    proxy = trust.proxy_for(endpoint)
+    proxies = {endpoint.partition("://")[0]: proxy} if proxy else {}
+    return session.client("s3", config=config.merge(Config(proxies=proxies)))
+
+
+def proxy_between(error: Any, endpoint: str) -> str | None:  # noqa: ANN401  (botocore's ClientError)
+    """The proxy that may have refused in the store's place; None without one, or where the answer has an id of S3's."""
+    of_the_store = error.response.get("ResponseMetadata", {}).get("RequestId")
+    return None if of_the_store else trust.proxy_for(endpoint)
 
 
 def own_key(key: Key) -> dict[str, str]:
@@ -152,9 +173,13 @@ def _asked(uri: str, request: Callable[[Any, str, str], Result], signed: Key = K
     """
     bucket, key = _bucket_and_key(uri)
     own = Key.SOURCE if own_key(signed) else Key.STORE
-    client = s3(own) if own is Key.SOURCE else s3()
+    client = _client(own)
     with _one_line(named or uri, own, hidden=bool(named)):
         return patience.retry(lambda: request(client, bucket, key), f"s3://{bucket}", _may_pass, hidden=bool(named))
+
+
+def _client(own: Key) -> BaseClient:
+    return s3(own) if own is Key.SOURCE else s3()
 
 
 def _may_pass(error: Exception) -> bool:
@@ -178,7 +203,7 @@ def _one_line(uri: str, key: Key, *, hidden: bool = False) -> Generator[None]:
 
     boto3's own words name the object; where it is ``hidden`` they are neither repeated nor handed on as the cause.
     """
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import BotoCoreError, ClientError, ProxyConnectionError
     from botocore.parsers import ResponseParserError
 
     try:
@@ -190,14 +215,15 @@ def _one_line(uri: str, key: Key, *, hidden: bool = False) -> Generator[None]:
         answer = f"{uri}: the store answers {code or type(error).__name__}"
         if _may_pass(error):
             raise AwayError(f"{answer}; {_waited()}, try again later") from cause
-        raise OSError(f"{answer}; {_fix(code, key)}") from cause
+        raise OSError(f"{answer}; {_fix(error, key)}") from cause
     except (BotoCoreError, ResponseParserError) as error:
         cause = None if hidden else error
         if untrusted := trust.distrust(error):
-            raise OSError(f"{uri}: the store's certificate is not trusted ({untrusted}); {trust.FIX}") from cause
+            raise OSError(f"{uri}: the store's certificate {untrusted}") from cause
         kind = type(error).__name__
         why = kind if hidden else (str(error).splitlines() or [kind])[0]
-        fix = "check the network and AWS_ENDPOINT_URL_S3, then run again"
+        through = isinstance(error, ProxyConnectionError)
+        fix = f"check {'the proxy, HTTPS_PROXY and NO_PROXY' if through else _WAY}, then run again"
         if _may_pass(error):
             raise AwayError(f"{uri}: {why}; {_waited()}, {fix}") from cause
         raise OSError(f"{uri}: {why}; {fix}") from cause
@@ -207,10 +233,15 @@ def _waited() -> str:
     return f"waited {patience.seconds():g} s ({patience.VARIABLE})"
 
 
-def _fix(code: str, key: Key) -> str:
-    return _S3_FIXES.get(code, "check the address and the rights of the key").format(key=key)
+def _fix(error: Any, key: Key) -> str:  # noqa: ANN401  (botocore's ClientError)
+    code = error.response.get("Error", {}).get("Code", "")
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    fix = _S3_FIXES.get(code, "check the address and the rights of the key").format(key=key)
+    proxy = proxy_between(error, _client(key).meta.endpoint_url) if status in (403, 407) else None
+    return trust.blamed(fix, status, proxy)
 
 
+_WAY = "the network and AWS_ENDPOINT_URL_S3"
 _CREDENTIALS = "check the credentials in {key}ACCESS_KEY_ID and {key}SECRET_ACCESS_KEY"
 _S3_FIXES = {
     "NoSuchBucket": "check the bucket's name and AWS_ENDPOINT_URL_S3",

@@ -1435,7 +1435,11 @@ MUTANTS = [
         ],
         "tests/launch/test_requests.py -k nests_too_deep": [
             ("mammogan/launch/server.py", "        except (ValueError, RecursionError):", "        except ValueError:"),
-            ("mammogan/launch/server.py", "except (ValueError, AttributeError, RecursionError):", "except (ValueError, AttributeError):"),
+            (
+                "mammogan/launch/server.py",
+                "except (ValueError, AttributeError, RecursionError):",
+                "except (ValueError, AttributeError):",
+            ),
             ("mammogan/launch/server.py", "(ValueError, OSError, RecursionError)", "(ValueError, OSError)"),
         ],
         "tests/test_cluster.py -k packed_nodes": [
@@ -1447,6 +1451,44 @@ MUTANTS = [
             ("mammogan/trust.py", "os.environ.setdefault(other, path)", "pass"),
             ("mammogan/trust.py", "urllib.request.getproxies().get(scheme)", "None"),
             ("mammogan/launch/server.py", "if untrusted := trust.distrust(error):", "if untrusted := '':"),
+        ],
+        "tests/test_trust.py -k own_fix": [
+            ("mammogan/trust.py", "(ssl.SSLCertVerificationError, CertificateError)", "ssl.SSLCertVerificationError"),
+            ("mammogan/trust.py", "_FIXES.get(code, 'have it replaced by a valid one')", "FIX"),
+            (
+                "mammogan/trust.py",
+                "isinstance(cause, ssl.SSLError) else _OF_ANOTHER_HOST",
+                "isinstance(cause, ssl.SSLError) else 0",
+            ),
+        ],
+        "tests/test_trust.py -k 'network_that_no_proxy'": [
+            (
+                "mammogan/trust.py",
+                "should_bypass_proxies(address, no_proxy=None)",
+                "urllib.request.proxy_bypass(address.partition('://')[2])",
+            ),
+            ("mammogan/storage.py", "    if not urllib.request.getproxies():", "    if True:"),
+            (
+                "mammogan/probe/store.py",
+                "storage.client_of(session, config), signed",
+                'session.client("s3", config=config), signed',
+            ),
+        ],
+        "tests/test_trust.py -k refuses": [
+            ("mammogan/launch/server.py", "trust.blamed(words, status, proxy)", "words"),
+            ("mammogan/storage.py", "trust.blamed(fix, status, proxy)", "fix"),
+            ("mammogan/storage.py", "isinstance(error, ProxyConnectionError)", "False"),
+            ("mammogan/storage.py", "None if of_the_store else trust", "trust"),
+            ("mammogan/probe/store.py", "trust.blamed(fix, status, proxy)", "fix"),
+            ("mammogan/probe/store.py", "    if through:", "    if False:"),
+            (
+                "mammogan/tracking/probe.py",
+                "trust.blamed(_words(uri, status), status, trust.proxy_for(uri))",
+                "_words(uri, status)",
+            ),
+            ("mammogan/tracking/probe.py", "if proxy := trust.proxy_for(uri):", "if proxy := '':"),
+            ("mammogan/trust.py", "    if status == PROXY_SIGN_IN:", "    if False:"),
+            ("mammogan/trust.py", 'proxy.rpartition("@")[2].rpartition', "proxy.rpartition"),
         ],
         "tests/launch/test_image_digests.py": [
             (

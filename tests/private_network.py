@@ -20,10 +20,10 @@ class Authority:
         self.file = str(folder / "ca.crt")
         self._ca.cert_pem.write_to_path(self.file)
 
-    def context(self, *names):
+    def context(self, *names, **validity):
         """What a server of these names needs."""
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        self._ca.issue_cert(*names).configure_cert(context)
+        self._ca.issue_cert(*names, **validity).configure_cert(context)
         return context
 
 

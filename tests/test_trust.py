@@ -1,8 +1,10 @@
 """Behind a private CA and a proxy: object store, MLflow and Kubeflow are reached, or each says what is missing."""
 
 import contextlib
+import datetime
 import json
 import os
+import re
 import threading
 import time
 from contextlib import ExitStack
@@ -12,7 +14,7 @@ from pathlib import Path
 import certifi
 import pytest
 from mlflow import MlflowClient
-from private_network import Authority, encrypted, proxy
+from private_network import Authority, encrypted, listening, proxy
 from servers import seaweedfs
 
 from mammogan import mounted, storage, tracking, trust
@@ -102,6 +104,10 @@ def test_a_ca_that_any_variable_names_is_trusted_by_all(network, monkeypatch, va
 
 def test_without_it_each_says_at_once_and_in_one_line_what_is_missing(network):
     _, s3, server, *_ = network
+    refused_by_all(s3, server, "is not trusted (unable to get local issuer certificate)", trust.FIX)
+
+
+def refused_by_all(s3, server, reason, fix):
     begun = time.monotonic()
     asked = {
         "bucket/key": lambda: storage.read_bytes("s3://bucket/key"),
@@ -115,10 +121,34 @@ def test_without_it_each_says_at_once_and_in_one_line_what_is_missing(network):
             ask()
         message = str(refused.value)
         assert named in message
-        assert "is not trusted (unable to get local issuer certificate)" in message
+        assert re.search(reason, message) if isinstance(reason, re.Pattern) else reason in message
         assert "\n" not in message
-        assert message.endswith(trust.FIX)
+        assert message.endswith(fix)
     assert time.monotonic() - begun < 55 * len(asked), "each would be tried for a minute"
+
+
+PASSED = datetime.datetime(2020, 1, 1)
+OTHER_NAME = re.compile(r"is not trusted \((Hostname|IP address) mismatch|hostname '127.0.0.1' doesn't match")
+
+
+@pytest.mark.parametrize(
+    ("name", "validity", "reason", "fix"),
+    [
+        ("other.example.org", {}, OTHER_NAME, trust._NAME),
+        ("127.0.0.1", {"not_after": PASSED}, "certificate has expired", "renew it, the server's own or its CA's"),
+        ("127.0.0.1", {"not_before": PASSED.replace(year=2070), "not_after": PASSED.replace(year=2080)},
+         "certificate is not yet valid", trust._FIXES[9]),
+    ],
+    ids=["another name", "expired", "not yet valid"],
+)  # fmt: skip
+def test_a_certificate_that_is_wrong_is_told_at_once_with_its_own_fix(
+    network, tmp_path, monkeypatch, name, validity, reason, fix
+):
+    authority = Authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", authority.file)
+    with encrypted(network[4], authority.context(name, **validity)) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server)
+        refused_by_all(server, server, reason, fix)
 
 
 def test_a_certificate_of_another_name_is_told_apart(network, monkeypatch):
@@ -181,6 +211,81 @@ def test_all_go_through_the_proxy_with_its_sign_in_and_never_say_it(network, mon
         storage.s3.cache_clear()
         assert reach_all(network) == b"kept"
         assert len(through.asked) == before
+
+
+@pytest.mark.parametrize("variable", ["NO_PROXY", "no_proxy"])
+def test_a_network_that_no_proxy_names_is_asked_by_all_without_it(network, monkeypatch, variable):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", network[3])
+    with proxy() as through:
+        for name in ("HTTPS_PROXY", "HTTP_PROXY"):
+            monkeypatch.setenv(name, through.address)
+        monkeypatch.setenv(variable, "10.0.0.0/8, 127.0.0.0/8")
+        assert reach_all(network) == b"kept"
+        assert store_probe.probe("s3://bucket/store")
+        assert Server(network[4]).multi_user() is True
+        assert through.asked == []
+        monkeypatch.setenv(variable, "10.0.0.0/8")
+        storage.s3.cache_clear()
+        assert reach_all(network) == b"kept"
+        assert len({entry.rpartition(":")[2] for entry in through.asked}) == 2
+
+
+@contextlib.contextmanager
+def refusing_proxy(status):
+    """A proxy that lets nothing through; its address with a sign-in."""
+
+    def serve(client):
+        client.recv(1 << 16)
+        page = b"<html>blocked"
+        client.sendall(b"HTTP/1.1 %d No\r\nContent-Type: text/html\r\nContent-Length: 13\r\n\r\n" % status + page)
+
+    with listening(serve) as port:
+        yield f"http://me:hunter2@127.0.0.1:{port}"
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("status", [403, 407])
+def test_what_a_proxy_refuses_is_not_told_as_the_servers_refusal(monkeypatch, scheme, status):
+    monkeypatch.setattr("mammogan.launch.server.PAUSE_S", 0.0)
+    monkeypatch.setenv("MAMMOGAN_PATIENCE_S", "0")
+    address = f"{scheme}://inside.example.org"
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", address)
+    with refusing_proxy(status) as through:
+        for name in ("HTTPS_PROXY", "HTTP_PROXY"):
+            monkeypatch.setenv(name, through)
+        for ask in (
+            lambda: storage.read_bytes("s3://bucket/key"),
+            lambda: storage.exists("s3://bucket/key"),
+            lambda: store_probe.probe("s3://bucket/store"),
+            lambda: tracking_probe.probe(address),
+            lambda: Server(address).multi_user(),
+        ):
+            with pytest.raises((OSError, RuntimeError)) as refused:
+                ask()
+            message = str(refused.value)
+            assert "proxy" in message
+            if scheme == "http":
+                who = {403: "; or the proxy 127.0.0.1:{} refuses: ", 407: "the proxy 127.0.0.1:{} asks to sign in; "}
+                assert who[status].format(through.rpartition(":")[2]) in message
+            if status == 407 or scheme == "https":  # where nobody but the proxy can have refused
+                assert not re.search("credentials|ACCESS_KEY|role|AWS_ENDPOINT", message)
+            assert "hunter2" not in message
+            assert "\n" not in message
+
+
+def test_what_the_store_refuses_behind_a_proxy_is_the_stores(network, monkeypatch):
+    """By the id that S3 gives each answer."""
+    weed = network[0]
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", weed.endpoint)
+    monkeypatch.setenv("NO_PROXY", "nothing.example.org")
+    with proxy() as through:
+        monkeypatch.setenv("HTTP_PROXY", through.address)
+        for ask in (storage.read_bytes, store_probe.probe):
+            with pytest.raises(OSError, match="SignatureDoesNotMatch") as refused:
+                ask("s3://bucket/key")
+            assert "proxy" not in str(refused.value)
+        assert through.asked
 
 
 @pytest.mark.parametrize(

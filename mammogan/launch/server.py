@@ -251,7 +251,7 @@ class Server:
         try:
             answer = action(*arguments, _request_timeout=(CONNECT_S, ANSWER_S), **named)
         except Exception as error:
-            refusal = _refusal(what, self._way, error)
+            refusal = _refusal(what, self._way, error, self._client.configuration.proxy)
             if refusal is None:
                 raise
             # what the client raised shows headers in its text, and a notebook shows what an exception came from
@@ -271,7 +271,7 @@ class Server:
         response = self._client.last_response
         kind = response.getheader("Content-Type", "") if response else ""
         if "json" not in kind:
-            raise RefusedError(f"could not {what}: {self.host} answers with {kind or 'nothing'}; {_GATEWAY}", 401)
+            raise RefusedError(f"could not {what}: {self._way} answers with {kind or 'nothing'}; {_GATEWAY}", 401)
         try:
             json.loads(response.data)
         except (ValueError, RecursionError):
@@ -349,7 +349,7 @@ class RefusedError(RuntimeError):
         return self.status in _SIGN_IN
 
 
-def _refusal(what: str, host: str, error: Exception) -> RefusedError | None:
+def _refusal(what: str, host: str, error: Exception, proxy: str | None) -> RefusedError | None:
     """What the client raised, in words; None for what comes of no request, such as a wrong argument."""
     import urllib3
     from kfp_server_api import ApiException
@@ -362,11 +362,11 @@ def _refusal(what: str, host: str, error: Exception) -> RefusedError | None:
         return RefusedError(words, 0, _effect(error))
     if isinstance(error, ApiException):
         if untrusted := trust.distrust(error):
-            words = f"could not {what}: the certificate of {host} is not trusted ({untrusted}); {trust.FIX}"
+            words = f"could not {what}: the certificate of {host} {untrusted}"
             return RefusedError(words, UNTRUSTED)
         status = error.status or 0
         words = _WORDS.get(status, f"the server failed with status {status}" if status else f"{host} cannot be trusted")
-        message = _message(error)
+        words, message = trust.blamed(words, status, proxy), _message(error)
         effect = Effect.UNDER_WAY if status > SERVER_FAULT else Effect.UNSURE  # a gateway that lost its patience
         effect = effect if status >= SERVER_FAULT else Effect.NONE
         return RefusedError(f"could not {what}: {words}{f' ({message})' if message else ''}", status, effect)

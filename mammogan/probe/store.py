@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 CONTENT = b"mammogan preflight\n"
 CONNECT_S = 5
 READ_S = 10
+AWS = "AWS"
+"""What an endpoint is called that nobody named."""
 
 _KEY = "fix {key}ACCESS_KEY_ID and {key}SECRET_ACCESS_KEY in the Secret of the {what}"
 _RIGHTS = {
@@ -106,11 +108,11 @@ def _client(key: Key = Key.STORE) -> tuple[BaseClient, bool]:
     settings: dict[str, Any] = {} if signed else {"signature_version": UNSIGNED}
     retries = {"total_max_attempts": 2, "mode": "standard"}
     config = Config(connect_timeout=CONNECT_S, read_timeout=READ_S, retries=retries, **settings)
-    return session.client("s3", config=config), signed
+    return storage.client_of(session, config), signed
 
 
 def _endpoint() -> str:
-    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "AWS"
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or AWS
 
 
 @contextlib.contextmanager
@@ -135,17 +137,20 @@ def _readable_errors(doing: str, store: str, signed: bool = True, key: Key = Key
         raise OSError(f"could not {doing} {store}: {_refusal(error, store, signed, key)}") from error
     except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:
         if untrusted := trust.distrust(error):
-            reason = f"the certificate of {_endpoint()} is not trusted ({untrusted}); {trust.FIX}"
+            reason = f"the certificate of {_endpoint()} {untrusted}"
             raise OSError(f"could not {doing} {store}: {reason}") from error
-        raise OSError(f"could not {doing} {store}: {_silence()}") from error
+        silence = _silence(through=isinstance(error, exceptions.ProxyConnectionError))
+        raise OSError(f"could not {doing} {store}: {silence}") from error
     except (exceptions.BotoCoreError, ValueError) as error:  # ValueError: of boto3, for an address that is none
         fix = "check AWS_ENDPOINT_URL_S3 in the ConfigMap, and the service account's identity"
         raise OSError(f"could not {doing} {store}: {error}; {fix}") from error
 
 
-def _silence() -> str:
+def _silence(*, through: bool) -> str:
     where = _endpoint()
-    check = "the way to the internet" if where == "AWS" else "AWS_ENDPOINT_URL_S3 in the ConfigMap, that the store runs"
+    if through:
+        return f"no answer from {where} through the proxy; check HTTPS_PROXY, its sign-in and rules, and NO_PROXY"
+    check = "the way to the internet" if where == AWS else "AWS_ENDPOINT_URL_S3 in the ConfigMap, that the store runs"
     return f"no answer from {where}; check {check}, and the NetworkPolicies on both sides"
 
 
@@ -163,4 +168,7 @@ def _refusal(error: Any, store: str, signed: bool, key: Key) -> str:  # noqa: AN
         fix = "the store fails: look at its own log and whether its disk is full"
     else:
         fix = "see the store's own log"
-    return f"{_endpoint()} answers {code or status}; {fix}".replace("{key}", key).replace("{what}", _WHAT[key])
+    where = _endpoint()
+    proxy = storage.proxy_between(error, "https://s3.amazonaws.com" if where == AWS else where)
+    fix = trust.blamed(fix, status, proxy)
+    return f"{where} answers {code or status}; {fix}".replace("{key}", key).replace("{what}", _WHAT[key])

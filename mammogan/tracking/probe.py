@@ -132,13 +132,19 @@ def _failure(uri: str, error: MlflowException) -> str:
     """What a refused call of the client means; where it gave up, what the server answers now."""
     status = error.get_http_status_code()
     if status in (401, 403):
-        return f"{uri}: this sign-in may read but not write ({status}); give it the right to make runs"
+        words = f"{uri}: this sign-in may read but not write ({status}); give it the right to make runs"
+        return trust.blamed(words, status, trust.proxy_for(uri))
     now = _ask(uri) if uri.startswith("http") else status
     reason = str(error).strip().partition("\n")[0][:200]
     return f"{uri}: {reason}; see the server's own log" if now == 200 else _fault(uri, now)
 
 
 def _fault(uri: str, status: int) -> str:
+    return trust.blamed(_words(uri, status), status, trust.proxy_for(uri))
+
+
+def _words(uri: str, status: int) -> str:
+    """What a status of the server means."""
     host = urlsplit(uri).netloc.rpartition("@")[2]
     if status == 0:
         return _silence(uri)
@@ -164,6 +170,9 @@ def _silence(uri: str) -> str:
         )
         if healthy.status_code == 200:
             return f"{uri} is up, but gave no answer in {TIMEOUT_S} s; {_database()}"
+    if proxy := trust.proxy_for(uri):
+        shown = trust.place_of(proxy)
+        return f"no answer from {uri} through the proxy {shown}; check {_SETTING}, HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
     return f"no answer from {uri}; check {_SETTING}, that the server runs, and the NetworkPolicies on both sides"
 
 

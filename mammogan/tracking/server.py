@@ -143,7 +143,7 @@ def require_trust(uri: str) -> None:
         )
     except MlflowException as error:
         if untrusted := trust.distrust(error):
-            message = f"MLFLOW_TRACKING_URI={uri!r}: its certificate is not trusted ({untrusted}); {trust.FIX}"
+            message = f"MLFLOW_TRACKING_URI={uri!r}: its certificate {untrusted}"
             raise ValueError(message) from error
 
 
