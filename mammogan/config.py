@@ -41,8 +41,14 @@ _NOT_IN_MODEL_NAMES = "/:'\"`\\@?#%"
 _DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
 """Without PyTorch's others, of which some make numbers that mean nothing, such as ``meta``."""
 
+SEEDS = 2**32
+"""How many seeds there are, from 0: of a larger one PyTorch's generator on a CPU uses the last 32 bits alone."""
+
 LARGEST_INTEGER = 2**53
 """Beyond it floating-point numbers, and so JSON in many a reader, leave out integers."""
+
+MOST_BLOCKS = 1000
+"""Of a utility study, whose every block trains each arm: more is a typing error."""
 
 FEWEST_VALIDATION_IMAGES = 2
 """Of fewer there is no unbiased KID."""
@@ -63,8 +69,9 @@ def _require(ok: bool, argument: str, value: object, fix: str) -> None:
         raise ValueError(f"{argument}={value!r}: {fix}")
 
 
-def _require_seed(argument: str, seed: int) -> None:
-    _require(0 <= seed < 2**32, argument, seed, f"give a whole number from 0 to {2**32 - 1}")
+def require_seed(argument: str, seed: int) -> None:
+    """Raise ValueError for what is no seed, wherever it is given: another one's images would come without a word."""
+    _require(0 <= seed < SEEDS, argument, seed, f"give a whole number from 0 to {SEEDS - 1}")
 
 
 def _public(section: DataclassInstance) -> DataclassInstance:
@@ -148,7 +155,7 @@ class DataConfig:
         _require(self.size in sides, "data.size", self.size, f"use 7 * 2^k: {', '.join(map(str, sides))}")
         _require(0 < self.test_fraction < 1, "data.test_fraction", self.test_fraction, "give a share between 0 and 1")
         self._require_validation_fraction()
-        _require_seed("data.split_seed", self.split_seed)
+        require_seed("data.split_seed", self.split_seed)
         _require(0 <= self.max_bad <= 1, "data.max_bad", self.max_bad, "give a share from 0 to 1")
 
     def _require_validation_fraction(self) -> None:
@@ -313,7 +320,7 @@ class EvaluateConfig:
         choices = f"choose one of {', '.join(EXTRACTORS)}, or a file {' or '.join(EXPORTED_SUFFIXES)}"
         _require(known, "evaluate.extractor", self.extractor, choices)
         self._require_sha256()
-        _require_seed("evaluate.seed", self.seed)
+        require_seed("evaluate.seed", self.seed)
         _require(self.fakes >= 2, "evaluate.fakes", self.fakes, "give at least 2")
         _require(self.pairs >= 1, "evaluate.pairs", self.pairs, "give at least 1")
         _require(self.batch_size >= 1, "evaluate.batch_size", self.batch_size, "give at least 1")
@@ -396,7 +403,7 @@ class SynthesiseConfig:
         """Check each field on its own."""
         _require(0 <= self.count <= 10**7, "synthesise.count", self.count, "give a whole number from 0 to 10000000")
         _require(self.ratio >= 0, "synthesise.ratio", self.ratio, "give a number from 0; 1 balances the classes")
-        _require_seed("synthesise.seed", self.seed)
+        require_seed("synthesise.seed", self.seed)
         _require(0 < self.truncation <= 1, "synthesise.truncation", self.truncation, "give a number in (0, 1]")
         for name in ("min_realism", "min_distance"):
             _require(getattr(self, name) >= 0, f"synthesise.{name}", getattr(self, name), "give a number from 0")
@@ -520,8 +527,9 @@ class UtilityConfig:
         """Check each field on its own."""
         _require_choices(self, "utility")
         _require_device("utility.device", self.device)
-        for name in ("seeds", "batch_size"):
-            _require(getattr(self, name) >= 2, f"utility.{name}", getattr(self, name), "give at least 2")
+        fix = f"give a number of blocks from 2 to {MOST_BLOCKS}"
+        _require(2 <= self.seeds <= MOST_BLOCKS, "utility.seeds", self.seeds, fix)
+        _require(self.batch_size >= 2, "utility.batch_size", self.batch_size, "give at least 2")
         for name in ("steps", "check_every", "patience"):
             _require(getattr(self, name) >= 1, f"utility.{name}", getattr(self, name), "give at least 1")
         _require(self.learning_rate > 0, "utility.learning_rate", self.learning_rate, "give a positive number")
@@ -576,7 +584,7 @@ class Config:
         _require(bool(self.lambdas), "lambdas", self.lambdas, "give at least one gradient-penalty weight")
         _require(bool(self.seeds), "seeds", self.seeds, "give at least one seed")
         for seed in self.seeds:
-            _require_seed("seeds", seed)
+            require_seed("seeds", seed)
         _require(
             all(0 <= value < float("inf") for value in self.lambdas), "lambdas", self.lambdas, "give finite weights"
         )

@@ -3,8 +3,9 @@
 MLflow loads a model by calling ``_load_pyfunc`` of this module with the snapshot's path (its ``python_function``
 loader protocol), so the model holds no pickled code, and this module needs no mlflow.
 
-A request is a row with ``n`` (images, from 1), ``seed`` (from 0) and optionally ``truncation`` in (0, 1]: the latent
-z is multiplied by it, which trades diversity for typical images. Image i of a seed is the same whatever ``n`` is.
+A request is a row with ``n`` (images, from 1), ``seed`` (from 0, of 32 bits) and optionally ``truncation`` in (0, 1]:
+the latent z is multiplied by it, which trades diversity for typical images. Image i of a seed is the same whatever
+``n`` is.
 The answer has a row per image: ``seed``, ``index`` and ``png``, an 8-bit grey PNG. With the parameter
 ``format="array"`` it is one array instead, (N, H, W), uint8.
 """
@@ -22,6 +23,7 @@ import pandas as pd
 import torch
 from PIL import Image
 
+from mammogan.config import require_seed
 from mammogan.device import float32_convolutions, pick_device
 from mammogan.models.generator import Generator, draw_latents, load_generator, to_uint8
 
@@ -70,17 +72,25 @@ class GeneratorService:
 
 def _checked(row: Mapping[str, Any]) -> tuple[int, int, float]:
     """Count, seed and truncation of a row of MLflow's request, whose cells may hold anything."""
-    n, seed = int(row["n"]), int(row["seed"])
+    n, seed = (_whole(name, row.get(name)) for name in ("n", "seed"))
     truncation = row.get("truncation")
     if truncation is None or math.isnan(truncation):
         truncation = 1.0
     if not 1 <= n <= MOST_IMAGES:
         raise ValueError(f"n={n!r}: ask for 1 to {MOST_IMAGES} images")
-    if seed < 0:
-        raise ValueError(f"seed={seed!r}: give a whole number from 0")
+    require_seed("seed", seed)
     if not 0 < truncation <= 1:
         raise ValueError(f"truncation={truncation!r}: give a number above 0 and up to 1")
     return n, seed, float(truncation)
+
+
+def _whole(name: str, value: object) -> int:
+    """A cell that holds a whole number; a table that lacks one elsewhere has them all as floats."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise ValueError(f"{name}={value!r}: give a whole number")
+    return int(value)
 
 
 def png_bytes(image: np.ndarray) -> bytes:

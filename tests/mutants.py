@@ -645,6 +645,92 @@ MUTANTS = [
                 "{name}={value!r}: give a value",
             ),
         ],
+        "tests/commands/test_options.py -k seed": [
+            ("mammogan/commands/options.py", "        config.require_seed(option.opts[0], value)\n", "        pass\n"),
+            ("mammogan/commands/runs.py", "typer.Option(callback=a_seed, help", "typer.Option(help"),
+            ("mammogan/commands/train.py", "typer.Option(callback=a_seed, help", "typer.Option(help"),
+            ("mammogan/commands/synthetic.py", "typer.Option(callback=a_seed, help", "typer.Option(help"),
+            ("mammogan/commands/reader_study.py", "typer.Option(callback=a_seed, help", "typer.Option(help"),
+        ],
+        "tests/registry/test_registry.py -k 'out_of_range or no_whole_number'": [
+            ("mammogan/serving.py", '    require_seed("seed", seed)\n', ""),
+            (
+                "mammogan/serving.py",
+                "if isinstance(value, float) and value.is_integer():",
+                "if isinstance(value, float):",
+            ),
+            ("mammogan/serving.py", "isinstance(value, bool) or not", "not"),
+        ],
+        "tests/training/test_trial.py -k no_seed": [
+            ("mammogan/training/trial.py", '    require_seed("seed", trial.seed)\n', ""),
+        ],
+        "tests/test_config.py -k no_study": [
+            ("mammogan/config.py", "_require(2 <= self.seeds <= MOST_BLOCKS,", "_require(2 <= self.seeds,"),
+        ],
+        "tests/steps/test_audit_step.py -k last_seed": [
+            ("mammogan/steps/audit.py", "(settings.synthesise.seed + 1) % SEEDS", "settings.synthesise.seed + 1"),
+        ],
+        "tests/launch/test_readiness.py -k 'network or program'": [
+            (
+                "mammogan/launch/readiness.py",
+                "                require_usable(extractor, side)\n",
+                "                pass\n",
+            ),
+            ("mammogan/features/extractor.py", "for count in (2, 1):", "for count in (1, 1):"),
+            ("mammogan/features/extractor.py", "for count in (2, 1):", "for count in (2, 2):"),
+            ("mammogan/features/extractor.py", "        if not bool(features.isfinite().all()):", "        if False:"),
+            ("mammogan/features/extractor.py", "    if widths[0] != widths[1]:", "    if False:"),
+            ("mammogan/features/extractor.py", "text if len(text) <= LONGEST_REASON", "text if True"),
+            ("mammogan/features/exported.py", "or shape[0] != count or", "or"),
+            ("mammogan/features/exported.py", " or shape[2:] not in ((), (1, 1))", ""),
+            (
+                "mammogan/features/exported.py",
+                "    options.log_severity_level = 4",
+                "    options.log_severity_level = 2",
+            ),
+        ],
+        "tests/training/test_trial.py -k 'finished_record or does_not_name or with_patience'": [
+            ("mammogan/training/trial_folder.py", "            if name in names:", "            if True:"),
+            ("mammogan/training/trial_folder.py", '            ("epochs", result.epochs, train.epochs),\n', ""),
+            (
+                "mammogan/training/trial_folder.py",
+                "if wrong := _unlike_its_settings(result, train):",
+                "if wrong := False:",
+            ),
+            (
+                "mammogan/training/trial_folder.py",
+                "    if missing := sorted(promised - there):",
+                "    if missing := []:",
+            ),
+            (
+                "mammogan/training/trial_folder.py",
+                "    if foreign := sorted(there - promised):",
+                "    if foreign := []:",
+            ),
+            ("mammogan/training/trial_folder.py", "if done != train.epochs and not stopped_early:", "if False:"),
+            ("mammogan/training/trial_folder.py", " and has_snapshot(done, train)\n", "\n"),
+        ],
+        "tests/training/test_train_command.py -k device_is_text": [
+            ("mammogan/commands/train.py", "{one_line(told)}", "{told}"),
+        ],
+        "tests/evaluation/test_snapshots.py -k no_name_of_a_snapshot": [
+            (
+                "mammogan/evaluation/snapshots.py",
+                "            if epoch_of(file.name) is None:",
+                "            if False:",
+            ),
+        ],
+        "tests/tracking/test_runs.py -k image_series": [
+            ("mammogan/tracking/reading.py", " if epoch is not None and path.is_file()}", "}"),
+        ],
+        "tests/launch/test_schedule.py -k beyond_all_bounds": [
+            ("mammogan/launch/schedule/entries.py", "if abs(number) > config.LARGEST_INTEGER:", "if False:"),
+            (
+                "mammogan/launch/schedule/entries.py",
+                "ValueError, ArithmeticError, LookupError",
+                "ValueError, LookupError",
+            ),
+        ],
         "tests/launch/test_following.py": [
             ("mammogan/launch/following/rows.py", "    yield from plain or (", "    yield from shown or ("),
             ("mammogan/launch/following/rows.py", "and not task.child_tasks and", "and"),

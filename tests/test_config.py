@@ -107,6 +107,12 @@ def test_a_seed_that_some_generator_refuses_is_refused_at_once(key, value):
         config.override(config.Config(), {key: value})
 
 
+@pytest.mark.parametrize("value", ["1", "1001", "9999999999999"])
+def test_a_number_of_blocks_that_no_study_has_is_refused(value):
+    with pytest.raises(ValueError, match=rf"utility\.seeds={value}: give a number of blocks from 2 to 1000"):
+        config.override(config.Config(), {"utility.seeds": value})
+
+
 @pytest.mark.parametrize("key", ["train.epochs", "data.split_seed", "seeds", "evaluate.seed", "synthesise.seed"])
 @pytest.mark.parametrize("value", [LARGEST + 1, str(LARGEST + 1), -LARGEST - 1, "1e16", 1e300, "9" * 400])
 def test_an_integer_that_would_be_rounded_is_refused(key, value):

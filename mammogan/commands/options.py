@@ -127,6 +127,13 @@ Mounts = Annotated[Path | None, typer.Option(help="Folder of the pod's settings 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")]
 
 
+def a_seed(option: typer.CallbackParam, value: int | None) -> int | None:
+    """Callback of every option that is a seed: the value, where it is one. Raises ValueError where it is none."""
+    if value is not None:
+        config.require_seed(option.opts[0], value)
+    return value
+
+
 def overrides(
     settings: Iterable[str] | None, shortcuts: Mapping[str, SettingValue | None] | None = None
 ) -> dict[str, SettingValue]:

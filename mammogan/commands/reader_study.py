@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mammogan import codec
-from mammogan.commands.options import Class, Json, OneLineErrors, label_of, print_json
+from mammogan.commands.options import Class, Json, OneLineErrors, a_seed, label_of, print_json
 from mammogan.console import plain
 
 app = typer.Typer()
@@ -33,7 +33,7 @@ def make(
     repeats: Annotated[int, typer.Option(help="Those of each kind that are shown a second time.")] = 10,
     practice: Annotated[int, typer.Option(help="Images of each kind for practice, which are not judged.")] = 3,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Chooses the images; never their order, which stays secret.")
+        int | None, typer.Option(callback=a_seed, help="Chooses the images; never their order, which stays secret.")
     ] = None,
 ) -> None:
     """Write a blinded page for readers, which works offline, and the key by which their answers are scored."""

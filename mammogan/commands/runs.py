@@ -22,6 +22,7 @@ from mammogan.commands.options import (
     SomeExperiment,
     StoreUri,
     Why,
+    a_seed,
     print_json,
 )
 from mammogan.console import plain, progress, width, wrapped
@@ -46,7 +47,9 @@ def generate(
     model: ModelAddress,
     out: Annotated[Path, typer.Option(help="Folder for the PNGs, made if it is missing.")],
     count: Annotated[int, typer.Option(min=1, help="Images to make.")] = 100,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the latents; image i of a seed is always the same.")] = 0,
+    seed: Annotated[
+        int, typer.Option(callback=a_seed, help="Seed of the latents; image i of a seed is always the same.")
+    ] = 0,
     truncation: Annotated[float, typer.Option(help="Latents are multiplied by this, above 0 and up to 1.")] = 1.0,
     tracking_uri: StoreUri = "",
 ) -> None:

@@ -16,6 +16,7 @@ from mammogan.commands.options import (
     Preset,
     Settings,
     StoreUri,
+    a_seed,
     label_of,
     overrides,
     print_json,
@@ -47,7 +48,9 @@ def synthesise(
     kind: Class = "malignant",
     count: Annotated[int | None, typer.Option(min=1, help="Images to make; none balances the classes.")] = None,
     ratio: Annotated[float | None, typer.Option(min=0, help="Rare images per common one once filled.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed; image i of a seed is always the same.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(callback=a_seed, help="Seed; image i of a seed is always the same.")
+    ] = None,
     dicom: Annotated[bool, typer.Option("--dicom", help="Also write DICOM Secondary Capture.")] = False,
     preset: Preset = "paper",
     settings: Settings = None,

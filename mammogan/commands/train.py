@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mammogan import codec, config
-from mammogan.commands.options import Json, Preset, Settings, overrides, print_json
+from mammogan.commands.options import Json, Preset, Settings, a_seed, overrides, print_json
+from mammogan.data.cells import one_line
 
 if TYPE_CHECKING:
     from mammogan.results import TrialResult
@@ -23,7 +24,9 @@ def train(
     gp_lambda: Annotated[
         float | None, typer.Option("--lambda", min=0, help="Gradient-penalty weight; none takes the preset's first.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Training seed; none takes the preset's first.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(callback=a_seed, help="Training seed; none takes the preset's first.")
+    ] = None,
     store: Annotated[
         str, typer.Option(help="Folder or s3:// address of the resumable state; none takes OUT.store.")
     ] = "",
@@ -65,4 +68,5 @@ def train(
 
 def _line(result: TrialResult, out: Path) -> str:
     after = f" ({result.reason})" if result.reason else ""
-    return f"{out}: {result.status} after {result.epochs_done} epochs on {result.device}{after}"
+    told = f"{result.status} after {result.epochs_done} epochs on {result.device}{after}"
+    return f"{out}: {one_line(told)}"  # of an earlier run's record in the store, where others may write

@@ -30,7 +30,7 @@ from mammogan.graph import Step
 from mammogan.image_tensors import digest_of, same_size
 from mammogan.results import EVALUATION_FORMAT, Evaluation, Measurement, Network, Omission, TrialResult, TrialStatus
 from mammogan.training.trial_folder import RECORD as TRIAL_FILE
-from mammogan.training.trial_folder import SNAPSHOTS, require_files
+from mammogan.training.trial_folder import SNAPSHOTS, epoch_of, require_files
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +87,9 @@ def evaluate_trial(
     begun = _begun(trial_dir)
     recorded = [file for file in begun.files if file.name.startswith(SNAPSHOTS)]
     try:
+        for file in recorded:
+            if epoch_of(file.name) is None:
+                raise ValueError(f"{file.name!r} is no name of a snapshot")
         require_files(trial_dir, recorded)
     except ValueError as error:
         raise ValueError(f"{trial_dir}: {error}; train the trial again") from error

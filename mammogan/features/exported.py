@@ -47,9 +47,19 @@ def load_exported(path: Path, device: torch.device, expected: str = "") -> Expor
         raise ValueError(f"evaluate.extractor={str(path)!r} cannot be loaded: {str(error).splitlines()[0]}") from error
 
     def features(images: Tensor) -> Tensor:
-        return run(images.float().expand(-1, 3, -1, -1).contiguous()).float().flatten(1)
+        return _features(run(images.float().expand(-1, 3, -1, -1).contiguous()), len(images))
 
     return ExportedNetwork(sha256, features)
+
+
+def _features(output: object, count: int) -> Tensor:
+    """(B, D), float32, of what a network made of ``count`` images. Raises ValueError where that is no features."""
+    if not isinstance(output, Tensor):
+        raise ValueError(f"of {count} images it makes a {type(output).__name__}, and not a tensor (N, D)")
+    shape = tuple(output.shape)
+    if len(shape) not in (2, 4) or shape[0] != count or not shape[1] or shape[2:] not in ((), (1, 1)):
+        raise ValueError(f"of {count} images it makes {shape}, and not features (N, D) or (N, D, 1, 1)")
+    return output.float().flatten(1)
 
 
 def _torchscript(content: bytes, device: torch.device) -> Callable[[Tensor], Tensor]:
@@ -62,8 +72,10 @@ def _torchscript(content: bytes, device: torch.device) -> Callable[[Tensor], Ten
 def _onnx(path: Path) -> Callable[[Tensor], Tensor]:
     import onnxruntime
 
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what it would print beside an error is in the error
     try:
-        session = onnxruntime.InferenceSession(str(path), providers=onnxruntime.get_available_providers())
+        session = onnxruntime.InferenceSession(str(path), options, providers=onnxruntime.get_available_providers())
     except MemoryError:
         raise
     except Exception as error:

@@ -25,6 +25,7 @@ from mammogan.features.exported import load_exported
 from mammogan.features.inception import Inception
 from mammogan.features.parallel_batches import map_batches
 from mammogan.features.radimagenet import RadImageNet
+from mammogan.features.saved import OUT_OF_MEMORY
 from mammogan.features.self_supervised import SelfSupervised
 from mammogan.features.vgg import RandomVgg
 from mammogan.image_tensors import digest_of
@@ -32,6 +33,7 @@ from mammogan.statistics import Floats
 
 logger = logging.getLogger(__name__)
 
+LONGEST_REASON = 300
 CPU = torch.device("cpu")
 INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
@@ -160,6 +162,36 @@ def _on(model: Callable[[Tensor], Tensor], device: torch.device) -> Callable[[Te
         return model(images.to(device))
 
     return features
+
+
+def require_usable(extractor: Extractor, side: int) -> None:
+    """Raise ValueError where a network makes no features of images of a side, in batches of more than one size.
+
+    ``extract`` feeds it such batches: its last one is smaller.
+    """
+    widths = []
+    for count in (2, 1):
+        images = torch.arange(count * side**2).remainder(256).to(torch.uint8).view(count, 1, side, side)
+        try:
+            features = extractor.features(images)
+        except OUT_OF_MEMORY:
+            raise
+        except Exception as error:  # those of ONNX and of a program share no base but Exception
+            raise ValueError(
+                f"of {count} images of {side} px it makes no features ({_short(error)}); give a network of one input, "
+                "floats (N, 3, H, W) of any N, and one output, features (N, D)"
+            ) from error
+        if not bool(features.isfinite().all()):
+            raise ValueError(f"of {count} images of {side} px it makes features that are not finite")
+        widths.append(features.shape[1])
+    if widths[0] != widths[1]:
+        raise ValueError(f"of 2 images it makes {widths[0]} features each, of one {widths[1]}")
+
+
+def _short(error: Exception) -> str:
+    """What a library says, in one line; a program's error ends with what is wrong, behind where."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= LONGEST_REASON else f"... {text[-LONGEST_REASON:]}"
 
 
 def extract(

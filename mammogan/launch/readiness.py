@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from mammogan import user_folders
 from mammogan.config import EXTRACTORS, Config, EvaluateConfig, ModelConfig
 from mammogan.launch.arguments import GraphArguments, is_path
+
+if TYPE_CHECKING:
+    import torch
 
 AT_HAND = ("auto", "random")
 """Extractors that need neither a file nor a download."""
@@ -22,7 +26,7 @@ def require(arguments: GraphArguments) -> None:
     _require_paths(arguments, settings)
     _require_devices(settings)
     _require_frozen(settings.model)
-    _require_networks(settings.evaluate)
+    _require_networks(settings.evaluate, settings.data.size)
 
 
 def _require_paths(arguments: GraphArguments, settings: Config) -> None:
@@ -66,13 +70,19 @@ def _require_frozen(settings: ModelConfig) -> None:
             load_frozen(settings.frozen_weights, settings.frozen_sha256)
 
 
-def _require_networks(settings: EvaluateConfig) -> None:
-    """Load what the first evaluation would load; a download is then in the cache."""
+def _require_networks(settings: EvaluateConfig, side: int) -> None:
+    """Load what the first evaluation would load; a download is then in the cache. Images have ``side`` px.
+
+    A network of somebody's file is shown images too: that it loads does not say that it takes them.
+    """
     if settings.extractor not in AT_HAND or settings.extractor_weights:
-        from mammogan.features.extractor import CPU, load_extractor
+        from mammogan.features.extractor import load_extractor, require_usable
 
         with _of_setting("evaluate.extractor_weights", settings.extractor_weights):
-            load_extractor(settings, CPU)
+            extractor = load_extractor(settings, _device_of(settings))
+        if settings.extractor not in EXTRACTORS:
+            with _of_setting("evaluate.extractor", settings.extractor):
+                require_usable(extractor, side)
     if settings.lpips_weights:
         import torch
 
@@ -80,6 +90,13 @@ def _require_networks(settings: EvaluateConfig) -> None:
 
         with _of_setting("evaluate.lpips_weights", settings.lpips_weights):
             load_perceptual(settings.lpips_weights, torch.device("cpu"))
+
+
+def _device_of(settings: EvaluateConfig) -> torch.device:
+    """The one that is named, for which a program may be made, else the CPU: the steps' processes need the GPU."""
+    from mammogan.device import pick_device
+
+    return pick_device("cpu" if settings.device == "auto" else settings.device, "evaluate.device")
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mammogan import registry, tracking
 from mammogan.audit import audit_dataset
+from mammogan.config import SEEDS
 from mammogan.errors import NotEnoughDataError
 from mammogan.graph import Step
 from mammogan.records import Findings
@@ -54,7 +55,7 @@ def _generator(context: StepContext, version: str) -> Callable[[int], Tensor]:
 
     def draw(count: int) -> Tensor:
         model = f"models:/{settings.select.model_name}/{version}"
-        seed = settings.synthesise.seed + 1  # the next one: its images are none of the set's
+        seed = (settings.synthesise.seed + 1) % SEEDS  # the next one: its images are none of the set's
         return torch.from_numpy(registry.generate(model, count, seed))[:, None]
 
     return draw

@@ -40,7 +40,7 @@ from mammogan.tracking.server import (
     client,
     find_runs,
 )
-from mammogan.training.trial_folder import GRIDS
+from mammogan.training.trial_folder import GRIDS, epoch_of
 
 logger = logging.getLogger(__name__)
 
@@ -124,12 +124,13 @@ def _read_data(mlflow: MlflowClient, run: Run) -> MinoritySummary | None:
 
 
 def _read_grids(mlflow: MlflowClient, run_id: str) -> dict[int, bytes]:
-    """PNG of each ``grids/epoch_0001.png`` by its epoch."""
+    """PNG of each ``grids/epoch_0001.png`` by its epoch, and of no file of another name."""
     if GRIDS not in stored.names(mlflow, run_id):
         return {}
     with tempfile.TemporaryDirectory() as folder:
         paths = sorted(Path(mlflow.download_artifacts(run_id, GRIDS, folder)).glob("epoch_*.png"))
-        return {int(path.stem.removeprefix("epoch_")): path.read_bytes() for path in paths}
+        by_epoch = ((epoch_of(path.name), path) for path in paths)
+        return {epoch: path.read_bytes() for epoch, path in by_epoch if epoch is not None and path.is_file()}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,7 @@ import torch
 
 from mammogan import console, storage
 from mammogan.models.generator import save_snapshot
-from mammogan.results import TrialResult
+from mammogan.results import TrialFile, TrialResult
 from mammogan.training.checkpoint import Checkpoint, Checkpoints, Progress
 from mammogan.training.diagnostics import Overfitting, memory_mb
 from mammogan.training.early_stop import HeldOutKid, best_epoch, snapshots_without_gain
@@ -27,6 +27,7 @@ from mammogan.training.trial_folder import (
     EpochMetrics,
     TrialFolder,
     grid_name,
+    has_snapshot,
     parse_history,
     snapshot_name,
 )
@@ -77,7 +78,7 @@ class TrainingLoop:
         elif self.is_main:
             self.folder.write_history("")
         if self.is_main:
-            report_again(self.folder, self.history, self.report, self.report_grid)
+            report_again(self.folder, self.result.files, self.history, self.report, self.report_grid)
         try:
             self._train()
         except DivergedError as error:
@@ -99,7 +100,7 @@ class TrainingLoop:
         self.history, self.epoch_s = parse_history(done.history), done.epoch_s
         self._update(epochs_done=done.epochs_done, train_s=done.train_s, images_seen=done.images_seen, files=done.files)
         if self.is_main:
-            self.folder.require(done.files)
+            self.folder.restore(done.files)
             self.folder.write_history(done.history)
         self._log(f"continues after step {self.trainer.step} of {self.trainer.total_steps}")
 
@@ -146,7 +147,7 @@ class TrainingLoop:
         measures = means | self._measures()
         metrics = trainer.ranks.broadcast({f"train/{name}": value for name, value in measures.items()} | self._pace())
         self._check_finite(epoch, metrics)
-        snapshots = epoch in (1, config.epochs) or epoch % config.snapshot_every == 0
+        snapshots = has_snapshot(epoch, config)
         if snapshots and self.judge:
             metrics |= trainer.ranks.broadcast(self.judge.compute(trainer.snapshot_generator()))
         self.history.append(EpochMetrics(epoch, metrics))
@@ -236,11 +237,17 @@ def _no_progress(*_: object, **_options: object) -> Generator[console.Advance]:
     yield advance
 
 
-def report_again(folder: TrialFolder, history: Sequence[EpochMetrics], report: Report, report_grid: ReportGrid) -> None:
+def report_again(
+    folder: TrialFolder,
+    files: Sequence[TrialFile],
+    history: Sequence[EpochMetrics],
+    report: Report,
+    report_grid: ReportGrid,
+) -> None:
     """Tell a new run's tracker what an earlier run has done."""
     for row in history:
         report(row.epoch, row.metrics)
     done = history[-1].epoch if history else 0
-    for epoch, path in folder.grids():
+    for epoch, path in folder.grids(files):
         if epoch <= done:
             report_grid(epoch, path)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mammogan import storage
 from mammogan.addresses import masked
-from mammogan.config import Config, Trial
+from mammogan.config import Config, Trial, require_seed
 from mammogan.device import deterministic_algorithms, device_name, pick_device
 from mammogan.features.densenet import FrozenDenseNet, load_frozen
 from mammogan.features.extractor import Extractor, load_extractor
@@ -72,8 +72,8 @@ def train_trial(
     ``validation`` are images of other patients, uint8 (V, 1, size, size), that no update sees: by them overfitting is
     watched and, with ``train.patience``, the trial is stopped early. ``data_digest`` stands for both. Of several
     processes (``ranks``) the leader writes, and a fault raises, because only a new start of all of them can fix it.
-    Raises ValueError for fewer than 2 images, for another shape or type, for a lambda that is not finite and for a
-    patience with fewer than 2 validation images; OSError where not even ``trial.json`` can be written.
+    Raises ValueError for fewer than 2 images, for another shape or type, for a lambda that is not finite, for what is no
+    seed and for a patience with fewer than 2 validation images; OSError where not even ``trial.json`` can be written.
     """
     _check_images(images, config, ranks)
     watched = images[:0] if validation is None or not len(validation) else validation
@@ -81,6 +81,7 @@ def train_trial(
     config.train.require_validation(len(watched))
     if not math.isfinite(trial.gp_lambda):
         raise ValueError(f"gp_lambda={trial.gp_lambda}: give a finite weight")
+    require_seed("seed", trial.seed)
     begun = TrialResult(trial.gp_lambda, trial.seed, data_digest, config.train.epochs)
     work = _Work(images, watched, config, trial, ranks, begun, report, report_grid)
     try:
@@ -127,13 +128,11 @@ class _Work:
         key = trial_key(config, self.trial, self.result.data_digest, identity.sha256, judged_by)
         self.result = dataclasses.replace(self.result, key=key, frozen=identity)
         folder = TrialFolder(out, storage.join(store, "trials", key))
-        if self.ranks.is_main:
-            folder.restore()
-        if earlier := folder.finished_result(self.result):
+        if earlier := folder.finished_result(self.result, config.train):
             if self.ranks.is_main:
-                folder.require(earlier.files)
+                folder.copy_out(earlier)
                 logger.info(f"{self.trial.name}: finished by an earlier run, copied from {folder.uri}")
-                report_again(folder, folder.read_history(), self.report, self.report_grid)
+                report_again(folder, earlier.files, folder.read_history(), self.report, self.report_grid)
             return earlier
         self.result = dataclasses.replace(self.result, device=device_name(device, self.ranks.world))
         with deferred_signals() as interruption:

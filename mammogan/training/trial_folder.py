@@ -9,12 +9,12 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mammogan import codec, results, storage
-from mammogan.config import Config, Trial, digest
+from mammogan.config import Config, TrainConfig, Trial, digest
 from mammogan.results import TrialFile, TrialResult, TrialStatus
 
 logger = logging.getLogger(__name__)
@@ -23,8 +23,8 @@ RECORD = "trial.json"
 HISTORY = "history.jsonl"
 CRITIC = "critic.pt"
 SNAPSHOTS, GRIDS = "snapshots/", "grids"
-NOT_HANDED_ON = "checkpoints/"
 KEY_FORMAT = 3
+_OF_EPOCH = re.compile("epoch_([0-9]{1,18})")
 
 
 def snapshot_name(epoch: int) -> str:
@@ -35,6 +35,17 @@ def snapshot_name(epoch: int) -> str:
 def grid_name(epoch: int) -> str:
     """Of the samples that an epoch's generator drew, below the trial's folder and among its run's artifacts."""
     return f"{GRIDS}/epoch_{epoch:04d}.png"
+
+
+def epoch_of(name: str) -> int | None:
+    """Epoch of a snapshot's or a grid's file; None of another one, which somebody put beside them."""
+    found = _OF_EPOCH.fullmatch(Path(name).stem)
+    return int(found[1]) if found else None
+
+
+def has_snapshot(epoch: int, train: TrainConfig) -> bool:
+    """Whether an epoch leaves a snapshot and a grid."""
+    return epoch in (1, train.epochs) or epoch % train.snapshot_every == 0
 
 
 def trial_key(config: Config, trial: Trial, data_digest: str, frozen_sha256: str, judge_sha256: str = "") -> str:
@@ -103,19 +114,33 @@ class TrialFolder:
         storage.write_bytes(storage.join(self.uri, name), content)
         return Published(path, TrialFile(name, hashlib.sha256(content).hexdigest()))
 
-    def restore(self) -> None:
-        """Copy what an earlier run left in the store to ``out``, all but its checkpoints."""
+    def restore(self, files: Sequence[TrialFile]) -> None:
+        """Copy those files that an earlier run left in the store to ``out``.
+
+        Whatever else lies there is not handed on: nobody knows whose it is. Raises ValueError where one of them is
+        missing or has another content: it was changed after the trial wrote it, so nothing of it is to be believed.
+        """
+        names = {file.name for file in files}
         for name in storage.list_files(self.uri):
-            if not name.startswith(NOT_HANDED_ON) and not Path(name).name.startswith("."):
+            if name in names:
                 content = storage.read_bytes(storage.join(self.uri, name))
                 storage.write_bytes(str(storage.inside(self.out, name)), content)
+        try:
+            require_files(self.out, files)
+        except ValueError as error:
+            raise ValueError(f"{self.uri}: {error}; remove the folder to train this trial anew") from error
 
-    def finished_result(self, wanted: TrialResult) -> TrialResult | None:
+    def copy_out(self, finished: TrialResult) -> None:
+        """Copy a finished trial, its record and the files that this names, to ``out``. Raises as ``restore`` does."""
+        self.restore(finished.files)
+        results.write(finished, self.out / RECORD)
+
+    def finished_result(self, wanted: TrialResult, train: TrainConfig) -> TrialResult | None:
         """Content of ``trial.json`` in the store, which only a finished trial leaves there.
 
         None also where another version wrote it: this one's training writes it again. Raises ValueError where it is
-        not about the data, lambda, seed, weights and key of the trial ``wanted``, or not finished: somebody put it
-        there, and what lies beside it is as doubtful.
+        not about the data, lambda, seed, weights and key of the trial ``wanted``, not finished, or not of the epochs
+        and files that the settings ``train`` make: somebody changed it, and what lies beside it is as doubtful.
         """
         uri = storage.join(self.uri, RECORD)
         if not storage.exists(uri):
@@ -132,21 +157,14 @@ class TrialFolder:
             ("gp_lambda", result.gp_lambda, wanted.gp_lambda),
             ("seed", result.seed, wanted.seed),
             ("key", result.key, wanted.key),
+            ("epochs", result.epochs, train.epochs),
             ("frozen weights", result.frozen.sha256, wanted.frozen.sha256),
         ):
             if there != here:
                 raise ValueError(f"{uri}: it is of another trial ({what} {there!r}, not {here!r}); remove {self.uri}")
+        if wrong := _unlike_its_settings(result, train):
+            raise ValueError(f"{uri}: {wrong}; remove {self.uri} to train this trial anew")
         return result
-
-    def require(self, files: Sequence[TrialFile]) -> None:
-        """Raise ValueError where ``out``, as it was restored, lacks one of the files or has another in its place.
-
-        It was changed after the trial wrote it, so nothing of that trial is to be believed.
-        """
-        try:
-            require_files(self.out, files)
-        except ValueError as error:
-            raise ValueError(f"{self.uri}: {error}; remove the folder to train this trial anew") from error
 
     def write_result(self, result: TrialResult) -> None:
         """Write ``trial.json`` to ``out``, and to the store when the trial is finished.
@@ -184,7 +202,23 @@ class TrialFolder:
         """Rows of ``history.jsonl`` in ``out``."""
         return parse_history(self.history_lines())
 
-    def grids(self) -> Iterator[tuple[int, Path]]:
-        """Epoch and path of every sample grid in ``out``, oldest first."""
-        for path in sorted((self.out / "grids").glob("epoch_*.png")):
-            yield int(re.sub(r"\D", "", path.stem)), path
+    def grids(self, files: Sequence[TrialFile]) -> list[tuple[int, Path]]:
+        """Epoch and path in ``out`` of every sample grid among a trial's files, oldest first."""
+        epochs = {file.name: epoch_of(file.name) for file in files if file.name.startswith(f"{GRIDS}/")}
+        return sorted((epoch, self.out / name) for name, epoch in epochs.items() if epoch is not None)
+
+
+def _unlike_its_settings(result: TrialResult, train: TrainConfig) -> str:
+    """What a finished record lacks or has too much of; empty where it is what a training of these settings writes."""
+    done = result.epochs_done
+    stopped_early = train.patience > 0 and 0 < done < train.epochs and has_snapshot(done, train)
+    if done != train.epochs and not stopped_early:
+        return f"epochs_done={done}, of {train.epochs} epochs, is no end of this training"
+    epochs = [epoch for epoch in range(1, done + 1) if has_snapshot(epoch, train)]
+    promised = {CRITIC, HISTORY, *map(snapshot_name, epochs), *map(grid_name, epochs)}
+    there = {file.name for file in result.files}
+    if missing := sorted(promised - there):
+        return f"its files lack {missing[0]}, which this training leaves"
+    if foreign := sorted(there - promised):
+        return f"its files have {foreign[0]!r}, which this training does not leave"
+    return ""

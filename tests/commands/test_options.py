@@ -4,7 +4,9 @@ import ast
 from collections import Counter, defaultdict
 from pathlib import Path
 
+import pytest
 from typer.main import get_command
+from typer.testing import CliRunner
 
 from mammogan.command_line import app
 
@@ -29,6 +31,28 @@ def declarations():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func) in ("typer.Option", "typer.Argument"):
                 yield path, node
+
+
+def commands_with(option, group=None, path=()):
+    for name, command in (group or get_command(app)).commands.items():
+        if hasattr(command, "commands"):
+            yield from commands_with(option, command, (*path, name))
+        elif any(option in parameter.opts for parameter in command.params):
+            yield (*path, name)
+
+
+def test_the_commands_with_a_seed_are_found():
+    assert {" ".join(path) for path in commands_with("--seed")} == {
+        *("train", "synthesise", "generate", "reader-study make")
+    }
+
+
+@pytest.mark.parametrize("value", ["-1", "4294967296", "99999999999999999999999"])
+@pytest.mark.parametrize("path", list(commands_with("--seed")), ids=" ".join)
+def test_every_option_that_is_a_seed_has_one_range(path, value):
+    result = CliRunner().invoke(app, [*path, f"--seed={value}"])
+    assert result.exit_code == 2
+    assert f"error: --seed={value}: give a whole number from 0 to 4294967295" in result.stderr
 
 
 def test_options_are_declared_by_commands_alone():

@@ -734,6 +734,19 @@ def test_a_large_value_of_a_wrong_type_is_reported_in_short(tmp_path):
     assert len(str(refused.value)) < 300
 
 
+@pytest.mark.parametrize(
+    "value", [":".join(["1"] * 20000), ":".join(["1"] * 20000) + ".5", "9" * 5000, "0x" + "f" * 20000, 2**53 + 1]
+)
+@pytest.mark.parametrize("text", ["owner: {}\nschedules: []\n", "owner: me\nschedules: [{{{}: x}}]\n",
+                                  "owner: me\nschedules: [{{name: x, settings: {{train.epochs: {}}}}}]\n"])  # fmt: skip
+def test_a_number_beyond_all_bounds_is_refused_in_one_line(tmp_path, text, value):
+    (tmp_path / "number.yaml").write_text(text.format(value))
+    with pytest.raises(ValueError, match=r"number\.yaml: it is no YAML \(") as refused:
+        read(tmp_path / "number.yaml")
+    assert len(str(refused.value)) < 600
+    assert "\n" not in str(refused.value)
+
+
 def test_aliases_that_save_typing_are_read(tmp_path):
     path, image = tmp_path / "shared.yaml", f"r/mammogan@sha256:{'0' * 64}"
     path.write_text(

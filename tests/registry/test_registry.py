@@ -20,7 +20,7 @@ from warm_interpreter import warm_python
 from mammogan import registry, results, serving, tracking
 from mammogan.command_line import app
 from mammogan.config import PRESETS, Trial
-from mammogan.models.generator import load_generator, sample
+from mammogan.models.generator import Generator, load_generator, sample
 from mammogan.registry.versions import PARENT_RUN
 from mammogan.results import Decision, Network, Outcome
 from mammogan.selection.ranking import select
@@ -181,12 +181,30 @@ def test_requests_are_answered_in_order_and_truncation_pulls_to_the_centre(model
     [
         ({"n": [0], "seed": [0]}, "n=0"),
         ({"n": [1], "seed": [-1]}, "seed=-1"),
+        ({"n": [1], "seed": [2**32]}, "seed=4294967296: give a whole number from 0 to 4294967295"),
         ({"n": [1], "seed": [0], "truncation": [1.5]}, "truncation=1.5"),
     ],
 )
 def test_a_request_out_of_range_is_refused(model, request_, words):
     with pytest.raises(ValueError, match=words):
         model.predict(request_)
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        ({"n": [1], "seed": [1.5]}, "seed=1.5: give a whole number"),
+        ({"n": [1.5], "seed": [0]}, "n=1.5: give a whole number"),
+        ({"n": [1], "seed": [float("nan")]}, "seed=nan: give a whole number"),
+        ({"n": [1], "seed": [True]}, "seed=True: give a whole number"),
+        ({"n": [1], "seed": ["1"]}, "seed='1': give a whole number"),
+        ({"n": [1], "seed": [2**64]}, "seed=18446744073709551616: give a whole number from 0 to 4294967295"),
+        ({"n": [1]}, "seed=None: give a whole number"),
+    ],
+)
+def test_a_cell_that_is_no_whole_number_is_refused_where_no_signature_does(request_, words):
+    with pytest.raises(ValueError, match=words):
+        serving.GeneratorService(Generator(size=28, latent_dim=8, channels=8)).predict(pd.DataFrame(request_))
 
 
 def test_an_unknown_format_is_refused(model):

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mammogan import results, tracking
-from mammogan.config import PRESETS
+from mammogan.config import PRESETS, override
 from mammogan.errors import NotEnoughDataError
 from mammogan.registry.promotion import AUDIT_OUTCOME
 from mammogan.registry.versions import ensure_registered_model
@@ -21,6 +22,17 @@ def version(database, tmp_path, monkeypatch):
     tracking.ensure_experiment(tmp_path.name, str(tmp_path / "artifacts"))
     ensure_registered_model(tracking.client(), CONFIG.select.model_name)
     return str(tracking.client().create_model_version(CONFIG.select.model_name, str(tmp_path)).version)
+
+
+def test_after_the_last_seed_comes_the_first(monkeypatch):
+    seeds = []
+    monkeypatch.setattr(
+        audit.registry, "generate", lambda _model, _count, seed: (seeds.append(seed), np.zeros((1, 2, 2), np.uint8))[1]
+    )
+    for seed in (0, 2**32 - 1):
+        settings = override(CONFIG, {"synthesise.seed": seed})
+        audit._generator(StepContext(settings, "0" * 32), "1")(1)
+    assert seeds == [1, 0]
 
 
 def test_an_audit_that_could_not_be_made_is_not_checked_and_says_why(version, tmp_path, monkeypatch):

@@ -286,6 +286,8 @@ def test_grids_are_artifacts_and_steps_of_an_image_series(mlflow, parent, tmp_pa
     names = [item.path for item in mlflow.list_artifacts(child, "images") if item.path.endswith(".png")]
     assert len(names) == 2
     assert any(name.startswith("images/samples+step+4+") for name in names)
+    (tmp_path / "epoch_x.png").write_bytes(b"somebody's")
+    mlflow.log_artifact(child, str(tmp_path / "epoch_x.png"), "grids")
     assert tracking.read_run(parent).trials[0].grids == {1: grid(1), 4: grid(4)}
 
 

@@ -33,6 +33,17 @@ def test_it_trains_and_copies_what_is_finished(tmp_path, dataset):
     assert "finished by an earlier run" in again.stderr
 
 
+def test_what_a_record_says_of_its_device_is_text(tmp_path, dataset):
+    places = ("--data", dataset, "--out", tmp_path / "out", *QUICK)
+    assert invoke(*places).exit_code == 0
+    (record,) = (tmp_path / "out.store").rglob("trial.json")
+    device = "[bold]H100[/bold] [link=http://x]y[/link]\x1b[2J\n"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"device": device}))
+    again = invoke(*places)
+    assert "on [bold]H100[/bold] [link=http://x]y[/link]\\x1b[2J\\n" in again.stdout
+    assert "\x1b" not in again.output
+
+
 def test_a_failed_trial_is_status_1_and_a_wrong_value_2(tmp_path, dataset):
     places = ("--data", dataset, "--out", tmp_path / "out")
     failed = invoke(*places, *QUICK, "--set", "model.frozen_weights=/absent.pt")

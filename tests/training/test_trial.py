@@ -13,11 +13,11 @@ import torch
 from trial_process import OVERRIDES, blobs, result, train, untimed
 from warm_interpreter import warm_python
 
-from mammogan import results
+from mammogan import config, results
 from mammogan.models.critic_file import load_critic
 from mammogan.models.generator import load_generator
 from mammogan.results import TrialResult, TrialStatus
-from mammogan.training import loop, trainer
+from mammogan.training import loop, trainer, trial_folder
 from mammogan.training import trial as trial_training
 from mammogan.training.trainer import Trainer
 
@@ -206,6 +206,12 @@ def test_a_lambda_that_gives_nan_ends_as_diverged(tmp_path):
 def test_a_lambda_that_is_not_finite_is_refused_before_anything_is_written(tmp_path, gp_lambda):
     with pytest.raises(ValueError, match=f"gp_lambda={gp_lambda}: give a finite weight"):
         train(tmp_path, gp_lambda=gp_lambda)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_no_seed_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(ValueError, match="seed=4294967296: give a whole number from 0 to 4294967295"):
+        train(tmp_path, seed=2**32)
     assert not list(tmp_path.iterdir())
 
 
@@ -433,6 +439,10 @@ def test_the_critics_update_does_not_reach_into_the_generator(tmp_path, monkeypa
         ("key", "0123456789abcdef", "key '0123456789abcdef'"),
         ("frozen", {"name": "random", "sha256": "0" * 64, "note": ""}, f"frozen weights '{'0' * 64}'"),
         ("status", "failed", "failed, not finished"),
+        ("epochs", 500, "epochs 500, not 1"),
+        ("epochs_done", 0, "epochs_done=0, of 1 epochs, is no end of this training"),
+        ("epochs_done", 7, "epochs_done=7, of 1 epochs, is no end of this training"),
+        ("files", [], "its files lack critic.pt, which this training leaves"),
     ],
 )
 def test_a_finished_record_of_another_trial_is_not_handed_on(tmp_path, field, value, message):
@@ -444,3 +454,72 @@ def test_a_finished_record_of_another_trial_is_not_handed_on(tmp_path, field, va
     assert message in again.reason
     assert f"remove {record.parent}" in again.reason
     assert (again.data_digest, again.trial) == (trained.data_digest, trained.trial)
+
+
+@pytest.mark.parametrize("name", ["snapshots/epoch_0002.pt", "grids/epoch_0002.png", "critic.pt", "history.jsonl"])
+def test_a_finished_record_whose_list_was_shortened_is_not_handed_on(uninterrupted, tmp_path, name):
+    shutil.copytree(uninterrupted[1] / "store", tmp_path / "store")
+    (record,) = (tmp_path / "store").rglob("trial.json")
+    content = json.loads(record.read_text())
+    content["files"] = [file for file in content["files"] if file["name"] != name]
+    record.write_text(json.dumps(content))
+    again = train(tmp_path)
+    assert again.status is TrialStatus.FAILED
+    assert f"its files lack {name}, which this training leaves; remove {record.parent}" in again.reason
+    assert [path.name for path in (tmp_path / "out").rglob("*")] == ["trial.json"]
+
+
+def test_a_finished_record_that_names_more_than_its_training_leaves_is_not_handed_on(uninterrupted, tmp_path):
+    shutil.copytree(uninterrupted[1] / "store", tmp_path / "store")
+    (record,) = (tmp_path / "store").rglob("trial.json")
+    content = json.loads(record.read_text())
+    foreign = record.parent / "snapshots/epoch_0003.pt"
+    foreign.write_bytes(b"another's")
+    sha256 = hashlib.sha256(b"another's").hexdigest()
+    record.write_text(
+        json.dumps(content | {"files": [*content["files"], {"name": "snapshots/epoch_0003.pt", "sha256": sha256}]})
+    )
+    assert "its files have 'snapshots/epoch_0003.pt', which this training does not leave" in train(tmp_path).reason
+
+
+FOREIGN = ("snapshots/epoch_0003.pt", "grids/epoch_0003.png", "grids/epoch_x.png", "notes.txt")
+
+
+def plant(store):
+    """Leave files of somebody else in a trial's folder."""
+    (folder,) = (store / "trials").iterdir()
+    for name in FOREIGN:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"another's")
+
+
+def test_what_a_finished_record_does_not_name_is_not_handed_on(uninterrupted, tmp_path):
+    shutil.copytree(uninterrupted[1] / "store", tmp_path / "store")
+    plant(tmp_path / "store")
+    grids = []
+    assert train(tmp_path, report_grid=lambda epoch, _path: grids.append(epoch)) == uninterrupted[0]
+    names = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert names == {"trial.json", *(file.name for file in uninterrupted[0].files)}
+    assert grids == [1, 2, 4]
+
+
+def test_what_a_checkpoint_does_not_name_is_not_handed_on(uninterrupted, tmp_path):
+    assert run_and_signal(tmp_path, signal.SIGKILL, STEPS - 1) == -signal.SIGKILL
+    plant(tmp_path / "store")
+    shutil.rmtree(tmp_path / "out")
+    grids = []
+    trained = train(tmp_path, report_grid=lambda epoch, _path: grids.append(epoch))
+    assert result(tmp_path) == result(uninterrupted[1])
+    names = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert names == {"trial.json", *(file.name for file in trained.files)}
+    assert grids == [1, 2, 4]
+
+
+@pytest.mark.parametrize(("done", "ends"), [(1, True), (2, True), (3, False), (4, True), (0, False), (6, False)])
+def test_a_trial_with_patience_ends_at_a_snapshot(done, ends):
+    settings = config.TrainConfig(epochs=4, snapshot_every=2, patience=1)
+    epochs = [epoch for epoch in (1, 2, 4) if epoch <= done]
+    names = [*map(trial_folder.snapshot_name, epochs), *map(trial_folder.grid_name, epochs), "critic.pt"]
+    files = tuple(results.TrialFile(name, "0" * 64) for name in [*names, "history.jsonl"])
+    record = TrialResult(3.0, 0, "blobs", 4, epochs_done=done, files=files)
+    assert (trial_folder._unlike_its_settings(record, settings) == "") is ends

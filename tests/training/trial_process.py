@@ -40,7 +40,7 @@ def blobs(count=13, size=28):
     return (255 * torch.exp(-distance / 40)).to(torch.uint8).unsqueeze(1)
 
 
-def train(folder, gp_lambda=3.0, images=None, **changes):
+def train(folder, gp_lambda=3.0, images=None, seed=0, **changes):
     """Train the trial in ``folder``; changes with a dot in their name are settings, others go to ``train_trial``."""
     settings = {name: value for name, value in changes.items() if "." in name}
     arguments = {
@@ -53,7 +53,7 @@ def train(folder, gp_lambda=3.0, images=None, **changes):
     return train_trial(
         blobs() if images is None else images,
         resolve("demo", overrides_text(OVERRIDES | settings)),
-        Trial(gp_lambda, 0),
+        Trial(gp_lambda, seed),
         **arguments | {name: value for name, value in changes.items() if "." not in name},
     )
 

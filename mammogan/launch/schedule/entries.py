@@ -22,6 +22,8 @@ from mammogan.launch.schedule import cron
 OWNER = re.compile(r"[A-Za-z0-9._-]{1,63}")
 MOST_VALUES = 100_000
 """Values of a file, keys included, with every alias written out."""
+NOT_YAML = (yaml.YAMLError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError)
+"""What PyYAML raises for a file that is none: its own errors, and those of values as ``!!bool 3`` and ``!!int x``."""
 _LONGEST = 128
 """Characters of an entry's name; Kubernetes names the schedule and its runs by what it can use of them."""
 
@@ -106,7 +108,7 @@ def read(path: Path) -> File:
             content = yaml.load(file.read().decode(), _EachKeyOnce)  # noqa: S506  (a safe loader)
     except OSError as error:
         raise ValueError(f"--file={path}: it cannot be read ({error.strerror}); give a YAML file") from error
-    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:  # as with !!bool 3, !!int x
+    except NOT_YAML as error:
         raise ValueError(f"--file={path}: it is no YAML ({' '.join(str(error).split())[:300]})") from error
     except RecursionError as error:
         raise ValueError(f"--file={path}: it is nested too deeply; write schedules as fields with values") from error
@@ -137,12 +139,22 @@ class _EachKeyOnce(yaml.SafeLoader):
             raise yaml.YAMLError(f"its aliases unfold to more than {MOST_VALUES} values")
         return node
 
+    def construct_number(self, node: yaml.ScalarNode) -> int:
+        """A whole number; of those in base 60, ``1:30``, YAML has some that Python cannot write out."""
+        number = int(super().construct_yaml_int(node))
+        if abs(number) > config.LARGEST_INTEGER:
+            raise yaml.YAMLError(f"a number is beyond {config.LARGEST_INTEGER}{node.start_mark}")
+        return number
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         names = [self.construct_object(key, deep=True) for key, _ in node.value]
         for name, count in Counter(map(str, names)).items():
             if count > 1:
                 raise yaml.YAMLError(f"{name} stands {count} times in one place{node.start_mark}")
         return super().construct_mapping(node, deep)
+
+
+_EachKeyOnce.add_constructor("tag:yaml.org,2002:int", _EachKeyOnce.construct_number)
 
 
 def _unfolded(node: yaml.Node, known: dict[int, int]) -> int:
