@@ -1,4 +1,5 @@
 import contextlib
+import dataclasses
 import json
 import re
 
@@ -19,7 +20,7 @@ from mammogan.data.dataset import Dataset
 from mammogan.evaluation import snapshots
 from mammogan.graph import Step
 from mammogan.models.generator import Generator, save_snapshot
-from mammogan.results import PAIRS, Direction, Evaluation, TrialResult, TrialStatus
+from mammogan.results import PAIRS, Direction, Evaluation, TrialFile, TrialResult, TrialStatus
 
 SIZE = 28
 CONFIG = EvaluateConfig(fakes=9, pairs=6, extractor="random", batch_size=4, device="cpu")
@@ -91,6 +92,13 @@ def trial(tmp_path):
         save_snapshot(Generator(SIZE, 6, 8), epoch, folder / f"snapshots/epoch_{epoch:04d}.pt")
     write_trial(folder, FINISHED)
     return folder
+
+
+def test_a_record_with_no_name_of_a_snapshot_is_refused_by_its_folder(trial, dataset, tmp_path):
+    foreign = TrialFile("snapshots/epoch_x.pt", "0" * 64)
+    results.write(dataclasses.replace(FINISHED, files=(foreign,)), trial / "trial.json")
+    with pytest.raises(ValueError, match=r"trial: 'snapshots/epoch_x\.pt' is no name of a snapshot; train"):
+        evaluate(trial, dataset, tmp_path / "out")
 
 
 class Reports(list):
