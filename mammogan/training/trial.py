@@ -73,7 +73,8 @@ def train_trial(
     watched and, with ``train.patience``, the trial is stopped early. ``data_digest`` stands for both. Of several
     processes (``ranks``) the leader writes, and a fault raises, because only a new start of all of them can fix it.
     Raises ValueError for fewer than 2 images, for another shape or type, for a lambda that is not finite, for what is
-    no seed and for a patience with fewer than 2 validation images; OSError where not even ``trial.json`` can be written.
+    no seed and for a patience with fewer than 2 validation images; OSError where not even ``trial.json`` can be
+    written.
     """
     _check_images(images, config, ranks)
     watched = images[:0] if validation is None or not len(validation) else validation
