@@ -48,7 +48,10 @@ def onnx_network(path, shape=("n", 3, "h", "w"), kind="FLOAT", axes=(2, 3), inpu
     first = [helper.make_node("Add", list(inputs), ["sum"])] if len(inputs) == 2 else []
     image = "sum" if first else "x"
     axes_ = helper.make_tensor("axes", onnx.TensorProto.INT64, [len(axes)], axes)
-    nodes = [*first, helper.make_node(operator, [image, "axes"], ["y"], keepdims=0)]
+    nodes = [
+        *first,
+        helper.make_node(operator, [image, "axes"], ["y"], **({} if operator == "Reshape" else {"keepdims": 0})),
+    ]
     graph = helper.make_graph(
         nodes,
         "network",
@@ -70,6 +73,7 @@ def onnx_network(path, shape=("n", 3, "h", "w"), kind="FLOAT", axes=(2, 3), inpu
         ({"shape": ("n", 3, 299, 299)}, "Got: 28 Expected: 299"),
         ({"kind": "FLOAT16"}, "tensor(float16)"),
         ({"inputs": ("x", "z")}, "of 2 images"),
+        ({"operator": "Reshape", "axes": (1, 7)}, "Non-zero status code"),
         ({"axes": (1, 2, 3)}, "of 2 images it makes (2,), and not features (N, D)"),
         ({"axes": (0, 2, 3)}, "of 2 images it makes (3,), and not features (N, D)"),
         ({"axes": (1,)}, "of 2 images it makes (2, 28, 28), and not features (N, D)"),
@@ -104,6 +108,8 @@ class Program(torch.nn.Module):
             return features / 0 * 0
         if self.wrong == "width":
             return features @ features.T
+        if self.wrong == "transposed":
+            return features.T
         if self.wrong == "map":
             return x
         if self.wrong == "raises":
@@ -117,6 +123,7 @@ class Program(torch.nn.Module):
     [
         ("nan", "makes features that are not finite"),
         ("width", "of 2 images it makes 2 features each, of one 1"),
+        ("transposed", "of 2 images it makes (3, 2)"),
         ("map", "of 2 images it makes (2, 3, 28, 28)"),
         ("raises", "no no"),
         ("", ""),
