@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import IO, Any
@@ -20,25 +21,58 @@ def read_saved(file: str | PathLike[str] | IO[bytes], *, mmap: bool = False) -> 
     """Content of a file of tensors and plain values, on the CPU.
 
     Raises ValueError of one line for any other content, where torch's own error is several and advises to run it, and
-    for parts that are compressed, which ``torch.save`` never writes: they may be a thousand times as large.
+    for parts that are compressed, which ``torch.save`` never writes: they may be a thousand times as large. Tensors
+    without values, which the device "meta" has, are no content either.
     """
-    _require_stored(file)
+    size = _require_stored(file)
     try:
-        return torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
-    except (OSError, *OUT_OF_MEMORY):
+        content = torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
+    except OUT_OF_MEMORY as error:
+        if _is_short_of(2 * size):
+            raise
+        raise ValueError("it says that it holds more than it does") from error
+    except OSError:
         raise
     except Exception as error:
         raise ValueError("torch cannot read it as tensors and plain values") from error
+    if any(tensor.is_meta for tensor in _tensors(content)):
+        raise ValueError("it holds tensors without values")
+    return content
 
 
-def _require_stored(file: str | PathLike[str] | IO[bytes]) -> None:
+def _tensors(content: object) -> Iterator[Tensor]:
+    """Every tensor in mappings and lists within one another, which may hold themselves."""
+    seen: set[int] = set()
+    waiting = [content]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, Tensor):
+            yield item
+        elif isinstance(item, Mapping | list | tuple | set) and id(item) not in seen:
+            seen.add(id(item))
+            waiting.extend(item.values() if isinstance(item, Mapping) else item)
+
+
+def _is_short_of(size: int) -> bool:
+    """Whether this machine has not so many bytes left."""
+    try:
+        bytearray(size)
+    except MemoryError:
+        return True
+    return False
+
+
+def _require_stored(file: str | PathLike[str] | IO[bytes]) -> int:
+    """Refuse a file with compressed parts; the size of one without, in bytes."""
     with contextlib.ExitStack() as stack:
         stream = stack.enter_context(Path(file).open("rb")) if isinstance(file, str | PathLike) else file
         start = stream.tell()
         packed = _packed(stream)
+        size = stream.seek(0, io.SEEK_END) - start
         stream.seek(start)
     if packed:
         raise ValueError("it holds compressed parts, which torch.save does not write")
+    return size
 
 
 def _packed(stream: IO[bytes]) -> list[str]:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from mammogan import storage
+from mammogan.features import saved
 from mammogan.features.saved import read_saved
 
 
@@ -39,6 +40,29 @@ def test_a_file_that_inflates_is_refused_before_it_does(tmp_path, as_file):
     assert read(older.getvalue())["a"].tolist() == [1, 1]
     with pytest.raises(ValueError, match="torch cannot read it"):
         read(b"PK\x03\x04 nothing of the kind")
+
+
+def test_tensors_without_values_are_no_content():
+    buffer, own = io.BytesIO(), {"list": [1, (torch.empty(3, device="meta"),)]}
+    own["itself"] = own
+    torch.save(own, buffer)
+    with pytest.raises(ValueError, match="it holds tensors without values"):
+        read_saved(io.BytesIO(buffer.getvalue()))
+
+
+@pytest.mark.parametrize("short", [False, True])
+def test_memory_that_runs_out_is_the_files_fault_where_enough_is_left_for_all_that_it_holds(monkeypatch, short):
+    buffer = io.BytesIO()
+    torch.save({"a": torch.ones(2)}, buffer)
+
+    def refuse(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(torch, "load", refuse)
+    if short:
+        monkeypatch.setattr(saved, "bytearray", refuse, raising=False)
+    with pytest.raises(MemoryError if short else ValueError):
+        read_saved(io.BytesIO(buffer.getvalue()))
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):
