@@ -40,8 +40,8 @@ logger = logging.getLogger(__name__)
 
 PIXEL_SETTINGS = ("images", "size", "fit", "intensity", "region", "orientation", "window")
 """Fields of DataConfig on which a finished image depends."""
-FORMAT = 4
-"""Raised when the same settings give other pixels than before."""
+FORMAT = 5
+"""Raised when the same settings give other pixels than before, or refuse what they made."""
 CORES_PER_PROCESS = 4
 """Cores that the threads of one process keep busy before Python's lock holds them back."""
 JOBS_PER_PROCESS = 128
