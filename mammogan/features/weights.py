@@ -22,7 +22,7 @@ def read_state(path: Path) -> Mapping[str, Tensor]:
     """State dict of a file, loaded without running code. Raises ValueError for any other content."""
     try:
         state = read_saved(path, mmap=zipfile.is_zipfile(path))
-    except ValueError as error:
+    except (ValueError, zipfile.BadZipFile) as error:  # is_zipfile raises of several disks
         raise ValueError(f"{path} cannot be read as weights: {error}") from error
     if not isinstance(state, Mapping):
         raise ValueError(f"{path} holds a {type(state).__name__}: give a file with a state dict")

@@ -10,6 +10,7 @@ import torch
 from mammogan import storage
 from mammogan.features import saved
 from mammogan.features.saved import read_saved
+from mammogan.features.weights import read_state
 
 
 def packed(content, compression):
@@ -40,6 +41,17 @@ def test_a_file_that_inflates_is_refused_before_it_does(tmp_path, as_file):
     assert read(older.getvalue())["a"].tolist() == [1, 1]
     with pytest.raises(ValueError, match="torch cannot read it"):
         read(b"PK\x03\x04 nothing of the kind")
+
+
+def test_an_archive_of_several_disks_is_no_weights(tmp_path):
+    buffer = io.BytesIO()
+    torch.save({"a": torch.ones(2)}, buffer)
+    content = bytearray(buffer.getvalue())
+    locator = content.rfind(b"PK\x06\x07")
+    content[locator + 16] = 7  # disks
+    (tmp_path / "x.pt").write_bytes(content)
+    with pytest.raises(ValueError, match="cannot be read as weights"):
+        read_state(tmp_path / "x.pt")
 
 
 def test_tensors_without_values_are_no_content():
