@@ -145,6 +145,10 @@ MUTANTS = [
             ("mammogan/data/picture_list.py", 'cbis_ddsm.abnormality_of(row["abnormality_type"], number)', "number"),
             ("mammogan/data/listing.py", 'name.strip().replace("\\\\", "/")', "name"),
         ],
+        "tests/tracking/test_relocation.py -k wrote_over": [
+            ("mammogan/tracking/runs.py", "    mlflow.set_tag(run_id, SHA256[name], ", "    str("),
+            ("mammogan/tracking/trial_log.py", "log_document(mlflow, run_id, record", "mlflow.log_text(run_id, record"),
+        ],
         "tests/features/test_saved.py -k 'values or memory or disks'": [
             ("mammogan/features/weights.py", "(ValueError, zipfile.BadZipFile)", "ValueError"),
             ("mammogan/features/saved.py", "if any(tensor.is_meta for", "if False and any(tensor.is_meta for"),

@@ -51,6 +51,11 @@ from mammogan.launch.arguments import graph_arguments
         ("https://host/w.pth;sig=geheim", "https://host/w.pth;***"),
         ("https://host/a b?x=1&sig=geheim", "https://host/a b?x=1&***"),
         ("HTTPS:/me:geheim@host/w", "HTTPS:/***@host/w"),
+        (
+            "http://host/#/experiments/1/runs?viewStateShareKey=1&o=2",
+            "http://host/#/experiments/1/runs?viewStateShareKey=1&o=2",
+        ),
+        ("http://host/#/runs?viewStateShareKey=1&token=geheim", "http://host/#/runs?viewStateShareKey=1&***"),
         ("a #token of mine; the key=value pairs", "a #token of mine; the key=value pairs"),
         ("C:/sets:1/x", "C:/sets:1/x"),
         ("http://host/pipeline/#/runs/details/1", "http://host/pipeline/#/runs/details/1"),

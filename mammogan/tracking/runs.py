@@ -23,13 +23,11 @@ from mammogan.results import Decision, WinnerResult
 from mammogan.tracking import environment, heartbeat
 from mammogan.tracking.server import (
     CONFIG_FILE,
-    CONFIG_SHA256,
     DATA_DIGEST,
     DECISION_FILE,
     GIVEN_UP,
     KIND,
     MANIFEST_FILE,
-    MANIFEST_SHA256,
     NOTHING_THERE,
     PARENT,
     REASON,
@@ -37,6 +35,7 @@ from mammogan.tracking.server import (
     RESULT_FILE,
     RUN_KEY,
     RUN_NAME,
+    SHA256,
     STATUS,
     STOP_ASKED,
     SUMMARY_FILE,
@@ -234,8 +233,7 @@ def describe_parent(run_id: str, config: Config, tags: Mapping[str, str], tracki
     all_tags = {**environment.source_tags(), **heartbeat.beat(tracking_uri), **tags}
     mlflow.log_batch(run_id, tags=[RunTag(name, value) for name, value in all_tags.items() if value])
     settings = json.dumps(codec.encode(config.public), indent=2)
-    mlflow.log_text(run_id, settings, CONFIG_FILE)
-    set_tags(run_id, {CONFIG_SHA256: hashlib.sha256(settings.encode()).hexdigest()}, tracking_uri)
+    log_document(mlflow, run_id, CONFIG_FILE, settings)
     mlflow.log_text(run_id, environment.packages(), environment.ENVIRONMENT_FILE)
 
 
@@ -308,7 +306,7 @@ def log_dataset(run_id: str, dataset: Path, summary: MinoritySummary, tracking_u
         f"{name}, {summary.name}"[:DATASET_LENGTH], data_digest[:DIGEST_LENGTH], "mammogan", source, profile=profile
     )
     mlflow.log_inputs(run_id, [DatasetInput(entity, [InputTag("mlflow.data.context", "training")])])
-    mlflow.log_artifact(run_id, str(dataset / SUMMARY_FILE))
+    log_document(mlflow, run_id, SUMMARY_FILE, (dataset / SUMMARY_FILE).read_text())
     log_manifest(run_id, dataset / MANIFEST_FILE, tracking_uri)
     mlflow.set_tag(run_id, DATA_DIGEST, data_digest)  # the last: it says that the files are there
 
@@ -317,7 +315,13 @@ def log_manifest(run_id: str, manifest: Path, tracking_uri: str = "") -> None:
     """Store a data set's manifest as an artifact of the run, its sha256 as a tag."""
     mlflow = client(tracking_uri)
     mlflow.log_artifact(run_id, str(manifest))
-    set_tags(run_id, {MANIFEST_SHA256: storage.sha256_of(manifest)}, tracking_uri)
+    mlflow.set_tag(run_id, SHA256[MANIFEST_FILE], storage.sha256_of(manifest))
+
+
+def log_document(mlflow: MlflowClient, run_id: str, name: str, text: str) -> None:
+    """Store a text as an artifact of the run, and its sha256 as a tag, by which readers know it."""
+    mlflow.log_text(run_id, text, name)
+    mlflow.set_tag(run_id, SHA256[name], hashlib.sha256(text.encode()).hexdigest())
 
 
 def log_decision(parent_id: str, decision: Decision, tracking_uri: str = "") -> None:
@@ -326,7 +330,7 @@ def log_decision(parent_id: str, decision: Decision, tracking_uri: str = "") -> 
     By what the winner was chosen stands there as metrics too: MLflow's page folds the trials in and draws nothing else.
     """
     mlflow = client(tracking_uri)
-    mlflow.log_text(parent_id, results.document(decision).decode(), DECISION_FILE)
+    log_document(mlflow, parent_id, DECISION_FILE, results.document(decision).decode())
     if (winner := decision.winner) is not None:
         known = mlflow.get_run(parent_id).data.metrics
         decided_by = results.charted(winner.decided_by())
@@ -338,10 +342,11 @@ def log_decision(parent_id: str, decision: Decision, tracking_uri: str = "") -> 
 
 def log_result(parent_id: str, result: WinnerResult, tracking_uri: str = "") -> None:
     """Store the winner's figures on test images as ``result.json`` of the parent run, the sentence of them as a tag."""
-    client(tracking_uri).log_text(parent_id, results.document(result).decode(), RESULT_FILE)
+    mlflow = client(tracking_uri)
+    log_document(mlflow, parent_id, RESULT_FILE, results.document(result).decode())
     if result.subgroups is not None:
         table = subgroups_table(result.subgroups).document()
-        log_table(client(tracking_uri), parent_id, SUBGROUPS_FILE, table)
+        log_table(mlflow, parent_id, SUBGROUPS_FILE, table)
     set_tags(parent_id, {RESULT: wording.sentence(result)[:TAG_LENGTH]}, tracking_uri)
 
 

@@ -33,8 +33,6 @@ KIND = "mammogan.kind"
 DATA_DIGEST = "mammogan.data_digest"
 WHOLE_DIGEST = "mammogan.whole_digest"
 """Tag with the digest of the whole data set, whose rare class alone has ``DATA_DIGEST``."""
-CONFIG_SHA256, MANIFEST_SHA256 = "mammogan.config_sha256", "mammogan.manifest_sha256"
-"""Tags of a pipeline run with the hex sha256 of its ``config.json`` and ``manifest.csv``."""
 VERDICT = "mammogan.verdict"
 RESULT = "mammogan.result"
 """Tag of a pipeline run: the winner's figures on test images in a sentence, or why there are none."""
@@ -72,6 +70,16 @@ DECISION_FILE = "decision.json"
 RESULT_FILE = "result.json"
 SUMMARY_FILE = "summary.json"
 MANIFEST_FILE = "manifest.csv"
+SHA256 = {
+    CONFIG_FILE: "mammogan.config_sha256",
+    MANIFEST_FILE: "mammogan.manifest_sha256",
+    SUMMARY_FILE: "mammogan.summary_sha256",
+    DECISION_FILE: "mammogan.decision_sha256",
+    RESULT_FILE: "mammogan.result_sha256",
+    TRIAL_FILE: "mammogan.trial_sha256",
+    EVALUATION_FILE: "mammogan.evaluation_sha256",
+}
+"""Artifact to the tag with its hex sha256: more people may write over artifacts than change tags."""
 REPORT = "report"
 REPORT_PAGE = "report.html"
 

@@ -17,16 +17,15 @@ from mammogan import shell
 from mammogan.tracking.relocation import local_path
 from mammogan.tracking.server import (
     CONFIG_FILE,
-    CONFIG_SHA256,
     DATA_DIGEST,
     DECISION_FILE,
     EVALUATION_FILE,
     EXTRACTOR,
     FROZEN,
     MANIFEST_FILE,
-    MANIFEST_SHA256,
     RESULT,
     RESULT_FILE,
+    SHA256,
     SUMMARY_FILE,
     TRIAL_FILE,
     VERDICT,
@@ -43,8 +42,6 @@ WRITTEN_BEFORE = {
     EVALUATION_FILE: EXTRACTOR,
 }
 """Artifact to the tag that its run gets only when that artifact is written."""
-SHA256 = {CONFIG_FILE: CONFIG_SHA256, MANIFEST_FILE: MANIFEST_SHA256}
-"""Artifact to the tag with its sha256, which the runs of earlier versions lack."""
 
 
 def names(mlflow: MlflowClient, run_id: str, folder: str = "") -> set[str]:

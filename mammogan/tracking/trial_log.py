@@ -26,7 +26,7 @@ from mammogan.graph import Step
 from mammogan.ledger import Entry, State, Task
 from mammogan.results import Evaluation, TrialResult, TrialStatus
 from mammogan.tracking import heartbeat, ledger, system
-from mammogan.tracking.runs import close, open_trial, set_tags
+from mammogan.tracking.runs import close, log_document, open_trial, set_tags
 from mammogan.tracking.server import (
     DATA_DIGEST,
     EVALUATION_FILE,
@@ -273,7 +273,7 @@ class _Sender:
             "entry": lambda: self._write_entry(record),
             "tags": lambda: set_tags(run_id, record["tags"], self._tracking_uri),
             "end": lambda: close(run_id, record["status"], record["reason"], self._tracking_uri),
-            "text": lambda: mlflow.log_text(run_id, record["content"], record["name"]),
+            "text": lambda: log_document(mlflow, run_id, record["name"], record["content"]),
             "table": lambda: log_table(mlflow, run_id, record["name"], record["content"]),
             "addition": lambda: _append_text(mlflow, run_id, record["name"], record["content"]),
             "grid": lambda: _log_grid(mlflow, run_id, record),

@@ -96,6 +96,18 @@ def test_what_lost_its_artifacts_is_an_error_that_names_them(moved):
     assert {path.name for path in out.parent.iterdir()} == {out.name}
 
 
+@pytest.mark.parametrize("name", ["decision.json", "trial.json", "evaluation.json", "summary.json", "config.json"])
+def test_a_document_that_somebody_wrote_over_is_no_page_s_content(moved, name):
+    out, parent, _ = moved
+    assert CliRunner().invoke(app, ["relocate", "--out", str(out)]).exit_code == 0
+    (document,) = out.glob(f"artifacts/*/artifacts/{name}")
+    document.write_bytes(document.read_bytes().replace(b"0.2", b"0.1") + b" ")
+    done = CliRunner().invoke(app, next(commands(out, parent)))
+    assert done.exit_code == 2
+    (line,) = done.stderr.splitlines()
+    assert f"{name} is not the one that the run recorded" in line
+
+
 def test_relocate_makes_all_of_them_work_and_leaves_nothing_behind(moved):
     out, parent, gone = moved
     done = CliRunner().invoke(app, ["relocate", "--out", str(out)])

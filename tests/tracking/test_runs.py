@@ -24,7 +24,7 @@ from mammogan.graph import Step
 from mammogan.ledger import State, Task
 from mammogan.results import Decision, Network, TrialStatus
 from mammogan.tracking import spool
-from mammogan.tracking.server import CONFIG_SHA256
+from mammogan.tracking.server import CONFIG_FILE, SHA256
 from mammogan.tracking.trial_log import UnrecordedError
 
 CONFIG = PRESETS["demo"]
@@ -158,7 +158,7 @@ def test_lambdas_that_differ_in_the_seventh_digit_are_two_in_mlflow_too(mlflow, 
 
 def test_settings_of_another_version_are_said_to_be(mlflow, parent):
     mlflow.log_text(parent, '{"preset": "demo", "model": {"doubling": 1}}', "config.json")
-    mlflow.delete_tag(parent, CONFIG_SHA256)  # which such a version had not
+    mlflow.delete_tag(parent, SHA256[CONFIG_FILE])  # which such a version had not
     with pytest.raises(OlderFormatError, match="of an older or a newer one"):
         tracking.read_run(parent)
 
