@@ -11,24 +11,24 @@ DATABASE = "mlflow.db"
 """MLflow's file in a folder of runs."""
 
 _SIGN_IN = re.compile(
-    r"(?<=//)([^/?#\s]{0,999}@|[^/?#\s:@]{1,99}:(?!\d+([/?#\s]|$))\S{0,999}@|"
-    r"[^/?#:@\n'\"]{1,99}:(?!\d+([/?#\s]|$))[^/?#@\n'\"]{0,999}@)"
+    r"(?<=//)([^/?#\s]{0,4999}@|[^/?#\s:@]{1,99}:(?!\d+([/?#\s]|$))\S{0,4999}@|"
+    r"[^/?#:@\n'\"]{1,99}:(?!\d+([/?#\s]|$))[^/?#@\n'\"]{0,4999}@)"
 )
 """A user and a password; also one with a letter in it that should have been written as ``%2F`` or ``%23``, or with a
 space."""
 
-_QUERY = re.compile(r"(://[^\s?#'\"<>]{0,999})\?([^\s'\"<>]+)")
+_QUERY = re.compile(r"(://[^\s?#'\"<>]{0,4999})\?([^\s'\"<>]+)")
 """Address before its query, and the query with what follows."""
 _SIGNING = r"(?:sig|token|secret|pass|pwd|credential|key|auth|session|jwt|x-amz|x-goog)"
 _SECRET = re.compile(rf"(?i)(?:^|[&;?])[^=&;]{{0,99}}{_SIGNING}[^=&;]{{0,99}}=")
 """A parameter by which an address is signed, or that signs in: S3, Google and Azure have several each."""
-_STRAY_SIGN_IN = re.compile(r"(?<=:/)[^/?#\s:@]{1,99}:(?!\d+([/?#\s]|$))[^/\s@]{1,999}@")
+_STRAY_SIGN_IN = re.compile(r"(?<=:/)[^/?#\s:@]{1,99}:(?!\d+([/?#\s]|$))[^/\s@]{1,4999}@")
 """A user and a password behind a slash where two should be."""
 _STRAY_SECRET = re.compile(
-    rf"(?i)([?&;#])(?!viewStateShareKey=)[^\s=&;#?'\"<>]{{0,99}}{_SIGNING}[^\s=&;#?'\"<>]{{0,99}}=[^\s'\"<>]+"
+    r"(?i)([?&;#])(?:sig(?:nature)?|(?:[a-z]{1,20}[-_])?token|[a-z_-]{0,20}secret|password|passwd|pwd|credentials?|jwt|"
+    r"(?:aws)?_?(?:api|access)_?key(?:_?id)?|x-(?:amz|goog)-[a-z-]{1,40})=[^\s'\"<>]+"
 )
-"""Such a parameter where no query is told by the address: behind a blank in a path, a ``#`` or a ``;``. The key of
-MLflow's saved views opens nothing that its server does not show anyhow."""
+"""Such a parameter, by its whole name, where no address tells of a query: behind a blank, a ``#`` or a ``;``."""
 
 
 def masked(text: str) -> str:

@@ -297,7 +297,7 @@ def _parted(found: CaseFile, images: Literal["full", "crop"]) -> tuple[list[list
     names = {_without_subset(row.image_id) for row in found.bad if row.image_id}
     names |= {_without_subset(places.name) for places in found.unusable if places.name}
     mammograms = {places.mammogram for places in found.unusable if places.mammogram}
-    crops = {_first_part(places.crop) for places in found.unusable if places.crop}
+    crops = {_first_part(path) for places in found.unusable for path in (places.crop, places.mask) if path}
 
     def is_spoilt(case: Case) -> bool:
         if images == "crop":

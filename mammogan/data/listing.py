@@ -14,6 +14,8 @@ from mammogan import storage
 from mammogan.data.quarantine import RejectedImage
 
 DICOM_SUFFIXES = (".dcm", ".dicom")
+LONGEST_PATH = 4096
+"""Characters; no file's is longer."""
 
 
 def is_suffixless(name: str) -> bool:
@@ -96,6 +98,8 @@ class Listing:
 
     def meant(self, written: str) -> tuple[str, ...]:
         """The files that a path may mean which ``resolve`` refuses, by its longest end that some file has."""
+        if len(written) > LONGEST_PATH:
+            return ()
         parts = posixpath.normpath(written.replace("\\", "/")).split("/")
         ends = (_read("/".join(parts[start:])) for start in range(len(parts)))
         return tuple(next((self._spellings[end] for end in ends if end in self._spellings), ()))

@@ -21,18 +21,7 @@ from mammogan import storage
 from mammogan.data import jpeg, png, tiff
 from mammogan.data.dicom_file import LARGEST_BYTES, LARGEST_PIXELS
 from mammogan.data.quarantine import BadImageError, warnings_as
-from mammogan.data.tiff import (
-    BITS,
-    COMPRESSION,
-    JPEG,
-    OLD_JPEG,
-    ORIENTATION,
-    PHOTOMETRIC,
-    SAMPLE_FORMAT,
-    SAMPLES,
-    TILE_ROWS,
-    TILE_WIDTH,
-)
+from mammogan.data.tiff import BITS, PHOTOMETRIC, SAMPLE_FORMAT, SAMPLES, TILE_ROWS, TILE_WIDTH
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
@@ -68,7 +57,7 @@ class Samples:
 
     @classmethod
     def of(cls, image: Image.Image, content: bytes | memoryview) -> Samples:
-        """The samples of an opened picture. Raises BadImageError for a TIFF whose compression is not read so."""
+        """The samples of an opened picture. Raises BadImageError for a TIFF whose compression is not read right."""
         bands = len(image.getbands())
         if image.format == "PNG":
             bits, count = int(content[PNG_DEPTH_AT]), PNG_SAMPLES.get(content[PNG_COLOUR_AT], bands)
@@ -76,10 +65,7 @@ class Samples:
         if image.format != "TIFF":
             return cls(8, bands)
         tags: Any = image.tag_v2  # ty: ignore[missing-attribute]  (a TIFF's image has it)
-        if tags.get(COMPRESSION) == OLD_JPEG:
-            raise BadImageError("a TIFF with JPEG of the old kind (compression 6)", "save it with another compression")
-        if tags.get(COMPRESSION) == JPEG and tags.get(ORIENTATION, 1) != 1:  # Pillow 13.0 turns such a one twice
-            raise BadImageError(f"a TIFF of JPEG parts with Orientation {tags[ORIENTATION]}", "save it upright")
+        tiff.check_compression(image, content)
         bits, form = max(tags.get(BITS, (1,))), tags.get(SAMPLE_FORMAT, (1,))[0]
         wide = image.mode in ("I", "F") or image.mode.startswith("I;16")
         count = int(tags.get(SAMPLES, bands))

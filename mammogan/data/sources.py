@@ -270,6 +270,8 @@ def _listed(job: Job) -> Job:
     for folder, uid in zip(job.files, job.series, strict=True):
         stamps = storage.list_stamps(storage.join(job.root, folder.rstrip("/")), key=storage.Key.SOURCE)
         files |= {folder + name: (stamp, uid) for name, stamp in stamps.items() if not is_companion(name)}
+    if not files:
+        return job  # which cannot be read
     stamp = ";".join(f"{name} {stamp}" for name, (stamp, _) in sorted(files.items()))
     return replace(job, files=tuple(sorted(files)), stamp=stamp, series=tuple(files[name][1] for name in sorted(files)))
 

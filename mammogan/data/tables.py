@@ -235,17 +235,25 @@ def _columns(line: str, separator: str) -> int:
 
 def _swallows(fields: Sequence[str], separator: str) -> bool:
     """Whether a field over several lines may have swallowed a row's end: a separator stands in it, or nothing does."""
-    return any(separator in field or not field.strip() for field in fields if "\n" in field or "\r" in field)
+    last = len(_filled(fields)) - 1
+    broken = ((number, field) for number, field in enumerate(fields) if "\n" in field or "\r" in field)
+    return any(separator in field or (not field.strip() and number < last) for number, field in broken)
 
 
 def _is_torn(fields: Sequence[str], columns: int) -> bool:
-    """Whether a row over several lines may be two in one: it lacks fields, or text broken over lines stands in others.
+    """Whether a row over several lines may be two in one: too many fields, or too few behind the broken one.
 
     CBIS-DDSM's own paths end in a line break.
     """
-    if len(fields) > columns:
-        return any("\n" in field or "\r" in field for field in map(str.strip, fields))
-    return len(fields) < columns
+    if len(_filled(fields)) > columns:
+        return any("\n" in field or "\r" in field for field in map(str.rstrip, fields))
+    return len(fields) < columns and any("\n" in field or "\r" in field for field in fields[:-1])
+
+
+def _filled(fields: Sequence[str]) -> Sequence[str]:
+    """The fields without the empty ones at their end."""
+    last = next((number for number in range(len(fields), 0, -1) if fields[number - 1].strip()), 0)
+    return fields[:last]
 
 
 def _fault(values: Sequence[str], header: Sequence[str], encoding: str) -> str:

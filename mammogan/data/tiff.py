@@ -77,6 +77,19 @@ class Grid:
             yield min(rows, self.part_rows), min(columns, self.part_columns)
 
 
+def check_compression(image: Image, content: bytes | memoryview) -> None:
+    """Refuse an opened TIFF whose compression is not read, or whose pixels would come out wrong (Pillow 13.0)."""
+    tags = _tags(image)
+    compression, bits = tags.get(COMPRESSION, UNCOMPRESSED), max(tags.get(BITS, (1,)))
+    if compression == OLD_JPEG:
+        raise BadImageError("a TIFF with JPEG of the old kind (compression 6)", "save it with another compression")
+    if compression == JPEG and tags.get(ORIENTATION, 1) != 1:  # it is turned twice
+        raise BadImageError(f"a TIFF of JPEG parts with Orientation {tags[ORIENTATION]}", "save it upright")
+    is_wide = bits > 16 or (bits > 8 and tags.get(SAMPLE_FORMAT, (1,))[0] != 1)
+    if compression != UNCOMPRESSED and is_wide and bytes(content[:2]) == b"MM":  # libtiff's bytes are swapped again
+        raise BadImageError(f"a compressed big-endian TIFF of signed or {bits}-bit samples", "save it little-endian")
+
+
 def check_parts(image: Image) -> None:
     """Refuse an opened TIFF that lists other strips or tiles than it needs, or, uncompressed, shorter ones."""
     tags, grid = _tags(image), Grid.of(_tags(image))
@@ -123,4 +136,5 @@ def _tags(image: Image) -> Tags:
 def _listed(tags: Tags) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
     """Where the strips or tiles begin, and their lengths where those are told."""
     first, second = (TILES, TILE_BYTES) if TILES in tags else (STRIPS, STRIP_BYTES)
-    return tags[first], tags.get(second)
+    lengths = tags.get(second)
+    return tags[first], None if lengths == (0,) else lengths  # 0 of one strip: up to the file's end

@@ -53,7 +53,7 @@ def held(experiment: str = "", runs: Sequence[str] = (), tracking_uri: str = "")
         there = stored.names(mlflow, run.info.run_id)
         name, place = run.info.run_name or run.info.run_id, run.info.artifact_uri or ""
         items += [Held(run.info.run_id, name, path, place) for path in OF_PATIENTS if path in there]
-        if (folder := local_path(place)) and not folder.is_dir():
+        if (folder := local_path(place)) and not folder.is_dir() and stored.had_documents(run):
             gone.append(folder)
     return Holdings(tuple(items), tuple(gone))
 

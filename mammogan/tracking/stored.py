@@ -70,6 +70,11 @@ def read(mlflow: MlflowClient, run: Run, name: str) -> bytes:
     return content
 
 
+def had_documents(run: Run) -> bool:
+    """Whether the run's tags tell that documents of it were stored."""
+    return any(run.data.tags.get(tag) for tag in (*WRITTEN_BEFORE.values(), *SHA256.values()))
+
+
 def is_sealed(run_id: str, name: str, tracking_uri: str = "") -> bool:
     """Whether the run recorded the sha256 of an artifact, so that ``read`` tells whether it is still the same."""
     return bool(client(tracking_uri).get_run(run_id).data.tags.get(SHA256[name]))

@@ -10,6 +10,7 @@ from mammogan import config, tracking
 from mammogan.command_line import app
 from mammogan.launch import local
 from mammogan.tracking import purge
+from mammogan.tracking.server import KIND
 
 KEPT = ("config.json", "decision.json")
 
@@ -94,6 +95,16 @@ def test_artifacts_that_were_moved_away_are_not_called_none(runs, tmp_path, capl
     assert "nothing is left" not in caplog.text
     invoke("--out", moved, "--yes")
     assert not [name for name in files(moved) if name.endswith("manifest.csv")]
+
+
+def test_a_run_that_never_stored_anything_keeps_nobody_waiting(runs, caplog):
+    uri = f"sqlite:///{runs / 'mlflow.db'}"
+    mlflow = tracking.client(uri)
+    mlflow.create_run(mlflow.get_experiment_by_name("mammogan").experiment_id, tags={KIND: "pipeline"})
+    invoke("--out", runs, "--yes")
+    caplog.clear()
+    invoke("--out", runs)
+    assert "nothing is left of patients' data there" in caplog.text
 
 
 def test_nothing_is_removed_while_a_run_is_at_work(runs):

@@ -136,8 +136,12 @@ def test_a_row_without_paths_spoils_by_patient_side_and_view_alone(labels):
     assert [image.patient_id for image in wanted_images(found, "full")[0]] == ["P_00002"]
 
 
-def test_an_unusable_row_of_a_crop_spoils_it(labels):
-    folder = labels(row(), row("UNSURE"), row(number=2), row(patient="P_00002", uid="1.2"))
+@pytest.mark.parametrize(
+    "unusable",
+    [row("UNSURE"), "P_00001,2,LEFT,CC,1,calcification,MALIGNANT,,,Calc-Training_P_00001_LEFT_CC_1/2.1/3.1/1.dcm"],
+)
+def test_an_unusable_row_of_a_crop_spoils_it(labels, unusable):
+    folder = labels(row(), unusable, row(number=2), row(patient="P_00002", uid="1.2"))
     wanted, _ = wanted_images(read_cases(folder, "calc-train"), "crop")
     assert [image.image_id for image in wanted] == [f"{NAME}_2", "Calc-Training_P_00002_LEFT_CC_1"]
 

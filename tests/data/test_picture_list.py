@@ -75,6 +75,11 @@ def test_a_row_whose_path_is_refused_leaves_the_image_out_that_it_may_mean(made,
     assert "leaves its folder" in rows[0]["reason"]
 
 
+def test_a_path_without_end_takes_no_time(made):
+    frame, rows = made(*LINES, f"{'../' + 'é/' * 20_000}2.bmp,P2,MALIGNANT")
+    assert len(frame) + len(rows) == 9
+
+
 @pytest.mark.parametrize("name", [f"{'x' * 130}.bmp", "copy.gif"])
 def test_a_copy_is_known_again_whose_own_row_is_refused_for_its_name(made, folder, name):
     shutil.copyfile(folder / "2.bmp", folder / name)

@@ -10,6 +10,7 @@ from sklearn.model_selection import StratifiedShuffleSplit
 from mammogan.config import DataConfig
 from mammogan.data import split
 from mammogan.data.cbis_ddsm import read_cases, wanted_images
+from mammogan.data.patient_name import canonical
 from mammogan.data.summary import Counts, Leak
 
 FIRST_TEST_PATIENTS = ["P_00007", "P_00012", "P_00013", "P_00020", "P_00028"]
@@ -80,8 +81,20 @@ def test_nobody_moves_when_others_come_or_leave(calc_train, rng):
 def test_nobody_moves_when_another_spelling_of_an_id_comes_first(calc_train):
     """One spelling stands for all of a patient's images; which one, a new row may change."""
     config = DataConfig(split="patient", validation_fraction=0.15)
-    small = calc_train.assign(patient_id=calc_train["patient_id"].str.lower())
-    assert split.assign(small, config).equals(split.assign(calc_train, config))
+    whole, ids = split.assign(calc_train, config), calc_train["patient_id"]
+    for spelt in (ids.str.lower(), "  " + ids.str.replace("P", "\uff30"), ids.str.replace("1", "\uff11")):
+        assert split.assign(calc_train.assign(patient_id=spelt), config).equals(whole)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("P 1", "p  1", True), ("P 1", "P\u00a01", True), ("12", "12.0", True), ("\u00e9", "E\u0301", True),
+        ("12", "12.5", False), ("7", "007", False), ("P 1", "P1", False),
+    ],
+)  # fmt: skip
+def test_what_is_one_patient(one, other, same):
+    assert (canonical(one) == canonical(other)) is same
 
 
 def test_patients_stay_where_they_have_been_since_the_first_version(calc_train):

@@ -84,6 +84,26 @@ def test_a_row_over_several_lines_has_all_its_fields(header):
         table.checked_rows(("file",), ("file",))
 
 
+def test_a_field_that_begins_with_a_line_break_may_hold_the_next_row():
+    table = tables.parse("m.csv", b'file,view,note\na,CC,"\nb",MLO,\nc,CC,\n')
+    with pytest.raises(ValueError, match=r"^m\.csv:2: a row to line 3 of "):
+        table.checked_rows(("file",), ("file",))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'file,view,note\na,CC,"two\nlines",\nb,CC,x,\n',  # as a spreadsheet with an empty column more
+        'file,view,note,reader\na,CC,"two\nlines"\nb,CC,,me\n',  # and one that leaves empty ones out
+        'file,view,note\na,CC,"\n"\nb,CC,"two\r\nlines"\n',
+    ],
+)
+def test_notes_of_several_lines_are_read_as_spreadsheets_write_them(text):
+    table = tables.parse("m.csv", text.encode())
+    assert [row["file"] for row in table.checked_rows(("file",), ("file",))] == ["a", "b"]
+    assert not any(row.fault for row in table.rows)
+
+
 def test_line_breaks_at_the_ends_of_a_field_and_in_a_note_are_none_of_that():
     table = tables.parse("m.csv", b'file,note\n"a\n","two\nlines"\nb,\n')
     assert [row["file"] for row in table.checked_rows(("file",), ("file",))] == ["a", "b"]
