@@ -130,6 +130,12 @@ def test_a_finding_whose_path_cannot_be_used_spoils_the_mammogram_that_it_names_
     assert lost_images(rejected, "full") == 1
 
 
+def test_an_image_of_an_absolute_path_alone_is_looked_for_to_be_known_again(labels):
+    folder = labels(row().replace(f"{NAME}/9/", f"/x/{NAME}/9/"), row(patient="P_00002", uid="1.2"))
+    (doubted,) = doubted_images(read_cases(folder, "calc-train"), "full")
+    assert (doubted.image_id, doubted.series_uids) == (NAME, ("1.1",))
+
+
 def test_a_row_without_paths_spoils_by_patient_side_and_view_alone(labels):
     bad = "P_00001,2,LEFT,CC,2,calcification,MALIGNANT,,,"
     found = read_cases(labels(row(), bad, row(patient="P_00002", uid="1.2")), "calc-train")
