@@ -31,8 +31,6 @@ ONE_GREY = "give one grey picture a file"
 TIFF_STARTS = (b"II", b"MM")
 PNG_DEPTH_AT, PNG_COLOUR_AT = 24, 25
 """Bytes of a PNG that tell the bits of a sample and the colour type, 0 being grey (PNG specification, IHDR)."""
-PNG_SAMPLES = {0: 1, 2: 3, 4: 2, 6: 4}
-"""Samples a pixel of each colour type but the palette's."""
 MODES = ("1", "L", "P", "PA", "LA", "RGB", "RGBA", "I;16", "I;16L", "I;16B", "I", "F")
 """Pillow's modes of pictures that are grey, or may turn out to be grey and opaque."""
 EXACT = 1 << 24
@@ -60,7 +58,7 @@ class Samples:
         """The samples of an opened picture. Raises BadImageError for a TIFF whose compression is not read right."""
         bands = len(image.getbands())
         if image.format == "PNG":
-            bits, count = int(content[PNG_DEPTH_AT]), PNG_SAMPLES.get(content[PNG_COLOUR_AT], bands)
+            bits, count = int(content[PNG_DEPTH_AT]), png.SAMPLES.get(content[PNG_COLOUR_AT], bands)
             return cls(bits, count, is_deep_png=bits > 8 and count > 1)
         if image.format != "TIFF":
             return cls(8, bands)

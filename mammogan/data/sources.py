@@ -251,16 +251,15 @@ def listed(jobs: Iterable[Job]) -> tuple[Job, ...]:
     Raises OSError where the store cannot be reached.
     """
     known = tuple(jobs)
-    unlisted = [number for number, job in enumerate(known) if any(name.endswith("/") for name in job.files)]
-    if not unlisted:
+    if not any(name.endswith("/") for job in known for name in job.files):
         return known
-    complete = list(known)
+    complete: list[Job] = []
     with (
-        console.progress("list series", len(unlisted), unit="images") as advance,
+        console.progress("list series", len(known), unit="images") as advance,
         patience.threads(HEADER_READERS) as readers,
     ):
-        for number, job in zip(unlisted, readers.map(_listed, [known[number] for number in unlisted]), strict=True):
-            complete[number] = job
+        for job in readers.map(_listed, known):  # all jobs of an index are series
+            complete.append(job)
             advance()
     return tuple(complete)
 
