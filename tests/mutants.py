@@ -222,6 +222,15 @@ MUTANTS = [
             ("mammogan/data/functional_groups.py", "elif above != value:", "elif False:"),
             ("mammogan/data/functional_groups.py", ', "VOILUTSequence"),', "),"),
         ],
+        "tests/tracking/test_at_once.py": [
+            (
+                "mammogan/tracking/clients.py",
+                "            return request()\n\n\nclass D",
+                "            raise\n\n\nclass D",
+            ),
+            ("mammogan/tracking/clients.py", "super(DatabaseClient, self)._ask(request)", "request()"),
+            ("mammogan/tracking/server.py", "return ServerClient(", "return MlflowClient("),
+        ],
         "tests/tracking/test_database.py -k looked_at_before": [
             (
                 "mammogan/tracking/server.py",

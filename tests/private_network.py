@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import trustme
 
 PIECE = 1 << 16
+LINGER_S = 1.0
 
 
 class Authority:
@@ -29,7 +30,10 @@ class Authority:
 
 @contextlib.contextmanager
 def listening(serve):
-    """Port at which ``serve(connection)`` handles each connection, in a thread of its own."""
+    """Port at which ``serve(connection)`` handles each connection, in a thread of its own.
+
+    Each is closed as a server does that leaves nothing unread: else what was answered may be lost on its way.
+    """
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def accept():
@@ -41,6 +45,10 @@ def listening(serve):
         def handle(connection):
             with contextlib.suppress(OSError), connection:
                 serve(connection)
+                connection.shutdown(socket.SHUT_WR)
+                connection.settimeout(LINGER_S)
+                while connection.recv(PIECE):
+                    pass
 
         threading.Thread(target=accept, daemon=True).start()
         yield server.getsockname()[1]
@@ -83,7 +91,7 @@ class Proxy:
         first, *headers = lines.decode("latin-1").split("\r\n")
         method, where, version = first.split()
         if f"proxy-authorization: {self.sign_in}".lower() not in (header.lower() for header in headers):
-            client.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+            client.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nConnection: close\r\n\r\n")
             return
         parts = urlsplit(f"//{where}" if method == "CONNECT" else where)
         self.asked.append(f"{method} {parts.hostname}:{parts.port}")

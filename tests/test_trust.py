@@ -236,8 +236,8 @@ def refusing_proxy(status):
 
     def serve(client):
         client.recv(1 << 16)
-        page = b"<html>blocked"
-        client.sendall(b"HTTP/1.1 %d No\r\nContent-Type: text/html\r\nContent-Length: 13\r\n\r\n" % status + page)
+        client.sendall(b"HTTP/1.1 %d No\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n" % status)
+        client.sendall(b"<html>blocked")
 
     with listening(serve) as port:
         yield f"http://me:hunter2@127.0.0.1:{port}"

@@ -10,10 +10,9 @@ import logging
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import sqlalchemy
-from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 from mlflow.store.db.db_types import DATABASE_ENGINES
@@ -110,24 +109,6 @@ def asked(request: Callable[[], Result], uri: str) -> Result:
         if (fault := _fault(error)) is None:
             raise
         raise DatabaseError(f"{_named(uri)}: {_in_words(fault)}", error_code=TEMPORARILY_UNAVAILABLE) from error
-
-
-class DatabaseClient(MlflowClient):
-    """Client of a database whose every request is made as ``asked`` does; each may be made twice, as over HTTP."""
-
-    def __getattribute__(self, name: str) -> Any:  # noqa: ANN401  (whatever the client has by that name)
-        """The client's attribute; a public method waits for a lock and raises in one line."""
-        attribute = super().__getattribute__(name)
-        if name.startswith("_") or not callable(attribute):
-            return attribute
-
-        @functools.wraps(attribute)
-        def patient(*given: object, **named: object) -> object:
-            return asked(
-                lambda: attribute(*given, **named), super(DatabaseClient, self).__getattribute__("tracking_uri")
-            )
-
-        return patient
 
 
 def _parsed(uri: str) -> sqlalchemy.URL:

@@ -17,7 +17,8 @@ from mlflow.utils.rest_utils import http_request
 from urllib3 import Retry
 
 from mammogan import addresses, patience, trust
-from mammogan.tracking.database import DatabaseClient, asked, is_database, require_usable
+from mammogan.tracking.clients import DatabaseClient, ServerClient
+from mammogan.tracking.database import asked, is_database, require_usable
 
 VARIABLE = "MLFLOW_TRACKING_URI"
 """Variable that names the server where no caller does."""
@@ -123,7 +124,7 @@ def client(tracking_uri: str = "", *, make: bool = False) -> MlflowClient:
         _make_the_process_s(uri, named=bool(tracking_uri))
     if is_database(uri):
         return asked(lambda: DatabaseClient(tracking_uri=uri), uri)  # which opens it
-    return MlflowClient(tracking_uri=uri)
+    return ServerClient(tracking_uri=uri)
 
 
 def _make_the_process_s(uri: str, *, named: bool) -> None:
