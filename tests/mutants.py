@@ -222,6 +222,13 @@ MUTANTS = [
             ("mammogan/data/functional_groups.py", "elif above != value:", "elif False:"),
             ("mammogan/data/functional_groups.py", ', "VOILUTSequence"),', "),"),
         ],
+        "tests/commands/test_purge.py -k only_listed": [
+            ("mammogan/commands/purge.py", "    if keep:\n", "    if False:\n"),
+            ("mammogan/tracking/relocation.py", "        follow(copy, artifacts)\n", ""),
+        ],
+        "tests/synthesis/test_release.py -k wrote_over": [
+            ("mammogan/tracking/findings.py", "    if result.is_file():\n", "    if False:\n"),
+        ],
         "tests/tracking/test_at_once.py": [
             (
                 "mammogan/tracking/clients.py",
@@ -572,6 +579,7 @@ MUTANTS = [
         ],
         "tests/evaluation/test_winner.py": [
             ("mammogan/evaluation/winner.py", "blank.latent_seed, config.batch_size", "config.seed, config.batch_size"),
+            ("mammogan/evaluation/incumbents.py", "% SEEDS", "% SEEDS + SEEDS"),
             ("mammogan/evaluation/winner.py", "RealImages.of(real.held_out)", "RealImages.of(real.test)"),
             (
                 "mammogan/evaluation/winner.py",

@@ -59,7 +59,7 @@ def purge(
     if out:
         remains.require_runs(out, local.DATABASE)
     with local.exclusive(out.resolve()) if out else contextlib.nullcontext():
-        holdings = _holdings(out, mlflow, experiment, runs or ())
+        holdings = _holdings(out, mlflow, experiment, runs or (), keep=not yes)
         items = [*_files(out, store, cache=cache), *_artifacts(holdings)]
         for item in items:
             if yes:
@@ -84,17 +84,25 @@ def _files(out: Path | None, store: str, *, cache: bool) -> Iterator[_Item]:
         yield _Item(f"{place.address} ({place.files} files)", place.remove)
 
 
-def _holdings(out: Path | None, server: str, experiment: str, runs: Sequence[str]) -> Holdings:
-    """What MLflow keeps: the server that is named, else the database of the folder of runs."""
+def _holdings(out: Path | None, server: str, experiment: str, runs: Sequence[str], *, keep: bool) -> Holdings:
+    """What MLflow keeps: the server that is named, else the database of the folder of runs, which ``keep`` only reads.
+
+    Where that folder was moved, its addresses are to follow before anything is removed.
+    """
     from mammogan import tracking
     from mammogan.launch import local
     from mammogan.tracking import purge as artifacts
 
+    if server:
+        return artifacts.held(experiment, runs, server)
     own = out.resolve() / local.DATABASE if out else None
-    if own and not server:
-        local.follow(own.parent)
-    uri = server or (tracking.address_of(own) if own and own.is_file() else "")
-    return artifacts.held(experiment, runs, uri) if uri else artifacts.Holdings((), ())
+    if own is None or not own.is_file():
+        return artifacts.Holdings((), ())
+    if keep:
+        with tracking.followed_copy(own, own.parent / local.ARTIFACTS) as copy:
+            return artifacts.held(experiment, runs, tracking.address_of(copy))
+    local.follow(own.parent)
+    return artifacts.held(experiment, runs, tracking.address_of(own))
 
 
 def _artifacts(holdings: Holdings) -> Iterator[_Item]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mammogan import console
-from mammogan.config import EvaluateConfig, digest
+from mammogan.config import SEEDS, EvaluateConfig, digest
 from mammogan.device import pick_device
 from mammogan.evaluation.image_sources import RealImages
 from mammogan.evaluation.measurement import batch_size_on
@@ -43,5 +43,5 @@ def compare_generators(
 
 
 def latent_seed(seed: int, role: str) -> int:
-    """Seed of a role's latents: another one for each ``evaluate.seed``."""
-    return int(digest([role, seed]), 16) % 2**32 + 2**32
+    """Seed of a role's latents, from a digest: another one for each ``evaluate.seed``, and seldom a small number."""
+    return int(digest([role, seed]), 16) % SEEDS

@@ -38,7 +38,7 @@ PROTOCOL = 9
 """Raised whenever a number would come out differently, so that no cached one is mixed with new ones."""
 FILE = "evaluation.json"
 RANKING = "ranking"
-"""Role of the latents by which snapshots are ranked: no seed that a user gives draws what chose the winner."""
+"""Role of the latents by which snapshots are ranked: not those of ``evaluate.seed``, nor of what is quoted."""
 
 Report = Callable[[int, Mapping[str, float]], None]
 ReportError = Callable[[BaseException], None]

@@ -14,7 +14,7 @@ from mammogan.tracking.ledger import read_ledger, step
 from mammogan.tracking.opening import begin
 from mammogan.tracking.reading import Outcome, outcome, read_run
 from mammogan.tracking.reference import log_measurements
-from mammogan.tracking.relocation import follow
+from mammogan.tracking.relocation import follow, followed_copy
 from mammogan.tracking.runs import (
     close,
     close_stopped,
@@ -70,6 +70,7 @@ __all__ = [
     "find_run",
     "find_trial",
     "follow",
+    "followed_copy",
     "list_runs",
     "log_artifact",
     "log_dataset",

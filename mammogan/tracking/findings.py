@@ -11,37 +11,40 @@ from typing import TypeVar
 
 from mlflow.entities import Metric
 
-from mammogan import codec, results
+from mammogan import codec, results, storage
 from mammogan.data.summary import FORMAT, SyntheticPart
 from mammogan.records import Findings
 from mammogan.results import AUC_GAIN, MEMORISED, Audit, Utility
-from mammogan.tracking.server import client
+from mammogan.tracking import stored
+from mammogan.tracking.server import FINDINGS, SHA256, client
 from mammogan.tracking.tables import AUDIT_FILE, UTILITY_FILE, audit_table, log_table, utility_table
 
 Result = TypeVar("Result", Audit, Utility)
-FOLDER = "findings"
 STEPS = {"synthetic": "synthetic.json", "audit": "audit.json", "utility": "utility.json"}
 """Step to the file that holds its result."""
 
 
 def log_findings(run_id: str, step: str, folder: Path, tracking_uri: str = "") -> None:
-    """Store the files directly in ``folder`` below ``findings/<step>`` of the run."""
+    """Store the files directly in ``folder`` below ``findings/<step>`` of the run, and the result's sha256 as a tag."""
     mlflow = client(tracking_uri)
     for path in sorted(item for item in folder.iterdir() if item.is_file()):
-        mlflow.log_artifact(run_id, str(path), f"{FOLDER}/{step}")
+        mlflow.log_artifact(run_id, str(path), f"{FINDINGS}/{step}")
+    result = folder / STEPS[step]
+    if result.is_file():
+        mlflow.set_tag(run_id, SHA256[f"{FINDINGS}/{step}/{result.name}"], storage.sha256_of(result))
 
 
 def log_audit(run_id: str, folder: Path, audit: Audit, tracking_uri: str = "") -> None:
     """Store what an audit left in ``folder``, its numbers as a table, and the one that a trend is drawn of."""
     log_findings(run_id, "audit", folder, tracking_uri)
-    log_table(client(tracking_uri), run_id, f"{FOLDER}/audit/{AUDIT_FILE}", audit_table(audit).document())
+    log_table(client(tracking_uri), run_id, f"{FINDINGS}/audit/{AUDIT_FILE}", audit_table(audit).document())
     log_results(run_id, {MEMORISED: audit.memorised}, tracking_uri)
 
 
 def log_utility(run_id: str, folder: Path, utility: Utility, tracking_uri: str = "") -> None:
     """Store what a utility study left in ``folder``, its numbers as a table, and the one that a trend is drawn of."""
     log_findings(run_id, "utility", folder, tracking_uri)
-    log_table(client(tracking_uri), run_id, f"{FOLDER}/utility/{UTILITY_FILE}", utility_table(utility).document())
+    log_table(client(tracking_uri), run_id, f"{FINDINGS}/utility/{UTILITY_FILE}", utility_table(utility).document())
     log_results(run_id, {AUC_GAIN: utility.auc_gain}, tracking_uri)
 
 
@@ -62,20 +65,25 @@ def log_results(run_id: str, values: Mapping[str, float | None], tracking_uri: s
 
 
 def read_findings(run_id: str, tracking_uri: str = "") -> Findings:
-    """What was stored of a run; a step that was not reached is empty."""
+    """What was stored of a run; a step that was not reached is empty.
+
+    Raises ValueError for a result that is another than the run recorded.
+    """
     mlflow = client(tracking_uri)
-    if FOLDER not in {item.path for item in mlflow.list_artifacts(run_id)}:
+    if FINDINGS not in stored.names(mlflow, run_id):
         return Findings()
+    run = mlflow.get_run(run_id)
+    documents = {step: stored.read(mlflow, run, f"{FINDINGS}/{step}/{file}") for step, file in STEPS.items()}
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(mlflow.download_artifacts(run_id, FOLDER, scratch))
-        files = {step: folder / step / file for step, file in STEPS.items()}
+        folder = Path(mlflow.download_artifacts(run_id, FINDINGS, scratch))
         pictures = {path.stem: path.read_bytes() for path in folder.rglob("*.png")}
-        return Findings(
-            synthetic=_read_synthetic(files["synthetic"], run_id),
-            audit=_read(Audit, files["audit"], run_id),
-            utility=_read(Utility, files["utility"], run_id),
-            pictures=pictures,
-        )
+    synthetic = documents["synthetic"]
+    return Findings(
+        synthetic=codec.loads(SyntheticPart, synthetic, FORMAT, _where(run_id, "synthetic")) if synthetic else None,
+        audit=_parse(Audit, documents["audit"], _where(run_id, "audit")),
+        utility=_parse(Utility, documents["utility"], _where(run_id, "utility")),
+        pictures=pictures,
+    )
 
 
 def synthetic_document(part: SyntheticPart) -> bytes:
@@ -83,10 +91,9 @@ def synthetic_document(part: SyntheticPart) -> bytes:
     return codec.dumps(part, FORMAT)
 
 
-def _read_synthetic(file: Path, run_id: str) -> SyntheticPart | None:
-    where = f"run {run_id}: {file.name}"
-    return codec.loads(SyntheticPart, file.read_bytes(), FORMAT, where) if file.is_file() else None
+def _where(run_id: str, step: str) -> str:
+    return f"run {run_id}: {STEPS[step]}"
 
 
-def _read(kind: type[Result], file: Path, run_id: str) -> Result | None:
-    return results.parse(kind, file.read_bytes(), f"run {run_id}: {file.name}") if file.is_file() else None
+def _parse(kind: type[Result], content: bytes, where: str) -> Result | None:
+    return results.parse(kind, content, where) if content else None

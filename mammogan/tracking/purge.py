@@ -11,11 +11,10 @@ from mlflow.entities import Run, ViewType
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from mammogan.tracking import stored
-from mammogan.tracking.findings import FOLDER
 from mammogan.tracking.relocation import local_path
-from mammogan.tracking.server import KIND, MANIFEST_FILE, REPORT, TRACEBACKS, client, experiments, find_runs
+from mammogan.tracking.server import FINDINGS, KIND, MANIFEST_FILE, REPORT, TRACEBACKS, client, experiments, find_runs
 
-OF_PATIENTS = (MANIFEST_FILE, FOLDER, REPORT, TRACEBACKS)
+OF_PATIENTS = (MANIFEST_FILE, FINDINGS, REPORT, TRACEBACKS)
 """Rows of the data set, the audit's pairs, pages that may show them, and what errors said of a source. Parameters,
 numbers, decision and models stay."""
 

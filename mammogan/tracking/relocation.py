@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +53,26 @@ def follow(database: Path, artifacts: Path, experiment: str = "") -> list[Reloca
     address = address_of(database)
     require_usable(address)
     return asked(lambda: _follow(database, artifacts.absolute(), experiment), address)
+
+
+@contextlib.contextmanager
+def followed_copy(database: Path, artifacts: Path) -> Generator[Path]:
+    """A copy of a SQLite file of MLflow, until the block is left, in which addresses have followed as by ``follow``."""
+    address = address_of(database)
+    require_usable(address)
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, database.name)
+        asked(lambda: _copy(database, copy), address)
+        follow(copy, artifacts)
+        yield copy
+
+
+def _copy(database: Path, copy: Path) -> None:
+    with (
+        contextlib.closing(sqlite3.connect(database)) as original,
+        contextlib.closing(sqlite3.connect(copy)) as written,
+    ):
+        original.backup(written)
 
 
 def _follow(database: Path, artifacts: Path, experiment: str) -> list[Relocation]:

@@ -71,6 +71,8 @@ DECISION_FILE = "decision.json"
 RESULT_FILE = "result.json"
 SUMMARY_FILE = "summary.json"
 MANIFEST_FILE = "manifest.csv"
+FINDINGS = "findings"
+"""Folder with what the steps after registration left, each in a folder of its own."""
 SHA256 = {
     CONFIG_FILE: "mammogan.config_sha256",
     MANIFEST_FILE: "mammogan.manifest_sha256",
@@ -79,6 +81,9 @@ SHA256 = {
     RESULT_FILE: "mammogan.result_sha256",
     TRIAL_FILE: "mammogan.trial_sha256",
     EVALUATION_FILE: "mammogan.evaluation_sha256",
+    f"{FINDINGS}/synthetic/synthetic.json": "mammogan.synthetic_sha256",
+    f"{FINDINGS}/audit/audit.json": "mammogan.audit_sha256",
+    f"{FINDINGS}/utility/utility.json": "mammogan.utility_sha256",
 }
 """Artifact to the tag with its hex sha256: more people may write over artifacts than change tags."""
 REPORT = "report"

@@ -50,12 +50,12 @@ def names(mlflow: MlflowClient, run_id: str, folder: str = "") -> set[str]:
 
 
 def read(mlflow: MlflowClient, run: Run, name: str) -> bytes:
-    """Content of an artifact at the top of a run's; empty where it was never logged.
+    """Content of an artifact of a run's, by its path; empty where it was never logged.
 
     Raises FileNotFoundError, which names the place, where the run's tags tell that it was, ValueError where it is
     another than the run recorded.
     """
-    if name not in names(mlflow, run.info.run_id):
+    if name not in names(mlflow, run.info.run_id, name.rpartition("/")[0]):
         if run.data.tags.get(WRITTEN_BEFORE.get(name, "")):
             raise FileNotFoundError(f"run {run.info.run_id}: {name} is gone from {run.info.artifact_uri}; {_fix()}")
         return b""

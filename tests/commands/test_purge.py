@@ -87,6 +87,16 @@ def test_a_copy_is_purged_and_not_what_it_was_copied_from(runs, tmp_path):
     assert not [name for name in files(copy) if name.endswith("manifest.csv")]
 
 
+@pytest.mark.parametrize("arguments", [(), ("--dry-run",)])
+def test_what_is_only_listed_changes_nothing_even_after_a_move(runs, tmp_path, caplog, arguments):
+    moved = runs.rename(tmp_path / "moved")
+    before = {name: (moved / name).read_bytes() for name in files(moved)}
+    invoke("--out", moved, *arguments)
+    assert caplog.text.count("would remove manifest.csv of run") == 2
+    assert {name: (moved / name).read_bytes() for name in before} == before
+    assert files(moved) - set(before) == {".lock", ".steps"}
+
+
 def test_artifacts_that_were_moved_away_are_not_called_none(runs, tmp_path, caplog):
     moved = runs.rename(tmp_path / "moved")
     uri = f"sqlite:///{moved / 'mlflow.db'}"

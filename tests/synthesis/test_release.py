@@ -30,6 +30,7 @@ from mammogan.results import AUC_GAIN, MEMORISED, Audit, Utility
 from mammogan.selection.gates import audit_summary
 from mammogan.steps import Chosen
 from mammogan.tracking.findings import read_findings
+from mammogan.tracking.relocation import local_path
 
 SETTINGS = {
     "evaluate.extractor": "random", "utility.seeds": 2, "utility.steps": 2, "utility.batch_size": 4,
@@ -93,6 +94,21 @@ def test_the_filled_set_is_marked_with_the_registered_version(released):
     made = manifest.read(folder / "filled").query("source == 'synthetic'")
     assert len(made) == 18
     assert made["image_id"].str.startswith(f"synthetic-mammogan-v{versions[1]}-s0-").all()
+
+
+@pytest.mark.parametrize("step", ["synthetic", "audit", "utility"])
+def test_a_result_that_somebody_wrote_over_is_not_shown(released, step):
+    _, client, parent, _ = released
+    file = local_path(client.get_run(parent).info.artifact_uri) / "findings" / step / f"{step}.json"
+    kept = file.read_text()
+    file.write_text(kept.replace(" 0", " 1", 1) if step != "audit" else kept.replace("false", "true", 1))
+    assert file.read_text() != kept
+    try:
+        with pytest.raises(ValueError, match=rf"{step}.json is not the one that the run recorded"):
+            read_findings(parent)
+    finally:
+        file.write_text(kept)
+    assert read_findings(parent)
 
 
 def test_mlflow_holds_numbers_files_and_tags_of_the_parent_run(released):
