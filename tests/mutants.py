@@ -229,6 +229,19 @@ MUTANTS = [
         "tests/synthesis/test_release.py -k wrote_over": [
             ("mammogan/tracking/findings.py", "    if result.is_file():\n", "    if False:\n"),
         ],
+        "tests/data/test_cbis_ddsm.py -k abnormality_that_it_names": [
+            (
+                "mammogan/data/cbis_ddsm.py",
+                "case.crop in crops or not meant.isdisjoint(abnormalities)",
+                "case.crop in crops",
+            ),
+            (
+                "mammogan/data/cbis_ddsm.py",
+                'for abnormality in (case.abnormality, "")}',
+                "for abnormality in (case.abnormality,)}",
+            ),
+            ("mammogan/data/cbis_ddsm.py", "and (places.abnormality or not (places.crop or places.mask))", ""),
+        ],
         "tests/tracking/test_at_once.py": [
             (
                 "mammogan/tracking/clients.py",

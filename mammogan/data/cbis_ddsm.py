@@ -124,6 +124,8 @@ class Places:
     """Of the mammogram in its subset, and below its crop's number; empty where no path tells it."""
     mammogram: tuple[str, ...]
     """Patient, side and view in one spelling; empty where one of them is missing."""
+    abnormality: str
+    """Its kind and number; empty where one of them is missing, so that any of the mammogram's may be meant."""
     image: str
     """Path of the mammogram; empty where the row tells none that can be used."""
     crop: str
@@ -135,8 +137,10 @@ class Places:
         image, crop, mask = (_salvaged(column, row[column]) for column in PATHS)
         named = next((name for name in map(_first_part, (image, crop, mask)) if _subset_or_nothing(name)), "")
         who = tuple(canonical(row[column]) for column in MAMMOGRAM)
+        kind, number = row["abnormality_type"], row["abnormality_id"]
+        abnormality = abnormality_of(kind, number) if kind and number else ""
         name = named if named == _first_part(image) else NUMBER_OF_A_CROP.sub("", named)
-        return cls(_subset_or_nothing(named), name, who if all(who) else (), image, crop, mask)
+        return cls(_subset_or_nothing(named), name, who if all(who) else (), abnormality, image, crop, mask)
 
     def doubted(self, images: Literal["full", "crop"]) -> ImageSpec | None:
         """The image that the row would make, of which nothing else is known; None where it does not say which."""
@@ -298,10 +302,16 @@ def _parted(found: CaseFile, images: Literal["full", "crop"]) -> tuple[list[list
     names |= {_without_subset(places.name) for places in found.unusable if places.name}
     mammograms = {places.mammogram for places in found.unusable if places.mammogram}
     crops = {_first_part(path) for places in found.unusable for path in (places.crop, places.mask) if path}
+    abnormalities = {
+        (*places.mammogram, places.abnormality)
+        for places in found.unusable
+        if places.mammogram and (places.abnormality or not (places.crop or places.mask))
+    }
 
     def is_spoilt(case: Case) -> bool:
         if images == "crop":
-            return case.crop in crops
+            meant = {(*case.canonical_mammogram, abnormality) for abnormality in (case.abnormality, "")}
+            return case.crop in crops or not meant.isdisjoint(abnormalities)
         return _without_subset(case.image) in names or case.canonical_mammogram in mammograms
 
     parted: tuple[list[list[Case]], list[list[Case]]] = ([], [])

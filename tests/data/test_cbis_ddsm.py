@@ -152,6 +152,28 @@ def test_an_unusable_row_of_a_crop_spoils_it(labels, unusable):
     assert [image.image_id for image in wanted] == [f"{NAME}_2", "Calc-Training_P_00002_LEFT_CC_1"]
 
 
+@pytest.mark.parametrize(
+    ("unusable", "left"),
+    [
+        ("P_00001,2,LEFT,CC,1,calcification,MALIGNANT,,,", ["2"]),
+        ("p_00001,2,left,CC,1.0,Calcification,UNSURE,,,", ["2"]),
+        ("P_00001,2,LEFT,CC,3,calcification,MALIGNANT,,,", ["1", "2"]),
+        ("P_00001,2,LEFT,CC,1,mass,MALIGNANT,,,", ["1", "2"]),
+        ("P_00001,2,LEFT,CC,,calcification,MALIGNANT,,,", []),
+        ("P_00001,2,LEFT,CC,2,,MALIGNANT,,,", []),
+        ("P_00001,2,LEFT,MLO,1,calcification,MALIGNANT,,,", ["1", "2"]),
+        (f"P_00001,2,LEFT,CC,2,,MALIGNANT,,{NAME}_1/2.1/3.1/1.dcm,", ["2"]),
+    ],
+)
+def test_a_row_without_a_crop_spoils_the_abnormality_that_it_names(labels, unusable, left):
+    """Or every crop of the mammogram, where it does not say which abnormality it means."""
+    found = read_cases(labels(row(), unusable, row(number=2), row(patient="P_00002", uid="1.2")), "calc-train")
+    wanted, rejected = wanted_images(found, "crop")
+    names = [f"{NAME}_{number}" for number in left]
+    assert [image.image_id for image in wanted] == [*names, "Calc-Training_P_00002_LEFT_CC_1"]
+    assert len(rejected) == 1 + 2 - len(left)
+
+
 @pytest.mark.parametrize("path", ["../../etc/1.2/x.dcm", "a//1.2/x.dcm", "x.dcm", "/etc/1.2/x.dcm"])
 def test_a_path_that_leaves_its_root_is_a_bad_row(labels, path):
     folder = labels(row(), row(patient="P_00002").replace("Calc-Training_P_00002_LEFT_CC/9/1.1/000000.dcm", path))
