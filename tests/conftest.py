@@ -98,6 +98,14 @@ def _databases_of_a_day():
     event.remove(Engine, "connect", hurry)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _artifacts(tmp_path_factory):
+    """An experiment that says nothing of its artifacts has them there, not in the folder that the tests run in."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("_MLFLOW_SERVER_ARTIFACT_ROOT", str(tmp_path_factory.mktemp("mlruns")))
+        yield
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(20240)
