@@ -180,7 +180,7 @@ MUTANTS = [
             ("mammogan/data/ingest.py", "sources.listed(located.jobs)", "tuple(located.jobs)"),
         ],
         "tests/commands/test_purge.py -k 'copy or moved_away'": [
-            ("mammogan/commands/purge.py", "        local.follow(own.parent)\n", "        pass\n"),
+            ("mammogan/commands/purge.py", "    local.follow(own.parent)\n", "    pass\n"),
             ("mammogan/commands/purge.py", "    _require_found(holdings)\n", ""),
         ],
         "tests/data/test_tables.py -k 'quote or several_lines'": [
@@ -241,6 +241,32 @@ MUTANTS = [
                 "for abnormality in (case.abnormality,)}",
             ),
             ("mammogan/data/cbis_ddsm.py", "and (places.abnormality or not (places.crop or places.mask))", ""),
+        ],
+        "tests/tracking/test_database.py -k half_way": [
+            ("mammogan/tracking/database.py", "asked(lambda: new_database.make(file), uri)", "pass"),
+            ("mammogan/tracking/new_database.py", "            left.unlink(missing_ok=True)\n", "            pass\n"),
+        ],
+        "tests/tracking/test_database.py -k at_once": [
+            (
+                "mammogan/tracking/new_database.py",
+                "            fcntl.flock(descriptor, fcntl.LOCK_EX)\n",
+                "            pass\n",
+            ),
+            ("mammogan/tracking/new_database.py", "if file.exists() and file.stat().st_size:", "if file.exists():"),
+        ],
+        "tests/launch/test_local.py -k 'own_among or earlier_version'": [
+            ("mammogan/launch/local.py", 'f"{name}-{uuid.uuid4().hex[:8]}"', "name"),
+            ("mammogan/launch/local.py", "name if (folder / STATUS).is_file() else", ""),
+        ],
+        "tests/tracking/test_lineage.py -k own_parents": [
+            (
+                "mammogan/tracking/runs.py",
+                "if not above or above in seen:",
+                "if not above or above == run.info.run_id:",
+            ),
+        ],
+        "tests/synthesis/test_release.py -k wrote_over_is": [
+            ("mammogan/tracking/stored.py", 'if name.startswith(f"{FINDINGS}/")', "if False"),
         ],
         "tests/tracking/test_at_once.py": [
             (
@@ -1924,7 +1950,7 @@ MUTANTS = [
             ),
         ],
         "tests/tracking/test_lineage.py -k 'as_good or trash'": [
-            ("mammogan/tracking/runs.py", 'while run.data.tags.get(KIND) != "pipeline" and', "while False and"),
+            ("mammogan/tracking/runs.py", "for each in _upwards(mlflow, given) if", "for each in [given] if"),
             ("mammogan/tracking/runs.py", 'if run.info.lifecycle_stage != "active":', "if False:"),
         ],
         "tests/tracking/test_runs.py -k says_no_address": [

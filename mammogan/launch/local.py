@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import sys
+import uuid
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,6 +37,8 @@ logger = logging.getLogger(__name__)
 MARK = "» "
 REASON_MARK = "✗ "
 """What the steps put before the reason by which they end."""
+STATUS = "status.json"
+"""File in a run's folder that says how far it came."""
 STEPS_LOCK = ".steps"
 """File that the steps of a run hold."""
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -65,7 +68,7 @@ class LocalRun:
 
     def mark(self, status: str) -> None:
         """Remember how far the run came."""
-        storage.write_bytes(str(self.folder / "status.json"), json.dumps({"status": status}).encode())
+        storage.write_bytes(str(self.folder / STATUS), json.dumps({"status": status}).encode())
 
 
 def find_or_make(out: Path, arguments: GraphArguments) -> LocalRun:
@@ -73,16 +76,30 @@ def find_or_make(out: Path, arguments: GraphArguments) -> LocalRun:
 
     The folder's name is a digest of the arguments, with the preset resolved, and a counter: running the same command
     again resumes after an interruption and starts anew after success.
+    Raises OSError where nothing can be written there.
     """
     stem = config.digest({**arguments.parameters(), "configuration": codec.encode(arguments.configuration)})[:8]
     number = 1
-    while (status := out / f"run-{stem}-{number}" / "status.json").is_file():
+    while (status := out / f"run-{stem}-{number}" / STATUS).is_file():
         if _status(status) != "finished":
             break
         number += 1
-    run = LocalRun(out / f"run-{stem}-{number}", f"{stem}-{number}")
-    run.folder.mkdir(parents=True, exist_ok=True)
-    return run
+    folder = out / f"run-{stem}-{number}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return LocalRun(folder, _key(folder, f"{stem}-{number}"))
+
+
+def _key(folder: Path, name: str) -> str:
+    """Key of the run in that folder, its own among all that ever ran the same command: one MLflow may hold several.
+
+    A run of an earlier version, which has no file with it, goes on under its name.
+    """
+    file = folder / "run_key.txt"
+    if file.is_file():
+        return file.read_text()
+    key = name if (folder / STATUS).is_file() else f"{name}-{uuid.uuid4().hex[:8]}"
+    storage.write_bytes(str(file), key.encode())
+    return key
 
 
 def _status(path: Path) -> str:

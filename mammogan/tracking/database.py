@@ -21,6 +21,7 @@ from sqlalchemy.engine import make_url
 
 from mammogan import patience
 from mammogan.addresses import masked
+from mammogan.tracking import new_database
 
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it logs the traceback of what it raises
 
@@ -79,7 +80,7 @@ def require_usable(uri: str, make: bool = False) -> None:
     """Raise before MLflow opens the database ``uri`` what it would only try again and again; asked once a process.
 
     ValueError for an address that cannot be read, a driver that is not installed, a file of another program, and a
-    SQLite file that is missing unless MLflow is to ``make`` it: a mistyped one would look empty. DatabaseError for a
+    SQLite file that is missing unless ``make`` says to make it: a mistyped one would look empty. DatabaseError for a
     database that cannot be opened or stays locked.
     """
     try:
@@ -90,9 +91,10 @@ def require_usable(uri: str, make: bool = False) -> None:
     except ImportError as error:
         raise ValueError(f"{_named(uri)}: its driver {error.name} is not installed; install it, or {_FORMS}") from error
     file = file_of(uri)
-    if file is not None and not file.exists():
+    if file is not None and not (file.exists() and file.stat().st_size):
         if not make:
             raise ValueError(f"{_named(uri)}: no such file; give the mlflow.db below the --out of a run")
+        asked(lambda: new_database.make(file), uri)
         return
     tables = asked(lambda: _tables(uri), uri)
     if tables and not MLFLOW_TABLES & tables:

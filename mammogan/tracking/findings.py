@@ -65,9 +65,9 @@ def log_results(run_id: str, values: Mapping[str, float | None], tracking_uri: s
 
 
 def read_findings(run_id: str, tracking_uri: str = "") -> Findings:
-    """What was stored of a run; a step that was not reached is empty.
+    """What was stored of a run; a step that was not reached is empty, and all are where the whole folder was purged.
 
-    Raises ValueError for a result that is another than the run recorded.
+    Raises ValueError for a result that is another than the run recorded, FileNotFoundError for one that is gone.
     """
     mlflow = client(tracking_uri)
     if FINDINGS not in stored.names(mlflow, run_id):

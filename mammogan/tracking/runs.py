@@ -7,7 +7,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -94,18 +94,38 @@ def pipeline_run(run_id: str, tracking_uri: str = "") -> Run:
     """
     mlflow = client(tracking_uri)
     try:
-        run = mlflow.get_run(run_id)
-        while run.data.tags.get(KIND) != "pipeline" and (above := run.data.tags.get(PARENT)):
-            run = mlflow.get_run(above)
+        given = mlflow.get_run(run_id)
     except MlflowException as error:
         if error.error_code not in NOTHING_THERE:
             raise
         raise ValueError(f"run={run_id!r}: MLflow has no run of that id; copy it from the UI") from error
-    if run.data.tags.get(KIND) != "pipeline":
+    run = next((each for each in _upwards(mlflow, given) if each.data.tags.get(KIND) == "pipeline"), None)
+    if run is None:
         raise ValueError(f"run={run_id!r}: it is no run of this experiment's graph; give the id of a pipeline run")
     if run.info.lifecycle_stage != "active":
         raise ValueError(f"run={run_id!r}: {run.info.run_id} is in MLflow's trash; restore it there first")
     return run
+
+
+def _upwards(mlflow: MlflowClient, run: Run) -> Iterator[Run]:
+    """The run and those above it, each once: whoever may write a tag may make a run its own parent.
+
+    Raises ValueError where one of them is gone.
+    """
+    seen: set[str] = set()
+    while True:
+        yield run
+        seen.add(run.info.run_id)
+        above = run.data.tags.get(PARENT)
+        if not above or above in seen:
+            return
+        try:
+            run = mlflow.get_run(above)
+        except MlflowException as error:
+            if error.error_code not in NOTHING_THERE:
+                raise
+            message = f"run={run.info.run_id!r}: the run above it, {above}, is gone from MLflow; give another run"
+            raise ValueError(message) from error
 
 
 def key_of(run: str) -> str:
@@ -240,8 +260,7 @@ def describe_parent(run_id: str, config: Config, tags: Mapping[str, str], tracki
 def _adopt(mlflow: MlflowClient, announced: str, run_key: str) -> str:
     """Top run above the run that the plugin announced, marked as ours."""
     run = mlflow.get_run(announced)
-    while above := run.data.tags.get(PARENT):
-        run = mlflow.get_run(above)
+    *_, run = _upwards(mlflow, run)
     mlflow.set_tag(run.info.run_id, RUN_KEY, run_key)
     mlflow.set_tag(run.info.run_id, KIND, "pipeline")
     return run.info.run_id

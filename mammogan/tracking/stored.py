@@ -21,6 +21,7 @@ from mammogan.tracking.server import (
     DECISION_FILE,
     EVALUATION_FILE,
     EXTRACTOR,
+    FINDINGS,
     FROZEN,
     MANIFEST_FILE,
     RESULT,
@@ -40,6 +41,7 @@ WRITTEN_BEFORE = {
     RESULT_FILE: RESULT,
     TRIAL_FILE: FROZEN,
     EVALUATION_FILE: EXTRACTOR,
+    **{name: tag for name, tag in SHA256.items() if name.startswith(f"{FINDINGS}/")},
 }
 """Artifact to the tag that its run gets only when that artifact is written."""
 

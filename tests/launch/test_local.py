@@ -32,6 +32,25 @@ def test_the_same_arguments_go_on_until_they_finish(tmp_path):
     assert local.find_or_make(tmp_path, other).key[:8] != first.key[:8]
 
 
+def test_a_run_is_its_own_among_all_that_run_the_same_command(tmp_path):
+    """Two folders, or two people, may share an MLflow: one's run must not become the other's."""
+    arguments = graph_arguments("demo", {"lambdas": "3"})
+    one, other = (local.find_or_make(tmp_path / name, arguments) for name in ("one", "other"))
+    assert one.key != other.key
+    assert one.folder.name == other.folder.name
+    one.mark("running")
+    moved = (tmp_path / "one").rename(tmp_path / "moved")
+    assert local.find_or_make(moved, arguments).key == one.key
+
+
+def test_a_run_of_an_earlier_version_goes_on_under_its_key(tmp_path):
+    arguments = graph_arguments("demo", {"lambdas": "3"})
+    first = local.find_or_make(tmp_path, arguments)
+    first.mark("failed")
+    (first.folder / "run_key.txt").unlink()
+    assert local.find_or_make(tmp_path, arguments).key == first.folder.name.removeprefix("run-")
+
+
 def test_a_preset_that_changed_in_the_code_starts_anew(tmp_path, monkeypatch):
     arguments = graph_arguments("demo", {})
     first = local.find_or_make(tmp_path, arguments)

@@ -106,6 +106,9 @@ def test_a_result_that_somebody_wrote_over_is_not_shown(released, step):
     try:
         with pytest.raises(ValueError, match=rf"{step}.json is not the one that the run recorded"):
             read_findings(parent)
+        file.unlink()
+        with pytest.raises(FileNotFoundError, match=rf"findings/{step}/{step}.json is gone"):
+            read_findings(parent)
     finally:
         file.write_text(kept)
     assert read_findings(parent)

@@ -4,6 +4,9 @@ import os
 import shutil
 import sqlite3
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import sqlalchemy
@@ -15,6 +18,7 @@ from typer.testing import CliRunner
 from mammogan import errors, tracking
 from mammogan.command_line import app
 from mammogan.tracking import database as databases
+from mammogan.tracking import new_database
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +46,60 @@ def test_a_database_is_where_its_path_says_and_keeps_artifacts(copied, tmp_path,
     assert [item.path for item in client.list_artifacts(run, "a")] == ["a/b.txt"]
     assert (out / "artifacts" / run / "artifacts" / "a" / "b.txt").read_text() == "text"
     assert [path.name for path in (tmp_path / "below").iterdir()] == [name]
+
+
+@pytest.fixture
+def tables(empty_database, monkeypatch):
+    """What makes the tables of a new file, in a moment; the list of what it made them in."""
+    made = []
+
+    def initialise(engine):
+        made.append(engine.url.database)
+        assert not list(Path(engine.url.database).parent.glob(".*")), "MLflow makes tables in a new file alone"
+        time.sleep(0.05)
+        with sqlite3.connect(empty_database) as source, sqlite3.connect(engine.url.database) as target:
+            source.backup(target)
+
+    monkeypatch.setattr("mammogan.tracking.new_database._initialize_tables", initialise)
+    return made
+
+
+def test_a_new_database_that_was_stopped_half_way_is_made_anew(tables, tmp_path, monkeypatch):
+    """As by Ctrl-C or a kill in the first seconds of a first run."""
+    file = tmp_path / "out" / "mlflow.db"
+
+    def half_way(engine):
+        with sqlite3.connect(engine.url.database) as connection:
+            connection.execute("CREATE TABLE experiments (experiment_id INTEGER)")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mammogan.tracking.new_database._initialize_tables", half_way)
+        with pytest.raises(KeyboardInterrupt):
+            tracking.client(databases.address_of(file), make=True)
+    assert not file.exists()
+    (left,) = file.parent.iterdir()
+    left.with_name(f"{left.name}-journal").write_bytes(b"what SQLite would take back")
+    assert tracking.client(databases.address_of(file), make=True).get_experiment("0").name == "Default"
+    assert list(file.parent.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("content", [None, b""])
+def test_processes_that_make_a_database_at_once_make_one(tables, tmp_path, content):
+    file = tmp_path / "mlflow.db"
+    if content is not None:
+        file.write_bytes(content)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: new_database.make(file), range(4)))
+    assert len(tables) == 1
+    assert tracking.client(databases.address_of(file)).get_experiment("0").name == "Default"
+
+
+def test_mlflow_itself_takes_what_was_made_for_its_own(tmp_path):
+    file = tmp_path / "100% que?st" / "mlflow.db"
+    client = tracking.client(databases.address_of(file), make=True)
+    client.create_registered_model("model")
+    assert client.get_run(client.create_run("0").info.run_id).info.status == "RUNNING"
 
 
 def locked_error(file):

@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+from mlflow import MlflowClient
 from sample_run import paper_run, rare_class, snapshot_evaluation, training, winner_result, write_result
 from typer.testing import CliRunner
 
@@ -22,6 +23,7 @@ from mammogan.reporting import runs_table, tables
 from mammogan.selection.ranking import select
 from mammogan.tracking import heartbeat, janitor
 from mammogan.tracking.lineage import lineage
+from mammogan.tracking.runs import pipeline_run
 
 CONFIG = PRESETS["demo"]
 TRIAL = Trial(3.0, 0)
@@ -110,6 +112,23 @@ def test_back_from_a_source_file_to_the_models(run):
 def test_an_unknown_target_is_a_value_error(run, target):
     with pytest.raises(ValueError, match=r"target=|run="):
         lineage(target)
+
+
+@pytest.mark.parametrize("loop", [1, 2])
+def test_runs_that_are_their_own_parents_end_the_search(run, loop, monkeypatch):
+    """Whoever may write a tag can do that."""
+    answers = iter([MlflowClient.get_run] * 6)
+    monkeypatch.setattr(MlflowClient, "get_run", lambda self, run_id: next(answers)(self, run_id))
+    mlflow = tracking.client()
+    experiment = mlflow.get_experiment_by_name("mammogan").experiment_id
+    ids = [mlflow.create_run(experiment).info.run_id for _ in range(loop)]
+    for one, other in zip(ids, ids[1:] + ids[:1], strict=True):
+        mlflow.set_tag(one, "mlflow.parentRunId", other)
+    with pytest.raises(ValueError, match="it is no run of this experiment's graph"):
+        pipeline_run(ids[0])
+    mlflow.set_tag(ids[0], "mlflow.parentRunId", "0" * 32)
+    with pytest.raises(ValueError, match=f"run='{ids[0]}': the run above it, {'0' * 32}, is gone"):
+        pipeline_run(ids[0])
 
 
 def test_a_trial_s_id_is_as_good_as_its_pipeline_run_s(run, tmp_path):
