@@ -31,6 +31,10 @@ FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Second bytes of the marks that begin a frame; the three others between them are tables."""
 RESTART = range(0xD0, 0xD8)
 START_SCAN, INTERVAL, LAST = 0xDA, 0xDD, 0xD9
+APPLICATIONS = range(0xE0, 0xF0)
+JFIF, EXIF, ADOBE = 0xE0, 0xE1, 0xEE
+JFIF_BYTES, ADOBE_BYTES = 14, 12
+"""Of their segments, without which decoders do not believe one; both say what three components are."""
 MARK = 0xFF
 """First byte of a mark; many of them may stand before the second one."""
 MOST_SEGMENTS = 2000
@@ -139,6 +143,37 @@ class Jpeg:
 def is_jpeg(content: bytes | memoryview) -> bool:
     """Whether the bytes begin as a JPEG does."""
     return bytes(content[:2]) == START
+
+
+def bare(content: bytes) -> bytes:
+    """The stream without the application segments that say nothing of its pixels, over which Pillow may stumble.
+
+    Raises BadImageError where it is cut off, or the segment is that says what its components are.
+    """
+    marks, components = _Marks.of(content), len(Jpeg.whole(content).frame.factors)
+    kept, at = [START], 2
+    while True:
+        kind, behind = marks.next(at)
+        if kind == START_SCAN:
+            return b"".join((*kept, content[behind - 2 :]))
+        if kind in ALONE:
+            at = behind
+            continue
+        at = behind + max(2, int.from_bytes(content[behind : behind + 2], "big"))
+        segment = content[behind + 2 : at]
+        if kind == ADOBE and segment.startswith(b"Adobe") and len(segment) < ADOBE_BYTES and components > 1:
+            raise BadImageError("a JPEG whose Adobe segment, which says what its components are, is cut off", FIX)
+        if _tells(kind, segment):
+            kept.append(content[behind - 2 : at])
+
+
+def _tells(kind: int, segment: bytes) -> bool:
+    """Whether a segment may say something of the pixels, or of how the picture lies."""
+    if kind == JFIF:
+        return segment.startswith(b"JFIF\0") and len(segment) >= JFIF_BYTES
+    if kind == ADOBE:
+        return segment.startswith(b"Adobe") and len(segment) >= ADOBE_BYTES
+    return kind == EXIF or kind not in APPLICATIONS
 
 
 def with_tables(tables: bytes, content: bytes) -> bytes:

@@ -28,7 +28,6 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 FIX = "give a readable picture, or leave its row out of the manifest"
 TRANSPARENT = "a picture that is transparent in places"
 ONE_GREY = "give one grey picture a file"
-TIFF_STARTS = (b"II", b"MM")
 PNG_DEPTH_AT, PNG_COLOUR_AT = 24, 25
 """Bytes of a PNG that tell the bits of a sample and the colour type, 0 being grey (PNG specification, IHDR)."""
 MODES = ("1", "L", "P", "PA", "LA", "RGB", "RGBA", "I;16", "I;16L", "I;16B", "I", "F")
@@ -91,33 +90,68 @@ def decode(content: bytes | memoryview) -> np.ndarray:
     Raises BadImageError and nothing else: for what is none of the four formats or broken, too large, in colour,
     transparent, or of several pages.
     """
-    is_tiff = bytes(content[:2]) in TIFF_STARTS
-    # damaged metadata of a JPEG or PNG stand beside the pixels; a TIFF's say what the pixels mean
-    warned = partial(warnings_as, "error" if is_tiff else "ignore")
     try:
-        with warned():
-            image = open_image(content)
-            samples = Samples.of(image, content)
-            _check(image, samples)
-            _check_header(image, content)
-            again = _lengthened(content)
-        if samples.is_deep_png:
-            return _deep(image, content)
-        image.load()  # warns of nothing, and is what takes the time: other threads decode meanwhile
-        if again is not None:
-            jpeg.check_same(np.asarray(image), np.asarray(again))
-        _check_data(image, content)
-        with warned():
-            return _grey(_upright(image), samples)
+        if png.is_png(content):
+            png.check_chunks(content)
+        return _decoded_at_all(content)
     except BadImageError:
         raise
     except Image.DecompressionBombError as error:
         raise BadImageError("too many pixels", f"give at most {LARGEST_PIXELS} pixels an image") from error
-    except UnidentifiedImageError as error:
-        kind = "a broken TIFF, or one of a kind that is not read" if is_tiff else f"not one of {', '.join(FORMATS)}"
-        raise BadImageError(f"unreadable picture ({kind})", FIX) from error
     except Exception as error:  # Pillow raises whatever the broken bytes lead it to
-        raise BadImageError(f"unreadable picture ({type(error).__name__})", FIX) from error
+        raise BadImageError(f"unreadable picture ({_kind(error, content)})", FIX) from error
+
+
+def _decoded_at_all(content: bytes | memoryview) -> np.ndarray:
+    """As it is or, where Pillow stumbles over it, without the metadata that say nothing of the pixels."""
+    try:
+        return _decoded(content)
+    except (BadImageError, Image.DecompressionBombError):
+        raise
+    except Exception:
+        bare = _bare(content)
+        if len(bare) == len(content) and bare == content:
+            raise
+        return _decoded(bare)
+
+
+def _bare(content: bytes | memoryview) -> bytes:
+    if png.is_png(content):
+        return png.bare(content)
+    if jpeg.is_jpeg(content):
+        return jpeg.bare(bytes(content))
+    return tiff.bare(content) if tiff.is_tiff(content) else bytes(content)
+
+
+def _kind(error: Exception, content: bytes | memoryview) -> str:
+    """Of a picture that cannot be read, in a few words."""
+    if tiff.is_tiff(content) and isinstance(error, Warning):
+        return "a TIFF with a damaged tag"
+    if not isinstance(error, UnidentifiedImageError):
+        return type(error).__name__
+    if tiff.is_tiff(content):
+        return "a broken TIFF, or one of a kind that is not read"
+    found = "PNG" if png.is_png(content) else "JPEG" if jpeg.is_jpeg(content) else ""
+    return f"a broken {found}" if found else f"not one of {', '.join(FORMATS)}"
+
+
+def _decoded(content: bytes | memoryview) -> np.ndarray:
+    # damaged metadata of a JPEG or PNG stand beside the pixels; a TIFF's say what the pixels mean
+    warned = partial(warnings_as, "error" if tiff.is_tiff(content) else "ignore")
+    with warned():
+        image = open_image(content)
+        samples = Samples.of(image, content)
+        _check(image, samples)
+        _check_header(image, content)
+        again = _lengthened(content)
+    if samples.is_deep_png:
+        return _deep(image, content)
+    image.load()  # warns of nothing, and is what takes the time: other threads decode meanwhile
+    if again is not None:
+        jpeg.check_same(np.asarray(image), np.asarray(again))
+    _check_data(image, content)
+    with warned():
+        return _grey(_upright(image), samples)
 
 
 def read(path: Path) -> np.ndarray:

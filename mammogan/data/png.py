@@ -1,6 +1,7 @@
 """Whether a PNG (PNG specification, third edition) holds all its pixels: a decoder leaves black what a stream lacks.
 
-The data of all IDAT chunks are one zlib stream (10.1). It is inflated in pieces that are counted and not kept.
+The data of all IDAT chunks are one zlib stream (10.1). It is inflated in pieces that are counted and not kept. Chunks
+that say what the pixels are, or how the picture lies, are believed only whole; the others may be damaged.
 """
 
 from __future__ import annotations
@@ -21,8 +22,17 @@ SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Samples a pixel of each colour type (11.2.1)."""
 PASSES = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
 """First row and column of each pass of an interlaced image, and the steps between its rows and columns (8.1)."""
-START = 8
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+START = len(SIGNATURE)
 """Bytes before the first chunk."""
+BELIEVED = frozenset((b"IHDR", b"PLTE", b"tRNS", b"acTL", b"fcTL", b"fdAT"))
+"""What the samples mean, and whether there is one picture. IDAT's stream has a checksum of its own."""
+TEXTS = frozenset((b"tEXt", b"zTXt", b"iTXt"))
+TURNING = frozenset((b"exif", b"Raw profile type exif", b"XML:com.adobe.xmp"))
+"""Keywords of the texts out of which Pillow takes an orientation where there is no eXIf chunk."""
+ORIENTATION = (b"\x12\x01", b"\x01\x12")
+"""EXIF's tag in both byte orders."""
+LONGEST_KEYWORD = 79
 FED_BYTES, PIECE_BYTES = 1 << 16, 1 << 20
 """Given to the inflater at once, and got from it at most: no stream decides how much memory it takes."""
 
@@ -63,13 +73,45 @@ class Header:
         return total
 
 
+def is_png(content: bytes | memoryview) -> bool:
+    """Whether the bytes begin as a PNG does."""
+    return bytes(content[:START]) == SIGNATURE
+
+
 def chunks(content: bytes | memoryview) -> Iterator[tuple[bytes, memoryview]]:
     """Name and data of each chunk, the last one as far as it goes."""
+    for name, chunk in _whole_chunks(content):
+        yield name, chunk[8 : 8 + int.from_bytes(chunk[:4], "big")]
+
+
+def _whole_chunks(content: bytes | memoryview) -> Iterator[tuple[bytes, memoryview]]:
+    """Name and bytes of each chunk, from its length to its checksum, the last one as far as it goes."""
     content, at = memoryview(content), START
     while at + 8 <= len(content):
-        length = int.from_bytes(content[at : at + 4], "big")
-        yield bytes(content[at + 4 : at + 8]), content[at + 8 : at + 8 + length]
-        at += 12 + length
+        end = at + 12 + int.from_bytes(content[at : at + 4], "big")
+        yield bytes(content[at + 4 : at + 8]), content[at:end]
+        at = end
+
+
+def check_chunks(content: bytes | memoryview) -> None:
+    """Refuse a PNG of which a chunk is damaged that says what the pixels are, or may say how the picture lies."""
+    for name, chunk in _whole_chunks(content):
+        if name == b"IEND":
+            return
+        if _is_believed(name, chunk[8:-4]) and zlib.crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:], "big"):
+            raise BadImageError(f"a PNG whose {name.decode()} chunk is damaged", FIX)
+
+
+def bare(content: bytes | memoryview) -> bytes:
+    """The PNG without the chunks that say nothing of its pixels, over which Pillow may stumble."""
+    kept = [chunk for name, chunk in _whole_chunks(content) if name[:1].isupper() or _is_believed(name, chunk[8:-4])]
+    return b"".join((SIGNATURE, *kept))
+
+
+def _is_believed(name: bytes, data: memoryview) -> bool:
+    if name in TEXTS:
+        return bytes(data[: LONGEST_KEYWORD + 1]).partition(b"\0")[0] in TURNING
+    return name in BELIEVED or (name == b"eXIf" and any(tag in bytes(data) for tag in ORIENTATION))
 
 
 def has_more_behind(content: bytes | memoryview) -> bool:

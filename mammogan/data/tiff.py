@@ -7,6 +7,7 @@ large as its part of the image. Of other compressions the decoder says itself wh
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -23,6 +24,15 @@ COLUMNS, ROWS, BITS, COMPRESSION, PHOTOMETRIC, ORIENTATION, SAMPLES = 256, 257, 
 STRIPS, STRIP_ROWS, STRIP_BYTES, TILE_WIDTH, TILE_ROWS, TILES, TILE_BYTES = 273, 278, 279, 322, 323, 324, 325
 PLANAR, SAMPLE_FORMAT, TABLES = 284, 339, 347
 """Tags (TIFF 6.0, sections 8, 15, 19 and 22); TABLES are what JPEG streams share."""
+SIDE = frozenset((
+    269, 270, 271, 272, 282, 283, 285, 286, 287, 296, 305, 306, 315, 316, 700, 33432, 33723, 34377, 34665, 34675, 34853,
+    37724,
+))  # fmt: skip
+"""Tags that say nothing of the pixels: texts, resolution and place on a page, and what XMP, IPTC, Photoshop, EXIF, ICC
+and GPS have to say. Any other one may."""
+FORMS = {b"II*\0": "<4xI", b"MM\0*": ">4xI"}
+"""Starts of a file, and what leads to its directory."""
+ENTRY_BYTES = 12
 UNCOMPRESSED, OLD_JPEG, JPEG = 1, 6, 7
 """Values of COMPRESSION."""
 SEPARATE = 2
@@ -75,6 +85,32 @@ class Grid:
             row, column = divmod(number % (self.across * self.down), self.across)
             rows, columns = self.rows - row * self.part_rows, self.columns - column * self.part_columns
             yield min(rows, self.part_rows), min(columns, self.part_columns)
+
+
+def is_tiff(content: bytes | memoryview) -> bool:
+    """Whether the bytes begin as a TIFF does."""
+    return bytes(content[:2]) in (b"II", b"MM")
+
+
+def bare(content: bytes | memoryview) -> bytes:
+    """The TIFF without the tags that say nothing of its pixels, over which Pillow may stumble.
+
+    Nothing moves but the entries of its first directory; a larger kind, and a broken one, stays as it is.
+    """
+    copy, form = bytearray(content), FORMS.get(bytes(content[:4]))
+    if form is None or len(copy) < struct.calcsize(form):
+        return bytes(copy)
+    (start,) = struct.unpack_from(form, copy)
+    number = struct.Struct(f"{form[0]}H")
+    if start + number.size > len(copy):
+        return bytes(copy)
+    (count,) = number.unpack_from(copy, start)
+    first, end = start + number.size, start + number.size + count * ENTRY_BYTES
+    entries = [copy[at : at + ENTRY_BYTES] for at in range(first, min(end, len(copy)), ENTRY_BYTES)]
+    kept = [entry for entry in entries if number.unpack_from(entry.ljust(ENTRY_BYTES))[0] not in SIDE]
+    directory = number.pack(len(kept)) + b"".join(kept) + copy[end : end + 4]
+    copy[start : start + len(directory)] = directory
+    return bytes(copy)
 
 
 def check_compression(image: Image, content: bytes | memoryview) -> None:

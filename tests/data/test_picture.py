@@ -12,6 +12,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image, ImageFile, features
@@ -163,6 +164,115 @@ class TestDeepPng:
 
 def png_chunk(name, data):
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+ANCILLARY = {
+    "tEXt": b"nokey", "zTXt": b"k\0\7garbage", "iTXt": b"k\0\1\0\0\0garbage",
+    "tIME": b"", "iCCP": b"", "sBIT": b"\xff\xff", "hIST": b"\0", "bKGD": b"", "pHYs": b"\0\0",
+    "gAMA": b"\0", "cHRM": b"\0", "sRGB": b"", "prVt": b"abc", "eXIf": b"II*\0",
+}  # fmt: skip
+"""Of each chunk that says nothing of the pixels, data that it cannot have, or nearly."""
+TURN = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
+XMP = b'XML:com.adobe.xmp\0\0\0\0\0<a tiff:Orientation="6"/>'
+
+
+def with_chunk(content, name, data, place, whole):
+    """A PNG with one more chunk, before or behind its pixels."""
+    chunk = png_chunk(name, data)
+    chunk = chunk if whole else chunk[:-1] + bytes([chunk[-1] ^ 1])
+    at = 33 if place == "before" else len(content) - 12
+    return content[:at] + chunk + content[at:]
+
+
+def with_segment(content, kind, data):
+    """A JPEG with one more segment, behind its JFIF one."""
+    return content[:20] + struct.pack(">BBH", 0xFF, kind, len(data) + 2) + data + content[20:]
+
+
+def with_tag(content, *entry):
+    """A little-endian TIFF with one more tag, its directory copied to its end."""
+    (start,) = struct.unpack_from("<I", content, 4)
+    (count,) = struct.unpack_from("<H", content, start)
+    entries = [content[start + 2 + 12 * number :][:12] for number in range(count)]
+    entries = sorted([*entries, struct.pack("<HHII", *entry)], key=lambda each: struct.unpack_from("<H", each))
+    content += bytes(len(content) % 2)
+    end = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
+    return content[:4] + struct.pack("<I", len(content)) + content[8:] + end
+
+
+class TestDamagedMetadata:
+    """They are no reason to refuse whole pixels: an independent decoder, imagecodecs', reads all of these."""
+
+    @pytest.mark.parametrize("name", ANCILLARY)
+    @pytest.mark.parametrize("place", ["before", "behind"])
+    @pytest.mark.parametrize("whole", [True, False], ids=["whole", "damaged"])
+    @pytest.mark.parametrize("kind", ["grey", "deep"])
+    def test_a_png_s_chunk(self, name, place, whole, kind):
+        made = {"grey": saved(GREY, "PNG"), "deep": deep_png(np.stack([LOW] * 3, -1), 2)}[kind]
+        content = with_chunk(made, name.encode(), ANCILLARY[name], place, whole)
+        shown = imagecodecs.png_decode(content)
+        np.testing.assert_array_equal(picture.decode(content), shown if kind == "grey" else shown[..., 0])
+
+    @pytest.mark.parametrize("place", ["before", "behind"])
+    @pytest.mark.parametrize("chunk", [("eXIf", TURN), ("iTXt", XMP)], ids=["EXIF", "XMP"])
+    def test_a_png_s_orientation_is_believed_only_whole(self, place, chunk):
+        name, data = chunk
+        turned = picture.decode(with_chunk(saved(GREY, "PNG"), name.encode(), data, place, whole=True))
+        assert turned.shape == (256, 64)
+        with pytest.raises(BadImageError, match=f"a PNG whose {name} chunk is damaged"):
+            picture.decode(with_chunk(saved(GREY, "PNG"), name.encode(), data, place, whole=False))
+        beside = with_chunk(saved(GREY, "PNG"), b"tEXt", b"nokey", "before", whole=False)
+        turned = picture.decode(with_chunk(beside, name.encode(), data, place, whole=True))
+        assert turned.shape == (256, 64)
+
+    @pytest.mark.parametrize("name", ["PLTE", "tRNS", "acTL"])
+    @pytest.mark.parametrize("place", ["before", "behind"])
+    def test_a_png_s_chunk_that_says_what_its_pixels_are(self, name, place):
+        damaged = with_chunk(saved(GREY, "PNG"), name.encode(), bytes(9), place, whole=False)
+        with pytest.raises(BadImageError, match=f"a PNG whose {name} chunk is damaged"):
+            picture.decode(damaged)
+
+    def test_a_png_s_header(self):
+        content = bytearray(saved(GREY, "PNG"))
+        content[19] ^= 1
+        with pytest.raises(BadImageError, match="a PNG whose IHDR chunk is damaged"):
+            picture.decode(bytes(content))
+
+    @pytest.mark.parametrize(
+        ("kind", "data"),
+        [(0xE0, b"JFIF\0"), (0xE0, b"JFIF\0\1\1"), (0xE2, b"ICC_PROFILE\0"), (0xEE, b"Adobe"), (0xEE, b"Adobe\0d\0\0")],
+        ids=repr,
+    )
+    def test_a_jpeg_s_segment(self, kind, data):
+        content = with_segment(saved(GREY, "JPEG"), kind, data)
+        np.testing.assert_array_equal(picture.decode(content), imagecodecs.jpeg8_decode(content))
+
+    def test_a_jpeg_lies_as_it_says_beside_a_damaged_segment(self):
+        exif = Image.Exif()
+        exif[ORIENTATION] = 6
+        content = with_segment(saved(GREY, "JPEG", exif=exif), 0xEE, b"Adobe")
+        assert picture.decode(content).shape == (256, 64)
+
+    def test_what_a_jpeg_s_components_are_is_believed_only_whole(self):
+        with pytest.raises(BadImageError, match=r"a JPEG whose Adobe segment.* is cut off"):
+            picture.decode(with_segment(saved(GREY.convert("RGB"), "JPEG"), 0xEE, b"Adobe"))
+
+    @pytest.mark.parametrize(
+        "entry",
+        [(305, 2, 100, 1 << 24), (34675, 7, 1000, 1 << 24), (282, 5, 1, 1 << 24), (700, 7, 1 << 30, 8)],
+        ids=["Software", "ICC", "XResolution", "XMP"],
+    )
+    def test_a_tiff_s_tag_that_points_outside(self, entry):
+        content = with_tag(saved(GREY, "TIFF"), *entry)
+        np.testing.assert_array_equal(picture.decode(content), np.asarray(GREY))
+
+    def test_a_tiff_s_tag_that_says_what_its_pixels_are(self):
+        with pytest.raises(BadImageError, match="a TIFF with a damaged tag"):
+            picture.decode(with_tag(saved(GREY, "TIFF"), 338, 3, 100, 1 << 24))
+
+    def test_a_broken_png_is_called_one(self):
+        with pytest.raises(BadImageError, match=r"unreadable picture \(a broken PNG\)"):
+            picture.decode(saved(GREY, "PNG")[:37])
 
 
 PASSES = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
