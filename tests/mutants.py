@@ -1528,6 +1528,15 @@ MUTANTS = [
             ("mammogan/data/jpeg.py", "kind == EXIF or kind not in APPLICATIONS", "kind not in APPLICATIONS"),
             ("mammogan/data/tiff.py", "[0] not in SIDE]", "[0] > 0]"),
         ],
+        "tests/data/test_display.py -k 'blanks'": [
+            ("mammogan/data/dicom_file.py", "    drop_blanks(dataset)\n    return", "    return"),
+            ("mammogan/data/dicom_file.py", "            del dataset[tag]", "            pass"),
+            ("mammogan/data/dicom_file.py", " and _kind(raw) in TEXTS", ""),
+            ("mammogan/data/dicom_file.py", "        return dictionary_VR(raw.tag)", '        return ""'),
+            ("mammogan/data/dicom_file.py", 'BLANK = b" \\0\\\\"', 'BLANK = b" \\0"'),
+            ("mammogan/data/dicom_file.py", 'BLANK = b" \\0\\\\"', 'BLANK = b" \\\\"'),
+            ("mammogan/data/functional_groups.py", "                dicom_file.drop_blanks(item)\n", ""),
+        ],
         "tests/data/test_jpeg.py": [
             ("mammogan/data/jpeg.py", "    if not np.array_equal(pixels, lengthened):", "    if False:"),
             ("mammogan/data/jpeg.py", "        jpeg._check_scans()\n", ""),

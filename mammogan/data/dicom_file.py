@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zlib
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from mammogan.data.quarantine import BadImageError, warnings_as
@@ -26,6 +27,10 @@ LARGEST_ELEMENT = 1 << 21
 """Bytes of an element of group 0028, lookup tables among them; pydicom takes apart a sequence as a whole."""
 IMAGE_GROUP = 0x0028
 META_GROUP = 0x0002
+TEXTS = frozenset("AE AS CS DA DS DT IS LO LT PN SH ST TM UC UI UR UT".split())
+"""Types whose value is text, numbers among them: NULs in the others are zeros."""
+BLANK = b" \0\\"
+"""What may stand in a text that holds no value; a backslash parts several."""
 
 
 class _DeflatedError(Exception):
@@ -139,4 +144,24 @@ def _checked(dataset: Dataset) -> Dataset:
         raw: Any = dataset.get_item(tag)
         if isinstance(raw.value, bytes | memoryview) and len(raw.value) > LARGEST_ELEMENT:
             raise BadImageError(f"element {tag} of {len(raw.value)} bytes", "export the image again")
+    drop_blanks(dataset)
     return dataset
+
+
+def drop_blanks(dataset: Dataset) -> None:
+    """Remove the elements of blanks or NULs alone, as they were read: an empty one is the same as none."""
+    for tag in list(dataset.keys()):
+        raw: Any = dataset.get_item(tag)
+        if isinstance(raw.value, bytes) and not raw.value.strip(BLANK) and _kind(raw) in TEXTS:
+            del dataset[tag]
+
+
+def _kind(raw: Any) -> str:  # noqa: ANN401  (pydicom's RawDataElement or DataElement)
+    """Type of an element; implicit files, and unsure writers, leave it to the dictionary."""
+    from pydicom.datadict import dictionary_VR
+
+    if raw.VR not in (None, "UN"):
+        return raw.VR
+    with suppress(KeyError):  # a private one
+        return dictionary_VR(raw.tag)
+    return ""

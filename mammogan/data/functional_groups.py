@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mammogan.data import shutter
+from mammogan.data import dicom_file, shutter
 from mammogan.data.quarantine import BadImageError
 
 if TYPE_CHECKING:
@@ -46,7 +46,9 @@ def _items(dataset: Dataset, macro: str) -> Iterator[tuple[str, Dataset]]:
     """The macro in the groups of the one frame, each with its group's name."""
     for group in GROUPS:
         for frame in list(dataset.get(group) or ())[:1]:
-            yield from ((group, item) for item in list(frame.get(macro) or ())[:1])
+            for item in list(frame.get(macro) or ())[:1]:
+                dicom_file.drop_blanks(item)
+                yield group, item
 
 
 def _raise(dataset: Dataset, item: Dataset, keywords: tuple[str, ...], place: str) -> None:

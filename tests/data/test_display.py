@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pydicom
 import pytest
+from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
@@ -327,6 +328,52 @@ def test_an_empty_element_is_the_same_as_none(keyword, window):
     buffer = io.BytesIO()
     dataset.save_as(buffer)
     np.testing.assert_array_equal(dicom.decode(buffer.getvalue(), window=window), RAMP)
+
+
+BLANKS = {
+    "RescaleSlope": 1, "RescaleIntercept": 1, "WindowCenter": 2, "WindowWidth": 2, "VOILUTFunction": 1,
+    "NumberOfFrames": 1, "PixelAspectRatio": 2, "ShutterShape": 2, "PresentationLUTShape": 1, "PixelPresentation": 1,
+}  # fmt: skip
+"""Optional elements of text, and how many values they have here."""
+
+
+def blanked(content, keyword, blank):
+    """A DICOM file in which the values of an element, whose first is 7777777 or SEVENSEVEN, are blanks."""
+    (mark,) = (mark for mark in (b"7777777 ", b"SEVENSEVEN") if mark in content)
+    values = b"\\".join([mark.strip()] * BLANKS[keyword])
+    values += b" " * (len(values) % 2)
+    assert content.count(values) == 1
+    width = len(values) // BLANKS[keyword] - 1
+    return content.replace(values, b"\\".join([blank * width] * BLANKS[keyword]).ljust(len(values), blank))
+
+
+def marked(keyword):
+    value = "7777777" if dictionary_VR(keyword) in ("DS", "IS") else "SEVENSEVEN"
+    return {keyword: [value] * BLANKS[keyword] if BLANKS[keyword] > 1 else value}
+
+
+@pytest.mark.parametrize("keyword", BLANKS)
+@pytest.mark.parametrize("blank", [b" ", b"\0"], ids=["blanks", "NULs"])
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian], ids=["implicit", "explicit"])
+def test_an_element_of_blanks_is_the_same_as_none(keyword, blank, syntax, dicom_bytes):
+    content = blanked(dicom_bytes(RAMP, syntax, **marked(keyword)), keyword, blank)
+    for window in (False, True):
+        np.testing.assert_array_equal(dicom.decode(content, window=window), RAMP)
+
+
+@pytest.mark.parametrize("keyword", ["RescaleSlope", "WindowWidth", "ShutterShape"])
+def test_an_element_of_blanks_in_a_functional_group_is_the_same_as_none(keyword, dicom_bytes):
+    groups = {"SharedFunctionalGroupsSequence": group(**marked(keyword))}
+    content = blanked(dicom_bytes(RAMP, **groups), keyword, b" ")
+    np.testing.assert_array_equal(dicom.decode(content, window=True), RAMP)
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian], ids=["implicit", "explicit"])
+def test_zeros_of_a_number_in_binary_are_no_blanks(syntax, dicom_bytes):
+    padded = framed(RAMP, 0)
+    shown = dicom.decode(dicom_bytes(padded, syntax, PixelPaddingValue=0))
+    assert shown.mask[:20].all()
+    assert not shown.mask[20:].any()
 
 
 def palette(red, green=None, blue=None, first=0, bits=16):
