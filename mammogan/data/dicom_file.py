@@ -27,7 +27,9 @@ LARGEST_ELEMENT = 1 << 21
 """Bytes of an element of group 0028, lookup tables among them; pydicom takes apart a sequence as a whole."""
 IMAGE_GROUP = 0x0028
 META_GROUP = 0x0002
-TEXTS = frozenset("AE AS CS DA DS DT IS LO LT PN SH ST TM UC UI UR UT".split())
+TEXTS = frozenset((
+    "AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT",
+))  # fmt: skip
 """Types whose value is text, numbers among them: NULs in the others are zeros."""
 BLANK = b" \0\\"
 """What may stand in a text that holds no value; a backslash parts several."""

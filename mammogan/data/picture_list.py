@@ -318,15 +318,16 @@ def _together(findings: Sequence[Finding]) -> Finding:
 
 
 def _plain_id(file: str) -> str:
-    """A file's path as a name: ``deep/1.png`` is ``deep__1``, as a table writes it; a long one's is its sha256."""
-    if _is_long(file):
-        return f"long-{hashlib.sha256(file.encode()).hexdigest()[:16]}"
+    """A file's path as a name: ``deep/1.png`` is ``deep__1``; a long one's is its sha256, as is one of blanks alone."""
+    if _is_long(file) or not _stem(file):
+        return f"{'long' if _stem(file) else 'blank'}-{hashlib.sha256(file.encode()).hexdigest()[:16]}"
     return _stem(file)
 
 
 def _stem(file: str) -> str:
+    """As a cell of a table is read back, without blanks at its ends."""
     stem = posixpath.splitext(file)[0] if _has_suffix(file) else file
-    return composed(stem.replace("/", "__"))
+    return composed(stem.replace("/", "__")).strip()
 
 
 def _image_ids(files: Iterable[str]) -> dict[str, str]:

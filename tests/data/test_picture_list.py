@@ -224,6 +224,28 @@ def test_accents_and_slashes_of_another_system_find_their_file(made, folder):
     assert frame["patient_id"].nunique() == 7
 
 
+BLANK_NAMES = {
+    "blank": (["7.png", "7 .png"], ["7-", "7-"]),
+    "no-break space": (["7.png", "7\N{NO-BREAK SPACE}.png"], ["7-", "7-"]),
+    "one alone": ([" 7.png", "seven .png"], ["7", "seven"]),
+    "nothing else": (["deep/ .png", " .png"], ["deep__", "blank-"]),
+}
+
+
+@pytest.mark.parametrize(("names", "starts"), BLANK_NAMES.values(), ids=BLANK_NAMES)
+def test_names_are_what_is_read_back_whatever_blanks_are_at_their_ends(made, folder, rng, tmp_path, names, starts):
+    (folder / "7.bmp").unlink()
+    (folder / "deep").mkdir()
+    for name in names:
+        Image.fromarray(rng.integers(0, 256, (64, 64), dtype=np.uint8)).save(folder / name)
+    frame, _ = made(*LINES[:7], *(f'"{name}",Q{number},MALIGNANT' for number, name in enumerate(names)))
+    made_of = frame.reset_index().set_index("patient_id")["image_id"]
+    assert len(set(frame.index)) == 9
+    for number, start in enumerate(starts):
+        assert made_of[f"Q{number}"].startswith(start)
+    assert verify(tmp_path / "set") == []
+
+
 def test_a_space_is_a_space(made, folder):
     """As macOS puts one before AM, and Word between names."""
     os.rename(folder / "0.bmp", folder / "10\u202fAM.bmp")
