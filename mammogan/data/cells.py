@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-FORMULA = re.compile(r"'*[=+\-@\t\r]")
-"""Beginning of a cell that a spreadsheet would compute, or of one that is shielded already."""
+FORMULA = re.compile(r"'*[=+\-@\uff1d\uff0b\uff0d\uff20\t\r]")
+"""Beginning of a cell that a spreadsheet would compute, in full width too, or of one that is shielded already."""
 
 
 def readable(text: str) -> str:

@@ -136,9 +136,30 @@ def test_a_column_that_stands_there_twice_is_refused_where_it_is_used():
     assert len(table.checked_rows(("file",), ("file",))) == 1
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\tx", "\r", "'=x", "''-x", "'", "'x", "", "P 1", "a=b"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "=1+1",
+        "+1",
+        "-1",
+        "@x",
+        "\uff1d1",
+        "\uff0b1",
+        "\uff0d1",
+        "'\uff20x",
+        "\tx",
+        "\r",
+        "'=x",
+        "''-x",
+        "'",
+        "'x",
+        "",
+        "P 1",
+        "a=b",
+    ],
+)
 def test_cells_are_safe_in_a_spreadsheet_and_come_back(text):
-    assert not shielded(text).startswith(("=", "+", "-", "@", "\t", "\r"))
+    assert not shielded(text).startswith(tuple("=+-@\uff1d\uff0b\uff0d\uff20\t\r"))
     assert unshielded(shielded(text)) == text
     assert shielded("P_00001") == "P_00001"
 
