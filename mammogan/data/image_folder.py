@@ -35,13 +35,20 @@ def read_images(folder: Path) -> Tensor:
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Pictures below ``folder`` that are not hidden, sorted by path. Raises ValueError where there is none."""
+    """Pictures below ``folder`` that are not hidden, sorted by path; a link may lead to one within the folder.
+
+    Raises ValueError where there is none, and for one that a link outside the folder gives.
+    """
     if not folder.is_dir():
         raise ValueError(f"folder={str(folder)!r}: there is no such folder")
     named = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     files = sorted(path for path in named if not is_companion(path.relative_to(folder).as_posix()))
     if not files:
         raise ValueError(f"folder={str(folder)!r}: it holds no images ({', '.join(SUFFIXES)})")
+    root = folder.resolve()
+    for path in files:
+        if path.is_file() and not path.resolve().is_relative_to(root):
+            raise ValueError(f"{path} leaves its folder by a link; copy the file there")
     return files
 
 

@@ -52,6 +52,17 @@ def test_a_link_to_a_picture_is_read(folder):
     assert len(read_images(folder)) == 4
 
 
+def test_a_link_out_of_the_folder_is_refused_and_a_link_to_the_folder_is_none(folder, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "link").symlink_to(folder)
+    assert len(read_images(outside / "link")) == 3
+    (folder / "2.png").rename(outside / "2.png")
+    (folder / "2.png").symlink_to(outside / "2.png")
+    for place in (folder, outside / "link"):
+        with pytest.raises(ValueError, match=r"2\.png leaves its folder by a link; copy the file there"):
+            read_images(place)
+
+
 def test_what_other_programs_left_beside_the_pictures_is_none(folder):
     (folder / "._1.png").write_bytes(b"\0\5\26\7")
     (folder / "__MACOSX").mkdir()
