@@ -118,6 +118,15 @@ def test_text_is_utf_8_whatever_the_locale_says(tmp_path):
     assert done.stdout.decode() == "\u00bb\n"
 
 
+def test_text_is_utf_8_whatever_the_streams_are_told():
+    """Which they are even in UTF-8 mode, and in every process that the command starts."""
+    child = "import os; from mammogan import utf8; utf8.require(); print(chr(187), 'PYTHONIOENCODING' in os.environ)"
+    for told, kept in (("ascii", False), ("latin-1:replace", False), ("utf8", True), (":replace", True)):
+        environment = {**os.environ, "PYTHONIOENCODING": told, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}
+        done = subprocess.run([sys.executable, "-c", child], env=environment, capture_output=True, check=True)
+        assert done.stdout.decode() == f"\u00bb {kept}\n"
+
+
 class TestReaderThatWentAway:
     """``mammogan ... | head``: no word of it, and the status that a shell expects of who wrote to nobody."""
 
