@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mammogan.data import dicom_file, display, functional_groups, stored_pixels
-from mammogan.data.dicom_file import FIX, is_dicom
+from mammogan.data.dicom_file import FIX, is_dicom, is_headless
 from mammogan.data.quarantine import BadImageError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ SERIES_UID = 0x0020000E
 """Tag of SeriesInstanceUID."""
 BURNED_IN = 0x00280301
 """Tag of BurnedInAnnotation."""
-__all__ = ["decode", "is_dicom", "read", "series_uid"]
+__all__ = ["decode", "is_dicom", "is_headless", "read", "series_uid"]
 
 
 def load() -> None:

@@ -26,7 +26,7 @@ MOST_READS = 200_000
 LARGEST_ELEMENT = 1 << 21
 """Bytes of an element of group 0028, lookup tables among them; pydicom takes apart a sequence as a whole."""
 IMAGE_GROUP = 0x0028
-META_GROUP = 0x0002
+META_GROUP, FIRST_GROUP, PATIENT_GROUP = 0x0002, 0x0008, 0x0010
 TEXTS = frozenset((
     "AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT",
 ))  # fmt: skip
@@ -82,11 +82,27 @@ def is_dicom(content: bytes | memoryview) -> bool:
         return True
     if len(head) < 8:
         return False
+    return _begins_with(head, (META_GROUP, FIRST_GROUP))
+
+
+def is_headless(content: bytes | memoryview) -> bool:
+    """Whether bytes that are no DICOM file may be one that has lost its beginning.
+
+    Its elements stand behind a preamble of zeros without ``DICM``, or begin with the patient's.
+    """
+    head = bytes(content[: PREAMBLE_BYTES + 8])
+    if not any(head[: PREAMBLE_BYTES - 4]):
+        return _begins_with(head[PREAMBLE_BYTES - 4 :], (META_GROUP, FIRST_GROUP))
+    return len(head) >= 8 and _begins_with(head, (PATIENT_GROUP,))
+
+
+def _begins_with(head: bytes, groups: tuple[int, ...]) -> bool:
+    """Whether an element of one of these groups stands at the beginning."""
     little, big = (int.from_bytes(head[:2], order) for order in ("little", "big"))
     explicit = head[4:6].isalpha() and head[4:6].isupper()
-    if big == 0x0008:
+    if big in groups and big != META_GROUP:
         return head[2] == 0 and explicit
-    return little in (META_GROUP, 0x0008) and head[3] == 0 and (explicit or head[6:8] == b"\0\0")
+    return little in groups and head[3] == 0 and (explicit or head[6:8] == b"\0\0")
 
 
 def read(content: bytes | memoryview, *, last: int | None = None) -> Dataset:

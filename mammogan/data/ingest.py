@@ -199,6 +199,8 @@ def _interrupts_held() -> Generator[None]:
 
 def _lost(located: Located, finished: int, config: DataConfig) -> int | None:
     """Images that are lost, where these are too many. Raises ValueError where none was asked for."""
+    if not located.expected and located.kind == "images":
+        raise ValueError(f"source: its {manifest.FILE} has a header and no row below it; add one for each image")
     if not located.expected:
         raise ValueError(
             f"source: a {located.kind} source without a single row of data.subset={config.subset}; add some"

@@ -89,8 +89,10 @@ class Listing:
         for one that means two files.
         """
         path = posixpath.normpath(slashed := written.replace("\\", "/"))
-        if slashed.startswith("/") or ntpath.splitdrive(written)[0] or ".." in slashed.split("/"):
+        if slashed.startswith("/") or ntpath.splitdrive(written)[0] or path.split("/")[0] == "..":
             raise ValueError(f"file={written[:200]!r}: it leaves its folder")
+        if ".." in slashed.split("/"):  # where a link stands before it, it leads elsewhere
+            raise ValueError(f"file={written[:200]!r}: '..' stands in it; write the path without it")
         spelt = self._spellings.get(_read(path), [path])
         if len(spelt) > 1:
             raise ValueError(f"file={written[:200]!r}: {len(spelt)} files have this name here; rename one")

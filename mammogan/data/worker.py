@@ -186,6 +186,8 @@ def _decoded(content: bytes | memoryview, *, window: bool) -> dicom.Picture:
         raise BadImageError("the file is empty", "download it again")
     if dicom.is_dicom(content):
         return dicom.read(content, window=window)
+    if dicom.is_headless(content):
+        raise BadImageError("a DICOM file without its mark DICM, or without its first elements", "export it again")
     return dicom.Picture(picture.decode(content), burned_in=False)
 
 

@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
 from mammogan.config import DataConfig
-from mammogan.data import dicom, phantom
+from mammogan.data import dicom, phantom, worker
 from mammogan.data.preprocess import square, value_range
 from mammogan.data.quarantine import BadImageError
 
@@ -458,6 +458,17 @@ class TestWholeFiles:
         assert content[:2] == (b"\x08\0" if little else b"\0\x08")
         np.testing.assert_array_equal(dicom.decode(content), RAMP)
         assert dicom.series_uid(content) == "1.3"
+
+    def test_one_without_its_beginning_is_called_one(self, dicom_bytes, rng):
+        content = phantom.dicom_bytes(RAMP, "1.2", "1.3", "1.4", PatientName="X")
+        patient = content.index(b"\x10\0\x10\0\x02\0\0\0X ")
+        whole = worker.decode(content[132:])
+        for headless in (bytes(128) + content[132:], content[patient:]):
+            with pytest.raises(BadImageError, match="a DICOM file without its mark DICM, or without its first"):
+                worker.decode(headless)
+        np.testing.assert_array_equal(whole, RAMP)
+        for text in (b"", b"\x10\0", bytes(500), rng.bytes(500)):
+            assert not dicom.is_headless(text)
 
     def test_pixels_of_floating_point_are_refused_by_name(self, dicom_bytes):
         content = dicom_bytes(RAMP, PixelData=None, FloatPixelData=bytes(4 * RAMP.size))

@@ -162,7 +162,9 @@ def test_an_image_that_went_missing_or_did_not_reach_the_disk_is_made_again(phan
 def test_a_manifest_without_rows(tmp_path):
     (tmp_path / "source").mkdir()
     (tmp_path / "source/manifest.csv").write_text("file,patient_id,pathology\n")
-    with pytest.raises(ValueError, match="without a single row"):
+    with pytest.raises(
+        ValueError, match=r"^source: its manifest.csv has a header and no row below it; add one for each image$"
+    ):
         ingest(str(tmp_path / "source"), "", MASS, tmp_path / "set")
 
 
