@@ -15,6 +15,8 @@ from pathlib import Path
 
 import psutil
 
+from mammogan import lock
+
 RUNNER = "MAMMOGAN_RUNNER"
 """Variable that names the runner's process: its number and when it began."""
 LOCK = "MAMMOGAN_STEPS_LOCK"
@@ -27,18 +29,9 @@ _held: list[int] = []
 """Open files whose locks end with this process."""
 
 
-def variables(lock: Path) -> dict[str, str]:
+def variables(file: Path) -> dict[str, str]:
     """Environment of the steps that this process begins."""
-    return {RUNNER: _signature(psutil.Process()), LOCK: str(lock)}
-
-
-def open_lock(path: Path) -> int:
-    """Descriptor of a file to be locked, made where it is missing, never changed, no link followed."""
-    try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-    except OSError as error:
-        raise OSError(f"{path}: it cannot be opened to be locked ({error.strerror}); remove it, or check the rights of "
-                      "its folder") from error  # fmt: skip
+    return {RUNNER: _signature(psutil.Process()), LOCK: str(file)}
 
 
 def hold() -> None:
@@ -47,10 +40,10 @@ def hold() -> None:
     Then the step gets SIGTERM, and SIGKILL with all that it began after ``GRACE_S``. Elsewhere nothing is done. Raises
     SystemExit where the runner has gone already.
     """
-    lock, signature = os.environ.get(LOCK), os.environ.get(RUNNER)
-    if not lock or not signature or _held:
+    file, signature = os.environ.get(LOCK), os.environ.get(RUNNER)
+    if not file or not signature or _held:
         return
-    descriptor = open_lock(Path(lock))
+    descriptor = lock.opened(Path(file))
     fcntl.flock(descriptor, fcntl.LOCK_SH)
     _held.append(descriptor)
     runner = _process(signature)
@@ -59,9 +52,9 @@ def hold() -> None:
     threading.Thread(target=_end_with, args=(runner,), name="tether", daemon=True).start()
 
 
-def wait_until_free(lock: Path, longest_s: float = GRACE_S + 5.0) -> bool:
+def wait_until_free(file: Path, longest_s: float = GRACE_S + 5.0) -> bool:
     """Whether no step holds the folder any more; waits for those whose runner was killed."""
-    descriptor = open_lock(lock)
+    descriptor = lock.opened(file)
     until = time.monotonic() + longest_s
     try:
         while True:

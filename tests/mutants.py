@@ -1993,7 +1993,17 @@ MUTANTS = [
         ],
         "tests/test_tether.py": [
             ("mammogan/tether.py", "    if runner is None:\n", "    if False:\n"),
-            ("mammogan/tether.py", " | os.O_NOFOLLOW", ""),
+        ],
+        "tests/test_exclusive_lock.py": [
+            ("mammogan/lock.py", "os.O_CREAT | os.O_NOFOLLOW", "os.O_CREAT"),
+            ("mammogan/lock.py", "held = free and _is_at(descriptor, path)", "held = free"),
+            (
+                "mammogan/lock.py",
+                "    except BlockingIOError:\n        return False",
+                "    except BlockingIOError:\n        return True",
+            ),
+            ("mammogan/lock.py", "if is_free(descriptor, unknown=False) and", "if"),
+            ("mammogan/lock.py", "                path.unlink()", "                pass"),
         ],
         "tests/test_user_folders.py": [
             ("mammogan/user_folders.py", "except RuntimeError as error:", "except KeyError as error:"),

@@ -1,6 +1,5 @@
 """A step of a local run ends with its runner, and the folder is held until it has."""
 
-import fcntl
 import os
 import subprocess
 import sys
@@ -70,14 +69,3 @@ def test_a_step_on_a_cluster_is_tied_to_nothing(monkeypatch):
     monkeypatch.delenv(tether.LOCK, raising=False)
     tether.hold()
     assert tether._held == []
-
-
-def test_a_lock_follows_no_link_and_changes_no_file(tmp_path):
-    (tmp_path / "precious").write_text("kept")
-    (tmp_path / ".lock").symlink_to(tmp_path / "precious")
-    with pytest.raises(OSError, match=r"\.lock: it cannot be opened to be locked"):
-        tether.open_lock(tmp_path / ".lock")
-    descriptor = tether.open_lock(tmp_path / "precious")
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    os.close(descriptor)
-    assert (tmp_path / "precious").read_text() == "kept"

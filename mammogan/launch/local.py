@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import contextlib
-import fcntl
 import io
 import json
 import logging
@@ -18,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from mammogan import codec, config, console, storage, tether
+from mammogan import codec, config, console, lock, storage, tether
 from mammogan.addresses import DATABASE
 from mammogan.document import Document
 from mammogan.errors import LoggedError
@@ -114,17 +113,10 @@ def exclusive(out: Path) -> Generator[None]:
     Raises RuntimeError where another run, or such a step, holds it.
     """
     out.mkdir(parents=True, exist_ok=True)
-    lock = tether.open_lock(out / ".lock")
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RuntimeError(f"--out={out}: another run is using it; wait for it or give another folder") from error
+    with lock.exclusive(out / lock.NAME, f"--out={out}: another run is using it; wait for it or give another folder"):
         if not tether.wait_until_free(out / STEPS_LOCK):
             raise RuntimeError(f"--out={out}: steps of a run that was killed are still at work; end them and run again")
         yield
-    finally:
-        os.close(lock)
 
 
 def relocate(out: Path, experiment: str = "") -> list[Relocation]:

@@ -94,7 +94,7 @@ def test_what_is_only_listed_changes_nothing_even_after_a_move(runs, tmp_path, c
     invoke("--out", moved, *arguments)
     assert caplog.text.count("would remove manifest.csv of run") == 2
     assert {name: (moved / name).read_bytes() for name in before} == before
-    assert files(moved) - set(before) == {".lock", ".steps"}
+    assert files(moved) - set(before) == {".steps"}
 
 
 def test_artifacts_that_were_moved_away_are_not_called_none(runs, tmp_path, caplog):

@@ -10,7 +10,7 @@ import socket
 import pytest
 from sample_run import measured
 
-from mammogan import config, console, tether
+from mammogan import config, console, lock, tether
 from mammogan.launch import local, store, ui
 from mammogan.launch.arguments import graph_arguments
 from mammogan.launch.mlflow_page import open_command
@@ -132,7 +132,7 @@ def test_a_runs_folder_is_locked_through_no_link(tmp_path):
 
 def test_a_folder_whose_steps_are_still_at_work_is_not_used(tmp_path, monkeypatch):
     monkeypatch.setattr(tether.wait_until_free, "__defaults__", (0.3,))
-    descriptor = tether.open_lock(tmp_path / local.STEPS_LOCK)
+    descriptor = lock.opened(tmp_path / local.STEPS_LOCK)
     fcntl.flock(descriptor, fcntl.LOCK_SH)
     with pytest.raises(RuntimeError, match="still at work"), local.exclusive(tmp_path):
         pass
