@@ -2005,6 +2005,22 @@ MUTANTS = [
             ("mammogan/lock.py", "if is_free(descriptor, unknown=False) and", "if"),
             ("mammogan/lock.py", "                path.unlink()", "                pass"),
         ],
+        "tests/data/test_replacement.py": [
+            ("mammogan/data/replacement.py", "            if free and _is_between(left):", "            if False:"),
+            ("mammogan/data/replacement.py", "            if free and not _is_between(path):", "            if free:"),
+            ("mammogan/data/replacement.py", "            if _is_between(scratch):", "            if False:"),
+            ("mammogan/data/replacement.py", "            os.replace(scratch / OLD, folder)", "            raise"),
+            ("mammogan/data/replacement.py", "(scratch / OLD).exists() and (scratch / NEW)", "(scratch / NEW)"),
+            ("mammogan/data/replacement.py", "    with _locked(folder.parent, fcntl.LOCK_EX):  #", "    if True:  #"),
+            (
+                "mammogan/data/replacement.py",
+                "    with _locked(scratch, fcntl.LOCK_EX | fcntl.LOCK_NB):",
+                "    if True:",
+            ),
+            ("mammogan/data/manifest.py", "    put_back(folder)\n", ""),
+            ("mammogan/data/dataset.py", "        manifest.put_back(folder)\n", ""),
+            ("mammogan/commands/purge.py", "            put_back(out.resolve())", "            pass"),
+        ],
         "tests/test_user_folders.py": [
             ("mammogan/user_folders.py", "except RuntimeError as error:", "except KeyError as error:"),
         ],

@@ -50,6 +50,7 @@ def purge(
     yes: Annotated[bool, typer.Option("--yes", help="Remove for good what is listed.")] = False,
 ) -> None:
     """List what runs left of patients' data: images, key and index, data sets, pages; with --yes remove it."""
+    from mammogan.data.replacement import put_back
     from mammogan.launch import local, remains
 
     if out is None and not store and not mlflow and not cache:
@@ -59,6 +60,8 @@ def purge(
     if out:
         remains.require_runs(out, local.DATABASE)
     with local.exclusive(out.resolve()) if out else contextlib.nullcontext():
+        if out and yes:
+            put_back(out.resolve())
         holdings = _holdings(out, mlflow, experiment, runs or (), keep=not yes)
         items = [*_files(out, store, cache=cache), *_artifacts(holdings)]
         for item in items:

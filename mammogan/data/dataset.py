@@ -40,6 +40,7 @@ class Dataset:
     @staticmethod
     def is_at(folder: Path) -> bool:
         """Whether a folder has a manifest, and so is a data set rather than a plain folder of images."""
+        manifest.put_back(folder)
         return (folder / manifest.FILE).is_file()
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shlex
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mammogan import shell, storage
-from mammogan.data import tables
+from mammogan.data import replacement, tables
 from mammogan.data.cells import shielded, unshielded
 from mammogan.results import Role
 
@@ -63,6 +64,7 @@ def read(folder: Path) -> pd.DataFrame:
     import pandas as pd
 
     path = folder / FILE
+    put_back(folder)
     if not path.is_file() and (kind := storage.unusual(path)):
         raise FileNotFoundError(f"no data set at {folder}: {FILE} is {kind}, no regular file; ingest again")
     if not path.is_file():
@@ -78,6 +80,13 @@ def read(folder: Path) -> pd.DataFrame:
             reason = f"is {kind}, no regular file" if kind else "is missing"
             raise FileNotFoundError(f"{path}: the image {file} {reason}; ingest again")
     return frame
+
+
+def put_back(folder: Path) -> None:
+    """Where a process was killed while it replaced the data set, put the new one there, if that may be written."""
+    if not folder.exists():
+        with contextlib.suppress(OSError):
+            replacement.put_back(folder.absolute().parent, folder.name)
 
 
 def _rows(path: Path) -> dict[str, list[str]]:
