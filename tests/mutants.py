@@ -2021,6 +2021,16 @@ MUTANTS = [
             ("mammogan/data/dataset.py", "        manifest.put_back(folder)\n", ""),
             ("mammogan/commands/purge.py", "            put_back(out.resolve())", "            pass"),
         ],
+        "tests/synthesis/test_synthesis.py -k 'second_process or killed_process or full_disk'": [
+            ("mammogan/synthesis/balance.py", "if storage.is_remote(out) else lock.out_folder(out)", ""),
+            ("mammogan/synthesis/balance.py", "        manifest.put_back(Path(out))", "        pass"),
+            (
+                "mammogan/synthesis/balance.py",
+                "    replacement.take_place(Path(stream.root), Path(out))",
+                "    os.replace(out, _work(out) / 'old') if Path(out).exists() else None; os.replace(stream.root, out)",
+            ),
+            ("mammogan/synthesis/stream.py", "with storage.named(path.parent):", "if True:"),
+        ],
         "tests/test_user_folders.py": [
             ("mammogan/user_folders.py", "except RuntimeError as error:", "except KeyError as error:"),
         ],

@@ -7,6 +7,7 @@ patient of the real images.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
@@ -14,10 +15,10 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
-from mammogan import console, storage
+from mammogan import console, lock, storage
 from mammogan.codec import OlderFormatError
 from mammogan.config import Config, SynthesiseConfig, digest
-from mammogan.data import manifest, summary
+from mammogan.data import manifest, replacement, summary
 from mammogan.data.dataset import Dataset
 from mammogan.data.summary import Summary, SyntheticPart
 from mammogan.synthesis import publication
@@ -36,8 +37,14 @@ def fill(model: Model, dataset: Dataset | None, label: int, config: Config, out:
 
     Without ``dataset`` it holds ``synthesise.count`` synthetic images alone. Returns its summary, of which the part
     ``synthetic`` counts what was made, drawn and dropped. Run again it resumes where it was stopped, and a finished
-    one is left as it is. Raises ValueError where nothing is to be made and for an ``out`` that holds something else.
+    one is left as it is. Raises ValueError where nothing is to be made and for an ``out`` that holds something else,
+    RuntimeError while another process writes a folder ``out``.
     """
+    with contextlib.nullcontext() if storage.is_remote(out) else lock.out_folder(out):
+        return _filled(model, dataset, label, config, out)
+
+
+def _filled(model: Model, dataset: Dataset | None, label: int, config: Config, out: str) -> Summary:
     wanted = missing(dataset, label, config.synthesise)
     key = _key(model, label, config, wanted, dataset)
     if finished := _finished(out, key):
@@ -100,6 +107,8 @@ def _key(model: Model, label: int, config: Config, wanted: int, dataset: Dataset
 def _finished(out: str, key: str) -> Summary | None:
     """Summary of ``out`` if it is finished. Raises ValueError where something else than a data set stands there."""
     uri = storage.join(out, summary.FILE)
+    if not storage.is_remote(out):
+        manifest.put_back(Path(out))
     if storage.exists(uri):
         try:
             earlier = summary.parse(storage.read_bytes(uri), uri)
@@ -133,8 +142,5 @@ def _take_its_place(out: str, stream: Stream) -> None:
             storage.remove(storage.join(stream.records, name))
         return
     os.sync()  # the images were not synced one by one
-    old = _work(out) / "old"
-    if Path(out).exists():
-        os.replace(out, old)
-    os.replace(stream.root, out)
+    replacement.take_place(Path(stream.root), Path(out))
     shutil.rmtree(_work(out))

@@ -172,4 +172,5 @@ def put(uri: str, content: bytes) -> None:
     else:
         path = Path(uri)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        with storage.named(path.parent):  # "No space left on device" alone does not say where
+            path.write_bytes(content)

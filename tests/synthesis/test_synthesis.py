@@ -1,5 +1,6 @@
 """The filled data set is balanced, marked, sound, resumable and the same bytes every time."""
 
+import errno
 import hashlib
 import json
 import subprocess
@@ -125,6 +126,47 @@ def test_a_finished_set_is_left_as_it_is_and_other_settings_replace_it(dataset, 
     assert set(manifest.read(out).query("source == 'synthetic'")["image_id"].str[:27]) == {
         "synthetic-mammogan-v3-s1-00"
     }
+
+
+def test_a_second_process_is_refused_while_the_first_writes_the_set(model, tmp_path, monkeypatch):
+    out, real = str(tmp_path / "made"), balance.publication.publish
+
+    def second(*given):
+        for seed in (0, 1):
+            with pytest.raises(RuntimeError, match=r"--out=.*/made: another process is writing it; wait for it or"):
+                fill_dataset(model, None, 1, settings(count=5, seed=seed), out)
+        return real(*given)
+
+    monkeypatch.setattr(balance.publication, "publish", second)
+    fill_dataset(model, None, 1, settings(count=5), out)
+    assert verify(tmp_path / "made") == []
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+
+
+def test_a_set_that_a_killed_process_was_about_to_put_in_place_is_not_made_again(model, tmp_path):
+    first = fill_dataset(model, None, 1, settings(count=5), str(tmp_path / "made"))
+    (tmp_path / ".made.abcdefgh" / "old").mkdir(parents=True)
+    (tmp_path / "made").rename(tmp_path / ".made.abcdefgh" / "new")
+    stamps = storage.list_stamps(str(tmp_path / ".made.abcdefgh" / "new"))
+    assert fill_dataset(model, None, 1, settings(count=5), str(tmp_path / "made")) == first
+    assert storage.list_stamps(str(tmp_path / "made")) == stamps
+
+
+def test_what_a_killed_process_took_away_is_no_hindrance_to_other_settings(model, tmp_path):
+    fill_dataset(model, None, 1, settings(count=5), str(tmp_path / "made"))
+    (tmp_path / ".made.work" / "old").mkdir(parents=True)
+    (tmp_path / ".made.work" / "old" / "x").touch()
+    fill_dataset(model, None, 1, settings(count=6), str(tmp_path / "made"))
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+
+
+def test_a_full_disk_says_where(model, tmp_path, monkeypatch):
+    def full(path, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(stream.Path, "write_bytes", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*/\.made\.work/\w+/new/images'$"):
+        fill_dataset(model, None, 1, settings(count=5), str(tmp_path / "made"))
 
 
 def test_a_filter_leaves_out_copies_and_counts_them(dataset, model, tmp_path):
