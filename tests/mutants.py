@@ -2031,6 +2031,9 @@ MUTANTS = [
             ),
             ("mammogan/synthesis/stream.py", "with storage.named(path.parent):", "if True:"),
         ],
+        "tests/training/test_train_command.py -k second_process": [
+            ("mammogan/training/trial.py", "with _held(out) if ranks.is_main else contextlib", "with contextlib"),
+        ],
         "tests/test_user_folders.py": [
             ("mammogan/user_folders.py", "except RuntimeError as error:", "except KeyError as error:"),
         ],

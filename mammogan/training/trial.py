@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import math
@@ -13,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mammogan import storage
+from mammogan import lock, storage
 from mammogan.addresses import masked
 from mammogan.config import Config, Trial, require_seed
 from mammogan.device import deterministic_algorithms, device_name, pick_device
@@ -73,8 +74,8 @@ def train_trial(
     watched and, with ``train.patience``, the trial is stopped early. ``data_digest`` stands for both. Of several
     processes (``ranks``) the leader writes, and a fault raises, because only a new start of all of them can fix it.
     Raises ValueError for fewer than 2 images, for another shape or type, for a lambda that is not finite, for what is
-    no seed and for a patience with fewer than 2 validation images; OSError where not even ``trial.json`` can be
-    written.
+    no seed and for a patience with fewer than 2 validation images; RuntimeError while another process writes ``out``;
+    OSError where not even ``trial.json`` can be written.
     """
     _check_images(images, config, ranks)
     watched = images[:0] if validation is None or not len(validation) else validation
@@ -85,6 +86,19 @@ def train_trial(
     require_seed("seed", trial.seed)
     begun = TrialResult(trial.gp_lambda, trial.seed, data_digest, config.train.epochs)
     work = _Work(images, watched, config, trial, ranks, begun, report, report_grid)
+    with _held(out) if ranks.is_main else contextlib.nullcontext():
+        return _ended(work, store, out, report_error)
+
+
+def _held(out: Path) -> contextlib.AbstractContextManager[None]:
+    """Hold the trial's folder from within, for what it lies in may be nobody's to write."""
+    out.mkdir(parents=True, exist_ok=True)
+    return lock.exclusive(out / lock.NAME, lock.busy(out))
+
+
+def _ended(work: _Work, store: str, out: Path, report_error: ReportError | None) -> TrialResult:
+    """The trial's result, however it ends."""
+    config, trial, ranks = work.config, work.trial, work.ranks
     try:
         with deterministic_algorithms(config.train.deterministic):
             return work.finished(store, out)

@@ -7,7 +7,7 @@ from filled_dataset import write_summary
 from trial_process import OVERRIDES
 from typer.testing import CliRunner
 
-from mammogan import codec, results
+from mammogan import codec, lock, results
 from mammogan.command_line import app
 from mammogan.data import manifest
 from mammogan.data.dataset import Dataset
@@ -31,6 +31,18 @@ def test_it_trains_and_copies_what_is_finished(tmp_path, dataset):
     again = invoke(*places, "--lambda", 3, "--seed", 7, *QUICK, "--json")
     assert codec.decode(TrialResult, json.loads(again.stdout)) == trained
     assert "finished by an earlier run" in again.stderr
+
+
+def test_a_second_process_is_refused_while_the_first_trains_there(tmp_path, dataset):
+    out = tmp_path / "out"
+    out.mkdir()
+    with lock.exclusive(out / lock.NAME, ""):
+        second = invoke("--data", dataset, "--out", out, *QUICK)
+    assert second.exit_code == 1
+    assert f"--out={out}: another process is writing it; wait for it or give another --out" in second.stderr
+    assert not list(out.iterdir())
+    assert invoke("--data", dataset, "--out", out, *QUICK).exit_code == 0
+    assert not (out / lock.NAME).exists()
 
 
 def test_what_a_record_says_of_its_device_is_text(tmp_path, dataset):
