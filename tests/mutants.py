@@ -2034,6 +2034,17 @@ MUTANTS = [
         "tests/training/test_train_command.py -k second_process": [
             ("mammogan/training/trial.py", "with _held(out) if ranks.is_main else contextlib", "with contextlib"),
         ],
+        "tests/data/test_ingest.py -k 'second_ingest or full_disk or killed_ingest'": [
+            ("mammogan/data/ingest.py", "with lock.out_folder(out) if work is None else contextlib", "with contextlib"),
+            ("mammogan/data/ingest.py", "    sweep(work)\n", ""),
+            ("mammogan/data/finished.py", 'f".{secrets.token_hex(8)}{PART}"', 'f".{path.name}.{os.getpid()}{PART}"'),
+            ("mammogan/data/finished.py", "            part.unlink(missing_ok=True)\n", ""),
+            (
+                "mammogan/data/finished.py",
+                "        descriptor = lock.taken(part)\n",
+                "        descriptor = lock.opened(part)\n",
+            ),
+        ],
         "tests/test_user_folders.py": [
             ("mammogan/user_folders.py", "except RuntimeError as error:", "except KeyError as error:"),
         ],

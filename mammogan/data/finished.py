@@ -13,17 +13,20 @@ import hashlib
 import json
 import os
 import platform
+import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from mammogan import codec, console, patience, storage
+from mammogan import codec, console, lock, patience, storage
 from mammogan.config import digest
 from mammogan.data.cbis_ddsm import ImageSpec
 from mammogan.data.sources import Job
 
 STORE_THREADS = 16
 """Images on their way to or from the store at a time, before the first one is made."""
+PART = ".part"
+"""How the name of a file ends that is not finished."""
 
 
 @dataclass(frozen=True)
@@ -213,13 +216,26 @@ def _conversion(record: object) -> Conversion | None:
         return None
 
 
+def sweep(work: Path) -> None:
+    """Remove the unfinished files below a work folder whose writers were killed: they may show or name a patient."""
+    for part in work.glob(f"*/.*{PART}"):
+        lock.remove_abandoned(part)
+
+
 def _keep(path: Path, content: bytes) -> None:
-    """Write a file of the work folder whole, without waiting for the disk: ``image`` looks whether it got there."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with storage.named(path.parent):  # "No space left on device" alone does not say where
-            part.write_bytes(content)
-            part.replace(path)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
+    """Write a file of the work folder whole, without waiting for the disk: ``image`` looks whether it got there.
+
+    Until then its name tells nothing, and it is locked, so that ``sweep`` knows whether somebody still writes it.
+    """
+    part = path.with_name(f".{secrets.token_hex(8)}{PART}")
+    with storage.named(path.parent):  # "No space left on device" alone does not say where
+        descriptor = lock.taken(part)
+        assert descriptor is not None  # nobody else has thought of that name
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise

@@ -7,6 +7,7 @@ The pixels and the digest depend on the source's content and the settings alone.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import multiprocessing
@@ -22,11 +23,11 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mammogan import console, cores, storage
+from mammogan import console, cores, lock, storage
 from mammogan.config import DataConfig, digest
 from mammogan.data import manifest, quarantine, sources, split, summary, worker
 from mammogan.data.duplicates import without_duplicates
-from mammogan.data.finished import Finished, FinishedImage
+from mammogan.data.finished import Finished, FinishedImage, sweep
 from mammogan.data.patients import Patients, hidden_rows
 from mammogan.data.quarantine import RejectedImage
 from mammogan.data.replacement import replaced_folder
@@ -69,9 +70,23 @@ def ingest(
     the same without. With ``patients`` it names nobody: pseudonyms stand for all that may tell whose an image is, and
     what they mean is kept beside their key. Raises ValueError for input that cannot be used as a whole, OSError for a
     source or store that cannot be reached, RuntimeError when more than ``config.max_bad`` of the images are bad; the
-    good ones then stay.
+    good ones then stay; and where ``work`` is left out, while another process writes ``out``.
     """
     _check_out(out)
+    with lock.out_folder(out) if work is None else contextlib.nullcontext():  # which would remove it from under us
+        return _ingested(source, labels, config, out, work, workers, store, patients)
+
+
+def _ingested(
+    source: str,
+    labels: str,
+    config: DataConfig,
+    out: Path,
+    work: Path | None,
+    workers: int,
+    store: str,
+    patients: Patients | None,
+) -> Summary:
     kept = work or out.parent / f".{out.name}.work"
     images = _finished_images(kept, store, config)
     folder = _phantom(kept) if source == "phantom" else source
@@ -111,6 +126,7 @@ def _finished_images(work: Path, store: str, config: DataConfig) -> Finished:
     pixels = digest([FORMAT, *(getattr(config, name) for name in PIXEL_SETTINGS)])
     images = Finished(work / pixels, storage.join(store, "images", pixels) if store else "")
     images.folder.mkdir(parents=True, exist_ok=True)
+    sweep(work)
     return images
 
 

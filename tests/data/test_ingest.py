@@ -3,6 +3,7 @@ import errno
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -16,9 +17,9 @@ import psutil
 import pytest
 from PIL import Image
 
-from mammogan import storage
+from mammogan import lock, storage
 from mammogan.config import PRESETS, DataConfig
-from mammogan.data import manifest, worker
+from mammogan.data import finished, manifest, worker
 from mammogan.data.dataset import Dataset
 from mammogan.data.ingest import ingest
 from mammogan.data.preprocess import square
@@ -306,14 +307,45 @@ def test_a_worker_that_dies_is_one_clear_error(shared, tmp_path):
 
 
 def test_a_full_disk_says_where_and_leaves_no_half_file(pictures, tmp_path, monkeypatch):
-    def full(path, content):
-        path.touch()
+    def full(descriptor, _mode):
+        os.close(descriptor)
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(os, "fdopen", full)
     with pytest.raises(OSError, match=r"No space left on device: '.*/kept/\w+'$"):
         ingest(str(pictures), "", DataConfig(size=28), tmp_path / "set", tmp_path / "kept", workers=1)
     assert not [path for path in (tmp_path / "kept").rglob("*") if path.is_file()]
+
+
+def test_what_a_killed_ingest_left_half_written_names_nobody_and_goes_with_the_next(pictures, tmp_path, monkeypatch):
+    """Whether this version wrote it or an earlier one, which named it after its image; of other settings too."""
+    settings, seen = DataConfig(size=28), []
+    real = Path.replace
+
+    def watched(part, path):
+        seen.append(part.name)
+        finished.sweep(tmp_path / "kept")  # as another ingest that begins now
+        return real(part, path)
+
+    monkeypatch.setattr(Path, "replace", watched)
+    ingest(str(pictures), "", settings, tmp_path / "set", tmp_path / "kept", workers=1)
+    assert seen
+    assert all(re.fullmatch(r"\.[0-9a-f]{16}\.part", name) for name in seen)
+    (folder,) = (path for path in (tmp_path / "kept").iterdir() if path.is_dir())
+    (tmp_path / "kept" / "other").mkdir()
+    left = [folder / ".0123456789abcdef.part", tmp_path / "kept" / "other" / ".Mass_P1_LEFT.png.17.part"]
+    for path in left:
+        path.touch()
+    ingest(str(pictures), "", settings, tmp_path / "set", tmp_path / "kept", workers=1)
+    assert not [path for path in left if path.exists()]
+
+
+def test_a_second_ingest_does_not_share_the_work_folder_that_the_first_removes(pictures, tmp_path):
+    refused = pytest.raises(RuntimeError, match=r"--out=.*/set: another process is writing it; wait for it or give")
+    with lock.out_folder(tmp_path / "set"), refused:
+        ingest(str(pictures), "", DataConfig(size=28), tmp_path / "set", workers=1)
+    ingest(str(pictures), "", DataConfig(size=28), tmp_path / "set", workers=1)
+    assert not list(tmp_path.glob(".set*"))
 
 
 IMPORTS_OF_THREADS = """

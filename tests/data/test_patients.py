@@ -178,10 +178,10 @@ def test_a_full_disk_and_a_source_that_is_none_name_no_file(planted, tmp_path, m
         ingest(str(tmp_path / "odd"), "", CONFIG, tmp_path / "set")
     texts.append(errors.traceback_text(caught.value))
 
-    def full(path, content):
-        raise OSError(28, "No space left on device", str(path))
+    def full(part, path):
+        raise OSError(28, "No space left on device", str(part), None, str(path))
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(OSError, match="No space left on device") as caught:
         ingest(str(folder / "source"), "", CONFIG, tmp_path / "set", tmp_path / "kept", workers=1)
     texts.append(errors.traceback_text(caught.value))
