@@ -2045,6 +2045,13 @@ MUTANTS = [
                 "        descriptor = lock.opened(part)\n",
             ),
         ],
+        "tests/registry/test_serving.py -k full_disk": [
+            (
+                "mammogan/registry/exports.py",
+                "storage.write_bytes(str(out / name), each.content)",
+                "(out / name).write_bytes(each.content)",
+            ),
+        ],
         "tests/test_user_folders.py": [
             ("mammogan/user_folders.py", "except RuntimeError as error:", "except KeyError as error:"),
         ],

@@ -1,6 +1,7 @@
 """The champion over HTTP, and without this package: ``mlflow models serve``, TorchScript, ONNX."""
 
 import base64
+import errno
 import io
 import json
 import os
@@ -79,9 +80,27 @@ def test_exports_agree_with_the_generator(snapshot, tmp_path):
 
 
 def test_an_export_that_differs_is_refused(snapshot, tmp_path, monkeypatch):
-    monkeypatch.setattr(exports, "_torchscript", lambda generator, z, path: generator(z).detach() + 2e-4)
+    def other(generator, z):
+        return exports._Export(b"", generator(z).detach() + 2e-4)
+
+    monkeypatch.setattr(exports, "_torchscript", other)
+    monkeypatch.setattr(exports, "_onnx", other)
     with pytest.raises(RuntimeError, match=r"generator\.ts differs from the generator by 0\.0002"):
         exports.export(snapshot, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_leaves_the_older_exports_as_they_were(snapshot, tmp_path, monkeypatch):
+    def full(uri, content):
+        raise OSError(errno.ENOSPC, "No space left on device", uri)
+
+    for name in ("generator.ts", "generator.onnx"):
+        (tmp_path / name).write_bytes(b"older")
+    monkeypatch.setattr(exports, "_onnx", lambda generator, z: exports._Export(b"onnx", generator(z).detach()))
+    monkeypatch.setattr(exports.storage, "write_bytes", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*/generator\.ts'"):
+        exports.export(snapshot, tmp_path)
+    assert {path.read_bytes() for path in tmp_path.iterdir()} == {b"older"}
 
 
 def test_export_command_takes_a_registered_model(snapshot, database, tmp_path, monkeypatch):
