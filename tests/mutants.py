@@ -663,7 +663,7 @@ MUTANTS = [
             ("mammogan/tracking/looks.py", "    if earlier != digest:\n", "    if False:\n"),
             ("mammogan/tracking/ledger.py", "    if progress.failure is not None:\n", "    if False:\n"),
             ("mammogan/registry/promotion.py", "return [audited, measured, *_better", "return [audited, *_better"),
-            ("mammogan/registry/versions.py", "    notes.write_result(name, number, measured, tracking_uri)\n", ""),
+            ("mammogan/registry/versions.py", "        notes.write_result(name, number, measured, tracking_uri)\n", ""),
         ],
         "tests/reporting/test_claim.py": [
             ("mammogan/reporting/claim.py", "if record.data is None or record.config is None:", "if False:"),
@@ -2061,9 +2061,40 @@ MUTANTS = [
         ],
         "tests/registry/test_promotion.py -k clock": [
             (
-                "mammogan/registry/promotion.py",
-                "time.monotonic() - since > LOCK_STALE_S",
-                "now_ms() - held.creation_timestamp > LOCK_STALE_S * 1000",
+                "mammogan/registry/lock.py",
+                "silent_s > STALE_S",
+                "time.time_ns() // 1_000_000 - holder.creation_timestamp > STALE_S * 1000",
+            ),
+        ],
+        "tests/registry/test_lock.py": [
+            ("mammogan/registry/lock.py", '("RESOURCE_ALREADY_EXISTS", NOT_THERE)', '("RESOURCE_ALREADY_EXISTS",)'),
+            (
+                "mammogan/registry/lock.py",
+                "        _release(client, holder.name, dead)\n",
+                "        client.delete_registered_model(holder.name)\n",
+            ),
+            ("mammogan/registry/lock.py", "    if not _acquire(client, claim, own, seen):\n", "    if False:\n"),
+            (
+                "mammogan/registry/lock.py",
+                'if holder is not None and holder.tags.get(OWNER, "") == owner:',
+                "if holder is not None:",
+            ),
+            (
+                "mammogan/registry/lock.py",
+                'holder.tags.get(OWNER, ""), holder.tags.get(heartbeat.HEARTBEAT, "")',
+                'holder.tags.get(OWNER, ""), ""',
+            ),
+            (
+                "mammogan/registry/lock.py",
+                "with heartbeat.beating(lambda: _beat(client, name, owner), heartbeat.EVERY_S):",
+                "if True:",
+            ),
+        ],
+        "tests/registry/test_registry.py -k 'register_a_run_at_once or cannot_begin'": [
+            (
+                "mammogan/registry/versions.py",
+                "lock.held(client, parent_id, LOCK_WAIT_S)",
+                'lock.held(client, __import__("uuid").uuid4().hex, LOCK_WAIT_S)',
             ),
         ],
         "tests/tracking/test_lineage.py -k 'as_good or trash'": [

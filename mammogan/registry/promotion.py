@@ -2,8 +2,7 @@
 
 MLflow sets one alias per call and has no transactions. A move therefore takes a lock, writes what it is going to do
 as a tag of the registered model, does it, and turns the tag into a record. Whoever comes after a process that died
-in between finishes its move first. The lock is a registered model of a reserved name, because creating one is the
-call that MLflow's database admits only once.
+in between finishes its move first.
 """
 
 from __future__ import annotations
@@ -11,9 +10,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import time
-import uuid
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -22,12 +19,11 @@ from mlflow.models import Model
 
 from mammogan import results, tracking
 from mammogan.codec import OlderFormatError
-from mammogan.config import MODEL_LOCK
-from mammogan.registry import contents, model_page
+from mammogan.registry import contents, lock, model_page
 from mammogan.registry.contents import AlteredError
 from mammogan.results import AuditNote, Candidate, Contest, Move, Outcome, ResultNote, Verdict
 from mammogan.selection import gates
-from mammogan.tracking import environment, heartbeat
+from mammogan.tracking import environment
 from mammogan.tracking.server import NOT_THERE
 
 logger = logging.getLogger(__name__)
@@ -44,7 +40,6 @@ BEST = "mammogan.best_champion"
 """Tag of the registered model with the best champion so far: found better by test, and to be beaten by each new one."""
 PENDING = "mammogan.pending_move"
 RECORD = "mammogan.move."
-LOCK_STALE_S = 120.0
 LOCK_WAIT_S = 150.0
 
 
@@ -240,9 +235,8 @@ def _read_move(text: str, tag: str) -> Move:
 
 def _finished(client: MlflowClient, model: str, version: str) -> Move:
     """The move that made ``version`` champion, brought to its end, its lock removed, where its process died."""
-    left = client.search_registered_models(f"name = '{model}{MODEL_LOCK}'")
-    if left or PENDING in client.get_registered_model(model).tags:
-        with _lock(client, model) as mine:
+    if lock.is_left(client, model) or PENDING in client.get_registered_model(model).tags:
+        with lock.held(client, model, LOCK_WAIT_S) as mine:
             if mine:
                 _settle(client, model)
     own_moves = [move for move in _recorded(client, model) if move.version == version]
@@ -250,7 +244,7 @@ def _finished(client: MlflowClient, model: str, version: str) -> Move:
 
 
 def _move(client: MlflowClient, model: str, move: Move) -> Move:
-    with _lock(client, model) as mine:
+    with lock.held(client, model, LOCK_WAIT_S) as mine:
         if not mine:
             return Move(False, "refused: another promotion is under way; try again", move.version, move.before)
         _settle(client, model)
@@ -281,49 +275,6 @@ def _settle(client: MlflowClient, model: str) -> None:
         client.set_registered_model_tag(model, BEST, move.best)
     client.set_registered_model_tag(model, f"{RECORD}{move.at_ms:015d}", registered.tags[PENDING])
     client.delete_registered_model_tag(model, PENDING)
-
-
-@contextmanager
-def _lock(client: MlflowClient, model: str) -> Generator[bool]:
-    """Whether this process holds the model's lock; one left by a dead process is taken over.
-
-    At once where that process was on this machine, else when it has not changed hands for two minutes.
-    """
-    name, owner = f"{model}{MODEL_LOCK}", uuid.uuid4().hex
-    until, seen = time.monotonic() + LOCK_WAIT_S, dict[str, float]()
-    while not (mine := _acquire(client, name, owner, seen)) and time.monotonic() < until:
-        time.sleep(0.2)
-    try:
-        yield mine
-    finally:
-        if mine:
-            with suppress(MlflowException):
-                client.delete_registered_model(name)
-
-
-def _acquire(client: MlflowClient, name: str, owner: str, seen: dict[str, float]) -> bool:
-    """Whether the lock was free, or its holder is taken for dead, and it is ours now.
-
-    ``seen`` keeps since when each holder was seen, by this process' own clock: those of two machines may differ by more
-    than a move takes.
-    """
-    try:
-        tags = {"owner": owner, **heartbeat.sign_on()}
-        client.create_registered_model(name, tags, "Held while the aliases move; left alone it goes stale")
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    else:
-        return True
-    with suppress(MlflowException):
-        held = client.get_registered_model(name)
-        if held.tags.get("owner") == owner:  # the answer to our own first try was lost on the way
-            return True
-        dead = heartbeat.process_is_gone(held.tags.get(heartbeat.PROCESS, ""))
-        since = seen.setdefault(held.tags.get("owner", ""), time.monotonic())
-        if dead or time.monotonic() - since > LOCK_STALE_S:
-            client.delete_registered_model(name)
-    return False
 
 
 def now_ms() -> int:

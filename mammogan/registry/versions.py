@@ -13,7 +13,7 @@ from mlflow.exceptions import MlflowException
 
 from mammogan import results, storage, tracking
 from mammogan.config import Config, lambda_text
-from mammogan.registry import model_page, notes
+from mammogan.registry import lock, model_page, notes
 from mammogan.registry.contents import FILES, SNAPSHOT, files_sha256
 from mammogan.registry.model import save
 from mammogan.registry.promotion import CHALLENGER, CHAMPION, METADATA, alias_version, moves
@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 PARENT_RUN = "mammogan.parent_run"
 LONGEST_TAG = 5000
+LOCK_WAIT_S = 3600.0
+"""How long a registration waits for another one of the same run, which may have a slow way to its artifacts."""
 INHERITED_TAGS = (tracking.DATA_DIGEST, "mammogan.frozen", "mammogan.extractor", "mammogan.lpips", CRITIC_SHA256)
 
 
@@ -36,8 +38,9 @@ def register(
 
     ``snapshot`` is the winner's file, ``decision`` the JSON file of the selection and ``result`` that of the figures on
     test images, which the version carries, or the reason why it has none. The same snapshot of the same parent run is
-    registered once. Raises ValueError for a decision that was not accepted and a result of another snapshot,
-    FileNotFoundError or ValueError for a snapshot that cannot be loaded.
+    registered once, also where two processes do so at once, as of a step that was started twice: the second waits for
+    the first. Raises ValueError for a decision that was not accepted and a result of another snapshot,
+    FileNotFoundError or ValueError for a snapshot that cannot be loaded, TimeoutError where the first takes an hour.
     """
     chosen = results.read(Decision, decision)
     if chosen.winner is None:
@@ -47,12 +50,18 @@ def register(
         raise ValueError(f"result={str(result)!r}: it is of another snapshot than {snapshot}; measure that one")
     client, name = tracking.client(tracking_uri), config.select.model_name
     tags = {PARENT_RUN: parent_id, SNAPSHOT: storage.sha256_of(snapshot)}
-    number = _find_version(client, name, tags)
-    number = number or _create_version(client, snapshot, chosen, measured, config, tags, tracking_uri)
-    notes.write_result(name, number, measured, tracking_uri)
-    for model in _logged_models(client, client.get_run(parent_id).info.experiment_id, tags):
-        _log_metrics(client, parent_id, model.model_id, measured.charted(), 0)
-    _set_challenger(client, name, number)
+    with lock.held(client, parent_id, LOCK_WAIT_S) as mine:
+        if not mine:
+            raise TimeoutError(
+                f"parent_id={parent_id!r}: another process has been registering this run's winner for {LOCK_WAIT_S:g} "
+                "s; end it, then register again"
+            )
+        number = _find_version(client, name, tags)
+        number = number or _create_version(client, snapshot, chosen, measured, config, tags, tracking_uri)
+        notes.write_result(name, number, measured, tracking_uri)
+        for model in _logged_models(client, client.get_run(parent_id).info.experiment_id, tags):
+            _log_metrics(client, parent_id, model.model_id, measured.charted(), 0)
+        _set_challenger(client, name, number)
     logger.info(f"model {name} version {number} is registered")
     tracking.set_tags(parent_id, {tracking.MODEL_VERSION: number}, tracking_uri)
     return number
@@ -125,7 +134,10 @@ def _log_metrics(client: MlflowClient, run_id: str, model_id: str, values: Mappi
 
 
 def _drop_unfinished(client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> None:
-    """Delete the models of this snapshot that a process which died before their registration has left."""
+    """Delete the models of this snapshot that a process which died before their registration has left.
+
+    Under the run's lock, for those of a process that lives look the same.
+    """
     for model in _logged_models(client, experiment, tags):
         client.delete_logged_model(model.model_id)
 

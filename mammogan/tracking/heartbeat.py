@@ -5,8 +5,13 @@ They bear the time of MLflow's server, so that no clock of a node, fast or slow,
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
+import threading
+from collections.abc import Callable, Generator
+
+from mlflow.exceptions import MlflowException
 
 from mammogan.tracking import clock
 
@@ -28,6 +33,23 @@ def sign_on(tracking_uri: str = "") -> dict[str, str]:
 def sign_off(tracking_uri: str = "") -> dict[str, str]:
     """Tags of a process that leaves a run which goes on without it, as after training and before evaluation."""
     return {**beat(tracking_uri), PROCESS: "none"}
+
+
+@contextlib.contextmanager
+def beating(sign: Callable[[], None], every_s: float) -> Generator[None]:
+    """Give a sign of life every so often until the block ends; a server that is away costs only the sign."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(every_s):
+            with contextlib.suppress(MlflowException):
+                sign()
+
+    threading.Thread(target=beat, name="signs of life", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 def process_is_gone(signature: str) -> bool:

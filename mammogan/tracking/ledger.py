@@ -142,21 +142,11 @@ def _leave(number: int, _frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
-@contextlib.contextmanager
-def beating(run_id: str, tracking_uri: str) -> Generator[None]:
-    """A sign of life in the run every minute; a server that is away costs only the sign."""
-    over = threading.Event()
-
-    def beat() -> None:
-        while not over.wait(2 * heartbeat.EVERY_S):
-            with contextlib.suppress(MlflowException):
-                set_tags(run_id, heartbeat.beat(tracking_uri), tracking_uri)
-
-    threading.Thread(target=beat, name="signs of life", daemon=True).start()
-    try:
-        yield
-    finally:
-        over.set()
+def beating(run_id: str, tracking_uri: str) -> contextlib.AbstractContextManager[None]:
+    """A sign of life in the run every minute."""
+    return heartbeat.beating(
+        lambda: set_tags(run_id, heartbeat.beat(tracking_uri), tracking_uri), 2 * heartbeat.EVERY_S
+    )
 
 
 def _now_ms() -> int:

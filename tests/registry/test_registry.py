@@ -4,6 +4,8 @@ import io
 import math
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from unittest.mock import Mock
 
 import mlflow.pyfunc
@@ -89,6 +91,41 @@ def test_what_a_dead_process_left_unregistered_is_removed(registered, snapshot, 
     experiment = client.get_run(parent).info.experiment_id
     left = client.search_logged_models([experiment], f"tags.`mammogan.parent_run` = '{parent}'")
     assert [model.status for model in left] == ["READY"]
+
+
+def test_of_two_that_register_a_run_at_once_the_second_finds_the_firsts_version(registered, snapshot, monkeypatch):
+    """As of a step that Kubernetes starts twice; the first is still at sending its model when the second begins."""
+    parent, client = tracking.open_parent("test", "at once", CONFIG, {}), tracking.client()
+    real, sending, sent = MlflowClient.log_model_artifacts, threading.Event(), threading.Event()
+
+    def send(*arguments):
+        if not sending.is_set():
+            sending.set()
+            sent.wait(30)
+        return real(*arguments)
+
+    monkeypatch.setattr(MlflowClient, "log_model_artifacts", send)
+    given = (snapshot, registered[2], registered[2].with_name("result.json"), parent, CONFIG)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(registry.register, *given)
+        assert sending.wait(30)
+        second = pool.submit(registry.register, *given)
+        wait([second], timeout=1)
+        sent.set()
+        assert first.result() == second.result()
+    experiment = client.get_run(parent).info.experiment_id
+    left = client.search_logged_models([experiment], f"tags.`mammogan.parent_run` = '{parent}'")
+    assert [model.status for model in left] == ["READY"]
+    assert not [model.name for model in client.search_registered_models() if model.name.endswith(".lock")]
+
+
+def test_a_registration_that_cannot_begin_says_what_is_in_its_way(registered, snapshot, monkeypatch):
+    parent, client = tracking.open_parent("test", "waits", CONFIG, {}), tracking.client()
+    client.create_registered_model(f"{parent}.lock", {"owner": "another"})
+    monkeypatch.setattr(registry.versions, "LOCK_WAIT_S", 0.1)
+    with pytest.raises(TimeoutError, match=f"^parent_id='{parent}': another process has been registering"):
+        registry.register(snapshot, registered[2], registered[2].with_name("result.json"), parent, CONFIG)
+    client.delete_registered_model(f"{parent}.lock")
 
 
 def test_the_winners_values_are_its_models_and_stay_one_point_of_its_trial(registered):
