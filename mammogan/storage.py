@@ -16,6 +16,7 @@ import io
 import os
 import shutil
 import stat
+import sys
 import tempfile
 import urllib.request
 from collections.abc import Callable, Generator
@@ -456,6 +457,21 @@ def remove(uri: str) -> None:
         _asked(uri, lambda client, bucket, key: client.delete_object(Bucket=bucket, Key=key))
     else:
         Path(uri).unlink(missing_ok=True)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a local folder with all that is below it; what others have removed meanwhile is no error."""
+    if sys.version_info >= (3, 12):
+        shutil.rmtree(folder, onexc=_unless_gone)
+    else:
+        shutil.rmtree(folder, onerror=_unless_gone)
+
+
+def _unless_gone(_: object, __: str, error: BaseException | tuple[type[BaseException], BaseException, object]) -> None:
+    """Raise what ``rmtree`` met, as an exception or the older triple of one, unless the thing was gone already."""
+    met = error[1] if isinstance(error, tuple) else error
+    if not isinstance(met, FileNotFoundError):
+        raise met
 
 
 def sha256_of(path: Path) -> str:

@@ -1930,6 +1930,21 @@ MUTANTS = [
             ("mammogan/tracking/purge.py", '"pipeline"}, ViewType.ALL', '"pipeline"}, ViewType.ACTIVE_ONLY'),
             ("mammogan/commands/purge.py", "            if yes:\n", "            if True:\n"),
         ],
+        "tests/commands/test_purge.py -k 'meanwhile or may_not or since'": [
+            ("mammogan/storage.py", "    if not isinstance(met, FileNotFoundError):\n", "    if True:\n"),
+            ("mammogan/storage.py", "    if not isinstance(met, FileNotFoundError):\n", "    if False:\n"),
+            (
+                "mammogan/launch/remains.py",
+                "storage.remove_folder(Path(self.address))",
+                '__import__("shutil").rmtree(self.address)',
+            ),
+            (
+                "mammogan/tracking/purge.py",
+                "            storage.remove_folder(path)\n",
+                '            __import__("shutil").rmtree(path)\n',
+            ),
+            ("mammogan/tracking/purge.py", "path.unlink(missing_ok=True)", "path.unlink()"),
+        ],
         "tests/data/test_finished.py": [
             ("mammogan/data/finished.py", "(_address(job), job.stamp)", '(_address(job), record.get("stamp"))'),
         ],

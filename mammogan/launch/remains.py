@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +30,7 @@ class Remains:
             for name in storage.list_files(self.address):
                 storage.remove(storage.join(self.address, name))
         else:
-            shutil.rmtree(self.address, ignore_errors=False)
+            storage.remove_folder(Path(self.address))
 
 
 def require_runs(out: Path, database: str) -> None:

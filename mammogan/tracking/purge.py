@@ -10,6 +10,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
+from mammogan import storage
 from mammogan.tracking import stored
 from mammogan.tracking.relocation import local_path
 from mammogan.tracking.server import FINDINGS, KIND, MANIFEST_FILE, REPORT, TRACEBACKS, client, experiments, find_runs
@@ -58,9 +59,15 @@ def held(experiment: str = "", runs: Sequence[str] = (), tracking_uri: str = "")
 
 
 def remove(items: Sequence[Held]) -> None:
-    """Remove artifacts for good, whether or not their run is in the trash."""
+    """Remove artifacts for good, whether or not their run is in the trash; those already gone are no error."""
     for item in items:
-        get_artifact_repository(item.place).delete_artifacts(item.path)
+        folder = local_path(item.place)
+        if folder is None:
+            get_artifact_repository(item.place).delete_artifacts(item.path)
+        elif (path := folder / item.path).is_dir():
+            storage.remove_folder(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _run(mlflow: MlflowClient, run_id: str) -> Run:

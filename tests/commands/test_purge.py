@@ -1,7 +1,10 @@
 """``purge`` lists what runs left of patients, and removes it when told so, and nothing else."""
 
 import contextlib
+import errno
+import os
 import shutil
+from unittest.mock import Mock
 
 import pytest
 from typer.testing import CliRunner
@@ -115,6 +118,35 @@ def test_a_run_that_never_stored_anything_keeps_nobody_waiting(runs, caplog):
     caplog.clear()
     invoke("--out", runs)
     assert "nothing is left of patients' data there" in caplog.text
+
+
+def test_what_another_purge_removes_meanwhile_is_no_error(runs, monkeypatch):
+    """As of a store that two purge at once: whatever this one removes, the other has just removed."""
+    uri = f"sqlite:///{runs / 'mlflow.db'}"
+    with monkeypatch.context() as patch:
+        for name in ("unlink", "rmdir"):
+            real = getattr(os, name)
+
+            def late(path, *given, real=real, **named):
+                real(path, *given, **named)
+                raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
+
+            patch.setattr(os, name, late)
+        invoke("--store", runs / "store", "--mlflow", uri, "--yes")
+    assert not files(runs / "store")
+    assert purge.held("", (), uri).items == ()
+
+
+def test_artifacts_that_are_gone_since_they_were_listed_are_no_error(runs):
+    items = purge.held("", (), f"sqlite:///{runs / 'mlflow.db'}").items
+    for _ in range(2):
+        purge.remove(items)
+
+
+def test_what_may_not_be_removed_is_an_error(runs, monkeypatch):
+    monkeypatch.setattr(os, "unlink", Mock(side_effect=PermissionError(errno.EACCES, "Permission denied", "x.pt")))
+    assert "Permission denied" in invoke("--store", runs / "store", "--yes", status=1)
+    assert (runs / "store/trials/a/x.pt").exists()
 
 
 def test_nothing_is_removed_while_a_run_is_at_work(runs):
