@@ -659,11 +659,21 @@ MUTANTS = [
                 "count = looks.look(context.parent_id, test_set.digest)",
                 "count = looks.count(test_set.digest)",
             ),
-            ("mammogan/tracking/looks.py", "{TEST_SET: digest}, ViewType.ALL", "{TEST_SET: digest}"),
+            ("mammogan/tracking/looks.py", "everywhere, tags, ViewType.ALL", "everywhere, tags"),
             ("mammogan/tracking/looks.py", "    if earlier != digest:\n", "    if False:\n"),
             ("mammogan/tracking/ledger.py", "    if progress.failure is not None:\n", "    if False:\n"),
             ("mammogan/registry/promotion.py", "return [audited, measured, *_better", "return [audited, *_better"),
             ("mammogan/registry/versions.py", "        notes.write_result(name, number, measured, tracking_uri)\n", ""),
+        ],
+        "tests/tracking/test_looks.py": [
+            (
+                "mammogan/tracking/looks.py",
+                'mlflow.set_tag(run_id, f"{EARLIER_TEST_SET}{earlier}", MEASURED)',
+                'look_by_hand(run_id, earlier, "earlier", tracking_uri)',
+            ),
+            ("mammogan/tracking/looks.py", "return len(set(looked))", "return len(looked)"),
+            ("mammogan/tracking/looks.py", "PARENT: parent_id, **key}", "PARENT: parent_id, TEST_SET: digest, **key}"),
+            ("mammogan/tracking/looks.py", "            mlflow.delete_run(twin.info.run_id)\n", "            pass\n"),
         ],
         "tests/reporting/test_claim.py": [
             ("mammogan/reporting/claim.py", "if record.data is None or record.config is None:", "if False:"),
