@@ -665,6 +665,19 @@ MUTANTS = [
             ("mammogan/registry/promotion.py", "return [audited, measured, *_better", "return [audited, *_better"),
             ("mammogan/registry/versions.py", "        notes.write_result(name, number, measured, tracking_uri)\n", ""),
         ],
+        "tests/tracking/test_points.py": [
+            (
+                "mammogan/tracking/points.py",
+                "Metric(name, value, _after_all(mlflow, run, name), step)",
+                "Metric(name, value, __import__('time').time_ns() // 1_000_000, step)",
+            ),
+            (
+                "mammogan/tracking/points.py",
+                "time_ms = mlflow.get_run(run_id).info.start_time",
+                "time_ms = __import__('time').time_ns() // 1_000_000",
+            ),
+            ("mammogan/tracking/points.py", "    if name not in run.data.metrics:\n", "    if True:\n"),
+        ],
         "tests/tracking/test_looks.py": [
             (
                 "mammogan/tracking/looks.py",

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import math
 import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
-
-from mlflow.entities import Metric
 
 from mammogan import codec, results, storage
 from mammogan.data.summary import FORMAT, SyntheticPart
 from mammogan.records import Findings
 from mammogan.results import AUC_GAIN, MEMORISED, Audit, Utility
-from mammogan.tracking import stored
+from mammogan.tracking import points, stored
 from mammogan.tracking.server import FINDINGS, SHA256, client
 from mammogan.tracking.tables import AUDIT_FILE, UTILITY_FILE, audit_table, log_table, utility_table
 
@@ -53,15 +50,8 @@ def log_results(run_id: str, values: Mapping[str, float | None], tracking_uri: s
 
     A value that the run holds already is not sent again, so that a step which is run again doubles nothing.
     """
-    mlflow, now = client(tracking_uri), time.time_ns() // 1_000_000
-    known = mlflow.get_run(run_id).data.metrics
-    metrics = [
-        Metric(name, value, now, 0)
-        for name, value in values.items()
-        if value is not None and math.isfinite(value) and known.get(name) != value
-    ]
-    if metrics:
-        mlflow.log_batch(run_id, metrics=metrics)
+    known = {name: value for name, value in values.items() if value is not None and math.isfinite(value)}
+    points.log_latest(client(tracking_uri), run_id, known, 0)
 
 
 def read_findings(run_id: str, tracking_uri: str = "") -> Findings:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-
-from mlflow.entities import Metric
 
 from mammogan.reporting.figures import PALE
 from mammogan.results import Evaluation
+from mammogan.tracking import points
 from mammogan.tracking.runs import LAMBDA, RUN_COLOUR, find_or_create, log_params
 from mammogan.tracking.server import KIND, PARENT, REFERENCE_KIND, RUN_NAME, client
 from mammogan.tracking.tables import METRICS_FILE, log_table, measurements_table
 
 NAME = "real against real"
-METRICS_AT_ONCE = 1000  # MLflow's limit for one log_batch
 
 
 def log_measurements(parent_id: str, evaluations: Sequence[Evaluation], tracking_uri: str = "") -> None:
@@ -28,22 +25,19 @@ def log_reference(parent_id: str, evaluations: Sequence[Evaluation], tracking_ur
 
     Nothing where nothing has a reference. Logged again, each point is there once.
     """
-    points = {
+    references = {
         (item.key, item.epoch): item.reference
         for each in evaluations
         for item in each.measurements
         if item.reference is not None and item.epoch is not None and item.quantity.pairing != "real_real"
     }
-    if not points:
+    if not references:
         return
-    mlflow, now = client(tracking_uri), time.time_ns() // 1_000_000
+    mlflow = client(tracking_uri)
     experiment = mlflow.get_run(parent_id).info.experiment_id
     run_id = find_or_create(
         mlflow, experiment, {PARENT: parent_id, KIND: REFERENCE_KIND}, {RUN_NAME: NAME, RUN_COLOUR: PALE}
     )
     log_params(mlflow, run_id, {LAMBDA: NAME})
-    known = {key: {point.step for point in mlflow.get_metric_history(run_id, key)} for key, _ in points}
-    fresh = [Metric(key, value, now, epoch) for (key, epoch), value in points.items() if epoch not in known[key]]
-    for start in range(0, len(fresh), METRICS_AT_ONCE):
-        mlflow.log_batch(run_id, metrics=fresh[start : start + METRICS_AT_ONCE])
+    points.log_missing(mlflow, run_id, references)
     mlflow.set_terminated(run_id, "FINISHED")

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
 from mammogan import codec, results, storage
@@ -20,7 +20,7 @@ from mammogan.data.summary import MinoritySummary
 from mammogan.reporting import winner as wording
 from mammogan.reporting.figures import COLOURS
 from mammogan.results import Decision, WinnerResult
-from mammogan.tracking import environment, heartbeat
+from mammogan.tracking import environment, heartbeat, points
 from mammogan.tracking.server import (
     CONFIG_FILE,
     DATA_DIGEST,
@@ -351,11 +351,7 @@ def log_decision(parent_id: str, decision: Decision, tracking_uri: str = "") -> 
     mlflow = client(tracking_uri)
     log_document(mlflow, parent_id, DECISION_FILE, results.document(decision).decode())
     if (winner := decision.winner) is not None:
-        known = mlflow.get_run(parent_id).data.metrics
-        decided_by = results.charted(winner.decided_by())
-        fresh = [item for item in decided_by.items() if known.get(item[0]) != item[1]]
-        now_ms = time.time_ns() // 1_000_000
-        mlflow.log_batch(parent_id, metrics=[Metric(key, value, now_ms, winner.epoch) for key, value in fresh])
+        points.log_latest(mlflow, parent_id, results.charted(winner.decided_by()), winner.epoch)
     mlflow.set_tag(parent_id, VERDICT, decision.verdict[:TAG_LENGTH])
 
 
