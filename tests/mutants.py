@@ -2128,7 +2128,8 @@ MUTANTS = [
                 "if True:",
             ),
         ],
-        "tests/registry/test_registry.py -k 'register_a_run_at_once or cannot_begin'": [
+        "tests/registry/test_registry.py -k 'register_a_run_at_once or cannot_begin or lost or dead'": [
+            ("mammogan/registry/versions.py", "        if model.model_id != kept:\n", "        if False:\n"),
             (
                 "mammogan/registry/versions.py",
                 "lock.held(client, parent_id, LOCK_WAIT_S)",

@@ -104,10 +104,10 @@ def _create_version(
         (path / card.FILE).write_text(text)
         all_tags = {**_winner_tags(winner, decision.verdict, run.data.tags), **tags, FILES: files_sha256(path)}
         short = {key: value[:LONGEST_TAG] for key, value in all_tags.items()}
-        _drop_unfinished(client, experiment, short)
         model = client.create_logged_model(
             experiment, "generator", source_run_id=run_id, tags=short, model_type="wgan-gp"
         )
+        _drop_unfinished(client, experiment, short, model.model_id)
         client.log_model_artifacts(model.model_id, str(path))
     _log_metrics(client, run_id, model.model_id, results.charted(winner.measurements), winner.epoch)
     client.finalize_logged_model(model.model_id, "READY")
@@ -133,13 +133,15 @@ def _log_metrics(client: MlflowClient, run_id: str, model_id: str, values: Mappi
         client.log_metric(run_id, key, value, held[0].timestamp if held else None, step, model_id=model_id)
 
 
-def _drop_unfinished(client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> None:
-    """Delete the models of this snapshot that a process which died before their registration has left.
+def _drop_unfinished(client: MlflowClient, experiment: str, tags: Mapping[str, str], kept: str) -> None:
+    """Delete the models of this snapshot but one: those that a process which died before their registration has left.
 
-    Under the run's lock, for those of a process that lives look the same.
+    And that of a first request whose answer was lost. Under the run's lock, for those of a process that lives look the
+    same.
     """
     for model in _logged_models(client, experiment, tags):
-        client.delete_logged_model(model.model_id)
+        if model.model_id != kept:
+            client.delete_logged_model(model.model_id)
 
 
 def _logged_models(client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> list[LoggedModel]:

@@ -119,6 +119,23 @@ def test_of_two_that_register_a_run_at_once_the_second_finds_the_firsts_version(
     assert not [model.name for model in client.search_registered_models() if model.name.endswith(".lock")]
 
 
+def test_a_model_whose_first_answer_was_lost_is_there_once(registered, snapshot, monkeypatch):
+    """The client asks again, and the server has made both."""
+    parent, client = tracking.open_parent("test", "lost answer", CONFIG, {}), tracking.client()
+    real = MlflowClient.create_logged_model
+
+    def twice(*given, **named):
+        real(*given, **named)
+        return real(*given, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "create_logged_model", twice)
+        registry.register(snapshot, registered[2], registered[2].with_name("result.json"), parent, CONFIG)
+    experiment = client.get_run(parent).info.experiment_id
+    left = client.search_logged_models([experiment], f"tags.`mammogan.parent_run` = '{parent}'")
+    assert [model.status for model in left] == ["READY"]
+
+
 def test_a_registration_that_cannot_begin_says_what_is_in_its_way(registered, snapshot, monkeypatch):
     parent, client = tracking.open_parent("test", "waits", CONFIG, {}), tracking.client()
     client.create_registered_model(f"{parent}.lock", {"owner": "another"})
