@@ -46,6 +46,18 @@ def out_folder(out: str | Path) -> contextlib.AbstractContextManager[None]:
     return exclusive(folder.parent / f".{folder.name}{NAME}", busy(out))
 
 
+@contextmanager
+def folder(path: Path, how: int) -> Generator[None]:
+    """Hold a folder itself while the block runs, by ``how`` of flock; where a file system has no locks, nothing is."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, how)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def busy(out: str | Path) -> str:
     """What is said of a folder that another process holds."""
     return f"--out={out}: another process is writing it; wait for it or give another --out"

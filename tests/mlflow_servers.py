@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from mlflow import MlflowClient
 from ports import free_port
 from warm_interpreter import warm_python
 
@@ -131,6 +132,17 @@ def lossy_proxy(target, lose_every=10):
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def lose_first_answers(patch, method):
+    """Every request of MLflow's client by that method is made twice: the client asks again, the server made both."""
+    real = getattr(MlflowClient, method)
+
+    def twice(*given, **named):
+        real(*given, **named)
+        return real(*given, **named)
+
+    patch.setattr(MlflowClient, method, twice)
 
 
 class _LossyServer(ThreadingHTTPServer):

@@ -247,11 +247,7 @@ MUTANTS = [
             ("mammogan/tracking/new_database.py", "            left.unlink(missing_ok=True)\n", "            pass\n"),
         ],
         "tests/tracking/test_database.py -k at_once": [
-            (
-                "mammogan/tracking/new_database.py",
-                "            fcntl.flock(descriptor, fcntl.LOCK_EX)\n",
-                "            pass\n",
-            ),
+            ("mammogan/tracking/new_database.py", "    with lock.folder(file.parent, fcntl.LOCK_EX):", "    if True:"),
             ("mammogan/tracking/new_database.py", "if file.exists() and file.stat().st_size:", "if file.exists():"),
         ],
         "tests/launch/test_local.py -k 'own_among or earlier_version'": [
@@ -1856,7 +1852,11 @@ MUTANTS = [
             ),
             ("mammogan/data/tables.py", "if column in known]", "]"),
             ("mammogan/data/replacement.py", "if free and not _is_between(path):", "if not _is_between(path):"),
-            ("mammogan/data/replacement.py", "                    shutil.rmtree(left / name)\n", "                    pass\n"),
+            (
+                "mammogan/data/replacement.py",
+                "                    shutil.rmtree(left / name)\n",
+                "                    pass\n",
+            ),
             ("mammogan/data/replacement.py", "bool(names) and names <= {NEW, OLD}", "True"),
             ("mammogan/data/dicom.py", '== "YES"', '== "NO"'),
         ],
@@ -2049,10 +2049,14 @@ MUTANTS = [
             ("mammogan/data/replacement.py", "            if _is_between(scratch):", "            if False:"),
             ("mammogan/data/replacement.py", "            os.replace(scratch / OLD, folder)", "            raise"),
             ("mammogan/data/replacement.py", "(scratch / OLD).exists() and (scratch / NEW)", "(scratch / NEW)"),
-            ("mammogan/data/replacement.py", "    with _locked(folder.parent, fcntl.LOCK_EX):  #", "    if True:  #"),
             (
                 "mammogan/data/replacement.py",
-                "    with _locked(scratch, fcntl.LOCK_EX | fcntl.LOCK_NB):",
+                "    with lock.folder(folder.parent, fcntl.LOCK_EX):  #",
+                "    if True:  #",
+            ),
+            (
+                "mammogan/data/replacement.py",
+                "    with lock.folder(scratch, fcntl.LOCK_EX | fcntl.LOCK_NB):",
                 "    if True:",
             ),
             ("mammogan/data/manifest.py", "    put_back(folder)\n", ""),

@@ -78,7 +78,7 @@ def _scratch(folder: Path) -> Generator[Path]:
     put_back(folder.parent, folder.name)
     _clear(folder)
     scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    with _locked(scratch, fcntl.LOCK_EX | fcntl.LOCK_NB):
+    with lock.folder(scratch, fcntl.LOCK_EX | fcntl.LOCK_NB):
         try:
             yield scratch
         finally:
@@ -101,7 +101,7 @@ def _clear(folder: Path) -> None:
 
 
 def _swap(scratch: Path, folder: Path) -> None:
-    with _locked(folder.parent, fcntl.LOCK_EX):  # nobody else's folder comes between the two
+    with lock.folder(folder.parent, fcntl.LOCK_EX):  # nobody else's folder comes between the two
         if folder.exists():
             os.replace(folder, scratch / OLD)
         os.replace(scratch / NEW, folder)
@@ -115,7 +115,7 @@ def _is_between(scratch: Path) -> bool:
 def _put_back(scratch: Path) -> None:
     """Put the new folder, which is finished, in the place that is empty; where that fails, the old one."""
     folder = _target(scratch)
-    with _locked(folder.parent, fcntl.LOCK_EX):
+    with lock.folder(folder.parent, fcntl.LOCK_EX):
         if not _is_between(scratch):
             return
         try:
@@ -140,17 +140,6 @@ def _is_ours(path: Path) -> bool:
     """Whether there is nothing in it but what is put there here."""
     names = {child.name for child in path.iterdir()}
     return bool(names) and names <= {NEW, OLD}
-
-
-@contextmanager
-def _locked(folder: Path, how: int) -> Generator[None]:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        with contextlib.suppress(OSError):  # a file system without locks: then nothing is ever taken for left behind
-            fcntl.flock(descriptor, how)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

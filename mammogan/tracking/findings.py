@@ -63,10 +63,14 @@ def read_findings(run_id: str, tracking_uri: str = "") -> Findings:
     if FINDINGS not in stored.names(mlflow, run_id):
         return Findings()
     run = mlflow.get_run(run_id)
-    documents = {step: stored.read(mlflow, run, f"{FINDINGS}/{step}/{file}") for step, file in STEPS.items()}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(mlflow.download_artifacts(run_id, FINDINGS, scratch))
+        files = {step: folder / step / file for step, file in STEPS.items()}
+        found = {step: file.read_bytes() if file.is_file() else None for step, file in files.items()}
         pictures = {path.stem: path.read_bytes() for path in folder.rglob("*.png")}
+    documents = {
+        step: stored.checked(run, f"{FINDINGS}/{step}/{STEPS[step]}", content) for step, content in found.items()
+    }
     synthetic = documents["synthetic"]
     return Findings(
         synthetic=codec.loads(SyntheticPart, synthetic, FORMAT, _where(run_id, "synthetic")) if synthetic else None,

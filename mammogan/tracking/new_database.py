@@ -6,14 +6,12 @@ refused for ever, and two processes that make one at once break it.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
-import os
-from collections.abc import Generator
 from pathlib import Path
 
 import sqlalchemy
-from mlflow.store.db.utils import _initialize_tables
+
+from mammogan import lock
 
 
 def make(file: Path) -> None:
@@ -21,9 +19,11 @@ def make(file: Path) -> None:
 
     What a process that was killed left of one goes first.
     """
+    from mlflow.store.db import utils  # half a second, for the first run in a folder alone
+
     file = file.absolute()
     file.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(file.parent):
+    with lock.folder(file.parent, fcntl.LOCK_EX):
         if file.exists() and file.stat().st_size:
             return
         part = file.with_name(f".{file.name}.new")
@@ -32,18 +32,6 @@ def make(file: Path) -> None:
         engine = sqlalchemy.create_engine(
             sqlalchemy.URL.create("sqlite", database=str(part)), poolclass=sqlalchemy.NullPool
         )
-        _initialize_tables(engine)
+        utils._initialize_tables(engine)
         engine.dispose()
         part.replace(file)
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Generator[None]:
-    """Hold the folder's lock; on a file system without locks, nothing."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -52,17 +52,24 @@ def names(mlflow: MlflowClient, run_id: str, folder: str = "") -> set[str]:
 
 
 def read(mlflow: MlflowClient, run: Run, name: str) -> bytes:
-    """Content of an artifact of a run's, by its path; empty where it was never logged.
+    """Content of an artifact at the top of a run's, as ``checked``."""
+    if name not in names(mlflow, run.info.run_id):
+        return checked(run, name, None)
+    with tempfile.TemporaryDirectory() as folder:
+        content = Path(mlflow.download_artifacts(run.info.run_id, name, folder)).read_bytes()
+    return checked(run, name, content)
+
+
+def checked(run: Run, name: str, content: bytes | None) -> bytes:
+    """What was found of an artifact, by its path among the run's, None being nothing; empty where it was never logged.
 
     Raises FileNotFoundError, which names the place, where the run's tags tell that it was, ValueError where it is
     another than the run recorded.
     """
-    if name not in names(mlflow, run.info.run_id, name.rpartition("/")[0]):
+    if content is None:
         if run.data.tags.get(WRITTEN_BEFORE.get(name, "")):
             raise FileNotFoundError(f"run {run.info.run_id}: {name} is gone from {run.info.artifact_uri}; {_fix()}")
         return b""
-    with tempfile.TemporaryDirectory() as folder:
-        content = Path(mlflow.download_artifacts(run.info.run_id, name, folder)).read_bytes()
     recorded = run.data.tags.get(SHA256.get(name, ""))
     if recorded and recorded != (found := hashlib.sha256(content).hexdigest()):
         raise ValueError(

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from unittest.mock import Mock
 
 import mlflow.pyfunc
+import mlflow_servers
 import numpy as np
 import pandas as pd
 import pytest
@@ -122,14 +123,8 @@ def test_of_two_that_register_a_run_at_once_the_second_finds_the_firsts_version(
 def test_a_model_whose_first_answer_was_lost_is_there_once(registered, snapshot, monkeypatch):
     """The client asks again, and the server has made both."""
     parent, client = tracking.open_parent("test", "lost answer", CONFIG, {}), tracking.client()
-    real = MlflowClient.create_logged_model
-
-    def twice(*given, **named):
-        real(*given, **named)
-        return real(*given, **named)
-
     with monkeypatch.context() as patch:
-        patch.setattr(MlflowClient, "create_logged_model", twice)
+        mlflow_servers.lose_first_answers(patch, "create_logged_model")
         registry.register(snapshot, registered[2], registered[2].with_name("result.json"), parent, CONFIG)
     experiment = client.get_run(parent).info.experiment_id
     left = client.search_logged_models([experiment], f"tags.`mammogan.parent_run` = '{parent}'")

@@ -60,7 +60,7 @@ def tables(empty_database, monkeypatch):
         with sqlite3.connect(empty_database) as source, sqlite3.connect(engine.url.database) as target:
             source.backup(target)
 
-    monkeypatch.setattr("mammogan.tracking.new_database._initialize_tables", initialise)
+    monkeypatch.setattr("mlflow.store.db.utils._initialize_tables", initialise)
     return made
 
 
@@ -74,7 +74,7 @@ def test_a_new_database_that_was_stopped_half_way_is_made_anew(tables, tmp_path,
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("mammogan.tracking.new_database._initialize_tables", half_way)
+        patch.setattr("mlflow.store.db.utils._initialize_tables", half_way)
         with pytest.raises(KeyboardInterrupt):
             tracking.client(databases.address_of(file), make=True)
     assert not file.exists()

@@ -2,6 +2,7 @@
 
 import shutil
 
+import mlflow_servers
 import pytest
 from mlflow import MlflowClient
 
@@ -54,14 +55,8 @@ def test_a_run_that_comes_back_to_earlier_data_is_one_look_at_them(client, run):
 
 def test_a_look_by_hand_whose_first_answer_was_lost_is_one(client, run, monkeypatch):
     """The client asks again, and the server has made both."""
-    real = MlflowClient.create_run
-
-    def twice(*arguments, **named):
-        real(*arguments, **named)
-        return real(*arguments, **named)
-
     with monkeypatch.context() as patch:
-        patch.setattr(MlflowClient, "create_run", twice)
+        mlflow_servers.lose_first_answers(patch, "create_run")
         assert looks.look_by_hand(run.run_id, FIRST, "by hand") == 1
     (look,) = find_runs(client, [run.experiment_id], {"mammogan.kind": looks.LOOK})
     assert look.info.status == "FINISHED"
